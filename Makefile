@@ -1,0 +1,43 @@
+# `make help` lists the targets. Each makes the virtual environment that it needs, again only when
+# setup.cfg has changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tradebook needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	@touch $@
+
+demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to explore)
+	$(BIN)/tradebook demo
+
+test: $(READY) ## every test, on SQLite and on a real PostgreSQL that it starts itself
+	$(BIN)/python -m pytest
+
+unit: $(READY) ## the unit and property tests alone: no database, seconds
+	$(BIN)/python -m pytest tests/unit tests/property
+
+lint: $(READY) ## ruff, mypy --strict and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## let ruff format and mend the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## how fast, next to hand-written SQL in the same run
+	$(BIN)/python -m tests.benchmarks
+
+clean: ## remove the virtual environment and everything built
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.db*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The service layer on SQLAlchemy: types, tables, repositories, the unit of work and its runner."""

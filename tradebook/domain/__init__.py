@@ -1,0 +1,1 @@
+"""The book's rules, in plain attrs and the standard library: no database, no framework."""

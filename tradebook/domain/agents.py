@@ -1,0 +1,194 @@
+"""What AI agents decided and did: decisions with the signals behind them, and single steps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field
+
+from tradebook.domain.errors import InvalidTransition
+from tradebook.domain.events import (
+    ActionRecorded,
+    DecisionExecuted,
+    DecisionRecorded,
+    DecisionResolved,
+)
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    Json,
+    choice,
+    json_object,
+    json_value,
+    key,
+    name,
+    named_fields,
+    optional_id,
+    optional_name,
+    optional_text,
+    text,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
+from tradebook.domain.positions import optional_number
+from tradebook.domain.signals import Signal, SignalAction, signal_action
+
+
+class DecisionStatus(StrEnum):
+    """PROPOSED until APPROVED, REJECTED or EXPIRED; EXECUTED by its first booked trade."""
+
+    PROPOSED = "PROPOSED"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    EXECUTED = "EXECUTED"
+
+
+class ActionStatus(StrEnum):
+    """How a step of an agent ended."""
+
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+def decision_status(value: DecisionStatus | str) -> DecisionStatus:
+    """A decision's status."""
+    return choice(DecisionStatus, value)
+
+
+def action_status(value: ActionStatus | str) -> ActionStatus:
+    """SUCCEEDED or FAILED."""
+    return choice(ActionStatus, value)
+
+
+def optional_quantity(value: Number | None) -> Decimal | None:
+    """A number above 0, or none."""
+    return None if value is None else positive(value)
+
+
+_VERDICTS: Final = (DecisionStatus.APPROVED, DecisionStatus.REJECTED, DecisionStatus.EXPIRED)
+_UNDECIDED: Final = (DecisionStatus.PROPOSED, DecisionStatus.APPROVED)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class AgentDecision(Entity):
+    """What an agent decided, why, and what became of it.
+
+    Attributes:
+        agent: who decided.
+        strategy: for which strategy.
+        symbol: the instrument.
+        action: BUY, SELL or HOLD.
+        quantity: how much, above 0; none for HOLD or when left open.
+        price: the limit or the expected price.
+        confidence: from 0 to 1.
+        reasoning: the agent's own words.
+        model: the model and version that decided.
+        inputs: what it was given, as JSON.
+        status: see `DecisionStatus`.
+        decided_at: when, UTC.
+        cost: of making the decision (model calls), in `cost_currency`, 0 or above.
+        cost_currency: of the cost.
+        reference: unique in the account where given: the same decision again is recognised.
+        signals: what it was based on; loaded when asked for.
+    """
+
+    agent: str = field(converter=name, on_setattr=IMMUTABLE)
+    strategy: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    action: SignalAction = field(converter=signal_action, on_setattr=IMMUTABLE)
+    quantity: Decimal | None = field(
+        default=None, converter=optional_quantity, on_setattr=IMMUTABLE
+    )
+    price: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
+    confidence: Decimal = field(default=ONE, converter=fraction, on_setattr=IMMUTABLE)
+    reasoning: str = field(default="", converter=text, on_setattr=IMMUTABLE)
+    model: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    inputs: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+    status: DecisionStatus = field(default=DecisionStatus.PROPOSED, converter=decision_status)
+    decided_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
+    cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    signals: list[Signal] = field(factory=list, repr=False)
+
+    def recorded(self) -> DecisionRecorded:
+        """What happened when it was recorded."""
+        return DecisionRecorded(
+            agent=self.agent,
+            symbol=self.symbol,
+            action=self.action,
+            status=self.status,
+            signals=[signal.id for signal in self.signals],
+        )
+
+    def resolve(
+        self, verdict: DecisionStatus, *, reason: str, at: datetime
+    ) -> DecisionResolved | None:
+        """Approve, reject or expire it; the same verdict again changes nothing and returns None.
+
+        Raises:
+            InvalidTransition: the verdict is no verdict, or another one fell before.
+        """
+        if self.status is verdict and verdict in _VERDICTS:
+            return None
+        if verdict not in _VERDICTS or self.status not in _UNDECIDED:
+            raise InvalidTransition(
+                f"decision {self.id} is {self.status} and cannot become {verdict}; a PROPOSED one "
+                "can be APPROVED, REJECTED or EXPIRED, an APPROVED one REJECTED or EXPIRED"
+            )
+        self.status, self.updated_at = verdict, at
+        return DecisionResolved(status=verdict, reason=reason)
+
+    def execute(self, trade_id: int, at: datetime) -> DecisionExecuted | None:
+        """A trade of this decision was booked; returns None when it is not the first.
+
+        A trade booked against a REJECTED or EXPIRED decision is a fact, and kept; the decision
+        keeps its status, so that the contradiction stays visible.
+        """
+        if self.status not in _UNDECIDED:
+            return None
+        self.status, self.updated_at = DecisionStatus.EXECUTED, at
+        return DecisionExecuted(trade_id=trade_id)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class AgentAction(Entity):
+    """One step that an agent took: a tool call, a model call.
+
+    Attributes:
+        agent: who.
+        action_type: the kind, such as `tool_call`.
+        input, output: as JSON values.
+        status: SUCCEEDED or FAILED.
+        error: what went wrong.
+        started_at: when, UTC.
+        duration: in seconds, 0 or above.
+        cost: in `cost_currency`, 0 or above.
+        cost_currency: of the cost.
+        reference: unique in the account where given: the same step again is recognised.
+        decision_id: the decision that it served.
+    """
+
+    agent: str = field(converter=name, on_setattr=IMMUTABLE)
+    action_type: str = field(converter=name, on_setattr=IMMUTABLE)
+    input: Json = field(default=None, converter=json_value, on_setattr=IMMUTABLE)
+    output: Json = field(default=None, converter=json_value, on_setattr=IMMUTABLE)
+    status: ActionStatus = field(
+        default=ActionStatus.SUCCEEDED, converter=action_status, on_setattr=IMMUTABLE
+    )
+    error: str | None = field(default=None, converter=optional_text, on_setattr=IMMUTABLE)
+    started_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    duration: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
+    cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
+    cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    decision_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
+
+    def recorded(self) -> ActionRecorded:
+        """What happened when it was recorded."""
+        return ActionRecorded(agent=self.agent, action_type=self.action_type, status=self.status)

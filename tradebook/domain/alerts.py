@@ -1,0 +1,91 @@
+"""Alerts: what needs a person's attention until somebody resolves it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import define, field
+
+from tradebook.domain.errors import InvalidTransition
+from tradebook.domain.events import AlertRaised, AlertResolved
+from tradebook.domain.fields import (
+    Entity,
+    choice,
+    key,
+    name,
+    named_fields,
+    optional_name,
+    optional_text,
+    optional_utc,
+    text,
+    utc,
+    utc_now,
+)
+
+
+class Severity(StrEnum):
+    """From the least to the most severe."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+    EMERGENCY = "EMERGENCY"
+
+
+def severity(value: Severity | str) -> Severity:
+    """INFO, WARNING, CRITICAL or EMERGENCY."""
+    return choice(Severity, value)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Alert(Entity):
+    """Something that needs attention.
+
+    Attributes:
+        alert_type: the kind, such as `drawdown`.
+        severity: see `Severity`.
+        message: for a person.
+        source: what raised it.
+        symbol: the instrument that it is about.
+        dedup_key: while an alert with this key is unresolved, raising it again adds none.
+        resolved: whether somebody dealt with it.
+        resolution: how.
+        resolved_at: when, UTC.
+        resolved_by: who.
+        timestamp: when it was raised, UTC.
+    """
+
+    alert_type: str = field(converter=name)
+    severity: Severity = field(converter=severity)
+    message: str = field(default="", converter=text)
+    source: str = field(default="", converter=key)
+    symbol: str | None = field(default=None, converter=optional_name)
+    dedup_key: str | None = field(default=None, converter=optional_name)
+    resolved: bool = False
+    resolution: str | None = field(default=None, converter=optional_text)
+    resolved_at: datetime | None = field(default=None, converter=optional_utc)
+    resolved_by: str | None = field(default=None, converter=optional_text)
+    timestamp: datetime = field(factory=utc_now, converter=utc)
+
+    def raised(self) -> AlertRaised:
+        """What happened when it was raised."""
+        return AlertRaised(alert_type=self.alert_type, severity=self.severity, message=self.message)
+
+    def resolve(self, resolution: str, *, by: str, at: datetime) -> AlertResolved | None:
+        """Mark it as dealt with; the same resolution again changes nothing and returns None.
+
+        Raises:
+            InvalidTransition: it was resolved with another resolution; the message names that one.
+        """
+        if self.resolved:
+            if self.resolution == resolution:
+                return None
+            raise InvalidTransition(
+                f"alert {self.id} was already resolved by {self.resolved_by or 'nobody named'} "
+                f"at {self.resolved_at}: {self.resolution!r}"
+            )
+        self.resolution, self.resolved_by = resolution, by
+        self.resolved_at = self.updated_at = at
+        self.resolved = True
+        return AlertResolved(resolution=resolution, resolved_by=by)

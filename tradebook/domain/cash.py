@@ -1,0 +1,98 @@
+"""Accounts, and cash that no trade moved: deposits, dividends, interest, funding."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field, frozen
+
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    choice,
+    name,
+    named_fields,
+    optional_name,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import ZERO, nonzero
+
+
+class CashFlowKind(StrEnum):
+    """External kinds move money in and out of the account; income kinds earn or cost it."""
+
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
+    TRANSFER = "TRANSFER"
+    DIVIDEND = "DIVIDEND"
+    INTEREST = "INTEREST"
+    FUNDING = "FUNDING"
+    FEE = "FEE"
+    TAX = "TAX"
+    ADJUSTMENT = "ADJUSTMENT"
+
+
+EXTERNAL: Final = (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL, CashFlowKind.TRANSFER)
+
+
+def cash_flow_kind(value: CashFlowKind | str) -> CashFlowKind:
+    """A kind of cash flow."""
+    return choice(CashFlowKind, value)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Account(Entity):
+    """A tenant of the book, made on first use.
+
+    Attributes:
+        base_currency: what its snapshots are expressed in.
+    """
+
+    base_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class CashFlow(Entity):
+    """Cash that no trade moved. Append-only: corrected by a reversing entry.
+
+    Attributes:
+        kind: see `CashFlowKind`.
+        amount: in `currency`, signed by its effect on cash; DEPOSIT > 0, WITHDRAWAL < 0.
+        currency: of the amount.
+        symbol: the instrument that it came from, such as a dividend's.
+        occurred_at: when, UTC.
+        reference: unique in the account: the same entry again is recognised.
+    """
+
+    kind: CashFlowKind = field(converter=cash_flow_kind, on_setattr=IMMUTABLE)
+    amount: Decimal = field(converter=nonzero, on_setattr=IMMUTABLE)
+    currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    symbol: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    occurred_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    reference: str = field(converter=name, on_setattr=IMMUTABLE)
+
+    def __attrs_post_init__(self) -> None:
+        if self.kind is CashFlowKind.DEPOSIT and self.amount < ZERO:
+            raise InvalidInput("amount", self.amount, "a DEPOSIT above 0")
+        if self.kind is CashFlowKind.WITHDRAWAL and self.amount > ZERO:
+            raise InvalidInput("amount", self.amount, "a WITHDRAWAL below 0 (its effect on cash)")
+
+
+@frozen
+class CashTotal:
+    """The sum of an account's cash flows in one currency.
+
+    Attributes:
+        currency: of both sums.
+        external: deposits, withdrawals and transfers.
+        income: all other kinds.
+    """
+
+    currency: str
+    external: Decimal = ZERO
+    income: Decimal = ZERO

@@ -1,0 +1,141 @@
+"""Everything tradebook raises.
+
+TradebookError
+ +-- InvalidInput            a value was refused (also a ValueError)
+ +-- NotFound                no such record in this account (also a LookupError)
+ +-- DuplicateRecord         the identity is taken by a record with other terms
+ |    +-- DuplicateOrder     ... by a trade
+ +-- InstrumentMismatch      currency, multiplier or settlement differ from the symbol's first trade
+ +-- InvalidTransition       the record's state does not allow it
+ +-- MissingRate             a snapshot needs an exchange rate it was not given
+ +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
+ +-- BookBusy                conflicts outlasted every retry
+ +-- DatabaseFailure         the database could not do it
+      +-- DatabaseUnavailable     not reachable, or the connection was lost
+      +-- SchemaNotReady          tables missing or of another version
+      +-- ConstraintViolated      the schema refused a row
+
+The message says what was wrong, with which value, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """`repr(value)`, cut to a readable length."""
+    if isinstance(value, int) and value.bit_length() > 512:
+        return f"an integer of about {value.bit_length() * 3 // 10} digits"
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]!r}... ({len(value)} characters)"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+class TradebookError(Exception):
+    """The base of everything that tradebook raises on purpose."""
+
+
+class InvalidInput(TradebookError, ValueError):
+    """A value was refused; nothing was written.
+
+    Attributes:
+        field: the name of the field or argument, `""` where none is known.
+        value: what was given.
+        expected: what is accepted.
+    """
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        self.field, self.value, self.expected = field, value, expected
+        where = f"{field}: " if field else ""
+        super().__init__(f"{where}{shown(value)} is not accepted; expected {expected}")
+
+
+class NotFound(TradebookError, LookupError):
+    """There is no such record in this account."""
+
+    def __init__(self, entity: str, key: object, account: str) -> None:
+        self.entity, self.key, self.account = entity, key, account
+        super().__init__(f"no {entity} {shown(key)} in account {account!r}")
+
+
+class DuplicateRecord(TradebookError):
+    """The identity is already recorded, with other terms.
+
+    Attributes:
+        differences: for each differing field, (what is recorded, what was given).
+    """
+
+    def __init__(
+        self, entity: str, identity: str, differences: Mapping[str, tuple[object, object]]
+    ) -> None:
+        self.entity, self.identity, self.differences = entity, identity, dict(differences)
+        listed = "; ".join(
+            f"{name} is {_plain(recorded)}, given {_plain(given)}"
+            for name, (recorded, given) in self.differences.items()
+        )
+        super().__init__(f"{entity} {identity} is already recorded with other terms: {listed}")
+
+
+class DuplicateOrder(DuplicateRecord):
+    """The same fill was recorded before, with other terms.
+
+    Give another `execution_id` when it is another fill of the order.
+    """
+
+
+class InstrumentMismatch(TradebookError):
+    """Currency, multiplier and settlement of a symbol are fixed by its first booked trade."""
+
+    def __init__(self, symbol: str, field: str, fixed: object, given: object) -> None:
+        self.symbol, self.field, self.fixed, self.given = symbol, field, fixed, given
+        super().__init__(
+            f"{symbol}: {field} is {_plain(fixed)} since its first trade, given {_plain(given)}; "
+            "use another symbol for another instrument"
+        )
+
+
+class InvalidTransition(TradebookError):
+    """The record's state does not allow this."""
+
+
+class MissingRate(TradebookError):
+    """Amounts in this currency cannot be converted: no rate was given."""
+
+    def __init__(self, currency: str, base_currency: str) -> None:
+        self.currency, self.base_currency = currency, base_currency
+        super().__init__(
+            f"no rate from {currency} to {base_currency}; "
+            f"pass rates={{{currency!r}: <{base_currency} for one {currency}>}}"
+        )
+
+
+class ConcurrentUpdate(TradebookError):
+    """Somebody else changed the record first; run the whole unit of work again."""
+
+
+class BookBusy(TradebookError):
+    """Conflicts with other writers outlasted every retry; nothing was written."""
+
+
+class DatabaseFailure(TradebookError):
+    """The database could not do it; nothing was written."""
+
+
+class DatabaseUnavailable(DatabaseFailure):
+    """The database is not reachable, or the connection was lost."""
+
+
+class SchemaNotReady(DatabaseFailure):
+    """Tables are missing or of another version than this code."""
+
+
+class ConstraintViolated(DatabaseFailure):
+    """The schema refused a row."""
+
+
+def _plain(value: object) -> str:
+    return shown(str(value)) if value is not None else "none"

@@ -1,0 +1,214 @@
+"""What happened: each change but a mark leaves one of these as an `Event` record.
+
+The classes are what the domain's methods return; `Event` is how one is kept, in the same
+transaction as the change. Events are append-only: the audit trail and the outbox.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from attrs import Attribute, asdict, define, field, frozen
+
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    Json,
+    json_object,
+    key,
+    name,
+    named_fields,
+    utc,
+)
+
+
+class Effect(StrEnum):
+    """What a trade did to its position."""
+
+    OPENED = "OPENED"
+    INCREASED = "INCREASED"
+    REDUCED = "REDUCED"
+    CLOSED = "CLOSED"
+    FLIPPED = "FLIPPED"
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Event(Entity):
+    """One entry of the audit trail.
+
+    Attributes:
+        event_type: the name of what happened, such as `TradeRecorded`.
+        entity: the kind of the record that changed, such as `Trade`.
+        entity_id: its id.
+        payload: the particulars; decimals as plain text.
+        actor: who did it.
+        correlation_id: shared by everything done in one call.
+        occurred_at: when, UTC.
+    """
+
+    event_type: str = field(converter=name, on_setattr=IMMUTABLE)
+    entity: str = field(converter=name, on_setattr=IMMUTABLE)
+    entity_id: int
+    payload: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+    actor: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    correlation_id: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
+
+
+@frozen(kw_only=True)
+class Happened:
+    """Something that happened to one record."""
+
+    def payload(self) -> dict[str, Json]:
+        """The particulars as JSON; fields that are none are left out."""
+        return json_object(asdict(self, filter=_given))
+
+
+def _given(_: Attribute[object], value: object) -> bool:
+    return value is not None
+
+
+@frozen(kw_only=True)
+class AccountOpened(Happened):
+    """An account was used for the first time."""
+
+    base_currency: str
+
+
+@frozen(kw_only=True)
+class TradeSubmitted(Happened):
+    """A trade was recorded that is not filled yet."""
+
+    symbol: str
+    order_id: str
+    action: str
+    quantity: Decimal
+    price: Decimal
+
+
+@frozen(kw_only=True)
+class TradeRecorded(Happened):
+    """A trade was booked: what it did to its position.
+
+    `quantity_before` and `quantity_after` are the position's signed quantities.
+    """
+
+    symbol: str
+    order_id: str
+    execution_id: str
+    action: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    sequence: int
+    effect: Effect
+    quantity_before: Decimal
+    quantity_after: Decimal
+    realized_pnl: Decimal
+
+
+@frozen(kw_only=True)
+class TradeCancelled(Happened):
+    """A pending trade will not be filled: it was cancelled."""
+
+    order_id: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class TradeRejected(Happened):
+    """A pending trade will not be filled: the venue refused it."""
+
+    order_id: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class CashFlowRecorded(Happened):
+    """Cash moved that no trade moved."""
+
+    kind: str
+    amount: Decimal
+    currency: str
+    reference: str
+
+
+@frozen(kw_only=True)
+class SnapshotTaken(Happened):
+    """The portfolio was valued and kept."""
+
+    total_value: Decimal
+    cash_balance: Decimal
+    currency: str
+    timestamp: datetime
+
+
+@frozen(kw_only=True)
+class SignalRecorded(Happened):
+    """A signal was emitted."""
+
+    symbol: str
+    action: str
+    source: str
+
+
+@frozen(kw_only=True)
+class DecisionRecorded(Happened):
+    """An agent made a decision, on these signals."""
+
+    agent: str
+    symbol: str
+    action: str
+    status: str
+    signals: list[int]
+
+
+@frozen(kw_only=True)
+class DecisionResolved(Happened):
+    """A decision was approved, rejected or expired."""
+
+    status: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class DecisionExecuted(Happened):
+    """The first trade of a decision was booked."""
+
+    trade_id: int
+
+
+@frozen(kw_only=True)
+class ActionRecorded(Happened):
+    """An agent took a step."""
+
+    agent: str
+    action_type: str
+    status: str
+
+
+@frozen(kw_only=True)
+class AlertRaised(Happened):
+    """Something needs attention."""
+
+    alert_type: str
+    severity: str
+    message: str
+
+
+@frozen(kw_only=True)
+class AlertResolved(Happened):
+    """An alert was dealt with."""
+
+    resolution: str
+    resolved_by: str
+
+
+@frozen(kw_only=True)
+class MetricRecorded(Happened):
+    """A performance metric was computed."""
+
+    name: str
+    value: Decimal

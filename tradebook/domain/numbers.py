@@ -1,0 +1,175 @@
+"""Exact decimals: what is accepted, their one canonical form, and the one rounding there is.
+
+Sums and products are exact: the context traps Inexact, so a digit is never lost in silence. Only
+`divide` rounds, half-even, to 10^-40.
+"""
+
+from __future__ import annotations
+
+import operator
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    ROUND_05UP,
+    ROUND_HALF_EVEN,
+    Clamped,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    Underflow,
+)
+from typing import Final, TypeAlias
+
+from tradebook.domain.errors import InvalidInput
+
+Number: TypeAlias = Decimal | int | str | float
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+
+MAX_DIGITS: Final = 38
+MAX_DECIMALS: Final = 18
+_MAX_TEXT: Final = 100
+
+_TRAPS = [InvalidOperation, DivisionByZero, Overflow]
+EXACT: Final = Context(
+    prec=2000,
+    rounding=ROUND_HALF_EVEN,
+    Emax=MAX_EMAX,
+    Emin=MIN_EMIN,
+    traps=[*_TRAPS, Inexact, Underflow],
+)
+# ROUND_05UP keeps what a second rounding needs to know, so that `divide` rounds once in effect.
+_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_ROUNDED = Context(prec=2000, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_LAST_PLACE: Final = Decimal(1).scaleb(-40)
+assert not (EXACT.traps[Rounded] or EXACT.traps[Clamped])  # dropping a zero loses nothing
+
+
+def canonical(value: Decimal) -> Decimal:
+    """The one form of a finite number: no trailing zeros, no exponent above 0, no negative zero."""
+    if not value:
+        return ZERO
+    value = value.normalize(EXACT)
+    exponent = value.as_tuple().exponent
+    return value.quantize(ONE, context=EXACT) if int(exponent) > 0 else value
+
+
+def plain(value: Decimal) -> str:
+    """The canonical form as text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
+    return format(canonical(value), "f")
+
+
+def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
+    """The quotient, rounded half-even to 10^-40: the book's only rounding."""
+    quotient = _QUOTIENT.divide(dividend, divisor)
+    return canonical(quotient.quantize(_LAST_PLACE, context=_ROUNDED))
+
+
+def number(value: Number) -> Decimal:
+    """An exact decimal from what a caller gave.
+
+    Args:
+        value: a Decimal, int, str or float; a float counts as its shortest repr (0.1 is 0.1).
+
+    Returns:
+        The canonical Decimal.
+
+    Raises:
+        InvalidInput: not a finite number, or more than 38 digits or 18 decimals.
+    """
+    result = _parsed(value)
+    if not result.is_finite():
+        raise InvalidInput("", value, "a finite number")
+    if result and not -MAX_DIGITS <= result.adjusted() < MAX_DIGITS:
+        raise InvalidInput("", value, _ACCEPTED)
+    result = canonical(result)
+    _, digits, exponent = result.as_tuple()
+    decimals = -int(exponent)
+    if decimals > MAX_DECIMALS or max(len(digits), decimals) > MAX_DIGITS:
+        raise InvalidInput("", value, _ACCEPTED)
+    return result
+
+
+_ACCEPTED = f"a number of at most {MAX_DIGITS} digits, {MAX_DECIMALS} of them decimals"
+
+
+def _parsed(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return _bounded(value)
+    if isinstance(value, bool):
+        raise InvalidInput("", value, "a number, not a truth value")
+    if isinstance(value, int):
+        return _from_int(value)
+    if isinstance(value, float):
+        return Decimal(float.__repr__(value))
+    if isinstance(value, str):
+        return _from_text(value)
+    try:
+        return _from_int(operator.index(value))  # type: ignore[arg-type]  # numpy integers
+    except TypeError:
+        raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
+
+
+def _bounded(value: Decimal) -> Decimal:
+    if value.is_finite() and len(value.as_tuple().digits) > _MAX_TEXT:
+        raise InvalidInput("", f"a decimal of {len(value.as_tuple().digits)} digits", _ACCEPTED)
+    return value
+
+
+def _from_int(value: int) -> Decimal:
+    if value.bit_length() > 200:  # 38 digits are 127 bits
+        raise InvalidInput("", value, _ACCEPTED)
+    return Decimal(value)
+
+
+def _from_text(text: str) -> Decimal:
+    if len(text) > _MAX_TEXT or "_" in text or not text.isascii():
+        raise InvalidInput("", text, _ACCEPTED)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise InvalidInput("", text, "a number such as 150.25") from None
+
+
+def positive(value: Number) -> Decimal:
+    """`number`, above zero."""
+    result = number(value)
+    if result <= ZERO:
+        raise InvalidInput("", value, "a number above 0")
+    return result
+
+
+def non_negative(value: Number) -> Decimal:
+    """`number`, zero or above."""
+    result = number(value)
+    if result < ZERO:
+        raise InvalidInput("", value, "a number, 0 or above")
+    return result
+
+
+def fraction(value: Number) -> Decimal:
+    """`number`, from 0 to 1."""
+    result = number(value)
+    if not ZERO <= result <= ONE:
+        raise InvalidInput("", value, "a number from 0 to 1")
+    return result
+
+
+def nonzero(value: Number) -> Decimal:
+    """`number`, other than zero."""
+    result = number(value)
+    if not result:
+        raise InvalidInput("", value, "a number other than 0")
+    return result
+
+
+def amount(value: Decimal) -> Decimal:
+    """What the book computed itself: finite and canonical, of any length."""
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise InvalidInput("", value, "a finite Decimal")
+    return canonical(value)

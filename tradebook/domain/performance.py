@@ -1,0 +1,52 @@
+"""Performance metrics: a named value over a period, with the conventions it was computed by."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from attrs import define, field
+
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.events import MetricRecorded
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    Json,
+    json_object,
+    name,
+    named_fields,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import number
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class PerformanceMetric(Entity):
+    """A computed figure.
+
+    Attributes:
+        name: such as `sharpe_ratio`.
+        value: the figure; a ratio unless `parameters` say otherwise.
+        period_start, period_end: what it covers, UTC; the start is not after the end.
+        computed_at: when, UTC.
+        parameters: annualisation and other conventions, as JSON.
+    """
+
+    name: str = field(converter=name, on_setattr=IMMUTABLE)
+    value: Decimal = field(converter=number, on_setattr=IMMUTABLE)
+    period_start: datetime = field(converter=utc, on_setattr=IMMUTABLE)
+    period_end: datetime = field(converter=utc, on_setattr=IMMUTABLE)
+    computed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    parameters: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+
+    def __attrs_post_init__(self) -> None:
+        if self.period_start > self.period_end:
+            raise InvalidInput(
+                "period_start", self.period_start.isoformat(), "a time not after period_end"
+            )
+
+    def recorded(self) -> MetricRecorded:
+        """What happened when it was recorded."""
+        return MetricRecorded(name=self.name, value=self.value)

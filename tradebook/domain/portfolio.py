@@ -1,0 +1,237 @@
+"""Portfolio snapshots: what an account held and was worth at one instant, immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal, localcontext
+from typing import Final
+
+from attrs import define, field, frozen
+
+from tradebook.domain.cash import CashTotal
+from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate
+from tradebook.domain.events import SnapshotTaken
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    Json,
+    json_object,
+    name,
+    named_fields,
+    record_id,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import EXACT, ONE, ZERO, Number, amount, number, plain, positive
+from tradebook.domain.positions import Position
+from tradebook.domain.trades import Settlement, settlement_kind
+
+BOOK: Final = "book"
+EXTERNAL_SOURCE: Final = "external"
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class PortfolioPosition(Entity):
+    """One open position in a snapshot; all amounts in the position's own `currency`.
+
+    Attributes:
+        portfolio_id: the snapshot that it belongs to.
+        symbol, quantity, cost_basis, current_price, market_value, unrealized_pnl, realized_pnl,
+            fees, cash_flow: as `Position` had them.
+        currency, multiplier, settlement: the instrument's constants.
+        sequence: the snapshot holds exactly the trades up to this one.
+    """
+
+    portfolio_id: int = field(default=0, converter=record_id)
+    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    quantity: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    cost_basis: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    current_price: Decimal = field(converter=number, on_setattr=IMMUTABLE)
+    market_value: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    unrealized_pnl: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    realized_pnl: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    fees: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    cash_flow: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    currency: str = field(converter=name, on_setattr=IMMUTABLE)
+    multiplier: Decimal = field(converter=positive, on_setattr=IMMUTABLE)
+    settlement: Settlement = field(converter=settlement_kind, on_setattr=IMMUTABLE)
+    sequence: int = field(on_setattr=IMMUTABLE)
+
+    @classmethod
+    def of(cls, position: Position, at: datetime) -> PortfolioPosition:
+        """What `position` is now.
+
+        Raises:
+            InvalidTransition: it is open and has no mark.
+        """
+        value, unrealized = position.market_value, position.unrealized_pnl
+        if position.current_price is None or value is None or unrealized is None:
+            raise InvalidTransition(f"{position.symbol} has no current price; mark it first")
+        return cls(
+            account=position.account,
+            created_at=at,
+            symbol=position.symbol,
+            quantity=position.quantity,
+            cost_basis=position.cost_basis,
+            current_price=position.current_price,
+            market_value=value,
+            unrealized_pnl=unrealized,
+            realized_pnl=position.realized_pnl,
+            fees=position.fees,
+            cash_flow=position.cash_flow,
+            currency=position.currency,
+            multiplier=position.multiplier,
+            settlement=position.settlement,
+            sequence=position.sequence,
+        )
+
+
+@frozen
+class Holdings:
+    """Everything an account has, read at one instant.
+
+    Attributes:
+        positions: all that were ever traded, flat ones too (they realized P&L).
+        cash: the sums of its cash flows, one for each currency.
+    """
+
+    positions: tuple[Position, ...] = ()
+    cash: tuple[CashTotal, ...] = ()
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Portfolio(Entity):
+    """A snapshot. All amounts are in `currency`, the account's base currency.
+
+    Exactly: `total_value = cash_balance + positions_value
+    = external_flows + income + realized_pnl + unrealized_pnl - fees`.
+
+    Attributes:
+        currency: the base currency.
+        cash_balance: sum of cash flows and of what positions did to cash.
+        positions_value: market value of CASH positions and unrealized P&L of MARGINED ones.
+        total_value: NAV, equity.
+        gross_exposure: sum of absolute market values.
+        net_exposure: sum of market values.
+        realized_pnl: of all positions ever held, before fees.
+        unrealized_pnl: of the open ones.
+        fees: of all trades, less rebates.
+        external_flows: deposits, withdrawals and transfers.
+        income: dividends, interest, funding and other cash flows.
+        rates: for each other currency, the base currency's price of one unit, as text.
+        closed_sequences: for each position that was flat, its `sequence`.
+        source: "book" when taken from the book; "external" when built by hand.
+        timestamp: when, UTC.
+        positions: one for each open position, by symbol; loaded when asked for.
+    """
+
+    currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    cash_balance: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    positions_value: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    total_value: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
+    gross_exposure: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    net_exposure: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    realized_pnl: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    unrealized_pnl: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    fees: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    external_flows: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    income: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
+    rates: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+    closed_sequences: dict[str, Json] = field(
+        factory=dict, converter=json_object, on_setattr=IMMUTABLE
+    )
+    source: str = field(default=EXTERNAL_SOURCE, converter=name, on_setattr=IMMUTABLE)
+    timestamp: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+
+    def taken(self) -> SnapshotTaken:
+        """What happened when it was taken."""
+        return SnapshotTaken(
+            total_value=self.total_value,
+            cash_balance=self.cash_balance,
+            currency=self.currency,
+            timestamp=self.timestamp,
+        )
+
+
+class Rates:
+    """Exchange rates into a base currency; conversion is exact."""
+
+    def __init__(self, base_currency: str, rates: Mapping[str, Number]) -> None:
+        self.base_currency = base_currency
+        self._rates = {name(currency): _rate(currency, rate) for currency, rate in rates.items()}
+        if self._rates.setdefault(base_currency, ONE) != ONE:
+            raise InvalidInput(
+                f"rates[{base_currency!r}]", self._rates[base_currency], "1 for the base currency"
+            )
+        self.used: dict[str, str] = {}
+
+    def convert(self, value: Decimal, currency: str) -> Decimal:
+        """`value` in the base currency.
+
+        Raises:
+            MissingRate: there is no rate for `currency` (not needed where the value is 0).
+        """
+        if not value:
+            return ZERO
+        if currency not in self._rates:
+            raise MissingRate(currency, self.base_currency)
+        if currency != self.base_currency:
+            self.used[currency] = plain(self._rates[currency])
+        return EXACT.multiply(value, self._rates[currency])
+
+
+def _rate(currency: str, rate: Number) -> Decimal:
+    try:
+        return positive(rate)
+    except InvalidInput as error:
+        raise InvalidInput(f"rates[{currency!r}]", rate, error.expected) from None
+
+
+def value_holdings(
+    holdings: Holdings, *, account: str, rates: Rates, at: datetime
+) -> tuple[Portfolio, list[PortfolioPosition]]:
+    """A snapshot of `holdings`, and its open positions by symbol.
+
+    Raises:
+        MissingRate: a currency other than the base one has no rate.
+        InvalidTransition: an open position has no mark.
+    """
+    positions = [p for p in holdings.positions if p.sequence]
+    rows = [
+        PortfolioPosition.of(p, at) for p in sorted(positions, key=lambda p: p.symbol) if p.quantity
+    ]
+
+    def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
+        return sum((rates.convert(value, currency) for value, currency in amounts), start=ZERO)
+
+    with localcontext(EXACT):
+        external = total((c.external, c.currency) for c in holdings.cash)
+        income = total((c.income, c.currency) for c in holdings.cash)
+        cash = external + income + total((p.cash_flow, p.currency) for p in positions)
+        value = total((carried_value(r), r.currency) for r in rows)
+        portfolio = Portfolio(
+            account=account,
+            created_at=at,
+            currency=rates.base_currency,
+            cash_balance=cash,
+            positions_value=value,
+            total_value=cash + value,
+            gross_exposure=total((abs(r.market_value), r.currency) for r in rows),
+            net_exposure=total((r.market_value, r.currency) for r in rows),
+            realized_pnl=total((p.realized_pnl, p.currency) for p in positions),
+            unrealized_pnl=total((r.unrealized_pnl, r.currency) for r in rows),
+            fees=total((p.fees, p.currency) for p in positions),
+            external_flows=external,
+            income=income,
+            rates=rates.used,
+            closed_sequences={p.symbol: p.sequence for p in positions if not p.quantity},
+            source=BOOK,
+            timestamp=at,
+        )
+    return portfolio, rows
+
+
+def carried_value(row: PortfolioPosition) -> Decimal:
+    """What an open position adds to the account's value, in its own currency."""
+    return row.market_value if row.settlement is Settlement.CASH else row.unrealized_pnl

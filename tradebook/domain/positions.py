@@ -1,0 +1,222 @@
+"""Positions: what is held of each symbol, what it cost and what it earned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal, localcontext
+from enum import StrEnum
+from typing import Final
+
+from attrs import define, field
+
+from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.errors import InstrumentMismatch
+from tradebook.domain.events import Effect, TradeRecorded
+from tradebook.domain.fields import Entity, choice, name, named_fields, optional_utc, utc
+from tradebook.domain.numbers import (
+    EXACT,
+    ONE,
+    ZERO,
+    Number,
+    amount,
+    canonical,
+    divide,
+    number,
+    positive,
+)
+from tradebook.domain.trades import Settlement, Trade, settlement_kind
+
+
+class PositionStatus(StrEnum):
+    """OPEN while the quantity is not zero."""
+
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+def position_status(value: PositionStatus | str) -> PositionStatus:
+    """OPEN or CLOSED."""
+    return choice(PositionStatus, value)
+
+
+def optional_number(value: Number | None) -> Decimal | None:
+    """`number`, or none."""
+    return None if value is None else number(value)
+
+
+INSTRUMENT: Final = ("currency", "multiplier", "settlement")
+"""Fixed by a symbol's first booked trade."""
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Position(Entity):
+    """The one position in a symbol, for ever: it closes and opens again, and keeps its totals.
+
+    Attributes:
+        symbol: the instrument.
+        quantity: signed; negative is short. Its sign, never that of `cost_basis`, is the direction.
+        cost_basis: what the open quantity cost, in `currency`; its sign follows quantity times price.
+        realized_pnl: price P&L of what was closed, in `currency`, before fees.
+        fees: paid, less rebates, in `currency`.
+        cash_flow: what the position did to cash, in `currency`; negative is paid.
+        currency: of all amounts.
+        multiplier: what a price move of 1 earns for one unit.
+        settlement: CASH or MARGINED.
+        current_price: the mark, for one unit; none before the first.
+        marked_at: the time of the mark, UTC.
+        status: OPEN or CLOSED.
+        opened_at: trade time of the fill that opened it last, UTC.
+        closed_at: trade time of the fill that closed it; none while open.
+        sequence: how many trades were booked; the last one's `sequence`.
+        version: counts the writes that change what is held; marks do not.
+        updated_at: the booking time of the last trade, UTC; marks do not move it.
+    """
+
+    symbol: str = field(converter=name)
+    quantity: Decimal = field(default=ZERO, converter=amount)
+    cost_basis: Decimal = field(default=ZERO, converter=amount)
+    realized_pnl: Decimal = field(default=ZERO, converter=amount)
+    fees: Decimal = field(default=ZERO, converter=amount)
+    cash_flow: Decimal = field(default=ZERO, converter=amount)
+    currency: str = field(default="USD", converter=name)
+    multiplier: Decimal = field(default=ONE, converter=positive)
+    settlement: Settlement = field(default=Settlement.CASH, converter=settlement_kind)
+    current_price: Decimal | None = field(default=None, converter=optional_number)
+    marked_at: datetime | None = field(default=None, converter=optional_utc)
+    status: PositionStatus = field(default=PositionStatus.CLOSED, converter=position_status)
+    opened_at: datetime | None = field(default=None, converter=optional_utc)
+    closed_at: datetime | None = field(default=None, converter=optional_utc)
+    sequence: int = 0
+    version: int = 0
+
+    @property
+    def balance(self) -> Balance:
+        """The running totals, as a value."""
+        return Balance(self.quantity, self.cost_basis, self.realized_pnl, self.fees, self.cash_flow)
+
+    @property
+    def entry_price(self) -> Decimal | None:
+        """Average cost of one unit, half-even to 10^-40: cost_basis / (quantity * multiplier)."""
+        if not self.quantity:
+            return None
+        return divide(self.cost_basis, EXACT.multiply(self.quantity, self.multiplier))
+
+    @property
+    def market_value(self) -> Decimal | None:
+        """quantity * current_price * multiplier, in `currency`; negative when short."""
+        if not self.quantity:
+            return ZERO
+        if self.current_price is None:
+            return None
+        with localcontext(EXACT):
+            return canonical(self.quantity * self.current_price * self.multiplier)
+
+    @property
+    def unrealized_pnl(self) -> Decimal | None:
+        """market_value - cost_basis, in `currency`, before fees."""
+        value = self.market_value
+        return None if value is None else canonical(EXACT.subtract(value, self.cost_basis))
+
+    @property
+    def net_pnl(self) -> Decimal | None:
+        """realized_pnl + unrealized_pnl - fees, in `currency`."""
+        unrealized = self.unrealized_pnl
+        if unrealized is None:
+            return None
+        with localcontext(EXACT):
+            return canonical(self.realized_pnl + unrealized - self.fees)
+
+    def apply(self, trade: Trade, at: datetime) -> TradeRecorded:
+        """Book a pending trade: open, add, reduce, close or flip.
+
+        Args:
+            trade: becomes EXECUTED, with its sequence, booking time and realized P&L.
+            at: the time now; the booking time is never before the last one.
+
+        Returns:
+            What happened.
+
+        Raises:
+            InstrumentMismatch: currency, multiplier or settlement differ from the first trade's.
+            InvalidTransition: the trade is not PENDING.
+            InvalidInput: the fee is in another currency.
+        """
+        self._require_same_instrument(trade)
+        before, after = self.balance, self.balance.after(trade)
+        booked_at = max(utc(at), self.updated_at)
+        trade.book(
+            sequence=self.sequence + 1,
+            booked_at=booked_at,
+            realized_pnl=EXACT.subtract(after.realized_pnl, before.realized_pnl),
+        )
+        if not self.sequence:
+            for constant in INSTRUMENT:
+                setattr(self, constant, getattr(trade, constant))
+        self.sequence += 1
+        self.version += 1
+        self.updated_at = booked_at
+        self._become(after)
+        done = effect(before.quantity, after.quantity)
+        self._date(done, trade)
+        return TradeRecorded(
+            symbol=trade.symbol,
+            order_id=trade.order_id,
+            execution_id=trade.execution_id,
+            action=trade.action,
+            quantity=trade.quantity,
+            price=trade.price,
+            fee=trade.fee,
+            sequence=self.sequence,
+            effect=done,
+            quantity_before=before.quantity,
+            quantity_after=self.quantity,
+            realized_pnl=trade.realized_pnl,
+        )
+
+    def complete(self, trade: Trade, given: Collection[str]) -> None:
+        """Fill in the symbol's constants where the caller of `trade` did not give them."""
+        if not self.sequence:
+            return
+        for constant in INSTRUMENT:
+            if constant not in given:
+                setattr(trade, constant, getattr(self, constant))
+        if "fee_currency" not in given:
+            trade.fee_currency = trade.currency
+
+    def mark(self, price: Number, at: datetime) -> bool:
+        """Value the position at `price`, for one unit, seen at `at`.
+
+        Returns:
+            Whether the mark was taken: one older than the present mark is ignored.
+        """
+        price, at = number(price), utc(at)
+        if self.marked_at is not None and at < self.marked_at:
+            return False
+        self.current_price, self.marked_at = price, at
+        return True
+
+    def _require_same_instrument(self, trade: Trade) -> None:
+        if not self.sequence:
+            return
+        for constant in INSTRUMENT:
+            fixed, given = getattr(self, constant), getattr(trade, constant)
+            if fixed != given:
+                raise InstrumentMismatch(self.symbol, constant, fixed, given)
+
+    def _become(self, after: Balance) -> None:
+        self.quantity, self.cost_basis = after.quantity, after.cost_basis
+        self.realized_pnl, self.fees, self.cash_flow = (
+            after.realized_pnl,
+            after.fees,
+            after.cash_flow,
+        )
+        self.status = PositionStatus.OPEN if after.quantity else PositionStatus.CLOSED
+
+    def _date(self, done: Effect, trade: Trade) -> None:
+        if done is Effect.OPENED:
+            self.mark(trade.price, trade.executed_at)
+        if done in (Effect.OPENED, Effect.FLIPPED):
+            self.opened_at, self.closed_at = trade.executed_at, None
+        elif done is Effect.CLOSED:
+            self.closed_at = trade.executed_at

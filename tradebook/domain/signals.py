@@ -1,0 +1,74 @@
+"""Signals: what a model or an indicator said about a symbol."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from attrs import define, field
+
+from tradebook.domain.events import SignalRecorded
+from tradebook.domain.fields import (
+    IMMUTABLE,
+    Entity,
+    Json,
+    choice,
+    json_object,
+    key,
+    name,
+    named_fields,
+    optional_name,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import ONE, ZERO, fraction, number
+from tradebook.domain.positions import optional_number
+
+
+class SignalAction(StrEnum):
+    """What to do; HOLD is to do nothing."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+def signal_action(value: SignalAction | str) -> SignalAction:
+    """BUY, SELL or HOLD."""
+    return choice(SignalAction, value)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Signal(Entity):
+    """An immutable opinion about a symbol.
+
+    Attributes:
+        symbol: the instrument.
+        action: BUY, SELL or HOLD.
+        strength: how strong, on the source's own scale.
+        confidence: from 0 to 1.
+        source: what emitted it.
+        strategy: for which strategy.
+        price: of the instrument when it was emitted.
+        generated_at: when, UTC.
+        horizon: for how long it is meant to hold, in seconds.
+        reference: unique in the account where given: the same signal again is recognised.
+        details: anything else, as JSON.
+    """
+
+    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    action: SignalAction = field(converter=signal_action, on_setattr=IMMUTABLE)
+    strength: Decimal = field(default=ZERO, converter=number, on_setattr=IMMUTABLE)
+    confidence: Decimal = field(default=ONE, converter=fraction, on_setattr=IMMUTABLE)
+    source: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    strategy: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    price: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
+    generated_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    horizon: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    details: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+
+    def recorded(self) -> SignalRecorded:
+        """What happened when it was recorded."""
+        return SignalRecorded(symbol=self.symbol, action=self.action, source=self.source)

@@ -1,0 +1,290 @@
+"""Trades: one execution each, and what may become of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+from attrs import define, field
+
+from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
+from tradebook.domain.events import TradeCancelled, TradeRejected
+from tradebook.domain.fields import (
+    Entity,
+    Json,
+    choice,
+    differences,
+    frozen_when,
+    json_object,
+    key,
+    name,
+    named_fields,
+    optional_id,
+    optional_text,
+    optional_utc,
+    utc,
+    utc_now,
+)
+from tradebook.domain.numbers import ONE, ZERO, amount, number, positive
+
+
+class TradeAction(StrEnum):
+    """What FIX calls the side."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class TradeStatus(StrEnum):
+    """PENDING until EXECUTED, CANCELLED or REJECTED; an EXECUTED trade can only be BUSTED."""
+
+    PENDING = "PENDING"
+    EXECUTED = "EXECUTED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    BUSTED = "BUSTED"
+
+
+class Settlement(StrEnum):
+    """CASH: the notional is paid (stocks, spot). MARGINED: only P&L and fees move cash (futures)."""
+
+    CASH = "CASH"
+    MARGINED = "MARGINED"
+
+
+def new_order_id() -> str:
+    """An order id for an order that was given none."""
+    return uuid4().hex
+
+
+def trade_action(value: TradeAction | str) -> TradeAction:
+    """BUY or SELL."""
+    return choice(TradeAction, value)
+
+
+def trade_status(value: TradeStatus | str) -> TradeStatus:
+    """A trade's status."""
+    return choice(TradeStatus, value)
+
+
+def settlement_kind(value: Settlement | str) -> Settlement:
+    """CASH or MARGINED."""
+    return choice(Settlement, value)
+
+
+class OrderKey(NamedTuple):
+    """Which order of an account: order ids collide across venues and symbols."""
+
+    venue: str
+    symbol: str
+    order_id: str
+
+
+class FillKey(NamedTuple):
+    """Which fill of an order; unique in an account."""
+
+    order: OrderKey
+    execution_id: str
+    revision: int
+
+
+_BOOKED: Final = (TradeStatus.EXECUTED, TradeStatus.BUSTED)
+_terms_freeze = frozen_when(
+    lambda trade: trade.status in _BOOKED, "the terms of a booked trade are frozen"
+)
+
+TERMS: Final = (
+    "action",
+    "quantity",
+    "price",
+    "fee",
+    "fee_currency",
+    "currency",
+    "multiplier",
+    "settlement",
+    "executed_at",
+)
+"""What a replay of the same fill must agree on, and what freezes when a trade is booked."""
+
+_LEFT_TO_ORDER: Final = (
+    "fee",
+    "currency",
+    "fee_currency",
+    "multiplier",
+    "settlement",
+    "execution_id",
+    "strategy",
+    "decision_id",
+    "details",
+)
+_BOOKING: Final = ("sequence", "booked_at", "realized_pnl", "updated_at")
+_FILLED: Final = (*TERMS, "execution_id", "strategy", "decision_id", "details", *_BOOKING)
+
+
+@define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
+class Trade(Entity):
+    """One execution.
+
+    Attributes:
+        symbol: the instrument.
+        venue: where it was traded, `""` when one venue is all there is.
+        action: BUY or SELL.
+        quantity: how much, in units of the instrument (contracts, shares, coins), above 0.
+        price: for one unit, in `currency`; may be 0 or negative.
+        fee: in `fee_currency`; negative is a rebate.
+        fee_currency: must be `currency` (its default) when the trade is booked.
+        currency: of the price.
+        multiplier: what a price move of 1 earns for one unit.
+        settlement: CASH or MARGINED.
+        executed_at: the trade time, UTC; a naive time is taken as UTC.
+        order_id: the venue's or client's order; made up when not given.
+        execution_id: one fill of it; `""` when the order has one fill.
+        strategy: what traded, `""` for none.
+        decision_id: the agent's decision behind it.
+        details: anything else, as JSON.
+        status: see `TradeStatus`.
+        sequence: the place in its position's order of booking, from 1; none until booked.
+        booked_at: the booking time, UTC; none until booked.
+        realized_pnl: price P&L that it realized, in `currency`, before fees.
+        revision: 0, or the number of a correction.
+        corrects_id: the trade that a correction replaces.
+        busted_at: when it was busted, UTC.
+        bust_reason: why.
+    """
+
+    symbol: str = field(converter=name, on_setattr=_terms_freeze)
+    venue: str = field(default="", converter=key, on_setattr=_terms_freeze)
+    action: TradeAction = field(converter=trade_action, on_setattr=_terms_freeze)
+    quantity: Decimal = field(converter=positive, on_setattr=_terms_freeze)
+    price: Decimal = field(converter=number, on_setattr=_terms_freeze)
+    fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
+    currency: str = field(default="USD", converter=name, on_setattr=_terms_freeze)
+    fee_currency: str = field(converter=name, on_setattr=_terms_freeze)
+    multiplier: Decimal = field(default=ONE, converter=positive, on_setattr=_terms_freeze)
+    settlement: Settlement = field(
+        default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
+    )
+    executed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=_terms_freeze)
+    order_id: str = field(factory=new_order_id, converter=name, on_setattr=_terms_freeze)
+    execution_id: str = field(default="", converter=key, on_setattr=_terms_freeze)
+    strategy: str = field(default="", converter=key)
+    decision_id: int | None = field(default=None, converter=optional_id)
+    details: dict[str, Json] = field(factory=dict, converter=json_object)
+    status: TradeStatus = field(default=TradeStatus.PENDING, converter=trade_status)
+    sequence: int | None = None
+    booked_at: datetime | None = field(default=None, converter=optional_utc)
+    realized_pnl: Decimal = field(default=ZERO, converter=amount)
+    revision: int = 0
+    corrects_id: int | None = field(default=None, converter=optional_id)
+    busted_at: datetime | None = field(default=None, converter=optional_utc)
+    bust_reason: str | None = field(default=None, converter=optional_text)
+
+    @fee_currency.default
+    def _as_currency(self) -> str:
+        return self.currency
+
+    @property
+    def order_key(self) -> OrderKey:
+        """The order that this is a fill of."""
+        return OrderKey(self.venue, self.symbol, self.order_id)
+
+    @property
+    def fill_key(self) -> FillKey:
+        """What makes this trade the same fill as another."""
+        return FillKey(self.order_key, self.execution_id, self.revision)
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """Positive when bought, negative when sold."""
+        return self.quantity if self.action is TradeAction.BUY else -self.quantity
+
+    def confirm(self, replay: Trade, given: Collection[str]) -> None:
+        """Accept a replay of this fill: every term given must be what is recorded.
+
+        Args:
+            replay: the fill as it came again.
+            given: the names of the fields that its caller gave; defaults need not agree.
+
+        Raises:
+            DuplicateOrder: naming the terms that differ.
+        """
+        differing = differences(self, replay, [term for term in TERMS if term in given])
+        if differing:
+            raise DuplicateOrder("order", self.identity, differing)
+
+    def fills(self, order: Trade, given: Collection[str]) -> None:
+        """Take from the pending `order` that this fills what its own caller left out.
+
+        Args:
+            order: not changed here; it takes over the fill with `become`.
+            given: the names of the fields that this fill's caller gave.
+
+        Raises:
+            InvalidTransition: the order is not PENDING.
+            DuplicateOrder: the action is not that of the order.
+        """
+        order._require_pending("filled")
+        differing = differences(order, self, ["action"])
+        if differing:
+            raise DuplicateOrder("order", order.identity, differing)
+        for field_name in _LEFT_TO_ORDER:
+            if field_name not in given:
+                setattr(self, field_name, getattr(order, field_name))
+
+    def become(self, fill: Trade) -> None:
+        """Take over everything of the booked `fill` of this pending order."""
+        for field_name in (*_FILLED, "status"):
+            setattr(self, field_name, getattr(fill, field_name))
+
+    def book(self, *, sequence: int, booked_at: datetime, realized_pnl: Decimal) -> None:
+        """Become EXECUTED, as its position says.
+
+        Raises:
+            InvalidTransition: it is not PENDING.
+            InvalidInput: the fee is in another currency than the price.
+        """
+        self._require_pending("booked")
+        if self.fee and self.fee_currency != self.currency:
+            raise InvalidInput(
+                "fee_currency", self.fee_currency, f"{self.currency}, the currency of the price"
+            )
+        self.sequence, self.realized_pnl = sequence, realized_pnl
+        self.booked_at = self.updated_at = booked_at
+        self.status = TradeStatus.EXECUTED
+
+    def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
+        """Become CANCELLED; None when it is already."""
+        if not self._end(TradeStatus.CANCELLED, at):
+            return None
+        return TradeCancelled(order_id=self.order_id, reason=reason)
+
+    def reject(self, reason: str, at: datetime) -> TradeRejected | None:
+        """Become REJECTED; None when it is already."""
+        if not self._end(TradeStatus.REJECTED, at):
+            return None
+        return TradeRejected(order_id=self.order_id, reason=reason)
+
+    def _end(self, status: TradeStatus, at: datetime) -> bool:
+        if self.status is status:
+            return False
+        self._require_pending(status.lower())
+        self.status, self.updated_at = status, at
+        return True
+
+    def _require_pending(self, verb: str) -> None:
+        if self.status is not TradeStatus.PENDING:
+            raise InvalidTransition(
+                f"order {self.identity} is {self.status} and cannot be {verb}; "
+                "only a PENDING one can"
+            )
+
+    @property
+    def identity(self) -> str:
+        """Which fill this is, in words."""
+        fill = f" execution {self.execution_id!r}" if self.execution_id else ""
+        venue = f" at {self.venue}" if self.venue else ""
+        return f"{self.order_id!r}{fill} for {self.symbol}{venue}"

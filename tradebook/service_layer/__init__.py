@@ -1,0 +1,1 @@
+"""What applications call: handlers, queries and verification, inside a unit of work."""

@@ -1,0 +1,47 @@
+"""What changes the book: plain functions `handler(uow, ...)` that compose inside one unit of work.
+
+None commits: whoever opened the unit of work owns its boundary. Each leaves an event for what it
+changed, except a mark.
+"""
+
+from tradebook.service_layer.handlers.agents import (
+    decide,
+    record_action,
+    record_decision,
+    record_signal,
+)
+from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
+from tradebook.service_layer.handlers.cash import record_cash_flow
+from tradebook.service_layer.handlers.performance import record_metric
+from tradebook.service_layer.handlers.portfolio import take_snapshot
+from tradebook.service_layer.handlers.positions import mark_prices, update_position
+from tradebook.service_layer.handlers.trades import (
+    RecordedTrades,
+    TradeTerms,
+    cancel_trade,
+    execute_trade,
+    record_trade,
+    record_trades,
+    reject_trade,
+)
+
+__all__ = [
+    "RecordedTrades",
+    "TradeTerms",
+    "cancel_trade",
+    "decide",
+    "execute_trade",
+    "mark_prices",
+    "raise_alert",
+    "record_action",
+    "record_cash_flow",
+    "record_decision",
+    "record_metric",
+    "record_signal",
+    "record_trade",
+    "record_trades",
+    "reject_trade",
+    "resolve_alert",
+    "take_snapshot",
+    "update_position",
+]

@@ -1,0 +1,212 @@
+"""What agents see, decide and do: signals, decisions, actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tradebook.domain.agents import (
+    ActionStatus,
+    AgentAction,
+    AgentDecision,
+    DecisionStatus,
+    decision_status,
+)
+from tradebook.domain.fields import Json
+from tradebook.domain.numbers import Number
+from tradebook.domain.signals import Signal, SignalAction
+from tradebook.service_layer.handlers.references import confirm, given_terms
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+def record_signal(
+    uow: AbstractUnitOfWork,
+    symbol: str,
+    action: SignalAction | str,
+    *,
+    strength: Number | None = None,
+    confidence: Number | None = None,
+    source: str | None = None,
+    strategy: str | None = None,
+    price: Number | None = None,
+    generated_at: datetime | None = None,
+    horizon: Number | None = None,
+    reference: str | None = None,
+    details: dict[str, Json] | None = None,
+) -> Signal:
+    """Record what a model or an indicator said; see `Signal` for the fields and their units.
+
+    Returns:
+        The recorded signal: this one, or the one recorded before under the same `reference`.
+
+    Raises:
+        DuplicateRecord: the reference is taken by a signal with other terms.
+        InvalidInput: a value is refused.
+    """
+    terms = given_terms(
+        {
+            "symbol": symbol,
+            "action": action,
+            "strength": strength,
+            "confidence": confidence,
+            "source": source,
+            "strategy": strategy,
+            "price": price,
+            "generated_at": generated_at,
+            "horizon": horizon,
+            "reference": reference,
+            "details": details,
+        }
+    )
+    defaults = {"generated_at": uow.now()}
+    signal = Signal(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    recorded = uow.signals.add(signal)
+    if recorded is not signal:
+        return confirm(recorded, signal, terms, str(signal.reference))
+    uow.record(signal.recorded(), signal)
+    return signal
+
+
+def record_decision(
+    uow: AbstractUnitOfWork,
+    agent: str,
+    symbol: str,
+    action: SignalAction | str,
+    *,
+    strategy: str | None = None,
+    quantity: Number | None = None,
+    price: Number | None = None,
+    confidence: Number | None = None,
+    reasoning: str | None = None,
+    model: str | None = None,
+    inputs: dict[str, Json] | None = None,
+    decided_at: datetime | None = None,
+    cost: Number | None = None,
+    cost_currency: str | None = None,
+    reference: str | None = None,
+    signals: Sequence[int] = (),
+) -> AgentDecision:
+    """Record what an agent decided, as PROPOSED; see `AgentDecision` for the fields and their units.
+
+    Args:
+        uow: the unit of work.
+        signals: the ids of the signals behind it.
+        agent, symbol, action, strategy, quantity, price, confidence, reasoning, model, inputs,
+            decided_at, cost, cost_currency, reference: see `AgentDecision`.
+
+    Returns:
+        The recorded decision: this one, or the one recorded before under the same `reference`.
+
+    Raises:
+        DuplicateRecord: the reference is taken by a decision with other terms.
+        NotFound: a signal is not in this account.
+        InvalidInput: a value is refused.
+    """
+    terms = given_terms(
+        {
+            "agent": agent,
+            "strategy": strategy,
+            "symbol": symbol,
+            "action": action,
+            "quantity": quantity,
+            "price": price,
+            "confidence": confidence,
+            "reasoning": reasoning,
+            "model": model,
+            "inputs": inputs,
+            "decided_at": decided_at,
+            "cost": cost,
+            "cost_currency": cost_currency,
+            "reference": reference,
+        }
+    )
+    defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
+    decision = AgentDecision(
+        **{**defaults, **terms},
+        signals=uow.signals.of_ids(list(dict.fromkeys(signals))),
+        account=uow.account,
+        created_at=uow.now(),
+    )
+    recorded = uow.decisions.add(decision)
+    if recorded is not decision:
+        return confirm(recorded, decision, terms, str(decision.reference))
+    uow.record(decision.recorded(), decision)
+    return decision
+
+
+def decide(
+    uow: AbstractUnitOfWork,
+    decision_id: int,
+    status: DecisionStatus | str,
+    *,
+    reason: str = "",
+) -> AgentDecision:
+    """Approve, reject or expire a decision; the same verdict again changes nothing.
+
+    Args:
+        uow: the unit of work.
+        decision_id: which.
+        status: APPROVED, REJECTED or EXPIRED.
+        reason: why; kept in the event.
+
+    Raises:
+        NotFound: there is no such decision.
+        InvalidTransition: another verdict fell before, or it was executed.
+    """
+    verdict = decision_status(status)
+    decision = uow.decisions.get(decision_id, lock=True)
+    uow.record(decision.resolve(verdict, reason=reason, at=uow.now()), decision)
+    return decision
+
+
+def record_action(
+    uow: AbstractUnitOfWork,
+    agent: str,
+    action_type: str,
+    *,
+    input: Json = None,
+    output: Json = None,
+    status: ActionStatus | str | None = None,
+    error: str | None = None,
+    started_at: datetime | None = None,
+    duration: Number | None = None,
+    cost: Number | None = None,
+    cost_currency: str | None = None,
+    reference: str | None = None,
+    decision_id: int | None = None,
+) -> AgentAction:
+    """Record one step of an agent; see `AgentAction` for the fields and their units.
+
+    Returns:
+        The recorded action: this one, or the one recorded before under the same `reference`.
+
+    Raises:
+        DuplicateRecord: the reference is taken by an action with other terms.
+        NotFound: `decision_id` names no decision of this account.
+        InvalidInput: a value is refused.
+    """
+    terms = given_terms(
+        {
+            "agent": agent,
+            "action_type": action_type,
+            "input": input,
+            "output": output,
+            "status": status,
+            "error": error,
+            "started_at": started_at,
+            "duration": duration,
+            "cost": cost,
+            "cost_currency": cost_currency,
+            "reference": reference,
+            "decision_id": decision_id,
+        }
+    )
+    defaults = {"started_at": uow.now(), "cost_currency": uow.base_currency}
+    action = AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    if action.decision_id is not None:
+        uow.decisions.get(action.decision_id)
+    recorded = uow.actions.add(action)
+    if recorded is not action:
+        return confirm(recorded, action, terms, str(action.reference))
+    uow.record(action.recorded(), action)
+    return action

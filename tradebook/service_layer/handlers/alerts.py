@@ -1,0 +1,72 @@
+"""Alerts: raise and resolve."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tradebook.domain.alerts import Alert, Severity
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+def raise_alert(
+    uow: AbstractUnitOfWork,
+    alert_type: str,
+    severity: Severity | str,
+    message: str = "",
+    *,
+    source: str = "",
+    symbol: str | None = None,
+    dedup_key: str | None = None,
+    timestamp: datetime | None = None,
+) -> Alert:
+    """Raise an alert, unless an unresolved one has the same `dedup_key`.
+
+    Args:
+        uow: the unit of work.
+        alert_type: the kind, such as `drawdown`.
+        severity: INFO, WARNING, CRITICAL or EMERGENCY.
+        message: for a person.
+        source: what raises it.
+        symbol: the instrument that it is about.
+        dedup_key: names the condition, so that it is raised once until it is resolved.
+        timestamp: when, UTC; now by default.
+
+    Returns:
+        The new alert, or the unresolved one with the same key.
+    """
+    alert = Alert(
+        account=uow.account,
+        created_at=uow.now(),
+        alert_type=alert_type,
+        severity=severity,
+        message=message,
+        source=source,
+        symbol=symbol,
+        dedup_key=dedup_key,
+        timestamp=timestamp or uow.now(),
+    )
+    recorded = uow.alerts.add(alert)
+    if recorded is alert:
+        uow.record(alert.raised(), alert)
+    return recorded
+
+
+def resolve_alert(
+    uow: AbstractUnitOfWork, alert_id: int, resolution: str, *, resolved_by: str = ""
+) -> Alert:
+    """Record how an alert was dealt with; the same resolution again changes nothing.
+
+    Args:
+        uow: the unit of work.
+        alert_id: which.
+        resolution: what was done.
+        resolved_by: who did it; the unit of work's actor by default.
+
+    Raises:
+        NotFound: there is no such alert.
+        InvalidTransition: it was resolved with another resolution, which the message names.
+    """
+    alert = uow.alerts.get(alert_id, lock=True)
+    resolved = alert.resolve(resolution, by=resolved_by or uow.context.actor, at=uow.now())
+    uow.record(resolved, alert)
+    return alert

@@ -1,0 +1,66 @@
+"""Cash that no trade moved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tradebook.domain.cash import CashFlow, CashFlowKind
+from tradebook.domain.events import CashFlowRecorded
+from tradebook.domain.numbers import Number
+from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.service_layer.handlers.references import confirm, given_terms
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+def record_cash_flow(
+    uow: AbstractUnitOfWork,
+    kind: CashFlowKind | str,
+    amount: Number,
+    *,
+    currency: str | None = None,
+    symbol: str | None = None,
+    occurred_at: datetime | None = None,
+    reference: str | None = None,
+) -> CashFlow:
+    """Record a deposit, withdrawal, dividend, fee or other cash that no trade moved.
+
+    Args:
+        uow: the unit of work.
+        kind: see `CashFlowKind`.
+        amount: signed by its effect on cash: a DEPOSIT is above 0, a WITHDRAWAL below.
+        currency: of the amount; the account's base currency by default.
+        symbol: the instrument that it came from.
+        occurred_at: when, UTC; now by default.
+        reference: the same entry again, with the same terms, changes nothing; made up when left out.
+
+    Returns:
+        The recorded cash flow: this one, or the one recorded before under the reference.
+
+    Raises:
+        DuplicateRecord: the reference is taken by an entry with other terms.
+        InvalidInput: a value is refused.
+    """
+    terms = given_terms(
+        {
+            "kind": kind,
+            "amount": amount,
+            "currency": currency,
+            "symbol": symbol,
+            "occurred_at": occurred_at,
+            "reference": reference or uow.new_id(),
+        }
+    )
+    defaults = {"currency": uow.base_currency, "occurred_at": uow.now()}
+    flow = CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    account = open_account(uow)
+    if currency is None and account.base_currency != flow.currency:
+        terms["currency"] = account.base_currency
+        flow = CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    recorded = uow.cash_flows.add(flow)
+    if recorded is not flow:
+        return confirm(recorded, flow, terms, flow.reference)
+    happened = CashFlowRecorded(
+        kind=flow.kind, amount=flow.amount, currency=flow.currency, reference=flow.reference
+    )
+    uow.record(happened, flow)
+    return flow

@@ -1,0 +1,39 @@
+"""Snapshots of the portfolio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tradebook.domain.numbers import Number
+from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
+from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+def take_snapshot(
+    uow: AbstractUnitOfWork, *, rates: Mapping[str, Number] | None = None
+) -> Portfolio:
+    """Value everything the account holds, at one instant, and keep the result.
+
+    Args:
+        uow: the unit of work.
+        rates: for each currency other than the account's base currency, what one unit is worth in the
+            base currency, above 0.
+
+    Returns:
+        The snapshot, in the base currency.
+
+    Raises:
+        MissingRate: naming the currency that has no rate.
+        InvalidInput: a rate is refused.
+    """
+    account = open_account(uow)
+    portfolio, positions = value_holdings(
+        uow.ledger.holdings(),
+        account=uow.account,
+        rates=Rates(account.base_currency, rates or {}),
+        at=uow.now(),
+    )
+    uow.portfolios.add(portfolio, positions)
+    uow.record(portfolio.taken(), portfolio)
+    return portfolio

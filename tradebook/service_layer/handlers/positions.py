@@ -1,0 +1,78 @@
+"""Positions: marks. What is held changes by trades only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from tradebook.domain.errors import InvalidInput, NotFound
+from tradebook.domain.fields import utc
+from tradebook.domain.numbers import Number, number
+from tradebook.domain.positions import Position
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+_UPDATABLE: Final = ("current_price", "marked_at")
+
+
+def mark_prices(
+    uow: AbstractUnitOfWork, prices: Mapping[str, Number], *, at: datetime | None = None
+) -> list[Position]:
+    """Value positions at the prices of a feed. Marks leave no event and disturb no trade.
+
+    Args:
+        uow: the unit of work.
+        prices: for one unit of each symbol, in the position's currency. Symbols that were never traded
+            are passed over: a feed knows more symbols than the book.
+        at: when the prices were seen, UTC; now by default. A position with a later mark keeps it.
+
+    Returns:
+        The positions that took the mark, by symbol; copies.
+
+    Raises:
+        InvalidInput: a price is no number, naming the symbol.
+    """
+    seen = uow.now() if at is None else utc(at)
+    checked = {symbol: _price(symbol, price) for symbol, price in prices.items()}
+    positions = uow.ledger.marked(checked.keys())
+    marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
+    uow.ledger.mark(marked)
+    return marked
+
+
+def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, Any]) -> Position:
+    """Set what may be set by hand on a position: its mark.
+
+    Args:
+        uow: the unit of work.
+        symbol: one that was traded.
+        changes: `current_price`, for one unit, and optionally `marked_at` (now by default).
+
+    Returns:
+        The position; a copy.
+
+    Raises:
+        InvalidInput: another field, by name: the rest is derived from the trades.
+        NotFound: the symbol was never traded.
+    """
+    for field in changes:
+        if field not in _UPDATABLE:
+            raise InvalidInput(
+                field, changes[field], "current_price or marked_at; all else follows from trades"
+            )
+    if changes.get("current_price") is None:
+        raise InvalidInput("current_price", None, "a price")
+    positions = uow.ledger.marked([symbol])
+    if not positions:
+        raise NotFound("position", symbol, uow.account)
+    position = positions[0]
+    if position.mark(changes["current_price"], changes.get("marked_at") or uow.now()):
+        uow.ledger.mark([position])
+    return position
+
+
+def _price(symbol: str, price: Number) -> Number:
+    try:
+        return number(price)
+    except InvalidInput as error:
+        raise InvalidInput(f"prices[{symbol!r}]", price, error.expected) from None

@@ -1,0 +1,108 @@
+"""What is asked of the book: plain functions `query(uow, ...)` that change nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from tradebook.domain.alerts import Alert, Severity, severity as severity_named
+from tradebook.domain.cash import CashFlow
+from tradebook.domain.numbers import EXACT, ZERO, canonical
+from decimal import Decimal
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
+from tradebook.domain.trades import Trade
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+@frozen
+class CashBalance:
+    """An account's cash in one currency: `balance = external + income + trading`.
+
+    Attributes:
+        currency: of all amounts.
+        external: deposits, withdrawals and transfers.
+        income: dividends, interest, funding and other cash flows.
+        trading: what positions did to cash.
+        balance: their sum. Not buying power.
+    """
+
+    currency: str
+    external: Decimal
+    income: Decimal
+    trading: Decimal
+    balance: Decimal
+
+
+def get_recent_trades(uow: AbstractUnitOfWork, *, limit: int = 100, days: int = 7) -> list[Trade]:
+    """Trades whose trade time is within the last `days` days, newest first."""
+    return uow.trades.latest(since=_days_ago(uow, days), limit=limit)
+
+
+def get_trades_by_symbol(uow: AbstractUnitOfWork, symbol: str, *, limit: int = 100) -> list[Trade]:
+    """The latest trades of a symbol by trade time, newest first."""
+    return uow.trades.latest(symbol=symbol, limit=limit)
+
+
+def get_open_positions(uow: AbstractUnitOfWork) -> list[Position]:
+    """Positions with a quantity, by symbol."""
+    return uow.positions.all(open_only=True)
+
+
+def get_position_by_symbol(uow: AbstractUnitOfWork, symbol: str) -> Position | None:
+    """The position in a symbol, open or closed; None when it was never traded."""
+    return uow.positions.by_symbol(symbol)
+
+
+def get_cash_flows(uow: AbstractUnitOfWork, *, limit: int = 100) -> list[CashFlow]:
+    """The latest cash flows, newest first."""
+    return uow.cash_flows.latest(limit=limit)
+
+
+def get_cash_balances(uow: AbstractUnitOfWork) -> list[CashBalance]:
+    """The account's cash, by currency."""
+    holdings = uow.ledger.holdings()
+    cash = {total.currency: (total.external, total.income) for total in holdings.cash}
+    trading: dict[str, Decimal] = {}
+    for position in holdings.positions:
+        so_far = trading.get(position.currency, ZERO)
+        trading[position.currency] = EXACT.add(so_far, position.cash_flow)
+    return [
+        _balance(currency, *cash.get(currency, (ZERO, ZERO)), trading.get(currency, ZERO))
+        for currency in sorted(cash.keys() | trading.keys())
+    ]
+
+
+def _balance(currency: str, external: Decimal, income: Decimal, trading: Decimal) -> CashBalance:
+    balance = EXACT.add(EXACT.add(external, income), trading)
+    return CashBalance(currency, external, income, canonical(trading), canonical(balance))
+
+
+def get_latest_portfolio(uow: AbstractUnitOfWork) -> Portfolio | None:
+    """The last snapshot, or None before the first."""
+    return uow.portfolios.latest()
+
+
+def get_portfolio_history(
+    uow: AbstractUnitOfWork, *, days: int = 30, limit: int = 1000
+) -> list[Portfolio]:
+    """Snapshots of the last `days` days, newest first."""
+    return uow.portfolios.history(since=_days_ago(uow, days), limit=limit)
+
+
+def get_portfolio_positions(uow: AbstractUnitOfWork, portfolio_id: int) -> list[PortfolioPosition]:
+    """The open positions in a snapshot, by symbol."""
+    return uow.portfolios.positions_of([portfolio_id])
+
+
+def get_unresolved_alerts(
+    uow: AbstractUnitOfWork, *, severity: Severity | str | None = None
+) -> list[Alert]:
+    """Alerts that nobody dealt with, newest first; of one severity, or of all."""
+    wanted = None if severity is None else severity_named(severity)
+    return uow.alerts.unresolved(severity=wanted)
+
+
+def _days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
+    return uow.now() - timedelta(days=days)

@@ -1,0 +1,134 @@
+"""The unit of work: the transaction boundary, and what all calls inside it share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from attrs import field, frozen
+
+from tradebook.domain.events import Event, Happened
+from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
+from tradebook.domain.repositories import (
+    AccountRepository,
+    ActionRepository,
+    AlertRepository,
+    CashFlowRepository,
+    DecisionRepository,
+    EventRepository,
+    Ledger,
+    MetricRepository,
+    PortfolioRepository,
+    PositionRepository,
+    SignalRepository,
+    TradeRepository,
+)
+
+DEFAULT_BASE_CURRENCY = "USD"
+
+
+@frozen(kw_only=True, field_transformer=named_fields)
+class CallContext:
+    """What stays the same when a unit of work is tried again, so that a retry repeats, not adds.
+
+    Attributes:
+        at: the time of the call, UTC.
+        token: the seed of the ids made during the call.
+        actor: who calls.
+        correlation_id: shared by the events of the call.
+    """
+
+    at: datetime = field(factory=utc_now, converter=utc)
+    token: str = field(factory=lambda: uuid4().hex, converter=name)
+    actor: str = field(default="", converter=key)
+    correlation_id: str = field(default="", converter=key)
+
+
+class AbstractUnitOfWork(ABC):
+    """One transaction on one account's book; leaving it without `commit` discards what was done.
+
+    Attributes:
+        account: the account that everything inside sees and writes.
+        base_currency: for an account that is opened inside.
+        context: the time, ids and names shared by the call.
+    """
+
+    accounts: AccountRepository
+    actions: ActionRepository
+    alerts: AlertRepository
+    cash_flows: CashFlowRepository
+    decisions: DecisionRepository
+    events: EventRepository
+    ledger: Ledger
+    metrics: MetricRepository
+    portfolios: PortfolioRepository
+    positions: PositionRepository
+    signals: SignalRepository
+    trades: TradeRepository
+
+    def __init__(
+        self,
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        context: CallContext | None = None,
+    ) -> None:
+        self.account = account
+        self.base_currency = base_currency
+        self.context = context or CallContext()
+        self._ids_made = 0
+
+    def now(self) -> datetime:
+        """The time of the call, UTC; the same on a retry."""
+        return self.context.at
+
+    def new_id(self) -> str:
+        """A new unique id; the same one on a retry."""
+        self._ids_made += 1
+        return f"{self.context.token}-{self._ids_made}"
+
+    def event(self, happened: Happened, entity: Entity) -> Event:
+        """The event that says what happened to `entity`, not recorded yet."""
+        return Event(
+            account=self.account,
+            created_at=self.now(),
+            event_type=type(happened).__name__,
+            entity=type(entity).__name__,
+            entity_id=entity.id,
+            payload=happened.payload(),
+            actor=self.context.actor,
+            correlation_id=self.context.correlation_id,
+            occurred_at=self.now(),
+        )
+
+    def record(self, happened: Happened | None, entity: Entity) -> None:
+        """Record what happened to `entity`; nothing when nothing did."""
+        if happened is not None:
+            self.events.add(self.event(happened, entity))
+
+    @abstractmethod
+    def __enter__(self) -> Self:
+        """Begin; the transaction starts with the first statement."""
+
+    @abstractmethod
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End; what was not committed is discarded, and the connection returned."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make everything done so far durable.
+
+        Raises:
+            ConcurrentUpdate: another writer was first; run the whole unit of work again.
+        """
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Discard everything done since the last commit; entities keep the values they have."""

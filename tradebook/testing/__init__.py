@@ -1,0 +1,1 @@
+"""What trading bots import in their own tests: fakes and hypothesis strategies."""
