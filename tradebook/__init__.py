@@ -1,0 +1,140 @@
+"""tradebook: the book of record for trading systems and AI trading agents.
+
+The names below load when they are first used: the domain needs neither SQLAlchemy nor a driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tradebook.domain.agents import (
+        ActionStatus,
+        AgentAction,
+        AgentDecision,
+        DecisionStatus,
+    )
+    from tradebook.domain.alerts import Alert, Severity
+    from tradebook.domain.cash import Account, CashFlow, CashFlowKind
+    from tradebook.domain.errors import (
+        BookBusy,
+        ConcurrentUpdate,
+        ConstraintViolated,
+        DatabaseFailure,
+        DatabaseUnavailable,
+        DuplicateOrder,
+        DuplicateRecord,
+        InstrumentMismatch,
+        InvalidInput,
+        InvalidTransition,
+        MissingRate,
+        NotFound,
+        SchemaNotReady,
+        TradebookError,
+    )
+    from tradebook.domain.events import Event
+    from tradebook.domain.performance import PerformanceMetric
+    from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+    from tradebook.domain.positions import Position, PositionStatus
+    from tradebook.domain.signals import Signal, SignalAction
+    from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
+    from tradebook.entrypoints.manager import DatabaseManager
+    from tradebook.service_layer import handlers
+    from tradebook.service_layer.book import Book
+    from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+
+__all__ = [
+    "AbstractUnitOfWork",
+    "Account",
+    "ActionStatus",
+    "AgentAction",
+    "AgentDecision",
+    "Alert",
+    "Book",
+    "BookBusy",
+    "CallContext",
+    "CashFlow",
+    "CashFlowKind",
+    "ConcurrentUpdate",
+    "ConstraintViolated",
+    "DatabaseFailure",
+    "DatabaseManager",
+    "DatabaseUnavailable",
+    "DecisionStatus",
+    "DuplicateOrder",
+    "DuplicateRecord",
+    "Event",
+    "InstrumentMismatch",
+    "InvalidInput",
+    "InvalidTransition",
+    "MissingRate",
+    "NotFound",
+    "PerformanceMetric",
+    "Portfolio",
+    "PortfolioPosition",
+    "Position",
+    "PositionStatus",
+    "SchemaNotReady",
+    "Settlement",
+    "Severity",
+    "Signal",
+    "SignalAction",
+    "Trade",
+    "TradeAction",
+    "TradeStatus",
+    "TradebookError",
+    "handlers",
+]
+
+_HOMES = {
+    "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
+    "tradebook.domain.alerts": ("Alert", "Severity"),
+    "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
+    "tradebook.domain.errors": (
+        "BookBusy",
+        "ConcurrentUpdate",
+        "ConstraintViolated",
+        "DatabaseFailure",
+        "DatabaseUnavailable",
+        "DuplicateOrder",
+        "DuplicateRecord",
+        "InstrumentMismatch",
+        "InvalidInput",
+        "InvalidTransition",
+        "MissingRate",
+        "NotFound",
+        "SchemaNotReady",
+        "TradebookError",
+    ),
+    "tradebook.domain.events": ("Event",),
+    "tradebook.domain.performance": ("PerformanceMetric",),
+    "tradebook.domain.portfolio": ("Portfolio", "PortfolioPosition"),
+    "tradebook.domain.positions": ("Position", "PositionStatus"),
+    "tradebook.domain.signals": ("Signal", "SignalAction"),
+    "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
+    "tradebook.entrypoints.manager": ("DatabaseManager",),
+    "tradebook.service_layer": ("handlers",),
+    "tradebook.service_layer.book": ("Book",),
+    "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+try:
+    __version__ = version("tradebook")
+except PackageNotFoundError:  # run from a folder that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_HOME[name])
+    value = getattr(module, name, None) or import_module(f"{_HOME[name]}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

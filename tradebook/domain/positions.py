@@ -144,7 +144,7 @@ class Position(Entity):
         """
         self._require_same_instrument(trade)
         before, after = self.balance, self.balance.after(trade)
-        booked_at = max(utc(at), self.updated_at)
+        booked_at = max(utc(at), self.updated_at) if self.sequence else utc(at)
         trade.book(
             sequence=self.sequence + 1,
             booked_at=booked_at,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from attrs import frozen
 
-from tradebook.domain.alerts import Alert, Severity, severity as severity_named
+from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.alerts import severity as severity_named
 from tradebook.domain.cash import CashFlow
 from tradebook.domain.numbers import EXACT, ZERO, canonical
-from decimal import Decimal
+from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -48,6 +52,11 @@ def get_trades_by_symbol(uow: AbstractUnitOfWork, symbol: str, *, limit: int = 1
 def get_open_positions(uow: AbstractUnitOfWork) -> list[Position]:
     """Positions with a quantity, by symbol."""
     return uow.positions.all(open_only=True)
+
+
+def get_positions(uow: AbstractUnitOfWork) -> list[Position]:
+    """Every position that was ever traded, open or closed, by symbol."""
+    return uow.positions.all()
 
 
 def get_position_by_symbol(uow: AbstractUnitOfWork, symbol: str) -> Position | None:
@@ -96,12 +105,45 @@ def get_portfolio_positions(uow: AbstractUnitOfWork, portfolio_id: int) -> list[
     return uow.portfolios.positions_of([portfolio_id])
 
 
+def get_alerts(uow: AbstractUnitOfWork, *, limit: int = 100) -> list[Alert]:
+    """The latest alerts, resolved or not, newest first."""
+    return uow.alerts.latest(limit=limit)
+
+
 def get_unresolved_alerts(
     uow: AbstractUnitOfWork, *, severity: Severity | str | None = None
 ) -> list[Alert]:
     """Alerts that nobody dealt with, newest first; of one severity, or of all."""
     wanted = None if severity is None else severity_named(severity)
     return uow.alerts.unresolved(severity=wanted)
+
+
+def get_signals(
+    uow: AbstractUnitOfWork, *, symbol: str | None = None, limit: int = 100
+) -> list[Signal]:
+    """The latest signals, newest first; of one symbol, or of all."""
+    return uow.signals.latest(symbol=symbol, limit=limit)
+
+
+def get_decisions(
+    uow: AbstractUnitOfWork, *, agent: str | None = None, limit: int = 100
+) -> list[AgentDecision]:
+    """The latest decisions, newest first; of one agent, or of all. Their signals are not loaded."""
+    return uow.decisions.latest(agent=agent, limit=limit)
+
+
+def get_actions(
+    uow: AbstractUnitOfWork, *, agent: str | None = None, limit: int = 100
+) -> list[AgentAction]:
+    """The latest steps of agents, newest first; of one agent, or of all."""
+    return uow.actions.latest(agent=agent, limit=limit)
+
+
+def get_metrics(
+    uow: AbstractUnitOfWork, *, name: str | None = None, limit: int = 100
+) -> list[PerformanceMetric]:
+    """The latest metrics by the end of their period, newest first; of one name, or of all."""
+    return uow.metrics.latest(name=name, limit=limit)
 
 
 def _days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:

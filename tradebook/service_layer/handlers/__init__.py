@@ -11,13 +11,13 @@ from tradebook.service_layer.handlers.agents import (
     record_signal,
 )
 from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
+from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.cash import record_cash_flow
 from tradebook.service_layer.handlers.performance import record_metric
 from tradebook.service_layer.handlers.portfolio import take_snapshot
 from tradebook.service_layer.handlers.positions import mark_prices, update_position
 from tradebook.service_layer.handlers.trades import (
     RecordedTrades,
-    TradeTerms,
     cancel_trade,
     execute_trade,
     record_trade,

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Required, TypedDict, Unpack, cast
+from typing import Unpack, cast
 
-from attrs import define, frozen
+from attrs import frozen
 
-from tradebook.domain.agents import AgentDecision
-from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
-from tradebook.domain.events import (
-    Event,
-    TradeCancelled,
-    TradeRecorded,
-    TradeRejected,
-    TradeSubmitted,
-)
-from tradebook.domain.fields import Json
+from tradebook.domain.errors import InvalidInput, NotFound
+from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import Number
-from tradebook.domain.repositories import Page
-from tradebook.domain.trades import (
-    FillKey,
-    Settlement,
-    Trade,
-    TradeAction,
-    TradeStatus,
-    trade_status,
-)
-from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-
-class TradeTerms(TypedDict, total=False):
-    """What `record_trade` takes; see `Trade` for units and signs.
-
-    Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
-    symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
-    """
-
-    symbol: Required[str]
-    action: Required[TradeAction | str]
-    quantity: Required[Number]
-    price: Required[Number]
-    fee: Number
-    fee_currency: str
-    currency: str
-    multiplier: Number
-    settlement: Settlement | str
-    executed_at: datetime
-    order_id: str
-    execution_id: str
-    venue: str
-    strategy: str
-    decision_id: int | None
-    details: dict[str, Json]
-    status: TradeStatus | str
 
 
 @frozen
@@ -106,14 +64,12 @@ def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> Reco
     Raises:
         TradebookError: as `record_trade`; then leave the unit of work without committing.
     """
-    drafts = [_Draft.of(uow, terms) for terms in trades]
-    pages: dict[str, list[_Draft]] = {}
+    drafts = [Draft.of(uow, terms) for terms in trades]
+    pages: dict[str, list[Draft]] = {}
     for draft in drafts:
         pages.setdefault(draft.trade.symbol, []).append(draft)
     for symbol in sorted(pages):  # one order of locking, or two batches could wait for each other
-        while not _record_on_page(uow, symbol, pages[symbol]):
-            for draft in pages[symbol]:
-                draft.begin_again(uow)
+        book(uow, symbol, pages[symbol])
     booked = sum(draft.is_new for draft in drafts)
     return RecordedTrades([d.trade for d in drafts], booked, len(drafts) - booked)
 
@@ -200,148 +156,6 @@ def reject_trade(
         InvalidTransition: it was executed or cancelled.
     """
     return _end(uow, order_id, trade_id, lambda trade: trade.reject(reason, uow.now()))
-
-
-@define
-class _Draft:
-    """A trade on its way into the book, with the names of the terms that its caller gave."""
-
-    terms: Mapping[str, Any]
-    target: TradeStatus
-    trade: Trade
-    is_new: bool = False
-
-    @classmethod
-    def of(cls, uow: AbstractUnitOfWork, terms: TradeTerms) -> _Draft:
-        _check_names(terms)
-        given: dict[str, Any] = dict(terms)
-        if given.get("order_id") is None:
-            given["order_id"] = uow.new_id()
-        target = _target(given.pop("status", TradeStatus.EXECUTED))
-        return cls(given, target, _built(uow, given))
-
-    def begin_again(self, uow: AbstractUnitOfWork) -> None:
-        self.trade, self.is_new = _built(uow, self.terms), False
-
-
-def _check_names(terms: TradeTerms) -> None:
-    unknown = terms.keys() - TradeTerms.__annotations__.keys()
-    if unknown:
-        raise InvalidInput(
-            min(unknown), "this name", "one of " + ", ".join(TradeTerms.__annotations__)
-        )
-    missing = TradeTerms.__required_keys__ - terms.keys()
-    if missing:
-        raise InvalidInput(min(missing), None, "a value: it is required")
-
-
-def _target(status: TradeStatus | str) -> TradeStatus:
-    try:
-        target = trade_status(status)
-    except InvalidInput:
-        target = TradeStatus.BUSTED
-    if target not in (TradeStatus.PENDING, TradeStatus.EXECUTED):
-        raise InvalidInput("status", status, "EXECUTED, or PENDING for an order not yet filled")
-    return target
-
-
-def _built(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
-    defaults = {"currency": uow.base_currency, "executed_at": uow.now()}
-    return Trade(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-
-
-def _record_on_page(uow: AbstractUnitOfWork, symbol: str, drafts: list[_Draft]) -> bool:
-    page = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
-    if not page.position.sequence:
-        open_account(uow)
-    decisions = _decisions(uow, drafts)
-    known = {trade.fill_key: trade for trade in page.trades}
-    bookings: list[tuple[Trade, Event]] = []
-    for draft in drafts:
-        page.position.complete(draft.trade, draft.terms)
-        if draft.target is TradeStatus.PENDING:
-            _submit(uow, draft)
-        else:
-            booking = _booking(uow, page, known, draft)
-            bookings += [booking] if booking else []
-        known[draft.trade.fill_key] = draft.trade
-    if bookings and not uow.ledger.book(page.position, bookings):
-        return False
-    for trade, _ in bookings:
-        if trade.decision_id is not None:
-            decision = decisions[trade.decision_id]
-            uow.record(decision.execute(trade.id, uow.now()), decision)
-    return True
-
-
-def _submit(uow: AbstractUnitOfWork, draft: _Draft) -> None:
-    trade = draft.trade
-    recorded = uow.trades.add(trade)
-    if recorded is not trade:
-        recorded.confirm(trade, draft.terms)
-        draft.trade = recorded
-        return
-    draft.is_new = True
-    submitted = TradeSubmitted(
-        symbol=trade.symbol,
-        order_id=trade.order_id,
-        action=trade.action,
-        quantity=trade.quantity,
-        price=trade.price,
-    )
-    uow.record(submitted, trade)
-
-
-def _booking(
-    uow: AbstractUnitOfWork, page: Page, known: dict[FillKey, Trade], draft: _Draft
-) -> tuple[Trade, Event] | None:
-    """The draft's trade applied to the page, or None when it was recorded before."""
-    recorded = known.get(draft.trade.fill_key) or _pending(known, draft.trade)
-    if recorded is None:
-        happened = page.position.apply(draft.trade, uow.now())
-    elif recorded.status is TradeStatus.PENDING:
-        happened = _fill(uow, page, known, recorded, draft)
-    else:
-        _confirm(recorded, draft)
-        return None
-    draft.is_new = True
-    return draft.trade, uow.event(happened, draft.trade)
-
-
-def _fill(
-    uow: AbstractUnitOfWork, page: Page, known: dict[FillKey, Trade], order: Trade, draft: _Draft
-) -> TradeRecorded:
-    """Apply a fill of a pending order, which takes it over once nothing can be refused any more."""
-    draft.trade.fills(order, draft.terms)
-    page.position.complete(draft.trade, draft.terms)
-    happened = page.position.apply(draft.trade, uow.now())
-    del known[order.fill_key]
-    order.become(draft.trade)
-    draft.trade = order
-    return happened
-
-
-def _confirm(recorded: Trade, draft: _Draft) -> None:
-    if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):
-        raise InvalidTransition(
-            f"order {recorded.identity} is {recorded.status}; "
-            "record a fill that came all the same with its own execution_id"
-        )
-    recorded.confirm(draft.trade, draft.terms)
-    draft.trade = recorded
-
-
-def _pending(known: dict[FillKey, Trade], fill: Trade) -> Trade | None:
-    """The pending trade of the fill's order: the first fill takes its place."""
-    for trade in known.values():
-        if trade.order_key == fill.order_key and trade.status is TradeStatus.PENDING:
-            return trade
-    return None
-
-
-def _decisions(uow: AbstractUnitOfWork, drafts: list[_Draft]) -> dict[int, AgentDecision]:
-    ids = {draft.trade.decision_id for draft in drafts} - {None}
-    return {i: uow.decisions.get(i, lock=True) for i in sorted(cast("set[int]", ids))}
 
 
 def _find(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:

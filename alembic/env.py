@@ -1,0 +1,72 @@
+"""How Alembic runs tradebook's migrations: on the connection it is given, or on the URL it is told."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import JSON, Connection, text
+from sqlalchemy.schema import SchemaItem
+
+from tradebook.adapters import orm, types
+from tradebook.adapters.engine import database_url, make_engine
+
+# Two upgrades started at once: the second waits here, then finds nothing to do.
+UPGRADE_LOCK = 7_236_110_914_227
+
+
+def include_object(
+    _item: SchemaItem, name: str | None, kind: str, reflected: bool, _compared_to: object
+) -> bool:
+    """On SQLite the account key is a unique constraint, which the tables know as primary key."""
+    is_account_key = kind == "unique_constraint" and str(name).startswith("pk_")
+    return not (reflected and is_account_key)
+
+
+def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
+    """Our types by their own names in a generated revision."""
+    if kind == "primary_key" and isinstance(item, types.AccountKey):
+        autogen.imports.add("from tradebook.adapters import types")
+        columns = ", ".join(repr(column.name) for column in item.columns)
+        return f"types.AccountKey({columns}, name={item.name!r})"
+    if kind != "type":
+        return False
+    if isinstance(item, types.EnumText):
+        return "sa.Text()"
+    if isinstance(item, JSON):
+        autogen.imports.add("from tradebook.adapters import types")
+        return "types.json_type()"
+    if type(item).__module__ == types.__name__:
+        autogen.imports.add("from tradebook.adapters import types")
+        return f"types.{type(item).__name__}()"
+    return False
+
+
+def run(connection: Connection) -> None:
+    """Run the migrations in one transaction: all of them or none."""
+    context.configure(
+        connection=connection,
+        target_metadata=orm.metadata,
+        include_object=include_object,
+        render_item=render_item,
+        transactional_ddl=True,
+        compare_server_default=True,
+    )
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if context.is_offline_mode():
+    raise SystemExit("tradebook's migrations need a connection: run them without --sql")
+if given is not None:
+    run(given)
+else:
+    engine = make_engine(database_url(os.environ.get("TRADEBOOK_DATABASE_URL")))
+    with engine.begin() as own:
+        run(own)
+    engine.dispose()

@@ -1,0 +1,208 @@
+"""The Ledger on SQL: a position is locked, its trades folded in Python, and all of it written together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import (
+    Select,
+    bindparam,
+    func,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from tradebook.adapters import orm
+from tradebook.adapters.sessions import (
+    attach,
+    bring_up_to_date,
+    columns_of,
+    insert_all,
+    insert_if_new,
+    values_of,
+)
+from tradebook.adapters.types import ExactDecimal
+from tradebook.domain.cash import EXTERNAL, CashFlowKind, CashTotal
+from tradebook.domain.errors import ConcurrentUpdate
+from tradebook.domain.events import Event
+from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.portfolio import Holdings
+from tradebook.domain.positions import Position
+from tradebook.domain.repositories import Ledger, Page
+from tradebook.domain.trades import OrderKey, Trade
+
+_CHUNK: Final = 500
+_MARK: Final = ("current_price", "marked_at")
+
+
+class SqlLedger(Ledger):
+    """Locks first: the page that `open` returns stands until the unit of work ends."""
+
+    def __init__(self, session: Session, account: str, at: datetime) -> None:
+        self.session = session
+        self.account = account
+        self.at = at
+
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> Page:
+        position = self._locked(symbol)
+        if position is None:
+            flat = values_of(Position(account=self.account, symbol=symbol, created_at=self.at))
+            self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
+            position = self._locked(symbol)
+            assert position is not None  # positions are never removed
+        return Page(position, tuple(self._of_orders(symbol, orders)))
+
+    def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        taken_over = [trade for trade, _ in bookings if trade.id is not None]
+        if not self._write(position, position.version - len(bookings)):
+            return False
+        if taken_over:
+            self.session.flush(taken_over)
+        self._insert([trade for trade, _ in bookings if trade.id is None])
+        for trade, event in bookings:
+            event.entity_id = trade.id
+        insert_all(self.session, [event for _, event in bookings])
+        bring_up_to_date(self.session, position, columns_of(Position))
+        return True
+
+    def marked(self, symbols: Collection[str]) -> list[Position]:
+        found: list[Position] = []
+        for chunk in _chunks(sorted(symbols)):
+            found += self._positions(self._select().where(orm.positions.c.symbol.in_(chunk)))
+        return sorted(found, key=lambda position: position.symbol)
+
+    def mark(self, positions: Collection[Position]) -> None:
+        if not positions:
+            return
+        columns = orm.positions.c
+        statement = (
+            update(orm.positions)
+            .where(
+                columns.account == self.account,
+                columns.id == bindparam("position_id"),
+                or_(columns.marked_at.is_(None), columns.marked_at <= bindparam("seen_at")),
+            )
+            .values(current_price=bindparam("price"), marked_at=bindparam("seen_at"))
+        )
+        # By symbol, the order in which trades lock: two writers cannot wait for each other.
+        marks = [
+            {"position_id": p.id, "price": p.current_price, "seen_at": p.marked_at}
+            for p in sorted(positions, key=lambda position: position.symbol)
+        ]
+        self.session.connection().execute(statement, marks)
+        for position in positions:
+            bring_up_to_date(self.session, position, _MARK)
+
+    def holdings(self) -> Holdings:
+        # One statement is one instant, whatever the isolation level.
+        flows = orm.cash_flows.c
+        held = self._select(
+            null().label("kind"), type_coerce(null(), ExactDecimal()).label("total")
+        ).where(orm.positions.c.sequence > 0)
+        cash = (
+            select(
+                *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
+                flows.kind,
+                func.sum(flows.amount),
+            )
+            .where(flows.account == self.account)
+            .group_by(flows.currency, flows.kind)
+        )
+        rows = self.session.connection().execute(union_all(held, cash)).mappings().all()
+        positions = [_position(row) for row in rows if row["kind"] is None]
+        return Holdings(
+            positions=tuple(sorted(positions, key=lambda position: position.symbol)),
+            cash=_totals([row for row in rows if row["kind"] is not None]),
+        )
+
+    def _select(self, *extra: Any) -> Select[Any]:
+        return select(*orm.positions.c, *extra).where(orm.positions.c.account == self.account)
+
+    def _positions(self, statement: Select[Any]) -> list[Position]:
+        rows = self.session.connection().execute(statement).mappings()
+        return [_position(row) for row in rows]
+
+    def _locked(self, symbol: str) -> Position | None:
+        found = self._select().where(orm.positions.c.symbol == symbol).with_for_update()
+        return next(iter(self._positions(found)), None)
+
+    def _of_orders(self, symbol: str, orders: Collection[OrderKey]) -> Iterator[Trade]:
+        columns = orm.trades.c
+        for venue in sorted({order.venue for order in orders}):
+            ids = sorted(order.order_id for order in orders if order.venue == venue)
+            for chunk in _chunks(ids):
+                statement = (
+                    select(Trade)
+                    .where(
+                        columns.account == self.account,
+                        columns.symbol == symbol,
+                        columns.venue == venue,
+                        columns.order_id.in_(chunk),
+                    )
+                    .order_by(columns.id)
+                    .execution_options(populate_existing=True)
+                )
+                yield from self.session.scalars(statement)
+
+    def _write(self, position: Position, version: int) -> bool:
+        columns = orm.positions.c
+        values = values_of(position)
+        key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
+        statement = (
+            update(orm.positions)
+            .where(
+                columns.account == bindparam("of_account"),
+                columns.id == bindparam("of_id"),
+                columns.version == bindparam("of_version"),
+            )
+            .values({name: bindparam(name) for name in values})
+        )
+        written = self.session.connection().execute(
+            statement,
+            {**values, "of_account": key["account"], "of_id": key["id"], "of_version": version},
+        )
+        return written.rowcount == 1
+
+    def _insert(self, trades: list[Trade]) -> None:
+        if not trades:
+            return
+        columns = orm.trades.c
+        statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
+        rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
+        ids = {sequence: id_ for id_, sequence in rows}
+        if len(ids) < len(trades):  # recorded past the page's lock, by something else than a Ledger
+            raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
+        for trade in trades:
+            trade.id = ids[trade.sequence]
+            attach(self.session, trade)
+
+
+def _position(row: Any) -> Position:
+    return Position(**{name: row[name] for name in columns_of(Position)})
+
+
+def _totals(rows: list[Any]) -> tuple[CashTotal, ...]:
+    sums: dict[str, dict[bool, Decimal]] = {}
+    for row in rows:
+        of_currency = sums.setdefault(row["currency"], {True: ZERO, False: ZERO})
+        external = CashFlowKind(row["kind"]) in EXTERNAL
+        of_currency[external] = EXACT.add(of_currency[external], row["total"])
+    return tuple(
+        CashTotal(currency, external=canonical(s[True]), income=canonical(s[False]))
+        for currency, s in sorted(sums.items())
+    )
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(values)
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk

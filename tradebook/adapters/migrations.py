@@ -1,0 +1,74 @@
+"""Bringing a database's schema to this version of the code, with Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect
+
+import tradebook
+from tradebook.adapters.errors import translated_errors
+
+HEAD: Final = "head"
+BASE: Final = "base"
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: inside the installed package, beside it in a checkout."""
+    package = Path(tradebook.__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "alembic"
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's settings, without a file; `connection` is used by the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(engine: Engine, revision: str = HEAD) -> None:
+    """Bring the schema up to `revision`; does nothing when it is there already."""
+    with translated_errors(), engine.begin() as connection:
+        command.upgrade(alembic_config(connection), revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the schema down to `revision`; `base` removes everything."""
+    with translated_errors(), engine.begin() as connection:
+        command.downgrade(alembic_config(connection), revision)
+
+
+def check(engine: Engine) -> None:
+    """Compare the database with the tables of the code.
+
+    Raises:
+        alembic.util.exc.CommandError: they differ; the message says in what.
+    """
+    with translated_errors(), engine.begin() as connection:
+        command.check(alembic_config(connection))
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision that the database is at; None when it has no schema."""
+    with translated_errors(), engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str:
+    """The revision of this code."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether the database has no table at all."""
+    with translated_errors(), engine.connect() as connection:
+        return not inspect(connection).get_table_names()

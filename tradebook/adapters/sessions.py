@@ -1,0 +1,80 @@
+"""Writing entities past the ORM's flush: an insert that recognises what is recorded already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Insert, Table, inspect
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
+
+from tradebook.domain.fields import Entity
+
+E = TypeVar("E", bound=Entity)
+
+_INSERT: dict[str, Callable[[Table], Any]] = {
+    "postgresql": postgresql.insert,
+    "sqlite": sqlite.insert,
+}
+
+
+def values_of(entity: Entity) -> dict[str, Any]:
+    """An entity's columns; the id only when it has one."""
+    values = {column: getattr(entity, column) for column in columns_of(type(entity))}
+    if values["id"] is None:
+        del values["id"]
+    return values
+
+
+def columns_of(kind: type[Entity]) -> list[str]:
+    """The names of an entity's mapped columns."""
+    return [attribute.key for attribute in inspect(kind).column_attrs]
+
+
+def table_of(kind: type[Entity]) -> Table:
+    """The table that an entity is mapped to."""
+    table = inspect(kind).local_table
+    assert isinstance(table, Table)
+    return table
+
+
+def insert_if_new(session: Session, table: Table) -> Insert:
+    """`INSERT ... ON CONFLICT DO NOTHING`: a taken identity inserts nothing and breaks nothing."""
+    statement: Insert = _INSERT[session.get_bind().dialect.name](table).on_conflict_do_nothing()
+    return statement
+
+
+def add_if_new(session: Session, entity: Entity) -> bool:
+    """Insert `entity` unless a unique key of it is taken; then it has its id and is persistent."""
+    table = table_of(type(entity))
+    statement = insert_if_new(session, table).returning(table.c.id)
+    new_id = session.connection().scalar(statement, values_of(entity))
+    if new_id is None:
+        return False
+    entity.id = new_id
+    attach(session, entity)
+    return True
+
+
+def insert_all(session: Session, entities: Sequence[Entity]) -> None:
+    """Insert entities of one kind that have no identity to clash with; they get no ids."""
+    if entities:
+        table = table_of(type(entities[0]))
+        session.connection().execute(table.insert(), [values_of(e) for e in entities])
+
+
+def attach(session: Session, entity: Entity) -> None:
+    """Make an entity that was written past the flush persistent in `session`."""
+    make_transient_to_detached(entity)
+    session.add(entity)
+
+
+def bring_up_to_date(session: Session, entity: Entity, columns: Sequence[str]) -> None:
+    """Give what `session` has loaded of this record the values that were written past it."""
+    key = inspect(type(entity)).identity_key_from_primary_key((entity.account, entity.id))
+    loaded = session.identity_map.get(key)
+    if loaded is not None:
+        for column in columns:
+            set_committed_value(loaded, column, getattr(entity, column))

@@ -1,0 +1,211 @@
+"""Column types that mean the same on every database: ids, exact decimals, UTC times, enumerations, JSON.
+
+On SQLite a decimal is canonical plain text, so equality is native, and sums, order and comparison
+go through what `engine.py` registers on each connection. What would silently turn into floats there
+is refused when the statement is built or compiled.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import CompileError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import PrimaryKeyConstraint
+from sqlalchemy.sql import functions, operators
+from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.numbers import canonical, plain
+
+DECIMAL_COLLATION: Final = "tradebook_decimal"
+DECIMAL_SUM: Final = "tradebook_sum"
+
+
+class Id(BigInteger):
+    """A record's id. On SQLite the rowid itself, never handed out twice."""
+
+
+@compiles(Id, "sqlite")
+def _id_on_sqlite(_element: Id, _compiler: DDLCompiler, **_options: Any) -> str:
+    return "INTEGER PRIMARY KEY AUTOINCREMENT"
+
+
+class AccountKey(PrimaryKeyConstraint):
+    """PRIMARY KEY (account, id). On SQLite, where `id` alone must be the key, UNIQUE (account, id)."""
+
+
+@compiles(AccountKey, "sqlite")
+def _account_key_on_sqlite(element: AccountKey, compiler: DDLCompiler, **_options: Any) -> str:
+    columns = ", ".join(compiler.preparer.quote(column.name) for column in element.columns)
+    return f"CONSTRAINT {compiler.preparer.format_constraint(element)} UNIQUE ({columns})"
+
+
+_SAFE: Final = frozenset(
+    {
+        operators.eq,
+        operators.ne,
+        operators.is_,
+        operators.is_not,
+        operators.in_op,
+        operators.not_in_op,
+        operators.is_distinct_from,
+        operators.is_not_distinct_from,
+        operators.nulls_first_op,
+        operators.nulls_last_op,
+    }
+)
+_BY_VALUE: Final = frozenset(
+    {operators.lt, operators.le, operators.gt, operators.ge, operators.asc_op, operators.desc_op}
+)
+
+
+class _PlainDecimal(TypeDecorator[Decimal]):
+    """How exact decimals travel: unconstrained NUMERIC, on SQLite canonical plain text."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text on SQLite."""
+        on_text = dialect.name == "sqlite"
+        return dialect.type_descriptor(Text() if on_text else Numeric(asdecimal=True))
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        """To the driver: never a non-finite number, which psycopg2 would alter."""
+        if value is None:
+            return None
+        if not isinstance(value, Decimal) or not value.is_finite():
+            raise InvalidInput("", value, "a finite Decimal")
+        return plain(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+        """From the driver, in canonical form."""
+        return None if value is None else canonical(Decimal(value))
+
+
+class ExactDecimal(_PlainDecimal):
+    """A Decimal, digit for digit.
+
+    Equality and membership are plain SQL; `<`, `>`, `.asc()`, `.desc()`, `sum`, `min` and `max` go by
+    value everywhere. Order by `column.asc()`, not by the bare column, which SQLite would order as
+    text. Arithmetic and averages belong in Python and raise.
+    """
+
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[Decimal]):
+        """Lets through what every database does exactly."""
+
+        def operate(self, op: operators.OperatorType, *other: Any, **options: Any) -> Any:
+            """The SQL expression, or a refusal."""
+            if op in _SAFE:
+                return super().operate(op, *other, **options)
+            if op in _BY_VALUE:
+                return op(_ByValue(self.expr), *other, **options)
+            raise InvalidInput(
+                "", getattr(op, "__name__", op), "arithmetic on decimals in Python, not in SQL"
+            )
+
+        def reverse_operate(self, op: operators.OperatorType, other: Any, **options: Any) -> Any:
+            """The same, from the right-hand side."""
+            return self.operate(op, other, **options)
+
+    comparator_factory = Comparator
+
+
+class _ByValue(functions.FunctionElement[Decimal]):
+    """A decimal expression that orders and compares by value."""
+
+    name = "by_value"
+    type = _PlainDecimal()
+    inherit_cache = True
+
+
+@compiles(_ByValue)
+def _by_value(element: _ByValue, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_ByValue, "sqlite")
+def _by_value_on_sqlite(element: _ByValue, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)}) COLLATE {DECIMAL_COLLATION}"
+
+
+@compiles(functions.sum, "sqlite")
+def _sum_on_sqlite(element: functions.sum[Any], compiler: SQLCompiler, **options: Any) -> str:
+    function = DECIMAL_SUM if isinstance(element.type, _PlainDecimal) else "sum"
+    return f"{function}({compiler.process(element.clauses, **options)})"
+
+
+@compiles(functions.min, "sqlite")
+@compiles(functions.max, "sqlite")
+def _extreme_on_sqlite(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    collate = f" COLLATE {DECIMAL_COLLATION}" if isinstance(element.type, _PlainDecimal) else ""
+    return f"{element.name}({compiler.process(element.clauses, **options)}{collate})"
+
+
+@compiles(functions.Function, "sqlite")
+def _function_on_sqlite(
+    element: functions.Function[Any], compiler: SQLCompiler, **options: Any
+) -> str:
+    if element.name in ("avg", "total") and any(
+        isinstance(clause.type, _PlainDecimal) for clause in element.clauses
+    ):
+        raise CompileError(f"{element.name}() of exact decimals: compute it in Python")
+    return compiler.visit_function(element, **options)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware instant in UTC, to the microsecond; on SQLite text that sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the driver; a naive time is taken as UTC."""
+        if value is None:
+            return None
+        aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """From the driver, aware and in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A string enumeration, kept as text; the table's CHECK lists the members."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | str | None, _dialect: Dialect) -> str | None:
+        """To the driver; refuses what is no member."""
+        if value is None:
+            return None
+        try:
+            return str(self.kind(value))
+        except ValueError:
+            raise InvalidInput("", value, "one of " + ", ".join(self.kind)) from None
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> StrEnum | None:
+        """From the driver, as a member."""
+        return None if value is None else self.kind(value)
+
+
+def json_type() -> TypeEngine[Any]:
+    """JSON; JSONB on PostgreSQL. None is SQL's NULL."""
+    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

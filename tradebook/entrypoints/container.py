@@ -1,0 +1,62 @@
+"""What is wired to what: engines, sessions, units of work and runners; one instance for each manager."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from dependency_injector import containers, providers
+from sqlalchemy import URL, Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import sessionmaker
+
+from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
+from tradebook.adapters.runner import AsyncRunner, Runner
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+
+AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
+
+
+def reading(engine: AnyEngine) -> AnyEngine:
+    """The same engine and pool for units of work that only read: one consistent view, no write lock."""
+    options: dict[str, object] = {READ_ONLY: True}
+    if engine.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.execution_options(**options)
+
+
+class Container(containers.DeclarativeContainer):
+    """The object graph of one database and one account; nothing connects before it is used.
+
+    ThreadSafeSingleton throughout: the plain Singleton makes several engines when threads race.
+    """
+
+    url: providers.Dependency[URL] = providers.Dependency(instance_of=URL)
+    account: providers.Dependency[str] = providers.Dependency(instance_of=str)
+    base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
+
+    engine = providers.ThreadSafeSingleton(make_engine, url)
+    reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
+    reading_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, reading_engine, expire_on_commit=False
+    )
+    unit_of_work = providers.Factory(SqlAlchemyUnitOfWork, sessions, account, base_currency)
+    reading_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, reading_sessions, account, base_currency
+    )
+    runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider)
+
+    async_engine = providers.ThreadSafeSingleton(make_async_engine, url)
+    reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
+    )
+    reading_async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker, reading_async_engine, class_=AsyncSession, expire_on_commit=False
+    )
+    session_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, account=account, base_currency=base_currency
+    )
+    async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, async_sessions, reading_async_sessions, session_unit_of_work.provider
+    )

@@ -1,0 +1,119 @@
+"""The book as applications call it: every handler and query as a method, in a unit of work of its own.
+
+`DatabaseManager` and the public fake are both a `Book`, so a trading bot cannot tell them apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.verification import verify
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _operation(
+    handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+) -> Callable[Concatenate[Book, P], R]:
+    """A method that runs `handler` in one unit of work and commits it."""
+
+    @wraps(handler)
+    def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.run(handler, *args, **kwargs)
+
+    return method
+
+
+def _question(
+    query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+) -> Callable[Concatenate[Book, P], R]:
+    """A method that runs `query` on one consistent view."""
+
+    @wraps(query)
+    def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.read(query, *args, **kwargs)
+
+    return method
+
+
+class Book(ABC):
+    """Every handler and query, without the `uow` argument; see the functions for what they do."""
+
+    @abstractmethod
+    def unit_of_work(
+        self, *, read_only: bool = False, context: CallContext | None = None
+    ) -> AbstractUnitOfWork:
+        """A unit of work, to do several things together or not at all; commit it yourself.
+
+        Args:
+            read_only: for queries: one consistent view, no write lock, nothing to commit.
+            context: the time, actor and correlation id of the call; the time now by default.
+        """
+
+    @abstractmethod
+    def run(
+        self,
+        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
+
+        When another writer was first, all of it is done again: `handler` must have no effects but on
+        the book, and take its times and ids from the unit of work.
+
+        Raises:
+            BookBusy: conflicts outlasted every retry.
+        """
+
+    @abstractmethod
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+
+    record_trade = _operation(handlers.record_trade)
+    record_trades = _operation(handlers.record_trades)
+    execute_trade = _operation(handlers.execute_trade)
+    cancel_trade = _operation(handlers.cancel_trade)
+    reject_trade = _operation(handlers.reject_trade)
+    mark_prices = _operation(handlers.mark_prices)
+    update_position = _operation(handlers.update_position)
+    record_cash_flow = _operation(handlers.record_cash_flow)
+    take_snapshot = _operation(handlers.take_snapshot)
+    raise_alert = _operation(handlers.raise_alert)
+    resolve_alert = _operation(handlers.resolve_alert)
+    record_signal = _operation(handlers.record_signal)
+    record_decision = _operation(handlers.record_decision)
+    decide = _operation(handlers.decide)
+    record_action = _operation(handlers.record_action)
+    record_metric = _operation(handlers.record_metric)
+
+    get_recent_trades = _question(queries.get_recent_trades)
+    get_trades_by_symbol = _question(queries.get_trades_by_symbol)
+    get_open_positions = _question(queries.get_open_positions)
+    get_positions = _question(queries.get_positions)
+    get_position_by_symbol = _question(queries.get_position_by_symbol)
+    get_cash_flows = _question(queries.get_cash_flows)
+    get_cash_balances = _question(queries.get_cash_balances)
+    get_latest_portfolio = _question(queries.get_latest_portfolio)
+    get_portfolio_history = _question(queries.get_portfolio_history)
+    get_portfolio_positions = _question(queries.get_portfolio_positions)
+    get_alerts = _question(queries.get_alerts)
+    get_unresolved_alerts = _question(queries.get_unresolved_alerts)
+    get_signals = _question(queries.get_signals)
+    get_decisions = _question(queries.get_decisions)
+    get_actions = _question(queries.get_actions)
+    get_metrics = _question(queries.get_metrics)
+    verify = _question(verify)
