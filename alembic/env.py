@@ -52,7 +52,8 @@ def run(connection: Connection) -> None:
         include_object=include_object,
         render_item=render_item,
         transactional_ddl=True,
-        compare_server_default=True,
+        # SQLite knows no identity columns: its ids are the rowids themselves.
+        compare_server_default=connection.dialect.name != "sqlite",
     )
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})

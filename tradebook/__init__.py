@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TradebookError,
     )
     from tradebook.domain.events import Event
+    from tradebook.domain.numbers import exact
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Portfolio, PortfolioPosition
     from tradebook.domain.positions import Position, PositionStatus
@@ -85,6 +86,7 @@ __all__ = [
     "TradeAction",
     "TradeStatus",
     "TradebookError",
+    "exact",
     "handlers",
 ]
 
@@ -109,6 +111,7 @@ _HOMES = {
         "TradebookError",
     ),
     "tradebook.domain.events": ("Event",),
+    "tradebook.domain.numbers": ("exact",),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Portfolio", "PortfolioPosition"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),

@@ -62,12 +62,12 @@ class SqlLedger(Ledger):
         return Page(position, tuple(self._of_orders(symbol, orders)))
 
     def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if not self._write(position, position.version - len(bookings)):
             return False
-        if taken_over:
-            self.session.flush(taken_over)
-        self._insert([trade for trade, _ in bookings if trade.id is None])
+        new = [trade for trade, _ in bookings if trade.id is None]
+        if len(new) < len(bookings):
+            self.session.flush()  # pending trades that were taken over
+        self._insert(new)
         for trade, event in bookings:
             event.entity_id = trade.id
         insert_all(self.session, [event for _, event in bookings])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from sqlalchemy import Connection, Engine, inspect
 import tradebook
 from tradebook.adapters.errors import translated_errors
 
+# Alembic's own context is one for the process; between processes the migrations lock the database.
+_ONE_AT_A_TIME: Final = threading.Lock()
 HEAD: Final = "head"
 BASE: Final = "base"
 
@@ -35,13 +38,13 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 def upgrade(engine: Engine, revision: str = HEAD) -> None:
     """Bring the schema up to `revision`; does nothing when it is there already."""
-    with translated_errors(), engine.begin() as connection:
+    with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
         command.upgrade(alembic_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema down to `revision`; `base` removes everything."""
-    with translated_errors(), engine.begin() as connection:
+    with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
         command.downgrade(alembic_config(connection), revision)
 
 
@@ -51,7 +54,7 @@ def check(engine: Engine) -> None:
     Raises:
         alembic.util.exc.CommandError: they differ; the message says in what.
     """
-    with translated_errors(), engine.begin() as connection:
+    with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
         command.check(alembic_config(connection))
 
 

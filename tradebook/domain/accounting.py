@@ -7,12 +7,12 @@ to a rounded average. For CASH settlement, after any fills and to the last digit
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 from attrs import frozen
 
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import EXACT, ZERO, divide
+from tradebook.domain.numbers import ZERO, divide, exact
 from tradebook.domain.trades import Settlement, Trade
 
 
@@ -37,7 +37,7 @@ class Balance:
     def after(self, trade: Trade) -> Balance:
         """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
         size, unit_cash = trade.signed_quantity, trade.price
-        with localcontext(EXACT):
+        with exact():
             unit_cash *= trade.multiplier
             closed = _closed(self.quantity, size)
             removed = self._removed_cost(closed)

@@ -7,6 +7,7 @@ Sums and products are exact: the context traps Inexact, so a digit is never lost
 from __future__ import annotations
 
 import operator
+from contextlib import AbstractContextManager
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -19,6 +20,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
     Underflow,
+    localcontext,
 )
 from typing import Final, TypeAlias
 
@@ -45,6 +47,16 @@ EXACT: Final = Context(
 _QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
 _ROUNDED = Context(prec=2000, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _LAST_PLACE: Final = Decimal(1).scaleb(-40)
+
+
+def exact() -> AbstractContextManager[Context]:
+    """Inside, sums and products of decimals keep every digit; Python's default keeps 28.
+
+    Returns:
+        A context manager: `with exact(): total = position.cash_flow + position.cost_basis`. An
+        operation that would have to round, such as a division, raises `decimal.Inexact`.
+    """
+    return localcontext(EXACT)
 
 
 def canonical(value: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Final
 
 from attrs import define, field, frozen
@@ -23,7 +23,17 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
-from tradebook.domain.numbers import EXACT, ONE, ZERO, Number, amount, number, plain, positive
+from tradebook.domain.numbers import (
+    EXACT,
+    ONE,
+    ZERO,
+    Number,
+    amount,
+    exact,
+    number,
+    plain,
+    positive,
+)
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Settlement, settlement_kind
 
@@ -205,7 +215,7 @@ def value_holdings(
     def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
         return sum((rates.convert(value, currency) for value, currency in amounts), start=ZERO)
 
-    with localcontext(EXACT):
+    with exact():
         external = total((c.external, c.currency) for c in holdings.cash)
         income = total((c.income, c.currency) for c in holdings.cash)
         cash = external + income + total((p.cash_flow, p.currency) for p in positions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -22,6 +22,7 @@ from tradebook.domain.numbers import (
     amount,
     canonical,
     divide,
+    exact,
     number,
     positive,
 )
@@ -109,7 +110,7 @@ class Position(Entity):
             return ZERO
         if self.current_price is None:
             return None
-        with localcontext(EXACT):
+        with exact():
             return canonical(self.quantity * self.current_price * self.multiplier)
 
     @property
@@ -124,7 +125,7 @@ class Position(Entity):
         unrealized = self.unrealized_pnl
         if unrealized is None:
             return None
-        with localcontext(EXACT):
+        with exact():
             return canonical(self.realized_pnl + unrealized - self.fees)
 
     def apply(self, trade: Trade, at: datetime) -> TradeRecorded:

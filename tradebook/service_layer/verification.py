@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Final
 
 from attrs import define, field, frozen
@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from tradebook.domain.accounting import Balance, effect
 from tradebook.domain.cash import EXTERNAL, CashTotal
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import EXACT, ZERO, canonical, plain
+from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
 from tradebook.domain.trades import Settlement, Trade, TradeStatus
@@ -247,7 +247,7 @@ class _Proof:
             return
         names = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
         computed = {name: canonical(getattr(balance, name)) for name in names}
-        with localcontext(EXACT):
+        with exact():
             value = balance.quantity * row.current_price * row.multiplier
             computed["market_value"] = canonical(value)
             computed["unrealized_pnl"] = canonical(value - balance.cost_basis)
@@ -260,7 +260,7 @@ class _Proof:
     def _add_to_totals(self, fold: _Fold, portfolio_id: int) -> None:
         rate = _rate(self.portfolios[portfolio_id], str(fold.constants["currency"]))
         totals, balance = self.totals[portfolio_id], fold.balance
-        with localcontext(EXACT):
+        with exact():
             totals.realized_pnl += balance.realized_pnl * rate
             totals.fees += balance.fees * rate
             totals.cash_flow += balance.cash_flow * rate
@@ -309,7 +309,7 @@ def _identities(
         return sum((a * _rate(portfolio, currency) for a, currency in amounts), start=ZERO)
 
     p = portfolio
-    with localcontext(EXACT):
+    with exact():
         computed = {
             "realized_pnl": totals.realized_pnl,
             "fees": totals.fees,

