@@ -1,0 +1,126 @@
+"""`verify` finds every value that does not follow from the trades: each is spoilt once, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import bindparam, update
+
+from tradebook import DatabaseManager, Settlement
+from tradebook.adapters import orm
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def manager(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
+    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as made:
+        made.record_cash_flow("DEPOSIT", 1000)
+        made.record_cash_flow("DEPOSIT", 10, currency="EUR")
+        made.record_trade(symbol="GONE", action="BUY", quantity=1, price=5)
+        made.record_trade(symbol="GONE", action="SELL", quantity=1, price=6)
+        made.record_trade(symbol="KEPT", action="BUY", quantity=3, price="10.1", fee=1)
+        made.take_snapshot(rates={"EUR": "1.1"})
+        made.record_trade(symbol="KEPT", action="SELL", quantity=1, price=11)
+        made.record_trade(symbol="SAP", action="BUY", quantity=2, price=9, currency="EUR")
+        made.take_snapshot(rates={"EUR": "1.2"})
+        assert made.verify().proven
+        yield made
+
+
+def spoil(
+    manager: DatabaseManager, table: str, column: str, value: object, **where: object
+) -> None:
+    target = orm.metadata.tables[table]
+    with manager.unit_of_work() as uow:
+        assert isinstance(uow, SqlAlchemyUnitOfWork)
+        conditions = [target.c[name] == wanted for name, wanted in where.items()]
+        uow.session.execute(
+            update(target)
+            .where(target.c.account == manager.account, *conditions)
+            .values({column: bindparam("spoilt", type_=target.c[column].type)}),
+            {"spoilt": value},
+        )
+        uow.commit()
+
+
+POSITION = [
+    ("quantity", Decimal(7)),
+    ("cost_basis", Decimal("20.3")),
+    ("realized_pnl", Decimal("1e-18")),
+    ("fees", Decimal(2)),
+    ("cash_flow", Decimal(0)),
+    ("sequence", 3),
+    ("status", "CLOSED"),
+    ("opened_at", None),
+    ("currency", "EUR"),
+    ("multiplier", Decimal(2)),
+    ("settlement", Settlement.MARGINED),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), POSITION)
+def test_a_spoilt_position_is_reported_with_both_values(
+    manager: DatabaseManager, column: str, value: object
+) -> None:
+    spoil(manager, "positions", column, value, symbol="KEPT")
+    found = manager.verify()
+    assert not found.proven
+    [difference] = [d for d in found.differences if (d.entity, d.field) == ("Position", column)]
+    assert difference.key == "KEPT"
+    assert difference.stored != difference.computed
+
+
+TRADE = [("realized_pnl", Decimal(1)), ("price", Decimal(4)), ("quantity", Decimal(2))]
+
+
+@pytest.mark.parametrize(("column", "value"), [*TRADE, ("fee", Decimal(2)), ("action", "SELL")])
+def test_a_spoilt_trade_is_reported(manager: DatabaseManager, column: str, value: object) -> None:
+    spoil(manager, "trades", column, value, symbol="KEPT", sequence=1)
+    assert not manager.verify().proven
+
+
+def test_a_trade_missing_from_the_sequence_is_reported(manager: DatabaseManager) -> None:
+    spoil(manager, "trades", "symbol", "STOLEN", symbol="KEPT", sequence=2)
+    found = {(d.entity, d.field) for d in manager.verify().differences}
+    assert ("Position", "sequence") in found
+    assert ("Account", "booked trades") in found
+
+
+PORTFOLIO = ["cash_balance", "positions_value", "total_value", "gross_exposure", "net_exposure"]
+PORTFOLIO += ["realized_pnl", "unrealized_pnl", "fees", "external_flows", "income"]
+
+
+@pytest.mark.parametrize("column", PORTFOLIO)
+def test_a_spoilt_snapshot_is_reported(manager: DatabaseManager, column: str) -> None:
+    latest = manager.get_latest_portfolio()
+    assert latest is not None
+    spoil(manager, "portfolios", column, Decimal("0.5"), id=latest.id)
+    assert {d.entity for d in manager.verify().differences} == {"Portfolio"}
+
+
+ROW = ["quantity", "cost_basis", "market_value", "unrealized_pnl", "realized_pnl", "fees"]
+
+
+@pytest.mark.parametrize("column", [*ROW, "cash_flow", "current_price", "multiplier"])
+def test_a_spoilt_position_of_a_snapshot_is_reported(manager: DatabaseManager, column: str) -> None:
+    spoil(manager, "portfolio_positions", column, Decimal("0.5"), symbol="KEPT")
+    assert "PortfolioPosition" in {d.entity for d in manager.verify().differences}
+
+
+def test_a_snapshot_of_trades_that_are_not_there_is_reported(manager: DatabaseManager) -> None:
+    spoil(manager, "portfolio_positions", "sequence", 99, symbol="KEPT")
+    fields = {d.field for d in manager.verify().differences}
+    assert "sequence of KEPT" in fields
+    spoil(manager, "portfolios", "closed_sequences", {"GONE": 1})
+    assert "quantity of GONE" in {d.field for d in manager.verify().differences}
+
+
+def test_progress_is_told_up_to_the_last_trade(manager: DatabaseManager) -> None:
+    told: list[tuple[int, int]] = []
+    manager.verify(progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (5, 5)
+    assert told == sorted(told)
