@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, inspect, text
 import tradebook
 from tradebook import DatabaseManager, SchemaNotReady
 from tradebook.adapters import migrations, orm
-from tradebook.adapters.engine import database_url, make_engine
+from tradebook.adapters.engine import database_url, is_empty, make_engine
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def schema(engine: Engine) -> dict[str, object]:
 
 
 def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> None:
-    assert migrations.is_empty(engine)
+    assert is_empty(engine)
     migrations.upgrade(engine)
     first = schema(engine)
     assert set(first) == set(orm.metadata.tables)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, plain
@@ -67,11 +67,10 @@ def make_async_engine(url: URL, **options: Any) -> AsyncEngine:
     return engine
 
 
-def sqlite_file(url: URL) -> Path | None:
-    """The file of an embedded database; None for a server or a database in memory."""
-    if url.get_backend_name() != "sqlite" or url.query.get("vfs") == "memdb":
-        return None
-    return Path(str(url.database))
+def is_empty(engine: Engine) -> bool:
+    """Whether the database has no table at all."""
+    with translated_errors(), engine.connect() as connection:
+        return not inspect(connection).get_table_names()
 
 
 def _options(url: URL) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine
 
 import tradebook
 from tradebook.adapters.errors import translated_errors
@@ -69,9 +69,3 @@ def head_revision() -> str:
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert head is not None
     return head
-
-
-def is_empty(engine: Engine) -> bool:
-    """Whether the database has no table at all."""
-    with translated_errors(), engine.connect() as connection:
-        return not inspect(connection).get_table_names()

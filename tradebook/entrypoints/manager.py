@@ -9,8 +9,8 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import URL
 
-from tradebook.adapters import migrations, orm
-from tradebook.adapters.engine import database_url
+from tradebook.adapters import orm
+from tradebook.adapters.engine import database_url, is_empty
 from tradebook.domain.fields import DEFAULT_ACCOUNT, key, name
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
@@ -71,6 +71,8 @@ class DatabaseManager(Book):
 
     def upgrade(self) -> None:
         """Bring the database's schema to this version; does nothing when it is there already."""
+        from tradebook.adapters import migrations  # Alembic: slow to import, seldom needed
+
         migrations.upgrade(self._container.engine())
 
     def unit_of_work(
@@ -127,6 +129,6 @@ class DatabaseManager(Book):
         if self._is_ready:
             return
         with self._preparing:
-            if not self._is_ready and migrations.is_empty(self._container.engine()):
+            if not self._is_ready and is_empty(self._container.engine()):
                 self.upgrade()
             self._is_ready = True

@@ -1,0 +1,1 @@
+"""Benchmarks: side by side with hand-written SQL in one run, as ratios. `make bench`."""

@@ -1,0 +1,266 @@
+"""One fake transaction: a snapshot of the store, what was written since, and the entities handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
+
+from attrs import define
+
+from tradebook.domain.agents import AgentDecision
+from tradebook.domain.errors import (
+    ConcurrentUpdate,
+    ConstraintViolated,
+    DatabaseFailure,
+    InvalidTransition,
+    NotFound,
+)
+from tradebook.domain.fields import Entity, record_id
+from tradebook.domain.positions import Position
+from tradebook.domain.signals import Signal
+from tradebook.testing.fake_store import (
+    REFERENCES,
+    UNIQUE,
+    FakeStore,
+    Kind,
+    Row,
+    Table,
+    Values,
+    values_of,
+)
+
+E = TypeVar("E", bound=Entity)
+
+
+@define
+class _Held:
+    """An entity of this unit of work.
+
+    Attributes:
+        clean: its fields when it was read or last written.
+        version: of the committed row that it was read from; 0 for a new one.
+    """
+
+    entity: Entity
+    clean: dict[str, object]
+    version: int
+
+    @property
+    def is_dirty(self) -> bool:
+        return _fields(self.entity) != self.clean
+
+
+def _fields(entity: Entity) -> dict[str, object]:
+    fields = dict(entity.__dict__)
+    if isinstance(entity, AgentDecision):
+        fields["signals"] = list(entity.signals)
+    return fields
+
+
+def is_saved(entity: Entity) -> bool:
+    """Whether it has an id."""
+    return entity.id is not None
+
+
+class FakeSession:
+    """An identity map over a snapshot of the store; writes stay here until `commit`."""
+
+    def __init__(self, store: FakeStore, account: str, *, read_only: bool = False) -> None:
+        self._store = store
+        self._account = account
+        self._read_only = read_only
+        self._is_open = True
+        self.rollback()
+
+    def rollback(self) -> None:
+        """Forget what was written and handed out, and look at the store again."""
+        self._base = self._store.snapshot()
+        self._tables: dict[Kind, Table] = {}
+        self._written: dict[Kind, set[int]] = {}
+        self._held: dict[Kind, dict[int, _Held]] = {kind: {} for kind in UNIQUE}
+
+    def commit(self) -> None:
+        """Hand over to the store what was written; entities stay attached."""
+        self._require_open()
+        for kind in UNIQUE:
+            self.flush(kind)
+        written = [
+            (kind, {id_: self._tables[kind].rows[id_].values for id_ in sorted(ids)})
+            for kind, ids in self._written.items()
+        ]
+        self._store.commit(self._base, written)
+        done = self._written
+        self._base, self._tables, self._written = self._store.snapshot(), {}, {}
+        for kind, ids in done.items():
+            for id_ in ids & self._held[kind].keys():
+                self._held[kind][id_].version = self._version(kind, id_)
+
+    def close(self) -> None:
+        """End; entities stay readable, and nothing else works any more."""
+        self.rollback()
+        self._is_open = False
+
+    def add(self, entity: E) -> E:
+        """Insert `entity`, or return the record that has its identity."""
+        kind = type(entity)
+        self._require_own(kind, entity.account)
+        self.flush(kind)
+        if self.holds(entity):
+            return entity
+        taken = self._table(kind).clash(None, values_of(entity))
+        if taken is not None:
+            return self.load(kind, self._table(kind).holders[taken])
+        self.insert(entity)
+        return entity
+
+    def insert(self, entity: Entity) -> None:
+        """Write a new entity, which gets an id, and keep track of it."""
+        kind = type(entity)
+        if not is_saved(entity):
+            entity.id = self._store.next_id(kind)
+        elif entity.id in self._table(kind).rows:
+            raise ConstraintViolated(f"{kind.__name__} {entity.id} is another record")
+        self._write(kind, entity.id, values_of(entity))
+        self._hold(entity)
+
+    def get(self, kind: type[E], id_: int) -> E:
+        """The record with this id in this account.
+
+        Raises:
+            NotFound: there is none.
+        """
+        self._require_open()
+        row = self._table(kind).rows.get(record_id(id_))
+        if row is None or row.values["account"] != self._account:
+            raise NotFound(kind.__name__, id_, self._account)
+        return self.load(kind, id_)
+
+    def find(
+        self,
+        kind: type[E],
+        where: Callable[[Values], bool] = lambda _: True,
+        *,
+        by: str = "id",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[E]:
+        """Records of this account, ordered by a field and then by id."""
+        rows = sorted(
+            filter(where, self.rows(kind)),
+            key=lambda row: (row[by], row["id"]),
+            reverse=newest_first,
+        )
+        return [self.load(kind, row["id"]) for row in rows[:limit]]
+
+    def rows(self, kind: Kind) -> Iterator[Values]:
+        """The rows of this account, with everything that was done in this unit of work."""
+        self._require_open()
+        self.flush(kind)
+        for row in self._table(kind).rows.values():
+            if row.values["account"] == self._account:
+                yield row.values
+
+    def load(self, kind: type[E], id_: int) -> E:
+        """The one entity of this unit of work for a row."""
+        held = self._held[kind].get(id_)
+        if held is not None:
+            return cast("E", held.entity)
+        entity = self.copy(kind, self._table(kind).rows[id_].values)
+        self._hold(entity)
+        return entity
+
+    def copy(self, kind: type[E], row: Values) -> E:
+        """An entity with the values of a row, that this unit of work does not keep track of."""
+        values = dict(row)
+        if kind is AgentDecision:
+            values["signals"] = [self.load(Signal, id_) for id_ in sorted(values["signals"])]
+        return kind(**values)
+
+    def save(self, entity: Entity) -> None:
+        """Write one entity that is kept track of, now."""
+        kind = type(entity)
+        if self._held[kind][entity.id].version != self._version(kind, entity.id):
+            raise ConcurrentUpdate(f"{kind.__name__} {entity.id} was changed since it was read")
+        self._write(kind, entity.id, values_of(entity))
+        self._hold(entity)
+
+    def put_position(self, row: Values) -> None:
+        """Write a position past its entity, which is brought up to date where it was handed out."""
+        self._write(Position, row["id"], row)
+        self.refresh(Position, row["id"])
+
+    def refresh(self, kind: Kind, id_: int) -> None:
+        """Give a handed out entity the values of its row."""
+        held = self._held[kind].get(id_)
+        if held is not None:
+            fresh = self.copy(kind, self._table(kind).rows[id_].values)
+            # Past the entity's own guards: a refresh is not a change.
+            held.entity.__dict__.update(
+                {name: getattr(fresh, name) for name in values_of(held.entity)}
+            )
+            self._hold(held.entity)
+
+    def next_id(self, kind: Kind) -> int:
+        """An id that is never handed out again."""
+        return self._store.next_id(kind)
+
+    def is_taken(self, entity: Entity) -> bool:
+        """Whether another row holds one of the entity's unique keys."""
+        return self._table(type(entity)).clash(entity.id, values_of(entity)) is not None
+
+    def holds(self, entity: Entity) -> bool:
+        """Whether this unit of work keeps track of the entity."""
+        held = self._held[type(entity)].get(entity.id)
+        return held is not None and held.entity is entity
+
+    def flush(self, kind: Kind) -> None:
+        """Write the entities of a kind that were changed."""
+        for held in list(self._held[kind].values()):
+            if held.is_dirty:
+                self.save(held.entity)
+
+    def _hold(self, entity: Entity) -> None:
+        kind, id_ = type(entity), entity.id
+        self._held[kind][id_] = _Held(entity, _fields(entity), self._version(kind, id_))
+
+    def _version(self, kind: Kind, id_: int) -> int:
+        row = self._base[kind].rows.get(id_)
+        return 0 if row is None else row.version
+
+    def _table(self, kind: Kind) -> Table:
+        return self._tables[kind] if kind in self._tables else self._base[kind]
+
+    def _write(self, kind: Kind, id_: int, values: Values) -> None:
+        self._require_open()
+        if self._read_only:
+            raise DatabaseFailure("this unit of work is read-only; open one that is not")
+        self._require_own(kind, values["account"])
+        self._require_references(kind, values)
+        if kind not in self._tables:
+            self._tables[kind] = self._base[kind].copy()
+        table = self._tables[kind]
+        clash = table.clash(id_, values)
+        if clash is not None:
+            raise ConstraintViolated(f"{kind.__name__} {id_}: another record has {clash}")
+        table.put(id_, Row(values))
+        self._written.setdefault(kind, set()).add(id_)
+
+    def _require_own(self, kind: Kind, account: str) -> None:
+        if account != self._account:
+            raise ConstraintViolated(
+                f"{kind.__name__} of account {account!r} in a unit of work of {self._account!r}"
+            )
+
+    def _require_references(self, kind: Kind, values: Values) -> None:
+        for field, referred in REFERENCES.get(kind, {}).items():
+            ids = values[field] if isinstance(values[field], list) else [values[field]]
+            rows = self._table(referred).rows
+            for id_ in ids:
+                if id_ is not None and (
+                    id_ not in rows or rows[id_].values["account"] != self._account
+                ):
+                    raise ConstraintViolated(f"{kind.__name__}.{field}: no record {id_}")
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise InvalidTransition("this unit of work has ended; open a new one")

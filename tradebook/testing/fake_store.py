@@ -1,0 +1,215 @@
+"""What fake units of work share, as connections share a database: committed rows, and their keys.
+
+A row is the plain values of a record, never an entity, so nothing handed out can change the store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from itertools import count
+from typing import Any, Final, TypeAlias
+
+import attrs
+from attrs import define, frozen
+
+from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import ConcurrentUpdate
+from tradebook.domain.events import Event
+from tradebook.domain.fields import Entity
+from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
+
+Values: TypeAlias = Mapping[str, Any]
+Kind: TypeAlias = type[Entity]
+
+MARK: Final = ("current_price", "marked_at")
+"""The fields of a position that ticking prices change, without disturbing trades."""
+
+
+@frozen
+class Unique:
+    """A unique key: columns beside the account, of the rows that `when` is true for.
+
+    Like an index of a database it holds no row in which one of the columns is none.
+    """
+
+    columns: tuple[str, ...]
+    when: Callable[[Values], bool] = lambda _: True
+
+    def key(self, row: Values) -> Hashable | None:
+        """What no two rows may share; None when the key does not hold this row."""
+        values = tuple(row[column] for column in self.columns)
+        if None in values or not self.when(row):
+            return None
+        return (row["account"], self.columns, values)
+
+
+UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
+    Account: (Unique(()),),
+    AgentAction: (Unique(("reference",)),),
+    AgentDecision: (Unique(("reference",)),),
+    Alert: (Unique(("dedup_key",), when=lambda row: not row["resolved"]),),
+    CashFlow: (Unique(("reference",)),),
+    Event: (),
+    PerformanceMetric: (),
+    Portfolio: (),
+    PortfolioPosition: (Unique(("portfolio_id", "symbol")),),
+    Position: (Unique(("symbol",)),),
+    Signal: (Unique(("reference",)),),
+    Trade: (
+        Unique(("symbol", "venue", "order_id", "execution_id", "revision")),
+        Unique(("symbol", "sequence")),
+    ),
+}
+"""Every kind of record, with its unique keys; the first is the record's identity."""
+
+REFERENCES: Final[Mapping[Kind, Mapping[str, Kind]]] = {
+    AgentAction: {"decision_id": AgentDecision},
+    AgentDecision: {"signals": Signal},
+    PortfolioPosition: {"portfolio_id": Portfolio},
+    Trade: {"decision_id": AgentDecision, "corrects_id": Trade},
+}
+"""Which fields hold the id, or the ids, of records of the same account."""
+
+
+def values_of(entity: Entity) -> dict[str, Any]:
+    """An entity as a row; nothing in it is shared with the entity."""
+    return {f.name: _stored(getattr(entity, f.name)) for f in attrs.fields(type(entity))}
+
+
+def _stored(value: object) -> object:
+    if isinstance(value, list):  # JSON, or the records that are referred to
+        return [item.id if isinstance(item, Entity) else deepcopy(item) for item in value]
+    return deepcopy(value) if isinstance(value, dict) else value
+
+
+def keys_of(kind: Kind, row: Values) -> Iterator[Hashable]:
+    """The unique keys that a row holds."""
+    for unique in UNIQUE[kind]:
+        key = unique.key(row)
+        if key is not None:
+            yield key
+
+
+@frozen
+class Row:
+    """A record as stored.
+
+    Attributes:
+        values: of its fields.
+        version: counts the commits that changed it; marks do not count.
+    """
+
+    values: Values
+    version: int = 1
+
+    def changed_to(self, values: Values) -> dict[str, Any]:
+        """The fields that differ in `values`."""
+        return {name: value for name, value in values.items() if value != self.values[name]}
+
+
+@define
+class Table:
+    """The rows of one kind, of all accounts, by id, and which of them holds each unique key."""
+
+    kind: Kind
+    rows: dict[int, Row] = attrs.Factory(dict)
+    holders: dict[Hashable, int] = attrs.Factory(dict)
+
+    def copy(self) -> Table:
+        """The same rows; what is put into one is not in the other."""
+        return Table(self.kind, dict(self.rows), dict(self.holders))
+
+    def clash(self, id_: int | None, values: Values) -> Hashable | None:
+        """A unique key of `values` that another row than `id_` holds."""
+        for key in keys_of(self.kind, values):
+            if self.holders.get(key, id_) != id_:
+                return key
+        return None
+
+    def put(self, id_: int, row: Row) -> None:
+        """Store a row, and let go of the keys that it held before."""
+        self.release(id_)
+        self.rows[id_] = row
+        for key in keys_of(self.kind, row.values):
+            self.holders[key] = id_
+
+    def release(self, id_: int) -> None:
+        """Let go of the unique keys that a row holds."""
+        if id_ in self.rows:
+            for key in keys_of(self.kind, self.rows[id_].values):
+                self.holders.pop(key, None)
+
+
+Snapshot: TypeAlias = Mapping[Kind, Table]
+
+
+class FakeStore:
+    """The committed state of a fake book, shared by its units of work; safe between threads."""
+
+    def __init__(self) -> None:
+        self._tables: Snapshot = {kind: Table(kind) for kind in UNIQUE}
+        self._ids = {kind: count(1) for kind in UNIQUE}
+        self._committing = threading.Lock()
+
+    def snapshot(self) -> Snapshot:
+        """What is committed now; later commits do not change it."""
+        return self._tables
+
+    def next_id(self, kind: Kind) -> int:
+        """An id that is never handed out again, not even when its record is rolled back."""
+        return next(self._ids[kind])
+
+    def commit(self, base: Snapshot, written: Iterable[tuple[Kind, Mapping[int, Values]]]) -> None:
+        """Make rows durable, all or none.
+
+        Args:
+            base: the snapshot that the unit of work began with.
+            written: for each kind, the rows that it wrote, by id.
+
+        Raises:
+            ConcurrentUpdate: another unit of work committed a change to one of the rows, or took
+                one of their unique keys.
+        """
+        with self._committing:
+            tables = dict(self._tables)
+            for kind, rows in written:
+                tables[kind] = _merged(tables[kind], base[kind], rows)
+            self._tables = tables
+
+
+def _merged(current: Table, base: Table, written: Mapping[int, Values]) -> Table:
+    table = current.copy()
+    for id_ in written:  # all first: one row may take the key that another one gives up
+        table.release(id_)
+    for id_, values in written.items():
+        row = _merged_row(current.kind, id_, current.rows.get(id_), base.rows.get(id_), values)
+        if table.clash(id_, row.values) is not None:
+            raise ConcurrentUpdate(f"another {current.kind.__name__} with this identity was first")
+        table.rows[id_] = row
+        table.holders.update(dict.fromkeys(keys_of(current.kind, row.values), id_))
+    return table
+
+
+def _merged_row(kind: Kind, id_: int, current: Row | None, base: Row | None, values: Values) -> Row:
+    if current is None or base is None:
+        return Row(values)
+    changes = base.changed_to(values)
+    mark = {name: changes.pop(name) for name in MARK if kind is Position and name in changes}
+    if changes and current.version != base.version:
+        raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
+    if mark and _is_later(values, current.values):
+        changes |= {name: values[name] for name in MARK}
+    version = current.version + (not changes.keys() <= set(MARK))
+    return Row({**current.values, **changes}, version)
+
+
+def _is_later(mark: Values, than: Values) -> bool:
+    return than["marked_at"] is None or bool(mark["marked_at"] >= than["marked_at"])

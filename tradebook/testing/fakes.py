@@ -1,0 +1,187 @@
+"""A book in memory for the unit tests of trading bots: it behaves as one on a database does.
+
+It commits and rolls back, checks versions and unique keys, and hands out copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from types import TracebackType
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate
+from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
+from tradebook.service_layer.book import Book
+from tradebook.service_layer.unit_of_work import (
+    DEFAULT_BASE_CURRENCY,
+    AbstractUnitOfWork,
+    CallContext,
+)
+from tradebook.testing.fake_repositories import (
+    FakeAccountRepository,
+    FakeActionRepository,
+    FakeAlertRepository,
+    FakeCashFlowRepository,
+    FakeDecisionRepository,
+    FakeEventRepository,
+    FakeLedger,
+    FakeMetricRepository,
+    FakePortfolioRepository,
+    FakePositionRepository,
+    FakeSignalRepository,
+    FakeTradeRepository,
+)
+from tradebook.testing.fake_session import FakeSession
+from tradebook.testing.fake_store import FakeStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_ATTEMPTS: Final = 20
+
+
+class FakeUnitOfWork(AbstractUnitOfWork):
+    """A transaction on a `FakeStore`: it sees the store as it was on entering, and its own changes.
+
+    Nobody waits in memory: of two units of work that change one record, the first to commit wins and
+    the other's `commit` raises `ConcurrentUpdate`.
+
+    Args:
+        store: what several units of work share; one of its own by default.
+        account: the account that everything inside sees and writes.
+        base_currency: for an account that is opened inside.
+        context: the time, ids and names of the call.
+        read_only: whether writing is refused.
+    """
+
+    def __init__(
+        self,
+        store: FakeStore | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        context: CallContext | None = None,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(account, base_currency, context)
+        self.store = FakeStore() if store is None else store
+        self._read_only = read_only
+
+    def __enter__(self) -> Self:
+        session = FakeSession(self.store, self.account, read_only=self._read_only)
+        self._session = session
+        self.accounts = FakeAccountRepository(session)
+        self.actions = FakeActionRepository(session)
+        self.alerts = FakeAlertRepository(session)
+        self.cash_flows = FakeCashFlowRepository(session)
+        self.decisions = FakeDecisionRepository(session)
+        self.events = FakeEventRepository(session)
+        self.ledger = FakeLedger(session, self.account, self.now())
+        self.metrics = FakeMetricRepository(session)
+        self.portfolios = FakePortfolioRepository(session)
+        self.positions = FakePositionRepository(session)
+        self.signals = FakeSignalRepository(session)
+        self.trades = FakeTradeRepository(session)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    def commit(self) -> None:
+        try:
+            self._session.commit()
+        except ConcurrentUpdate:
+            self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        self._session.rollback()
+
+
+class FakeBook(Book):
+    """A book in memory, with every method that `DatabaseManager` has for bots.
+
+    Args:
+        account: whose book.
+        base_currency: of the account, when its first use opens it.
+        actor: who writes, for the events.
+        clock: tells the time of each call; a test can turn it.
+        store: to share with other books, as accounts of one database; one of its own by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        actor: str = "",
+        clock: Callable[[], datetime] = utc_now,
+        store: FakeStore | None = None,
+    ) -> None:
+        self.account = account
+        self.base_currency = base_currency
+        self.store = FakeStore() if store is None else store
+        self._actor = actor
+        self._clock = clock
+
+    def unit_of_work(
+        self, *, read_only: bool = False, context: CallContext | None = None
+    ) -> FakeUnitOfWork:
+        """A unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
+        context = context or self._new_context()
+        return FakeUnitOfWork(
+            self.store, self.account, self.base_currency, context, read_only=read_only
+        )
+
+    def run(
+        self,
+        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        context = self._new_context()
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                with self.unit_of_work(context=context) as uow:
+                    result = handler(uow, *args, **kwargs)
+                    uow.commit()
+                    return result
+            except ConcurrentUpdate as error:
+                conflict = error
+        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times") from conflict
+
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view."""
+        with self.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
+
+    def close(self) -> None:
+        """Nothing to close: a bot's code may close a book all the same."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _new_context(self) -> CallContext:
+        return CallContext(at=self._clock(), actor=self._actor)
