@@ -11,7 +11,6 @@ import pytest
 from tests.contract.backends import AsyncBook
 from tradebook import DatabaseManager
 from tradebook.service_layer.book import Book
-
 from tradebook.testing import FakeBook
 
 BACKENDS = [

@@ -46,8 +46,15 @@ def test_managers_share_nothing() -> None:
         assert other.get_positions() == []
 
 
-def test_a_manager_connects_only_when_first_used(sqlite_url: str) -> None:
-    with DatabaseManager("postgresql://nobody:secret@nowhere.invalid/book") as manager:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody:secret@nowhere.invalid/book",
+        "postgresql://nowhere.invalid/book?user=nobody&password=secret&sslpassword=secret",
+    ],
+)
+def test_a_manager_connects_only_when_first_used_and_shows_no_password(url: str) -> None:
+    with DatabaseManager(url) as manager:
         assert "secret" not in repr(manager)
         assert "secret" not in manager.url
 

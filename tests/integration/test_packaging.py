@@ -66,7 +66,9 @@ def test_the_installed_wheel_initialises_imports_and_verifies(wheel: Path, tmp_p
     database = ["--database", f"sqlite:///{tmp_path}/book.db"]
     run(*tradebook, "init", *database, cwd=tmp_path)
     run(*tradebook, "import", "fills.csv", *database, cwd=tmp_path)
-    [position] = json.loads(run(*tradebook, "positions", "--json", *database, cwd=tmp_path))["positions"]
+    [position] = json.loads(run(*tradebook, "positions", "--json", *database, cwd=tmp_path))[
+        "positions"
+    ]
     assert (position["symbol"], position["quantity"]) == ("AAPL", "60")
     assert "proven" in run(*tradebook, "verify", *database, cwd=tmp_path)
 
@@ -85,7 +87,10 @@ HEAVY = ["sqlalchemy", "psycopg2", "asyncpg", "aiosqlite", "alembic", "typer", "
         ("import tradebook", HEAVY),
         ("from tradebook import Trade, Position, TradebookError, handlers", HEAVY),
         ("import tradebook.entrypoints.cli", ["sqlalchemy", "psycopg2", "alembic", "pandas"]),
-        ("from tradebook import DatabaseManager", ["alembic", "asyncpg", "psycopg2", "typer", "rich", "pandas"]),
+        (
+            "from tradebook import DatabaseManager",
+            ["alembic", "asyncpg", "psycopg2", "typer", "rich", "pandas"],
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str, absent: Sequence[str]) -> None:

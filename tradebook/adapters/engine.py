@@ -52,6 +52,12 @@ def database_url(url: str | URL | None) -> URL:
     return parsed
 
 
+def without_secrets(url: URL) -> str:
+    """The URL to show to people: passwords masked, in the query too."""
+    query = {name: "***" if "password" in name else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
 def make_engine(url: URL, **options: Any) -> Engine:
     """An engine whose connections keep the book's promises. Connects when first used."""
     return _prepared(create_engine(url, **_options(url), **options))

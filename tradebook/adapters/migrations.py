@@ -12,7 +12,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-import tradebook
 from tradebook.adapters.errors import translated_errors
 
 # Alembic's own context is one for the process; between processes the migrations lock the database.
@@ -23,7 +22,7 @@ BASE: Final = "base"
 
 def migrations_folder() -> Path:
     """Where the migrations are: inside the installed package, beside it in a checkout."""
-    package = Path(tradebook.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "alembic"
 

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from sqlalchemy import URL
 
 from tradebook.adapters import orm
-from tradebook.adapters.engine import database_url, is_empty
+from tradebook.adapters.engine import database_url, is_empty, without_secrets
 from tradebook.domain.fields import DEFAULT_ACCOUNT, key, name
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
@@ -63,8 +63,8 @@ class DatabaseManager(Book):
 
     @property
     def url(self) -> str:
-        """The database's URL, without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The database's URL, its passwords masked."""
+        return without_secrets(self._url)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Required, TypedDict
+from typing import Any, TypedDict
 
 from attrs import define
 
@@ -25,17 +25,21 @@ from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
-class TradeTerms(TypedDict, total=False):
+class _RequiredTerms(TypedDict):
+    # Not `Required[...]`: under postponed annotations `__required_keys__` would not see it.
+    symbol: str
+    action: TradeAction | str
+    quantity: Number
+    price: Number
+
+
+class TradeTerms(_RequiredTerms, total=False):
     """What `record_trade` takes; see `Trade` for units and signs.
 
     Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
     symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
     """
 
-    symbol: Required[str]
-    action: Required[TradeAction | str]
-    quantity: Required[Number]
-    price: Required[Number]
     fee: Number
     fee_currency: str
     currency: str
@@ -71,6 +75,14 @@ class Draft:
 
     def begin_again(self, uow: AbstractUnitOfWork) -> None:
         self.trade, self.is_new = _built(uow, self.terms), False
+
+    def price_in(self, currency: str) -> None:
+        """Take the price to be in `currency`, unless the caller named another."""
+        if "currency" in self.terms:
+            return
+        self.trade.currency = currency
+        if "fee_currency" not in self.terms:
+            self.trade.fee_currency = currency
 
 
 def _check_names(terms: TradeTerms) -> None:
@@ -108,7 +120,9 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
 
 def _book_on(uow: AbstractUnitOfWork, page: Page, drafts: Sequence[Draft]) -> bool:
     if not page.position.sequence:
-        open_account(uow)
+        base_currency = open_account(uow).base_currency
+        for draft in drafts:
+            draft.price_in(base_currency)
     decisions = _decisions(uow, drafts)
     posting = _Posting(uow, page)
     for draft in drafts:

@@ -1,0 +1,226 @@
+"""Laws of the book as a whole, and that the public strategies make what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tradebook import TradebookError, handlers
+from tradebook.domain.fields import Entity
+from tradebook.service_layer.handlers import TradeTerms
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.testing import FakeBook, FakeUnitOfWork, strategies
+
+law = settings(deadline=None, max_examples=40)
+RATES = {"EUR": "1.1", "JPY": "0.0067", "BTC": "61234.5678"}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[TradeTerms]:
+    """Fills of several symbols in several currencies, shuffled together."""
+    books = [draw(strategies.fills(symbol, max_size=5)) for symbol in ("A", "B", "C")]
+    places = draw(st.permutations([place for place, fills in enumerate(books) for _ in fills]))
+    remaining = [iter(fills) for fills in books]
+    return [next(remaining[place]) for place in places]
+
+
+def state_of(book: FakeBook) -> list[dict[str, Any]]:
+    """Positions, without their times of booking."""
+    times = ("created_at", "updated_at", "id")
+    return [
+        {name: value for name, value in attrs.asdict(p).items() if name not in times}
+        for p in book.get_positions()
+    ]
+
+
+@law
+@given(histories())
+def test_any_history_is_proven(history: list[TradeTerms]) -> None:
+    book = FakeBook()
+    half = len(history) // 2
+
+    book.record_trades(history[:half])
+    book.take_snapshot(rates=RATES)
+    book.record_trades(history[half:])
+    book.record_cash_flow("DEPOSIT", "1000.01", currency="EUR")
+    book.take_snapshot(rates=RATES)
+
+    assert book.verify().differences == ()
+
+
+@law
+@given(histories())
+def test_delivering_everything_twice_changes_nothing(history: list[TradeTerms]) -> None:
+    book = FakeBook()
+    first = book.record_trades(history)
+    before = state_of(book)
+
+    again = book.record_trades(history)
+    for terms in history:
+        book.record_trade(**terms)
+
+    assert (first.booked, again.booked, again.duplicates) == (len(history), 0, len(history))
+    assert [t.id for t in again.trades] == [t.id for t in first.trades]
+    assert state_of(book) == before
+
+
+@law
+@given(histories())
+def test_a_batch_does_what_its_trades_do_one_by_one(history: list[TradeTerms]) -> None:
+    batch, single = FakeBook(), FakeBook()
+
+    batch.record_trades(history)
+    for terms in history:
+        single.record_trade(**terms)
+
+    assert state_of(batch) == state_of(single)
+
+
+@law
+@given(histories(), st.data())
+def test_a_batch_with_a_bad_trade_leaves_nothing(
+    history: list[TradeTerms], data: st.DataObject
+) -> None:
+    book = FakeBook()
+    bad: Any = {**history[0], "order_id": "bad", "fee": 1, "fee_currency": "other"}
+    place = data.draw(st.integers(0, len(history)))
+
+    with pytest.raises(TradebookError):
+        book.record_trades([*history[:place], bad, *history[place:]])
+
+    assert book.get_positions() == []
+    assert book.get_trades_by_symbol("A") == []
+
+
+@law
+@given(histories())
+def test_snapshots_of_many_positions_and_currencies_obey_their_identities(
+    history: list[TradeTerms],
+) -> None:
+    book = FakeBook()
+    book.record_trades(history)
+    book.record_cash_flow("DEPOSIT", "12345.678901", currency="EUR")
+    book.record_cash_flow("FEE", "-0.000000000000000001")
+
+    p = book.take_snapshot(rates=RATES)
+
+    from tradebook.domain.numbers import exact
+
+    with exact():
+        assert p.total_value == p.cash_balance + p.positions_value
+        earned = p.realized_pnl + p.unrealized_pnl - p.fees
+        assert p.total_value == p.external_flows + p.income + earned
+        assert p.external_flows == Decimal("12345.678901") * Decimal(RATES["EUR"])
+
+
+@law
+@given(strategies.trade_terms())
+def test_any_trade_can_be_recorded_and_reads_back(terms: TradeTerms) -> None:
+    book = FakeBook()
+
+    trade = book.record_trade(**terms)
+
+    with book.unit_of_work() as uow:
+        recorded = uow.trades.get(trade.id)
+    assert {name: getattr(recorded, name) for name in terms} == dict(terms)
+    assert attrs.asdict(recorded) == attrs.asdict(trade)
+
+
+@pytest.mark.parametrize(
+    ("repository", "entities"),
+    [
+        ("accounts", strategies.accounts()),
+        ("actions", strategies.actions()),
+        ("alerts", strategies.alerts()),
+        ("cash_flows", strategies.cash_flows()),
+        ("decisions", strategies.decisions()),
+        ("events", strategies.events()),
+        ("metrics", strategies.metrics()),
+        ("signals", strategies.signals()),
+        ("trades", strategies.trades()),
+    ],
+)
+def test_any_entity_can_be_kept_and_reads_back(
+    repository: str, entities: st.SearchStrategy[Entity]
+) -> None:
+    @settings(law, max_examples=15)
+    @given(entities)
+    def keep(entity: Entity) -> None:
+        with FakeUnitOfWork() as uow:
+            assert getattr(uow, repository).add(entity) is entity
+            uow.commit()
+        with FakeUnitOfWork(uow.store) as uow:
+            read = getattr(uow, repository)
+            loaded = read.current() if repository == "accounts" else read.get(entity.id)
+        assert loaded is not entity
+        assert attrs.asdict(loaded) == attrs.asdict(entity)
+
+    keep()
+
+
+@settings(law, max_examples=15)
+@given(strategies.snapshots(), strategies.portfolios(), strategies.portfolio_positions())
+def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row: Any) -> None:
+    portfolio, rows = snapshot
+    with FakeUnitOfWork() as uow:
+        uow.portfolios.add(portfolio, rows)
+        uow.portfolios.add(alone, [row])
+        uow.commit()
+
+    with FakeUnitOfWork(uow.store) as uow:
+        kept = uow.portfolios.page()
+        assert [attrs.asdict(p) for p in kept] == [attrs.asdict(p) for p in (portfolio, alone)]
+        read = uow.portfolios.positions_of([portfolio.id, alone.id])
+        assert [attrs.asdict(r) for r in read] == [attrs.asdict(r) for r in (*rows, row)]
+
+
+_Step = Callable[[AbstractUnitOfWork], object]
+
+
+def _steps() -> st.SearchStrategy[_Step]:
+    buy = st.sampled_from(["A", "B"]).map(
+        lambda symbol: (
+            lambda uow: handlers.record_trade(
+                uow, symbol=symbol, action="BUY", quantity=1, price=10
+            )
+        )
+    )
+    keyed = st.sampled_from(["k", "l"]).map(
+        lambda key: lambda uow: handlers.raise_alert(uow, "a", "INFO", dedup_key=key)
+    )
+    mark = st.integers(1, 9).map(
+        lambda price: lambda uow: handlers.mark_prices(uow, {"A": price, "B": price})
+    )
+    return st.one_of(buy, keyed, mark)
+
+
+@law
+@given(st.lists(st.tuples(st.integers(0, 2), _steps()), max_size=12), st.permutations(range(3)))
+def test_units_of_work_in_any_interleaving_lose_nothing(
+    steps: list[tuple[int, _Step]], finish: list[int]
+) -> None:
+    book = FakeBook()
+    done: list[list[_Step]] = [[], [], []]
+    units = [book.unit_of_work().__enter__() for _ in done]
+    for unit, step in steps:
+        step(units[unit])
+        done[unit].append(step)
+
+    for unit in finish:
+        try:
+            units[unit].commit()
+        except TradebookError:  # another was first: all of it again
+            for step in done[unit]:
+                book.run(step)
+
+    bought = sum(step(book.unit_of_work().__enter__()) is not None for _, step in steps)
+    assert bought == len(steps)
+    assert book.verify().proven
+    keys = [alert.dedup_key for alert in book.get_unresolved_alerts()]
+    assert len(keys) == len(set(keys))

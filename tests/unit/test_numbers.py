@@ -1,0 +1,173 @@
+"""What counts as a number, and its one canonical form."""
+
+from __future__ import annotations
+
+from decimal import Decimal, Inexact
+from typing import Any
+
+import pytest
+
+from tradebook import InvalidInput
+from tradebook.domain.numbers import (
+    EXACT,
+    amount,
+    canonical,
+    divide,
+    exact,
+    fraction,
+    non_negative,
+    nonzero,
+    number,
+    plain,
+    positive,
+)
+
+LARGEST = "9" * 38
+FINEST = "0." + "0" * 17 + "1"
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (Decimal("150.2500"), "150.25"),
+        (100, "100"),
+        ("1e3", "1000"),
+        ("-0", "0"),
+        (Decimal("-0.000"), "0"),
+        ("+7", "7"),
+        (-0.0, "0"),
+        (FINEST, FINEST),
+        (LARGEST, LARGEST),
+        ("-" + LARGEST, "-" + LARGEST),
+        ("0E+999999", "0"),
+    ],
+)
+def test_numbers_have_one_canonical_form(given: Any, text: str) -> None:
+    assert number(given).as_tuple() == Decimal(text).as_tuple()
+    assert plain(number(given)) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(0.1, "0.1"), (1e22, "1" + "0" * 22), (1e-7, "0.0000001"), (2.5, "2.5")]
+)
+def test_a_float_counts_as_its_shortest_repr(given: float, text: str) -> None:
+    assert plain(number(given)) == text
+
+
+def test_whole_numbers_of_other_libraries_are_accepted() -> None:
+    class Whole:
+        def __index__(self) -> int:
+            return 42
+
+    assert number(Whole()) == 42  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "NaN",
+        "sNaN",
+        "Infinity",
+        float("nan"),
+        float("-inf"),
+        Decimal("Infinity"),
+        Decimal("NaN"),
+        "",
+        "abc",
+        "1_000",
+        "١٢",
+        "1" * 101,
+        "1,5",
+        True,
+        None,
+        b"1",
+        [1],
+        10**38,
+        10**1000,
+        Decimal(10**38),
+        "1e38",
+        "1e999999999999",
+        "1e-19",
+        "1e-999999999999",
+        Decimal("0." + "1" * 19),
+        "123456789012345678901.123456789012345678",
+        Decimal("1" * 150),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_not_an_exact_number_within_the_limits_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidInput, match="is not accepted; expected"):
+        number(given)
+
+
+def test_the_limit_is_38_digits_of_which_18_are_decimals() -> None:
+    longest = "1" * 20 + "." + "1" * 18
+
+    assert plain(number(longest)) == longest
+
+
+@pytest.mark.parametrize(
+    ("convert", "given", "expected"),
+    [
+        (positive, 0, "above 0"),
+        (positive, -1, "above 0"),
+        (non_negative, "-0.1", "0 or above"),
+        (nonzero, 0, "other than 0"),
+        (fraction, "1.0001", "from 0 to 1"),
+        (fraction, "-0.0001", "from 0 to 1"),
+        (amount, 1, "a finite Decimal"),
+        (amount, Decimal("NaN"), "a finite Decimal"),
+    ],
+)
+def test_narrower_kinds_of_numbers_say_what_they_expect(
+    convert: Any, given: Any, expected: str
+) -> None:
+    with pytest.raises(InvalidInput, match=expected):
+        convert(given)
+
+
+def test_the_limits_of_a_fraction_belong_to_it() -> None:
+    assert [fraction(0), fraction(1)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("dividend", "divisor", "quotient"),
+    [
+        ("1", "3", "0." + "3" * 40),
+        ("2", "3", "0." + "6" * 39 + "7"),
+        ("5e-41", "1", "0"),  # half way, to the even 0
+        ("15e-41", "1", "0." + "0" * 39 + "2"),  # half way, to the even 2
+        ("25e-41", "1", "0." + "0" * 39 + "2"),  # half way, to the even 2
+        ("-15e-41", "1", "-0." + "0" * 39 + "2"),
+        ("50000000000000000000000000000000000000001e-81", "1", "0." + "0" * 39 + "1"),
+        ("10", "4", "2.5"),
+        ("0", "7", "0"),
+    ],
+)
+def test_division_rounds_once_half_even_to_forty_decimals(
+    dividend: str, divisor: str, quotient: str
+) -> None:
+    assert plain(divide(Decimal(dividend), Decimal(divisor))) == quotient
+
+
+def test_a_quotient_just_above_half_way_is_not_rounded_twice() -> None:
+    # 450 digits behind the half: a first rounding to fewer would make it exactly half.
+    dividend = Decimal("5e-41") + Decimal(0)
+    just_above = EXACT.add(dividend, Decimal("1e-700"))
+
+    assert divide(just_above, Decimal(1)) == Decimal("1e-40")
+
+
+def test_sums_and_products_trap_a_lost_digit() -> None:
+    with exact(), pytest.raises(Inexact):
+        Decimal(1) / Decimal(3)
+
+
+def test_exact_sums_keep_digits_that_python_would_drop() -> None:
+    with exact():
+        assert Decimal("1e30") + Decimal("1e-18") == Decimal("1" + "0" * 30 + "." + "0" * 17 + "1")
+
+
+def test_canonical_drops_zeros_behind_and_exponents_above_zero() -> None:
+    assert str(canonical(Decimal("1.50E+2"))) == "150"
+    assert str(canonical(Decimal("1.50"))) == "1.5"

@@ -1,0 +1,94 @@
+"""Whose P&L is it? Each agent's own trades, folded by the same rules as the book's positions.
+
+Two agents that trade a symbol in one account share its position, so the position's realized P&L is
+measured against their common cost basis. Folding each agent's trades apart gives each its own cost
+basis: realized and unrealized P&L move between the two columns, but their sum less fees is what the
+trades did to cash plus what is held, and so adds up to the book's, to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal, localcontext
+from typing import Final, TypeAlias
+
+from attrs import evolve, frozen
+
+from tradebook.domain.accounting import Balance
+from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.positions import Position
+from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+Balances: TypeAlias = dict[str, Balance]
+"""What one agent holds, by symbol."""
+
+_PAGE: Final = 1000
+
+
+@frozen(kw_only=True)
+class AgentResult:
+    """What one agent earned, in the account's currency.
+
+    Attributes:
+        agent: the strategy of its trades; `""` for trades of none.
+        trades: how many.
+        realized_pnl: price P&L of what it closed, before fees, on its own cost basis.
+        unrealized_pnl: of what it holds, at the book's marks.
+        fees: paid.
+    """
+
+    agent: str
+    trades: int = 0
+    realized_pnl: Decimal = ZERO
+    unrealized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+
+    @property
+    def net_pnl(self) -> Decimal:
+        """realized_pnl + unrealized_pnl - fees."""
+        with localcontext(EXACT):
+            return canonical(self.realized_pnl + self.unrealized_pnl - self.fees)
+
+
+def executed_trades(uow: AbstractUnitOfWork) -> Iterator[Trade]:
+    """Every executed trade of the account, in the order of booking within each symbol."""
+    for position in uow.positions.all():
+        after = 0
+        while page := uow.trades.booked(position.symbol, after=after, limit=_PAGE):
+            yield from (trade for trade in page if trade.status is TradeStatus.EXECUTED)
+            after = page[-1].sequence or 0
+
+
+def balances_of(trades: Collection[Trade]) -> dict[str, Balances]:
+    """What each agent holds and earned of each symbol, by its own trades."""
+    agents: dict[str, Balances] = {}
+    for trade in trades:
+        balances = agents.setdefault(trade.strategy, {})
+        balances[trade.symbol] = balances.get(trade.symbol, Balance()).after(trade)
+    return agents
+
+
+def agent_results(
+    trades: Collection[Trade], positions: Mapping[str, Position]
+) -> list[AgentResult]:
+    """What each agent earned, by name, valued at the marks of `positions`."""
+    results = []
+    for agent, balances in sorted(balances_of(trades).items()):
+        result = AgentResult(agent=agent, trades=sum(t.strategy == agent for t in trades))
+        for symbol, balance in balances.items():
+            result = _with(result, balance, positions[symbol])
+        results.append(result)
+    return results
+
+
+def _with(result: AgentResult, balance: Balance, position: Position) -> AgentResult:
+    price = position.current_price or ZERO
+    with localcontext(EXACT):
+        value = balance.quantity * price * position.multiplier
+        return evolve(
+            result,
+            realized_pnl=result.realized_pnl + balance.realized_pnl,
+            unrealized_pnl=result.unrealized_pnl + value - balance.cost_basis,
+            fees=result.fees + balance.fees,
+        )

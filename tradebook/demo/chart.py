@@ -1,0 +1,83 @@
+"""A line chart in the terminal, drawn with Braille characters: 2 by 4 dots each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+_BRAILLE: Final = 0x2800
+_DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+"""The bit of each dot of a Braille character: left column from the top, right column."""
+_ACROSS, _DOWN = len(_DOTS), len(_DOTS[0])
+
+
+def line_chart(
+    values: Sequence[Decimal],
+    labels: Sequence[str],
+    *,
+    width: int = 60,
+    height: int = 12,
+    ascii_only: bool = False,
+) -> list[str]:
+    """The lines of a chart of `values`, from the left to the right.
+
+    Args:
+        values: at least one.
+        labels: one for each value; the first, the middle and the last are shown.
+        width, height: of the drawing, in characters, without its axes.
+        ascii_only: draw with asterisks, for terminals that know no Braille.
+
+    Returns:
+        `height` lines with the value axis on the left, then the axis and the labels below.
+    """
+    low, high = min(values), max(values)
+    cells = _draw(values, low, high, width, height)
+    ticks = {0: high, (height - 1) // 2: (low + high) / 2, height - 1: low}
+    axis = {row: f"{value:,.0f}" for row, value in ticks.items()}
+    margin = max(map(len, axis.values()))
+    upright, corner, along = ("|", "+", "-") if ascii_only else ("┤", "└", "─")
+    lines = [
+        f"{axis.get(row, ''):>{margin}} {upright}{_text(cells[row], ascii_only)}".rstrip()
+        for row in range(height)
+    ]
+    lines.append(f"{'':>{margin}} {corner}{along * width}")
+    lines.append(f"{'':>{margin}}  {_spread(labels, width)}".rstrip())
+    return lines
+
+
+def _draw(
+    values: Sequence[Decimal], low: Decimal, high: Decimal, width: int, height: int
+) -> list[list[int]]:
+    """The dots of each character, by row and column.
+
+    Each column of dots is filled from the least to the greatest of its values and the first of the
+    next column's, so that the line has no gaps.
+    """
+    cells = [[0] * width for _ in range(height)]
+    columns, top = width * _ACROSS, height * _DOWN - 1
+    for x in range(columns):
+        first = x * len(values) // columns
+        end = max((x + 1) * len(values) // columns, first + 1)
+        here = values[first : end + 1]
+        for y in range(_row(max(here), low, high, top), _row(min(here), low, high, top) + 1):
+            cells[y // _DOWN][x // _ACROSS] |= _DOTS[x % _ACROSS][y % _DOWN]
+    return cells
+
+
+def _row(value: Decimal, low: Decimal, high: Decimal, top: int) -> int:
+    """The row of dots of a value, counted from above; a flat line runs along the bottom."""
+    return round((high - value) * top / (high - low)) if high > low else top
+
+
+def _text(dots: Sequence[int], ascii_only: bool) -> str:
+    if ascii_only:
+        return "".join("*" if cell else " " for cell in dots)
+    return "".join(chr(_BRAILLE + cell) if cell else " " for cell in dots)
+
+
+def _spread(labels: Sequence[str], width: int) -> str:
+    """The first label on the left, the middle one in the middle, the last one on the right."""
+    first, middle, last = labels[0], labels[len(labels) // 2], labels[-1]
+    room = width - len(first) - len(last)
+    return f"{first}{middle:^{room}}{last}"

@@ -1,0 +1,115 @@
+"""What the demo left in the book, read back from it at one instant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal, localcontext
+
+from attrs import frozen
+
+from tradebook.demo.attribution import AgentResult, agent_results, executed_trades
+from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
+from tradebook.demo.simulation import ALL, DAYS_BACK
+from tradebook.domain.agents import DecisionStatus
+from tradebook.domain.alerts import Alert
+from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
+from tradebook.domain.positions import Position
+from tradebook.service_layer import queries
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification import Verification, verify
+
+
+@frozen(kw_only=True)
+class Results:
+    """The book after the demo.
+
+    Attributes:
+        portfolio: what the account is worth at its marks; computed, not a stored snapshot.
+        positions: every position ever traded, by symbol.
+        agents: what each agent earned, by name.
+        history: the snapshots, oldest first.
+        open_alerts: those that nobody resolved, newest first.
+        alerts: how many were ever raised.
+        signals: how many.
+        decisions: how many ended with each status.
+        verification: the proof.
+    """
+
+    portfolio: Portfolio
+    positions: list[Position]
+    agents: list[AgentResult]
+    history: list[Portfolio]
+    open_alerts: list[Alert]
+    alerts: int
+    signals: int
+    decisions: Mapping[DecisionStatus, int]
+    verification: Verification
+
+    @property
+    def values(self) -> list[Decimal]:
+        """The total value at each snapshot, oldest first: the equity curve."""
+        return [portfolio.total_value for portfolio in self.history]
+
+    @property
+    def total_return(self) -> Decimal:
+        """Total value over what was paid in, less one."""
+        return total_return(self.portfolio.external_flows, self.portfolio.total_value)
+
+    @property
+    def max_drawdown(self) -> Decimal:
+        """The largest fall of the equity curve from a peak, as a ratio."""
+        return max_drawdown(self.values)
+
+    @property
+    def sharpe_ratio(self) -> Decimal:
+        """Of the equity curve; see `figures.sharpe_ratio`."""
+        return sharpe_ratio(self.values)
+
+    @property
+    def book_pnl(self) -> Decimal:
+        """The book's net P&L: realized + unrealized - fees."""
+        portfolio = self.portfolio
+        with localcontext(EXACT):
+            net = portfolio.realized_pnl + portfolio.unrealized_pnl - portfolio.fees
+            return canonical(net)
+
+    @property
+    def agents_pnl(self) -> Decimal:
+        """The sum of the agents' net P&L, each computed from its own trades."""
+        with localcontext(EXACT):
+            return canonical(sum((result.net_pnl for result in self.agents), start=ZERO))
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the agents' P&L is the book's, to the last digit."""
+        return self.agents_pnl == self.book_pnl
+
+
+def read_results(uow: AbstractUnitOfWork) -> Results:
+    """Everything that the report says, from a read-only unit of work: one consistent view."""
+    positions = queries.get_positions(uow)
+    return Results(
+        portfolio=_valued(uow),
+        positions=positions,
+        agents=agent_results(list(executed_trades(uow)), {p.symbol: p for p in positions}),
+        history=queries.get_portfolio_history(uow, days=DAYS_BACK, limit=ALL)[::-1],
+        open_alerts=queries.get_unresolved_alerts(uow),
+        alerts=len(queries.get_alerts(uow, limit=ALL)),
+        signals=len(queries.get_signals(uow, limit=ALL)),
+        decisions=Counter(d.status for d in queries.get_decisions(uow, limit=ALL)),
+        verification=verify(uow),
+    )
+
+
+def _valued(uow: AbstractUnitOfWork) -> Portfolio:
+    account = uow.accounts.current()
+    base_currency = account.base_currency if account else uow.base_currency
+    portfolio, _ = value_holdings(
+        uow.ledger.holdings(),
+        account=uow.account,
+        rates=Rates(base_currency, {}),
+        at=uow.now(),
+    )
+    return portfolio

@@ -1,0 +1,260 @@
+"""The demo's market day by day: what the agents say, what is decided, what is booked.
+
+Agents speak before a day's close, knowing the closes up to the day before; what is approved trades
+at the close. Each day is one unit of work at that day's time, so a run that is interrupted has
+whole days in the book, and the next run goes on with the day after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from attrs import define
+
+from tradebook.demo.agents import Agent, Momentum, Opinion, Reversion
+from tradebook.demo.attribution import Balances, balances_of, executed_trades
+from tradebook.demo.figures import (
+    TRADING_DAYS_PER_YEAR,
+    max_drawdown,
+    sharpe_ratio,
+    total_return,
+)
+from tradebook.demo.prices import TradingDay
+from tradebook.demo.risk import DrawdownWatch, objection
+from tradebook.domain.accounting import Balance
+from tradebook.domain.agents import DecisionStatus
+from tradebook.domain.cash import CashFlowKind
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.numbers import ZERO
+from tradebook.domain.signals import SignalAction
+from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.book import Book
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+
+CAPITAL: Final = Decimal(100_000)
+"""What the account starts with, in USD."""
+DEPOSIT: Final = "demo/deposit"
+"""The reference of the first deposit, by which a book is known to be the demo's."""
+ALL: Final = 1_000_000
+"""More than there are of anything in the demo."""
+DAYS_BACK: Final = 365 * 100
+"""Further back than anything in the demo."""
+
+_FEE_PER_SHARE: Final = Decimal("0.005")
+_LOWEST_FEE: Final = Decimal(1)
+
+Progress = Callable[[int, int], None]
+
+
+def simulate(book: Book, days: Sequence[TradingDay], progress: Progress) -> int:
+    """Trade the days that are not in the book yet.
+
+    Args:
+        book: empty, or what an earlier run left.
+        days: in order, from the first day of the demo.
+        progress: called with (days done, days in all).
+
+    Returns:
+        How many days were traded; the others were in the book.
+
+    Raises:
+        InvalidInput: the account holds a book that is not the demo's.
+    """
+    with book.unit_of_work(read_only=True) as uow:
+        desk = _Desk.of(uow)
+    traded = 0
+    for number, day in enumerate(days, start=1):
+        if day.closes_at not in desk.finished:
+            context = CallContext(at=day.closes_at, actor="demo", correlation_id=f"demo/{day.date}")
+            with book.unit_of_work(context=context) as uow:
+                desk.trade(uow, day)
+                if number == len(days):
+                    _record_metrics(uow, days[0], day, desk.values)
+                uow.commit()
+            traded += 1
+        desk.observe(day)
+        progress(number, len(days))
+    return traded
+
+
+@define
+class _Desk:
+    """What is remembered from day to day; all of it but the agents' memory can be read from the book.
+
+    Attributes:
+        agents: who speaks.
+        holdings: what each agent holds, by its name.
+        finished: the closes of the days that are in the book.
+        values: the total values at those closes, in order.
+        watch: over the drawdown.
+        seen_at: the last close that the agents know.
+    """
+
+    agents: tuple[Agent, ...]
+    holdings: dict[str, Balances]
+    finished: frozenset[datetime]
+    values: list[Decimal]
+    watch: DrawdownWatch
+    seen_at: datetime | None = None
+
+    @classmethod
+    def of(cls, uow: AbstractUnitOfWork) -> _Desk:
+        """As an earlier run left it in the book."""
+        _require_the_demos(uow)
+        agents = (Momentum(), Reversion())
+        held = balances_of(list(executed_trades(uow)))
+        history = queries.get_portfolio_history(uow, days=DAYS_BACK, limit=ALL)[::-1]
+        values = [portfolio.total_value for portfolio in history]
+        alerts = {a.dedup_key: a.id for a in queries.get_unresolved_alerts(uow) if a.dedup_key}
+        return cls(
+            agents=agents,
+            holdings={agent.name: held.get(agent.name, {}) for agent in agents},
+            finished=frozenset(portfolio.timestamp for portfolio in history),
+            values=values,
+            watch=DrawdownWatch(values, alerts),
+        )
+
+    def trade(self, uow: AbstractUnitOfWork, day: TradingDay) -> None:
+        """One day: marks, what the agents say, trades, a snapshot, the drawdown limits."""
+        if not self.values:
+            handlers.record_cash_flow(
+                uow, CashFlowKind.DEPOSIT, CAPITAL, occurred_at=day.opens_at, reference=DEPOSIT
+            )
+        handlers.mark_prices(uow, day.closes, at=day.closes_at)
+        spoken = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
+        for agent, opinion in sorted(spoken, key=_sells_first):
+            self._follow(uow, day, agent, opinion)
+        snapshot = handlers.take_snapshot(uow)
+        self.watch.see(uow, snapshot.total_value)
+        self.values.append(snapshot.total_value)
+
+    def observe(self, day: TradingDay) -> None:
+        """Let the agents see the day's closes."""
+        for agent in self.agents:
+            agent.observe(day.closes)
+        self.seen_at = day.closes_at
+
+    def _opinions(self, agent: Agent) -> list[Opinion]:
+        holdings = self.holdings[agent.name]
+        return agent.opinions({symbol for symbol, held in holdings.items() if held.quantity})
+
+    def _follow(
+        self, uow: AbstractUnitOfWork, day: TradingDay, agent: Agent, opinion: Opinion
+    ) -> None:
+        """Record the signal and the decision, and trade unless a limit is against it."""
+        price = day.closes[opinion.symbol]
+        quantity = self._quantity(agent, opinion, price)
+        fee = max(_LOWEST_FEE, quantity * _FEE_PER_SHARE)
+        decision_id = self._record_decision(uow, day, agent, opinion, quantity)
+        against = None
+        if opinion.action is SignalAction.BUY:
+            against = objection(uow, opinion.symbol, quantity * price + fee, self._total_value())
+        if against:
+            handlers.decide(uow, decision_id, DecisionStatus.REJECTED, reason=against)
+            return
+        handlers.decide(uow, decision_id, DecisionStatus.APPROVED, reason="within the limits")
+        trade = handlers.record_trade(
+            uow,
+            symbol=opinion.symbol,
+            action=opinion.action.value,
+            quantity=quantity,
+            price=price,
+            fee=fee,
+            executed_at=day.closes_at,
+            order_id=f"{agent.name}-{opinion.symbol}-{day.date}",
+            strategy=agent.name,
+            decision_id=decision_id,
+        )
+        held = self.holdings[agent.name]
+        held[trade.symbol] = held.get(trade.symbol, Balance()).after(trade)
+
+    def _quantity(self, agent: Agent, opinion: Opinion, price: Decimal) -> Decimal:
+        """Whole shares: all that it holds, or what its stake buys."""
+        if opinion.action is SignalAction.SELL:
+            return self.holdings[agent.name][opinion.symbol].quantity
+        return self._total_value() * agent.stake // price
+
+    def _total_value(self) -> Decimal:
+        return self.values[-1] if self.values else ZERO
+
+    def _record_decision(
+        self,
+        uow: AbstractUnitOfWork,
+        day: TradingDay,
+        agent: Agent,
+        opinion: Opinion,
+        quantity: Decimal,
+    ) -> int:
+        reference = f"demo/{agent.name}/{opinion.symbol}/{day.date}"
+        signal = handlers.record_signal(
+            uow,
+            opinion.symbol,
+            opinion.action,
+            strength=opinion.strength,
+            confidence=opinion.confidence,
+            source=agent.name,
+            strategy=agent.name,
+            price=opinion.price,
+            generated_at=self.seen_at,
+            reference=reference,
+            details=dict(opinion.inputs),
+        )
+        decision = handlers.record_decision(
+            uow,
+            agent.name,
+            opinion.symbol,
+            opinion.action,
+            strategy=agent.name,
+            quantity=quantity,
+            price=opinion.price,
+            confidence=opinion.confidence,
+            reasoning=opinion.reasoning,
+            model=agent.model,
+            inputs=dict(opinion.inputs),
+            reference=reference,
+            signals=[signal.id],
+        )
+        return decision.id
+
+
+def _require_the_demos(uow: AbstractUnitOfWork) -> None:
+    """Never trade in a book that holds something else."""
+    if uow.accounts.current() is None:
+        return
+    first = uow.cash_flows.page(limit=1)
+    if not first or first[0].reference != DEPOSIT:
+        raise InvalidInput(
+            "account", uow.account, "an empty book, or the demo's own; give it another database"
+        )
+
+
+def _sells_first(spoken: tuple[Agent, Opinion]) -> bool:
+    """Selling frees the cash that buying needs."""
+    return spoken[1].action is not SignalAction.SELL
+
+
+def _record_metrics(
+    uow: AbstractUnitOfWork, first: TradingDay, last: TradingDay, values: Sequence[Decimal]
+) -> None:
+    figures = {
+        "total_return": total_return(CAPITAL, values[-1]),
+        "max_drawdown": max_drawdown(values),
+        "sharpe_ratio": sharpe_ratio(values),
+    }
+    conventions = {
+        "values": "total value at each close",
+        "risk_free_rate": "0",
+        "periods_per_year": TRADING_DAYS_PER_YEAR,
+    }
+    for name, value in figures.items():
+        handlers.record_metric(
+            uow,
+            name,
+            value,
+            period_start=first.opens_at,
+            period_end=last.closes_at,
+            parameters=conventions,
+        )

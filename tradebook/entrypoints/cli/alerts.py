@@ -1,0 +1,117 @@
+"""`alerts`: what needs a person's attention, and how it was dealt with."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated, Literal
+
+import typer
+
+from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
+from tradebook.entrypoints.cli.output import counted, print_json, say, stdout
+
+SeverityName = Literal["INFO", "WARNING", "CRITICAL", "EMERGENCY"]
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def alerts(
+    context: typer.Context,
+    severity: Annotated[
+        SeverityName | None,
+        typer.Option("--severity", case_sensitive=False, help="Of this severity only."),
+    ] = None,
+    include_resolved: Annotated[
+        bool, typer.Option("--all", help="The latest 100, resolved ones too.")
+    ] = False,
+    database: Database = None,
+    account: AccountName = "main",
+    as_json: AsJson = False,
+) -> None:
+    """List the alerts that nobody dealt with yet; `alerts resolve` deals with one.
+
+    tradebook alerts --severity critical
+    tradebook alerts --all
+    tradebook alerts resolve 5 --resolution "limit raised after review"
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_misplaced_options(context)
+        return
+    with opened(database, account) as manager:
+        if include_resolved:
+            latest = manager.get_alerts(limit=100)
+            found = [alert for alert in latest if severity in (None, alert.severity)]
+        else:
+            found = manager.get_unresolved_alerts(severity=severity)
+    if as_json:
+        print_json({"account": account, "alerts": found})
+        return
+    if not found:
+        say(f"no {'' if include_resolved else 'unresolved '}alerts in account {account!r}")
+        return
+    from tradebook.entrypoints.cli.tables import Column, Kind, show
+
+    resolved = [
+        Column("resolution", "resolution", Kind.PROSE, spare=1),
+        Column("resolved by", "resolved_by", spare=2),
+    ]
+    show(
+        stdout(),
+        f"{counted(len(found), 'alert')} of account {account}",
+        [
+            Column("id", "id", Kind.NUMBER),
+            Column("raised (UTC)", "timestamp", Kind.TIME),
+            Column("severity", "severity"),
+            Column("type", "alert_type"),
+            Column("symbol", "symbol", spare=3),
+            Column("message", "message", Kind.PROSE),
+            *(resolved if include_resolved else []),
+        ],
+        found,
+    )
+
+
+def _refuse_misplaced_options(context: typer.Context) -> None:
+    """`alerts --database X resolve 5` must not resolve alert 5 of another database."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(
+                "write options after `resolve`: tradebook alerts resolve ID --resolution TEXT ..."
+            )
+
+
+@app.command()
+def resolve(
+    alert_id: Annotated[int, typer.Argument(metavar="ID", min=1, help="Which alert.")],
+    resolution: Annotated[
+        str, typer.Option("--resolution", metavar="TEXT", help="How it was dealt with.")
+    ],
+    resolved_by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who did it; your login name by default."),
+    ] = None,
+    database: Database = None,
+    account: AccountName = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Record how an alert was dealt with; doing so again changes nothing.
+
+    tradebook alerts resolve 5 --resolution "limit raised after review"
+    """
+    with opened(database, account) as manager:
+        alert = manager.resolve_alert(
+            alert_id, resolution, resolved_by=_login_name() if resolved_by is None else resolved_by
+        )
+    if as_json:
+        print_json({"account": account, "alert": alert})
+    else:
+        say(f"alert {alert.id} is resolved: {alert.resolution}")
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may know no names
+        return ""

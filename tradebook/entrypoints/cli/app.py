@@ -1,0 +1,86 @@
+"""The commands put together, and what becomes of an error: a message and an exit code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tradebook.domain.errors import TradebookError
+from tradebook.entrypoints.cli import alerts, book, importing, portfolio, trades
+from tradebook.entrypoints.cli.output import complain
+
+_HELP = """The book of record for trading systems and AI trading agents.
+
+Trades, positions with exact P&L, cash, portfolio snapshots and alerts, in
+one database: the SQLite file tradebook.db in the working directory, unless
+--database or TRADEBOOK_DATABASE_URL names another. Commands take --database,
+--account and --json, after their name.
+"""
+
+_EXAMPLES = """Try it:
+
+  tradebook demo                  two agents trade; then a report
+  tradebook import trades.csv     book a file of trades
+  tradebook positions             what is held, and what it earned
+  tradebook portfolio --snapshot  what the account is worth now
+  tradebook verify                prove all of it from the trades
+
+`tradebook COMMAND --help` has more examples.
+
+Exit codes: 0 done, 1 refused (nothing was changed), 2 used wrongly.
+"""
+
+
+class _Commands(TyperGroup):
+    """A refused operation ends in a message on stderr and exit code 1, never in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TradebookError as error:
+            complain(str(error))
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help=_HELP,
+    epilog=_EXAMPLES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from tradebook import __version__
+
+        typer.echo(f"tradebook {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tradebook(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Replaced by the help above."""
+
+
+_READ = "What the book says"
+_WRITE = "What changes the book"
+
+app.command("import", rich_help_panel=_WRITE)(importing.import_trades)
+app.command("trades", rich_help_panel=_READ)(trades.trades)
+app.command("positions", rich_help_panel=_READ)(trades.positions)
+app.command("portfolio", rich_help_panel=_READ)(portfolio.portfolio)
+app.command("cash", rich_help_panel=_READ)(portfolio.cash)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=_READ)
+app.command("verify", rich_help_panel=_READ)(book.verify)
+app.command("init", rich_help_panel=_WRITE)(book.init)
+app.command("demo", rich_help_panel=_WRITE)(book.demo)

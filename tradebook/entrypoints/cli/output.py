@@ -1,0 +1,94 @@
+"""What commands write: JSON and messages; tables are in `tables.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DERIVED: Final = {"Position": ("entry_price", "market_value", "unrealized_pnl", "net_pnl")}
+"""What JSON says of a record besides its fields."""
+
+
+def stdout() -> Console:
+    """The console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def stderr() -> Console:
+    """The console for messages and progress."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def complain(message: str) -> None:
+    """Say on stderr, in red, why something was refused."""
+    typer.secho(f"tradebook: {printable(message)}", fg="red", err=True)
+
+
+def say(message: str) -> None:
+    """Say something on stdout."""
+    typer.echo(printable(message))
+
+
+def printable(text: str) -> str:
+    """`text` without what a terminal would obey: control characters become their escapes."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 trade`, `12,477 trades`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Write the one JSON document that a command with `--json` answers with."""
+    typer.echo(json.dumps(document, indent=2, default=_jsonable))
+
+
+def _jsonable(value: object) -> Any:
+    if isinstance(value, Decimal):
+        from tradebook.domain.numbers import plain
+
+        return plain(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return as_fields(value)
+
+
+def as_fields(record: object) -> dict[str, Any]:
+    """A record's fields, and what is derived from them, by name."""
+    from attrs import fields
+
+    kind: Any = type(record)
+    names = [f.name for f in fields(kind)]
+    return {name: getattr(record, name) for name in (*names, *DERIVED.get(kind.__name__, ()))}
+
+
+Report = Callable[[int, int], None]
+"""Takes how much is done, and of how much."""
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Report]:
+    """A progress bar on stderr while a command works; none where nobody would see it."""
+    console = stderr()
+    if quiet or not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

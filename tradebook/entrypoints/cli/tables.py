@@ -1,0 +1,220 @@
+"""Tables for people: every digit, points in line, gains green and losses red.
+
+A number of more than 18 decimals, which only a division makes, is rounded and marked with `~`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import Enum, auto
+from typing import Final
+
+from attrs import frozen
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from tradebook.domain.numbers import EXACT, MAX_DECIMALS, ZERO, plain
+from tradebook.entrypoints.cli.output import printable
+
+_ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
+_DIGITS: Final = 8
+_LEAST_DECIMALS: Final = 4
+_LEAST_PROSE: Final = 20
+_WIDEST: Final = 100_000
+
+
+class Kind(Enum):
+    """How a column is shown."""
+
+    NAME = auto()
+    NUMBER = auto()
+    GAIN = auto()
+    """A number; green above 0, red below."""
+    TIME = auto()
+    PROSE = auto()
+    """Text that may wrap."""
+
+
+@frozen
+class Column:
+    """One column of a table.
+
+    Attributes:
+        header: its title.
+        field: the name of the record's field.
+        kind: how values are shown.
+        spare: 0 always stays; others are left out where no row has a value, and, the highest first,
+            where the terminal is too narrow.
+        where: the field that says whether a row's number is a gain; `""` when all are.
+    """
+
+    header: str
+    field: str
+    kind: Kind = Kind.NAME
+    spare: int = 0
+    where: str = ""
+
+
+Row = object
+"""A record with the columns' fields as attributes, or a mapping of them."""
+
+
+def show(
+    console: Console,
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    totals: Sequence[Row] = (),
+) -> None:
+    """Print a table, its totals below a line, as wide as its digits need."""
+    columns = [c for c in columns if not c.spare or _has_values(c, rows)]
+    shown = list(columns)
+    table = _table(title, shown, rows, totals)
+    while console.is_terminal and _least_width(console, table) > console.width:
+        spare = max(shown, key=lambda column: column.spare)
+        if not spare.spare:
+            break
+        shown.remove(spare)
+        table = _table(title, shown, rows, totals)
+    notes = _notes(columns, shown, table)
+    console.width = max(console.width, _needed_width(console, table))
+    console.print(table)
+    for note in notes:
+        console.print(Text(note, style="dim"))
+
+
+def grouped(value: Decimal) -> str:
+    """Every digit, with thousands separators; `~` before a number that is rounded here."""
+    text = plain(value)
+    if len(text.partition(".")[2]) > MAX_DECIMALS:
+        decimals = max(_LEAST_DECIMALS, _DIGITS - 1 - value.adjusted())
+        rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
+        return "~" + format(Decimal(plain(rounded)), ",f")
+    return format(Decimal(text), ",f")
+
+
+def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[str, object]]:
+    """For each currency, the exact sums of these fields; none where a row has none."""
+    sums: dict[str, dict[str, Decimal | None]] = {}
+    for row in rows:
+        currency = str(_value(row, "currency"))
+        so_far = sums.setdefault(currency, dict.fromkeys(fields, ZERO))
+        for field in fields:
+            before, value = so_far[field], _value(row, field)
+            if isinstance(before, Decimal) and isinstance(value, Decimal):
+                so_far[field] = EXACT.add(before, value)
+            else:
+                so_far[field] = None
+    return [{"currency": currency, **sums[currency]} for currency in sorted(sums)]
+
+
+def in_line(numbers: Sequence[str]) -> list[str]:
+    """The same numbers, padded on both sides so that their decimal points stand in line."""
+    parts = [number.partition(".") for number in numbers]
+    left = max((len(whole) for whole, _, _ in parts), default=0)
+    right = max((len(point + decimals) for _, point, decimals in parts), default=0)
+    return [whole.rjust(left) + (point + decimals).ljust(right) for whole, point, decimals in parts]
+
+
+def _table(
+    title: str, columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
+) -> Table:
+    table = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    everything = [*rows, *totals]
+    cells = [_cells(column, everything) for column in columns]
+    for column, of_column in zip(columns, cells, strict=True):
+        wraps = column.kind is Kind.PROSE
+        width = len(of_column[0]) if _is_number(column) and of_column else 0
+        table.add_column(
+            Text(column.header.rjust(width)),
+            no_wrap=not wraps,
+            overflow="fold" if wraps else "ignore",
+            min_width=_LEAST_PROSE if wraps else None,
+        )
+    for number, (first, *others) in enumerate(zip(*cells, strict=True)):
+        if number < len(rows):
+            table.add_row(first, *others)
+        else:
+            table.add_section()
+            table.add_row(Text("total"), *others, style="bold")
+    return table
+
+
+def _cells(column: Column, rows: Sequence[Row]) -> list[Text]:
+    values = [_value(row, column.field) for row in rows]
+    if not _is_number(column):
+        return [Text(_text(value)) for value in values]
+    numbers = in_line([_text(value) for value in values])
+    return [
+        Text(
+            number.rjust(len(column.header)),
+            style=_colour(value) if _is_gain(column, row) else "",
+        )
+        for number, value, row in zip(numbers, values, rows, strict=True)
+    ]
+
+
+def _is_gain(column: Column, row: Row) -> bool:
+    return column.kind is Kind.GAIN and (not column.where or bool(_value(row, column.where)))
+
+
+def _colour(value: object) -> str:
+    if not isinstance(value, Decimal) or not value:
+        return ""
+    return "green" if value > 0 else "red"
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, Decimal):
+        return grouped(value)
+    return printable(str(value))
+
+
+def _value(row: Row, field: str) -> object:
+    return row.get(field) if isinstance(row, Mapping) else getattr(row, field, None)
+
+
+def _has_values(column: Column, rows: Sequence[Row]) -> bool:
+    return any(_value(row, column.field) not in (None, "") for row in rows)
+
+
+def _is_number(column: Column) -> bool:
+    return column.kind in (Kind.NUMBER, Kind.GAIN)
+
+
+def _least_width(console: Console, table: Table) -> int:
+    return _measured(console, table).minimum
+
+
+def _needed_width(console: Console, table: Table) -> int:
+    """On a terminal prose wraps; in a file nothing does."""
+    measured = _measured(console, table)
+    return measured.minimum if console.is_terminal else measured.maximum
+
+
+def _measured(console: Console, table: Table) -> Measurement:
+    return Measurement.get(console, console.options.update(width=_WIDEST), table)
+
+
+def _notes(columns: Sequence[Column], shown: Sequence[Column], table: Table) -> list[str]:
+    notes = []
+    left_out = [column.header for column in columns if column not in shown]
+    if left_out:
+        notes.append(f"left out for want of width: {', '.join(left_out)} (--json has all)")
+    if any(str(cell).lstrip().startswith("~") for c in table.columns for cell in c.cells):
+        notes.append("~ rounded here; --json has every digit")
+    return notes

@@ -1,0 +1,122 @@
+"""`trades` and `positions`: what was traded, what is held and what it earned."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
+from tradebook.entrypoints.cli.output import counted, print_json, say, stdout
+
+
+def trades(
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", metavar="SYMBOL", help="Of this symbol only.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many, the latest.")
+    ] = 50,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=36_500, help="Of the last so many days only.")
+    ] = None,
+    database: Database = None,
+    account: AccountName = "main",
+    as_json: AsJson = False,
+) -> None:
+    """List the latest trades, newest first.
+
+    tradebook trades --symbol AAPL --days 30 --limit 200
+    """
+    with opened(database, account) as manager, manager.unit_of_work(read_only=True) as uow:
+        since = None if days is None else uow.now() - timedelta(days=days)
+        found = uow.trades.latest(symbol=symbol, since=since, limit=limit)
+    from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
+
+    executed = [trade for trade in found if trade.status == "EXECUTED"]
+    totals = totals_by_currency(executed, ["fee", "realized_pnl"])
+    if as_json:
+        print_json({"account": account, "trades": found, "totals": totals})
+        return
+    if not found:
+        say(f"no such trades in account {account!r}; book a file with: tradebook import FILE")
+        return
+    show(
+        stdout(),
+        f"{counted(len(found), 'trade')} of account {account}",
+        [
+            Column("executed (UTC)", "executed_at", Kind.TIME),
+            Column("symbol", "symbol"),
+            Column("venue", "venue", spare=3),
+            Column("action", "action"),
+            Column("quantity", "quantity", Kind.NUMBER),
+            Column("price", "price", Kind.NUMBER),
+            Column("fee", "fee", Kind.NUMBER, spare=2),
+            Column("realized P&L", "realized_pnl", Kind.GAIN),
+            Column("currency", "currency", spare=1),
+            Column("status", "status", spare=4),
+            Column("strategy", "strategy", spare=5),
+            Column("order", "order_id", spare=6),
+            Column("execution", "execution_id", spare=7),
+        ],
+        found,
+        totals,
+    )
+
+
+def positions(
+    include_closed: Annotated[
+        bool, typer.Option("--all", help="Closed positions too: they earned something.")
+    ] = False,
+    database: Database = None,
+    account: AccountName = "main",
+    as_json: AsJson = False,
+) -> None:
+    """Show what is held, what it cost and what it earned, by symbol.
+
+    Realized and unrealized P&L are before fees; net is realized + unrealized
+    - fees. The quantity of a short position is negative. Totals stand below,
+    by currency.
+
+      tradebook positions --all
+      tradebook positions --json
+    """
+    with opened(database, account) as manager:
+        found = manager.get_positions() if include_closed else manager.get_open_positions()
+    from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
+
+    totals = totals_by_currency(
+        found,
+        ["market_value", "unrealized_pnl", "realized_pnl", "fees", "net_pnl", "cash_flow"],
+    )
+    if as_json:
+        print_json({"account": account, "positions": found, "totals": totals})
+        return
+    if not found:
+        kind = "positions" if include_closed else "open positions"
+        say(
+            f"no {kind} in account {account!r}"
+            + ("" if include_closed else "; --all shows closed ones")
+        )
+        return
+    show(
+        stdout(),
+        f"{counted(len(found), 'position')} of account {account}",
+        [
+            Column("symbol", "symbol"),
+            Column("quantity", "quantity", Kind.NUMBER),
+            Column("entry price", "entry_price", Kind.NUMBER, spare=2),
+            Column("price", "current_price", Kind.NUMBER, spare=5),
+            Column("priced (UTC)", "marked_at", Kind.TIME, spare=8),
+            Column("market value", "market_value", Kind.NUMBER, spare=3),
+            Column("unrealized", "unrealized_pnl", Kind.GAIN, spare=1),
+            Column("realized", "realized_pnl", Kind.GAIN, spare=4),
+            Column("fees", "fees", Kind.NUMBER, spare=6),
+            Column("net P&L", "net_pnl", Kind.GAIN),
+            Column("cash flow", "cash_flow", Kind.NUMBER, spare=7),
+            Column("currency", "currency"),
+        ],
+        found,
+        totals,
+    )
