@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy import URL
 from typer.testing import CliRunner, Result
 
 from tradebook import DatabaseManager
@@ -94,6 +95,17 @@ def test_init_does_not_show_the_password_of_the_database(tradebook: Command) -> 
     message = tradebook.refused("init", "--database", "postgresql://me:secret@localhost:1/book")
 
     assert "secret" not in message
+
+
+def test_a_server_database_without_tables_asks_for_init(new_database: Callable[[], URL]) -> None:
+    tradebook = Command(new_database().render_as_string(hide_password=False))
+
+    assert "tradebook init" in tradebook.refused("import", str(TRADES))
+
+    assert tradebook("init").exit_code == 0
+    assert tradebook.json("import", str(TRADES))["booked"] == 5
+    assert tradebook.json("import", str(TRADES))["duplicates"] == 5
+    assert tradebook("verify").exit_code == 0
 
 
 # import
@@ -358,8 +370,9 @@ def test_a_mapping_that_is_none_is_wrong_usage(tradebook: Command, mapping: str)
     assert "THEIRS=OURS" in message
 
 
-def test_a_file_that_is_not_there_is_wrong_usage(tradebook: Command) -> None:
+def test_a_file_that_is_not_there_is_wrong_usage(tradebook: Command, tmp_path: Path) -> None:
     assert "does not exist" in tradebook.refused("import", "nowhere.csv", exit_code=2)
+    assert "directory" in tradebook.refused("import", str(tmp_path), exit_code=2)
 
 
 @pytest.mark.parametrize(

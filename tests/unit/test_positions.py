@@ -334,3 +334,17 @@ def test_amounts_of_any_length_stay_exact() -> None:
 
     expected = int(quantity.replace(".", "")) * int(price.replace(".", "")) ** 2
     assert made.cost_basis == EXACT.scaleb(Decimal(expected), -54)
+
+
+def test_sales_of_any_length_stay_exact() -> None:
+    made = held(("SELL", "12345678901234567890.123456789012345678", 1))
+
+    assert made.quantity == Decimal("-12345678901234567890.123456789012345678")
+
+
+def test_a_position_that_grows_by_its_thirtieth_digit_is_increased() -> None:
+    made = held(("BUY", "1" + "0" * 19, 1))
+
+    happened = made.apply(fill("BUY", "0." + "0" * 17 + "1", 1), NOW)
+
+    assert happened.effect is Effect.INCREASED

@@ -80,4 +80,5 @@ def effect(before: Decimal, after: Decimal) -> Effect:
         return Effect.CLOSED
     if (before > 0) != (after > 0):
         return Effect.FLIPPED
-    return Effect.INCREASED if abs(after) > abs(before) else Effect.REDUCED
+    grows = after.copy_abs() > before.copy_abs()  # unlike abs() it keeps all digits
+    return Effect.INCREASED if grows else Effect.REDUCED

@@ -200,7 +200,9 @@ class Trade(Entity):
     @property
     def signed_quantity(self) -> Decimal:
         """Positive when bought, negative when sold."""
-        return self.quantity if self.action is TradeAction.BUY else -self.quantity
+        if self.action is TradeAction.BUY:
+            return self.quantity
+        return self.quantity.copy_negate()  # unlike a minus sign it keeps all digits
 
     def confirm(self, replay: Trade, given: Collection[str]) -> None:
         """Accept a replay of this fill: every term given must be what is recorded.

@@ -7,8 +7,9 @@ are added to a unit of work, without an id.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
 from tradebook.domain.events import Event
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Json
-from tradebook.domain.numbers import MAX_DECIMALS, MAX_DIGITS, ONE, ZERO, canonical, number
+from tradebook.domain.numbers import EXACT, MAX_DECIMALS, MAX_DIGITS, ONE, ZERO, canonical, number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import (
     Holdings,
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 CURRENCIES: Final = ("USD", "EUR", "JPY", "BTC")
 _SYMBOLS: Final = ("AAPL", "MSFT", "BTC-USD", "ES", "CL", "7203.T")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNTIL: Final = datetime(2100, 1, 1, tzinfo=UTC) - _EPOCH
+_TICK: Final = timedelta(microseconds=1)
 _CHARACTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 
 
@@ -55,7 +59,7 @@ def decimals(
     """
     most = 10**digits - 1
     return st.builds(
-        lambda whole, exponent: canonical(Decimal(whole).scaleb(-exponent)),
+        lambda whole, exponent: canonical(EXACT.scaleb(Decimal(whole), -exponent)),
         st.integers(-most if signed else 0, most),
         st.integers(0, places),
     )
@@ -65,33 +69,38 @@ def _ordinary_or_extreme(ordinary: Strategy[Decimal], extreme: Strategy[Decimal]
     return st.one_of(ordinary, ordinary, extreme)
 
 
+@cache
 def prices() -> Strategy[Decimal]:
     """Prices for one unit: mostly ordinary ones; 0, negative and 38 digits long ones too."""
     ordinary = decimals(digits=7, places=4, signed=False)
     return _ordinary_or_extreme(ordinary, decimals())
 
 
+@cache
 def quantities() -> Strategy[Decimal]:
     """Quantities above 0, from 10^-18 to 38 digits."""
     ordinary = decimals(digits=5, places=2, signed=False)
     return _ordinary_or_extreme(ordinary, decimals(signed=False)).filter(bool)
 
 
+@cache
 def fees() -> Strategy[Decimal]:
     """Fees: none, some, and rebates, which are below 0."""
     return st.one_of(st.just(ZERO), decimals(digits=4, places=2), decimals())
 
 
+@cache
 def multipliers() -> Strategy[Decimal]:
     """What a price move of 1 earns for one unit: mostly 1."""
     usual = st.sampled_from([ONE, Decimal(100), Decimal(50), number("0.001")])
     return st.one_of(st.just(ONE), usual, decimals(signed=False).filter(bool))
 
 
+@cache
 def fractions() -> Strategy[Decimal]:
     """Numbers from 0 to 1, such as a confidence."""
     return st.builds(
-        lambda whole, places: canonical(Decimal(whole % (10**places + 1)).scaleb(-places)),
+        lambda whole, places: canonical(EXACT.scaleb(Decimal(whole % (10**places + 1)), -places)),
         st.integers(0, 10**MAX_DECIMALS),
         st.integers(0, MAX_DECIMALS),
     )
@@ -107,25 +116,25 @@ def names(*, max_size: int = 30) -> Strategy[str]:
     return texts(max_size=max_size).map(str.strip).filter(bool)
 
 
+@cache
 def symbols() -> Strategy[str]:
     """Instruments: mostly ordinary ones."""
     return st.one_of(st.sampled_from(_SYMBOLS), st.sampled_from(_SYMBOLS), names())
 
 
+@cache
 def currencies() -> Strategy[str]:
     """A few currencies."""
     return st.sampled_from(CURRENCIES)
 
 
+@cache
 def instants() -> Strategy[datetime]:
     """Times in UTC, from 1970 to 2100, to the microsecond."""
-    return st.datetimes(
-        datetime(1970, 1, 1),  # noqa: DTZ001  # hypothesis adds the time zone
-        datetime(2100, 1, 1),  # noqa: DTZ001
-        timezones=st.just(UTC),
-    )
+    return st.integers(0, _UNTIL // _TICK).map(lambda ticks: _EPOCH + ticks * _TICK)
 
 
+@cache
 def json_values() -> Strategy[Json]:
     """JSON values that every database gives back unchanged."""
     leaves = st.one_of(
@@ -144,6 +153,7 @@ def json_values() -> Strategy[Json]:
     )
 
 
+@cache
 def json_objects() -> Strategy[dict[str, Json]]:
     """JSON objects, such as a trade's details."""
     return st.dictionaries(texts(max_size=10), json_values(), max_size=3)
@@ -210,11 +220,11 @@ def fills(
     recorded: list[TradeTerms] = []
     for place in range(draw(st.integers(min_size, max_size))):
         size = draw(_sizes(held))
-        held = canonical(held + size)
+        held = canonical(EXACT.add(held, size))
         fill = {
             **instrument,
             "action": TradeAction.BUY if size > 0 else TradeAction.SELL,
-            "quantity": abs(size),
+            "quantity": size.copy_abs(),
             "price": draw(prices()),
             "fee": draw(fees()),
             "executed_at": draw(instants()),
@@ -226,8 +236,8 @@ def fills(
 
 def _sizes(held: Decimal) -> Strategy[Decimal]:
     """Signed sizes of a next fill: anything, what closes the position, what flips it."""
-    anything = st.builds(lambda size, sign: size * sign, quantities(), st.sampled_from([1, -1]))
-    against = [-held, -2 * held]
+    anything = st.one_of(quantities(), quantities().map(Decimal.copy_negate))
+    against = [held.copy_negate(), EXACT.multiply(held, Decimal(-2))]
     return st.one_of(anything, *(st.just(size) for size in against if _is_quantity(size)))
 
 
@@ -275,7 +285,8 @@ def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
     kind = draw(st.sampled_from(CashFlowKind))
     amount = draw(decimals().filter(bool))
     if kind in (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL):
-        amount = abs(amount) if kind is CashFlowKind.DEPOSIT else -abs(amount)
+        amount = amount.copy_abs()
+        amount = amount if kind is CashFlowKind.DEPOSIT else amount.copy_negate()
     return CashFlow(
         account=account,
         created_at=draw(instants()),

@@ -24,15 +24,21 @@ if TYPE_CHECKING:
     from tradebook.entrypoints.cli.trade_files import BadRow, TradeFile
 
 
+def _existing(path: Path) -> Path:
+    """`-`, or a file that is there: typer's own check knows no `-`."""
+    if str(path) != "-" and not path.exists():
+        raise typer.BadParameter(f"file '{path}' does not exist")
+    if path.is_dir():
+        raise typer.BadParameter(f"'{path}' is a directory")
+    return path
+
+
 def import_trades(
     path: Annotated[
         Path,
         typer.Argument(
             metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            allow_dash=True,
+            callback=_existing,
             help="CSV, plain or gzip; - for standard input.",
         ),
     ],

@@ -74,15 +74,16 @@ def show(
     """Print a table, its totals below a line, as wide as its digits need."""
     columns = [c for c in columns if not c.spare or _has_values(c, rows)]
     shown = list(columns)
-    table = _table(title, shown, rows, totals)
+    table = _table(shown, rows, totals)
     while console.is_terminal and _least_width(console, table) > console.width:
         spare = max(shown, key=lambda column: column.spare)
         if not spare.spare:
             break
         shown.remove(spare)
-        table = _table(title, shown, rows, totals)
+        table = _table(shown, rows, totals)
     notes = _notes(columns, shown, table)
     console.width = max(console.width, _needed_width(console, table))
+    console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
     for note in notes:
         console.print(Text(note, style="dim"))
@@ -121,15 +122,8 @@ def in_line(numbers: Sequence[str]) -> list[str]:
     return [whole.rjust(left) + (point + decimals).ljust(right) for whole, point, decimals in parts]
 
 
-def _table(
-    title: str, columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
-) -> Table:
-    table = Table(
-        title=Text(title, style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     everything = [*rows, *totals]
     cells = [_cells(column, everything) for column in columns]
     for column, of_column in zip(columns, cells, strict=True):

@@ -251,7 +251,11 @@ def opened_file(path: Path) -> Iterator[IO[bytes]]:
         with _copied(sys.stdin.buffer) as copy:
             yield copy
         return
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise ImportRefused(f"{path}: it cannot be read ({error.strerror})") from error
+    with opened as file:
         if file.seekable():
             yield file
             return
