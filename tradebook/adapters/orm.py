@@ -7,32 +7,32 @@ is indexed: updates would stop being HOT.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    ForeignKeyConstraint,
-    Identity,
     Index,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.orm import registry, relationship
 
-from tradebook.adapters.types import (
-    AccountKey,
-    EnumText,
-    ExactDecimal,
-    Id,
-    UtcDateTime,
-    json_type,
+from tradebook.adapters.columns import (
+    choice_column,
+    decimal_column,
+    index_where,
+    json_column,
+    metadata,
+    record_table,
+    refers_to,
+    text_column,
+    time_column,
+    unique_where,
+    whole_column,
 )
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
@@ -44,117 +44,50 @@ from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 mapper_registry: Final = registry(metadata=metadata)
 
-
-def _table(name: str, *items: Any) -> Table:
-    """A table with what every record has."""
-    return Table(
-        name,
-        metadata,
-        Column("account", Text, nullable=False),
-        Column("id", Id, Identity(), nullable=False),
-        Column("created_at", UtcDateTime, nullable=False),
-        Column("updated_at", UtcDateTime, nullable=False),
-        *items,
-        AccountKey("account", "id"),
-    )
-
-
-def _text(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, Text, nullable=nullable)
-
-
-def _decimal(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, ExactDecimal, nullable=nullable)
-
-
-def _time(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, UtcDateTime, nullable=nullable)
-
-
-def _json(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, json_type(), nullable=nullable)
-
-
-def _whole(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _choice(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:
-    members = ", ".join(f"'{member}'" for member in kind)
-    return (
-        Column(name, EnumText(kind), nullable=False),
-        CheckConstraint(f"{name} IN ({members})", name=name),
-    )
-
-
-def _refers(column: str, table: str) -> ForeignKeyConstraint:
-    """To a record of the same account."""
-    return ForeignKeyConstraint(["account", column], [f"{table}.account", f"{table}.id"])
-
-
-def _unique_where(name: str, condition: str, *columns: str) -> Index:
-    where = text(condition)
-    return Index(name, *columns, unique=True, postgresql_where=where, sqlite_where=where)
-
-
-def _index_where(name: str, condition: str, *columns: str) -> Index:
-    where = text(condition)
-    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
-
-
-accounts: Final = _table(
+accounts: Final = record_table(
     "accounts",
-    _text("base_currency"),
+    text_column("base_currency"),
     UniqueConstraint("account"),
 )
 
-signals: Final = _table(
+signals: Final = record_table(
     "signals",
-    _text("symbol"),
-    *_choice("action", SignalAction),
-    _decimal("strength"),
-    _decimal("confidence"),
-    _text("source"),
-    _text("strategy"),
-    _decimal("price", nullable=True),
-    _time("generated_at"),
-    _decimal("horizon", nullable=True),
-    _text("reference", nullable=True),
-    _json("details"),
-    _unique_where("uq_signals_account_reference", "reference IS NOT NULL", "account", "reference"),
+    text_column("symbol"),
+    *choice_column("action", SignalAction),
+    decimal_column("strength"),
+    decimal_column("confidence"),
+    text_column("source"),
+    text_column("strategy"),
+    decimal_column("price", nullable=True),
+    time_column("generated_at"),
+    decimal_column("horizon", nullable=True),
+    text_column("reference", nullable=True),
+    json_column("details"),
+    unique_where("uq_signals_account_reference", "reference IS NOT NULL", "account", "reference"),
     Index(None, "account", "generated_at", "id"),
     Index(None, "account", "symbol", "generated_at", "id"),
 )
 
-agent_decisions: Final = _table(
+agent_decisions: Final = record_table(
     "agent_decisions",
-    _text("agent"),
-    _text("strategy"),
-    _text("symbol"),
-    *_choice("action", SignalAction),
-    _decimal("quantity", nullable=True),
-    _decimal("price", nullable=True),
-    _decimal("confidence"),
-    _text("reasoning"),
-    _text("model"),
-    _json("inputs"),
-    *_choice("status", DecisionStatus),
-    _time("decided_at"),
-    _decimal("cost"),
-    _text("cost_currency"),
-    _text("reference", nullable=True),
-    _unique_where(
+    text_column("agent"),
+    text_column("strategy"),
+    text_column("symbol"),
+    *choice_column("action", SignalAction),
+    decimal_column("quantity", nullable=True),
+    decimal_column("price", nullable=True),
+    decimal_column("confidence"),
+    text_column("reasoning"),
+    text_column("model"),
+    json_column("inputs"),
+    *choice_column("status", DecisionStatus),
+    time_column("decided_at"),
+    decimal_column("cost"),
+    text_column("cost_currency"),
+    text_column("reference", nullable=True),
+    unique_where(
         "uq_agent_decisions_account_reference", "reference IS NOT NULL", "account", "reference"
     ),
     Index(None, "account", "decided_at", "id"),
@@ -167,32 +100,32 @@ decision_signals: Final = Table(
     Column("account", Text, primary_key=True),
     Column("decision_id", BigInteger, primary_key=True, autoincrement=False),
     Column("signal_id", BigInteger, primary_key=True, autoincrement=False),
-    _refers("decision_id", "agent_decisions"),
-    _refers("signal_id", "signals"),
+    refers_to("decision_id", "agent_decisions"),
+    refers_to("signal_id", "signals"),
     Index(None, "account", "signal_id"),
 )
 
-agent_actions: Final = _table(
+agent_actions: Final = record_table(
     "agent_actions",
-    _text("agent"),
-    _text("action_type"),
-    _json("input", nullable=True),
-    _json("output", nullable=True),
-    *_choice("status", ActionStatus),
-    _text("error", nullable=True),
-    _time("started_at"),
-    _decimal("duration"),
-    _decimal("cost"),
-    _text("cost_currency"),
-    _text("reference", nullable=True),
-    _whole("decision_id", nullable=True),
-    _refers("decision_id", "agent_decisions"),
-    _unique_where(
+    text_column("agent"),
+    text_column("action_type"),
+    json_column("input", nullable=True),
+    json_column("output", nullable=True),
+    *choice_column("status", ActionStatus),
+    text_column("error", nullable=True),
+    time_column("started_at"),
+    decimal_column("duration"),
+    decimal_column("cost"),
+    text_column("cost_currency"),
+    text_column("reference", nullable=True),
+    whole_column("decision_id", nullable=True),
+    refers_to("decision_id", "agent_decisions"),
+    unique_where(
         "uq_agent_actions_account_reference", "reference IS NOT NULL", "account", "reference"
     ),
     Index(None, "account", "started_at", "id"),
     Index(None, "account", "agent", "started_at", "id"),
-    _index_where(
+    index_where(
         "ix_agent_actions_account_decision_id",
         "decision_id IS NOT NULL",
         "account",
@@ -200,34 +133,34 @@ agent_actions: Final = _table(
     ),
 )
 
-trades: Final = _table(
+trades: Final = record_table(
     "trades",
-    _text("symbol"),
-    _text("venue"),
-    *_choice("action", TradeAction),
-    _decimal("quantity"),
-    _decimal("price"),
-    _decimal("fee"),
-    _text("currency"),
-    _text("fee_currency"),
-    _decimal("multiplier"),
-    *_choice("settlement", Settlement),
-    _time("executed_at"),
-    _text("order_id"),
-    _text("execution_id"),
-    _text("strategy"),
-    _whole("decision_id", nullable=True),
-    _json("details"),
-    *_choice("status", TradeStatus),
-    _whole("sequence", nullable=True),
-    _time("booked_at", nullable=True),
-    _decimal("realized_pnl"),
-    _whole("revision"),
-    _whole("corrects_id", nullable=True),
-    _time("busted_at", nullable=True),
-    _text("bust_reason", nullable=True),
-    _refers("decision_id", "agent_decisions"),
-    _refers("corrects_id", "trades"),
+    text_column("symbol"),
+    text_column("venue"),
+    *choice_column("action", TradeAction),
+    decimal_column("quantity"),
+    decimal_column("price"),
+    decimal_column("fee"),
+    text_column("currency"),
+    text_column("fee_currency"),
+    decimal_column("multiplier"),
+    *choice_column("settlement", Settlement),
+    time_column("executed_at"),
+    text_column("order_id"),
+    text_column("execution_id"),
+    text_column("strategy"),
+    whole_column("decision_id", nullable=True),
+    json_column("details"),
+    *choice_column("status", TradeStatus),
+    whole_column("sequence", nullable=True),
+    time_column("booked_at", nullable=True),
+    decimal_column("realized_pnl"),
+    whole_column("revision"),
+    whole_column("corrects_id", nullable=True),
+    time_column("busted_at", nullable=True),
+    text_column("bust_reason", nullable=True),
+    refers_to("decision_id", "agent_decisions"),
+    refers_to("corrects_id", "trades"),
     UniqueConstraint(
         "account", "symbol", "venue", "order_id", "execution_id", "revision", name="uq_trades_fill"
     ),
@@ -235,7 +168,7 @@ trades: Final = _table(
         "(status IN ('EXECUTED', 'BUSTED')) = (sequence IS NOT NULL)", name="booked_has_sequence"
     ),
     CheckConstraint("(sequence IS NULL) = (booked_at IS NULL)", name="booked_has_time"),
-    _unique_where(
+    unique_where(
         "uq_trades_account_symbol_sequence",
         "sequence IS NOT NULL",
         "account",
@@ -245,131 +178,131 @@ trades: Final = _table(
     Index(None, "account", "order_id"),
     Index(None, "account", "executed_at", "id"),
     Index(None, "account", "symbol", "executed_at", "id"),
-    _index_where(
+    index_where(
         "ix_trades_account_decision_id", "decision_id IS NOT NULL", "account", "decision_id"
     ),
 )
 
-positions: Final = _table(
+positions: Final = record_table(
     "positions",
-    _text("symbol"),
-    _decimal("quantity"),
-    _decimal("cost_basis"),
-    _decimal("realized_pnl"),
-    _decimal("fees"),
-    _decimal("cash_flow"),
-    _text("currency"),
-    _decimal("multiplier"),
-    *_choice("settlement", Settlement),
-    _decimal("current_price", nullable=True),
-    _time("marked_at", nullable=True),
-    *_choice("status", PositionStatus),
-    _time("opened_at", nullable=True),
-    _time("closed_at", nullable=True),
-    _whole("sequence"),
-    _whole("version"),
+    text_column("symbol"),
+    decimal_column("quantity"),
+    decimal_column("cost_basis"),
+    decimal_column("realized_pnl"),
+    decimal_column("fees"),
+    decimal_column("cash_flow"),
+    text_column("currency"),
+    decimal_column("multiplier"),
+    *choice_column("settlement", Settlement),
+    decimal_column("current_price", nullable=True),
+    time_column("marked_at", nullable=True),
+    *choice_column("status", PositionStatus),
+    time_column("opened_at", nullable=True),
+    time_column("closed_at", nullable=True),
+    whole_column("sequence"),
+    whole_column("version"),
     UniqueConstraint("account", "symbol"),
     CheckConstraint("(current_price IS NULL) = (marked_at IS NULL)", name="marked_has_time"),
 )
 
-cash_flows: Final = _table(
+cash_flows: Final = record_table(
     "cash_flows",
-    *_choice("kind", CashFlowKind),
-    _decimal("amount"),
-    _text("currency"),
-    _text("symbol", nullable=True),
-    _time("occurred_at"),
-    _text("reference"),
+    *choice_column("kind", CashFlowKind),
+    decimal_column("amount"),
+    text_column("currency"),
+    text_column("symbol", nullable=True),
+    time_column("occurred_at"),
+    text_column("reference"),
     UniqueConstraint("account", "reference"),
     Index(None, "account", "occurred_at", "id"),
 )
 
-portfolios: Final = _table(
+portfolios: Final = record_table(
     "portfolios",
-    _text("currency"),
-    _decimal("cash_balance"),
-    _decimal("positions_value"),
-    _decimal("total_value"),
-    _decimal("gross_exposure"),
-    _decimal("net_exposure"),
-    _decimal("realized_pnl"),
-    _decimal("unrealized_pnl"),
-    _decimal("fees"),
-    _decimal("external_flows"),
-    _decimal("income"),
-    _json("rates"),
-    _json("closed_sequences"),
-    _text("source"),
-    _time("timestamp"),
+    text_column("currency"),
+    decimal_column("cash_balance"),
+    decimal_column("positions_value"),
+    decimal_column("total_value"),
+    decimal_column("gross_exposure"),
+    decimal_column("net_exposure"),
+    decimal_column("realized_pnl"),
+    decimal_column("unrealized_pnl"),
+    decimal_column("fees"),
+    decimal_column("external_flows"),
+    decimal_column("income"),
+    json_column("rates"),
+    json_column("closed_sequences"),
+    text_column("source"),
+    time_column("timestamp"),
     Index(None, "account", "timestamp", "id"),
 )
 
-portfolio_positions: Final = _table(
+portfolio_positions: Final = record_table(
     "portfolio_positions",
-    _whole("portfolio_id"),
-    _text("symbol"),
-    _decimal("quantity"),
-    _decimal("cost_basis"),
-    _decimal("current_price"),
-    _decimal("market_value"),
-    _decimal("unrealized_pnl"),
-    _decimal("realized_pnl"),
-    _decimal("fees"),
-    _decimal("cash_flow"),
-    _text("currency"),
-    _decimal("multiplier"),
-    *_choice("settlement", Settlement),
-    _whole("sequence"),
-    _refers("portfolio_id", "portfolios"),
+    whole_column("portfolio_id"),
+    text_column("symbol"),
+    decimal_column("quantity"),
+    decimal_column("cost_basis"),
+    decimal_column("current_price"),
+    decimal_column("market_value"),
+    decimal_column("unrealized_pnl"),
+    decimal_column("realized_pnl"),
+    decimal_column("fees"),
+    decimal_column("cash_flow"),
+    text_column("currency"),
+    decimal_column("multiplier"),
+    *choice_column("settlement", Settlement),
+    whole_column("sequence"),
+    refers_to("portfolio_id", "portfolios"),
     UniqueConstraint("account", "portfolio_id", "symbol"),
     Index(None, "account", "symbol", "sequence"),
 )
 
-alerts: Final = _table(
+alerts: Final = record_table(
     "alerts",
-    _text("alert_type"),
-    *_choice("severity", Severity),
-    _text("message"),
-    _text("source"),
-    _text("symbol", nullable=True),
-    _text("dedup_key", nullable=True),
+    text_column("alert_type"),
+    *choice_column("severity", Severity),
+    text_column("message"),
+    text_column("source"),
+    text_column("symbol", nullable=True),
+    text_column("dedup_key", nullable=True),
     Column("resolved", Boolean, nullable=False),
-    _text("resolution", nullable=True),
-    _time("resolved_at", nullable=True),
-    _text("resolved_by", nullable=True),
-    _time("timestamp"),
+    text_column("resolution", nullable=True),
+    time_column("resolved_at", nullable=True),
+    text_column("resolved_by", nullable=True),
+    time_column("timestamp"),
     CheckConstraint("resolved = (resolved_at IS NOT NULL)", name="resolved_has_time"),
-    _unique_where(
+    unique_where(
         "uq_alerts_account_dedup_key",
         "dedup_key IS NOT NULL AND NOT resolved",
         "account",
         "dedup_key",
     ),
     Index(None, "account", "timestamp", "id"),
-    _index_where("ix_alerts_unresolved", "NOT resolved", "account", "timestamp", "id"),
+    index_where("ix_alerts_unresolved", "NOT resolved", "account", "timestamp", "id"),
 )
 
-performance_metrics: Final = _table(
+performance_metrics: Final = record_table(
     "performance_metrics",
-    _text("name"),
-    _decimal("value"),
-    _time("period_start"),
-    _time("period_end"),
-    _time("computed_at"),
-    _json("parameters"),
+    text_column("name"),
+    decimal_column("value"),
+    time_column("period_start"),
+    time_column("period_end"),
+    time_column("computed_at"),
+    json_column("parameters"),
     Index(None, "account", "period_end", "id"),
     Index(None, "account", "name", "period_end", "id"),
 )
 
-events: Final = _table(
+events: Final = record_table(
     "events",
-    _text("event_type"),
-    _text("entity"),
-    _whole("entity_id"),
-    _json("payload"),
-    _text("actor"),
-    _text("correlation_id"),
-    _time("occurred_at"),
+    text_column("event_type"),
+    text_column("entity"),
+    whole_column("entity_id"),
+    json_column("payload"),
+    text_column("actor"),
+    text_column("correlation_id"),
+    time_column("occurred_at"),
     Index(None, "account", "entity", "entity_id", "id"),
 )
 

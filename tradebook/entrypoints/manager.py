@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
 
@@ -95,31 +94,9 @@ class DatabaseManager(Book):
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
 
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)` on one consistent view."""
-        with self.unit_of_work(read_only=True) as uow:
-            return query(uow, *args, **kwargs)
-
     def close(self) -> None:
         """Close every connection; the manager can still be used, and connects again."""
         self._container.engine().dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _new_context(self) -> CallContext:
         return CallContext(actor=self._actor)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
@@ -73,7 +74,6 @@ class Book(ABC):
             BookBusy: conflicts outlasted every retry.
         """
 
-    @abstractmethod
     def read(
         self,
         query: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -82,6 +82,23 @@ class Book(ABC):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
+        with self.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection; the book can still be used, and connects again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     record_trade = _operation(handlers.record_trade)
     record_trades = _operation(handlers.record_trades)

@@ -158,30 +158,8 @@ class FakeBook(Book):
                 conflict = error
         raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times") from conflict
 
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)` on one consistent view."""
-        with self.unit_of_work(read_only=True) as uow:
-            return query(uow, *args, **kwargs)
-
     def close(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _new_context(self) -> CallContext:
         return CallContext(at=self._clock(), actor=self._actor)
