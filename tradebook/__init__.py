@@ -6,10 +6,10 @@ The names below load when they are first used: the domain needs neither SQLAlche
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from tradebook.domain.agents import (
         ActionStatus,
         AgentAction,
@@ -124,13 +124,12 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-try:
-    __version__ = version("tradebook")
-except PackageNotFoundError:  # run from a folder that was never installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # 28 ms that few need
+
+        return version("tradebook")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(_HOME[name])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, text
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError, OperationalError
 
 from tradebook import (
     AbstractUnitOfWork,
@@ -167,6 +168,30 @@ def test_a_deadlock_is_retried_until_both_are_booked(postgresql_book: URL) -> No
         assert manager.verify().proven
 
 
+def test_an_open_page_of_the_ledger_keeps_other_writers_waiting(postgresql_book: URL) -> None:
+    with DatabaseManager(postgresql_book, account=uuid4().hex) as manager:
+        manager.record_trade(symbol="X", action="BUY", quantity=1, price=1)
+        with manager.unit_of_work() as first, manager.unit_of_work() as second:
+            first.ledger.open("X", [])
+            sql(second, "SET LOCAL lock_timeout = '50ms'")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                second.ledger.open("X", [])
+
+
+def test_a_later_mark_of_another_writer_is_not_overwritten(postgresql_book: URL) -> None:
+    now = datetime.now(UTC)
+    with DatabaseManager(postgresql_book, account=uuid4().hex) as manager:
+        manager.record_trade(symbol="X", action="BUY", quantity=1, price=1, executed_at=now)
+        with manager.unit_of_work() as slow:
+            [position] = slow.ledger.marked(["X"])
+            assert position.mark(2, now + timedelta(seconds=1))
+            manager.mark_prices({"X": 3}, at=now + timedelta(seconds=2))
+            slow.ledger.mark([position])
+            slow.commit()
+        [read] = manager.get_positions()
+        assert read.current_price == 3
+
+
 def test_a_stale_version_is_a_concurrent_update(manager: DatabaseManager) -> None:
     manager.record_trade(symbol="X", action="BUY", quantity=1, price=1)
     with manager.unit_of_work() as uow:
@@ -246,8 +271,6 @@ def test_sqlite_is_told_to_keep_what_is_acknowledged(sqlite_url: str, tmp_path: 
 
 
 def test_the_time_of_a_call_can_be_given(manager: DatabaseManager) -> None:
-    from datetime import UTC, datetime
-
     noon = datetime(2020, 1, 1, 12, tzinfo=UTC)
     with manager.unit_of_work(context=CallContext(at=noon, correlation_id="c-1")) as uow:
         buy(uow)

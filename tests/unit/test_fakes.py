@@ -350,6 +350,17 @@ def test_accounts_are_separate(store: FakeStore) -> None:
         assert [a.alert_type for a in uow.alerts.latest()] == ["a"]
 
 
+def test_an_entity_of_another_account_is_refused_even_where_it_is_recorded(
+    store: FakeStore,
+) -> None:
+    with FakeUnitOfWork(store, account="other") as uow:
+        uow.alerts.add(alert(account="other", dedup_key="k"))
+        uow.commit()
+
+    with FakeUnitOfWork(store) as uow, pytest.raises(ConstraintViolated, match="account 'other'"):
+        uow.alerts.add(alert(account="other", dedup_key="k"))
+
+
 def test_an_entity_of_another_account_is_refused(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow, pytest.raises(ConstraintViolated, match="account 'other'"):
         uow.alerts.add(alert(account="other"))
@@ -419,12 +430,12 @@ def test_the_first_trade_of_a_symbol_has_one_winner(store: FakeStore) -> None:
 
 def test_a_unique_key_taken_meanwhile_is_a_conflict(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as first, FakeUnitOfWork(store) as second:
-        for uow in (first, second):
-            handlers.raise_alert(uow, "a", "INFO", dedup_key="k")
+        for name, uow in (("winner", first), ("loser", second)):
+            handlers.raise_alert(uow, name, "INFO", dedup_key="k")
         first.commit()
         with pytest.raises(ConcurrentUpdate, match="another Alert with this identity"):
             second.commit()
-        assert len(second.alerts.latest()) == 1  # begun again: it sees the winner
+        assert [a.alert_type for a in second.alerts.latest()] == ["winner"]  # it began again
 
 
 def test_different_symbols_do_not_conflict(store: FakeStore) -> None:
@@ -556,6 +567,32 @@ def test_booking_brings_positions_handed_out_up_to_date(store: FakeStore) -> Non
         handlers.mark_prices(uow, {"X": 12})
         assert (position.quantity, position.current_price) == (2, 12)
         assert uow.positions.by_symbol("X") is position
+
+
+def test_a_mark_older_than_the_books_is_not_written(store: FakeStore) -> None:
+    committed(store, handlers.record_trade, **BUY, executed_at=NOW)
+
+    with FakeUnitOfWork(store) as uow:
+        (stale,) = uow.ledger.marked(["X"])
+        handlers.mark_prices(uow, {"X": 12}, at=NOW.replace(hour=16))
+        stale.mark(11, NOW.replace(hour=15))
+        uow.ledger.mark([stale])
+        position = uow.positions.by_symbol("X")
+        assert position is not None
+        assert position.current_price == 12
+
+
+def test_booking_on_a_page_keeps_a_mark_made_meanwhile(store: FakeStore) -> None:
+    committed(store, handlers.record_trade, **BUY, executed_at=NOW)
+
+    with FakeUnitOfWork(store) as uow:
+        page, trade, event = page_with(uow, executed_at=NOW)
+        handlers.mark_prices(uow, {"X": 12}, at=NOW.replace(hour=16))
+        assert uow.ledger.book(page.position, [(trade, event)])
+        position = uow.positions.by_symbol("X")
+        assert position is not None
+        assert position.quantity == 2
+        assert position.current_price == 12
 
 
 def test_a_page_that_no_longer_stands_writes_nothing(store: FakeStore) -> None:

@@ -148,10 +148,10 @@ class SqlLedger(Ledger):
                         columns.venue == venue,
                         columns.order_id.in_(chunk),
                     )
-                    .order_by(columns.id)
                     .execution_options(populate_existing=True)
                 )
-                yield from self.session.scalars(statement)
+                # Sorted here: asked to, SQLite would walk the account by id instead of the order key.
+                yield from sorted(self.session.scalars(statement), key=lambda trade: trade.id)
 
     def _write(self, position: Position, version: int) -> bool:
         columns = orm.positions.c

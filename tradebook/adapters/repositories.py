@@ -283,7 +283,8 @@ class SqlEventRepository(_SqlRepository[Event], EventRepository):
 
     def of(self, entity: str, entity_id: int) -> list[Event]:
         columns = self.table.c
-        return self.following(0, 1000, columns.entity == entity, columns.entity_id == entity_id)
+        of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
+        return self.fetch(of_record.order_by(columns.id))
 
     def page(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
         return self.following(after, limit)
