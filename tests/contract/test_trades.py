@@ -241,6 +241,15 @@ def test_an_order_and_its_fills_may_come_in_one_batch(book: Book) -> None:
     assert book.verify().trades == 2
 
 
+def test_a_taken_over_order_leaves_its_place_to_a_fill_of_the_same_batch(book: Book) -> None:
+    order: dict[str, Any] = {**BUY, "order_id": "o"}
+    pending = book.record_trade(**order, status="PENDING")
+    recorded = book.record_trades([{**order, "execution_id": "e-1"}, {**order, "quantity": 5}])
+    assert recorded.booked == 2
+    assert recorded.trades[0].id == pending.id
+    assert [p.quantity for p in book.get_open_positions()] == [105]
+
+
 @pytest.mark.parametrize("end", ["cancel_trade", "reject_trade"])
 def test_a_pending_trade_ends_once(book: Book, end: str) -> None:
     book.record_trade(**BUY, order_id="o", status="PENDING")
