@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.backends import run_together
 from tradebook import (
+    AbstractUnitOfWork,
     DuplicateOrder,
     InstrumentMismatch,
     InvalidInput,
@@ -181,6 +182,26 @@ def test_a_batch_is_recorded_in_order_and_counts_its_duplicates(book: Book) -> N
     assert [trade.order_id for trade in second.trades] == [f"o{i}" for i in range(10)] + ["o9"]
     assert [(p.symbol, p.sequence) for p in book.get_open_positions()] == [("A", 5), ("B", 5)]
     assert book.verify().proven
+
+
+def test_a_batch_opens_its_pages_in_one_order_so_that_two_cannot_wait_for_each_other(
+    book: Book,
+) -> None:
+    opened: list[str] = []
+
+    def record(uow: AbstractUnitOfWork) -> None:
+        really_open = uow.ledger.open
+
+        def spy(symbol: str, orders: Any) -> Any:
+            opened.append(symbol)
+            return really_open(symbol, orders)
+
+        uow.ledger.open = spy  # type: ignore[method-assign]
+        fill: Any = {"action": "BUY", "quantity": 1, "price": 1}
+        handlers.record_trades(uow, [{"symbol": symbol, **fill} for symbol in "CABA"])
+
+    book.run(record)
+    assert opened == ["A", "B", "C"]
 
 
 def test_a_batch_with_one_bad_fill_books_none(book: Book) -> None:

@@ -178,6 +178,33 @@ def test_an_open_page_of_the_ledger_keeps_other_writers_waiting(postgresql_book:
                 second.ledger.open("X", [])
 
 
+def test_a_record_read_with_lock_keeps_other_writers_waiting(postgresql_book: URL) -> None:
+    with DatabaseManager(postgresql_book, account=uuid4().hex) as manager:
+        alert = manager.raise_alert("a", "INFO")
+        with manager.unit_of_work() as first, manager.unit_of_work() as second:
+            first.alerts.get(alert.id, lock=True)
+            sql(second, "SET LOCAL lock_timeout = '50ms'")
+            assert second.alerts.get(alert.id).id == alert.id
+            with pytest.raises(OperationalError, match="lock timeout"):
+                second.alerts.get(alert.id, lock=True)
+
+
+def test_on_sqlite_writers_queue_when_they_begin_and_readers_never_do(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "book.db", timeout=0, isolation_level=None)
+    with DatabaseManager(sqlite_url) as manager:
+        with manager.unit_of_work(read_only=True) as reading:
+            reading.positions.all()
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        with manager.unit_of_work() as writing:
+            writing.positions.all()
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
 def test_a_later_mark_of_another_writer_is_not_overwritten(postgresql_book: URL) -> None:
     now = datetime.now(UTC)
     with DatabaseManager(postgresql_book, account=uuid4().hex) as manager:

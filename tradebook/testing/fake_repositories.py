@@ -285,7 +285,11 @@ class FakeLedger(Ledger):
 
     def _clash(self, trades: list[Trade]) -> bool:
         fills = {trade.fill_key for trade in trades}
-        return len(fills) < len(trades) or any(map(self._session.is_taken, trades))
+        # A pending trade that is taken over gives up its key in the same booking.
+        allowed = {None, *(trade.id for trade in trades if self._session.holds(trade))}
+        return len(fills) < len(trades) or any(
+            self._session.holder(trade) not in allowed for trade in trades
+        )
 
     def _write(self, position: Position, row: Values | None) -> None:
         if not is_saved(position):

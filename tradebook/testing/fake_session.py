@@ -204,9 +204,11 @@ class FakeSession:
         """An id that is never handed out again."""
         return self._store.next_id(kind)
 
-    def is_taken(self, entity: Entity) -> bool:
-        """Whether another row holds one of the entity's unique keys."""
-        return self._table(type(entity)).clash(entity.id, values_of(entity)) is not None
+    def holder(self, entity: Entity) -> int | None:
+        """The id of another row that holds one of the entity's unique keys."""
+        table = self._table(type(entity))
+        taken = table.clash(entity.id, values_of(entity))
+        return None if taken is None else table.holders[taken]
 
     def holds(self, entity: Entity) -> bool:
         """Whether this unit of work keeps track of the entity."""
