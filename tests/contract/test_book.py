@@ -69,6 +69,15 @@ def test_only_the_mark_of_a_position_can_be_set(book: Book) -> None:
     assert position.current_price == 100
 
 
+def test_a_symbol_with_nothing_but_a_pending_order_cannot_be_marked(book: Book) -> None:
+    book.record_trade(symbol="NEW", action="BUY", quantity=1, price=1, status="PENDING")
+    assert book.mark_prices({"NEW": 2}) == []
+    with pytest.raises(NotFound, match="NEW"):
+        book.update_position("NEW", {"current_price": 2})
+    with pytest.raises(InvalidInput, match="current_price: 'x'"):
+        book.update_position("NEW", {"current_price": "x"})
+
+
 def test_opening_again_marks_at_the_fill_unless_a_later_mark_exists(book: Book) -> None:
     buy(book)
     book.record_trade(symbol="AAPL", action="SELL", quantity=10, price=105, executed_at=NOON)
@@ -167,9 +176,12 @@ def test_signals_and_decisions_are_recorded_once_under_their_reference(book: Boo
     decision = book.record_decision("bot", "AAPL", "BUY", signals=[signal.id], reference="d-1")
     again = book.record_decision("bot", "AAPL", "BUY", signals=[signal.id], reference="d-1")
     assert again.id == decision.id
+    other = book.record_signal("AAPL", "BUY")
+    with pytest.raises(DuplicateRecord, match="signals"):
+        book.record_decision("bot", "AAPL", "BUY", signals=[other.id], reference="d-1")
     with_signals = book.read(lambda uow: uow.decisions.with_signals(decision.id))
     assert [s.reference for s in with_signals.signals] == ["s-1"]
-    [read] = book.get_signals(symbol="AAPL")
+    _, read = book.get_signals(symbol="AAPL")
     assert (read.strength, read.horizon) == (Decimal("1.5"), 3600)
     assert book.record_signal("AAPL", "HOLD").id != signal.id
 

@@ -262,6 +262,29 @@ def test_an_order_and_its_fills_may_come_in_one_batch(book: Book) -> None:
     assert book.verify().trades == 2
 
 
+def test_an_order_submitted_again_after_its_fill_adds_nothing(book: Book) -> None:
+    order: dict[str, Any] = {**BUY, "order_id": "o"}
+    pending = book.record_trade(**order, status="PENDING")
+    book.record_trade(**{**order, "price": 150}, execution_id="e-1")
+    assert book.record_trade(**order, status="PENDING").id == pending.id
+    assert len(book.get_trades_by_symbol("AAPL")) == 1
+    with pytest.raises(DuplicateOrder, match="action"):
+        book.record_trade(**{**order, "action": "SELL"}, status="PENDING")
+
+
+def test_executing_an_order_books_no_second_fill(book: Book) -> None:
+    book.record_trade(**BUY, order_id="o", status="PENDING")
+    first = book.execute_trade(order_id="o", execution_id="e-1")
+    assert book.execute_trade(order_id="o", execution_id="e-1").id == first.id
+    with pytest.raises(InvalidTransition, match="record_trade"):
+        book.execute_trade(order_id="o", execution_id="e-2")
+    book.record_trade(**BUY, order_id="never", status="PENDING")
+    book.cancel_trade(order_id="never")
+    with pytest.raises(InvalidTransition, match="CANCELLED"):
+        book.execute_trade(order_id="never", execution_id="e-1")
+    assert book.get_open_positions()[0].quantity == 100
+
+
 def test_a_taken_over_order_leaves_its_place_to_a_fill_of_the_same_batch(book: Book) -> None:
     order: dict[str, Any] = {**BUY, "order_id": "o"}
     pending = book.record_trade(**order, status="PENDING")

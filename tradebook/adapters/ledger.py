@@ -77,7 +77,9 @@ class SqlLedger(Ledger):
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []
         for chunk in _chunks(sorted(symbols)):
-            found += self._positions(self._select().where(orm.positions.c.symbol.in_(chunk)))
+            columns = orm.positions.c
+            traded = self._select().where(columns.symbol.in_(chunk), columns.sequence > 0)
+            found += self._positions(traded)
         return sorted(found, key=lambda position: position.symbol)
 
     def mark(self, positions: Collection[Position]) -> None:

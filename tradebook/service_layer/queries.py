@@ -11,6 +11,7 @@ from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.alerts import severity as severity_named
 from tradebook.domain.cash import CashFlow
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -147,4 +148,7 @@ def get_metrics(
 
 
 def _days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
-    return uow.now() - timedelta(days=days)
+    try:
+        return uow.now() - timedelta(days=days)
+    except OverflowError:
+        raise InvalidInput("days", days, "a number of days within the calendar") from None

@@ -123,12 +123,15 @@ def record_decision(
     defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
     decision = AgentDecision(
         **{**defaults, **terms},
-        signals=uow.signals.of_ids(list(dict.fromkeys(signals))),
+        signals=sorted(uow.signals.of_ids(list(dict.fromkeys(signals))), key=lambda s: s.id),
         account=uow.account,
         created_at=uow.now(),
     )
     recorded = uow.decisions.add(decision)
     if recorded is not decision:
+        recorded = uow.decisions.with_signals(recorded.id)
+        if signals:
+            terms["signals"] = signals
         return confirm(recorded, decision, terms, str(decision.reference))
     uow.record(decision.recorded(), decision)
     return decision

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from attrs import define
 
 from tradebook.domain.agents import AgentDecision
-from tradebook.domain.errors import InvalidInput, InvalidTransition
+from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.fields import Json
 from tradebook.domain.numbers import Number
 from tradebook.domain.repositories import Page
 from tradebook.domain.trades import (
+    OrderKey,
     Settlement,
     Trade,
     TradeAction,
@@ -23,6 +24,8 @@ from tradebook.domain.trades import (
 )
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+_MOST_OPENINGS: Final = 100
 
 
 class _RequiredTerms(TypedDict):
@@ -113,9 +116,13 @@ def _built(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
 
 def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
     """Record drafts of one symbol, in their order, all or none."""
-    while not _book_on(uow, uow.ledger.open(symbol, {d.trade.order_key for d in drafts}), drafts):
+    for _ in range(_MOST_OPENINGS):
+        page = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
+        if _book_on(uow, page, drafts):
+            return
         for draft in drafts:
             draft.begin_again(uow)
+    raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
 
 
 def _book_on(uow: AbstractUnitOfWork, page: Page, drafts: Sequence[Draft]) -> bool:
@@ -151,6 +158,9 @@ class _Posting:
         self.position = page.position
         self.known = {trade.fill_key: trade for trade in page.trades}
         self.pending = {t.order_key: t for t in page.trades if t.status is TradeStatus.PENDING}
+        self.orders: dict[OrderKey, Trade] = {}
+        for trade in page.trades:
+            self.orders.setdefault(trade.order_key, trade)
         self.bookings: list[tuple[Trade, Event]] = []
 
     def post(self, draft: Draft) -> None:
@@ -167,12 +177,15 @@ class _Posting:
         else:
             self._book(draft, self.position.apply(draft.trade, self.uow.now()))
         self.known[draft.trade.fill_key] = draft.trade
+        self.orders.setdefault(draft.trade.order_key, draft.trade)
 
     def _submit(self, draft: Draft, recorded: Trade | None) -> None:
         trade = draft.trade
-        recorded = recorded or self.uow.trades.add(trade)
+        recorded = recorded or self.orders.get(trade.order_key) or self.uow.trades.add(trade)
         if recorded is not trade:
-            recorded.confirm(trade, draft.terms)
+            # Submitted again after its end, an order still has its own terms, a fill the fill's.
+            is_pending = recorded.status is TradeStatus.PENDING
+            recorded.confirm(trade, draft.terms if is_pending else ["action"])
             draft.trade = recorded
             return
         draft.is_new = True

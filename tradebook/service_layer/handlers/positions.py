@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from tradebook.domain.errors import InvalidInput, NotFound
@@ -33,7 +34,7 @@ def mark_prices(
         InvalidInput: a price is no number, naming the symbol.
     """
     seen = uow.now() if at is None else utc(at)
-    checked = {symbol: _price(symbol, price) for symbol, price in prices.items()}
+    checked = {symbol: _price(f"prices[{symbol!r}]", price) for symbol, price in prices.items()}
     positions = uow.ledger.marked(checked.keys())
     marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
     uow.ledger.mark(marked)
@@ -60,19 +61,18 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
             raise InvalidInput(
                 field, changes[field], "current_price or marked_at; all else follows from trades"
             )
-    if changes.get("current_price") is None:
-        raise InvalidInput("current_price", None, "a price")
+    price = _price("current_price", changes.get("current_price"))
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)
     position = positions[0]
-    if position.mark(changes["current_price"], changes.get("marked_at") or uow.now()):
+    if position.mark(price, changes.get("marked_at") or uow.now()):
         uow.ledger.mark([position])
     return position
 
 
-def _price(symbol: str, price: Number) -> Number:
+def _price(field: str, price: Any) -> Decimal:
     try:
         return number(price)
     except InvalidInput as error:
-        raise InvalidInput(f"prices[{symbol!r}]", price, error.expected) from None
+        raise InvalidInput(field, price, error.expected) from None

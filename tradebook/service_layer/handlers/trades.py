@@ -8,7 +8,7 @@ from typing import Unpack, cast
 
 from attrs import frozen
 
-from tradebook.domain.errors import InvalidInput, NotFound
+from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import Number
 from tradebook.domain.trades import Trade, TradeStatus
@@ -110,7 +110,9 @@ def execute_trade(
         "execution_id": execution_id,
     }
     terms = {name: value for name, value in given.items() if value is not None}
-    if order.status is TradeStatus.PENDING:
+    if order.status is not TradeStatus.PENDING:
+        order = _booked_fill(uow, order, execution_id)
+    else:
         terms.setdefault("quantity", order.quantity)
         terms.setdefault("price", order.price)
         terms.setdefault("executed_at", uow.now())
@@ -173,6 +175,18 @@ def _find(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -
         )
     pending = [trade for trade in trades if trade.status is TradeStatus.PENDING]
     return (pending or trades)[0]
+
+
+def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | None) -> Trade:
+    """The fill that executing an order again repeats."""
+    wanted = order.execution_id if execution_id is None else execution_id
+    for trade in uow.trades.of_order(order.order_id):
+        if (trade.order_key, trade.execution_id) == (order.order_key, wanted) and trade.sequence:
+            return trade
+    raise InvalidTransition(
+        f"order {order.identity} is {order.status} and cannot be executed; "
+        "record a further fill with record_trade and its own execution_id"
+    )
 
 
 def _end(
