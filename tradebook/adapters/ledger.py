@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
@@ -31,10 +30,9 @@ from tradebook.adapters.sessions import (
     values_of,
 )
 from tradebook.adapters.types import ExactDecimal
-from tradebook.domain.cash import EXTERNAL, CashFlowKind, CashTotal
+from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
-from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.repositories import Ledger, Page
@@ -123,7 +121,11 @@ class SqlLedger(Ledger):
         positions = [_position(row) for row in rows if row["kind"] is None]
         return Holdings(
             positions=tuple(sorted(positions, key=lambda position: position.symbol)),
-            cash=_totals([row for row in rows if row["kind"] is not None]),
+            cash=cash_totals(
+                (row["currency"], CashFlowKind(row["kind"]), row["total"])
+                for row in rows
+                if row["kind"] is not None
+            ),
         )
 
     def _select(self, *extra: Any) -> Select[Any]:
@@ -190,18 +192,6 @@ class SqlLedger(Ledger):
 
 def _position(row: Any) -> Position:
     return Position(**{name: row[name] for name in columns_of(Position)})
-
-
-def _totals(rows: list[Any]) -> tuple[CashTotal, ...]:
-    sums: dict[str, dict[bool, Decimal]] = {}
-    for row in rows:
-        of_currency = sums.setdefault(row["currency"], {True: ZERO, False: ZERO})
-        external = CashFlowKind(row["kind"]) in EXTERNAL
-        of_currency[external] = EXACT.add(of_currency[external], row["total"])
-    return tuple(
-        CashTotal(currency, external=canonical(s[True]), income=canonical(s[False]))
-        for currency, s in sorted(sums.items())
-    )
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -20,7 +21,7 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
-from tradebook.domain.numbers import ZERO, nonzero
+from tradebook.domain.numbers import EXACT, ZERO, canonical, nonzero
 
 
 class CashFlowKind(StrEnum):
@@ -96,3 +97,20 @@ class CashTotal:
     currency: str
     external: Decimal = ZERO
     income: Decimal = ZERO
+
+
+def cash_totals(amounts: Iterable[tuple[str, CashFlowKind, Decimal]]) -> tuple[CashTotal, ...]:
+    """Sums of cash flows, exactly, by currency.
+
+    Args:
+        amounts: (currency, kind, amount) of flows, or of sums of flows of one kind.
+    """
+    sums: dict[str, dict[bool, Decimal]] = {}
+    for currency, kind, amount in amounts:
+        of_currency = sums.setdefault(currency, {True: ZERO, False: ZERO})
+        external = kind in EXTERNAL
+        of_currency[external] = EXACT.add(of_currency[external], amount)
+    return tuple(
+        CashTotal(currency, external=canonical(s[True]), income=canonical(s[False]))
+        for currency, s in sorted(sums.items())
+    )

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from tradebook.domain.accounting import Balance, effect
-from tradebook.domain.cash import EXTERNAL, CashTotal
+from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
@@ -136,6 +136,7 @@ class _Proof:
         self.progress = progress
         self.differences: list[Difference] = []
         self.done = 0
+        self.cash_flows = 0
         self.total = uow.trades.count_booked()
         self.portfolios: dict[int, Portfolio] = {}
         self.closed: dict[str, list[tuple[int, int]]] = {}
@@ -147,13 +148,13 @@ class _Proof:
         for position in holdings.positions:
             self._check_position(position)
         self._compare("Account", self.uow.account, {"booked trades": (self.total, self.done)})
-        cash_flows = self._check_cash(holdings.cash)
+        self._check_cash(holdings.cash)
         self._check_portfolios()
         return Verification(
             account=self.uow.account,
             trades=self.done,
             positions=len(holdings.positions),
-            cash_flows=cash_flows,
+            cash_flows=self.cash_flows,
             portfolios=len(self.portfolios),
             differences=tuple(self.differences),
         )
@@ -276,28 +277,28 @@ class _Proof:
                 identities = _identities(self.portfolios[id_], rows[id_], self.totals[id_])
                 self._compare("Portfolio", id_, identities)
 
-    def _check_cash(self, stored: Iterable[CashTotal]) -> int:
-        sums: dict[str, dict[bool, Decimal]] = {}
-        count = after = 0
-        while page := self.uow.cash_flows.page(after=after, limit=_PAGE):
-            after, count = page[-1].id, count + len(page)
-            for flow in page:
-                of_currency = sums.setdefault(flow.currency, {True: ZERO, False: ZERO})
-                external = flow.kind in EXTERNAL
-                of_currency[external] = EXACT.add(of_currency[external], flow.amount)
+    def _check_cash(self, stored: Iterable[CashTotal]) -> None:
+        flows = ((flow.currency, flow.kind, flow.amount) for flow in self._cash_flows())
+        folded = {total.currency: total for total in cash_totals(flows)}
         totals = {total.currency: total for total in stored}
-        for currency in sorted(sums.keys() | totals.keys()):
-            computed = sums.get(currency, {True: ZERO, False: ZERO})
+        for currency in sorted(folded.keys() | totals.keys()):
+            computed = folded.get(currency, CashTotal(currency))
             total = totals.get(currency, CashTotal(currency))
             self._compare(
                 "CashFlow",
                 currency,
                 {
-                    "external": (total.external, canonical(computed[True])),
-                    "income": (total.income, canonical(computed[False])),
+                    "external": (total.external, computed.external),
+                    "income": (total.income, computed.income),
                 },
             )
-        return count
+
+    def _cash_flows(self) -> Iterator[CashFlow]:
+        after = 0
+        while page := self.uow.cash_flows.page(after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].id
+            self.cash_flows += len(page)
 
 
 def _identities(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.cash import EXTERNAL, Account, CashFlow, CashTotal
+from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
-from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
@@ -273,7 +271,10 @@ class FakeLedger(Ledger):
 
     def holdings(self) -> Holdings:
         return Holdings(
-            positions=tuple(self._copies(list(self._session.rows(Position)))), cash=self._cash()
+            positions=tuple(self._copies(list(self._session.rows(Position)))),
+            cash=cash_totals(
+                (r["currency"], r["kind"], r["amount"]) for r in self._session.rows(CashFlow)
+            ),
         )
 
     def _row(self, symbol: str) -> Values | None:
@@ -298,17 +299,6 @@ class FakeLedger(Ledger):
         if row is not None and not _is_not_older(position, row):
             values |= {name: row[name] for name in MARK}
         self._session.put_position(values)
-
-    def _cash(self) -> tuple[CashTotal, ...]:
-        sums: dict[str, dict[bool, Decimal]] = {}
-        for row in self._session.rows(CashFlow):
-            of_currency = sums.setdefault(row["currency"], {True: ZERO, False: ZERO})
-            external = row["kind"] in EXTERNAL
-            of_currency[external] = EXACT.add(of_currency[external], row["amount"])
-        return tuple(
-            CashTotal(currency, external=canonical(s[True]), income=canonical(s[False]))
-            for currency, s in sorted(sums.items())
-        )
 
 
 def _is_not_older(position: Position, row: Values) -> bool:
