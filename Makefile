@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench clean
+.PHONY: help demo test unit slow coverage lint format bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ test: $(READY) ## every test, on SQLite and on a real PostgreSQL that it starts 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property
 
+slow: $(READY) ## the tests that take more than a few seconds, alone
+	$(BIN)/python -m pytest -m slow
+
+coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html
+
 lint: $(READY) ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,5 +45,5 @@ bench: $(READY) ## how fast, next to hand-written SQL in the same run
 	$(BIN)/python -m tests.benchmarks
 
 clean: ## remove the virtual environment and everything built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo.db*
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov demo.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

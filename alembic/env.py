@@ -1,8 +1,11 @@
-"""How Alembic runs tradebook's migrations: on the connection it is given, or on the URL it is told."""
+"""How Alembic runs tradebook's migrations: on the connection that it is given, or a database of its own.
+
+The stock `alembic` command takes the database that the environment's variables say (`tradebook config`),
+or `-x url=...`, or `sqlalchemy.url` of alembic.ini.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from alembic import context
@@ -11,7 +14,8 @@ from sqlalchemy import JSON, Connection, text
 from sqlalchemy.schema import SchemaItem
 
 from tradebook.adapters import orm, types
-from tradebook.adapters.engine import database_url, make_engine
+from tradebook.adapters.engine import make_engine
+from tradebook.config import DatabaseEnvironment
 
 # Two upgrades started at once: the second waits here, then finds nothing to do.
 UPGRADE_LOCK = 7_236_110_914_227
@@ -67,7 +71,9 @@ if context.is_offline_mode():
 if given is not None:
     run(given)
 else:
-    engine = make_engine(database_url(os.environ.get("TRADEBOOK_DATABASE_URL")))
+    url = context.get_x_argument(as_dictionary=True).get("url")
+    url = url or context.config.get_main_option("sqlalchemy.url") or None
+    engine = make_engine(DatabaseEnvironment(url=url).current)
     with engine.begin() as own:
         run(own)
     engine.dispose()

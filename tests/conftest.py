@@ -12,6 +12,8 @@ from sqlalchemy import URL
 from tests.servers import create_database, postgresql_server
 from tradebook import DatabaseManager
 
+pytest_plugins = ["tradebook.testing.plugin"]
+
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy import URL, make_url
 
+from tradebook import DatabaseConfig
+
 
 @contextmanager
 def postgresql_server() -> Iterator[URL]:
@@ -41,3 +43,9 @@ def create_database(server: URL, name: str) -> URL:
         cursor.execute(f'CREATE DATABASE "{name}"')
     connection.close()
     return server.set(database=name)
+
+
+def configured(url: str | URL) -> DatabaseConfig:
+    """The configuration of a database that is named by its URL."""
+    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+    return DatabaseConfig.from_url(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
+    from tradebook.config import DatabaseConfig, DatabaseEnvironment
     from tradebook.domain.agents import (
         ActionStatus,
         AgentAction,
@@ -31,18 +32,24 @@ if TYPE_CHECKING:
         InvalidTransition,
         MissingRate,
         NotFound,
+        PoolExhausted,
         SchemaNotReady,
+        StaleRecord,
         TradebookError,
     )
     from tradebook.domain.events import Event
     from tradebook.domain.numbers import exact
+    from tradebook.domain.paging import Page
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Portfolio, PortfolioPosition
     from tradebook.domain.positions import Position, PositionStatus
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
+    from tradebook.entrypoints.async_manager import AsyncDatabaseManager
     from tradebook.entrypoints.manager import DatabaseManager
+    from tradebook.entrypoints.mapping import col, metadata
     from tradebook.service_layer import handlers
+    from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
@@ -53,6 +60,8 @@ __all__ = [
     "AgentAction",
     "AgentDecision",
     "Alert",
+    "AsyncBook",
+    "AsyncDatabaseManager",
     "Book",
     "BookBusy",
     "CallContext",
@@ -60,6 +69,8 @@ __all__ = [
     "CashFlowKind",
     "ConcurrentUpdate",
     "ConstraintViolated",
+    "DatabaseConfig",
+    "DatabaseEnvironment",
     "DatabaseFailure",
     "DatabaseManager",
     "DatabaseUnavailable",
@@ -72,7 +83,9 @@ __all__ = [
     "InvalidTransition",
     "MissingRate",
     "NotFound",
+    "Page",
     "PerformanceMetric",
+    "PoolExhausted",
     "Portfolio",
     "PortfolioPosition",
     "Position",
@@ -82,15 +95,19 @@ __all__ = [
     "Severity",
     "Signal",
     "SignalAction",
+    "StaleRecord",
     "Trade",
     "TradeAction",
     "TradeStatus",
     "TradebookError",
+    "col",
     "exact",
     "handlers",
+    "metadata",
 ]
 
 _HOMES = {
+    "tradebook.config": ("DatabaseConfig", "DatabaseEnvironment"),
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
@@ -107,18 +124,24 @@ _HOMES = {
         "InvalidTransition",
         "MissingRate",
         "NotFound",
+        "PoolExhausted",
         "SchemaNotReady",
+        "StaleRecord",
         "TradebookError",
     ),
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.numbers": ("exact",),
+    "tradebook.domain.paging": ("Page",),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Portfolio", "PortfolioPosition"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
+    "tradebook.entrypoints.mapping": ("col", "metadata"),
+    "tradebook.entrypoints.async_manager": ("AsyncDatabaseManager",),
     "tradebook.entrypoints.manager": ("DatabaseManager",),
     "tradebook.service_layer": ("handlers",),
+    "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }

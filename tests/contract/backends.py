@@ -1,60 +1,125 @@
-"""What the contract suite runs on: one `Book` for each kind of store."""
+"""What the contract suite runs on: one book for each kind of store, and the asyncio ones driven from here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from sqlalchemy import URL
+from tradebook import AsyncBook, AsyncDatabaseManager, DatabaseManager
+from tradebook.testing import AsyncFakeBook, FakeBook
 
-from tradebook import CallContext
-from tradebook.adapters import orm
-from tradebook.adapters.engine import database_url
-from tradebook.entrypoints.container import Container
-from tradebook.service_layer.book import Book
+BACKENDS = {
+    "fake": (FakeBook, None),
+    "fake-async": (AsyncFakeBook, None),
+    "sqlite-memory": (DatabaseManager, "memory_url"),
+    "sqlite-memory-async": (AsyncDatabaseManager, "memory_url"),
+    "sqlite-file": (DatabaseManager, "sqlite_url"),
+    "sqlite-async": (AsyncDatabaseManager, "sqlite_url"),
+    "postgresql": (DatabaseManager, "postgresql_book"),
+    "postgresql-async": (AsyncDatabaseManager, "postgresql_book"),
+}
+"""For each backend its kind of book, and the fixture of its URL."""
 
 
-class AsyncBook(Book):
-    """The asyncio path, driven from synchronous tests on one event loop."""
+class Driven:
+    """An asyncio object driven from synchronous tests, on one event loop.
 
-    def __init__(self, url: URL, account: str) -> None:
-        orm.start_mappers()
-        self.account = account
-        self._container = Container(url=database_url(url), account=account, base_currency="USD")
-        self._loop = asyncio.Runner()
+    What it would await is awaited; its `async with` is a `with`, its `async for` a `for`.
+    """
 
-    def unit_of_work(self, **_options: Any) -> Any:
-        raise NotImplementedError("inside asyncio a unit of work lives in run_sync: use run")
+    def __init__(self, target: Any, loop: asyncio.Runner) -> None:
+        self.target = target
+        self._loop = loop
 
-    def run(self, handler: Any, /, *args: Any, **kwargs: Any) -> Any:
-        runner = self._container.async_runner()
-        return self._loop.run(runner.run(CallContext(actor="tester"), handler, *args, **kwargs))
+    def __getattr__(self, name: str) -> Any:
+        return self._driven(getattr(self.target, name))
 
-    def read(self, query: Any, /, *args: Any, **kwargs: Any) -> Any:
-        runner = self._container.async_runner()
-        return self._loop.run(runner.read(CallContext(), query, *args, **kwargs))
+    def __enter__(self) -> Any:
+        return self._driven(self._await(self.target.__aenter__()))
 
-    def run_together(self, handler: Any, calls: Sequence[dict[str, Any]]) -> list[Any]:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Any:
+        return self._await(self.target.__aexit__(exc_type, exc, traceback))
+
+    def run_together(
+        self, handler: Callable[..., Any], calls: Sequence[dict[str, Any]]
+    ) -> list[Any]:
+        """Make the calls as tasks of the loop."""
+
         async def together() -> list[Any]:
-            runner = self._container.async_runner()
-            return await asyncio.gather(
-                *(runner.run(CallContext(), handler, **call) for call in calls)
-            )
+            return await asyncio.gather(*(self.target.run(handler, **call) for call in calls))
 
         return self._loop.run(together())
 
+    def _driven(self, value: Any) -> Any:
+        if inspect.ismethod(value):
+            return lambda *args, **kwargs: self._driven(value(*args, **kwargs))
+        if isinstance(value, Awaitable):
+            return self._await(value)
+        if hasattr(value, "__aenter__"):
+            return Driven(value, self._loop)
+        return self._each(value) if isinstance(value, AsyncIterator) else value
+
+    def _each(self, items: Any) -> Iterator[Any]:
+        try:
+            while True:
+                yield self._await(anext(items))
+        except StopAsyncIteration:
+            return
+        finally:
+            self._await(items.aclose())
+
+    def _await(self, awaitable: Awaitable[Any]) -> Any:
+        async def waiting() -> Any:
+            return await awaitable
+
+        return self._loop.run(waiting())
+
+
+class DrivenBook(Driven):
+    """An `AsyncBook` as the contract tests call it: like a `Book`."""
+
+    def __init__(self, book: AsyncBook) -> None:
+        super().__init__(book, asyncio.Runner())
+
     def close(self) -> None:
-        self._loop.run(self._container.async_engine().dispose())
+        """Close the book and its event loop."""
+        self._loop.run(self.target.aclose())
         self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def new_book(kind: type[Any], *args: Any, **options: Any) -> Any:
+    """A book of a kind that is asyncio or not, to be called as a `Book`."""
+    book = kind(*args, **options)
+    return DrivenBook(book) if isinstance(book, AsyncBook) else book
+
+
+def within(uow: Any, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a handler or query in a unit of work of any backend."""
+    if isinstance(uow, Driven):
+        return uow.run(function, *args, **kwargs)
+    return function(uow, *args, **kwargs)
 
 
 def run_together(
-    book: Any, handler: Callable[..., Any], calls: Sequence[dict[str, Any]]
+    book: Any, handler: Callable[..., Any], calls: Sequence[dict[str, Any]], workers: int = 8
 ) -> list[Any]:
-    """Make the calls at the same time: in threads, or as tasks of one loop."""
-    if isinstance(book, AsyncBook):
+    """Make the calls at the same time: in so many threads, or as tasks of one loop."""
+    if isinstance(book, Driven):
         return book.run_together(handler, calls)
-    with ThreadPoolExecutor(max_workers=8) as threads:
+    with ThreadPoolExecutor(max_workers=workers) as threads:
         return list(threads.map(lambda call: book.run(handler, **call), calls))

@@ -48,10 +48,10 @@ def test_marks_value_positions_and_an_older_one_is_ignored(book: Book) -> None:
 
 def test_marks_leave_no_event(book: Book) -> None:
     buy(book)
-    before = len(book.read(lambda uow: uow.events.page()))
+    before = len(book.read(lambda uow: uow.events.in_order()))
     book.mark_prices({"AAPL": 101})
     book.update_position("AAPL", {"current_price": 102.5})
-    assert len(book.read(lambda uow: uow.events.page())) == before
+    assert len(book.read(lambda uow: uow.events.in_order())) == before
     [position] = book.get_open_positions()
     assert position.current_price == Decimal("102.5")
 
@@ -179,7 +179,7 @@ def test_signals_and_decisions_are_recorded_once_under_their_reference(book: Boo
     other = book.record_signal("AAPL", "BUY")
     with pytest.raises(DuplicateRecord, match="signals"):
         book.record_decision("bot", "AAPL", "BUY", signals=[other.id], reference="d-1")
-    with_signals = book.read(lambda uow: uow.decisions.with_signals(decision.id))
+    with_signals = book.read(lambda uow: uow.decisions.with_signals.get(decision.id))
     assert [s.reference for s in with_signals.signals] == ["s-1"]
     _, read = book.get_signals(symbol="AAPL")
     assert (read.strength, read.horizon) == (Decimal("1.5"), 3600)
@@ -306,7 +306,7 @@ def test_what_fails_half_way_leaves_nothing(book: Book) -> None:
     assert book.get_positions() == []
     assert book.get_alerts() == []
     assert book.get_cash_flows() == []
-    assert book.read(lambda uow: uow.events.page()) == []
+    assert book.read(lambda uow: uow.events.in_order()) == []
 
 
 def test_handlers_compose_and_see_each_other(book: Book) -> None:
@@ -328,7 +328,7 @@ def test_handlers_compose_and_see_each_other(book: Book) -> None:
 
 def test_every_change_names_who_made_it_in_one_event(book: Book) -> None:
     buy(book, order_id="o-1")
-    opened, recorded = book.read(lambda uow: uow.events.page())
+    opened, recorded = book.read(lambda uow: uow.events.in_order())
     assert (opened.event_type, opened.entity) == ("AccountOpened", "Account")
     assert (recorded.event_type, recorded.entity) == ("TradeRecorded", "Trade")
     assert recorded.actor == "tester"
@@ -355,6 +355,6 @@ def test_accounts_are_opened_once_by_many_first_users(book: Book) -> None:
         handlers.record_cash_flow,
         [{"kind": "DEPOSIT", "amount": i + 1, "reference": f"r{i % 4}"} for i in range(4)] * 2,
     )
-    events = book.read(lambda uow: uow.events.page())
+    events = book.read(lambda uow: uow.events.in_order())
     assert [e.event_type for e in events].count("AccountOpened") == 1
     assert [e.event_type for e in events].count("CashFlowRecorded") == 4

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from dependency_injector import providers
 
-from tradebook import DatabaseManager, InvalidInput
-from tradebook.adapters.engine import database_url
+from tradebook import DatabaseConfig, DatabaseManager, InvalidInput
 from tradebook.entrypoints.container import Container
 
 
 def new_container() -> Container:
-    return Container(url=database_url("sqlite://"), account="main", base_currency="USD")
+    return Container(
+        config=DatabaseConfig.from_url("sqlite://"), account="main", base_currency="USD"
+    )
 
 
 def test_every_provider_resolves() -> None:
@@ -63,10 +64,3 @@ def test_a_manager_connects_only_when_first_used_and_shows_no_password(url: str)
 def test_a_url_of_another_kind_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(InvalidInput, match="database"):
         DatabaseManager(url)
-
-
-def test_the_driver_is_filled_in() -> None:
-    assert database_url("postgresql://u@h/d").drivername == "postgresql+psycopg2"
-    assert database_url("postgres://u@h/d").drivername == "postgresql+psycopg2"
-    assert database_url("sqlite:///x.db").drivername == "sqlite+pysqlite"
-    assert database_url(None).database == "tradebook.db"

@@ -24,7 +24,6 @@ from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.entrypoints.manager import DatabaseManager
 
 FIRST_YEAR = trading_days()[:252]
-EVERYTHING = 1_000_000
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -47,13 +46,13 @@ def counts(manager: DatabaseManager) -> dict[str, int]:
     with manager.unit_of_work(read_only=True) as uow:
         return {
             "trades": uow.trades.count_booked(),
-            "signals": len(uow.signals.latest(limit=EVERYTHING)),
-            "decisions": len(uow.decisions.latest(limit=EVERYTHING)),
-            "alerts": len(uow.alerts.latest(limit=EVERYTHING)),
-            "metrics": len(uow.metrics.latest(limit=EVERYTHING)),
-            "snapshots": len(uow.portfolios.history(limit=EVERYTHING)),
-            "cash flows": len(uow.cash_flows.latest(limit=EVERYTHING)),
-            "events": len(uow.events.page(limit=EVERYTHING)),
+            "signals": uow.signals.count(),
+            "decisions": uow.decisions.count(),
+            "alerts": uow.alerts.count(),
+            "metrics": uow.metrics.count(),
+            "snapshots": uow.portfolios.count(),
+            "cash flows": uow.cash_flows.count(),
+            "events": uow.events.count(),
         }
 
 
@@ -146,9 +145,9 @@ def test_every_trade_follows_from_a_decision_and_its_signal(book: DatabaseManage
     closes = {day.closes_at: day.closes for day in trading_days()}
     with book.unit_of_work(read_only=True) as uow:
         decided = set()
-        for trade in uow.trades.latest(limit=EVERYTHING):
+        for trade in uow.trades.iterate():
             assert trade.decision_id is not None
-            decision = uow.decisions.with_signals(trade.decision_id)
+            decision = uow.decisions.with_signals.get(trade.decision_id)
             decided.add(decision.id)
             assert decision.status is DecisionStatus.EXECUTED
             assert decision.agent == trade.strategy
@@ -157,7 +156,7 @@ def test_every_trade_follows_from_a_decision_and_its_signal(book: DatabaseManage
             assert signal.generated_at < decision.decided_at == trade.executed_at
             assert trade.price == closes[trade.executed_at][trade.symbol]
             assert trade.fee == max(Decimal(1), trade.quantity * Decimal("0.005"))
-        others = [d for d in uow.decisions.latest(limit=EVERYTHING) if d.id not in decided]
+        others = [d for d in uow.decisions.iterate() if d.id not in decided]
     assert others
     assert {decision.status for decision in others} == {DecisionStatus.REJECTED}
 
@@ -167,7 +166,7 @@ def test_broken_drawdown_limits_left_alerts_and_recoveries_resolved_them(
 ) -> None:
     (alert,) = results.open_alerts
     assert f"{alert.severity} {alert.timestamp:%Y-%m-%d} Total value" in report
-    resolved = [a for a in book.get_alerts(limit=EVERYTHING) if a.resolved]
+    resolved = book.get_alerts(resolved=True)
     assert {a.severity for a in resolved} == {"WARNING", "CRITICAL"}
     assert all(a.resolved_at and a.resolved_at > a.timestamp for a in resolved)
 
@@ -285,9 +284,9 @@ def _interrupt_after(days: int) -> Callable[[int, int], None]:
 
 def _book_of(manager: DatabaseManager) -> list[tuple[object, ...]]:
     with manager.unit_of_work(read_only=True) as uow:
-        trades = uow.trades.latest(limit=EVERYTHING)
-        values = uow.portfolios.history(limit=EVERYTHING)
-        alerts = uow.alerts.latest(limit=EVERYTHING)
+        trades = list(uow.trades.iterate())
+        values = list(uow.portfolios.iterate())
+        alerts = list(uow.alerts.iterate())
     return [
         *((t.order_id, t.action, t.quantity, t.price, t.realized_pnl) for t in trades),
         *((p.timestamp, p.total_value, p.cash_balance) for p in values),

@@ -14,14 +14,16 @@ from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, inspect, text
 
 import tradebook
+from tests.servers import configured
 from tradebook import DatabaseManager, SchemaNotReady
 from tradebook.adapters import migrations, orm
-from tradebook.adapters.engine import database_url, is_empty, make_engine
+from tradebook.adapters.engine import make_engine
+from tradebook.adapters.schema import SCHEMA_REVISION, read_schema_state
 
 
 @pytest.fixture
 def engine(empty_database: str | URL) -> Iterator[Engine]:
-    made = make_engine(database_url(empty_database))
+    made = make_engine(configured(empty_database))
     yield made
     made.dispose()
 
@@ -49,7 +51,7 @@ def schema(engine: Engine) -> dict[str, object]:
 
 
 def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> None:
-    assert is_empty(engine)
+    assert read_schema_state(engine).name == "empty"
     migrations.upgrade(engine)
     first = schema(engine)
     assert set(first) == set(orm.metadata.tables)
@@ -58,7 +60,7 @@ def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> 
     assert schema(engine) == {}
     migrations.upgrade(engine)
     assert schema(engine) == first
-    assert migrations.current_revision(engine) == migrations.head_revision()
+    assert migrations.current_revision(engine) == migrations.head_revision() == SCHEMA_REVISION
 
 
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
@@ -98,7 +100,7 @@ def test_upgrades_at_once_from_several_threads_all_succeed(empty_database: str |
 
 
 def test_upgrades_at_once_from_several_processes_all_succeed(empty_database: str | URL) -> None:
-    url = database_url(empty_database).render_as_string(hide_password=False)
+    url = str(configured(empty_database).url)
     code = f"from tradebook import DatabaseManager; DatabaseManager({url!r}).upgrade()"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]

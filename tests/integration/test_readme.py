@@ -19,16 +19,39 @@ def test_the_readme_runs_as_it_stands(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    first, again, together, bot = BLOCKS
+    first, again, together, records, session, in_asyncio, configured, bot = BLOCKS
     exec(first, names)
     assert capsys.readouterr().out.splitlines() == re.findall(r"# (60 .*|\['AAPL'\]|100300)", first)
     with pytest.raises(DuplicateOrder) as refused:
         exec(again, names)
     assert f"# DuplicateOrder: {refused.value}" in again
-    exec(together, names)
+    for block in (together, records, session, in_asyncio, configured):
+        exec(block, names)
+    assert "p@ss" not in capsys.readouterr().out
     names["book"].close()
     exec(bot, names)
     names["test_sells_on_the_rise"]()
     assert names["book"].get_position_by_symbol("MSFT").quantity == 10
+    assert [alert.alert_type for alert in names["book"].get_unresolved_alerts()] == ["drawdown"]
     assert names["book"].verify().proven
     names["book"].close()
+
+
+ROWS = re.findall(r"^\| .* \| `(test_\w+)` \|$", README, flags=re.MULTILINE)
+
+
+def test_every_row_of_the_documents_table_has_its_test() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert len(ROWS) > 20
+    for name in ROWS:
+        assert f"def {name}(" in tests, name
+
+
+def test_every_example_of_the_document_has_its_row() -> None:
+    examples = Path(__file__).parents[1] / "contract" / "test_documented_examples.py"
+    named = set(re.findall(r"^def (test_\w+)", examples.read_text(), flags=re.MULTILINE))
+    beyond = {
+        "test_a_booked_trade_is_not_deleted_in_a_session_either",
+        "test_a_server_without_the_schema_says_what_to_run",
+    }
+    assert named - beyond <= set(ROWS)

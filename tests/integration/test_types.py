@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import URL, Column, Engine, Identity, MetaData, Table, Text, func, insert, select
 from sqlalchemy.exc import CompileError, StatementError
 
+from tests.servers import configured
 from tradebook import InvalidInput, TradeAction
-from tradebook.adapters.engine import database_url, make_engine
+from tradebook.adapters.engine import make_engine
 from tradebook.adapters.types import AccountKey, EnumText, ExactDecimal, Id, UtcDateTime
 from tradebook.domain.numbers import plain
 
@@ -38,7 +39,7 @@ AMOUNTS = [
 
 @pytest.fixture
 def engine(empty_database: str | URL) -> Iterator[Engine]:
-    made = make_engine(database_url(empty_database))
+    made = make_engine(configured(empty_database))
     table.metadata.create_all(made)
     yield made
     made.dispose()
@@ -97,7 +98,7 @@ def test_arithmetic_in_sql_is_refused(engine: Engine) -> None:
 
 
 def test_averages_are_refused_where_they_would_be_floats(sqlite_url: str) -> None:
-    made = make_engine(database_url(sqlite_url))
+    made = make_engine(configured(sqlite_url))
     with made.connect() as connection, pytest.raises(CompileError, match="avg"):
         connection.execute(select(func.avg(table.c.amount)))
     made.dispose()

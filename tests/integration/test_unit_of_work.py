@@ -77,7 +77,7 @@ def test_signals_of_a_decision_are_loaded_when_asked_for_and_raise_otherwise(
     with pytest.raises(InvalidRequestError, match="lazy"):
         _ = read.signals
     with manager.unit_of_work(read_only=True) as uow:
-        assert [s.id for s in uow.decisions.with_signals(decision.id).signals] == [signal.id]
+        assert [s.id for s in uow.decisions.with_signals.get(decision.id).signals] == [signal.id]
 
 
 def test_a_read_only_unit_of_work_waits_for_no_writer(manager: DatabaseManager) -> None:
@@ -244,7 +244,7 @@ def test_what_the_schema_refuses_is_not_lost_in_handlers_of_another_account(
 ) -> None:
     trade = manager.record_trade(symbol="X", action="BUY", quantity=1, price=1)
     alert = manager.raise_alert("a", "INFO")
-    stranger = DatabaseManager(manager._url, account=uuid4().hex)
+    stranger = DatabaseManager(manager.config, account=uuid4().hex)
     assert stranger.get_positions() == []
     assert stranger.get_alerts() == []
     with pytest.raises(LookupError):

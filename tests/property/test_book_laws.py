@@ -173,7 +173,7 @@ def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row:
         uow.commit()
 
     with FakeUnitOfWork(uow.store) as uow:
-        kept = uow.portfolios.page()
+        kept = uow.portfolios.in_order()
         assert [attrs.asdict(p) for p in kept] == [attrs.asdict(p) for p in (portfolio, alone)]
         read = uow.portfolios.positions_of([portfolio.id, alone.id])
         assert [attrs.asdict(r) for r in read] == [attrs.asdict(r) for r in (*rows, row)]

@@ -121,7 +121,7 @@ def test_equality_is_identity(entity: str) -> None:
         ("PerformanceMetric", "name", "", "not empty"),
         ("PerformanceMetric", "value", "high", "a number"),
         ("PerformanceMetric", "period_start", NOW + timedelta(1), "not after period_end"),
-        ("Portfolio", "cash_balance", 1.5, "a finite Decimal"),
+        ("Portfolio", "cash_balance", "much", "a number such as"),
         ("Position", "symbol", "", "not empty"),
         ("Position", "current_price", "NaN", "a finite number"),
         ("Position", "status", "HALF", "one of OPEN, CLOSED"),
@@ -401,3 +401,10 @@ def test_a_payload_is_json_without_what_is_none() -> None:
 
 def test_settlement_is_cash_unless_told_otherwise() -> None:
     assert make("Trade").settlement is Settlement.CASH
+
+
+def test_a_price_times_a_float_is_refused_by_python_and_times_a_decimal_is_exact() -> None:
+    trade = Trade(symbol="AAPL", action="BUY", quantity=100, price=150.10)
+    with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \*"):
+        trade.price * 1.01  # type: ignore[operator]
+    assert trade.price * Decimal("1.01") == Decimal("151.601")

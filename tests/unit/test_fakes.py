@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
 import sys
 import threading
@@ -31,8 +30,7 @@ from tradebook import (
 )
 from tradebook.domain.events import TradeCancelled
 from tradebook.domain.portfolio import PortfolioPosition
-from tradebook.domain.repositories import Page
-from tradebook.service_layer import queries, verification
+from tradebook.domain.repositories import LedgerPage
 from tradebook.testing import FakeBook, FakeStore, FakeUnitOfWork
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -62,18 +60,18 @@ def test_commits(store: FakeStore) -> None:
     committed(store, handlers.raise_alert, "a", "INFO")
 
     with FakeUnitOfWork(store) as uow:
-        assert [a.alert_type for a in uow.alerts.latest()] == ["a"]
+        assert [a.alert_type for a in uow.alerts.page()] == ["a"]
 
 
 def test_rolls_back_uncommitted_work_by_default(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         handlers.record_trade(uow, **BUY)
-        assert len(uow.trades.latest()) == 1
+        assert len(uow.trades.page()) == 1
 
     with FakeUnitOfWork(store) as uow:
-        assert uow.trades.latest() == []
+        assert uow.trades.page() == []
         assert uow.positions.all() == []
-        assert uow.events.page() == []
+        assert uow.events.in_order() == []
         assert uow.accounts.current() is None
 
 
@@ -86,7 +84,7 @@ def test_rolls_back_on_an_error(store: FakeStore) -> None:
         committed(store, crashes)
 
     with FakeUnitOfWork(store) as uow:
-        assert uow.alerts.latest() == []
+        assert uow.alerts.page() == []
 
 
 def test_rolls_back_when_told_and_goes_on(store: FakeStore) -> None:
@@ -99,7 +97,7 @@ def test_rolls_back_when_told_and_goes_on(store: FakeStore) -> None:
         uow.commit()
 
     with FakeUnitOfWork(store) as uow:
-        assert {a.alert_type for a in uow.alerts.latest()} == {"first", "second"}
+        assert {a.alert_type for a in uow.alerts.page()} == {"first", "second"}
 
 
 def test_what_is_done_after_the_last_commit_is_discarded(store: FakeStore) -> None:
@@ -115,10 +113,10 @@ def test_what_is_done_after_the_last_commit_is_discarded(store: FakeStore) -> No
 def test_sees_the_store_as_it_was_on_entering(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         committed(store, handlers.raise_alert, "later", "INFO")
-        assert uow.alerts.latest() == []
+        assert uow.alerts.page() == []
 
     with FakeUnitOfWork(store) as uow:
-        assert len(uow.alerts.latest()) == 1
+        assert len(uow.alerts.page()) == 1
 
 
 def test_has_a_store_of_its_own_unless_given_one() -> None:
@@ -126,7 +124,7 @@ def test_has_a_store_of_its_own_unless_given_one() -> None:
         one.alerts.add(alert())
         one.commit()
         other.rollback()
-        assert other.alerts.latest() == []
+        assert other.alerts.page() == []
 
 
 def test_ids_are_never_handed_out_again(store: FakeStore) -> None:
@@ -143,14 +141,14 @@ def test_an_ended_unit_of_work_cannot_be_used(store: FakeStore) -> None:
         pass
 
     with pytest.raises(InvalidTransition, match="this unit of work has ended"):
-        uow.alerts.latest()
+        uow.alerts.page()
     with pytest.raises(InvalidTransition, match="this unit of work has ended"):
         uow.commit()
 
 
 def test_a_read_only_unit_of_work_refuses_to_write(store: FakeStore) -> None:
     with FakeUnitOfWork(store, read_only=True) as uow:
-        assert uow.trades.latest() == []
+        assert uow.trades.page() == []
         with pytest.raises(DatabaseFailure, match="read-only"):
             uow.alerts.add(alert())
 
@@ -162,7 +160,7 @@ def test_a_record_is_one_object_inside_and_another_outside(store: FakeStore) -> 
     with FakeUnitOfWork(store) as uow:
         raised = uow.alerts.add(alert())
         assert uow.alerts.get(raised.id) is raised
-        assert uow.alerts.latest() == [raised]
+        assert uow.alerts.page() == [raised]
         uow.commit()
 
     with FakeUnitOfWork(store) as uow:
@@ -176,7 +174,7 @@ def test_changing_an_entity_is_persisted_by_commit(store: FakeStore) -> None:
 
     with FakeUnitOfWork(store) as uow:
         uow.alerts.get(raised.id).resolve("seen", by="ann", at=NOW)
-        assert uow.alerts.unresolved() == []
+        assert uow.alerts.page(resolved=False) == []
         uow.commit()
 
     with FakeUnitOfWork(store) as uow:
@@ -300,7 +298,7 @@ def test_an_alert_can_pass_its_key_on_in_one_commit(store: FakeStore) -> None:
         uow.commit()
 
     with FakeUnitOfWork(store) as uow:
-        assert [a.alert_type for a in uow.alerts.unresolved()] == ["b"]
+        assert [a.alert_type for a in uow.alerts.page(resolved=False)] == ["b"]
 
 
 def test_a_change_that_breaks_a_unique_key_is_refused(store: FakeStore) -> None:
@@ -332,9 +330,9 @@ def test_accounts_are_separate(store: FakeStore) -> None:
     raised = committed(store, handlers.raise_alert, "a", "INFO", dedup_key="k")
 
     with FakeUnitOfWork(store, account="other", base_currency="EUR") as uow:
-        assert uow.trades.latest() == []
+        assert uow.trades.page() == []
         assert uow.positions.by_symbol("X") is None
-        assert uow.events.page() == []
+        assert uow.events.in_order() == []
         assert uow.ledger.holdings().positions == ()
         assert uow.trades.count_booked() == 0
         with pytest.raises(NotFound, match="no Alert 1 in account 'other'"):
@@ -347,7 +345,7 @@ def test_accounts_are_separate(store: FakeStore) -> None:
         account = uow.accounts.current()
         assert account is not None
         assert account.base_currency == "USD"
-        assert [a.alert_type for a in uow.alerts.latest()] == ["a"]
+        assert [a.alert_type for a in uow.alerts.page()] == ["a"]
 
 
 def test_an_entity_of_another_account_is_refused_even_where_it_is_recorded(
@@ -377,7 +375,7 @@ def test_get_raises_not_found(store: FakeStore, id_: int) -> None:
         with pytest.raises(NotFound, match="no Signal 404"):
             uow.signals.of_ids([404])
         with pytest.raises(NotFound):
-            uow.decisions.with_signals(id_)
+            uow.decisions.with_signals.get(id_)
 
 
 # Two units of work at the same time: the first to commit wins.
@@ -396,8 +394,8 @@ def test_the_second_to_change_a_record_is_refused_and_writes_nothing(store: Fake
 
     with FakeUnitOfWork(store) as uow:
         assert uow.alerts.get(raised.id).resolution == "first"
-        assert uow.signals.latest() == []
-        assert [e.event_type for e in uow.events.page()] == ["AlertRaised", "AlertResolved"]
+        assert uow.signals.page() == []
+        assert [e.event_type for e in uow.events.in_order()] == ["AlertRaised", "AlertResolved"]
 
 
 def test_the_second_to_book_on_a_position_is_refused(store: FakeStore) -> None:
@@ -435,7 +433,7 @@ def test_a_unique_key_taken_meanwhile_is_a_conflict(store: FakeStore) -> None:
         first.commit()
         with pytest.raises(ConcurrentUpdate, match="another Alert with this identity"):
             second.commit()
-        assert [a.alert_type for a in second.alerts.latest()] == ["winner"]  # it began again
+        assert [a.alert_type for a in second.alerts.page()] == ["winner"]  # it began again
 
 
 def test_different_symbols_do_not_conflict(store: FakeStore) -> None:
@@ -524,7 +522,7 @@ def test_threads_lose_no_update() -> None:
 # The Ledger.
 
 
-def page_with(uow: FakeUnitOfWork, **terms: Any) -> tuple[Page, Trade, Any]:
+def page_with(uow: FakeUnitOfWork, **terms: Any) -> tuple[LedgerPage, Trade, Any]:
     """A page with a new trade applied to it, ready to book."""
     trade = Trade(**{**BUY, **terms})
     page = uow.ledger.open("X", {trade.order_key})
@@ -601,7 +599,7 @@ def test_a_page_that_no_longer_stands_writes_nothing(store: FakeStore) -> None:
         handlers.record_trade(uow, **BUY)
         assert not uow.ledger.book(page.position, [(trade, event)])
         assert trade.id is None
-        assert len(uow.trades.latest()) == 1
+        assert len(uow.trades.page()) == 1
 
 
 def test_a_fill_recorded_past_the_page_is_noticed(store: FakeStore) -> None:
@@ -664,26 +662,6 @@ def test_a_snapshot_has_one_row_for_each_symbol(store: FakeStore) -> None:
 # The facade.
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        *(getattr(handlers, name) for name in handlers.__all__ if name.islower()),
-        *(
-            function
-            for name, function in inspect.getmembers(queries, inspect.isfunction)
-            if name.startswith("get_") and function.__module__ == queries.__name__
-        ),
-        verification.verify,
-    ],
-    ids=lambda function: function.__name__,
-)
-def test_the_book_has_a_method_for_each_handler_and_query(function: Any) -> None:
-    method = getattr(FakeBook, function.__name__)
-
-    assert method.__wrapped__ is function
-    assert method.__doc__ == function.__doc__
-
-
 def test_the_book_tells_its_own_time_and_actor() -> None:
     book = FakeBook(account="desk", base_currency="EUR", actor="ann", clock=lambda: NOW)
 
@@ -691,7 +669,7 @@ def test_the_book_tells_its_own_time_and_actor() -> None:
 
     assert (trade.account, trade.currency, trade.booked_at) == ("desk", "EUR", NOW)
     with book.unit_of_work() as uow:
-        assert {event.actor for event in uow.events.page()} == {"ann"}
+        assert {event.actor for event in uow.events.in_order()} == {"ann"}
     with book.unit_of_work(context=CallContext(actor="bob")) as uow:
         assert uow.context.actor == "bob"
 

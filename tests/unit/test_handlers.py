@@ -27,7 +27,7 @@ def buy(book: FakeBook, symbol: str = "AAPL", **terms: Any) -> None:
 
 def event_types(book: FakeBook) -> list[str]:
     with book.unit_of_work(read_only=True) as uow:
-        return [event.event_type for event in uow.events.page()]
+        return [event.event_type for event in uow.events.in_order()]
 
 
 def test_each_change_leaves_exactly_one_event(book: FakeBook, clock: Clock) -> None:
@@ -262,7 +262,7 @@ def test_a_decision_names_the_signals_behind_it(book: FakeBook) -> None:
     decision = book.record_decision("bot", "AAPL", "BUY", signals=[*ids, ids[0]])
 
     with book.unit_of_work() as uow:
-        signals = uow.decisions.with_signals(decision.id).signals
+        signals = uow.decisions.with_signals.get(decision.id).signals
         (event,) = uow.events.of("AgentDecision", decision.id)
     assert [signal.source for signal in signals] == ["a", "b"]
     assert event.payload["signals"] == ids

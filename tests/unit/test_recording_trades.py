@@ -32,7 +32,7 @@ BUY: dict[str, Any] = {
 
 def events_of(book: FakeBook, entity: str = "Trade") -> list[str]:
     with book.unit_of_work(read_only=True) as uow:
-        return [event.event_type for event in uow.events.page() if event.entity == entity]
+        return [event.event_type for event in uow.events.in_order() if event.entity == entity]
 
 
 def test_a_recorded_trade_moves_its_position(book: FakeBook, clock: Clock) -> None:

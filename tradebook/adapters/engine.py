@@ -1,121 +1,159 @@
-"""Engines for each database and driver, from one URL."""
+"""Engines for each database and driver, from one configuration."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from decimal import Decimal
 from typing import Any, Final
-from uuid import uuid4
+from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError
+import aiosqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.connecting import explain_failures
+from tradebook.adapters.pool import AsyncWatchedPool, WatchedPool
 from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM
+from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, plain
 
-DEFAULT_URL: Final = "sqlite:///tradebook.db"
 READ_ONLY: Final = "tradebook_read_only"
-_SYNC_DRIVERS: Final = {"sqlite": "pysqlite", "postgresql": "psycopg2", "postgres": "psycopg2"}
-_ASYNC_DRIVERS: Final = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "postgres": "asyncpg"}
 _BUSY_SECONDS: Final = 10
 
 
-def database_url(url: str | URL | None) -> URL:
-    """The URL of a database, with the psycopg2 or SQLite driver filled in.
-
-    Args:
-        url: `sqlite:///book.db`, `sqlite://` (in memory), `postgresql://user:password@host/book`;
-            None for the file `tradebook.db` in the working directory.
-
-    Raises:
-        InvalidInput: it is no such URL; the message does not show a password.
-    """
-    try:
-        parsed = make_url(DEFAULT_URL if url is None else url)
-    except ArgumentError:
-        raise InvalidInput(
-            "database", "(the value given)", "a URL such as sqlite:///book.db"
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend not in _SYNC_DRIVERS:
-        raise InvalidInput("database", backend, "a sqlite or postgresql URL")
-    name = "sqlite" if backend == "sqlite" else "postgresql"
-    parsed = parsed.set(drivername=f"{name}+{_SYNC_DRIVERS[backend]}")
-    if name == "sqlite" and parsed.database in (None, "", ":memory:"):
-        # A name of its own, so that every connection of one manager sees the same database.
-        parsed = parsed.set(database=f"file:/tradebook-{uuid4().hex}").update_query_dict(
-            {"vfs": "memdb", "uri": "true"}
-        )
-    return parsed
-
-
-def without_secrets(url: URL) -> str:
-    """The URL to show to people: passwords masked, in the query too."""
-    query = {name: "***" if "password" in name else value for name, value in url.query.items()}
-    return url.set(query=query).render_as_string(hide_password=True)
-
-
-def make_engine(url: URL, **options: Any) -> Engine:
+def make_engine(config: DatabaseConfig) -> Engine:
     """An engine whose connections keep the book's promises. Connects when first used."""
-    return _prepared(create_engine(url, **_options(url), **options))
-
-
-def make_async_engine(url: URL, **options: Any) -> AsyncEngine:
-    """The same for asyncio: asyncpg or aiosqlite, for the URL of the sync driver."""
-    backend = url.get_backend_name()
-    engine = create_async_engine(
-        url.set(drivername=f"{backend}+{_ASYNC_DRIVERS[backend]}"), **_options(url), **options
+    url, arguments = _address(config, config.url)
+    engine = create_engine(
+        url, poolclass=WatchedPool, connect_args=arguments, **_pool_options(config)
     )
-    _prepared(engine.sync_engine)
+    return _prepared(engine, config)
+
+
+def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
+    """The same for asyncio: asyncpg or aiosqlite."""
+    url, arguments = _address(config, config.async_url)
+    if config.password is not None:
+        arguments["password"] = config.password.__str__  # asyncpg takes no kind of str, but calls
+    if "connect_timeout" in config.parameters:
+        arguments["timeout"] = _seconds(config.parameters["connect_timeout"])
+    if config.backend == "sqlite":
+        arguments["async_creator_fn"] = _open_sqlite
+    engine = create_async_engine(
+        url, poolclass=AsyncWatchedPool, connect_args=arguments, **_pool_options(config)
+    )
+    _prepared(engine.sync_engine, config)
     return engine
 
 
-def is_empty(engine: Engine) -> bool:
-    """Whether the database has no table at all."""
-    with translated_errors(), engine.connect() as connection:
-        return not inspect(connection).get_table_names()
+def _address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
+    """The URL, and what goes to the driver past it: values that show in no traceback's frames."""
+    parsed = make_url(url)
+    if config.backend == "sqlite":
+        wait = _BUSY_SECONDS if config.lock_timeout is None else config.lock_timeout / 1000
+        # No transaction control by the driver: the "begin" event says how to begin.
+        return parsed, {"factory": _Connection, "isolation_level": None, "timeout": wait}
+    hidden: dict[str, Any] = {
+        name: Secret(str(value))
+        for name, value in parsed.query.items()
+        if "password" in name or "password" in str(value)
+    }
+    if config.password is not None:
+        hidden["password"] = config.password  # SQLAlchemy would make plain text of the URL's
+    return parsed.set(password=config.password).difference_update_query(hidden), hidden
 
 
-def _options(url: URL) -> dict[str, Any]:
-    if url.get_backend_name() != "sqlite":
-        return {}
-    # No transaction control by the driver: the "begin" event says how to begin.
-    arguments = {"isolation_level": None, "timeout": _BUSY_SECONDS}
-    return {"connect_args": arguments, "pool_size": 10, "max_overflow": 20}
+def _seconds(text: str) -> float | None:
+    """What libpq means by its `connect_timeout`: none at all by zero or less."""
+    try:
+        return max(int(text), 0) or None
+    except ValueError:
+        raise InvalidInput("connect_timeout", text, "a whole number of seconds") from None
 
 
-def _prepared(engine: Engine) -> Engine:
-    if engine.dialect.name == "sqlite":
+def _pool_options(config: DatabaseConfig) -> dict[str, Any]:
+    return {
+        "pool_size": config.pool_size,
+        "max_overflow": config.max_overflow,
+        "pool_timeout": config.pool_timeout,
+        "pool_recycle": config.pool_recycle,
+        "pool_pre_ping": config.pool_pre_ping,
+        "echo": config.echo,
+    }
+
+
+def _prepared(engine: Engine, config: DatabaseConfig) -> Engine:
+    explain_failures(engine, config)
+    if config.backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        if engine.url.query.get("vfs") == "memdb":
+        event.listen(engine, "reset", _end_transaction)
+        if config.is_in_memory:
             _anchor(engine)
     return engine
 
 
 def _begin_sqlite(connection: Connection) -> None:
     """Writers queue at BEGIN, where waiting is safe; a deferred one could fail in the middle."""
-    read_only = connection.get_execution_options().get(READ_ONLY)
+    read_only = bool(connection.get_execution_options().get(READ_ONLY))
+    if connection.info.pop(READ_ONLY, None) is not read_only:
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    connection.info[READ_ONLY] = read_only
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
+    """Open a file; when it cannot be opened, no thread is left that would answer a closed event loop."""
+    connection = aiosqlite.connect(*args, **options)
+    connection._thread.daemon = True  # as SQLAlchemy does
+    try:
+        return await connection
+    except Exception:
+        await asyncio.to_thread(connection._thread.join)
+        raise
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
     if isinstance(connection, sqlite3.Connection):
-        _register_decimals(connection)
+        _set_up(connection)
     else:  # aiosqlite: its sqlite3 connection belongs to its own thread
-        connection.run_async(lambda c: c._execute(_register_decimals, c._conn))
+        connection.run_async(lambda c: c._execute(_set_up, c._conn))
 
 
-def _register_decimals(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
+
+
+def _end_transaction(connection: Any, _record: object, _state: object) -> None:
+    """A COMMIT that finds the database busy leaves its transaction open; SQLAlchemy thinks it ended."""
+    if getattr(connection, "driver_connection", connection).in_transaction:
+        connection.rollback()
+
+
+class _Connection(sqlite3.Connection):
+    """Closing it ends its statements.
+
+    One that was cancelled would keep its locks for as long as something refers to the cancellation.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        cursor = super().cursor(*args, **options)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        for cursor in list(self._cursors):
+            cursor.close()
+        super().close()
 
 
 class _DecimalSum:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, NoSuchTableError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
+from tradebook.adapters.columns import metadata
 from tradebook.domain.errors import (
-    BookBusy,
     ConcurrentUpdate,
     ConstraintViolated,
     DatabaseFailure,
@@ -27,6 +26,9 @@ _CONFLICTS: Final = {
 }
 _NO_SCHEMA: Final = {"42P01", "42703", "3F000"}
 _UNAVAILABLE: Final = {"57P01", "57P02", "57P03", "53300", "3D000", "28000", "28P01"}
+_NOT_NULL: Final = "23502"
+_CHECK: Final = "23514"
+_CANCELLED: Final = "57014"
 _SCHEMA_ADVICE: Final = (
     "run `tradebook init` (or DatabaseManager.upgrade()) to bring it to this version"
 )
@@ -48,8 +50,6 @@ def translated(error: BaseException) -> TradebookError | None:
     """What a database error means to the book; None when it is no database error."""
     if isinstance(error, StaleDataError):
         return ConcurrentUpdate("another writer changed the record first")
-    if isinstance(error, PoolTimeout):
-        return BookBusy(f"no database connection became free: {error}")
     if isinstance(error, NoSuchTableError):
         return SchemaNotReady(f"the database has no table {error}; {_SCHEMA_ADVICE}")
     if isinstance(error, ConnectionError):
@@ -58,14 +58,18 @@ def translated(error: BaseException) -> TradebookError | None:
     if cause is None:
         return None
     state, message = _sqlstate(cause), _first_line(cause)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return DatabaseUnavailable(
+            f"the connection to the database was lost: {message}; the next call connects again"
+        )
     if state is not None:
-        return _of_postgresql(state, message)
+        return _of_postgresql(state, message, cause)
     name = getattr(cause, "sqlite_errorname", None)
     if name is not None or type(cause).__module__ == "sqlite3":
         return _of_sqlite(str(name or ""), message)
-    if isinstance(error, DBAPIError):
+    if isinstance(error, OperationalError):
         return DatabaseUnavailable(f"the database connection failed: {message}")
-    return None
+    return DatabaseFailure(message) if isinstance(error, DBAPIError) else None
 
 
 def _sqlstate(cause: BaseException) -> str | None:
@@ -77,23 +81,74 @@ def _first_line(cause: BaseException) -> str:
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
 
 
-def _of_postgresql(state: str, message: str) -> TradebookError:
+def _of_postgresql(state: str, message: str, cause: BaseException) -> TradebookError:
     if state in _CONFLICTS:
         return ConcurrentUpdate(f"{_CONFLICTS[state]}: {message}")
     if state in _NO_SCHEMA:
         return SchemaNotReady(f"the database's schema is not ready ({message}); {_SCHEMA_ADVICE}")
     if state.startswith("23"):
-        return ConstraintViolated(message)
+        return _violation(state, message, cause)
+    if state == _CANCELLED:
+        return DatabaseFailure(f"{message}; statement_timeout (TRADEBOOK_DB_STATEMENT_TIMEOUT)")
     if state in _UNAVAILABLE or state.startswith("08"):
         return DatabaseUnavailable(message)
     return DatabaseFailure(f"{message} (SQLSTATE {state})")
+
+
+def _violation(state: str, message: str, cause: BaseException) -> ConstraintViolated:
+    """psycopg2 has the particulars in `diag`, asyncpg in the error beneath."""
+    said = getattr(cause, "diag", None) or cause.__cause__ or cause
+    table, column = getattr(said, "table_name", None), getattr(said, "column_name", None)
+    constraint = getattr(said, "constraint_name", None)
+    if state == _NOT_NULL:
+        return ConstraintViolated(_missing(table, column), table, column, constraint)
+    if state == _CHECK and constraint is not None:
+        return _refused(table, constraint)
+    return ConstraintViolated(f"{table or 'a record'}: {message}", table, column, constraint)
+
+
+def _violation_on_sqlite(name: str, message: str) -> ConstraintViolated:
+    what = message.partition("failed: ")[2]
+    if name == "SQLITE_CONSTRAINT_CHECK":
+        return _refused(_table_of(what), what)
+    table, _, column = what.partition(".")  # of several columns, a unique key's, the first counts
+    if name == "SQLITE_CONSTRAINT_NOTNULL":
+        return ConstraintViolated(_missing(table, column), table, column)
+    return ConstraintViolated(message, table or None)
+
+
+def _missing(table: str | None, column: str | None) -> str:
+    return f"{table}.{column} needs a value (NOT NULL)"
+
+
+def _refused(table: str | None, constraint: str) -> ConstraintViolated:
+    column = _column_of(constraint)
+    where = ".".join(name for name in (table, column) if name) or "a record"
+    message = f"{where} is refused by the check {constraint}"
+    return ConstraintViolated(message, table, column, constraint)
+
+
+def _table_of(constraint: str) -> str | None:
+    """Of `ck_trades_action`."""
+    return next((name for name in metadata.tables if constraint.startswith(f"ck_{name}_")), None)
+
+
+def _column_of(constraint: str) -> str | None:
+    """Of `ck_trades_action`, whatever is added to the name; a CHECK of several columns has none."""
+    table = _table_of(constraint)
+    if table is None:
+        return None
+    checked = constraint.removeprefix(f"ck_{table}_") + "_"
+    columns = [column.name for column in metadata.tables[table].columns]
+    fitting = [name for name in columns if checked.startswith(f"{name}_")]
+    return max(fitting, key=len, default=None)
 
 
 def _of_sqlite(name: str, message: str) -> TradebookError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return ConcurrentUpdate(f"another process is writing: {message}")
     if name.startswith("SQLITE_CONSTRAINT"):
-        return ConstraintViolated(message)
+        return _violation_on_sqlite(name, message)
     if message.startswith(("no such table", "no such column")):
         return SchemaNotReady(f"the database's schema is not ready ({message}); {_SCHEMA_ADVICE}")
     if name.startswith("SQLITE_CANTOPEN"):

@@ -12,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     func,
     null,
-    or_,
     select,
     type_coerce,
     union_all,
@@ -21,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
+from tradebook.adapters.guard import permitted
 from tradebook.adapters.sessions import (
     attach,
     bring_up_to_date,
@@ -28,6 +28,7 @@ from tradebook.adapters.sessions import (
     insert_all,
     insert_if_new,
     values_of,
+    write_marks,
 )
 from tradebook.adapters.types import ExactDecimal
 from tradebook.domain.cash import CashFlowKind, cash_totals
@@ -35,11 +36,10 @@ from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
-from tradebook.domain.repositories import Ledger, Page
+from tradebook.domain.repositories import Ledger, LedgerPage
 from tradebook.domain.trades import OrderKey, Trade
 
 _CHUNK: Final = 500
-_MARK: Final = ("current_price", "marked_at")
 
 
 class SqlLedger(Ledger):
@@ -50,22 +50,25 @@ class SqlLedger(Ledger):
         self.account = account
         self.at = at
 
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> Page:
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
         position = self._locked(symbol)
         if position is None:
             flat = values_of(Position(account=self.account, symbol=symbol, created_at=self.at))
             self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
             position = self._locked(symbol)
             assert position is not None  # positions are never removed
-        return Page(position, tuple(self._of_orders(symbol, orders)))
+        return LedgerPage(position, tuple(self._of_orders(symbol, orders)))
 
     def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if not self._write(position, position.version - len(bookings)):
+            for trade in taken_over:
+                self.session.expire(trade)  # it is still the pending order that it was
             return False
-        new = [trade for trade, _ in bookings if trade.id is None]
-        if len(new) < len(bookings):
-            self.session.flush()  # pending trades that were taken over
-        self._insert(new)
+        if taken_over:
+            with permitted(self.session, taken_over):
+                self.session.flush()
+        self._insert([trade for trade, _ in bookings if trade.id is None])
         for trade, event in bookings:
             event.entity_id = trade.id
         insert_all(self.session, [event for _, event in bookings])
@@ -81,26 +84,7 @@ class SqlLedger(Ledger):
         return sorted(found, key=lambda position: position.symbol)
 
     def mark(self, positions: Collection[Position]) -> None:
-        if not positions:
-            return
-        columns = orm.positions.c
-        statement = (
-            update(orm.positions)
-            .where(
-                columns.account == self.account,
-                columns.id == bindparam("position_id"),
-                or_(columns.marked_at.is_(None), columns.marked_at <= bindparam("seen_at")),
-            )
-            .values(current_price=bindparam("price"), marked_at=bindparam("seen_at"))
-        )
-        # By symbol, the order in which trades lock: two writers cannot wait for each other.
-        marks = [
-            {"position_id": p.id, "price": p.current_price, "seen_at": p.marked_at}
-            for p in sorted(positions, key=lambda position: position.symbol)
-        ]
-        self.session.connection().execute(statement, marks)
-        for position in positions:
-            bring_up_to_date(self.session, position, _MARK)
+        write_marks(self.session, positions)
 
     def holdings(self) -> Holdings:
         # One statement is one instant, whatever the isolation level.

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.schema import AHEAD, schema_state
 
 # Alembic's own context is one for the process; between processes the migrations lock the database.
 _ONE_AT_A_TIME: Final = threading.Lock()
@@ -36,8 +37,15 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = HEAD) -> None:
-    """Bring the schema up to `revision`; does nothing when it is there already."""
+    """Bring the schema up to `revision`; does nothing when it is there already.
+
+    Raises:
+        SchemaNotReady: it is newer than this code knows.
+    """
     with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
+        state = schema_state(connection)
+        if state.name == AHEAD:
+            state.require()
         command.upgrade(alembic_config(connection), revision)
 
 
@@ -68,3 +76,10 @@ def head_revision() -> str:
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert head is not None
     return head
+
+
+def known_revisions() -> set[str]:
+    """Every revision of this code."""
+    return {
+        script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    }

@@ -34,6 +34,7 @@ from tradebook.adapters.columns import (
     unique_where,
     whole_column,
 )
+from tradebook.adapters.guard import stand_guard
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
@@ -308,7 +309,7 @@ events: Final = record_table(
 
 
 def start_mappers() -> None:
-    """Map the domain's entities to the tables; does nothing when they are mapped already."""
+    """Map the domain's entities to the tables, guarded; does nothing when they are mapped already."""
     if mapper_registry.mappers:
         return
     map_one = mapper_registry.map_imperatively
@@ -341,3 +342,4 @@ def start_mappers() -> None:
     map_one(Alert, alerts)
     map_one(PerformanceMetric, performance_metrics)
     map_one(Event, events)
+    stand_guard()

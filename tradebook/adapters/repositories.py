@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import Generic, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, func, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    delete,
+    func,
+    inspect,
+    literal,
+    select,
+    tuple_,
+)
+from sqlalchemy.orm import Session, joinedload
 
 from tradebook.adapters import orm
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
-from tradebook.domain.agents import AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.agents import AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity, record_id
-from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
-    ActionRepository,
-    AlertRepository,
-    CashFlowRepository,
     DecisionRepository,
     EventRepository,
-    MetricRepository,
     PortfolioRepository,
     PositionRepository,
+    Records,
     Repository,
     SignalRepository,
     TradeRepository,
@@ -39,15 +45,22 @@ from tradebook.domain.trades import Trade
 
 E = TypeVar("E", bound=Entity)
 
+_IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
+    Account: ("account",),
+    PortfolioPosition: ("portfolio_id", "symbol"),
+    Position: ("symbol",),
+    Trade: ("symbol", "venue", "order_id", "execution_id", "revision"),
+}
+"""Where it is not `reference`."""
 
-class _Records(Generic[E]):
+
+class SqlRecords(Records[E], Generic[E]):
     """One kind of record of one account."""
 
-    kind: type[E]
-
-    def __init__(self, session: Session, account: str) -> None:
+    def __init__(self, session: Session, account: str, kind: type[E]) -> None:
         self.session = session
         self.account = account
+        self.kind = kind
 
     @property
     def table(self) -> Table:
@@ -60,77 +73,85 @@ class _Records(Generic[E]):
 
     def fetch(self, statement: Select[E]) -> list[E]:
         """The records that a statement selects."""
-        return list(self.session.scalars(statement))
-
-    def newest(self, time: str, *conditions: ColumnElement[bool], limit: int) -> list[E]:
-        """The latest by a time column, newest first."""
-        columns = self.table.c
-        order = (columns[time].desc(), columns.id.desc())
-        return self.fetch(self.where(*conditions).order_by(*order).limit(limit))
-
-    def following(self, after: int, limit: int, *conditions: ColumnElement[bool]) -> list[E]:
-        """By id, from the first above `after`."""
-        ids = self.table.c.id
-        return self.fetch(self.where(ids > after, *conditions).order_by(ids).limit(limit))
-
-
-class _SqlRepository(_Records[E], Repository[E]):
-    """`add` and `get`; a kind with an identity says how to find it."""
-
-    def add(self, entity: E) -> E:
-        if add_if_new(self.session, entity):
-            return entity
-        recorded = self.session.scalars(self.where(*self._identity(entity))).one_or_none()
-        if recorded is None:
-            raise ConcurrentUpdate(f"another {self.kind.__name__} with this identity just changed")
-        return recorded
+        return list(self.session.scalars(statement).unique())
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
         statement = self._by_id(record_id)
         if lock:
-            statement = statement.with_for_update().execution_options(populate_existing=True)
-        return self._one(statement, record_id)
+            statement = statement.with_for_update(of=self.table)
+            statement = statement.execution_options(populate_existing=True)
+        found = self.fetch(statement)
+        if not found:
+            raise NotFound(self.kind.__name__, record_id, self.account)
+        return found[0]
+
+    def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
+        ids = self.table.c.id
+        return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
+
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
+        keys = [self.table.c[name] for name in sort_keys(self.kind)]
+        statement = self.where(*self._conditions(wanted))
+        if place is not None:  # row values: one range of an index is all that is read, at any depth
+            ends = [literal(value, key.type) for key, value in zip(keys, place, strict=True)]
+            statement = statement.where(tuple_(*keys) < tuple_(*ends))
+        return self.fetch(statement.order_by(*(key.desc() for key in keys)).limit(limit))
+
+    def _count(self, wanted: Filter) -> int:
+        statement = select(func.count()).where(
+            self.table.c.account == self.account, *self._conditions(wanted)
+        )
+        return self.session.scalar(statement) or 0
+
+    def _conditions(self, wanted: Filter) -> Iterable[ColumnElement[bool]]:
+        columns = self.table.c
+        for name, value in wanted.equal.items():
+            yield columns[name] == value
+        if wanted.since is not None:
+            yield columns[wanted.dated_by] >= wanted.since
+        if wanted.until is not None:
+            yield columns[wanted.dated_by] < wanted.until
 
     def _by_id(self, id_: int) -> Select[E]:
         return self.where(self.table.c.id == record_id(id_))
 
-    def _one(self, statement: Select[E], id_: int) -> E:
-        found = self.session.scalars(statement).one_or_none()
-        if found is None:
-            raise NotFound(self.kind.__name__, id_, self.account)
-        return found
+
+class SqlRepository(SqlRecords[E], Repository[E]):
+    """Written past the flush: what is taken already is recognised, what is gone is gone."""
+
+    def add(self, entity: E) -> E:
+        if add_if_new(self.session, entity):
+            return entity
+        with self.session.no_autoflush:  # orders that a fill takes over wait for the ledger
+            recorded = self.fetch(self.where(*self._identity(entity)))
+        if len(recorded) != 1:
+            raise ConcurrentUpdate(f"another {self.kind.__name__} with this identity just changed")
+        return recorded[0]
+
+    def remove(self, entity: E) -> None:
+        self.session.flush()
+        columns = self.table.c
+        gone = delete(self.table).where(columns.account == self.account, columns.id == entity.id)
+        if self.session.connection().execute(gone).rowcount != 1:
+            raise ConcurrentUpdate(
+                f"{self.kind.__name__} {entity.id} was deleted by another writer"
+            )
+        if entity in self.session:
+            self.session.expunge(entity)
 
     def _identity(self, entity: E) -> Sequence[ColumnElement[bool]]:
-        return [self.table.c.reference == getattr(entity, "reference", None)]
+        names = _IDENTITY.get(self.kind, ("reference",))
+        if any(getattr(entity, name, None) is None for name in names):
+            names = ("id",)
+        return [self.table.c[name] == getattr(entity, name) for name in names]
 
 
-class SqlTradeRepository(_SqlRepository[Trade], TradeRepository):
-    kind = Trade
-
-    def _identity(self, entity: Trade) -> Sequence[ColumnElement[bool]]:
-        columns = self.table.c
-        return [
-            columns.symbol == entity.symbol,
-            columns.venue == entity.venue,
-            columns.order_id == entity.order_id,
-            columns.execution_id == entity.execution_id,
-            columns.revision == entity.revision,
-        ]
-
+class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
-    def latest(
-        self, *, symbol: str | None = None, since: datetime | None = None, limit: int = 100
-    ) -> list[Trade]:
-        columns = self.table.c
-        conditions = [] if symbol is None else [columns.symbol == symbol]
-        if since is not None:
-            conditions.append(columns.executed_at >= since)
-        return self.newest("executed_at", *conditions, limit=limit)
-
-    def booked(self, symbol: str, *, after: int = 0, limit: int = 1000) -> list[Trade]:
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[Trade]:
         columns = self.table.c
         statement = self.where(columns.symbol == symbol, columns.sequence > after)
         return self.fetch(statement.order_by(columns.sequence).limit(limit))
@@ -143,12 +164,11 @@ class SqlTradeRepository(_SqlRepository[Trade], TradeRepository):
         return self.session.scalar(statement) or 0
 
 
-class SqlPositionRepository(_Records[Position], PositionRepository):
-    kind = Position
-
+class SqlPositionRepository(SqlRepository[Position], PositionRepository):
     def by_symbol(self, symbol: str) -> Position | None:
-        found = self.where(self.table.c.symbol == symbol, self.table.c.sequence > 0)
-        return self.session.scalars(found).one_or_none()
+        columns = self.table.c
+        found = self.where(columns.symbol == symbol, columns.sequence > 0)
+        return next(iter(self.fetch(found)), None)
 
     def all(self, *, open_only: bool = False) -> list[Position]:
         columns = self.table.c
@@ -159,34 +179,13 @@ class SqlPositionRepository(_Records[Position], PositionRepository):
         )
 
 
-class SqlCashFlowRepository(_SqlRepository[CashFlow], CashFlowRepository):
-    kind = CashFlow
-
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[CashFlow]:
-        return self.following(after, limit)
-
-    def latest(self, *, limit: int = 100) -> list[CashFlow]:
-        return self.newest("occurred_at", limit=limit)
-
-
-class SqlPortfolioRepository(_Records[Portfolio], PortfolioRepository):
-    kind = Portfolio
-
-    def add(self, portfolio: Portfolio, positions: Sequence[PortfolioPosition]) -> None:
-        add_if_new(self.session, portfolio)
+class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
+    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+        add_if_new(self.session, entity)
         for position in positions:
-            position.portfolio_id = portfolio.id
+            position.portfolio_id = entity.id
         insert_all(self.session, positions)
-
-    def latest(self) -> Portfolio | None:
-        return next(iter(self.newest("timestamp", limit=1)), None)
-
-    def history(self, *, since: datetime | None = None, limit: int = 1000) -> list[Portfolio]:
-        conditions = [] if since is None else [self.table.c.timestamp >= since]
-        return self.newest("timestamp", *conditions, limit=limit)
-
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Portfolio]:
-        return self.following(after, limit)
+        return entity
 
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
         columns = orm.portfolio_positions.c
@@ -204,9 +203,7 @@ class SqlPortfolioRepository(_Records[Portfolio], PortfolioRepository):
         return list(self.session.scalars(statement))
 
 
-class SqlSignalRepository(_SqlRepository[Signal], SignalRepository):
-    kind = Signal
-
+class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
         wanted = [record_id(id_) for id_ in ids]
         if not wanted:
@@ -217,13 +214,20 @@ class SqlSignalRepository(_SqlRepository[Signal], SignalRepository):
                 raise NotFound("Signal", id_, self.account)
         return [found[id_] for id_ in wanted]
 
-    def latest(self, *, symbol: str | None = None, limit: int = 100) -> list[Signal]:
-        conditions = [] if symbol is None else [self.table.c.symbol == symbol]
-        return self.newest("generated_at", *conditions, limit=limit)
+
+class _WithSignals(SqlRecords[AgentDecision]):
+    """Decisions and their signals, read together in one statement."""
+
+    def where(self, *conditions: ColumnElement[bool]) -> Select[AgentDecision]:
+        signals: Any = inspect(AgentDecision).relationships["signals"].class_attribute
+        found = super().where(*conditions).options(joinedload(signals))
+        return found.execution_options(populate_existing=True)
 
 
-class SqlDecisionRepository(_SqlRepository[AgentDecision], DecisionRepository):
-    kind = AgentDecision
+class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
+    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
+        super().__init__(session, account, kind)
+        self.with_signals = _WithSignals(session, account, kind)
 
     def add(self, entity: AgentDecision) -> AgentDecision:
         recorded = super().add(entity)
@@ -235,26 +239,14 @@ class SqlDecisionRepository(_SqlRepository[AgentDecision], DecisionRepository):
             self.session.connection().execute(orm.decision_signals.insert(), links)
         return recorded
 
-    def with_signals(self, record_id: int) -> AgentDecision:
-        statement = self._by_id(record_id).options(selectinload(AgentDecision.signals))  # type: ignore[arg-type]
-        return self._one(statement.execution_options(populate_existing=True), record_id)
-
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentDecision]:
-        conditions = [] if agent is None else [self.table.c.agent == agent]
-        return self.newest("decided_at", *conditions, limit=limit)
+    def remove(self, entity: AgentDecision) -> None:
+        links = orm.decision_signals
+        mine = (links.c.account == self.account, links.c.decision_id == entity.id)
+        self.session.connection().execute(delete(links).where(*mine))
+        super().remove(entity)
 
 
-class SqlActionRepository(_SqlRepository[AgentAction], ActionRepository):
-    kind = AgentAction
-
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentAction]:
-        conditions = [] if agent is None else [self.table.c.agent == agent]
-        return self.newest("started_at", *conditions, limit=limit)
-
-
-class SqlAlertRepository(_SqlRepository[Alert], AlertRepository):
-    kind = Alert
-
+class SqlAlertRepository(SqlRepository[Alert]):
     def add(self, entity: Alert) -> Alert:
         self.session.flush()  # an alert resolved in this unit of work no longer holds its key
         return super().add(entity)
@@ -262,43 +254,14 @@ class SqlAlertRepository(_SqlRepository[Alert], AlertRepository):
     def _identity(self, entity: Alert) -> Sequence[ColumnElement[bool]]:
         return [self.table.c.dedup_key == entity.dedup_key, ~self.table.c.resolved]
 
-    def unresolved(self, *, severity: Severity | None = None, limit: int = 1000) -> list[Alert]:
-        conditions = [] if severity is None else [self.table.c.severity == severity]
-        return self.newest("timestamp", ~self.table.c.resolved, *conditions, limit=limit)
 
-    def latest(self, *, limit: int = 100) -> list[Alert]:
-        return self.newest("timestamp", limit=limit)
-
-
-class SqlMetricRepository(_SqlRepository[PerformanceMetric], MetricRepository):
-    kind = PerformanceMetric
-
-    def latest(self, *, name: str | None = None, limit: int = 100) -> list[PerformanceMetric]:
-        conditions = [] if name is None else [self.table.c.name == name]
-        return self.newest("period_end", *conditions, limit=limit)
-
-
-class SqlEventRepository(_SqlRepository[Event], EventRepository):
-    kind = Event
-
+class SqlEventRepository(SqlRepository[Event], EventRepository):
     def of(self, entity: str, entity_id: int) -> list[Event]:
         columns = self.table.c
         of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
         return self.fetch(of_record.order_by(columns.id))
 
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        return self.following(after, limit)
 
-
-class SqlAccountRepository(_Records[Account], AccountRepository):
-    kind = Account
-
-    def add(self, account: Account) -> Account:
-        if add_if_new(self.session, account):
-            return account
-        opened = self.current()
-        assert opened is not None  # accounts are never removed
-        return opened
-
+class SqlAccountRepository(SqlRepository[Account], AccountRepository):
     def current(self) -> Account | None:
-        return self.session.scalars(self.where()).one_or_none()
+        return next(iter(self.fetch(self.where())), None)

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
     Retrying,
     retry_if_exception_type,
+    retry_if_not_exception_type,
     stop_after_attempt,
     wait_random_exponential,
 )
 
-from tradebook.domain.errors import BookBusy, ConcurrentUpdate
+from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, StaleRecord
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 P = ParamSpec("P")
@@ -39,7 +39,8 @@ def _exhausted(state: RetryCallState) -> None:
 
 def _policy() -> dict[str, Any]:
     return {
-        "retry": retry_if_exception_type(ConcurrentUpdate),
+        "retry": retry_if_exception_type(ConcurrentUpdate)
+        & retry_if_not_exception_type(StaleRecord),
         "stop": stop_after_attempt(MAX_ATTEMPTS),
         "wait": wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
         "retry_error_callback": _exhausted,
@@ -75,14 +76,7 @@ class Runner:
 class AsyncRunner:
     """The same for asyncio: the same handlers, inside `run_sync`; waiting does not block the loop."""
 
-    def __init__(
-        self,
-        new_session: Callable[[], AsyncSession],
-        new_reading_session: Callable[[], AsyncSession],
-        new_unit_of_work: Callable[..., AbstractUnitOfWork],
-    ) -> None:
-        self._new_session = new_session
-        self._new_reading_session = new_reading_session
+    def __init__(self, new_unit_of_work: Callable[..., AsyncUnitOfWork]) -> None:
         self._new_unit_of_work = new_unit_of_work
 
     async def run(
@@ -98,31 +92,11 @@ class AsyncRunner:
             BookBusy: conflicts outlasted every retry; the last one is its cause.
         """
 
-        def work(session: Session) -> R:
-            with self._new_unit_of_work(lambda: session, context=context) as uow:
-                return _committed(uow, handler, *args, **kwargs)
-
         async def attempt() -> R:
-            async with self._new_session() as session:
-                return await session.run_sync(work)
+            async with self._new_unit_of_work(context=context) as uow:
+                return await uow.run(lambda inner: _committed(inner, handler, *args, **kwargs))
 
         return await AsyncRetrying(**_policy())(attempt)
-
-    async def read(
-        self,
-        context: CallContext,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query` on one consistent view."""
-
-        def work(session: Session) -> R:
-            with self._new_unit_of_work(lambda: session, context=context) as uow:
-                return query(uow, *args, **kwargs)
-
-        async with self._new_reading_session() as session:
-            return await session.run_sync(work)
 
 
 def _committed(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Insert, Table, inspect
+from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.domain.fields import Entity
+from tradebook.domain.positions import Position
 
 E = TypeVar("E", bound=Entity)
+
+MARK: Final = frozenset({"current_price", "marked_at"})
+"""What prices change of a position."""
 
 _INSERT: dict[str, Callable[[Table], Any]] = {
     "postgresql": postgresql.insert,
@@ -65,13 +69,37 @@ def insert_all(session: Session, entities: Sequence[Entity]) -> None:
         session.connection().execute(table.insert(), [values_of(e) for e in entities])
 
 
+def write_marks(session: Session, positions: Collection[Position]) -> None:
+    """Write the marks of positions, whatever their version, except where a later mark is."""
+    if not positions:
+        return
+    columns = table_of(Position).c
+    statement = (
+        update(table_of(Position))
+        .where(
+            columns.account == bindparam("of_account"),
+            columns.id == bindparam("of_id"),
+            or_(columns.marked_at.is_(None), columns.marked_at <= bindparam("seen_at")),
+        )
+        .values(current_price=bindparam("price"), marked_at=bindparam("seen_at"))
+    )
+    # By symbol, the order in which trades lock: two writers cannot wait for each other.
+    marks = [
+        {"of_account": p.account, "of_id": p.id, "price": p.current_price, "seen_at": p.marked_at}
+        for p in sorted(positions, key=lambda position: position.symbol)
+    ]
+    session.connection().execute(statement, marks)
+    for position in positions:
+        bring_up_to_date(session, position, MARK)
+
+
 def attach(session: Session, entity: Entity) -> None:
     """Make an entity that was written past the flush persistent in `session`."""
     make_transient_to_detached(entity)
     session.add(entity)
 
 
-def bring_up_to_date(session: Session, entity: Entity, columns: Sequence[str]) -> None:
+def bring_up_to_date(session: Session, entity: Entity, columns: Collection[str]) -> None:
     """Give what `session` has loaded of this record the values that were written past it."""
     key = inspect(type(entity)).identity_key_from_primary_key((entity.account, entity.id))
     loaded = session.identity_map.get(key)

@@ -12,18 +12,25 @@ from tradebook.adapters.errors import translated, translated_errors
 from tradebook.adapters.ledger import SqlLedger
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
-    SqlActionRepository,
     SqlAlertRepository,
-    SqlCashFlowRepository,
     SqlDecisionRepository,
     SqlEventRepository,
-    SqlMetricRepository,
     SqlPortfolioRepository,
     SqlPositionRepository,
+    SqlRepository,
     SqlSignalRepository,
     SqlTradeRepository,
 )
+from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.events import Event
 from tradebook.domain.fields import DEFAULT_ACCOUNT
+from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
     AbstractUnitOfWork,
@@ -53,18 +60,19 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
     def __enter__(self) -> Self:
         session, account = self._new_session(), self.account
         self.session = session
-        self.accounts = SqlAccountRepository(session, account)
-        self.actions = SqlActionRepository(session, account)
-        self.alerts = SqlAlertRepository(session, account)
-        self.cash_flows = SqlCashFlowRepository(session, account)
-        self.decisions = SqlDecisionRepository(session, account)
-        self.events = SqlEventRepository(session, account)
+        self.accounts = SqlAccountRepository(session, account, Account)
+        self.actions = SqlRepository(session, account, AgentAction)
+        self.alerts = SqlAlertRepository(session, account, Alert)
+        self.cash_flows = SqlRepository(session, account, CashFlow)
+        self.decisions = SqlDecisionRepository(session, account, AgentDecision)
+        self.events = SqlEventRepository(session, account, Event)
         self.ledger = SqlLedger(session, account, self.now())
-        self.metrics = SqlMetricRepository(session, account)
-        self.portfolios = SqlPortfolioRepository(session, account)
-        self.positions = SqlPositionRepository(session, account)
-        self.signals = SqlSignalRepository(session, account)
-        self.trades = SqlTradeRepository(session, account)
+        self.metrics = SqlRepository(session, account, PerformanceMetric)
+        self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
+        self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
+        self.positions = SqlPositionRepository(session, account, Position)
+        self.signals = SqlSignalRepository(session, account, Signal)
+        self.trades = SqlTradeRepository(session, account, Trade)
         return self
 
     def __exit__(

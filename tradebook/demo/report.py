@@ -10,9 +10,8 @@ from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import make_url
 
-from tradebook.adapters.engine import without_secrets
+from tradebook.config import DatabaseConfig
 from tradebook.demo.attribution import AgentResult
 from tradebook.demo.chart import line_chart
 from tradebook.demo.prices import SOURCE
@@ -69,7 +68,7 @@ class Run:
 
 def without_password(database_url: str) -> str:
     """A database's URL as it was given, but for its password."""
-    return without_secrets(make_url(database_url))
+    return DatabaseConfig.from_url(database_url).safe_url
 
 
 def proof(verification: Verification) -> str:

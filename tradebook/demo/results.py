@@ -10,7 +10,6 @@ from attrs import frozen
 
 from tradebook.demo.attribution import AgentResult, agent_results, executed_trades
 from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
-from tradebook.demo.simulation import ALL, DAYS_BACK
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.numbers import EXACT, ZERO, canonical
@@ -94,11 +93,11 @@ def read_results(uow: AbstractUnitOfWork) -> Results:
         portfolio=_valued(uow),
         positions=positions,
         agents=agent_results(list(executed_trades(uow)), {p.symbol: p for p in positions}),
-        history=queries.get_portfolio_history(uow, days=DAYS_BACK, limit=ALL)[::-1],
+        history=list(uow.portfolios.iterate())[::-1],
         open_alerts=queries.get_unresolved_alerts(uow),
-        alerts=len(queries.get_alerts(uow, limit=ALL)),
-        signals=len(queries.get_signals(uow, limit=ALL)),
-        decisions=Counter(d.status for d in queries.get_decisions(uow, limit=ALL)),
+        alerts=uow.alerts.count(),
+        signals=uow.signals.count(),
+        decisions=Counter(d.status for d in uow.decisions.iterate()),
         verification=verify(uow),
     )
 

@@ -38,10 +38,6 @@ CAPITAL: Final = Decimal(100_000)
 """What the account starts with, in USD."""
 DEPOSIT: Final = "demo/deposit"
 """The reference of the first deposit, by which a book is known to be the demo's."""
-ALL: Final = 1_000_000
-"""More than there are of anything in the demo."""
-DAYS_BACK: Final = 365 * 100
-"""Further back than anything in the demo."""
 
 _FEE_PER_SHARE: Final = Decimal("0.005")
 _LOWEST_FEE: Final = Decimal(1)
@@ -106,7 +102,7 @@ class _Desk:
         _require_the_demos(uow)
         agents = (Momentum(), Reversion())
         held = balances_of(list(executed_trades(uow)))
-        history = queries.get_portfolio_history(uow, days=DAYS_BACK, limit=ALL)[::-1]
+        history = list(uow.portfolios.iterate())[::-1]
         values = [portfolio.total_value for portfolio in history]
         alerts = {a.dedup_key: a.id for a in queries.get_unresolved_alerts(uow) if a.dedup_key}
         return cls(
@@ -224,7 +220,7 @@ def _require_the_demos(uow: AbstractUnitOfWork) -> None:
     """Never trade in a book that holds something else."""
     if uow.accounts.current() is None:
         return
-    first = uow.cash_flows.page(limit=1)
+    first = uow.cash_flows.in_order(limit=1)
     if not first or first[0].reference != DEPOSIT:
         raise InvalidInput(
             "account", uow.account, "an empty book, or the demo's own; give it another database"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field
 
@@ -97,6 +97,8 @@ class AgentDecision(Entity):
         signals: what it was based on; loaded when asked for.
     """
 
+    ordered_by: ClassVar[str] = "decided_at"
+
     agent: str = field(converter=name, on_setattr=IMMUTABLE)
     strategy: str = field(default="", converter=key, on_setattr=IMMUTABLE)
     symbol: str = field(converter=name, on_setattr=IMMUTABLE)
@@ -173,6 +175,8 @@ class AgentAction(Entity):
         reference: unique in the account where given: the same step again is recognised.
         decision_id: the decision that it served.
     """
+
+    ordered_by: ClassVar[str] = "started_at"
 
     agent: str = field(converter=name, on_setattr=IMMUTABLE)
     action_type: str = field(converter=name, on_setattr=IMMUTABLE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from attrs import define, field
 
@@ -55,6 +56,8 @@ class Alert(Entity):
         resolved_by: who.
         timestamp: when it was raised, UTC.
     """
+
+    ordered_by: ClassVar[str] = "timestamp"
 
     alert_type: str = field(converter=name)
     severity: Severity = field(converter=severity)

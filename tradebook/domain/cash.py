@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.events import AccountOpened, CashFlowRecorded
 from tradebook.domain.fields import (
     IMMUTABLE,
     Entity,
@@ -56,6 +57,10 @@ class Account(Entity):
 
     base_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
 
+    def opened(self) -> AccountOpened:
+        """What happened when it was used for the first time."""
+        return AccountOpened(base_currency=self.base_currency)
+
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class CashFlow(Entity):
@@ -70,6 +75,8 @@ class CashFlow(Entity):
         reference: unique in the account: the same entry again is recognised.
     """
 
+    ordered_by: ClassVar[str] = "occurred_at"
+
     kind: CashFlowKind = field(converter=cash_flow_kind, on_setattr=IMMUTABLE)
     amount: Decimal = field(converter=nonzero, on_setattr=IMMUTABLE)
     currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
@@ -82,6 +89,15 @@ class CashFlow(Entity):
             raise InvalidInput("amount", self.amount, "a DEPOSIT above 0")
         if self.kind is CashFlowKind.WITHDRAWAL and self.amount > ZERO:
             raise InvalidInput("amount", self.amount, "a WITHDRAWAL below 0 (its effect on cash)")
+
+    def recorded(self) -> CashFlowRecorded:
+        """What happened when it was recorded."""
+        return CashFlowRecorded(
+            kind=self.kind,
+            amount=self.amount,
+            currency=self.currency,
+            reference=self.reference,
+        )
 
 
 @frozen

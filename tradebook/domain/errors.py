@@ -9,9 +9,11 @@ TradebookError
  +-- InvalidTransition       the record's state does not allow it
  +-- MissingRate             a snapshot needs an exchange rate it was not given
  +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
+ |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
  +-- BookBusy                conflicts outlasted every retry
  +-- DatabaseFailure         the database could not do it
       +-- DatabaseUnavailable     not reachable, or the connection was lost
+      +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables missing or of another version
       +-- ConstraintViolated      the schema refused a row
 
@@ -117,6 +119,13 @@ class ConcurrentUpdate(TradebookError):
     """Somebody else changed the record first; run the whole unit of work again."""
 
 
+class StaleRecord(ConcurrentUpdate):
+    """The entity given was read before somebody else changed its record; read it again.
+
+    Running the same call again cannot help, so nobody does.
+    """
+
+
 class BookBusy(TradebookError):
     """Conflicts with other writers outlasted every retry; nothing was written."""
 
@@ -133,8 +142,26 @@ class SchemaNotReady(DatabaseFailure):
     """Tables are missing or of another version than this code."""
 
 
+class PoolExhausted(DatabaseFailure):
+    """Every connection is in use, and none became free in time."""
+
+
 class ConstraintViolated(DatabaseFailure):
-    """The schema refused a row."""
+    """The schema refused a row.
+
+    Attributes:
+        table, column, constraint: which; None where the database does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        table: str | None = None,
+        column: str | None = None,
+        constraint: str | None = None,
+    ) -> None:
+        self.table, self.column, self.constraint = table, column, constraint
+        super().__init__(message)
 
 
 def _plain(value: object) -> str:

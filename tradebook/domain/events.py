@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 
 from attrs import Attribute, asdict, define, field, frozen
 
@@ -47,6 +48,8 @@ class Event(Entity):
         correlation_id: shared by everything done in one call.
         occurred_at: when, UTC.
     """
+
+    dated_by: ClassVar[str] = "occurred_at"
 
     event_type: str = field(converter=name, on_setattr=IMMUTABLE)
     entity: str = field(converter=name, on_setattr=IMMUTABLE)
@@ -212,3 +215,33 @@ class MetricRecorded(Happened):
 
     name: str
     value: Decimal
+
+
+@frozen(kw_only=True)
+class RecordCreated(Happened):
+    """A record was added without a handler of its own.
+
+    `values` holds its fields.
+    """
+
+    values: dict[str, Json]
+
+
+@frozen(kw_only=True)
+class RecordUpdated(Happened):
+    """A record was changed without a handler of its own.
+
+    `changes` holds, for each changed field, the value before and the value after.
+    """
+
+    changes: dict[str, Json]
+
+
+@frozen(kw_only=True)
+class RecordDeleted(Happened):
+    """A record was deleted.
+
+    `values` holds what its fields were.
+    """
+
+    values: dict[str, Json]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, NoReturn, Self, TypeAlias, TypeVar, cast
 
-from attrs import Attribute, Converter, define, field, setters
+from attrs import Attribute, Converter, define, field, fields, setters
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.numbers import plain
@@ -114,6 +114,13 @@ def record_id(value: int) -> int:
     """A record's id: an integer from 0 to 2^63 - 1."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise InvalidInput("", value, "a record's id, a whole number")
+    return value
+
+
+def truth(value: bool) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise InvalidInput("", value, "True or False")
     return value
 
 
@@ -248,7 +255,13 @@ class Entity:
         account: the tenant that owns the record.
         created_at: when the record was made, UTC.
         updated_at: when the record last changed, UTC.
+
+    `ordered_by` is the field by which lists of a kind go, newest first; `dated_by` is the time of records
+    that are ordered by id.
     """
+
+    ordered_by: ClassVar[str] = "id"
+    dated_by: ClassVar[str] = "created_at"
 
     id: int = _UNSAVED
     account: str = field(default=DEFAULT_ACCOUNT, converter=name)
@@ -258,6 +271,21 @@ class Entity:
     @updated_at.default
     def _as_created(self) -> datetime:
         return self.created_at
+
+    def adopt(self, recorded: Self) -> Self:
+        """Take over all that is recorded of this entity, its id too; returns itself."""
+        vars(self).update(
+            {f.name: vars(recorded)[f.name] for f in fields(type(self)) if f.name in vars(recorded)}
+        )
+        return self
+
+
+_E = TypeVar("_E", bound=Entity)
+
+
+def adopted(entities: Sequence[_E], recorded: Sequence[_E]) -> list[_E]:
+    """The entities, each with what is recorded of it."""
+    return [entity.adopt(record) for entity, record in zip(entities, recorded, strict=True)]
 
 
 def differences(

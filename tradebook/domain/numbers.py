@@ -177,8 +177,10 @@ def nonzero(value: Number) -> Decimal:
     return result
 
 
-def amount(value: Decimal) -> Decimal:
-    """What the book computed itself: finite and canonical, of any length."""
-    if not isinstance(value, Decimal) or not value.is_finite():
-        raise InvalidInput("", value, "a finite Decimal")
+def amount(value: Number) -> Decimal:
+    """What the book computed itself: a finite and canonical Decimal of any length; else as `number`."""
+    if not isinstance(value, Decimal):
+        return number(value)
+    if not value.is_finite():
+        raise InvalidInput("", value, "a finite number")
     return canonical(value)

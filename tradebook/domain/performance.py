@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from attrs import define, field
 
@@ -33,6 +34,8 @@ class PerformanceMetric(Entity):
         computed_at: when, UTC.
         parameters: annualisation and other conventions, as JSON.
     """
+
+    ordered_by: ClassVar[str] = "period_end"
 
     name: str = field(converter=name, on_setattr=IMMUTABLE)
     value: Decimal = field(converter=number, on_setattr=IMMUTABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
@@ -135,6 +135,8 @@ class Portfolio(Entity):
         timestamp: when, UTC.
         positions: one for each open position, by symbol; loaded when asked for.
     """
+
+    ordered_by: ClassVar[str] = "timestamp"
 
     currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
     cash_balance: Decimal = field(converter=amount, on_setattr=IMMUTABLE)

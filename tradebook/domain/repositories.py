@@ -8,18 +8,26 @@ taken, and returns what is recorded under it, so a caller compares with `is`. `g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from attrs import frozen
 
-from tradebook.domain.agents import AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.agents import AgentDecision
+from tradebook.domain.cash import Account
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
-from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.paging import (
+    BATCH,
+    DEFAULT_LIMIT,
+    Filter,
+    Page,
+    Place,
+    page_limit,
+    place_after,
+    walk,
+)
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal
@@ -28,7 +36,74 @@ from tradebook.domain.trades import OrderKey, Trade
 E = TypeVar("E", bound=Entity)
 
 
-class Repository(ABC, Generic[E]):
+class Records(ABC, Generic[E]):
+    """The records of one kind, to read.
+
+    Lists take `since` (inclusive) and `until` (exclusive), and the values that fields must have, by
+    name: `page(symbol="AAPL", status="EXECUTED")`; None stands for none.
+    """
+
+    kind: type[E]
+
+    @abstractmethod
+    def get(self, record_id: int, *, lock: bool = False) -> E:
+        """The record with this id.
+
+        Raises:
+            NotFound: there is none in this account.
+        """
+
+    def page(
+        self,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        after: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> Page[E]:
+        """The newest `limit` records, or those that follow the page whose `after` is given.
+
+        Raises:
+            InvalidInput: a name or value that the kind does not have, or another list's `after`.
+        """
+        wanted = Filter.of(self.kind, since, until, equal)
+        place = place_after(self.kind, after)
+        return Page.of(self._newest(wanted, place, page_limit(limit) + 1), limit)
+
+    def iterate(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        batch: int = BATCH,
+        **equal: object,
+    ) -> Iterator[E]:
+        """All of a list, newest first, read `batch` records at a time."""
+        limit = page_limit(batch, "batch")
+        return walk(
+            lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
+        )
+
+    def count(
+        self, *, since: datetime | None = None, until: datetime | None = None, **equal: object
+    ) -> int:
+        """How many records a list has."""
+        return self._count(Filter.of(self.kind, since, until, equal))
+
+    @abstractmethod
+    def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
+        """Records by id, from the first above `after`."""
+
+    @abstractmethod
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
+        """The newest of a list that come after a place in it, by `ordered_by` and id."""
+
+    @abstractmethod
+    def _count(self, wanted: Filter) -> int: ...
+
+
+class Repository(Records[E]):
     """A collection of one kind of record."""
 
     @abstractmethod
@@ -40,11 +115,12 @@ class Repository(ABC, Generic[E]):
         """
 
     @abstractmethod
-    def get(self, record_id: int, *, lock: bool = False) -> E:
-        """The record with this id.
+    def remove(self, entity: E) -> None:
+        """Delete a record for good; whether it may be, the caller has asked the locked record.
 
         Raises:
-            NotFound: there is none in this account.
+            ConstraintViolated: another record refers to it (on leaving the unit of work).
+            ConcurrentUpdate: another writer was first.
         """
 
 
@@ -56,12 +132,6 @@ class TradeRepository(Repository[Trade]):
         """Every trade with this order id, by id; order ids may collide across symbols and venues."""
 
     @abstractmethod
-    def latest(
-        self, *, symbol: str | None = None, since: datetime | None = None, limit: int = 100
-    ) -> list[Trade]:
-        """The latest by trade time, newest first."""
-
-    @abstractmethod
     def booked(self, symbol: str, *, after: int = 0, limit: int = 1000) -> list[Trade]:
         """Booked trades of a symbol by `sequence`, from the first above `after`."""
 
@@ -70,8 +140,8 @@ class TradeRepository(Repository[Trade]):
         """How many trades were ever booked."""
 
 
-class PositionRepository(ABC):
-    """Positions, to read; only the Ledger writes them."""
+class PositionRepository(Repository[Position]):
+    """Positions; identity is `symbol`. What is held, only the Ledger changes."""
 
     @abstractmethod
     def by_symbol(self, symbol: str) -> Position | None:
@@ -82,36 +152,12 @@ class PositionRepository(ABC):
         """Positions that were ever traded, by symbol."""
 
 
-class CashFlowRepository(Repository[CashFlow]):
-    """Cash flows; identity is `reference`."""
-
-    @abstractmethod
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[CashFlow]:
-        """Cash flows by id, from the first above `after`."""
-
-    @abstractmethod
-    def latest(self, *, limit: int = 100) -> list[CashFlow]:
-        """The latest by `occurred_at`, newest first."""
-
-
-class PortfolioRepository(ABC):
+class PortfolioRepository(Repository[Portfolio]):
     """Snapshots and their positions."""
 
     @abstractmethod
-    def add(self, portfolio: Portfolio, positions: Sequence[PortfolioPosition]) -> None:
+    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
         """Keep a snapshot."""
-
-    @abstractmethod
-    def latest(self) -> Portfolio | None:
-        """The last snapshot by time, or None."""
-
-    @abstractmethod
-    def history(self, *, since: datetime | None = None, limit: int = 1000) -> list[Portfolio]:
-        """Snapshots, newest first."""
-
-    @abstractmethod
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Portfolio]:
-        """Snapshots by id, from the first above `after`."""
 
     @abstractmethod
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
@@ -133,53 +179,15 @@ class SignalRepository(Repository[Signal]):
             NotFound: naming the first that is not there.
         """
 
-    @abstractmethod
-    def latest(self, *, symbol: str | None = None, limit: int = 100) -> list[Signal]:
-        """The latest by `generated_at`, newest first."""
-
 
 class DecisionRepository(Repository[AgentDecision]):
-    """Decisions, with the signals they were based on; identity is `reference` where given."""
+    """Decisions; identity is `reference` where given.
 
-    @abstractmethod
-    def with_signals(self, record_id: int) -> AgentDecision:
-        """The decision with its signals loaded.
+    Attributes:
+        with_signals: the same decisions, each with the signals it was based on.
+    """
 
-        Raises:
-            NotFound: there is none in this account.
-        """
-
-    @abstractmethod
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentDecision]:
-        """The latest by `decided_at`, newest first."""
-
-
-class ActionRepository(Repository[AgentAction]):
-    """Agents' steps; identity is `reference` where given."""
-
-    @abstractmethod
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentAction]:
-        """The latest by `started_at`, newest first."""
-
-
-class AlertRepository(Repository[Alert]):
-    """Alerts; identity is `dedup_key` where given, while unresolved."""
-
-    @abstractmethod
-    def unresolved(self, *, severity: Severity | None = None, limit: int = 1000) -> list[Alert]:
-        """Alerts that nobody dealt with, newest first."""
-
-    @abstractmethod
-    def latest(self, *, limit: int = 100) -> list[Alert]:
-        """The latest by `timestamp`, newest first."""
-
-
-class MetricRepository(Repository[PerformanceMetric]):
-    """Performance metrics."""
-
-    @abstractmethod
-    def latest(self, *, name: str | None = None, limit: int = 100) -> list[PerformanceMetric]:
-        """The latest by `period_end`, newest first."""
+    with_signals: Records[AgentDecision]
 
 
 class EventRepository(Repository[Event]):
@@ -189,17 +197,9 @@ class EventRepository(Repository[Event]):
     def of(self, entity: str, entity_id: int) -> list[Event]:
         """What happened to one record, oldest first."""
 
-    @abstractmethod
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Events by id, from the first above `after`."""
 
-
-class AccountRepository(ABC):
-    """The account of this unit of work."""
-
-    @abstractmethod
-    def add(self, account: Account) -> Account:
-        """Open the account, unless it is open; returns the one that is."""
+class AccountRepository(Repository[Account]):
+    """The account of this unit of work, its own identity."""
 
     @abstractmethod
     def current(self) -> Account | None:
@@ -207,7 +207,7 @@ class AccountRepository(ABC):
 
 
 @frozen
-class Page:
+class LedgerPage:
     """A symbol's page of the ledger, as it stood when it was opened.
 
     Attributes:
@@ -223,7 +223,7 @@ class Ledger(ABC):
     """Positions, booked trades and their events, which only change together."""
 
     @abstractmethod
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> Page:
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
         """A symbol's page, to book on.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 
 from attrs import define, field
 
@@ -56,6 +57,8 @@ class Signal(Entity):
         reference: unique in the account where given: the same signal again is recognised.
         details: anything else, as JSON.
     """
+
+    ordered_by: ClassVar[str] = "generated_at"
 
     symbol: str = field(converter=name, on_setattr=IMMUTABLE)
     action: SignalAction = field(converter=signal_action, on_setattr=IMMUTABLE)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 from uuid import uuid4
 
 from attrs import define, field
@@ -92,9 +92,9 @@ class FillKey(NamedTuple):
     revision: int
 
 
-_BOOKED: Final = (TradeStatus.EXECUTED, TradeStatus.BUSTED)
+BOOKED: Final = (TradeStatus.EXECUTED, TradeStatus.BUSTED)
 _terms_freeze = frozen_when(
-    lambda trade: trade.status in _BOOKED, "the terms of a booked trade are frozen"
+    lambda trade: trade.status in BOOKED, "the terms of a booked trade are frozen"
 )
 
 TERMS: Final = (
@@ -155,6 +155,8 @@ class Trade(Entity):
         busted_at: when it was busted, UTC.
         bust_reason: why.
     """
+
+    ordered_by: ClassVar[str] = "executed_at"
 
     symbol: str = field(converter=name, on_setattr=_terms_freeze)
     venue: str = field(default="", converter=key, on_setattr=_terms_freeze)

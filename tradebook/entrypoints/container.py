@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TypeVar
 
 from dependency_injector import containers, providers
-from sqlalchemy import URL, Engine
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import sessionmaker
 
+from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
+from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
 from tradebook.adapters.runner import AsyncRunner, Runner
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.config import DatabaseConfig
 
 AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 
@@ -30,15 +33,18 @@ class Container(containers.DeclarativeContainer):
     ThreadSafeSingleton throughout: the plain Singleton makes several engines when threads race.
     """
 
-    url: providers.Dependency[URL] = providers.Dependency(instance_of=URL)
+    config: providers.Dependency[DatabaseConfig] = providers.Dependency(instance_of=DatabaseConfig)
     account: providers.Dependency[str] = providers.Dependency(instance_of=str)
     base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
 
-    engine = providers.ThreadSafeSingleton(make_engine, url)
+    engine = providers.ThreadSafeSingleton(make_engine, config)
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
         sessionmaker, reading_engine, expire_on_commit=False
+    )
+    hand_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, engine, class_=HandSession, expire_on_commit=False
     )
     unit_of_work = providers.Factory(SqlAlchemyUnitOfWork, sessions, account, base_currency)
     reading_unit_of_work = providers.Factory(
@@ -46,7 +52,7 @@ class Container(containers.DeclarativeContainer):
     )
     runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider)
 
-    async_engine = providers.ThreadSafeSingleton(make_async_engine, url)
+    async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
     reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
@@ -54,9 +60,20 @@ class Container(containers.DeclarativeContainer):
     reading_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, reading_async_engine, class_=AsyncSession, expire_on_commit=False
     )
+    async_hand_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        async_engine,
+        class_=AsyncSession,
+        sync_session_class=HandSession,
+        expire_on_commit=False,
+    )
     session_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, account=account, base_currency=base_currency
     )
-    async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, async_sessions, reading_async_sessions, session_unit_of_work.provider
+    async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
     )
+    reading_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
+    )
+    async_runner = providers.ThreadSafeSingleton(AsyncRunner, async_unit_of_work.provider)

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
+from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.engine import database_url, is_empty, without_secrets
+from tradebook.adapters.by_hand import hand_session
+from tradebook.adapters.health import health
+from tradebook.adapters.pool import pool_status
+from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import DEFAULT_ACCOUNT, key, name
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
     AbstractUnitOfWork,
@@ -25,48 +34,74 @@ R = TypeVar("R")
 orm.start_mappers()
 
 
-class DatabaseManager(Book):
-    """The book of one account on one database; safe to share between threads.
+class Managed:
+    """What both managers are made from: a configuration, an account, and a container of their own."""
+
+    def __init__(
+        self,
+        config: DatabaseConfig | str | URL | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        *,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        actor: str = "",
+    ) -> None:
+        self.config = _configured(config)
+        self.account = name(account)
+        self._actor = key(actor)
+        self._container = Container(
+            config=self.config, account=self.account, base_currency=name(base_currency)
+        )
+
+    @property
+    def url(self) -> str:
+        """The database's URL, its passwords masked."""
+        return self.config.safe_url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
+
+    def _new_context(self) -> CallContext:
+        return CallContext(actor=self._actor)
+
+    def _lacks_tables(self, state: SchemaState) -> bool:
+        """Whether it is an embedded database that is new; another's schema must be the right one."""
+        if state.name == EMPTY and self.config.backend == "sqlite":
+            return True
+        state.require()
+        return False
+
+
+class DatabaseManager(Managed, Book):
+    """The book of one account on one database; cheap to make, and safe to share between threads.
 
     Every handler and query of the service layer is a method, run in a unit of work of its own and
     tried again as a whole when another writer was first. `unit_of_work()` does several together.
 
     Args:
-        url: `sqlite:///book.db`, `sqlite://` (in memory) or `postgresql://user:password@host/book`;
-            the file `tradebook.db` in the working directory by default. An embedded SQLite database
-            that is new and empty gets its tables by itself; others by `upgrade()`.
+        config: a `DatabaseConfig`, or a URL: `sqlite:///book.db`, `sqlite://` (in memory) or
+            `postgresql://user:password@host/book`; what the environment's variables say by default, and
+            the file `tradebook.db` in the working directory where they say nothing. An embedded SQLite
+            database that is new and empty gets its tables by itself; others by `upgrade()`.
         account: the tenant whose book this is.
         base_currency: of the account, when its first use opens it.
         actor: who writes, for the events.
 
     Raises:
-        InvalidInput: the URL, the account or the currency is refused. Connects only when first used.
+        InvalidInput: the configuration, the account or the currency is refused. Connects only when
+            first used; then it raises SchemaNotReady where the schema is not the one that it needs.
     """
 
     def __init__(
         self,
-        url: str | URL | None = None,
-        *,
+        config: DatabaseConfig | str | URL | None = None,
         account: str = DEFAULT_ACCOUNT,
+        *,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         actor: str = "",
     ) -> None:
-        self._url = database_url(url)
-        self._actor = key(actor)
-        self.account = name(account)
-        self._container = Container(
-            url=self._url, account=self.account, base_currency=name(base_currency)
-        )
+        super().__init__(config, account, base_currency=base_currency, actor=actor)
         self._preparing = threading.Lock()
-        self._is_ready = self._url.get_backend_name() != "sqlite"
-
-    @property
-    def url(self) -> str:
-        """The database's URL, its passwords masked."""
-        return without_secrets(self._url)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
+        self._is_ready = False
 
     def upgrade(self) -> None:
         """Bring the database's schema to this version; does nothing when it is there already."""
@@ -74,10 +109,25 @@ class DatabaseManager(Book):
 
         migrations.upgrade(self._container.engine())
 
+    def get_session(self) -> AbstractContextManager[Session]:
+        """A SQLAlchemy session for work by hand: `with manager.get_session() as session: ...`.
+
+        It commits when the block ends, rolls back on an error, and always returns its connection. It
+        reads and writes entities of this account only; what only handlers may do is refused by name, and all else
+        leaves an event. `unit_of_work()` is the other way round: it offers the repositories, and
+        discards whatever was not committed.
+        """
+        self._prepare()
+        return hand_session(self._container.hand_sessions(), self.account, self._actor)
+
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
-    ) -> AbstractUnitOfWork:
-        """A unit of work: `with manager.unit_of_work() as uow: ...; uow.commit()`."""
+    ) -> SqlAlchemyUnitOfWork:
+        """The repositories in one transaction: `with manager.unit_of_work() as uow: ...; uow.commit()`.
+
+        Handlers compose in it; leaving it without `commit` discards everything. `get_session()` is the
+        other way round: a plain session that commits at its end.
+        """
         self._prepare()
         container = self._container
         new = container.reading_unit_of_work if read_only else container.unit_of_work
@@ -94,18 +144,38 @@ class DatabaseManager(Book):
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
 
+    def health(self) -> Health:
+        """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
+        return health(self._container.reading_engine(), self.config)
+
+    def pool_status(self) -> PoolStatus:
+        """What the pool of connections is doing now."""
+        return pool_status(self._container.engine())
+
     def close(self) -> None:
-        """Close every connection; the manager can still be used, and connects again."""
+        """Close every connection; the manager can still be used, and connects again.
+
+        A database in memory ends with its last connection.
+        """
+        self._is_ready = False
         self._container.engine().dispose()
 
-    def _new_context(self) -> CallContext:
-        return CallContext(actor=self._actor)
-
     def _prepare(self) -> None:
-        """Give a new and empty embedded database its tables, once."""
+        """On first use: give a new and empty embedded database its tables, refuse another's schema."""
         if self._is_ready:
             return
         with self._preparing:
-            if not self._is_ready and is_empty(self._container.engine()):
-                self.upgrade()
-            self._is_ready = True
+            if not self._is_ready:
+                if self._lacks_tables(read_schema_state(self._container.reading_engine())):
+                    self.upgrade()
+                self._is_ready = True
+
+
+def _configured(config: DatabaseConfig | str | URL | None) -> DatabaseConfig:
+    if isinstance(config, DatabaseConfig):
+        return config
+    if isinstance(config, URL):
+        return DatabaseEnvironment(url=config.render_as_string(hide_password=False)).current
+    if config is None or isinstance(config, str):
+        return DatabaseEnvironment(url=config).current
+    raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL or None")

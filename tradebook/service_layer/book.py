@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from tradebook.domain.fields import Entity, adopted
+from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E", bound=Entity)
 
 
 def _operation(
@@ -100,6 +104,28 @@ class Book(ABC):
     ) -> None:
         self.close()
 
+    def create(self, entity: E) -> E:
+        """Record an entity; see `handlers.create`. Returns it, with its id and all that is recorded."""
+        recorded = self.run(handlers.create, entity)
+        return entity.adopt(recorded)
+
+    def update(self, entity: E) -> E:
+        """Record the changes of an entity; see `handlers.update`. Returns it, as it is recorded now."""
+        recorded = self.run(handlers.update, entity)
+        return entity.adopt(recorded)
+
+    def bulk_create(self, entities: Iterable[E]) -> list[E]:
+        """Record many entities, all or none; see `handlers.bulk_create`."""
+        given = list(entities)
+        return adopted(given, self.run(handlers.bulk_create, given))
+
+    def bulk_update(self, entities: Iterable[E]) -> list[E]:
+        """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
+        given = list(entities)
+        return adopted(given, self.run(handlers.bulk_update, given))
+
+    delete = _operation(handlers.delete)
+
     record_trade = _operation(handlers.record_trade)
     record_trades = _operation(handlers.record_trades)
     execute_trade = _operation(handlers.execute_trade)
@@ -117,6 +143,12 @@ class Book(ABC):
     record_action = _operation(handlers.record_action)
     record_metric = _operation(handlers.record_metric)
 
+    get = _question(queries.get)
+    get_all = _question(queries.get_all)
+    count = _question(queries.count)
+    exists = _question(queries.exists)
+
+    get_trades = _question(queries.get_trades)
     get_recent_trades = _question(queries.get_recent_trades)
     get_trades_by_symbol = _question(queries.get_trades_by_symbol)
     get_open_positions = _question(queries.get_open_positions)
@@ -131,6 +163,36 @@ class Book(ABC):
     get_unresolved_alerts = _question(queries.get_unresolved_alerts)
     get_signals = _question(queries.get_signals)
     get_decisions = _question(queries.get_decisions)
+    get_decision = _question(queries.get_decision)
     get_actions = _question(queries.get_actions)
     get_metrics = _question(queries.get_metrics)
+    get_events = _question(queries.get_events)
     verify = _question(verify)
+
+    def iterate(
+        self,
+        kind: type[E],
+        /,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        batch: int = BATCH,
+        **equal: object,
+    ) -> Iterator[E]:
+        """Every record of a kind, newest first, in constant memory; see `get_all` for what can be asked.
+
+        Each batch is a read of its own: nothing is held open while the caller works on it. No record
+        comes twice, and none that was there at the beginning is missed, unless its own time is changed
+        meanwhile (a pending order that is filled moves to its trade time).
+
+        Args:
+            kind: such as `Trade`.
+            since: from this time on; a naive time is taken as UTC.
+            until: before this time.
+            batch: how many records are read at a time, from 1 to 10,000.
+            equal: the values that fields must have, by name.
+        """
+        limit = page_limit(batch, "batch")
+        return walk(
+            lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal)
+        )

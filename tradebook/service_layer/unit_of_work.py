@@ -3,31 +3,55 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, Self, TypeVar, cast
 from uuid import uuid4
 
 from attrs import field, frozen
 
+from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event, Happened
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
+from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
 from tradebook.domain.repositories import (
     AccountRepository,
-    ActionRepository,
-    AlertRepository,
-    CashFlowRepository,
     DecisionRepository,
     EventRepository,
     Ledger,
-    MetricRepository,
     PortfolioRepository,
     PositionRepository,
+    Repository,
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
+
+E = TypeVar("E", bound=Entity)
 
 DEFAULT_BASE_CURRENCY = "USD"
+
+_REPOSITORIES: Final[Mapping[type[Entity], str]] = {
+    Account: "accounts",
+    AgentAction: "actions",
+    AgentDecision: "decisions",
+    Alert: "alerts",
+    CashFlow: "cash_flows",
+    Event: "events",
+    PerformanceMetric: "metrics",
+    Portfolio: "portfolios",
+    PortfolioPosition: "portfolio_positions",
+    Position: "positions",
+    Signal: "signals",
+    Trade: "trades",
+}
 
 
 @frozen(kw_only=True, field_transformer=named_fields)
@@ -57,13 +81,14 @@ class AbstractUnitOfWork(ABC):
     """
 
     accounts: AccountRepository
-    actions: ActionRepository
-    alerts: AlertRepository
-    cash_flows: CashFlowRepository
+    actions: Repository[AgentAction]
+    alerts: Repository[Alert]
+    cash_flows: Repository[CashFlow]
     decisions: DecisionRepository
     events: EventRepository
     ledger: Ledger
-    metrics: MetricRepository
+    metrics: Repository[PerformanceMetric]
+    portfolio_positions: Repository[PortfolioPosition]
     portfolios: PortfolioRepository
     positions: PositionRepository
     signals: SignalRepository
@@ -88,6 +113,17 @@ class AbstractUnitOfWork(ABC):
         """A new unique id; the same one on a retry."""
         self._ids_made += 1
         return f"{self.context.token}-{self._ids_made}"
+
+    def records(self, kind: type[E]) -> Repository[E]:
+        """The repository of a kind of record.
+
+        Raises:
+            InvalidInput: it is no kind of record.
+        """
+        if not isinstance(kind, type) or kind not in _REPOSITORIES:
+            kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
+            raise InvalidInput("kind", kind, f"one of {kinds}")
+        return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
 
     def event(self, happened: Happened, entity: Entity) -> Event:
         """The event that says what happened to `entity`, not recorded yet."""

@@ -214,7 +214,7 @@ class _Proof:
 
     def _read_portfolios(self) -> None:
         after = 0
-        while page := self.uow.portfolios.page(after=after, limit=_PAGE):
+        while page := self.uow.portfolios.in_order(after=after, limit=_PAGE):
             after = page[-1].id
             for portfolio in page:
                 if portfolio.source == BOOK:
@@ -295,7 +295,7 @@ class _Proof:
 
     def _cash_flows(self) -> Iterator[CashFlow]:
         after = 0
-        while page := self.uow.cash_flows.page(after=after, limit=_PAGE):
+        while page := self.uow.cash_flows.in_order(after=after, limit=_PAGE):
             yield from page
             after = page[-1].id
             self.cash_flows += len(page)

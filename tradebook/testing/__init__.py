@@ -1,9 +1,11 @@
 """What trading bots import in their own tests: a book in memory, and hypothesis strategies.
 
-`tradebook.testing.strategies` needs hypothesis, and is not imported here.
+`tradebook.testing.strategies` needs hypothesis, `tradebook.testing.plugin` pytest; neither is imported
+here.
 """
 
+from tradebook.testing.async_fakes import AsyncFakeBook, AsyncFakeUnitOfWork
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
 
-__all__ = ["FakeBook", "FakeStore", "FakeUnitOfWork"]
+__all__ = ["AsyncFakeBook", "AsyncFakeUnitOfWork", "FakeBook", "FakeStore", "FakeUnitOfWork"]

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from tradebook.domain.agents import AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
-from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
-    ActionRepository,
-    AlertRepository,
-    CashFlowRepository,
     DecisionRepository,
     EventRepository,
     Ledger,
-    MetricRepository,
-    Page,
+    LedgerPage,
     PortfolioRepository,
     PositionRepository,
     Repository,
@@ -32,56 +27,52 @@ from tradebook.domain.repositories import (
 )
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade
-from tradebook.testing.fake_session import FakeSession, is_saved
+from tradebook.testing.fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, values_of
 
 E = TypeVar("E", bound=Entity)
 
 
-class _FakeRepository(Repository[E], Generic[E]):
-    kind: type[E]
-
-    def __init__(self, session: FakeSession) -> None:
+class FakeRepository(Repository[E], Generic[E]):
+    def __init__(self, session: FakeSession, kind: type[E]) -> None:
         self._session = session
+        self.kind = kind
 
     def add(self, entity: E) -> E:
         return self._session.add(entity)
 
+    def remove(self, entity: E) -> None:
+        self._session.remove(entity)
+
     def get(self, record_id: int, *, lock: bool = False) -> E:  # noqa: ARG002  # `commit` checks
         return self._session.get(self.kind, record_id)
 
-    def _newest(
-        self, by: str, limit: int, where: Callable[[Values], bool] = lambda _: True
-    ) -> list[E]:
-        return self._session.find(self.kind, where, by=by, newest_first=True, limit=limit)
-
-    def _following(self, after: int, limit: int) -> list[E]:
+    def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         return self._session.find(self.kind, lambda row: row["id"] > after, limit=limit)
 
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
+        keys = sort_keys(self.kind)
 
-def _matches(**wanted: Any) -> Callable[[Values], bool]:
-    """Whether a row has these values; None stands for any."""
-    given = {name: value for name, value in wanted.items() if value is not None}
-    return lambda row: all(row[name] == value for name, value in given.items())
+        def follows(row: Values) -> bool:
+            return place is None or tuple(row[key] for key in keys) < place
 
-
-class FakeTradeRepository(_FakeRepository[Trade], TradeRepository):
-    kind = Trade
-
-    def of_order(self, order_id: str) -> list[Trade]:
-        return self._session.find(Trade, _matches(order_id=order_id))
-
-    def latest(
-        self, *, symbol: str | None = None, since: datetime | None = None, limit: int = 100
-    ) -> list[Trade]:
-        of_symbol = _matches(symbol=symbol)
-        return self._newest(
-            "executed_at",
-            limit,
-            lambda row: of_symbol(row) and (since is None or row["executed_at"] >= since),
+        return self._session.find(
+            self.kind,
+            lambda row: wanted.holds(row) and follows(row),
+            by=keys[0],
+            newest_first=True,
+            limit=limit,
         )
 
-    def booked(self, symbol: str, *, after: int = 0, limit: int = 1000) -> list[Trade]:
+    def _count(self, wanted: Filter) -> int:
+        return sum(wanted.holds(row) for row in self._session.rows(self.kind))
+
+
+class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
+    def of_order(self, order_id: str) -> list[Trade]:
+        return self._session.find(Trade, lambda row: row["order_id"] == order_id)
+
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[Trade]:
         return self._session.find(
             Trade,
             lambda row: row["symbol"] == symbol and (row["sequence"] or 0) > after,
@@ -93,52 +84,27 @@ class FakeTradeRepository(_FakeRepository[Trade], TradeRepository):
         return sum(row["sequence"] is not None for row in self._session.rows(Trade))
 
 
-class FakePositionRepository(PositionRepository):
-    def __init__(self, session: FakeSession) -> None:
-        self._session = session
-
+class FakePositionRepository(FakeRepository[Position], PositionRepository):
     def by_symbol(self, symbol: str) -> Position | None:
-        return next(iter(self._session.find(Position, _matches(symbol=symbol))), None)
+        found = self._session.find(
+            Position, lambda row: _is_traded(row) and row["symbol"] == symbol
+        )
+        return next(iter(found), None)
 
     def all(self, *, open_only: bool = False) -> list[Position]:
-        status = PositionStatus.OPEN if open_only else None
-        return self._session.find(Position, _matches(status=status), by="symbol")
-
-
-class FakeCashFlowRepository(_FakeRepository[CashFlow], CashFlowRepository):
-    kind = CashFlow
-
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[CashFlow]:
-        return self._following(after, limit)
-
-    def latest(self, *, limit: int = 100) -> list[CashFlow]:
-        return self._newest("occurred_at", limit)
-
-
-class FakePortfolioRepository(PortfolioRepository):
-    def __init__(self, session: FakeSession) -> None:
-        self._session = session
-
-    def add(self, portfolio: Portfolio, positions: Sequence[PortfolioPosition]) -> None:
-        self._session.insert(portfolio)
-        for position in positions:
-            position.portfolio_id = portfolio.id
-            self._session.insert(position)
-
-    def latest(self) -> Portfolio | None:
-        return next(iter(self.history(limit=1)), None)
-
-    def history(self, *, since: datetime | None = None, limit: int = 1000) -> list[Portfolio]:
+        wanted = (PositionStatus.OPEN,) if open_only else tuple(PositionStatus)
         return self._session.find(
-            Portfolio,
-            lambda row: since is None or row["timestamp"] >= since,
-            by="timestamp",
-            newest_first=True,
-            limit=limit,
+            Position, lambda row: _is_traded(row) and row["status"] in wanted, by="symbol"
         )
 
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Portfolio]:
-        return self._session.find(Portfolio, lambda row: row["id"] > after, limit=limit)
+
+class FakePortfolioRepository(FakeRepository[Portfolio], PortfolioRepository):
+    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+        self._session.insert(entity)
+        for position in positions:
+            position.portfolio_id = entity.id
+            self._session.insert(position)
+        return entity
 
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
         wanted = set(portfolio_ids)
@@ -146,73 +112,31 @@ class FakePortfolioRepository(PortfolioRepository):
         return sorted(rows, key=lambda row: (row.portfolio_id, row.symbol))
 
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
-        rows = self._session.find(PortfolioPosition, _matches(symbol=symbol))
+        rows = self._session.find(PortfolioPosition, lambda row: row["symbol"] == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
 
 
-class FakeSignalRepository(_FakeRepository[Signal], SignalRepository):
-    kind = Signal
-
+class FakeSignalRepository(FakeRepository[Signal], SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
         return [self.get(id_) for id_ in ids]
 
-    def latest(self, *, symbol: str | None = None, limit: int = 100) -> list[Signal]:
-        return self._newest("generated_at", limit, _matches(symbol=symbol))
 
-
-class FakeDecisionRepository(_FakeRepository[AgentDecision], DecisionRepository):
+class FakeDecisionRepository(FakeRepository[AgentDecision], DecisionRepository):
     """Decisions always have their signals here; on a database only those of `with_signals` do."""
 
-    kind = AgentDecision
-
-    def with_signals(self, record_id: int) -> AgentDecision:
-        return self.get(record_id)
-
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentDecision]:
-        return self._newest("decided_at", limit, _matches(agent=agent))
+    def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
+        super().__init__(session, kind)
+        self.with_signals = self
 
 
-class FakeActionRepository(_FakeRepository[AgentAction], ActionRepository):
-    kind = AgentAction
-
-    def latest(self, *, agent: str | None = None, limit: int = 100) -> list[AgentAction]:
-        return self._newest("started_at", limit, _matches(agent=agent))
-
-
-class FakeAlertRepository(_FakeRepository[Alert], AlertRepository):
-    kind = Alert
-
-    def unresolved(self, *, severity: Severity | None = None, limit: int = 1000) -> list[Alert]:
-        return self._newest("timestamp", limit, _matches(resolved=False, severity=severity))
-
-    def latest(self, *, limit: int = 100) -> list[Alert]:
-        return self._newest("timestamp", limit)
-
-
-class FakeMetricRepository(_FakeRepository[PerformanceMetric], MetricRepository):
-    kind = PerformanceMetric
-
-    def latest(self, *, name: str | None = None, limit: int = 100) -> list[PerformanceMetric]:
-        return self._newest("period_end", limit, _matches(name=name))
-
-
-class FakeEventRepository(_FakeRepository[Event], EventRepository):
-    kind = Event
-
+class FakeEventRepository(FakeRepository[Event], EventRepository):
     def of(self, entity: str, entity_id: int) -> list[Event]:
-        return self._session.find(Event, _matches(entity=entity, entity_id=entity_id))
+        return self._session.find(
+            Event, lambda row: (row["entity"], row["entity_id"]) == (entity, entity_id)
+        )
 
-    def page(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        return self._following(after, limit)
 
-
-class FakeAccountRepository(AccountRepository):
-    def __init__(self, session: FakeSession) -> None:
-        self._session = session
-
-    def add(self, account: Account) -> Account:
-        return self._session.add(account)
-
+class FakeAccountRepository(FakeRepository[Account], AccountRepository):
     def current(self) -> Account | None:
         return next(iter(self._session.find(Account)), None)
 
@@ -225,29 +149,26 @@ class FakeLedger(Ledger):
         self._account = account
         self._at = at
 
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> Page:
-        row = self._row(symbol)
-        position = (
-            Position(account=self._account, symbol=symbol, created_at=self._at)
-            if row is None
-            else self._session.copy(Position, row)
-        )
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
+        row = self._row(symbol) or self._flat(symbol)
+        position = self._session.copy(Position, row)
         wanted = set(orders)
         trades = self._session.find(
             Trade, lambda row: OrderKey(row["venue"], row["symbol"], row["order_id"]) in wanted
         )
-        return Page(position, tuple(trades))
+        return LedgerPage(position, tuple(trades))
 
     def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         trades = [trade for trade, _ in bookings]
         row = self._row(position.symbol)
-        booked_before = 0 if row is None else row["version"]
-        if booked_before != position.version - len(trades) or self._clash(trades):
+        booked_before = position.version - len(trades)
+        if row is None or row["version"] != booked_before or self._clash(trades):
             for trade in trades:
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
             return False
-        self._write(position, row)
+        later = {} if _is_not_older(position, row) else {name: row[name] for name in MARK}
+        self._session.put_position({**values_of(position), **later})
         for trade, event in bookings:
             if self._session.holds(trade):
                 self._session.save(trade)
@@ -259,8 +180,7 @@ class FakeLedger(Ledger):
 
     def marked(self, symbols: Collection[str]) -> list[Position]:
         wanted = set(symbols)
-        rows = [row for row in self._session.rows(Position) if row["symbol"] in wanted]
-        return self._copies(rows)
+        return self._copies(row for row in self._session.rows(Position) if row["symbol"] in wanted)
 
     def mark(self, positions: Collection[Position]) -> None:
         for position in positions:
@@ -271,7 +191,7 @@ class FakeLedger(Ledger):
 
     def holdings(self) -> Holdings:
         return Holdings(
-            positions=tuple(self._copies(list(self._session.rows(Position)))),
+            positions=tuple(self._copies(self._session.rows(Position))),
             cash=cash_totals(
                 (r["currency"], r["kind"], r["amount"]) for r in self._session.rows(CashFlow)
             ),
@@ -280,8 +200,15 @@ class FakeLedger(Ledger):
     def _row(self, symbol: str) -> Values | None:
         return next((r for r in self._session.rows(Position) if r["symbol"] == symbol), None)
 
-    def _copies(self, rows: list[Values]) -> list[Position]:
-        ordered = sorted(rows, key=lambda row: row["symbol"])
+    def _flat(self, symbol: str) -> Values:
+        flat = Position(account=self._account, symbol=symbol, created_at=self._at)
+        flat.id = self._session.next_id(Position)
+        row = values_of(flat)
+        self._session.put_position(row)
+        return row
+
+    def _copies(self, rows: Iterable[Values]) -> list[Position]:
+        ordered = sorted(filter(_is_traded, rows), key=lambda row: row["symbol"])
         return [self._session.copy(Position, row) for row in ordered]
 
     def _clash(self, trades: list[Trade]) -> bool:
@@ -292,13 +219,9 @@ class FakeLedger(Ledger):
             self._session.holder(trade) not in allowed for trade in trades
         )
 
-    def _write(self, position: Position, row: Values | None) -> None:
-        if not is_saved(position):
-            position.id = self._session.next_id(Position)
-        values = values_of(position)
-        if row is not None and not _is_not_older(position, row):
-            values |= {name: row[name] for name in MARK}
-        self._session.put_position(values)
+
+def _is_traded(position: Values) -> bool:
+    return bool(position["sequence"])
 
 
 def _is_not_older(position: Position, row: Values) -> bool:

@@ -26,6 +26,7 @@ from tradebook.testing.fake_store import (
     Row,
     Table,
     Values,
+    ids_in,
     values_of,
 )
 
@@ -84,10 +85,10 @@ class FakeSession:
         self._require_open()
         for kind in UNIQUE:
             self.flush(kind)
-        written = [
-            (kind, {id_: self._tables[kind].rows[id_].values for id_ in sorted(ids)})
+        written = {
+            kind: {id_: self._tables[kind].values(id_) for id_ in sorted(ids)}
             for kind, ids in self._written.items()
-        ]
+        }
         self._store.commit(self._base, written)
         done = self._written
         self._base, self._tables, self._written = self._store.snapshot(), {}, {}
@@ -122,6 +123,20 @@ class FakeSession:
             raise ConstraintViolated(f"{kind.__name__} {entity.id} is another record")
         self._write(kind, entity.id, values_of(entity))
         self._hold(entity)
+
+    def remove(self, entity: Entity) -> None:
+        """Delete a record that no other one refers to."""
+        kind, id_ = type(entity), entity.id
+        self._require_writable(kind, entity.account)
+        for each in UNIQUE:
+            self.flush(each)
+        if id_ not in self._table(kind).rows:
+            raise ConcurrentUpdate(f"{kind.__name__} {id_} was deleted by another unit of work")
+        for referring in REFERENCES:
+            if self._table(referring).refers_to(kind, id_):
+                raise ConstraintViolated(f"a {referring.__name__} refers to {kind.__name__} {id_}")
+        self._changed(kind, id_).remove(id_)
+        self._held[kind].pop(id_, None)
 
     def get(self, kind: type[E], id_: int) -> E:
         """The record with this id in this account.
@@ -233,19 +248,26 @@ class FakeSession:
         return self._tables[kind] if kind in self._tables else self._base[kind]
 
     def _write(self, kind: Kind, id_: int, values: Values) -> None:
-        self._require_open()
-        if self._read_only:
-            raise DatabaseFailure("this unit of work is read-only; open one that is not")
-        self._require_own(kind, values["account"])
+        self._require_writable(kind, values["account"])
         self._require_references(kind, values)
-        if kind not in self._tables:
-            self._tables[kind] = self._base[kind].copy()
-        table = self._tables[kind]
+        table = self._changed(kind, id_)
         clash = table.clash(id_, values)
         if clash is not None:
             raise ConstraintViolated(f"{kind.__name__} {id_}: another record has {clash}")
         table.put(id_, Row(values))
+
+    def _changed(self, kind: Kind, id_: int) -> Table:
+        """The table to write this row into."""
+        if kind not in self._tables:
+            self._tables[kind] = self._base[kind].copy()
         self._written.setdefault(kind, set()).add(id_)
+        return self._tables[kind]
+
+    def _require_writable(self, kind: Kind, account: str) -> None:
+        self._require_open()
+        if self._read_only:
+            raise DatabaseFailure("this unit of work is read-only; open one that is not")
+        self._require_own(kind, account)
 
     def _require_own(self, kind: Kind, account: str) -> None:
         if account != self._account:
@@ -255,12 +277,9 @@ class FakeSession:
 
     def _require_references(self, kind: Kind, values: Values) -> None:
         for field, referred in REFERENCES.get(kind, {}).items():
-            ids = values[field] if isinstance(values[field], list) else [values[field]]
             rows = self._table(referred).rows
-            for id_ in ids:
-                if id_ is not None and (
-                    id_ not in rows or rows[id_].values["account"] != self._account
-                ):
+            for id_ in ids_in(values[field]):
+                if id_ not in rows or rows[id_].values["account"] != self._account:
                     raise ConstraintViolated(f"{kind.__name__}.{field}: no record {id_}")
 
     def _require_open(self) -> None:

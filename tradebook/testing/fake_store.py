@@ -6,7 +6,7 @@ A row is the plain values of a record, never an entity, so nothing handed out ca
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from copy import deepcopy
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -90,6 +90,13 @@ def _stored(value: object) -> object:
     return deepcopy(value) if isinstance(value, dict) else value
 
 
+def ids_in(reference: int | list[int] | None) -> list[int]:
+    """The ids in a field that refers to records."""
+    if reference is None:
+        return []
+    return reference if isinstance(reference, list) else [reference]
+
+
 def keys_of(kind: Kind, row: Values) -> Iterator[Hashable]:
     """The unique keys that a row holds."""
     for unique in UNIQUE[kind]:
@@ -123,6 +130,10 @@ class Table:
     rows: dict[int, Row] = attrs.Factory(dict)
     holders: dict[Hashable, int] = attrs.Factory(dict)
 
+    def values(self, id_: int) -> Values | None:
+        """The values of a row; None when there is none."""
+        return self.rows[id_].values if id_ in self.rows else None
+
     def copy(self) -> Table:
         """The same rows; what is put into one is not in the other."""
         return Table(self.kind, dict(self.rows), dict(self.holders))
@@ -141,6 +152,16 @@ class Table:
         for key in keys_of(self.kind, row.values):
             self.holders[key] = id_
 
+    def remove(self, id_: int) -> None:
+        """Delete a row."""
+        self.release(id_)
+        self.rows.pop(id_, None)
+
+    def refers_to(self, kind: Kind, id_: int) -> bool:
+        """Whether a row here refers to that record of another kind, or of this one."""
+        fields = [f for f, referred in REFERENCES.get(self.kind, {}).items() if referred is kind]
+        return any(id_ in ids_in(row.values[f]) for row in self.rows.values() for f in fields)
+
     def release(self, id_: int) -> None:
         """Let go of the unique keys that a row holds."""
         if id_ in self.rows:
@@ -149,6 +170,7 @@ class Table:
 
 
 Snapshot: TypeAlias = Mapping[Kind, Table]
+Written: TypeAlias = Mapping[int, Values | None]
 
 
 class FakeStore:
@@ -167,30 +189,49 @@ class FakeStore:
         """An id that is never handed out again, not even when its record is rolled back."""
         return next(self._ids[kind])
 
-    def commit(self, base: Snapshot, written: Iterable[tuple[Kind, Mapping[int, Values]]]) -> None:
+    def commit(self, base: Snapshot, written: Mapping[Kind, Written]) -> None:
         """Make rows durable, all or none.
 
         Args:
             base: the snapshot that the unit of work began with.
-            written: for each kind, the rows that it wrote, by id.
+            written: for each kind, the rows that it wrote, by id; None where it deleted one.
 
         Raises:
-            ConcurrentUpdate: another unit of work committed a change to one of the rows, or took
-                one of their unique keys.
+            ConcurrentUpdate: another unit of work committed a change to one of the rows, took one of
+                their unique keys, deleted what they refer to, or referred to what is deleted.
         """
         with self._committing:
             tables = dict(self._tables)
-            for kind, rows in written:
+            for kind, rows in written.items():
                 tables[kind] = _merged(tables[kind], base[kind], rows)
+            for kind, rows in written.items():
+                _require_whole(tables, kind, rows)
             self._tables = tables
 
 
-def _merged(current: Table, base: Table, written: Mapping[int, Values]) -> Table:
+def _require_whole(tables: Snapshot, kind: Kind, written: Written) -> None:
+    for id_, values in written.items():
+        if values is None:
+            broken = any(tables[referring].refers_to(kind, id_) for referring in REFERENCES)
+        else:
+            broken = any(
+                referred_id not in tables[referred].rows
+                for field, referred in REFERENCES.get(kind, {}).items()
+                for referred_id in ids_in(values[field])
+            )
+        if broken:
+            raise ConcurrentUpdate(f"{kind.__name__} {id_}: a reference was made or deleted first")
+
+
+def _merged(current: Table, base: Table, written: Written) -> Table:
     table = current.copy()
     for id_ in written:  # all first: one row may take the key that another one gives up
         table.release(id_)
     for id_, values in written.items():
         row = _merged_row(current.kind, id_, current.rows.get(id_), base.rows.get(id_), values)
+        if row is None:
+            table.rows.pop(id_, None)
+            continue
         if table.clash(id_, row.values) is not None:
             raise ConcurrentUpdate(f"another {current.kind.__name__} with this identity was first")
         table.rows[id_] = row
@@ -198,9 +239,17 @@ def _merged(current: Table, base: Table, written: Mapping[int, Values]) -> Table
     return table
 
 
-def _merged_row(kind: Kind, id_: int, current: Row | None, base: Row | None, values: Values) -> Row:
-    if current is None or base is None:
-        return Row(values)
+def _merged_row(
+    kind: Kind, id_: int, current: Row | None, base: Row | None, values: Values | None
+) -> Row | None:
+    if base is None:
+        return None if values is None else Row(values)
+    if current is None:
+        raise ConcurrentUpdate(f"{kind.__name__} {id_} was deleted by another unit of work")
+    if values is None:
+        if current.version != base.version:
+            raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
+        return None
     changes = base.changed_to(values)
     mark = {name: changes.pop(name) for name in MARK if kind is Position and name in changes}
     if changes and current.version != base.version:

@@ -10,8 +10,17 @@ from datetime import datetime
 from types import TracebackType
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
-from tradebook.domain.errors import BookBusy, ConcurrentUpdate
+from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, StaleRecord
+from tradebook.domain.events import Event
 from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
+from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
@@ -20,15 +29,12 @@ from tradebook.service_layer.unit_of_work import (
 )
 from tradebook.testing.fake_repositories import (
     FakeAccountRepository,
-    FakeActionRepository,
-    FakeAlertRepository,
-    FakeCashFlowRepository,
     FakeDecisionRepository,
     FakeEventRepository,
     FakeLedger,
-    FakeMetricRepository,
     FakePortfolioRepository,
     FakePositionRepository,
+    FakeRepository,
     FakeSignalRepository,
     FakeTradeRepository,
 )
@@ -71,18 +77,19 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     def __enter__(self) -> Self:
         session = FakeSession(self.store, self.account, read_only=self._read_only)
         self._session = session
-        self.accounts = FakeAccountRepository(session)
-        self.actions = FakeActionRepository(session)
-        self.alerts = FakeAlertRepository(session)
-        self.cash_flows = FakeCashFlowRepository(session)
-        self.decisions = FakeDecisionRepository(session)
-        self.events = FakeEventRepository(session)
+        self.accounts = FakeAccountRepository(session, Account)
+        self.actions = FakeRepository(session, AgentAction)
+        self.alerts = FakeRepository(session, Alert)
+        self.cash_flows = FakeRepository(session, CashFlow)
+        self.decisions = FakeDecisionRepository(session, AgentDecision)
+        self.events = FakeEventRepository(session, Event)
         self.ledger = FakeLedger(session, self.account, self.now())
-        self.metrics = FakeMetricRepository(session)
-        self.portfolios = FakePortfolioRepository(session)
-        self.positions = FakePositionRepository(session)
-        self.signals = FakeSignalRepository(session)
-        self.trades = FakeTradeRepository(session)
+        self.metrics = FakeRepository(session, PerformanceMetric)
+        self.portfolio_positions = FakeRepository(session, PortfolioPosition)
+        self.portfolios = FakePortfolioRepository(session, Portfolio)
+        self.positions = FakePositionRepository(session, Position)
+        self.signals = FakeSignalRepository(session, Signal)
+        self.trades = FakeTradeRepository(session, Trade)
         return self
 
     def __exit__(
@@ -154,6 +161,8 @@ class FakeBook(Book):
                     result = handler(uow, *args, **kwargs)
                     uow.commit()
                     return result
+            except StaleRecord:
+                raise
             except ConcurrentUpdate as error:
                 conflict = error
         raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times") from conflict

@@ -40,8 +40,7 @@ def alerts(
         return
     with opened(database, account) as manager:
         if include_resolved:
-            latest = manager.get_alerts(limit=100)
-            found = [alert for alert in latest if severity in (None, alert.severity)]
+            found = manager.get_alerts(severity=severity)
         else:
             found = manager.get_unresolved_alerts(severity=severity)
     if as_json:

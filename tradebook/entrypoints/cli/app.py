@@ -8,15 +8,16 @@ import typer
 from typer.core import TyperGroup
 
 from tradebook.domain.errors import TradebookError
-from tradebook.entrypoints.cli import alerts, book, importing, portfolio, trades
+from tradebook.entrypoints.cli import alerts, book, config, importing, portfolio, trades
 from tradebook.entrypoints.cli.output import complain
 
 _HELP = """The book of record for trading systems and AI trading agents.
 
 Trades, positions with exact P&L, cash, portfolio snapshots and alerts, in
 one database: the SQLite file tradebook.db in the working directory, unless
---database or TRADEBOOK_DATABASE_URL names another. Commands take --database,
---account and --json, after their name.
+--database or a variable such as TRADEBOOK_DATABASE_URL names another; see
+`tradebook config`. Commands take --database, --account and --json, after
+their name.
 """
 
 _EXAMPLES = """Try it:
@@ -83,4 +84,5 @@ app.command("cash", rich_help_panel=_READ)(portfolio.cash)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_READ)
 app.command("verify", rich_help_panel=_READ)(book.verify)
 app.command("init", rich_help_panel=_WRITE)(book.init)
+app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)

@@ -18,10 +18,10 @@ Database: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--database",
-        envvar="TRADEBOOK_DATABASE_URL",
         metavar="URL",
         help="Which database: sqlite:///book.db or postgresql://user:password@host/book. "
-        "By default the file tradebook.db in the working directory.",
+        "By default what the environment's variables say (see `tradebook config`), else the file "
+        "tradebook.db in the working directory.",
         show_default=False,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -65,10 +66,13 @@ def portfolio(
         if snapshot:
             _take_snapshot(manager, rates)
         if history is not None:
-            _show_history(manager.get_portfolio_history(days=history), account, history, as_json)
+            snapshots = manager.get_portfolio_history(days=history, limit=10_000)
+            _show_history(snapshots, account, history, as_json)
             return
+        from tradebook.service_layer.queries import get_latest_portfolio
+
         with manager.unit_of_work(read_only=True) as uow:
-            latest = uow.portfolios.latest()
+            latest = get_latest_portfolio(uow)
             held = uow.portfolios.positions_of([latest.id]) if latest else []
     if as_json:
         document = {**as_fields(latest), "positions": held} if latest else None
@@ -196,7 +200,8 @@ def cash(
     """
     with opened(database, account) as manager:
         balances = manager.get_cash_balances()
-        flows = manager.get_cash_flows(limit=limit)
+        with manager.unit_of_work(read_only=True) as uow:
+            flows = list(islice(uow.cash_flows.iterate(batch=min(limit, 1000)), limit))
     if as_json:
         print_json({"account": account, "balances": balances, "flows": flows})
         return

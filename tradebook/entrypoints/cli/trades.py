@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +32,9 @@ def trades(
     """
     with opened(database, account) as manager, manager.unit_of_work(read_only=True) as uow:
         since = None if days is None else uow.now() - timedelta(days=days)
-        found = uow.trades.latest(symbol=symbol, since=since, limit=limit)
+        wanted: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
+        trades_found = uow.trades.iterate(since=since, batch=min(limit, 1000), **wanted)
+        found = list(islice(trades_found, limit))
     from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 
     executed = [trade for trade in found if trade.status == "EXECUTED"]

@@ -16,6 +16,13 @@ from tradebook.service_layer.handlers.cash import record_cash_flow
 from tradebook.service_layer.handlers.performance import record_metric
 from tradebook.service_layer.handlers.portfolio import take_snapshot
 from tradebook.service_layer.handlers.positions import mark_prices, update_position
+from tradebook.service_layer.handlers.records import (
+    bulk_create,
+    bulk_update,
+    create,
+    delete,
+    update,
+)
 from tradebook.service_layer.handlers.trades import (
     RecordedTrades,
     cancel_trade,
@@ -28,8 +35,12 @@ from tradebook.service_layer.handlers.trades import (
 __all__ = [
     "RecordedTrades",
     "TradeTerms",
+    "bulk_create",
+    "bulk_update",
     "cancel_trade",
+    "create",
     "decide",
+    "delete",
     "execute_trade",
     "mark_prices",
     "raise_alert",
@@ -43,5 +54,6 @@ __all__ = [
     "reject_trade",
     "resolve_alert",
     "take_snapshot",
+    "update",
     "update_position",
 ]

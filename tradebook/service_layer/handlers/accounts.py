@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tradebook.domain.cash import Account
-from tradebook.domain.events import AccountOpened
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -15,5 +14,5 @@ def open_account(uow: AbstractUnitOfWork) -> Account:
     account = Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now())
     opened = uow.accounts.add(account)
     if opened is account:
-        uow.record(AccountOpened(base_currency=account.base_currency), account)
+        uow.record(account.opened(), account)
     return opened

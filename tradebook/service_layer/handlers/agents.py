@@ -129,7 +129,7 @@ def record_decision(
     )
     recorded = uow.decisions.add(decision)
     if recorded is not decision:
-        recorded = uow.decisions.with_signals(recorded.id)
+        recorded = uow.decisions.with_signals.get(recorded.id)
         if signals:
             terms["signals"] = signals
         return confirm(recorded, decision, terms, str(decision.reference))

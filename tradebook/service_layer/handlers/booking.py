@@ -13,7 +13,7 @@ from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTrans
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.fields import Json
 from tradebook.domain.numbers import Number
-from tradebook.domain.repositories import Page
+from tradebook.domain.repositories import LedgerPage
 from tradebook.domain.trades import (
     OrderKey,
     Settlement,
@@ -125,7 +125,7 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
 
 
-def _book_on(uow: AbstractUnitOfWork, page: Page, drafts: Sequence[Draft]) -> bool:
+def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft]) -> bool:
     if not page.position.sequence:
         base_currency = open_account(uow).base_currency
         for draft in drafts:
@@ -153,7 +153,7 @@ def _decisions(uow: AbstractUnitOfWork, drafts: Sequence[Draft]) -> dict[int, Ag
 class _Posting:
     """Applies drafts to an open page, and collects what is to be written."""
 
-    def __init__(self, uow: AbstractUnitOfWork, page: Page) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, page: LedgerPage) -> None:
         self.uow = uow
         self.position = page.position
         self.known = {trade.fill_key: trade for trade in page.trades}

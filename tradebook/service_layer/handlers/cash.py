@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from tradebook.domain.cash import CashFlow, CashFlowKind
-from tradebook.domain.events import CashFlowRecorded
 from tradebook.domain.numbers import Number
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.handlers.references import confirm, given_terms
@@ -59,8 +58,5 @@ def record_cash_flow(
     recorded = uow.cash_flows.add(flow)
     if recorded is not flow:
         return confirm(recorded, flow, terms, flow.reference)
-    happened = CashFlowRecorded(
-        kind=flow.kind, amount=flow.amount, currency=flow.currency, reference=flow.reference
-    )
-    uow.record(happened, flow)
+    uow.record(flow.recorded(), flow)
     return flow

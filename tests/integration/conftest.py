@@ -1,0 +1,32 @@
+"""Managers of both kinds, called alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.contract.backends import new_book
+from tradebook import AsyncDatabaseManager, DatabaseManager
+
+
+@pytest.fixture(params=[DatabaseManager, AsyncDatabaseManager])
+def new_manager(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Makes managers of a kind, closed at the end."""
+    made: list[Any] = []
+
+    def new(*args: Any, **options: Any) -> Any:
+        made.append(new_book(request.param, *args, **options))
+        return made[-1]
+
+    yield new
+    for manager in made:
+        manager.close()
+
+
+@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+def manager(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> Any:
+    """A manager of a new account."""
+    return new_manager(request.getfixturevalue(request.param), uuid4().hex, actor="tester")

@@ -1,0 +1,104 @@
+"""What mypy accepts of the public calls, with the types that it must see; checked by `make lint`, never run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import assert_type
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session, joinedload
+
+from tradebook import (
+    AgentDecision,
+    Alert,
+    AsyncBook,
+    AsyncDatabaseManager,
+    Book,
+    CashFlow,
+    DatabaseConfig,
+    DatabaseManager,
+    Page,
+    Portfolio,
+    Position,
+    Trade,
+    col,
+    handlers,
+)
+from tradebook.testing import AsyncFakeBook, FakeBook
+
+
+def trades(manager: DatabaseManager, at: datetime) -> None:
+    terms: handlers.TradeTerms = {"symbol": "A", "action": "BUY", "quantity": "1.5", "price": 2}
+    assert_type(manager.record_trade(**terms), Trade)
+    assert_type(
+        manager.record_trade(symbol="A", action="SELL", quantity=1, price=1.5, executed_at=at),
+        Trade,
+    )
+    assert_type(manager.record_trades([terms]), handlers.RecordedTrades)
+    assert_type(manager.get_recent_trades(limit=100, days=7), Page[Trade])
+    assert_type(manager.get_trades_by_symbol("A"), Page[Trade])
+    assert_type(manager.get_trades(symbol="A", action="BUY", since=at, after=None), Page[Trade])
+    assert_type(manager.execute_trade(order_id="o-1", price=Decimal(1)), Trade)
+
+
+def records(manager: DatabaseManager, trade: Trade, alert: Alert) -> None:
+    assert_type(manager.create(trade), Trade)
+    assert_type(manager.update(alert), Alert)
+    assert_type(manager.get(Trade, 1), Trade | None)
+    assert_type(manager.get_all(Alert, limit=10, severity="INFO"), Page[Alert])
+    assert_type(manager.get_all(Alert)[0].message, str)
+    assert_type(manager.bulk_create([trade]), list[Trade])
+    assert_type(manager.count(CashFlow, currency="USD"), int)
+    assert_type(manager.exists(CashFlow, reference="wire-1"), bool)
+    for position in manager.iterate(Position, status="OPEN"):
+        assert_type(position, Position)
+
+
+def the_rest(manager: DatabaseManager) -> None:
+    assert_type(manager.get_position_by_symbol("A"), Position | None)
+    assert_type(manager.update_position("A", {"current_price": 155.00}), Position)
+    assert_type(manager.get_latest_portfolio(), Portfolio | None)
+    assert_type(manager.get_portfolio_history(days=30), Page[Portfolio])
+    assert_type(manager.resolve_alert(1, resolution="Issue fixed"), Alert)
+    assert_type(manager.get_unresolved_alerts("CRITICAL"), Page[Alert])
+    with manager.get_session() as session:
+        assert_type(session, Session)
+        query = select(Trade).where(col(Trade.symbol) == "A", col(Trade.price) > Decimal(1))
+        assert_type(
+            session.scalars(query.order_by(col(Trade.executed_at).desc())).first(), Trade | None
+        )
+        select(AgentDecision).options(joinedload(col(AgentDecision.signals)))
+    with manager.unit_of_work() as uow:
+        assert_type(
+            handlers.record_trade(uow, symbol="A", action="BUY", quantity=1, price=1), Trade
+        )
+        uow.commit()
+
+
+async def in_asyncio(manager: AsyncDatabaseManager, trade: Trade) -> None:
+    assert_type(await manager.record_trade(symbol="A", action="BUY", quantity=1, price=1), Trade)
+    assert_type(await manager.get_all(Trade, limit=100), Page[Trade])
+    assert_type(await manager.create(trade), Trade)
+    assert_type(await manager.get_unresolved_alerts("CRITICAL"), Page[Alert])
+    async for position in manager.iterate(Position):
+        assert_type(position, Position)
+    async with manager.get_session() as session:
+        assert_type(session, AsyncSession)
+    async with manager.unit_of_work() as uow:
+        assert_type(
+            await uow.run(handlers.record_trade, symbol="A", action="BUY", quantity=1, price=1),
+            Trade,
+        )
+        await uow.commit()
+
+
+def books_of_bots() -> None:
+    config = DatabaseConfig("localhost", 5432, "book", "trader", "secret", pool_size=5)
+    book: Book = FakeBook()
+    book = DatabaseManager(config, "main")
+    book.close()
+    async_book: AsyncBook = AsyncFakeBook()
+    async_book = AsyncDatabaseManager("sqlite://", account="main")
+    assert async_book is not None

@@ -1,0 +1,370 @@
+"""`DatabaseConfig`: one database, its pool and its limits, and the URLs that drivers take."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from attrs import field, fields, frozen
+
+from tradebook.config.quiet import quiet, quiet_when_made
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.fields import named_fields, truth
+
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+MEMORY: Final = ":memory:"
+DEFAULT_PATH: Final = "tradebook.db"
+SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+POSTGRESQL_ONLY: Final = (
+    "host",
+    "port",
+    "database",
+    "username",
+    "password",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+)
+_DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
+_TIMEOUTS: Final = ("statement_timeout", "lock_timeout")
+_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+
+# What asyncpg reads from a DSN besides the server's own settings.
+_ASYNCPG: Final = {
+    "gsslib",
+    "krbsrvname",
+    "options",
+    "passfile",
+    "sslcrl",
+    "sslnegotiation",
+    "sslpassword",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "target_session_attrs",
+}
+# What SQLAlchemy takes for asyncpg, and libpq would refuse: `0` behind PgBouncer.
+_ASYNC_ONLY: Final = "prepared_statement_cache_size"
+# Names of a URL's parameters that are fields, or that our own URLs hold fields in.
+_HELD: Final = {"dbname", "dsn", "ssl", "timeout", "user"}
+_TIMEOUT_OPTION: Final = re.compile(
+    r"(?:^|\s+)-c\s*(statement_timeout|lock_timeout)=([0-9]+)(?=\s|$)"
+)
+GIVEN: Final = "(the value given)"
+"""Stands in messages for what must not be shown."""
+
+
+class Secret(str):
+    """Text that does not show when an object, a log or a traceback is written out; `str()` has it."""
+
+    shown: str
+
+    def __new__(cls, value: str, shown: str = "***") -> Self:
+        made = super().__new__(cls, value)
+        made.shown = shown
+        return made
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
+        return type(self), (str(self), self.shown)
+
+
+def _text(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or not _is_sendable(value):
+        raise InvalidInput("", value, "Unicode text that is not empty, without NUL characters")
+    return value
+
+
+def _is_sendable(value: str) -> bool:
+    """Whether a server can be sent it: no NUL, and no half of a character."""
+    return re.search("[\x00\ud800-\udfff]", value) is None
+
+
+def _host(value: str | None) -> str | None:
+    host = _text(value)
+    if host is not None and not all(host.split(",")):
+        raise InvalidInput("", host, "a name in each place of a list of hosts")
+    if host is None or host.startswith("/"):
+        return host
+    host = host.removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[^\s/@?#\[\]]+", host):  # perhaps a URL, with a password in it
+        expected = "a host's name or address, or the folder of a socket; from_url() takes a URL"
+        raise InvalidInput("", GIVEN, expected)
+    return host
+
+
+def _password(value: str | None) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not _is_sendable(value):
+        raise InvalidInput("", GIVEN, "Unicode text without NUL characters")
+    return Secret(value)
+
+
+def _whole(value: int, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInput("", value, f"a whole number from {least} to {most:,}")
+    return value
+
+
+def _port(value: int | None) -> int | None:
+    return None if value is None else _whole(value, 1, 65_535)
+
+
+def _milliseconds(value: int | None) -> int | None:
+    return None if value is None else _whole(value, 0, 2**31 - 1)
+
+
+def _some_connections(value: int) -> int:
+    return _whole(value, 1, 10_000)
+
+
+def _more_connections(value: int) -> int:
+    return _whole(value, 0, 10_000)
+
+
+def _whole_seconds(value: int) -> int:
+    return _whole(value, 1, 2**31 - 1)
+
+
+def _seconds(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+        raise InvalidInput("", value, "a number of seconds, 0 or more")
+    return value
+
+
+def _ssl_mode(value: str | None) -> str | None:
+    if value is not None and value not in SSL_MODES:
+        raise InvalidInput("", value, "one of " + ", ".join(SSL_MODES))
+    return value
+
+
+def _path(value: str | os.PathLike[str] | None) -> str | None:
+    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _parameters(value: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput("", value, "a mapping of names to text")
+    for name, text in value.items():
+        known = isinstance(name, str) and name not in _HELD | _FIELDS
+        if not known or not isinstance(text, str) or not _is_sendable(name + text):
+            raise InvalidInput(
+                "", name, "names and texts that no field of DatabaseConfig stands for"
+            )
+    return {n: Secret(t) if _is_secret(n) else t for n, t in value.items() if t}
+
+
+def _is_secret(name: str) -> bool:
+    return "password" in name.lower()
+
+
+def _memory_name() -> str:
+    return f"tradebook-{uuid4().hex}"
+
+
+@quiet_when_made
+@frozen(field_transformer=named_fields)
+class DatabaseConfig:
+    """A database: PostgreSQL when anything of it is named, otherwise a SQLite file.
+
+    Attributes:
+        host: of the server, `localhost` by default; a folder (`/...`) of its unix socket.
+        port: 5432 by default.
+        database: on the server, `tradebook` by default.
+        username, password: of the role; the password shows in no `repr`.
+        pool_size: connections that are kept.
+        max_overflow: further ones that may be opened for a while.
+        pool_timeout: seconds to wait for a free connection.
+        pool_recycle: seconds after which a connection is replaced.
+        sslmode: libpq's: disable, allow, prefer, require, verify-ca or verify-full.
+        sslrootcert, sslcert, sslkey: files of the authority, of the client's certificate and its key.
+        application_name: shown in the server's list of connections.
+        statement_timeout: milliseconds that a statement may take; the server's default when none.
+        lock_timeout: milliseconds to wait for a lock; on SQLite, for another writer.
+        echo: log every statement.
+        pool_pre_ping: check a connection before it is used.
+        path: the SQLite file; `:memory:` for one in memory, shared by all managers of this config.
+            `tradebook.db` when nothing names a PostgreSQL server.
+        parameters: further parameters of the URL. asyncpg takes those that it knows; those that only
+            libpq knows (`channel_binding`, `keepalives`, ...) are left out of `async_url`. So is
+            `connect_timeout`: SQLAlchemy hands asyncpg text only, and asyncpg wants a number
+            (`connect_args={"timeout": 5}`).
+
+    Raises:
+        InvalidInput: naming the field, the value and what is accepted.
+    """
+
+    host: str | None = field(default=None, converter=_host)
+    port: int | None = field(default=None, converter=_port)
+    database: str | None = field(default=None, converter=_text)
+    username: str | None = field(default=None, converter=_text)
+    password: str | None = field(default=None, converter=_password)
+    pool_size: int = field(default=10, converter=_some_connections)
+    max_overflow: int = field(default=20, converter=_more_connections)
+    pool_timeout: float = field(default=30, converter=_seconds)
+    pool_recycle: int = field(default=3600, converter=_whole_seconds)
+    sslmode: str | None = field(default=None, converter=_ssl_mode)
+    sslrootcert: str | None = field(default=None, converter=_path)
+    sslcert: str | None = field(default=None, converter=_path)
+    sslkey: str | None = field(default=None, converter=_path)
+    application_name: str | None = field(default=None, converter=_text)
+    statement_timeout: int | None = field(default=None, converter=_milliseconds)
+    lock_timeout: int | None = field(default=None, converter=_milliseconds)
+    echo: bool = field(default=False, converter=truth)
+    pool_pre_ping: bool = field(default=False, converter=truth)
+    path: str | os.PathLike[str] | None = field(default=None, converter=_path)
+    parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
+    _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._take_timeouts()
+        given = [name for name in POSTGRESQL_ONLY if getattr(self, name) is not None]
+        if self.path is not None and given:
+            raise InvalidInput(
+                given[0],
+                GIVEN if given[0] == "password" else getattr(self, given[0]),
+                "nothing: a SQLite file (path) has none; give either a path or a server",
+            )
+        defaults = _DEFAULTS if given else {"path": self.path or DEFAULT_PATH}
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+    def _take_timeouts(self) -> None:
+        """Timeouts among libpq's `options` are the fields, so that both drivers get them."""
+        options = self.parameters.get("options", "")
+        for name, milliseconds in _TIMEOUT_OPTION.findall(options):
+            object.__setattr__(self, name, _milliseconds(int(milliseconds)))
+        rest = _TIMEOUT_OPTION.sub("", options).strip()
+        others = {n: text for n, text in self.parameters.items() if n != "options"}
+        object.__setattr__(self, "parameters", {**others, "options": rest} if rest else others)
+
+    @classmethod
+    @quiet
+    def from_url(cls, url: str) -> DatabaseConfig:
+        """A config from a URL; its query may name any other field (`?sslmode=require&pool_size=5`).
+
+        Args:
+            url: `sqlite:///book.db`, `sqlite://` (in memory), `postgresql://user:password@host/book`;
+                the driver is filled in. Special characters are percent-encoded.
+
+        Raises:
+            InvalidInput: it is no such URL, or a part of it is refused; the password does not show.
+        """
+        from tradebook.config.urls import parts_of  # reads this module's names
+
+        return cls(**parts_of(url))
+
+    @classmethod
+    @quiet
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> DatabaseConfig:
+        """The config that the environment's variables say; see `tradebook config --variables`."""
+        from tradebook.config.environment import DatabaseEnvironment  # which makes configs
+
+        return DatabaseEnvironment(environ=environ).current
+
+    @property
+    def backend(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return SQLITE if self.path is not None else POSTGRESQL
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the database ends with the last manager that uses it."""
+        return self.path == MEMORY
+
+    @property
+    def url(self) -> str:
+        """For psycopg2 or SQLite's own driver, complete; it shows its password only through `str()`."""
+        return self._hidden(self._sync_url)
+
+    @property
+    def async_url(self) -> str:
+        """The same for asyncpg or aiosqlite."""
+        return self._hidden(self._async_url)
+
+    @property
+    def safe_url(self) -> str:
+        """The URL to show to people: passwords masked, no driver."""
+        if self.is_in_memory:
+            return "sqlite://"
+        url = self._sync_url(mask=True)
+        return url.replace("+psycopg2", "", 1).replace("+pysqlite", "", 1)
+
+    def _hidden(self, make: Callable[..., str]) -> Secret:
+        return Secret(make(), make(mask=True))
+
+    def _sync_url(self, *, mask: bool = False) -> str:
+        if self.path is not None:
+            return self._sqlite_url("pysqlite")
+        query = {name: getattr(self, name) for name in (*_TLS, "application_name")}
+        options = [
+            f"-c {name}={getattr(self, name)}"
+            for name in _TIMEOUTS
+            if getattr(self, name) is not None
+        ]
+        others = {n: text for n, text in self.parameters.items() if n != _ASYNC_ONLY}
+        if options:
+            others["options"] = " ".join([others.get("options", ""), *options]).strip()
+        return self._server_url("psycopg2", {**query, **others}, mask=mask)
+
+    def _async_url(self, *, mask: bool = False) -> str:
+        if self.path is not None:
+            return self._sqlite_url("aiosqlite")
+        settings = {name: getattr(self, name) for name in (*_TLS, "application_name", *_TIMEOUTS)}
+        settings |= {n: value for n, value in self.parameters.items() if n in _ASYNCPG}
+        # SQLAlchemy hands asyncpg keyword arguments only; its `dsn` holds everything else.
+        settings = _shown(settings, mask=mask)
+        query = {"dsn": f"postgresql:///?{_encoded(settings)}"} if settings else {}
+        if _ASYNC_ONLY in self.parameters:
+            query[_ASYNC_ONLY] = self.parameters[_ASYNC_ONLY]
+        return self._server_url("asyncpg", query, mask=mask)
+
+    def _server_url(self, driver: str, query: Mapping[str, Any], *, mask: bool) -> str:
+        user = "" if self.username is None else quote(self.username, safe="")
+        if self.password is not None:
+            user += ":" + ("***" if mask else quote(str(self.password), safe=""))
+        host = str(self.host)
+        is_plain = re.fullmatch(r"[A-Za-z0-9.:_-]+", host) is not None
+        where = f"[{host}]" if ":" in host else host
+        place = f"{where}:{self.port}" if is_plain else ""
+        ports = ",".join([str(self.port)] * len(host.split(",")))
+        query = query if is_plain else {"host": host, "port": ports, **query}
+        encoded = _encoded(_shown(query, mask=mask))
+        at = f"{user}@" if user else ""
+        name = quote(str(self.database), safe="")
+        return f"postgresql+{driver}://{at}{place}/{name}" + (f"?{encoded}" if encoded else "")
+
+    def _sqlite_url(self, driver: str) -> str:
+        path, query = str(self.path), dict(self.parameters)
+        if self.lock_timeout is not None:
+            query["timeout"] = f"{self.lock_timeout // 1000}.{self.lock_timeout % 1000:03}"
+        if self.is_in_memory:
+            path, query = f"file:/{self._memory}", {**query, "vfs": "memdb", "uri": "true"}
+        encoded = f"?{_encoded(query)}" if query else ""
+        return f"sqlite+{driver}:///{quote(path, safe='/:')}{encoded}"
+
+
+_FIELDS: Final = {f.name for f in fields(DatabaseConfig)}
+
+
+def _shown(query: Mapping[str, Any], *, mask: bool) -> dict[str, Any]:
+    return {
+        name: "***" if mask and _is_secret(name) else value
+        for name, value in query.items()
+        if value is not None
+    }
+
+
+def _encoded(query: Mapping[str, Any]) -> str:
+    return urlencode({n: str(v) for n, v in query.items()}, safe="*", quote_via=quote)

@@ -1,0 +1,153 @@
+"""`AsyncDatabaseManager`: the book on a database, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
+from tradebook.adapters.by_hand import async_hand_session
+from tradebook.adapters.engine import make_engine
+from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.health import async_health
+from tradebook.adapters.pool import pool_status
+from tradebook.adapters.schema import read_async_schema_state
+from tradebook.config import DatabaseConfig
+from tradebook.domain.fields import DEFAULT_ACCOUNT
+from tradebook.entrypoints.manager import Managed
+from tradebook.service_layer.async_book import AsyncBook
+from tradebook.service_layer.health import Health, PoolStatus
+from tradebook.service_layer.unit_of_work import (
+    DEFAULT_BASE_CURRENCY,
+    AbstractUnitOfWork,
+    CallContext,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncDatabaseManager(Managed, AsyncBook):
+    """`DatabaseManager` for asyncio: the same calls, awaited; cheap to make, and safe to share between tasks.
+
+    The same handlers run on asyncpg or aiosqlite. It belongs to the event loop that it is first used in:
+    `await aclose()` there before another loop uses it, or make one for each loop.
+
+    Args:
+        config: a `DatabaseConfig`, or a URL; what the environment's variables say by default.
+        account: the tenant whose book this is.
+        base_currency: of the account, when its first use opens it.
+        actor: who writes, for the events.
+
+    Raises:
+        InvalidInput: the configuration, the account or the currency is refused. Connects only when
+            first used; then it raises SchemaNotReady where the schema is not the one that it needs.
+    """
+
+    def __init__(
+        self,
+        config: DatabaseConfig | str | URL | None = None,
+        account: str = DEFAULT_ACCOUNT,
+        *,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        actor: str = "",
+    ) -> None:
+        super().__init__(config, account, base_currency=base_currency, actor=actor)
+        self._preparing = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def upgrade(self) -> None:
+        """Bring the database's schema to this version; does nothing when it is there already."""
+        with translated_errors():
+            # A database in memory lasts as long as a connection to it: the pool keeps this one.
+            async with self._container.async_engine().connect():
+                await asyncio.to_thread(_upgrade, self.config)
+
+    @asynccontextmanager
+    async def get_session(self) -> AsyncIterator[AsyncSession]:
+        """An `AsyncSession` for work by hand: `async with manager.get_session() as session: ...`.
+
+        It commits when the block ends, rolls back on an error, and always returns its connection. It
+        reads and writes entities of this account only; what only handlers may do is refused by name, and all else
+        leaves an event. `unit_of_work()` discards whatever was not committed.
+        """
+        await self._prepare()
+        new_session = self._container.async_hand_sessions()
+        async with async_hand_session(new_session, self.account, self._actor) as session:
+            yield session
+
+    @asynccontextmanager
+    async def unit_of_work(
+        self, *, read_only: bool = False, context: CallContext | None = None
+    ) -> AsyncIterator[AsyncUnitOfWork]:
+        """One transaction: `async with manager.unit_of_work() as uow: await uow.run(handler, ...)`.
+
+        Handlers and queries compose in it; leaving it without `await uow.commit()` discards everything.
+        `get_session()` is the other way round: a plain session that commits at its end.
+        """
+        await self._prepare()
+        container = self._container
+        new = container.reading_async_unit_of_work if read_only else container.async_unit_of_work
+        async with new(context=context or self._new_context()) as uow:
+            yield uow
+
+    async def run(
+        self,
+        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        await self._prepare()
+        runner = self._container.async_runner()
+        return await runner.run(self._new_context(), handler, *args, **kwargs)
+
+    async def health(self) -> Health:
+        """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
+        return await async_health(self._container.reading_async_engine(), self.config)
+
+    def pool_status(self) -> PoolStatus:
+        """What the pool of connections is doing now."""
+        return pool_status(self._container.async_engine().sync_engine)
+
+    async def aclose(self) -> None:
+        """Close every connection; the manager can still be used, and connects again.
+
+        A database in memory ends with its last connection.
+        """
+        self._loop, self._preparing = None, asyncio.Lock()
+        await self._container.async_engine().dispose()
+
+    async def _prepare(self) -> None:
+        """On first use: give a new and empty embedded database its tables, refuse another's schema."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is not None:
+            raise RuntimeError(
+                f"{self!r} belongs to another event loop: await its aclose() there first, "
+                "or make one for each loop"
+            )
+        async with self._preparing:
+            if self._loop is None:
+                engine = self._container.reading_async_engine()
+                if self._lacks_tables(await read_async_schema_state(engine)):
+                    await self.upgrade()
+                self._loop = loop
+
+
+def _upgrade(config: DatabaseConfig) -> None:
+    """Upgrade on an engine of its own: this thread goes on when the task that waits is cancelled."""
+    from tradebook.adapters import migrations  # Alembic: slow to import, seldom needed
+
+    engine = make_engine(config)
+    try:
+        migrations.upgrade(engine)
+    finally:
+        engine.dispose()

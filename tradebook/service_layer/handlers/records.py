@@ -1,0 +1,340 @@
+"""Records of any kind, as entities: create, update, delete. What moves a position goes the way of trades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+
+from tradebook.domain.agents import AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.by_hand import (
+    check_changes,
+    check_consistent,
+    check_ledger_state,
+    check_new,
+    check_removal,
+)
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
+from tradebook.domain.events import Event, RecordDeleted, RecordUpdated
+from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, differences
+from tradebook.domain.portfolio import Portfolio
+from tradebook.domain.positions import Position
+from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.service_layer.handlers.agents import decide
+from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.positions import update_position
+from tradebook.service_layer.handlers.references import confirm
+from tradebook.service_layer.handlers.trades import (
+    cancel_trade,
+    record_trade,
+    record_trades,
+    reject_trade,
+)
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+E = TypeVar("E", bound=Entity)
+
+_BOOKKEEPING: Final = ("id", "account", "created_at", "updated_at", "version", "signals")
+"""What the book keeps of a record by itself, besides its terms."""
+
+
+def create(uow: AbstractUnitOfWork, entity: E) -> E:
+    """Record an entity; the same one again, by its identity, changes nothing.
+
+    An EXECUTED trade is booked, and moves its position, as `record_trade` does; a PENDING one is an
+    order. A position can be created flat. A portfolio built by hand is kept as `source="external"`.
+
+    Args:
+        uow: the unit of work.
+        entity: not recorded before; it is not changed here (`Book.create` gives it its id).
+
+    Returns:
+        The recorded entity: another object.
+
+    Raises:
+        InvalidInput: a field that only a handler sets has a value, or it is of another account.
+        DuplicateRecord: its identity is taken by a record with other terms.
+    """
+    return bulk_create(uow, [entity])[0]
+
+
+def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
+    """Record many entities, of any kinds, all or none, as `create` does each.
+
+    Returns:
+        The recorded entities, in the order given.
+
+    Raises:
+        TradebookError: as `create`; then leave the unit of work without committing.
+    """
+    given = [_entity(uow, entity) for entity in entities]
+    for entity in given:
+        (check_ledger_state if isinstance(entity, Trade) else check_new)(entity)
+    trades = [entity for entity in given if isinstance(entity, Trade)]
+    recorded = iter(record_trades(uow, [_terms(trade) for trade in trades]).trades)
+    return [
+        cast("E", next(recorded)) if isinstance(entity, Trade) else _create(uow, entity)
+        for entity in given
+    ]
+
+
+def update(uow: AbstractUnitOfWork, entity: E) -> E:
+    """Record the changes made to an entity that was read before.
+
+    A pending trade that became EXECUTED is booked, CANCELLED or REJECTED as their handlers do. Of a
+    position only the mark can change.
+
+    Args:
+        uow: the unit of work.
+        entity: as read, with its changes.
+
+    Returns:
+        The record as it is now: another object.
+
+    Raises:
+        NotFound: there is no such record in this account.
+        StaleRecord: it was changed by another writer since it was read: read it again.
+        InvalidTransition: the record is final, or only a handler may change this.
+    """
+    kind = type(_entity(uow, entity))
+    if isinstance(entity, Trade):
+        return cast("E", _update_trade(uow, entity))
+    # A position is not locked: all that can change is its mark, which disturbs no trade.
+    stored = uow.records(kind).get(_id(entity), lock=kind is not Position)
+    _require_fresh(entity, stored)
+    changed = differences(stored, entity, _terms_of(kind))
+    if not changed:
+        return stored
+    check_changes(stored, changed)
+    if isinstance(entity, Position):
+        return cast("E", _mark(uow, entity, changed))
+    if isinstance(entity, AgentDecision):
+        return cast("E", decide(uow, entity.id, entity.status))
+    check_consistent(entity)
+    if isinstance(entity, Alert):
+        _resolve(uow, cast("Alert", stored), entity, changed)
+    _change(uow, stored, changed)
+    return stored
+
+
+def bulk_update(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
+    """Record the changes of many entities, all or none, as `update` does each.
+
+    Returns:
+        The records as they are now, in the order given.
+
+    Raises:
+        TradebookError: as `update`; then leave the unit of work without committing.
+    """
+    given = list(entities)
+    done: dict[int, E] = {}
+    # One order of locking, or two batches could wait for each other.
+    for index in sorted(range(len(given)), key=lambda i: _place(_entity(uow, given[i]))):
+        done[index] = update(uow, given[index])
+    return [done[index] for index in range(len(given))]
+
+
+def delete(uow: AbstractUnitOfWork, entity: Entity) -> None:
+    """Delete a record that may be deleted; its values stay in an event.
+
+    Raises:
+        NotFound: there is no such record in this account.
+        InvalidTransition: it is recorded for good; the message says why, and what to do instead.
+    """
+    kind = type(_entity(uow, entity))
+    check_removal(entity)
+    stored = uow.records(kind).get(_id(entity), lock=True)
+    if isinstance(stored, Trade):
+        stored = _locked(uow, stored)
+    check_removal(stored)
+    values = {name: getattr(stored, name) for name in _terms_of(kind)}
+    uow.records(kind).remove(stored)
+    uow.record(RecordDeleted(values=values), stored)
+
+
+def _entity(uow: AbstractUnitOfWork, entity: E) -> E:
+    if not isinstance(entity, Entity):
+        raise InvalidInput("entity", entity, "an entity such as a Trade or an Alert")
+    if entity.account not in (uow.account, DEFAULT_ACCOUNT):
+        raise InvalidInput("account", entity.account, f"{uow.account!r}, whose book this is")
+    return entity
+
+
+def _id(entity: Entity) -> int:
+    if entity.id is None:
+        raise InvalidInput("id", None, f"a {type(entity).__name__} that was recorded: create it")
+    return entity.id
+
+
+def _place(entity: Entity) -> tuple[str, str, int]:
+    symbol = entity.symbol if isinstance(entity, Trade) else ""
+    return type(entity).__name__, symbol, _id(entity)
+
+
+def _terms_of(kind: type[Entity]) -> list[str]:
+    return [f.name for f in attrs.fields(kind) if f.name not in _BOOKKEEPING]
+
+
+# Create
+
+
+def _create(uow: AbstractUnitOfWork, entity: E) -> E:
+    kind = type(entity)
+    new = _copy(uow, entity)
+    recorded = _ADD.get(kind, _add)(uow, new)
+    if recorded is not new and not isinstance(
+        new, Alert
+    ):  # an alert's key stands for its condition
+        confirm(recorded, new, dict.fromkeys(_terms_of(kind)), _identity(new))
+    return cast("E", recorded)
+
+
+def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
+    """What is tried again must be built again: an entity keeps its id after a rollback."""
+    kind = type(entity)
+    values = {name: getattr(entity, name) for name in _terms_of(kind)}
+    if isinstance(entity, AgentDecision):
+        values["signals"] = [
+            _create(uow, signal) if signal.id is None else uow.signals.get(signal.id)
+            for signal in entity.signals
+        ]
+    return kind(**values, account=uow.account, created_at=uow.now())
+
+
+def _identity(entity: Entity) -> str:
+    return repr(getattr(entity, "reference", None) or getattr(entity, "symbol", entity.account))
+
+
+def _add(uow: AbstractUnitOfWork, new: Any) -> Entity:
+    if isinstance(new, CashFlow):
+        open_account(uow)
+    recorded = uow.records(type(new)).add(new)
+    if recorded is new and not isinstance(new, Event):
+        uow.record(new.raised() if isinstance(new, Alert) else new.recorded(), new)
+    return cast("Entity", recorded)
+
+
+def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
+    position = uow.ledger.open(new.symbol, ()).position
+    if new.current_price is not None and position.mark(
+        new.current_price, new.marked_at or uow.now()
+    ):
+        uow.ledger.mark([position])
+        new.marked_at = position.marked_at
+    return position
+
+
+def _keep_portfolio(uow: AbstractUnitOfWork, new: Portfolio) -> Entity:
+    uow.portfolios.add(new, [])
+    uow.record(new.taken(), new)
+    return new
+
+
+def _open_account(uow: AbstractUnitOfWork, new: Account) -> Entity:
+    opened = uow.accounts.add(new)
+    if opened is new:
+        uow.record(new.opened(), new)
+    return opened
+
+
+_ADD: Final[Mapping[type[Entity], Callable[[AbstractUnitOfWork, Any], Entity]]] = {
+    Account: _open_account,
+    Portfolio: _keep_portfolio,
+    Position: _open_position,
+}
+
+
+# Update
+
+
+def _require_fresh(entity: Entity, stored: Entity) -> None:
+    fresh = entity.updated_at == stored.updated_at
+    if isinstance(entity, Position) and isinstance(stored, Position):
+        fresh = entity.version == stored.version and not _is_older(entity, stored)
+    if not fresh:
+        raise StaleRecord(
+            f"{type(stored).__name__} {stored.id} was changed by another writer since it was read; "
+            "read it again, and change that"
+        )
+
+
+def _is_older(entity: Position, stored: Position) -> bool:
+    if stored.marked_at is None:
+        return False
+    return entity.marked_at is None or entity.marked_at < stored.marked_at
+
+
+def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
+    stored = _locked(uow, uow.trades.get(_id(entity)))
+    _require_fresh(entity, stored)
+    changed = differences(stored, entity, _terms_of(Trade))
+    if not changed:
+        return stored
+    if stored.status is not TradeStatus.PENDING:
+        raise InvalidTransition(
+            f"Trade {stored.id} is {stored.status} and never changes again ({', '.join(changed)} "
+            "would); record the reversing trade, and the right one, with record_trade"
+        )
+    check_changes(stored, changed)
+    if entity.status in (TradeStatus.EXECUTED, TradeStatus.BUSTED):
+        if entity.order_key != stored.order_key:
+            raise InvalidInput("order_id", entity.order_id, "the order that it was recorded under")
+        return record_trade(uow, **_terms(entity))
+    changed.pop("status", None)
+    _change(uow, stored, changed)
+    if entity.status is TradeStatus.CANCELLED:
+        return cancel_trade(uow, trade_id=stored.id)
+    if entity.status is TradeStatus.REJECTED:
+        return reject_trade(uow, trade_id=stored.id)
+    return stored
+
+
+def _terms(trade: Trade) -> TradeTerms:
+    return cast("TradeTerms", {name: getattr(trade, name) for name in TradeTerms.__annotations__})
+
+
+def _locked(uow: AbstractUnitOfWork, trade: Trade) -> Trade:
+    """The same trade, on its page of the ledger: a fill may be on its way."""
+    page = uow.ledger.open(trade.symbol, {trade.order_key})
+    for found in page.trades:
+        if found.id == trade.id:
+            return found
+    raise NotFound("Trade", trade.id, uow.account)
+
+
+def _mark(
+    uow: AbstractUnitOfWork, entity: Position, changed: Mapping[str, tuple[object, object]]
+) -> Position:
+    changes = {name: getattr(entity, name) for name in changed}
+    return update_position(uow, entity.symbol, {"current_price": entity.current_price, **changes})
+
+
+def _resolve(
+    uow: AbstractUnitOfWork, stored: Alert, entity: Alert, changed: dict[str, tuple[object, object]]
+) -> None:
+    if stored.resolved or not entity.resolved:
+        return
+    if entity.resolution is None:
+        raise InvalidInput("resolution", None, "what was done about the alert")
+    for name in ("resolved", "resolution", "resolved_at", "resolved_by"):
+        changed.pop(name, None)
+    by, at = entity.resolved_by or uow.context.actor, entity.resolved_at or uow.now()
+    uow.record(stored.resolve(entity.resolution, by=by, at=at), stored)
+
+
+def _change(
+    uow: AbstractUnitOfWork, stored: Entity, changed: Mapping[str, tuple[object, object]]
+) -> None:
+    if not changed:
+        return
+    for name, (_, value) in changed.items():
+        setattr(stored, name, value)
+    # Never the same time twice: it tells a stale copy from a fresh one.
+    stored.updated_at = max(uow.now(), stored.updated_at + timedelta(microseconds=1))
+    changes = {name: [before, after] for name, (before, after) in changed.items()}
+    uow.record(RecordUpdated(changes=changes), stored)

@@ -1,0 +1,115 @@
+"""A book in memory for the unit tests of asyncio trading bots: `FakeBook`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
+from tradebook.service_layer.async_book import AsyncBook
+from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    DEFAULT_BASE_CURRENCY,
+    AbstractUnitOfWork,
+    CallContext,
+)
+from tradebook.testing.fake_store import FakeStore
+from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
+    """A transaction of asyncio on a `FakeStore`.
+
+    Like one on a database it lets other tasks run at every call.
+    """
+
+    def __init__(self, uow: FakeUnitOfWork) -> None:
+        self._uow = uow
+
+    async def __aenter__(self) -> Self:
+        self._uow.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._uow.__exit__(exc_type, exc, traceback)
+
+    async def run(
+        self,
+        function: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        await asyncio.sleep(0)
+        return function(self._uow, *args, **kwargs)
+
+    async def commit(self) -> None:
+        await asyncio.sleep(0)
+        self._uow.commit()
+
+    async def rollback(self) -> None:
+        await asyncio.sleep(0)
+        self._uow.rollback()
+
+
+class AsyncFakeBook(AsyncBook):
+    """A book in memory, with every method that `AsyncDatabaseManager` has for bots.
+
+    Args:
+        account: whose book.
+        base_currency: of the account, when its first use opens it.
+        actor: who writes, for the events.
+        clock: tells the time of each call; a test can turn it.
+        store: to share with other books, asyncio or not; one of its own by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        actor: str = "",
+        clock: Callable[[], datetime] = utc_now,
+        store: FakeStore | None = None,
+    ) -> None:
+        self._book = FakeBook(
+            account=account, base_currency=base_currency, actor=actor, clock=clock, store=store
+        )
+        self.account = self._book.account
+        self.base_currency = self._book.base_currency
+        self.store = self._book.store
+
+    @asynccontextmanager
+    async def unit_of_work(
+        self, *, read_only: bool = False, context: CallContext | None = None
+    ) -> AsyncIterator[AsyncFakeUnitOfWork]:
+        """A unit of work: `async with book.unit_of_work() as uow: ...; await uow.commit()`."""
+        inner = self._book.unit_of_work(read_only=read_only, context=context)
+        async with AsyncFakeUnitOfWork(inner) as uow:
+            yield uow
+
+    async def run(
+        self,
+        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        await asyncio.sleep(0)
+        return self._book.run(handler, *args, **kwargs)
+
+    async def aclose(self) -> None:
+        """Nothing to close: a bot's code may close a book all the same."""

@@ -1,0 +1,67 @@
+"""Fixtures for the tests of applications. Put this into the conftest.py at the top of your tests:
+
+pytest_plugins = ["tradebook.testing.plugin"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from tradebook.adapters.engine import make_engine
+from tradebook.config import DatabaseConfig
+from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.entrypoints.mapping import metadata
+from tradebook.testing.async_fakes import AsyncFakeBook
+from tradebook.testing.fakes import FakeBook
+
+
+@pytest.fixture
+def in_memory_config() -> DatabaseConfig:
+    """A database in memory; every manager made from it, sync or async, sees the same one."""
+    return DatabaseConfig(path=":memory:")
+
+
+@pytest.fixture
+def in_memory_db(in_memory_config: DatabaseConfig) -> Iterator[Session]:
+    """A SQLAlchemy session on an empty book in memory; what it did not commit is discarded."""
+    engine = make_engine(in_memory_config)
+    metadata.create_all(engine)
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+    engine.dispose()
+
+
+@pytest.fixture
+def in_memory_book(in_memory_config: DatabaseConfig) -> Iterator[DatabaseManager]:
+    """A `DatabaseManager` of an empty book in memory."""
+    with DatabaseManager(in_memory_config) as manager:
+        yield manager
+
+
+@pytest.fixture
+def fake_book() -> FakeBook:
+    """An empty `FakeBook`: no database at all."""
+    return FakeBook()
+
+
+@pytest.fixture
+def async_fake_book() -> AsyncFakeBook:
+    """An empty `AsyncFakeBook`, for bots on asyncio."""
+    return AsyncFakeBook()
+
+
+@pytest.fixture
+def sample_trade() -> dict[str, Any]:
+    """The terms of a trade, as a venue's client may give them: a float price and a naive UTC time."""
+    return {
+        "symbol": "AAPL",
+        "action": "BUY",
+        "quantity": 100,
+        "price": 150.50,
+        "executed_at": datetime.now(UTC).replace(tzinfo=None),
+    }

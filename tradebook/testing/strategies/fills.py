@@ -1,0 +1,113 @@
+"""Executions, as `record_trade` takes them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, cast
+
+from hypothesis import strategies as st
+
+from tradebook.domain.numbers import EXACT, ZERO, canonical, number
+from tradebook.domain.trades import Settlement, TradeAction
+from tradebook.service_layer.handlers import TradeTerms
+from tradebook.testing.strategies.values import (
+    Strategy,
+    currencies,
+    fees,
+    instants,
+    json_objects,
+    multipliers,
+    names,
+    prices,
+    quantities,
+    symbols,
+)
+
+
+@st.composite
+def trade_terms(draw: st.DrawFn, symbol: str | None = None) -> TradeTerms:
+    """Arguments of `record_trade`; those that may be left out sometimes are.
+
+    Args:
+        draw: given by hypothesis.
+        symbol: of the trade; any by default.
+    """
+    currency = draw(currencies())
+    optional: dict[str, Strategy[Any]] = {
+        "fee": fees(),
+        "multiplier": multipliers(),
+        "settlement": st.sampled_from(Settlement),
+        "executed_at": instants(),
+        "execution_id": names(),
+        "venue": names(),
+        "strategy": names(),
+        "details": json_objects(),
+    }
+    terms = {
+        "symbol": symbol or draw(symbols()),
+        "action": draw(st.sampled_from(TradeAction)),
+        "quantity": draw(quantities()),
+        "price": draw(prices()),
+        "currency": currency,
+        "order_id": draw(names()),
+        **draw(st.fixed_dictionaries({}, optional=optional)),
+    }
+    return cast("TradeTerms", terms)
+
+
+@st.composite
+def fills(
+    draw: st.DrawFn,
+    symbol: str | None = None,
+    *,
+    currency: str | None = None,
+    settlement: Settlement | None = None,
+    min_size: int = 1,
+    max_size: int = 12,
+) -> list[TradeTerms]:
+    """Executions of one instrument, each as arguments of `record_trade`, in order of booking.
+
+    They open, add, reduce, close to flat and flip; prices may be 0 or negative, fees rebates. Order
+    ids differ; trade times do not always go forward.
+
+    Args:
+        draw: given by hypothesis.
+        symbol, currency, settlement: of all fills; any by default.
+        min_size, max_size: how many.
+    """
+    instrument = {
+        "symbol": symbol or draw(symbols()),
+        "currency": currency or draw(currencies()),
+        "multiplier": draw(multipliers()),
+        "settlement": settlement or draw(st.sampled_from(Settlement)),
+    }
+    held = ZERO
+    recorded: list[TradeTerms] = []
+    for place in range(draw(st.integers(min_size, max_size))):
+        size = draw(_sizes(held))
+        held = canonical(EXACT.add(held, size))
+        fill = {
+            **instrument,
+            "action": TradeAction.BUY if size > 0 else TradeAction.SELL,
+            "quantity": size.copy_abs(),
+            "price": draw(prices()),
+            "fee": draw(fees()),
+            "executed_at": draw(instants()),
+            "order_id": f"o-{place + 1}",
+        }
+        recorded.append(cast("TradeTerms", fill))
+    return recorded
+
+
+def _sizes(held: Decimal) -> Strategy[Decimal]:
+    """Signed sizes of a next fill: anything, what closes the position, what flips it."""
+    anything = st.one_of(quantities(), quantities().map(Decimal.copy_negate))
+    against = [held.copy_negate(), EXACT.multiply(held, Decimal(-2))]
+    return st.one_of(anything, *(st.just(size) for size in against if _is_quantity(size)))
+
+
+def _is_quantity(size: Decimal) -> bool:
+    try:
+        return bool(number(size))
+    except ValueError:
+        return False

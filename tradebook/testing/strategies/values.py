@@ -1,0 +1,137 @@
+"""What fields hold: exact decimals, text, times, JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from hypothesis import strategies as st
+
+from tradebook.domain.fields import Json
+from tradebook.domain.numbers import EXACT, MAX_DECIMALS, MAX_DIGITS, ONE, ZERO, canonical, number
+
+Strategy: TypeAlias = st.SearchStrategy
+
+CURRENCIES: Final = ("USD", "EUR", "JPY", "BTC")
+_SYMBOLS: Final = ("AAPL", "MSFT", "BTC-USD", "ES", "CL", "7203.T")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNTIL: Final = datetime(2100, 1, 1, tzinfo=UTC) - _EPOCH
+_TICK: Final = timedelta(microseconds=1)
+_CHARACTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
+
+
+def decimals(
+    *,
+    digits: int = MAX_DIGITS,
+    places: int = MAX_DECIMALS,
+    signed: bool = True,
+) -> Strategy[Decimal]:
+    """Canonical decimals, up to the most digits and decimals that the book accepts.
+
+    Args:
+        digits: the most digits in all.
+        places: the most of them after the point.
+        signed: whether numbers below 0 are wanted too.
+    """
+    most = 10**digits - 1
+    return st.builds(
+        lambda whole, exponent: canonical(EXACT.scaleb(Decimal(whole), -exponent)),
+        st.integers(-most if signed else 0, most),
+        st.integers(0, places),
+    )
+
+
+def _ordinary_or_extreme(ordinary: Strategy[Decimal], extreme: Strategy[Decimal]) -> Strategy[Any]:
+    return st.one_of(ordinary, ordinary, extreme)
+
+
+@cache
+def prices() -> Strategy[Decimal]:
+    """Prices for one unit: mostly ordinary ones; 0, negative and 38 digits long ones too."""
+    ordinary = decimals(digits=7, places=4, signed=False)
+    return _ordinary_or_extreme(ordinary, decimals())
+
+
+@cache
+def quantities() -> Strategy[Decimal]:
+    """Quantities above 0, from 10^-18 to 38 digits."""
+    ordinary = decimals(digits=5, places=2, signed=False)
+    return _ordinary_or_extreme(ordinary, decimals(signed=False)).filter(bool)
+
+
+@cache
+def fees() -> Strategy[Decimal]:
+    """Fees: none, some, and rebates, which are below 0."""
+    return st.one_of(st.just(ZERO), decimals(digits=4, places=2), decimals())
+
+
+@cache
+def multipliers() -> Strategy[Decimal]:
+    """What a price move of 1 earns for one unit: mostly 1."""
+    usual = st.sampled_from([ONE, Decimal(100), Decimal(50), number("0.001")])
+    return st.one_of(st.just(ONE), usual, decimals(signed=False).filter(bool))
+
+
+@cache
+def fractions() -> Strategy[Decimal]:
+    """Numbers from 0 to 1, such as a confidence."""
+    return st.builds(
+        lambda whole, places: canonical(EXACT.scaleb(Decimal(whole % (10**places + 1)), -places)),
+        st.integers(0, 10**MAX_DECIMALS),
+        st.integers(0, MAX_DECIMALS),
+    )
+
+
+def texts(*, max_size: int = 100) -> Strategy[str]:
+    """Text of any kind that databases can hold, empty too."""
+    return st.text(_CHARACTERS, max_size=max_size)
+
+
+def names(*, max_size: int = 30) -> Strategy[str]:
+    """Text that names something: not empty, no blanks around it."""
+    return texts(max_size=max_size).map(str.strip).filter(bool)
+
+
+@cache
+def symbols() -> Strategy[str]:
+    """Instruments: mostly ordinary ones."""
+    return st.one_of(st.sampled_from(_SYMBOLS), st.sampled_from(_SYMBOLS), names())
+
+
+@cache
+def currencies() -> Strategy[str]:
+    """A few currencies."""
+    return st.sampled_from(CURRENCIES)
+
+
+@cache
+def instants() -> Strategy[datetime]:
+    """Times in UTC, from 1970 to 2100, to the microsecond."""
+    return st.integers(0, _UNTIL // _TICK).map(lambda ticks: _EPOCH + ticks * _TICK)
+
+
+@cache
+def json_values() -> Strategy[Json]:
+    """JSON values that every database gives back unchanged."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**20), 10**20),
+        st.floats(-1e6, 1e6, allow_subnormal=False).map(lambda value: value + 0.0),  # no -0.0
+        texts(max_size=20),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(texts(max_size=10), inner, max_size=3)
+        ),
+        max_leaves=6,
+    )
+
+
+@cache
+def json_objects() -> Strategy[dict[str, Json]]:
+    """JSON objects, such as a trade's details."""
+    return st.dictionaries(texts(max_size=10), json_values(), max_size=3)
