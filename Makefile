@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Every process starts a PostgreSQL server of its own.
+PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit slow coverage lint format bench clean
 
@@ -20,7 +22,7 @@ demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to
 	$(BIN)/tradebook demo
 
 test: $(READY) ## every test, on SQLite and on a real PostgreSQL that it starts itself
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property
@@ -29,7 +31,7 @@ slow: $(READY) ## the tests that take more than a few seconds, alone
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html
 
 lint: $(READY) ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .

@@ -110,7 +110,11 @@ class TlsFront:
             request = int.from_bytes(first[4:])
             if request == _SSL_REQUEST:
                 writer.write(b"S")
+                plain = writer.transport
                 await writer.start_tls(self._tls)
+                if writer.transport is None:  # hung up in the handshake; such a writer cannot be closed
+                    writer._transport = plain
+                    raise ConnectionResetError
                 self.encrypted.append(True)
                 return b""
             if request != _GSS_REQUEST:

@@ -181,7 +181,7 @@ def test_a_booked_trade_is_neither_changed_nor_deleted(book: Book) -> None:
         "AAPL",
         None,
     ],
-    ids=repr,
+    ids=lambda made: type(made).__name__,
 )
 def test_what_only_a_handler_may_set_is_refused(book: Book, entity: Any) -> None:
     with pytest.raises(InvalidInput) as refused:
