@@ -371,7 +371,7 @@ def test_the_offered_session_in_memory_takes_the_sample_trade(
 
 def test_a_booked_trade_is_not_deleted_in_a_session_either(manager: DatabaseManager) -> None:
     trade = manager.record_trade(symbol="AAPL", action="BUY", quantity=100, price=150.00)
-    with pytest.raises(InvalidTransition, match="record_trade"), manager.get_session() as session:
+    with pytest.raises(InvalidTransition, match="bust_trade"), manager.get_session() as session:
         session.delete(session.query(Trade).filter(Trade.id == trade.id).one())  # type: ignore[arg-type]
     assert manager.verify().proven
     assert manager.count(Trade) == 1

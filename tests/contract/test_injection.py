@@ -61,6 +61,16 @@ def writing(
         "execute_trade": [(book.execute_trade, {"order_id": t, "execution_id": t})],
         "cancel_trade": [(book.cancel_trade, {"order_id": t, "reason": t})],
         "reject_trade": [(book.reject_trade, {"order_id": t, "reason": t})],
+        "bust_trade": [
+            (book.bust_trade, {"order_id": t, "execution_id": t, "reason": t}),
+            (book.bust_trade, {"trade_id": ids["trade"], "reason": t}),
+        ],
+        "correct_trade": [
+            (book.correct_trade, {"order_id": t, "execution_id": t, "action": t, "reason": t,
+                                  "executed_at": NOON}),
+            (book.correct_trade, {"trade_id": ids["trade"], "price": 3, "reason": t}),
+        ],
+        "rebuild": [(book.rebuild, {"symbol": t})],
         "mark_prices": [(book.mark_prices, {"prices": {t: 1}})],
         "update_position": [
             (book.update_position, {"symbol": t, "changes": {"current_price": 1}}),
@@ -187,7 +197,7 @@ def _hints(terms: Any) -> Iterator[tuple[str, str]]:
 
 def test_every_text_that_a_handler_or_a_query_takes_is_attempted() -> None:
     book = FakeBook()
-    calls = writing(book, "attempt", {"alert": 1, "decision": 1})
+    calls = writing(book, "attempt", {"alert": 1, "decision": 1, "trade": 1})
     asked = {
         name: [(c, a) for c, a, _ in found] for name, found in reading(book, "attempt").items()
     }
@@ -224,7 +234,9 @@ def test_an_attempt_is_text_and_nothing_else(guarded: Book, text: str) -> None:
     book = guarded
     alert = book.raise_alert("x", "INFO").id
     decision = book.record_decision("a", "X", "BUY").id
-    for calls in writing(book, text, {"alert": alert, "decision": decision}).values():
+    trade = book.record_trade(symbol="BUSTED", **BUY).id
+    ids = {"alert": alert, "decision": decision, "trade": trade}
+    for calls in writing(book, text, ids).values():
         for call, arguments in calls:
             with suppress(TradebookError):  # refused as text that no name may be, or as no member
                 call(**arguments)

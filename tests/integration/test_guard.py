@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import (
     URL,
     Column,
@@ -286,13 +286,15 @@ CHANGES = {
     "sequence": (change(Trade, "sequence", 9, order_id="open"), "record_trade"),
     "earn": (change(Trade, "realized_pnl", 9, order_id="open"), "record_trade"),
     "revise": (change(Trade, "revision", 9, order_id="open"), "record_trade"),
+    "who busted": (change(Trade, "busted_by", "me", order_id="open"), "record_trade"),
+    "bust entry": (change(Trade, "bust_sequence", 9, order_id="open"), "record_trade"),
     "date": (change(Trade, "created_at", NOON, order_id="open"), "created_at cannot change"),
     "move": (change(Trade, "account", "other", order_id="open"), "account cannot change"),
-    "booked status": (change(Trade, "status", "PENDING", order_id="done"), "record_trade"),
-    "booked strategy": (change(Trade, "strategy", "s", order_id="done"), "record_trade"),
-    "booked details": (change(Trade, "details", {"a": 1}, order_id="done"), "record_trade"),
-    "booked time": (change(Trade, "booked_at", NOON, order_id="done"), "record_trade"),
-    "booked terms": (unfrozen, "record_trade"),
+    "booked status": (change(Trade, "status", "PENDING", order_id="done"), "bust_trade"),
+    "booked strategy": (change(Trade, "strategy", "s", order_id="done"), "bust_trade"),
+    "booked details": (change(Trade, "details", {"a": 1}, order_id="done"), "bust_trade"),
+    "booked time": (change(Trade, "booked_at", NOON, order_id="done"), "bust_trade"),
+    "booked terms": (unfrozen, "bust_trade"),
     "quantity": (change(Position, "quantity", 9), "record_trade"),
     "version": (change(Position, "version", 9), "record_trade"),
     "close": (change(Position, "status", "CLOSED"), "record_trade"),
@@ -307,7 +309,7 @@ CHANGES = {
     "metric": (change(PerformanceMetric, "updated_at", NOON), "record_metric"),
     "action": (change(AgentAction, "created_at", NOON), "record_action"),
     "evidence": (evidence, "record_decision"),
-    "delete a booked trade": (removal(Trade, order_id="done"), "record_trade"),
+    "delete a booked trade": (removal(Trade, order_id="done"), "bust_trade"),
     "delete a position": (removal(Position), "record_trade"),
     "delete an account": (removal(Account), "base currency"),
     "delete an event": (removal(Event), "audit trail"),
@@ -473,7 +475,7 @@ def test_a_pending_trade_that_was_filled_since_it_was_read_is_left_alone(
                 session.delete(trade)
             else:
                 trade.quantity = Decimal(3)
-            with pytest.raises(InvalidTransition, match="record_trade"):
+            with pytest.raises(InvalidTransition, match="bust_trade"):
                 session.commit()
         assert manager.verify().proven
         [position] = manager.get_positions()
@@ -624,8 +626,8 @@ def test_an_order_taken_over_on_a_stale_page_is_still_pending(hands: Hands) -> N
         filled = Trade(account=hands.account, created_at=uow.now(), **fill("first", 5))
         happened = page.position.apply(filled, uow.now())
         order.become(filled)
-        page.position.version += 1  # as if somebody had booked on it meanwhile
-        assert not uow.ledger.book(page.position, [(order, uow.event(happened, order))])
+        stale = evolve(page, version=page.version + 1)  # somebody booked on it meanwhile
+        assert not uow.ledger.book(stale, [(order, uow.event(happened, order))])
         assert uow.trades.get(order.id).status == "PENDING"
         uow.commit()
     [trade] = manager.get_trades_by_symbol("X")

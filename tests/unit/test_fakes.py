@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tradebook import (
     AgentAction,
@@ -549,7 +550,7 @@ def test_a_page_is_a_working_copy(store: FakeStore) -> None:
 def test_booking_gives_the_event_the_id_of_its_trade(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow)
-        assert uow.ledger.book(page.position, [(trade, event)])
+        assert uow.ledger.book(page, [(trade, event)])
         assert event.entity_id == trade.id == 1
         assert uow.trades.get(1) is trade
         assert uow.events.of("Trade", 1) == [event]
@@ -586,7 +587,7 @@ def test_booking_on_a_page_keeps_a_mark_made_meanwhile(store: FakeStore) -> None
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow, executed_at=NOW)
         handlers.mark_prices(uow, {"X": 12}, at=NOW.replace(hour=16))
-        assert uow.ledger.book(page.position, [(trade, event)])
+        assert uow.ledger.book(page, [(trade, event)])
         position = uow.positions.by_symbol("X")
         assert position is not None
         assert position.quantity == 2
@@ -597,7 +598,7 @@ def test_a_page_that_no_longer_stands_writes_nothing(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow)
         handlers.record_trade(uow, **BUY)
-        assert not uow.ledger.book(page.position, [(trade, event)])
+        assert not uow.ledger.book(page, [(trade, event)])
         assert trade.id is None
         assert len(uow.trades.page()) == 1
 
@@ -606,7 +607,7 @@ def test_a_fill_recorded_past_the_page_is_noticed(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow, order_id="o")
         uow.trades.add(Trade(**BUY, order_id="o"))
-        assert not uow.ledger.book(page.position, [(trade, event)])
+        assert not uow.ledger.book(page, [(trade, event)])
         assert uow.positions.all() == []
 
 
@@ -617,8 +618,8 @@ def test_a_refused_booking_gives_back_the_pending_trade(store: FakeStore) -> Non
         page, fill, event = page_with(uow, order_id="o", price=11)
         (order,) = page.trades
         order.become(fill)
-        page.position.version += 1  # as if another booking had come in between
-        assert not uow.ledger.book(page.position, [(order, event)])
+        meanwhile = evolve(page, version=page.version + 1)  # another booking came in between
+        assert not uow.ledger.book(meanwhile, [(order, event)])
         assert (order.id, order.status, order.price) == (pending.id, "PENDING", 10)
         uow.commit()
 
@@ -635,7 +636,7 @@ def test_a_sequence_is_given_once_within_a_symbol(store: FakeStore) -> None:
         page = uow.ledger.open("X", [])
         page.position.version += 1
         event = uow.event(TradeCancelled(order_id="o", reason=""), second)
-        assert not uow.ledger.book(page.position, [(second, event)])
+        assert not uow.ledger.book(page, [(second, event)])
 
 
 def test_holdings_include_what_this_unit_of_work_did(store: FakeStore) -> None:

@@ -108,7 +108,7 @@ def _require_unbooked(trade: Trade, row: RowMapping | None) -> None:
     if row is not None and row["status"] in BOOKED:
         raise InvalidTransition(
             f"order {trade.identity} is {row['status']}: what was booked neither changes nor goes "
-            "away; record the reversing trade with record_trade"
+            "away; bust_trade or correct_trade puts a wrong one right"
         )
 
 

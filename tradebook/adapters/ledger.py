@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
 from tradebook.adapters.guard import permitted
@@ -59,9 +61,9 @@ class SqlLedger(Ledger):
             assert position is not None  # positions are never removed
         return LedgerPage(position, tuple(self._of_orders(symbol, orders)))
 
-    def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
-        if not self._write(position, position.version - len(bookings)):
+        if not self._write(page.position, page.version):
             for trade in taken_over:
                 self.session.expire(trade)  # it is still the pending order that it was
             return False
@@ -72,8 +74,23 @@ class SqlLedger(Ledger):
         for trade, event in bookings:
             event.entity_id = trade.id
         insert_all(self.session, [event for _, event in bookings])
-        bring_up_to_date(self.session, position, columns_of(Position))
+        bring_up_to_date(self.session, page.position, columns_of(Position))
         return True
+
+    def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
+        if not realized_pnl:
+            return
+        columns = orm.trades.c
+        statement = (
+            update(orm.trades)
+            .where(columns.account == self.account, columns.id == bindparam("of_id"))
+            .values(realized_pnl=bindparam("realized"))
+        )
+        restated = [{"of_id": id_, "realized": pnl} for id_, pnl in realized_pnl.items()]
+        self.session.connection().execute(statement, restated)
+        for trade in self.session.identity_map.values():
+            if isinstance(trade, Trade) and trade.id in realized_pnl:
+                set_committed_value(trade, "realized_pnl", realized_pnl[trade.id])
 
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []

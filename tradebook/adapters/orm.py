@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import registry, relationship
 
@@ -160,6 +161,8 @@ trades: Final = record_table(
     whole_column("corrects_id", nullable=True),
     time_column("busted_at", nullable=True),
     text_column("bust_reason", nullable=True),
+    Column("busted_by", Text, nullable=False, server_default=text("''")),
+    whole_column("bust_sequence", nullable=True),
     refers_to("decision_id", "agent_decisions"),
     refers_to("corrects_id", "trades"),
     UniqueConstraint(
@@ -169,6 +172,17 @@ trades: Final = record_table(
         "(status IN ('EXECUTED', 'BUSTED')) = (sequence IS NOT NULL)", name="booked_has_sequence"
     ),
     CheckConstraint("(sequence IS NULL) = (booked_at IS NULL)", name="booked_has_time"),
+    CheckConstraint("(status = 'BUSTED') = (bust_sequence IS NOT NULL)", name="busted_has_sequence"),
+    unique_where(
+        "uq_trades_account_corrects_id", "corrects_id IS NOT NULL", "account", "corrects_id"
+    ),
+    unique_where(
+        "uq_trades_account_symbol_bust_sequence",
+        "bust_sequence IS NOT NULL",
+        "account",
+        "symbol",
+        "bust_sequence",
+    ),
     unique_where(
         "uq_trades_account_symbol_sequence",
         "sequence IS NOT NULL",

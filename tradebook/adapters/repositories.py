@@ -9,10 +9,12 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    and_,
     delete,
     func,
     inspect,
     literal,
+    or_,
     select,
     tuple_,
 )
@@ -31,6 +33,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
+    Corrections,
     DecisionRepository,
     EventRepository,
     PortfolioRepository,
@@ -52,6 +55,9 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
     Trade: ("symbol", "venue", "order_id", "execution_id", "revision"),
 }
 """Where it is not `reference`."""
+
+_SYMBOLS: Final = 100
+"""How many are asked for in one statement."""
 
 
 class SqlRecords(Records[E], Generic[E]):
@@ -156,12 +162,54 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         statement = self.where(columns.symbol == symbol, columns.sequence > after)
         return self.fetch(statement.order_by(columns.sequence).limit(limit))
 
-    def count_booked(self) -> int:
+    def count_booked(self, symbol: str | None = None) -> int:
         columns = self.table.c
+        of_symbol = [] if symbol is None else [columns.symbol == symbol]
         statement = select(func.count()).where(
-            columns.account == self.account, columns.sequence.is_not(None)
+            columns.account == self.account, columns.sequence.is_not(None), *of_symbol
         )
         return self.session.scalar(statement) or 0
+
+    def booked_symbols(self) -> list[str]:
+        columns = self.table.c
+        booked = columns.account == self.account, columns.sequence.is_not(None)
+        return sorted(self.session.scalars(select(columns.symbol).where(*booked).distinct()))
+
+    def correcting(self, ids: Collection[int]) -> list[Trade]:
+        corrected = self.table.c.corrects_id
+        return self.fetch(self.where(corrected.is_not(None), corrected.in_(ids)))
+
+    def corrections(self, symbol: str) -> Corrections:
+        columns = self.table.c
+        busts = columns.bust_sequence.is_not(None)
+        bookings = columns.corrects_id.is_not(None)
+        return Corrections(
+            busts=self._numbers(columns.bust_sequence, symbol, busts),
+            bookings=self._numbers(columns.sequence, symbol, bookings),
+        )
+
+    def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
+        columns = self.table.c
+        found: list[Trade] = []
+        symbols = sorted(sequences)
+        for start in range(0, len(symbols), _SYMBOLS):
+            later = [
+                and_(
+                    columns.symbol == symbol,
+                    columns.sequence <= sequences[symbol],
+                    columns.bust_sequence > sequences[symbol],
+                )
+                for symbol in symbols[start : start + _SYMBOLS]
+            ]
+            found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
+        return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
+
+    def _numbers(
+        self, column: ColumnElement[int], symbol: str, condition: ColumnElement[bool]
+    ) -> list[int]:
+        columns = self.table.c
+        of_symbol = columns.account == self.account, columns.symbol == symbol
+        return sorted(self.session.scalars(select(column).where(*of_symbol, condition)))
 
 
 class SqlPositionRepository(SqlRepository[Position], PositionRepository):

@@ -31,7 +31,9 @@ LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
         "revision",
         "corrects_id",
         "busted_at",
+        "busted_by",
         "bust_reason",
+        "bust_sequence",
     ),
     Position: (
         "symbol",
@@ -164,7 +166,7 @@ def check_removal(entity: Entity) -> None:
     if isinstance(entity, Trade) and entity.status in BOOKED:
         raise InvalidTransition(
             f"{_called(entity)} is {entity.status}: it moved the position in {entity.symbol}, and "
-            "what was booked is never deleted; record the reversing trade with record_trade"
+            "what was booked is never deleted; bust_trade or correct_trade puts a wrong one right"
         )
 
 

@@ -113,6 +113,56 @@ class TradeRecorded(Happened):
 
 
 @frozen(kw_only=True)
+class TradeBusted(Happened):
+    """A booked trade was taken out: its position is as if it had never been.
+
+    `before` and `after` hold the position's totals; `corrected_by` the number of the revision that
+    counts instead.
+    """
+
+    symbol: str
+    order_id: str
+    execution_id: str
+    revision: int
+    sequence: int
+    reason: str
+    before: dict[str, Json]
+    after: dict[str, Json]
+    corrected_by: int | None = None
+
+
+@frozen(kw_only=True)
+class TradeCorrected(Happened):
+    """A trade was booked in the place of the one that it corrects.
+
+    `corrects` is the id of that trade; `changes` holds, for each changed term, the value before and
+    the value after.
+    """
+
+    symbol: str
+    order_id: str
+    execution_id: str
+    revision: int
+    sequence: int
+    corrects: int
+    realized_pnl: Decimal
+    changes: dict[str, Json]
+
+
+@frozen(kw_only=True)
+class PositionRebuilt(Happened):
+    """A position was folded from its trades again, and was not what it should have been.
+
+    `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did.
+    """
+
+    symbol: str
+    trades: int
+    before: dict[str, Json]
+    after: dict[str, Json]
+
+
+@frozen(kw_only=True)
 class TradeCancelled(Happened):
     """A pending trade will not be filled: it was cancelled."""
 

@@ -27,6 +27,8 @@ MAX_JSON_DEPTH: Final = 32
 DEFAULT_ACCOUNT: Final = "main"
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Given = TypeVar("_Given")
+_Converted = TypeVar("_Converted")
 
 
 def utc_now() -> datetime:
@@ -211,6 +213,14 @@ def _names_the_field(convert: Any) -> Any:
             raise InvalidInput(attribute.name, error.value, error.expected) from None
 
     return Converter(converted, takes_field=True)
+
+
+def argument(field: str, convert: Callable[[_Given], _Converted], value: _Given) -> _Converted:
+    """An argument as a converter makes it; a refusal names the argument."""
+    try:
+        return convert(value)
+    except InvalidInput as error:
+        raise InvalidInput(field, error.value, error.expected) from None
 
 
 def named_fields(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:

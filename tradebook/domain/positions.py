@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -69,7 +69,7 @@ class Position(Entity):
         status: OPEN or CLOSED.
         opened_at: trade time of the fill that opened it last, UTC.
         closed_at: trade time of the fill that closed it; none while open.
-        sequence: how many trades were booked; the last one's `sequence`.
+        sequence: the last entry in its ledger: each booking takes one, and each bust.
         version: counts the writes that change what is held; marks do not.
         updated_at: the booking time of the last trade, UTC; marks do not move it.
     """
@@ -90,6 +90,11 @@ class Position(Entity):
     closed_at: datetime | None = field(default=None, converter=optional_utc)
     sequence: int = 0
     version: int = 0
+
+    @property
+    def has_trades(self) -> bool:
+        """Whether a booked trade counts; its currency, multiplier and settlement are then fixed."""
+        return self.opened_at is not None
 
     @property
     def balance(self) -> Balance:
@@ -145,18 +150,16 @@ class Position(Entity):
         """
         self._require_same_instrument(trade)
         before, after = self.balance, self.balance.after(trade)
-        booked_at = max(utc(at), self.updated_at) if self.sequence else utc(at)
+        booked_at = self._entry_time(at)
         trade.book(
             sequence=self.sequence + 1,
             booked_at=booked_at,
             realized_pnl=EXACT.subtract(after.realized_pnl, before.realized_pnl),
         )
-        if not self.sequence:
+        if not self.has_trades:
             for constant in INSTRUMENT:
                 setattr(self, constant, getattr(trade, constant))
-        self.sequence += 1
-        self.version += 1
-        self.updated_at = booked_at
+        self._enter(booked_at)
         self._become(after)
         done = effect(before.quantity, after.quantity)
         self._date(done, trade)
@@ -175,9 +178,30 @@ class Position(Entity):
             realized_pnl=trade.realized_pnl,
         )
 
+    def bust(self, trade: Trade, *, at: datetime, by: str, reason: str) -> None:
+        """Take out a trade, which stays on record; `refold` then makes the rest follow.
+
+        Raises:
+            InvalidTransition: the trade is not EXECUTED.
+        """
+        busted_at = self._entry_time(at)
+        trade.bust(sequence=self.sequence + 1, at=busted_at, by=by, reason=reason)
+        self._enter(busted_at)
+
+    def book_correction(self, trade: Trade, *, at: datetime, realized_pnl: Decimal) -> None:
+        """Book a trade that counts in the place of the one that it corrects; `refold` then."""
+        booked_at = self._entry_time(at)
+        trade.book(sequence=self.sequence + 1, booked_at=booked_at, realized_pnl=realized_pnl)
+        self._enter(booked_at)
+
+    def refold(self, values: Mapping[str, object]) -> None:
+        """Become what its trades make of it: the `values` of their fold. Marks stay."""
+        for field_name, value in values.items():
+            setattr(self, field_name, value)
+
     def complete(self, trade: Trade, given: Collection[str]) -> None:
         """Fill in the symbol's constants where the caller of `trade` did not give them."""
-        if not self.sequence:
+        if not self.has_trades:
             return
         for constant in INSTRUMENT:
             if constant not in given:
@@ -198,12 +222,21 @@ class Position(Entity):
         return True
 
     def _require_same_instrument(self, trade: Trade) -> None:
-        if not self.sequence:
+        if not self.has_trades:
             return
         for constant in INSTRUMENT:
             fixed, given = getattr(self, constant), getattr(trade, constant)
             if fixed != given:
                 raise InstrumentMismatch(self.symbol, constant, fixed, given)
+
+    def _entry_time(self, at: datetime) -> datetime:
+        """The time of the next entry in the ledger: never before the last one's."""
+        return max(utc(at), self.updated_at) if self.sequence else utc(at)
+
+    def _enter(self, at: datetime) -> None:
+        self.sequence += 1
+        self.version += 1
+        self.updated_at = at
 
     def _become(self, after: Balance) -> None:
         self.quantity, self.cost_basis = after.quantity, after.cost_basis

@@ -8,11 +8,12 @@ taken, and returns what is recorded under it, so a caller compares with `is`. `g
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
@@ -31,7 +32,7 @@ from tradebook.domain.paging import (
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 
 E = TypeVar("E", bound=Entity)
 
@@ -124,6 +125,14 @@ class Repository(Records[E]):
         """
 
 
+@frozen
+class Corrections:
+    """The entries in a symbol's ledger that are busts, and those that booked corrections, sorted."""
+
+    busts: list[int]
+    bookings: list[int]
+
+
 class TradeRepository(Repository[Trade]):
     """Trades; identity is `Trade.fill_key`."""
 
@@ -136,8 +145,56 @@ class TradeRepository(Repository[Trade]):
         """Booked trades of a symbol by `sequence`, from the first above `after`."""
 
     @abstractmethod
-    def count_booked(self) -> int:
-        """How many trades were ever booked."""
+    def count_booked(self, symbol: str | None = None) -> int:
+        """How many trades were ever booked, of one symbol or of all."""
+
+    @abstractmethod
+    def booked_symbols(self) -> list[str]:
+        """The symbols of all booked trades, sorted."""
+
+    @abstractmethod
+    def correcting(self, ids: Collection[int]) -> list[Trade]:
+        """The trades that correct these."""
+
+    @abstractmethod
+    def corrections(self, symbol: str) -> Corrections:
+        """Which entries in a symbol's ledger were no ordinary bookings."""
+
+    @abstractmethod
+    def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
+        """Trades that were busted after an entry in their ledger, and booked up to it.
+
+        Args:
+            sequences: the entry, by symbol.
+
+        Returns:
+            The trades by symbol and the entry that busted them.
+        """
+
+    def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[Trade]:
+        """Every trade of a symbol that was ever booked, each correction right after what it corrects.
+
+        Read `batch` trades at a time; which of them count, the caller decides.
+        """
+        after = 0
+        while page := self.booked(symbol, after=after, limit=batch):
+            after = page[-1].sequence or 0
+            corrections = self._correcting_any_of(page)
+            for trade in page:
+                counted = trade if trade.corrects_id is None else None
+                while counted is not None:
+                    yield counted
+                    counted = corrections.get(counted.id)
+
+    def _correcting_any_of(self, trades: Collection[Trade]) -> dict[int | None, Trade]:
+        """Corrections, and corrections of those, by what they correct."""
+        found: dict[int | None, Trade] = {}
+        busted = [trade.id for trade in trades if trade.status is TradeStatus.BUSTED]
+        while busted:
+            next_ones = self.correcting(busted)
+            found |= {trade.corrects_id: trade for trade in next_ones}
+            busted = [trade.id for trade in next_ones if trade.status is TradeStatus.BUSTED]
+        return found
 
 
 class PositionRepository(Repository[Position]):
@@ -213,10 +270,16 @@ class LedgerPage:
     Attributes:
         position: a working copy; nothing reaches the book but through `Ledger.book`.
         trades: what is recorded under the orders that were asked for.
+        version: of the position, when the page was opened.
     """
 
     position: Position
     trades: tuple[Trade, ...]
+    version: int = field()
+
+    @version.default
+    def _as_opened(self) -> int:
+        return self.position.version
 
 
 class Ledger(ABC):
@@ -232,16 +295,20 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         """Write a position with the trades that moved it and their events, all or nothing.
 
         Args:
-            position: of the page that was opened, with the trades applied.
+            page: as it was opened, but that the trades were applied to its position.
             bookings: each trade with its event, which gets the trade's id.
 
         Returns:
             False when the page no longer stands as opened (nothing was written): open it again.
         """
+
+    @abstractmethod
+    def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
+        """Write what booked trades of an open page realized, by trade id."""
 
     @abstractmethod
     def marked(self, symbols: Collection[str]) -> list[Position]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -121,8 +121,10 @@ _LEFT_TO_ORDER: Final = (
     "decision_id",
     "details",
 )
+_IDENTITY: Final = ("account", "symbol", "venue", "order_id", "execution_id")
+_BEHIND: Final = ("strategy", "decision_id", "details")
 _BOOKING: Final = ("sequence", "booked_at", "realized_pnl", "updated_at")
-_FILLED: Final = (*TERMS, "execution_id", "strategy", "decision_id", "details", *_BOOKING)
+_FILLED: Final = (*TERMS, "execution_id", *_BEHIND, *_BOOKING)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -147,13 +149,15 @@ class Trade(Entity):
         decision_id: the agent's decision behind it.
         details: anything else, as JSON.
         status: see `TradeStatus`.
-        sequence: the place in its position's order of booking, from 1; none until booked.
+        sequence: the entry in its position's ledger that booked it, from 1; none until booked.
         booked_at: the booking time, UTC; none until booked.
         realized_pnl: price P&L that it realized, in `currency`, before fees.
         revision: 0, or the number of a correction.
         corrects_id: the trade that a correction replaces.
         busted_at: when it was busted, UTC.
+        busted_by: who busted it.
         bust_reason: why.
+        bust_sequence: the entry in its position's ledger that busted it.
     """
 
     ordered_by: ClassVar[str] = "executed_at"
@@ -183,7 +187,9 @@ class Trade(Entity):
     revision: int = 0
     corrects_id: int | None = field(default=None, converter=optional_id)
     busted_at: datetime | None = field(default=None, converter=optional_utc)
+    busted_by: str = field(default="", converter=key)
     bust_reason: str | None = field(default=None, converter=optional_text)
+    bust_sequence: int | None = None
 
     @fee_currency.default
     def _as_currency(self) -> str:
@@ -216,9 +222,18 @@ class Trade(Entity):
         Raises:
             DuplicateOrder: naming the terms that differ.
         """
-        differing = differences(self, replay, [term for term in TERMS if term in given])
+        differing = self._differences(replay, given)
         if differing:
             raise DuplicateOrder("order", self.identity, differing)
+
+    def agrees(self, replay: Trade, given: Collection[str]) -> bool:
+        """Whether `confirm` accepts the replay."""
+        return not self._differences(replay, given)
+
+    def _differences(
+        self, replay: Trade, given: Collection[str]
+    ) -> dict[str, tuple[object, object]]:
+        return differences(self, replay, [term for term in TERMS if term in given])
 
     def fills(self, order: Trade, given: Collection[str]) -> None:
         """Take from the pending `order` that this fills what its own caller left out.
@@ -259,6 +274,28 @@ class Trade(Entity):
         self.sequence, self.realized_pnl = sequence, realized_pnl
         self.booked_at = self.updated_at = booked_at
         self.status = TradeStatus.EXECUTED
+
+    def bust(self, *, sequence: int, at: datetime, by: str, reason: str) -> None:
+        """Become BUSTED, as its position says: it counts no more, and stays as it was.
+
+        Raises:
+            InvalidTransition: it is not EXECUTED.
+        """
+        if self.status is not TradeStatus.EXECUTED:
+            raise InvalidTransition(f"order {self.identity} is {self.status} and cannot be busted")
+        self.status, self.realized_pnl = TradeStatus.BUSTED, ZERO
+        self.busted_at, self.busted_by, self.bust_reason = at, by, reason
+        self.bust_sequence, self.updated_at = sequence, at
+
+    def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:
+        """The next revision of this trade, not booked yet: its terms, but for the `changes`."""
+        kept = {name: getattr(self, name) for name in (*_IDENTITY, *TERMS, *_BEHIND)}
+        return Trade(
+            **{**kept, **changes},
+            revision=self.revision + 1,
+            corrects_id=self.id,
+            created_at=at,
+        )
 
     def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
         """Become CANCELLED; None when it is already."""

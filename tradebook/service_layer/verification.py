@@ -8,14 +8,15 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from tradebook.domain.accounting import Balance, effect
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
-from tradebook.domain.events import Effect
+from tradebook.domain.folding import AMOUNTS, Fold
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
-from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
+from tradebook.domain.positions import Position
+from tradebook.domain.repositories import Corrections
 from tradebook.domain.trades import Settlement, Trade, TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.views import Point, Views
 
 Progress = Callable[[int, int], None]
 _PAGE: Final = 1000
@@ -83,45 +84,6 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
 
 
 @define
-class _Fold:
-    """A position as its trades make it."""
-
-    symbol: str
-    balance: Balance = field(factory=Balance)
-    sequence: int = 0
-    opened_at: object = None
-    closed_at: object = None
-    constants: dict[str, object] = field(factory=dict)
-
-    def apply(self, trade: Trade) -> Decimal:
-        """Fold a trade; returns the P&L that it realized."""
-        before, self.balance = self.balance, self.balance.after(trade)
-        self.constants = self.constants or {name: getattr(trade, name) for name in INSTRUMENT}
-        done = effect(before.quantity, self.balance.quantity)
-        if done in (Effect.OPENED, Effect.FLIPPED):
-            self.opened_at, self.closed_at = trade.executed_at, None
-        elif done is Effect.CLOSED:
-            self.closed_at = trade.executed_at
-        return EXACT.subtract(self.balance.realized_pnl, before.realized_pnl)
-
-    def as_stored(self) -> dict[str, object]:
-        """The fields of the position that follow from its trades."""
-        balance = self.balance
-        return {
-            "quantity": canonical(balance.quantity),
-            "cost_basis": canonical(balance.cost_basis),
-            "realized_pnl": canonical(balance.realized_pnl),
-            "fees": canonical(balance.fees),
-            "cash_flow": canonical(balance.cash_flow),
-            "status": PositionStatus.OPEN if balance.quantity else PositionStatus.CLOSED,
-            "opened_at": self.opened_at,
-            "closed_at": self.closed_at,
-            "sequence": self.sequence,
-            **self.constants,
-        }
-
-
-@define
 class _Totals:
     """What the positions contribute to one snapshot, in its currency, as the trades make it."""
 
@@ -169,46 +131,43 @@ class _Proof:
                 )
 
     def _check_position(self, position: Position) -> None:
-        fold = _Fold(position.symbol)
-        snapshots = self._snapshots_of(position)
-        for trade in self._trades(position.symbol):
-            self._check_trade(fold, trade)
-            self._check_snapshots(fold, snapshots)
-        stored = {name: (getattr(position, name), v) for name, v in fold.as_stored().items()}
-        self._compare("Position", position.symbol, stored)
+        symbol = position.symbol
+        corrections = self.uow.trades.corrections(symbol)
+        views = self._views(position, corrections)
+        numbers = _Numbers(corrections)
+        for trade in self._trades(symbol):
+            self._compare("Trade", _called(trade), {"sequence": numbers.of(trade)})
+            if trade.corrects_id is None:
+                views.check_before(trade.sequence or 0, self._check_snapshot)
+            realized = views.apply(trade)
+            self._check_trade(trade, realized, views.now.constants)
+        views.check_before(numbers.last + 1, self._check_snapshot)
+        computed = {**views.now.values(), "sequence": numbers.last}
+        stored = {name: (getattr(position, name), v) for name, v in computed.items()}
+        self._compare("Position", symbol, stored)
         if position.settlement is Settlement.CASH:
             earned = EXACT.subtract(position.realized_pnl, position.fees)
             kept = EXACT.add(position.cash_flow, position.cost_basis)
-            self._compare(
-                "Position",
-                position.symbol,
-                {"realized_pnl - fees == cash_flow + cost_basis": (earned, kept)},
-            )
-        for sequence, portfolio_id, _ in snapshots:
-            self._compare(
-                "Portfolio", portfolio_id, {f"sequence of {position.symbol}": (sequence, "missing")}
-            )
+            law = {"realized_pnl - fees == cash_flow + cost_basis": (earned, kept)}
+            self._compare("Position", symbol, law)
+        for point in views.left():
+            missing = {f"sequence of {symbol}": (point.sequence, "missing")}
+            self._compare("Portfolio", point.portfolio_id, missing)
 
     def _trades(self, symbol: str) -> Iterator[Trade]:
-        after = 0
-        while page := self.uow.trades.booked(symbol, after=after, limit=_PAGE):
-            yield from page
-            after = page[-1].sequence or 0
-            self.done += len(page)
-            self.progress(self.done, self.total)
+        for trade in self.uow.trades.in_fold_order(symbol, batch=_PAGE):
+            self.done += 1
+            if self.done % _PAGE == 0 or self.done == self.total:
+                self.progress(self.done, self.total)
+            yield trade
 
-    def _check_trade(self, fold: _Fold, trade: Trade) -> None:
-        fold.sequence += 1
-        realized = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
-        self._compare(
-            "Trade",
-            f"{trade.symbol} {trade.order_id} {trade.execution_id}".strip(),
-            {
-                "sequence": (trade.sequence, fold.sequence),
-                "realized_pnl": (trade.realized_pnl, canonical(realized)),
-                **{n: (getattr(trade, n), value) for n, value in fold.constants.items()},
-            },
-        )
+    def _check_trade(
+        self, trade: Trade, realized: Decimal, constants: Mapping[str, object]
+    ) -> None:
+        checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
+        if trade.status is TradeStatus.EXECUTED:
+            checks |= {name: (getattr(trade, name), value) for name, value in constants.items()}
+        self._compare("Trade", _called(trade), checks)
 
     # Snapshots: what they say of a symbol is compared as the fold passes their sequence.
 
@@ -223,31 +182,28 @@ class _Proof:
                     for symbol, sequence in portfolio.closed_sequences.items():
                         self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
 
-    def _snapshots_of(self, position: Position) -> list[tuple[int, int, PortfolioPosition | None]]:
-        """(sequence, snapshot, its row or None where the position was flat), the first last."""
+    def _views(self, position: Position, corrections: Corrections) -> Views:
+        """The snapshots of a position, each with the trades that counted when it was taken."""
         rows = self.uow.portfolios.positions_in(position.symbol)
         points = [
-            (r.sequence, r.portfolio_id, r) for r in rows if r.portfolio_id in self.portfolios
+            Point(row.sequence, row.portfolio_id, row)
+            for row in rows
+            if row.portfolio_id in self.portfolios
         ]
-        flat = [(s, portfolio_id, None) for s, portfolio_id in self.closed.get(position.symbol, [])]
-        return sorted([*points, *flat], key=lambda point: point[:2], reverse=True)
+        points += [Point(s, id_, None) for s, id_ in self.closed.get(position.symbol, [])]
+        return Views(position.symbol, points, corrections.busts)
 
-    def _check_snapshots(
-        self, fold: _Fold, snapshots: list[tuple[int, int, PortfolioPosition | None]]
-    ) -> None:
-        while snapshots and snapshots[-1][0] == fold.sequence:
-            _, portfolio_id, row = snapshots.pop()
-            self._check_row(fold, portfolio_id, row)
-            self._add_to_totals(fold, portfolio_id)
+    def _check_snapshot(self, fold: Fold, point: Point) -> None:
+        self._check_row(fold, point.portfolio_id, point.row)
+        self._add_to_totals(fold, point.portfolio_id)
 
-    def _check_row(self, fold: _Fold, portfolio_id: int, row: PortfolioPosition | None) -> None:
+    def _check_row(self, fold: Fold, portfolio_id: int, row: PortfolioPosition | None) -> None:
         balance = fold.balance
         if row is None:
             flat = {f"quantity of {fold.symbol}": (ZERO, canonical(balance.quantity))}
             self._compare("Portfolio", portfolio_id, flat)
             return
-        names = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
-        computed = {name: canonical(getattr(balance, name)) for name in names}
+        computed = {name: canonical(getattr(balance, name)) for name in AMOUNTS}
         with exact():
             value = balance.quantity * row.current_price * row.multiplier
             computed["market_value"] = canonical(value)
@@ -258,7 +214,9 @@ class _Proof:
             {name: (getattr(row, name), value) for name, value in computed.items()},
         )
 
-    def _add_to_totals(self, fold: _Fold, portfolio_id: int) -> None:
+    def _add_to_totals(self, fold: Fold, portfolio_id: int) -> None:
+        if not fold.constants:  # of what was busted nothing is left to convert
+            return
         rate = _rate(self.portfolios[portfolio_id], str(fold.constants["currency"]))
         totals, balance = self.totals[portfolio_id], fold.balance
         with exact():
@@ -337,6 +295,34 @@ def _rate(portfolio: Portfolio, currency: str) -> Decimal:
     if currency == portfolio.currency:
         return Decimal(1)
     return Decimal(portfolio.rates.get(currency, "0"))
+
+
+def _called(trade: Trade) -> str:
+    return f"{trade.symbol} {trade.order_id} {trade.execution_id}".strip()
+
+
+@define
+class _Numbers:
+    """The entries in a symbol's ledger, which leave no number out."""
+
+    corrections: Corrections
+    last: int = 0
+    _expected: int = 0
+    _taken: frozenset[int] = field(init=False)
+
+    @_taken.default
+    def _by_corrections(self) -> frozenset[int]:
+        return frozenset(self.corrections.busts) | frozenset(self.corrections.bookings)
+
+    def of(self, trade: Trade) -> tuple[int | None, int | None]:
+        """A trade's number, and the one it must have; a correction's own stands for itself."""
+        self.last = max(self.last, trade.sequence or 0, trade.bust_sequence or 0)
+        if trade.corrects_id is not None:
+            return trade.sequence, trade.sequence
+        self._expected += 1
+        while self._expected in self._taken:
+            self._expected += 1
+        return trade.sequence, self._expected
 
 
 def _shown(value: object) -> str:

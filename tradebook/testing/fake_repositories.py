@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 from tradebook.domain.agents import AgentDecision
@@ -15,6 +16,7 @@ from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
+    Corrections,
     DecisionRepository,
     EventRepository,
     Ledger,
@@ -80,8 +82,31 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
             limit=limit,
         )
 
-    def count_booked(self) -> int:
-        return sum(row["sequence"] is not None for row in self._session.rows(Trade))
+    def count_booked(self, symbol: str | None = None) -> int:
+        return sum(symbol in (None, row["symbol"]) for row in self._booked())
+
+    def booked_symbols(self) -> list[str]:
+        return sorted({row["symbol"] for row in self._booked()})
+
+    def correcting(self, ids: Collection[int]) -> list[Trade]:
+        return self._session.find(Trade, lambda row: row["corrects_id"] in ids)
+
+    def corrections(self, symbol: str) -> Corrections:
+        rows = [row for row in self._booked() if row["symbol"] == symbol]
+        busts = [row["bust_sequence"] for row in rows if row["bust_sequence"]]
+        bookings = [row["sequence"] for row in rows if row["corrects_id"]]
+        return Corrections(sorted(busts), sorted(bookings))
+
+    def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
+        def is_later(row: Values) -> bool:
+            entry = sequences.get(row["symbol"], 0)
+            return bool(row["bust_sequence"]) and row["sequence"] <= entry < row["bust_sequence"]
+
+        found = self._session.find(Trade, is_later)
+        return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
+
+    def _booked(self) -> Iterator[Values]:
+        return (row for row in self._session.rows(Trade) if row["sequence"] is not None)
 
 
 class FakePositionRepository(FakeRepository[Position], PositionRepository):
@@ -158,11 +183,10 @@ class FakeLedger(Ledger):
         )
         return LedgerPage(position, tuple(trades))
 
-    def book(self, position: Position, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        trades = [trade for trade, _ in bookings]
+    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        position, trades = page.position, [trade for trade, _ in bookings]
         row = self._row(position.symbol)
-        booked_before = position.version - len(trades)
-        if row is None or row["version"] != booked_before or self._clash(trades):
+        if row is None or row["version"] != page.version or self._clash(trades):
             for trade in trades:
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
@@ -177,6 +201,10 @@ class FakeLedger(Ledger):
             event.entity_id = trade.id
             self._session.add(event)
         return True
+
+    def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
+        for id_, realized in realized_pnl.items():
+            self._session.put(Trade, id_, realized_pnl=realized)
 
     def marked(self, symbols: Collection[str]) -> list[Position]:
         wanted = set(symbols)

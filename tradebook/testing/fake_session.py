@@ -204,6 +204,12 @@ class FakeSession:
         self._write(Position, row["id"], row)
         self.refresh(Position, row["id"])
 
+    def put(self, kind: Kind, id_: int, **values: object) -> None:
+        """Change fields of a row past its entity, which is brought up to date."""
+        self.flush(kind)
+        self._write(kind, id_, {**self._table(kind).rows[id_].values, **values})
+        self.refresh(kind, id_)
+
     def refresh(self, kind: Kind, id_: int) -> None:
         """Give a handed out entity the values of its row."""
         held = self._held[kind].get(id_)

@@ -66,6 +66,8 @@ UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
     Trade: (
         Unique(("symbol", "venue", "order_id", "execution_id", "revision")),
         Unique(("symbol", "sequence")),
+        Unique(("symbol", "bust_sequence")),
+        Unique(("corrects_id",)),
     ),
 }
 """Every kind of record, with its unique keys; the first is the record's identity."""

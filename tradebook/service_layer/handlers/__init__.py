@@ -13,6 +13,12 @@ from tradebook.service_layer.handlers.agents import (
 from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.cash import record_cash_flow
+from tradebook.service_layer.handlers.corrections import (
+    Rebuilt,
+    bust_trade,
+    correct_trade,
+    rebuild,
+)
 from tradebook.service_layer.handlers.performance import record_metric
 from tradebook.service_layer.handlers.portfolio import take_snapshot
 from tradebook.service_layer.handlers.positions import mark_prices, update_position
@@ -33,17 +39,21 @@ from tradebook.service_layer.handlers.trades import (
 )
 
 __all__ = [
+    "Rebuilt",
     "RecordedTrades",
     "TradeTerms",
     "bulk_create",
     "bulk_update",
+    "bust_trade",
     "cancel_trade",
+    "correct_trade",
     "create",
     "decide",
     "delete",
     "execute_trade",
     "mark_prices",
     "raise_alert",
+    "rebuild",
     "record_action",
     "record_cash_flow",
     "record_decision",

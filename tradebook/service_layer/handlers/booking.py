@@ -126,7 +126,7 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
 
 
 def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft]) -> bool:
-    if not page.position.sequence:
+    if not page.position.has_trades:
         base_currency = open_account(uow).base_currency
         for draft in drafts:
             draft.price_in(base_currency)
@@ -134,7 +134,7 @@ def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft])
     posting = _Posting(uow, page)
     for draft in drafts:
         posting.post(draft)
-    if posting.bookings and not uow.ledger.book(page.position, posting.bookings):
+    if posting.bookings and not uow.ledger.book(page, posting.bookings):
         return False
     for trade, _ in posting.bookings:
         if trade.decision_id is not None:
@@ -171,7 +171,7 @@ class _Posting:
         if draft.target is TradeStatus.PENDING:
             self._submit(draft, recorded)
         elif recorded is not None and recorded.status is not TradeStatus.PENDING:
-            _confirm(recorded, draft)
+            self._confirm(recorded, draft)
         elif order is not None:
             self._book(draft, self._fill(order, draft))
         else:
@@ -214,12 +214,23 @@ class _Posting:
         draft.is_new = True
         self.bookings.append((draft.trade, self.uow.event(happened, draft.trade)))
 
+    def _confirm(self, recorded: Trade, draft: Draft) -> None:
+        if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):
+            raise InvalidTransition(
+                f"order {recorded.identity} is {recorded.status}; "
+                "record a fill that came all the same with its own execution_id"
+            )
+        *corrected, last = self._revisions(recorded)
+        for revision in corrected:  # as it first came, or with terms that were corrected since
+            if revision.agrees(draft.trade, draft.terms):
+                last = revision
+                break
+        last.confirm(draft.trade, draft.terms)
+        draft.trade = last
 
-def _confirm(recorded: Trade, draft: Draft) -> None:
-    if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):
-        raise InvalidTransition(
-            f"order {recorded.identity} is {recorded.status}; "
-            "record a fill that came all the same with its own execution_id"
-        )
-    recorded.confirm(draft.trade, draft.terms)
-    draft.trade = recorded
+    def _revisions(self, first: Trade) -> list[Trade]:
+        revisions = [first]
+        key = first.fill_key
+        while following := self.known.get(key._replace(revision=len(revisions))):
+            revisions.append(following)
+        return revisions

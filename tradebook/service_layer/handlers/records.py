@@ -278,7 +278,7 @@ def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
     if stored.status is not TradeStatus.PENDING:
         raise InvalidTransition(
             f"Trade {stored.id} is {stored.status} and never changes again ({', '.join(changed)} "
-            "would); record the reversing trade, and the right one, with record_trade"
+            "would); bust_trade or correct_trade puts a wrong one right"
         )
     check_changes(stored, changed)
     if entity.status in (TradeStatus.EXECUTED, TradeStatus.BUSTED):

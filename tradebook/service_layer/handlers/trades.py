@@ -10,6 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
+from tradebook.domain.fields import argument, name
 from tradebook.domain.numbers import Number
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
@@ -101,7 +102,7 @@ def execute_trade(
         InvalidTransition: it was cancelled or rejected.
         DuplicateOrder: it was executed on other terms.
     """
-    order = _find(uow, order_id, trade_id)
+    order = find_trade(uow, order_id, trade_id)
     given = {
         "price": price,
         "quantity": quantity,
@@ -160,12 +161,18 @@ def reject_trade(
     return _end(uow, order_id, trade_id, lambda trade: trade.reject(reason, uow.now()))
 
 
-def _find(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
+def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
+    """The trade that one of the two names; of an order with several fills one that is pending, or the first.
+
+    Raises:
+        NotFound: there is none.
+        InvalidInput: both are given, or none, or the order id is that of several orders.
+    """
     if (order_id is None) == (trade_id is None):
         raise InvalidInput("order_id", order_id, "either an order_id or a trade_id")
     if trade_id is not None:
         return uow.trades.get(trade_id)
-    assert order_id is not None
+    order_id = argument("order_id", name, cast("str", order_id))
     trades = uow.trades.of_order(order_id)
     if not trades:
         raise NotFound("order", order_id, uow.account)
@@ -195,7 +202,7 @@ def _end(
     trade_id: int | None,
     end: Callable[[Trade], TradeCancelled | TradeRejected | None],
 ) -> Trade:
-    found = _find(uow, order_id, trade_id)
+    found = find_trade(uow, order_id, trade_id)
     page = uow.ledger.open(found.symbol, {found.order_key})  # a fill may be on its way
     trade = next(t for t in page.trades if t.id == found.id)
     uow.record(end(trade), trade)

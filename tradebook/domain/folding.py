@@ -1,0 +1,68 @@
+"""Folding the trades of one symbol again, in the order in which they count."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from attrs import define, evolve, field
+
+from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.events import Effect
+from tradebook.domain.numbers import EXACT, canonical
+from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
+from tradebook.domain.trades import Trade
+
+AMOUNTS: Final = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
+
+
+@define
+class Fold:
+    """A position as its trades make it.
+
+    Attributes:
+        symbol: whose trades.
+        balance: the running totals.
+        opened_at: trade time of the fill that opened it last; none before the first.
+        closed_at: trade time of the fill that closed it; none while open.
+        constants: the currency, multiplier and settlement of the first trade; empty before it.
+    """
+
+    symbol: str
+    balance: Balance = field(factory=Balance)
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    constants: Mapping[str, object] = field(factory=dict)
+
+    def apply(self, trade: Trade) -> Decimal:
+        """Fold a trade; returns the P&L that it realized."""
+        before, self.balance = self.balance, self.balance.after(trade)
+        if not self.constants:
+            self.constants = {name: getattr(trade, name) for name in INSTRUMENT}
+        done = effect(before.quantity, self.balance.quantity)
+        if done in (Effect.OPENED, Effect.FLIPPED):
+            self.opened_at, self.closed_at = trade.executed_at, None
+        elif done is Effect.CLOSED:
+            self.closed_at = trade.executed_at
+        return canonical(EXACT.subtract(self.balance.realized_pnl, before.realized_pnl))
+
+    def copy(self) -> Fold:
+        """Another one, that goes its own way from here."""
+        return evolve(self)
+
+    def values(self) -> dict[str, object]:
+        """The fields of the position that follow from these trades."""
+        return {
+            **{name: canonical(getattr(self.balance, name)) for name in AMOUNTS},
+            "status": PositionStatus.OPEN if self.balance.quantity else PositionStatus.CLOSED,
+            "opened_at": self.opened_at,
+            "closed_at": self.closed_at,
+            **self.constants,
+        }
+
+
+def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:
+    """The fields of a position that are not as they should be."""
+    return [name for name, value in values.items() if getattr(position, name) != value]

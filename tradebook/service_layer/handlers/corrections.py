@@ -1,0 +1,347 @@
+"""Late corrections: bust a trade, correct it, or fold a position from its trades again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from attrs import define, frozen
+
+from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition, NotFound
+from tradebook.domain.events import PositionRebuilt, TradeBusted, TradeCorrected
+from tradebook.domain.fields import Json, argument, differences, json_object, name, text
+from tradebook.domain.folding import AMOUNTS, Fold, differing
+from tradebook.domain.numbers import ZERO, Number
+from tradebook.domain.positions import Position
+from tradebook.domain.repositories import LedgerPage
+from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
+from tradebook.service_layer.handlers.trades import find_trade
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+Progress = Callable[[int, int], None]
+_BATCH: Final = 1000
+
+
+def bust_trade(
+    uow: AbstractUnitOfWork,
+    *,
+    order_id: str | None = None,
+    trade_id: int | None = None,
+    execution_id: str | None = None,
+    reason: str,
+    progress: Progress | None = None,
+) -> Trade:
+    """Take out a booked trade: position, P&L and cash become as if it had never been.
+
+    The trade stays on record, BUSTED, with who did it, when and why. Snapshots stay as they were. The
+    same bust again changes nothing.
+
+    Args:
+        uow: the unit of work.
+        order_id, trade_id: which trade; one of the two.
+        execution_id: which fill, of an order that has several.
+        reason: why.
+        progress: called with (trades folded, trades in all) as it goes.
+
+    Returns:
+        The busted trade.
+
+    Raises:
+        NotFound: there is no such trade.
+        InvalidTransition: it was never booked, or busted before for another reason.
+    """
+    reason = argument("reason", _words, reason)
+    page, wrong = _booked(uow, order_id, trade_id, execution_id)
+    if wrong.status is TradeStatus.BUSTED:
+        _require_same_bust(page, wrong, reason)
+    else:
+        _replace(uow, page, wrong, None, reason, progress)
+    return wrong
+
+
+def correct_trade(
+    uow: AbstractUnitOfWork,
+    *,
+    order_id: str | None = None,
+    trade_id: int | None = None,
+    execution_id: str | None = None,
+    action: TradeAction | str | None = None,
+    quantity: Number | None = None,
+    price: Number | None = None,
+    fee: Number | None = None,
+    executed_at: datetime | None = None,
+    reason: str,
+    progress: Progress | None = None,
+) -> Trade:
+    """Put a booked trade right: position, P&L and cash become as if it had been booked so at first.
+
+    The wrong trade stays on record, BUSTED; its next revision, which names it, counts in its place. A
+    trade that has these terms already is left alone, so the same correction again changes nothing.
+
+    Args:
+        uow: the unit of work.
+        order_id, trade_id: which trade; one of the two. Of one corrected before, its last revision.
+        execution_id: which fill, of an order that has several.
+        action, quantity, price, fee, executed_at: the right terms; what is left out stays.
+        reason: why.
+        progress: called with (trades folded, trades in all) as it goes.
+
+    Returns:
+        The trade that counts now.
+
+    Raises:
+        NotFound: there is no such trade.
+        InvalidTransition: it was never booked, or busted without a correction.
+        InvalidInput: a term is refused, or none is given.
+    """
+    reason = argument("reason", _words, reason)
+    given: dict[str, object] = {
+        "action": action,
+        "quantity": quantity,
+        "price": price,
+        "fee": fee,
+        "executed_at": executed_at,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        raise InvalidInput("price", None, f"one of {', '.join(given)}, to correct")
+    page, wrong = _booked(uow, order_id, trade_id, execution_id)
+    wrong = _last_revision(page, wrong)
+    right = wrong.corrected(changes, uow.now())
+    if not differences(wrong, right, TERMS):
+        return wrong
+    if wrong.status is TradeStatus.BUSTED:
+        raise InvalidTransition(f"{_busted(wrong)}; record what counts as a fill of its own")
+    _replace(uow, page, wrong, right, reason, progress)
+    return right
+
+
+@frozen
+class Rebuilt:
+    """What `rebuild` did.
+
+    Attributes:
+        trades: how many were folded.
+        positions: the symbols of the positions that were put right.
+        restated: how many trades had another realized P&L than they should.
+    """
+
+    trades: int
+    positions: tuple[str, ...]
+    restated: int
+
+
+def rebuild(
+    uow: AbstractUnitOfWork, symbol: str | None = None, *, progress: Progress | None = None
+) -> Rebuilt:
+    """Fold positions from their trades again, and put right what `verify` reports of them.
+
+    Leaves an event for each position that was not what its trades make of it, with what it was and is.
+    Marks and snapshots stay as they are.
+
+    Args:
+        uow: the unit of work.
+        symbol: of one position; all of them by default.
+        progress: called with (trades folded, trades in all) as it goes.
+
+    Returns:
+        What was done.
+
+    Raises:
+        NotFound: nothing was ever booked of the symbol.
+    """
+    if symbol is not None:
+        symbol = argument("symbol", name, symbol)
+    total = uow.trades.count_booked(symbol)
+    if symbol is not None and not total:
+        raise NotFound("booked trade of", symbol, uow.account)
+    folding = _Folding(uow, total, progress)
+    mended: list[str] = []
+    for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
+        page = uow.ledger.open(each, ())
+        restated = folding.restated
+        values = {**folding.fold(each).values(), "sequence": folding.last_entry}
+        if _mend(uow, page, values, folding.restated - restated):
+            mended.append(each)
+    return Rebuilt(folding.done, tuple(mended), folding.restated)
+
+
+@define
+class _Folding:
+    """Folds again what counts, and restates what trades realized; in bounded memory.
+
+    Attributes:
+        total: how many trades there are to fold.
+        done: how many were.
+        restated: how many had realized something else.
+        last_entry: the last one in the ledger of the symbol that was folded last.
+    """
+
+    uow: AbstractUnitOfWork
+    total: int
+    progress: Progress | None
+    done: int = 0
+    restated: int = 0
+    last_entry: int = 0
+
+    def fold(self, symbol: str, wrong: Trade | None = None, right: Trade | None = None) -> Fold:
+        """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
+        fold, self.last_entry = Fold(symbol), 0
+        realized: dict[int, Decimal] = {}
+        for trade in self.uow.trades.in_fold_order(symbol, batch=_BATCH):
+            self._count(trade)
+            if trade is not wrong:
+                pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
+                if pnl != trade.realized_pnl:
+                    realized[trade.id] = pnl
+            elif right is not None:
+                right.realized_pnl = fold.apply(right)
+            if len(realized) == _BATCH:
+                self._restate(realized)
+        self._restate(realized)
+        return fold
+
+    def _count(self, trade: Trade) -> None:
+        self.done += 1
+        self.last_entry = max(self.last_entry, trade.sequence or 0, trade.bust_sequence or 0)
+        if self.progress is not None and (self.done % _BATCH == 0 or self.done == self.total):
+            self.progress(self.done, self.total)
+
+    def _restate(self, realized: dict[int, Decimal]) -> None:
+        self.uow.ledger.restate(realized)
+        self.restated += len(realized)
+        realized.clear()
+
+
+def _replace(
+    uow: AbstractUnitOfWork,
+    page: LedgerPage,
+    wrong: Trade,
+    right: Trade | None,
+    reason: str,
+    progress: Progress | None,
+) -> None:
+    """Bust `wrong`, and book `right`, if any, in its place."""
+    position, before = page.position, _totals(page.position)
+    folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
+    fold = folding.fold(position.symbol, wrong, right)
+    at, actor = uow.now(), uow.context.actor
+    position.bust(wrong, at=at, by=actor, reason=reason)
+    if right is not None:
+        position.book_correction(right, at=at, realized_pnl=right.realized_pnl)
+    position.refold(fold.values())
+    busted = TradeBusted(
+        symbol=wrong.symbol,
+        order_id=wrong.order_id,
+        execution_id=wrong.execution_id,
+        revision=wrong.revision,
+        sequence=wrong.bust_sequence or 0,
+        reason=reason,
+        before=before,
+        after=_totals(position),
+        corrected_by=None if right is None else right.revision,
+    )
+    bookings = [(wrong, uow.event(busted, wrong))]
+    if right is not None:
+        bookings.append((right, uow.event(_correction(wrong, right), right)))
+    if not uow.ledger.book(page, bookings):
+        raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
+
+
+def _correction(wrong: Trade, right: Trade) -> TradeCorrected:
+    return TradeCorrected(
+        symbol=right.symbol,
+        order_id=right.order_id,
+        execution_id=right.execution_id,
+        revision=right.revision,
+        sequence=right.sequence or 0,
+        corrects=wrong.id,
+        realized_pnl=right.realized_pnl,
+        changes=json_object(differences(wrong, right, TERMS)),
+    )
+
+
+def _mend(
+    uow: AbstractUnitOfWork, page: LedgerPage, values: Mapping[str, object], restated: int
+) -> bool:
+    position = page.position
+    wrong = differing(position, values)
+    if not wrong and not restated:
+        return False
+    before = {field: getattr(position, field) for field in wrong}
+    position.refold(values)
+    position.version += 1
+    if not uow.ledger.book(page, []):
+        raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was rebuilt")
+    happened = PositionRebuilt(
+        symbol=position.symbol,
+        trades=restated,
+        before=json_object(before),
+        after=json_object({field: getattr(position, field) for field in wrong}),
+    )
+    uow.record(happened, position)
+    return True
+
+
+def _booked(
+    uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
+) -> tuple[LedgerPage, Trade]:
+    """The trade that is meant, on its page of the ledger: with an order id its last revision."""
+    found = find_trade(uow, order_id, trade_id)
+    page = uow.ledger.open(found.symbol, {found.order_key})
+    fills = [
+        trade
+        for trade in page.trades
+        if trade.status in BOOKED
+        and trade_id in (None, trade.id)
+        and execution_id in (None, trade.execution_id)
+    ]
+    if not fills and execution_id is not None:
+        raise NotFound("execution", execution_id, uow.account)
+    if not fills:
+        raise InvalidTransition(
+            f"order {found.identity} is {found.status} and was never booked; "
+            "cancel_trade cancels a PENDING one"
+        )
+    if len({trade.execution_id for trade in fills}) > 1:
+        raise InvalidInput(
+            "execution_id", execution_id, f"that of one of the {len(fills)} fills of {order_id!r}"
+        )
+    return page, max(fills, key=lambda trade: trade.revision)
+
+
+def _words(reason: str) -> str:
+    if not text(reason).strip():
+        raise InvalidInput("", reason, "some words: they are kept with the trade")
+    return reason
+
+
+def _last_revision(page: LedgerPage, trade: Trade) -> Trade:
+    following = {other.corrects_id: other for other in page.trades}
+    while trade.id in following:
+        trade = following[trade.id]
+    return trade
+
+
+def _require_same_bust(page: LedgerPage, wrong: Trade, reason: str) -> None:
+    last = _last_revision(page, wrong)
+    if last is not wrong:
+        raise InvalidTransition(
+            f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "
+            "bust that one"
+        )
+    if wrong.bust_reason != reason:
+        raise InvalidTransition(_busted(wrong))
+
+
+def _busted(trade: Trade) -> str:
+    by = f" by {trade.busted_by}" if trade.busted_by else ""
+    return (
+        f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {trade.bust_reason!r}"
+    )
+
+
+def _totals(position: Position) -> dict[str, Json]:
+    return json_object({field: getattr(position, field) for field in AMOUNTS})
