@@ -111,8 +111,11 @@ class TlsFront:
             if request == _SSL_REQUEST:
                 writer.write(b"S")
                 plain = writer.transport
-                await writer.start_tls(self._tls)
-                if writer.transport is None:  # hung up in the handshake; such a writer cannot be closed
+                with contextlib.suppress(
+                    AttributeError
+                ):  # asyncio trips over who hung up meanwhile
+                    await writer.start_tls(self._tls)
+                if writer.transport is None:  # such a writer could not even be closed
                     writer._transport = plain
                     raise ConnectionResetError
                 self.encrypted.append(True)

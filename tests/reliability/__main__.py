@@ -1,7 +1,7 @@
 """`make soak MINUTES=n`: every scenario in turn, for as long as asked; prints what was tried and what was lost.
 
-    python -m tests.reliability --minutes 10
-    python -m tests.reliability --minutes 1 --only kill-client
+python -m tests.reliability --minutes 10
+python -m tests.reliability --minutes 1 --only kill-client
 """
 
 from __future__ import annotations

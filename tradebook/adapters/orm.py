@@ -172,7 +172,9 @@ trades: Final = record_table(
         "(status IN ('EXECUTED', 'BUSTED')) = (sequence IS NOT NULL)", name="booked_has_sequence"
     ),
     CheckConstraint("(sequence IS NULL) = (booked_at IS NULL)", name="booked_has_time"),
-    CheckConstraint("(status = 'BUSTED') = (bust_sequence IS NOT NULL)", name="busted_has_sequence"),
+    CheckConstraint(
+        "(status = 'BUSTED') = (bust_sequence IS NOT NULL)", name="busted_has_sequence"
+    ),
     unique_where(
         "uq_trades_account_corrects_id", "corrects_id IS NOT NULL", "account", "corrects_id"
     ),
