@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tradebook.domain.numbers import exact
     from tradebook.domain.paging import Page
     from tradebook.domain.performance import PerformanceMetric
-    from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+    from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import Position, PositionStatus
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     from tradebook.entrypoints.manager import DatabaseManager
     from tradebook.entrypoints.mapping import col, metadata
     from tradebook.service_layer import handlers
+    from tradebook.service_layer.as_of import AsOf, Valuation
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
+    from tradebook.service_layer.caller import context
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 __all__ = [
@@ -60,6 +62,8 @@ __all__ = [
     "AgentAction",
     "AgentDecision",
     "Alert",
+    "Amendment",
+    "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
     "Book",
@@ -95,12 +99,15 @@ __all__ = [
     "Severity",
     "Signal",
     "SignalAction",
+    "Snapshot",
     "StaleRecord",
     "Trade",
     "TradeAction",
     "TradeStatus",
     "TradebookError",
+    "Valuation",
     "col",
+    "context",
     "exact",
     "handlers",
     "metadata",
@@ -133,7 +140,7 @@ _HOMES = {
     "tradebook.domain.numbers": ("exact",),
     "tradebook.domain.paging": ("Page",),
     "tradebook.domain.performance": ("PerformanceMetric",),
-    "tradebook.domain.portfolio": ("Portfolio", "PortfolioPosition"),
+    "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
@@ -141,8 +148,10 @@ _HOMES = {
     "tradebook.entrypoints.async_manager": ("AsyncDatabaseManager",),
     "tradebook.entrypoints.manager": ("DatabaseManager",),
     "tradebook.service_layer": ("handlers",),
+    "tradebook.service_layer.as_of": ("AsOf", "Valuation"),
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
+    "tradebook.service_layer.caller": ("context",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -239,11 +239,13 @@ def test_a_pending_trade_is_cancelled_or_rejected_once() -> None:
     cancelled, rejected = make("Trade", order_id="c"), make("Trade", order_id="r")
 
     assert cancelled.cancel("changed my mind", NOW) == TradeCancelled(
-        order_id="c", reason="changed my mind"
+        order_id="c", reason="changed my mind", changes={"status": ["PENDING", "CANCELLED"]}
     )
     assert cancelled.updated_at == NOW
     assert cancelled.cancel("again", NOW) is None
-    assert rejected.reject("no margin", NOW) == TradeRejected(order_id="r", reason="no margin")
+    assert rejected.reject("no margin", NOW) == TradeRejected(
+        order_id="r", reason="no margin", changes={"status": ["PENDING", "REJECTED"]}
+    )
     assert rejected.reject("again", NOW) is None
     with pytest.raises(InvalidTransition, match="is CANCELLED and cannot be rejected"):
         cancelled.reject("", NOW)
@@ -292,7 +294,14 @@ def test_resolving_an_alert_says_what_happened_and_repeats_nothing() -> None:
     alert = make("Alert", id=7)
 
     assert alert.resolve("restarted", by="ann", at=NOW) == AlertResolved(
-        resolution="restarted", resolved_by="ann"
+        resolution="restarted",
+        resolved_by="ann",
+        changes={
+            "resolved": [False, True],
+            "resolution": [None, "restarted"],
+            "resolved_at": [None, NOW],
+            "resolved_by": [None, "ann"],
+        },
     )
     assert (alert.resolved, alert.resolved_at, alert.updated_at) == (True, NOW, NOW)
     assert alert.resolve("restarted", by="bob", at=NOW) is None
@@ -307,7 +316,8 @@ def test_a_proposed_decision_takes_a_verdict(verdict: str) -> None:
 
     happened = decision.resolve(DecisionStatus(verdict), reason="policy", at=NOW)
 
-    assert happened == DecisionResolved(status=verdict, reason="policy")
+    changes = {"status": ["PROPOSED", verdict]}
+    assert happened == DecisionResolved(status=verdict, reason="policy", changes=changes)
     assert (decision.status, decision.updated_at) == (verdict, NOW)
     assert decision.resolve(DecisionStatus(verdict), reason="policy", at=NOW) is None
 
@@ -338,7 +348,8 @@ def test_a_verdict_stands(before: str, verdict: str) -> None:
 def test_the_first_booked_trade_executes_a_decision(before: str) -> None:
     decision = make("AgentDecision", status=before)
 
-    assert decision.execute(11, NOW) == DecisionExecuted(trade_id=11)
+    changes = {"status": [before, "EXECUTED"]}
+    assert decision.execute(11, NOW) == DecisionExecuted(trade_id=11, changes=changes)
     assert decision.execute(12, NOW) is None
     assert decision.status is DecisionStatus.EXECUTED
 
@@ -385,6 +396,8 @@ def test_a_payload_is_json_without_what_is_none() -> None:
         quantity=Decimal("1.50"),
         price=Decimal(10),
         fee=Decimal(0),
+        currency="USD",
+        executed_at=NOW,
         sequence=1,
         effect=Effect.OPENED,
         quantity_before=Decimal(0),
@@ -395,8 +408,10 @@ def test_a_payload_is_json_without_what_is_none() -> None:
     payload = happened.payload()
 
     assert payload["quantity"] == "1.5"
+    assert payload["executed_at"] == "2026-03-02T14:30:00+00:00"
     assert payload["effect"] == "OPENED"
     assert payload["sequence"] == 1
+    assert "venue" not in payload
 
 
 def test_settlement_is_cash_unless_told_otherwise() -> None:

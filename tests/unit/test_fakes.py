@@ -635,7 +635,7 @@ def test_a_sequence_is_given_once_within_a_symbol(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page = uow.ledger.open("X", [])
         page.position.version += 1
-        event = uow.event(TradeCancelled(order_id="o", reason=""), second)
+        event = uow.event(TradeCancelled(order_id="o", reason="", changes={}), second)
         assert not uow.ledger.book(page, [(second, event)])
 
 

@@ -111,6 +111,8 @@ def test_a_fill_returns_what_happened_in_full() -> None:
         quantity=Decimal(4),
         price=Decimal(8),
         fee=Decimal("0.5"),
+        currency="USD",
+        executed_at=NOW,
         sequence=2,
         effect=Effect.REDUCED,
         quantity_before=Decimal(10),

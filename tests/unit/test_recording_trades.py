@@ -385,7 +385,7 @@ def test_the_first_booked_trade_executes_its_decision(book: FakeBook) -> None:
     assert book.get_decisions()[0].status == "EXECUTED"
     with book.unit_of_work() as uow:
         last = uow.events.of("AgentDecision", decision.id)[-1]
-    assert (last.event_type, last.payload) == ("DecisionExecuted", {"trade_id": trade.id})
+    assert (last.event_type, last.payload["trade_id"]) == ("DecisionExecuted", trade.id)
     assert events_of(book, "AgentDecision") == ["DecisionRecorded", "DecisionExecuted"]
 
 

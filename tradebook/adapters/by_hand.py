@@ -32,31 +32,34 @@ _TICK: Final = timedelta(microseconds=1)
 
 
 @contextmanager
-def hand_session(new_session: Callable[[], Session], account: str, actor: str) -> Iterator[Session]:
+def hand_session(
+    new_session: Callable[[], Session], account: str, actor: str, correlation_id: str = ""
+) -> Iterator[Session]:
     """A session on one account: committed at the end, rolled back on an error, always closed.
 
     Args:
         new_session: makes the session; of `HandSession`, `get` takes plain ids too.
         account: the only one that the session sees and writes; SQL text and tables see all.
         actor: who works, for the events.
+        correlation_id: shared by the events.
 
     Raises:
         TradebookError: for whatever the database, or the book, refused; nothing was written.
     """
     with translated_errors(), new_session() as session:
-        _Work(account, actor).attend(session)
+        _Work(account, actor, correlation_id).attend(session)
         yield session
         session.commit()
 
 
 @asynccontextmanager
 async def async_hand_session(
-    new_session: Callable[[], AsyncSession], account: str, actor: str
+    new_session: Callable[[], AsyncSession], account: str, actor: str, correlation_id: str = ""
 ) -> AsyncIterator[AsyncSession]:
     """The same for asyncio; of sessions with `sync_session_class=HandSession`, `get` takes plain ids."""
     with translated_errors():
         async with new_session() as session:
-            _Work(account, actor).attend(session.sync_session)
+            _Work(account, actor, correlation_id).attend(session.sync_session)
             yield session
             await session.commit()
 
@@ -104,6 +107,7 @@ class _Work:
 
     account: str
     actor: str
+    correlation_id: str
     _done: list[tuple[Entity, Happened | None]] = field(factory=list, init=False)
 
     def attend(self, session: Session) -> None:
@@ -171,8 +175,9 @@ class _Work:
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.payload(),
+            payload=happened.particulars(),
             actor=self.actor,
+            correlation_id=self.correlation_id,
             occurred_at=utc_now(),
         )
 

@@ -143,8 +143,7 @@ class AgentDecision(Entity):
                 f"decision {self.id} is {self.status} and cannot become {verdict}; a PROPOSED one "
                 "can be APPROVED, REJECTED or EXPIRED, an APPROVED one REJECTED or EXPIRED"
             )
-        self.status, self.updated_at = verdict, at
-        return DecisionResolved(status=verdict, reason=reason)
+        return DecisionResolved(status=verdict, reason=reason, changes=self._become(verdict, at))
 
     def execute(self, trade_id: int, at: datetime) -> DecisionExecuted | None:
         """A trade of this decision was booked; returns None when it is not the first.
@@ -154,8 +153,12 @@ class AgentDecision(Entity):
         """
         if self.status not in _UNDECIDED:
             return None
-        self.status, self.updated_at = DecisionStatus.EXECUTED, at
-        return DecisionExecuted(trade_id=trade_id)
+        changes = self._become(DecisionStatus.EXECUTED, at)
+        return DecisionExecuted(trade_id=trade_id, changes=changes)
+
+    def _become(self, status: DecisionStatus, at: datetime) -> dict[str, Json]:
+        before, self.status, self.updated_at = self.status, status, at
+        return {"status": [before, status]}
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

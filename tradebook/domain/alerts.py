@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from attrs import define, field
 
@@ -37,6 +37,10 @@ class Severity(StrEnum):
 def severity(value: Severity | str) -> Severity:
     """INFO, WARNING, CRITICAL or EMERGENCY."""
     return choice(Severity, value)
+
+
+RESOLUTION: Final = ("resolved", "resolution", "resolved_at", "resolved_by")
+"""What resolving an alert changes."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -88,7 +92,9 @@ class Alert(Entity):
                 f"alert {self.id} was already resolved by {self.resolved_by or 'nobody named'} "
                 f"at {self.resolved_at}: {self.resolution!r}"
             )
+        before = {name: getattr(self, name) for name in RESOLUTION}
         self.resolution, self.resolved_by = resolution, by
         self.resolved_at = self.updated_at = at
         self.resolved = True
-        return AlertResolved(resolution=resolution, resolved_by=by)
+        changes = {name: [value, getattr(self, name)] for name, value in before.items()}
+        return AlertResolved(resolution=resolution, resolved_by=by, changes=changes)

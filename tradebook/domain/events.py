@@ -6,12 +6,13 @@ transaction as the change. Events are append-only: the audit trail and the outbo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
-from attrs import Attribute, asdict, define, field, frozen
+from attrs import define, field, fields, frozen
 
 from tradebook.domain.fields import (
     IMMUTABLE,
@@ -62,15 +63,19 @@ class Event(Entity):
 
 @frozen(kw_only=True)
 class Happened:
-    """Something that happened to one record."""
+    """Something that happened to one record.
+
+    Where something changed, `changes` holds, for each changed field, the value before and the value after.
+    """
+
+    def particulars(self) -> dict[str, Any]:
+        """What is known of it, by name; fields that are none are left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(type(self))}
+        return {name: value for name, value in values.items() if value is not None}
 
     def payload(self) -> dict[str, Json]:
-        """The particulars as JSON; fields that are none are left out."""
-        return json_object(asdict(self, filter=_given))
-
-
-def _given(_: Attribute[object], value: object) -> bool:
-    return value is not None
+        """The particulars as JSON."""
+        return json_object(self.particulars())
 
 
 @frozen(kw_only=True)
@@ -92,11 +97,8 @@ class TradeSubmitted(Happened):
 
 
 @frozen(kw_only=True)
-class TradeRecorded(Happened):
-    """A trade was booked: what it did to its position.
-
-    `quantity_before` and `quantity_after` are the position's signed quantities.
-    """
+class TradeBooked(Happened):
+    """All that a trade was booked with: see `Trade.evidence`, which says what is left out."""
 
     symbol: str
     order_id: str
@@ -105,19 +107,42 @@ class TradeRecorded(Happened):
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    currency: str
+    executed_at: datetime
     sequence: int
+    realized_pnl: Decimal
+    venue: str | None = None
+    fee_currency: str | None = None
+    multiplier: Decimal | None = None
+    settlement: str | None = None
+    strategy: str | None = None
+    decision_id: int | None = None
+    details: str | None = None
+    booked_at: datetime | None = None
+    revision: int | None = None
+    corrects: int | None = None
+    changes: dict[str, Json] | None = None
+
+
+@frozen(kw_only=True)
+class TradeRecorded(TradeBooked):
+    """A trade was booked, with what it did to its position.
+
+    `quantity_before` and `quantity_after` are the position's signed quantities, `changes` what became of
+    the pending order that it filled.
+    """
+
     effect: Effect
     quantity_before: Decimal
     quantity_after: Decimal
-    realized_pnl: Decimal
 
 
 @frozen(kw_only=True)
 class TradeBusted(Happened):
     """A booked trade was taken out: its position is as if it had never been.
 
-    `before` and `after` hold the position's totals; `corrected_by` the number of the revision that
-    counts instead.
+    `before` and `after` hold the position's totals; `changes` what became of the trade; `corrected_by`
+    the number of the revision that counts instead.
     """
 
     symbol: str
@@ -128,25 +153,13 @@ class TradeBusted(Happened):
     reason: str
     before: dict[str, Json]
     after: dict[str, Json]
+    changes: dict[str, Json]
     corrected_by: int | None = None
 
 
 @frozen(kw_only=True)
-class TradeCorrected(Happened):
-    """A trade was booked in the place of the one that it corrects.
-
-    `corrects` is the id of that trade; `changes` holds, for each changed term, the value before and
-    the value after.
-    """
-
-    symbol: str
-    order_id: str
-    execution_id: str
-    revision: int
-    sequence: int
-    corrects: int
-    realized_pnl: Decimal
-    changes: dict[str, Json]
+class TradeCorrected(TradeBooked):
+    """A trade was booked in the place of the one that it `corrects`; `changes` are those of the terms."""
 
 
 @frozen(kw_only=True)
@@ -168,6 +181,7 @@ class TradeCancelled(Happened):
 
     order_id: str
     reason: str
+    changes: dict[str, Json]
 
 
 @frozen(kw_only=True)
@@ -176,6 +190,7 @@ class TradeRejected(Happened):
 
     order_id: str
     reason: str
+    changes: dict[str, Json]
 
 
 @frozen(kw_only=True)
@@ -224,6 +239,7 @@ class DecisionResolved(Happened):
 
     status: str
     reason: str
+    changes: dict[str, Json]
 
 
 @frozen(kw_only=True)
@@ -231,6 +247,7 @@ class DecisionExecuted(Happened):
     """The first trade of a decision was booked."""
 
     trade_id: int
+    changes: dict[str, Json]
 
 
 @frozen(kw_only=True)
@@ -257,6 +274,7 @@ class AlertResolved(Happened):
 
     resolution: str
     resolved_by: str
+    changes: dict[str, Json]
 
 
 @frozen(kw_only=True)
@@ -279,10 +297,7 @@ class RecordCreated(Happened):
 
 @frozen(kw_only=True)
 class RecordUpdated(Happened):
-    """A record was changed without a handler of its own.
-
-    `changes` holds, for each changed field, the value before and the value after.
-    """
+    """A record was changed without a handler of its own."""
 
     changes: dict[str, Json]
 
@@ -295,3 +310,13 @@ class RecordDeleted(Happened):
     """
 
     values: dict[str, Json]
+
+
+def _kinds(kind: type[Happened]) -> Iterator[type[Happened]]:
+    for more in kind.__subclasses__():
+        yield more
+        yield from _kinds(more)
+
+
+OWN: Final = frozenset(kind.__name__ for kind in _kinds(Happened))
+"""The names of what the book itself records: nobody else says that a trade was booked."""

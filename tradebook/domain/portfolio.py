@@ -35,10 +35,12 @@ from tradebook.domain.numbers import (
     positive,
 )
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import Settlement, settlement_kind
+from tradebook.domain.trades import Settlement, Trade, settlement_kind
 
 BOOK: Final = "book"
 EXTERNAL_SOURCE: Final = "external"
+AS_OF: Final = "as of"
+"""The source of what is valued for a time that is past, and not kept."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -131,7 +133,8 @@ class Portfolio(Entity):
         income: dividends, interest, funding and other cash flows.
         rates: for each other currency, the base currency's price of one unit, as text.
         closed_sequences: for each position that was flat, its `sequence`.
-        source: "book" when taken from the book; "external" when built by hand.
+        source: "book" when taken from the book; "external" when built by hand; "as of" when valued
+            later, for a time in the past.
         timestamp: when, UTC.
         positions: one for each open position, by symbol; loaded when asked for.
     """
@@ -164,6 +167,35 @@ class Portfolio(Entity):
             currency=self.currency,
             timestamp=self.timestamp,
         )
+
+
+@frozen
+class Amendment:
+    """What became of a trade that a snapshot holds, after the snapshot was taken.
+
+    Attributes:
+        busted: the trade, with who busted it, when and why.
+        correction: the trade that counts in its place now; None when none does.
+    """
+
+    busted: Trade
+    correction: Trade | None
+
+
+@frozen
+class Snapshot:
+    """A snapshot with all that belongs to it.
+
+    Attributes:
+        portfolio: the snapshot itself, as it was taken.
+        positions: what was open in it, by symbol.
+        amendments: the trades that it holds and that were busted or corrected since, by symbol and
+            in the order of their busts; none of a snapshot that was not taken from the book.
+    """
+
+    portfolio: Portfolio
+    positions: list[PortfolioPosition]
+    amendments: list[Amendment]
 
 
 class Rates:
@@ -201,7 +233,7 @@ def _rate(currency: str, rate: Number) -> Decimal:
 
 
 def value_holdings(
-    holdings: Holdings, *, account: str, rates: Rates, at: datetime
+    holdings: Holdings, *, account: str, rates: Rates, at: datetime, source: str = BOOK
 ) -> tuple[Portfolio, list[PortfolioPosition]]:
     """A snapshot of `holdings`, and its open positions by symbol.
 
@@ -238,7 +270,7 @@ def value_holdings(
             income=income,
             rates=rates.used,
             closed_sequences={p.symbol: p.sequence for p in positions if not p.quantity},
-            source=BOOK,
+            source=source,
             timestamp=at,
         )
     return portfolio, rows

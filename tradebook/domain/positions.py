@@ -13,7 +13,7 @@ from attrs import define, field
 from tradebook.domain.accounting import Balance, effect
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
-from tradebook.domain.fields import Entity, choice, name, named_fields, optional_utc, utc
+from tradebook.domain.fields import Entity, Json, choice, name, named_fields, optional_utc, utc
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -164,29 +164,26 @@ class Position(Entity):
         done = effect(before.quantity, after.quantity)
         self._date(done, trade)
         return TradeRecorded(
-            symbol=trade.symbol,
-            order_id=trade.order_id,
-            execution_id=trade.execution_id,
-            action=trade.action,
-            quantity=trade.quantity,
-            price=trade.price,
-            fee=trade.fee,
-            sequence=self.sequence,
+            **trade.evidence(utc(at)),
             effect=done,
             quantity_before=before.quantity,
             quantity_after=self.quantity,
             realized_pnl=trade.realized_pnl,
         )
 
-    def bust(self, trade: Trade, *, at: datetime, by: str, reason: str) -> None:
+    def bust(self, trade: Trade, *, at: datetime, by: str, reason: str) -> dict[str, Json]:
         """Take out a trade, which stays on record; `refold` then makes the rest follow.
+
+        Returns:
+            For each field of the trade that changed (before, after).
 
         Raises:
             InvalidTransition: the trade is not EXECUTED.
         """
         busted_at = self._entry_time(at)
-        trade.bust(sequence=self.sequence + 1, at=busted_at, by=by, reason=reason)
+        changes = trade.bust(sequence=self.sequence + 1, at=busted_at, by=by, reason=reason)
         self._enter(busted_at)
+        return changes
 
     def book_correction(self, trade: Trade, *, at: datetime, realized_pnl: Decimal) -> None:
         """Book a trade that counts in the place of the one that it corrects; `refold` then."""

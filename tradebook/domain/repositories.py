@@ -179,14 +179,14 @@ class TradeRepository(Repository[Trade]):
         after = 0
         while page := self.booked(symbol, after=after, limit=batch):
             after = page[-1].sequence or 0
-            corrections = self._correcting_any_of(page)
+            corrections = self.correcting_any_of(page)
             for trade in page:
                 counted = trade if trade.corrects_id is None else None
                 while counted is not None:
                     yield counted
                     counted = corrections.get(counted.id)
 
-    def _correcting_any_of(self, trades: Collection[Trade]) -> dict[int | None, Trade]:
+    def correcting_any_of(self, trades: Collection[Trade]) -> dict[int | None, Trade]:
         """Corrections, and corrections of those, by what they correct."""
         found: dict[int | None, Trade] = {}
         busted = [trade.id for trade in trades if trade.status is TradeStatus.BUSTED]

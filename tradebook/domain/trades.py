@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import uuid4
 
 from attrs import define, field
 
+from tradebook.domain.encoding import digest
 from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.fields import (
@@ -109,6 +110,9 @@ TERMS: Final = (
     "executed_at",
 )
 """What a replay of the same fill must agree on, and what freezes when a trade is booked."""
+
+BUST: Final = ("status", "busted_at", "busted_by", "bust_reason", "bust_sequence")
+"""What a bust says on the trade that it takes out."""
 
 _LEFT_TO_ORDER: Final = (
     "fee",
@@ -254,10 +258,17 @@ class Trade(Entity):
             if field_name not in given:
                 setattr(self, field_name, getattr(order, field_name))
 
-    def become(self, fill: Trade) -> None:
-        """Take over everything of the booked `fill` of this pending order."""
+    def become(self, fill: Trade) -> dict[str, Json]:
+        """Take over everything of the booked `fill` of this pending order.
+
+        Returns:
+            For each field that changed (before, after).
+        """
+        changes = differences(self, fill, (*_FILLED, "status"))
         for field_name in (*_FILLED, "status"):
             setattr(self, field_name, getattr(fill, field_name))
+        changes.pop("updated_at", None)
+        return dict(changes)
 
     def book(self, *, sequence: int, booked_at: datetime, realized_pnl: Decimal) -> None:
         """Become EXECUTED, as its position says.
@@ -275,17 +286,57 @@ class Trade(Entity):
         self.booked_at = self.updated_at = booked_at
         self.status = TradeStatus.EXECUTED
 
-    def bust(self, *, sequence: int, at: datetime, by: str, reason: str) -> None:
+    def bust(self, *, sequence: int, at: datetime, by: str, reason: str) -> dict[str, Json]:
         """Become BUSTED, as its position says: it counts no more, and stays as it was.
+
+        Returns:
+            For each field that changed (before, after).
 
         Raises:
             InvalidTransition: it is not EXECUTED.
         """
         if self.status is not TradeStatus.EXECUTED:
             raise InvalidTransition(f"order {self.identity} is {self.status} and cannot be busted")
+        before = {field_name: getattr(self, field_name) for field_name in (*BUST, "realized_pnl")}
         self.status, self.realized_pnl = TradeStatus.BUSTED, ZERO
         self.busted_at, self.busted_by, self.bust_reason = at, by, reason
         self.bust_sequence, self.updated_at = sequence, at
+        after = {field_name: getattr(self, field_name) for field_name in before}
+        return {name: [was, after[name]] for name, was in before.items() if was != after[name]}
+
+    def evidence(self, at: datetime) -> dict[str, Any]:
+        """All that it was booked with, for the event that proves it later.
+
+        Args:
+            at: the time of that event.
+
+        Returns:
+            The values by name; none for what goes without saying: no venue, strategy, decision or details, the fee
+            in the currency of the price, multiplier 1, settlement CASH, booked at the time of the event.
+            Of the details only their hash.
+        """
+        return {
+            "symbol": self.symbol,
+            "venue": self.venue or None,
+            "order_id": self.order_id,
+            "execution_id": self.execution_id,
+            "revision": self.revision or None,
+            "corrects": self.corrects_id,
+            "action": self.action,
+            "quantity": self.quantity,
+            "price": self.price,
+            "fee": self.fee,
+            "fee_currency": None if self.fee_currency == self.currency else self.fee_currency,
+            "currency": self.currency,
+            "multiplier": None if self.multiplier == ONE else self.multiplier,
+            "settlement": None if self.settlement is Settlement.CASH else self.settlement,
+            "executed_at": self.executed_at,
+            "strategy": self.strategy or None,
+            "decision_id": self.decision_id,
+            "details": digest(self.details).hex() if self.details else None,
+            "sequence": self.sequence,
+            "booked_at": None if self.booked_at == at else self.booked_at,
+        }
 
     def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:
         """The next revision of this trade, not booked yet: its terms, but for the `changes`."""
@@ -301,13 +352,17 @@ class Trade(Entity):
         """Become CANCELLED; None when it is already."""
         if not self._end(TradeStatus.CANCELLED, at):
             return None
-        return TradeCancelled(order_id=self.order_id, reason=reason)
+        return TradeCancelled(order_id=self.order_id, reason=reason, changes=self._ended)
 
     def reject(self, reason: str, at: datetime) -> TradeRejected | None:
         """Become REJECTED; None when it is already."""
         if not self._end(TradeStatus.REJECTED, at):
             return None
-        return TradeRejected(order_id=self.order_id, reason=reason)
+        return TradeRejected(order_id=self.order_id, reason=reason, changes=self._ended)
+
+    @property
+    def _ended(self) -> dict[str, Json]:
+        return {"status": [TradeStatus.PENDING, self.status]}
 
     def _end(self, status: TradeStatus, at: datetime) -> bool:
         if self.status is status:

@@ -42,7 +42,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         config: a `DatabaseConfig`, or a URL; what the environment's variables say by default.
         account: the tenant whose book this is.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events.
+        actor: who writes, for the events, where no `tradebook.context` says so.
 
     Raises:
         InvalidInput: the configuration, the account or the currency is refused. Connects only when
@@ -77,8 +77,11 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         leaves an event. `unit_of_work()` discards whatever was not committed.
         """
         await self._prepare()
+        by = self._new_context()
         new_session = self._container.async_hand_sessions()
-        async with async_hand_session(new_session, self.account, self._actor) as session:
+        async with async_hand_session(
+            new_session, self.account, by.actor, by.correlation_id
+        ) as session:
             yield session
 
     @asynccontextmanager
@@ -93,7 +96,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         await self._prepare()
         container = self._container
         new = container.reading_async_unit_of_work if read_only else container.async_unit_of_work
-        async with new(context=context or self._new_context()) as uow:
+        async with new(context=self._new_context(context)) as uow:
             yield uow
 
     async def run(

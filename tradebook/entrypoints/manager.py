@@ -21,6 +21,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import DEFAULT_ACCOUNT, key, name
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.caller import caller
 from tradebook.service_layer.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
@@ -60,8 +61,10 @@ class Managed:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
 
-    def _new_context(self) -> CallContext:
-        return CallContext(actor=self._actor)
+    def _new_context(self, given: CallContext | None = None) -> CallContext:
+        if given is not None:
+            return given.or_by(self._actor)
+        return CallContext(actor=caller().actor or self._actor)
 
     def _lacks_tables(self, state: SchemaState) -> bool:
         """Whether it is an embedded database that is new; another's schema must be the right one."""
@@ -84,7 +87,7 @@ class DatabaseManager(Managed, Book):
             database that is new and empty gets its tables by itself; others by `upgrade()`.
         account: the tenant whose book this is.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events.
+        actor: who writes, for the events, where no `tradebook.context` says so.
 
     Raises:
         InvalidInput: the configuration, the account or the currency is refused. Connects only when
@@ -118,7 +121,9 @@ class DatabaseManager(Managed, Book):
         discards whatever was not committed.
         """
         self._prepare()
-        return hand_session(self._container.hand_sessions(), self.account, self._actor)
+        by = self._new_context()
+        new_session = self._container.hand_sessions()
+        return hand_session(new_session, self.account, by.actor, by.correlation_id)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
@@ -131,7 +136,7 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         container = self._container
         new = container.reading_unit_of_work if read_only else container.unit_of_work
-        return new(context=context or self._new_context())
+        return new(context=self._new_context(context))
 
     def run(
         self,

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from tradebook.domain.fields import Entity, adopted
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
@@ -173,6 +174,7 @@ class AsyncBook(ABC):
     get_latest_portfolio = _async_question(queries.get_latest_portfolio)
     get_portfolio_history = _async_question(queries.get_portfolio_history)
     get_portfolio_positions = _async_question(queries.get_portfolio_positions)
+    get_snapshot = _async_question(queries.get_snapshot)
     get_alerts = _async_question(queries.get_alerts)
     get_unresolved_alerts = _async_question(queries.get_unresolved_alerts)
     get_signals = _async_question(queries.get_signals)
@@ -181,6 +183,8 @@ class AsyncBook(ABC):
     get_actions = _async_question(queries.get_actions)
     get_metrics = _async_question(queries.get_metrics)
     get_events = _async_question(queries.get_events)
+    positions_as_of = _async_question(positions_as_of)
+    portfolio_as_of = _async_question(portfolio_as_of)
     verify = _async_question(verify)
 
     async def iterate(

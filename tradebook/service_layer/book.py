@@ -15,6 +15,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from tradebook.domain.fields import Entity, adopted
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -162,6 +163,7 @@ class Book(ABC):
     get_latest_portfolio = _question(queries.get_latest_portfolio)
     get_portfolio_history = _question(queries.get_portfolio_history)
     get_portfolio_positions = _question(queries.get_portfolio_positions)
+    get_snapshot = _question(queries.get_snapshot)
     get_alerts = _question(queries.get_alerts)
     get_unresolved_alerts = _question(queries.get_unresolved_alerts)
     get_signals = _question(queries.get_signals)
@@ -170,6 +172,8 @@ class Book(ABC):
     get_actions = _question(queries.get_actions)
     get_metrics = _question(queries.get_metrics)
     get_events = _question(queries.get_events)
+    positions_as_of = _question(positions_as_of)
+    portfolio_as_of = _question(portfolio_as_of)
     verify = _question(verify)
 
     def iterate(

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 from uuid import uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
@@ -33,6 +33,7 @@ from tradebook.domain.repositories import (
 )
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.service_layer.caller import caller
 
 E = TypeVar("E", bound=Entity)
 
@@ -61,14 +62,18 @@ class CallContext:
     Attributes:
         at: the time of the call, UTC.
         token: the seed of the ids made during the call.
-        actor: who calls.
-        correlation_id: shared by the events of the call.
+        actor: who calls; as the surrounding `tradebook.context` says by default.
+        correlation_id: shared by the events of the call; the same.
     """
 
     at: datetime = field(factory=utc_now, converter=utc)
     token: str = field(factory=lambda: uuid4().hex, converter=name)
-    actor: str = field(default="", converter=key)
-    correlation_id: str = field(default="", converter=key)
+    actor: str = field(factory=lambda: caller().actor, converter=key)
+    correlation_id: str = field(factory=lambda: caller().correlation_id, converter=key)
+
+    def or_by(self, actor: str) -> CallContext:
+        """The same call, by `actor` where nobody else is named."""
+        return self if self.actor or not actor else evolve(self, actor=actor)
 
 
 class AbstractUnitOfWork(ABC):
@@ -133,7 +138,7 @@ class AbstractUnitOfWork(ABC):
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.payload(),
+            payload=happened.particulars(),  # the event makes JSON of them
             actor=self.context.actor,
             correlation_id=self.context.correlation_id,
             occurred_at=self.now(),

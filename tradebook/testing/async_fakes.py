@@ -70,7 +70,7 @@ class AsyncFakeBook(AsyncBook):
     Args:
         account: whose book.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events.
+        actor: who writes, for the events, where no `tradebook.context` says so.
         clock: tells the time of each call; a test can turn it.
         store: to share with other books, asyncio or not; one of its own by default.
     """

@@ -117,7 +117,7 @@ class FakeBook(Book):
     Args:
         account: whose book.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events.
+        actor: who writes, for the events, where no `tradebook.context` says so.
         clock: tells the time of each call; a test can turn it.
         store: to share with other books, as accounts of one database; one of its own by default.
     """
@@ -141,7 +141,7 @@ class FakeBook(Book):
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
         """A unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
-        context = context or self._new_context()
+        context = self._new_context(context)
         return FakeUnitOfWork(
             self.store, self.account, self.base_currency, context, read_only=read_only
         )
@@ -170,5 +170,5 @@ class FakeBook(Book):
     def close(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""
 
-    def _new_context(self) -> CallContext:
-        return CallContext(at=self._clock(), actor=self._actor)
+    def _new_context(self, given: CallContext | None = None) -> CallContext:
+        return (given or CallContext(at=self._clock())).or_by(self._actor)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Literal
 
 import typer
 
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
+from tradebook.entrypoints.cli.options import (
+    AccountName,
+    AsJson,
+    Database,
+    login_name,
+    opened,
+    refuse_misplaced_options,
+)
 from tradebook.entrypoints.cli.output import counted, print_json, say, stdout
 
 SeverityName = Literal["INFO", "WARNING", "CRITICAL", "EMERGENCY"]
@@ -36,7 +42,7 @@ def alerts(
     tradebook alerts resolve 5 --resolution "limit raised after review"
     """
     if context.invoked_subcommand is not None:
-        _refuse_misplaced_options(context)
+        refuse_misplaced_options(context)
         return
     with opened(database, account) as manager:
         if include_resolved:
@@ -71,16 +77,6 @@ def alerts(
     )
 
 
-def _refuse_misplaced_options(context: typer.Context) -> None:
-    """`alerts --database X resolve 5` must not resolve alert 5 of another database."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise typer.BadParameter(
-                "write options after `resolve`: tradebook alerts resolve ID --resolution TEXT ..."
-            )
-
-
 @app.command()
 def resolve(
     alert_id: Annotated[int, typer.Argument(metavar="ID", min=1, help="Which alert.")],
@@ -101,16 +97,9 @@ def resolve(
     """
     with opened(database, account) as manager:
         alert = manager.resolve_alert(
-            alert_id, resolution, resolved_by=_login_name() if resolved_by is None else resolved_by
+            alert_id, resolution, resolved_by=login_name() if resolved_by is None else resolved_by
         )
     if as_json:
         print_json({"account": account, "alert": alert})
     else:
         say(f"alert {alert.id} is resolved: {alert.resolution}")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may know no names
-        return ""

@@ -8,7 +8,15 @@ import typer
 from typer.core import TyperGroup
 
 from tradebook.domain.errors import TradebookError
-from tradebook.entrypoints.cli import alerts, book, config, importing, portfolio, trades
+from tradebook.entrypoints.cli import (
+    alerts,
+    book,
+    config,
+    corrections,
+    importing,
+    portfolio,
+    trades,
+)
 from tradebook.entrypoints.cli.output import complain
 
 _HELP = """The book of record for trading systems and AI trading agents.
@@ -77,12 +85,13 @@ _READ = "What the book says"
 _WRITE = "What changes the book"
 
 app.command("import", rich_help_panel=_WRITE)(importing.import_trades)
-app.command("trades", rich_help_panel=_READ)(trades.trades)
+app.add_typer(trades.app, name="trades", rich_help_panel=_READ)
 app.command("positions", rich_help_panel=_READ)(trades.positions)
 app.command("portfolio", rich_help_panel=_READ)(portfolio.portfolio)
 app.command("cash", rich_help_panel=_READ)(portfolio.cash)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_READ)
 app.command("verify", rich_help_panel=_READ)(book.verify)
+app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)

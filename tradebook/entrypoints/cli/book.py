@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
 from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say, stdout
+
+if TYPE_CHECKING:
+    from tradebook.service_layer.verification import Verification
 
 DEMO_DATABASE: Final = "sqlite:///demo.db"
 _SHOWN_DIFFERENCES: Final = 100
@@ -53,29 +56,35 @@ def verify(
         from tradebook.entrypoints.cli.output import as_fields
 
         print_json({"proven": result.proven, **as_fields(result)})
-    elif result.proven:
-        trades = counted(result.trades, "trade")
-        say(f"the book is proven ({trades}, {counted(result.positions, 'position')})")
     else:
-        from tradebook.entrypoints.cli.tables import Column, Kind, show
-
-        count = len(result.differences)
-        show(
-            stdout(),
-            f"the book is not proven: {counted(count, 'difference')}",
-            [
-                Column("record", "entity"),
-                Column("which", "key", Kind.PROSE),
-                Column("field", "field", Kind.PROSE),
-                Column("stored", "stored"),
-                Column("computed", "computed"),
-            ],
-            result.differences[:_SHOWN_DIFFERENCES],
-        )
-        if count > _SHOWN_DIFFERENCES:
-            say(f"and {count - _SHOWN_DIFFERENCES:,} more; --json lists all")
+        show_verification(result)
     if not result.proven:
         raise typer.Exit(1)
+
+
+def show_verification(result: Verification) -> None:
+    """Say that the book is proven, or list what differs."""
+    if result.proven:
+        trades = counted(result.trades, "trade")
+        say(f"the book is proven ({trades}, {counted(result.positions, 'position')})")
+        return
+    from tradebook.entrypoints.cli.tables import Column, Kind, show
+
+    count = len(result.differences)
+    show(
+        stdout(),
+        f"the book is not proven: {counted(count, 'difference')}",
+        [
+            Column("record", "entity"),
+            Column("which", "key", Kind.PROSE),
+            Column("field", "field", Kind.PROSE),
+            Column("stored", "stored"),
+            Column("computed", "computed"),
+        ],
+        result.differences[:_SHOWN_DIFFERENCES],
+    )
+    if count > _SHOWN_DIFFERENCES:
+        say(f"and {count - _SHOWN_DIFFERENCES:,} more; --json lists all")
 
 
 def demo(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
@@ -36,10 +38,92 @@ AsJson: TypeAlias = Annotated[
 ]
 
 
+def time_given(given: str) -> datetime:
+    """The time that an option gives.
+
+    Raises:
+        typer.BadParameter: it gives none.
+    """
+    from tradebook.domain.fields import utc
+
+    try:
+        if not given.isdigit():  # digits alone, such as seconds since 1970, could pass for a date
+            return utc(datetime.fromisoformat(given))
+    except ValueError:
+        pass
+    raise typer.BadParameter(
+        f"{given!r}: write an ISO 8601 time such as 2024-05-17T14:30, in UTC unless it says otherwise"
+    )
+
+
+Time: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        parser=time_given,
+        help="As of a time in the past, such as 2024-05-17T16:00 (in UTC unless it says otherwise; a "
+        "date alone is its beginning).",
+        show_default=False,
+    ),
+]
+By: TypeAlias = Annotated[
+    Literal["booked", "executed"] | None,
+    typer.Option(
+        "--by",
+        case_sensitive=False,
+        help="With --as-of: what the book said then (booked, the default), or what was true then, by "
+        "trade times (executed).",
+        show_default=False,
+    ),
+]
+
+
+def then(time: datetime, by: str | None) -> str:
+    """`as of 2024-05-17 16:00:00 UTC, as the book said then`."""
+    what = "by trade times" if by == "executed" else "as the book said then"
+    return f"as of {time:%Y-%m-%d %H:%M:%S} UTC, {what}"
+
+
+def check_by(by: str | None, time: datetime | None) -> None:
+    """`--by` alone would be overlooked.
+
+    Raises:
+        typer.BadParameter: there is no `--as-of`.
+    """
+    if by is not None and time is None:
+        raise typer.BadParameter("goes with --as-of", param_hint="--by")
+
+
+def refuse_misplaced_options(context: typer.Context) -> None:
+    """`alerts --database X resolve 5` must not resolve alert 5 of another database.
+
+    Raises:
+        typer.BadParameter: an option stands before the subcommand.
+    """
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            subcommand = context.invoked_subcommand
+            raise typer.BadParameter(
+                f"write options after `{subcommand}`: {context.command_path} {subcommand} ..."
+            )
+
+
+def login_name() -> str:
+    """Who runs the command; `""` where that is not known."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may know no names
+        return ""
+
+
 @contextmanager
-def opened(database: str | None, account: str) -> Iterator[DatabaseManager]:
-    """The book that `--database` and `--account` name."""
+def opened(
+    database: str | None, account: str, actor: str | None = None
+) -> Iterator[DatabaseManager]:
+    """The book that `--database` and `--account` name; `actor` writes, or else the command."""
     from tradebook.entrypoints.manager import DatabaseManager
 
-    with DatabaseManager(database, account=account, actor=ACTOR) as manager:
+    with DatabaseManager(database, account=account, actor=actor or ACTOR) as manager:
         yield manager

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tradebook.domain.errors import MissingRate, TradebookError
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
-from tradebook.entrypoints.cli.output import as_fields, counted, print_json, say, stdout
+from tradebook.domain.errors import MissingRate, NotFound, TradebookError
+from tradebook.entrypoints.cli.corrections import terms_of
+from tradebook.entrypoints.cli.options import (
+    AccountName,
+    AsJson,
+    By,
+    Database,
+    Time,
+    check_by,
+    opened,
+    then,
+)
+from tradebook.entrypoints.cli.output import (
+    as_fields,
+    counted,
+    print_json,
+    progress_bar,
+    say,
+    stdout,
+)
 
 if TYPE_CHECKING:
-    from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+    from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition
     from tradebook.entrypoints.manager import DatabaseManager
 
 _VALUES: Final = (
@@ -37,13 +57,33 @@ def portfolio(
         ),
     ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Take a snapshot now.")] = False,
+    portfolio_id: Annotated[
+        int | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            min=1,
+            help="The snapshot with this id; the last by default.",
+            show_default=False,
+        ),
+    ] = None,
+    time: Time = None,
+    by: By = None,
     rate: Annotated[
         list[str] | None,
         typer.Option(
             "--rate",
             metavar="CURRENCY=RATE",
             help="What one unit of a currency is worth in the account's base currency, for "
-            "--snapshot; repeat it for each.",
+            "--snapshot and --as-of; repeat it for each.",
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--price",
+            metavar="SYMBOL=PRICE",
+            help="What one unit of a symbol was worth, for --as-of; repeat it for each.",
         ),
     ] = None,
     database: Database = None,
@@ -53,41 +93,89 @@ def portfolio(
     """Show what the account held and was worth, or take a new snapshot of it.
 
     Exactly: total value = cash balance + positions value = external flows +
-    income + realized P&L + unrealized P&L - fees.
+    income + realized P&L + unrealized P&L - fees. A snapshot stays as it was
+    taken; trades of it that were busted or corrected since are listed below.
+
+    As of a time, prices and rates that are not given are those of the last
+    snapshot before it, else prices are those of the last trades.
 
       tradebook portfolio --snapshot
       tradebook portfolio --snapshot --rate EUR=1.08 --rate ETH=1234.5
       tradebook portfolio --history 30
+      tradebook portfolio --id 12
+      tradebook portfolio --as-of 2024-05-17T16:00 --price AAPL=189.9
+      tradebook portfolio --as-of 2024-05-17T16:00 --by executed
     """
-    rates = _rates(rate or [])
-    if rates and not snapshot:
-        raise typer.BadParameter("goes with --snapshot", param_hint="--rate")
+    rates = _pairs(rate, "--rate", "CURRENCY=RATE, such as ETH=1234.5")
+    prices = _pairs(price, "--price", "SYMBOL=PRICE, such as AAPL=189.9")
+    if rates and not snapshot and time is None:
+        raise typer.BadParameter("goes with --snapshot or --as-of", param_hint="--rate")
+    if prices and time is None:
+        raise typer.BadParameter("goes with --as-of", param_hint="--price")
+    check_by(by, time)
+    _check_one(snapshot or history is not None, portfolio_id, time)
     with opened(database, account) as manager:
+        if time is not None:
+            _show_as_of(manager, time, by or "booked", prices, rates, as_json)
+            return
         if snapshot:
-            _take_snapshot(manager, rates)
+            with _rates_explained():
+                manager.take_snapshot(rates=rates)
         if history is not None:
             snapshots = manager.get_portfolio_history(days=history, limit=10_000)
             _show_history(snapshots, account, history, as_json)
-            return
-        from tradebook.service_layer.queries import get_latest_portfolio
+        else:
+            _show_snapshot(manager, portfolio_id, as_json)
 
-        with manager.unit_of_work(read_only=True) as uow:
-            latest = get_latest_portfolio(uow)
-            held = uow.portfolios.positions_of([latest.id]) if latest else []
+
+def _check_one(is_usual: bool, portfolio_id: int | None, time: datetime | None) -> None:
+    if is_usual + (portfolio_id is not None) + (time is not None) > 1:
+        raise typer.BadParameter("--id and --as-of go with neither --snapshot nor --history")
+
+
+def _show_as_of(
+    manager: DatabaseManager,
+    time: datetime,
+    by: str,
+    prices: dict[str, str],
+    rates: dict[str, str],
+    as_json: bool,
+) -> None:
+    with progress_bar("folding", quiet=as_json) as report, _rates_explained():
+        found = manager.portfolio_as_of(time, by=by, prices=prices, rates=rates, progress=report)
     if as_json:
-        document = {**as_fields(latest), "positions": held} if latest else None
+        document = {**as_fields(found.portfolio), "positions": found.positions}
+        print_json({"account": manager.account, "by": by, "portfolio": document})
+    else:
+        _show_portfolio(found.portfolio, found.positions, then(time, by))
+
+
+def _show_snapshot(manager: DatabaseManager, portfolio_id: int | None, as_json: bool) -> None:
+    account, found = manager.account, manager.get_snapshot(portfolio_id)
+    if found is None and portfolio_id is not None:
+        raise NotFound("snapshot", portfolio_id, account)
+    if as_json:
+        document = found and {
+            **as_fields(found.portfolio),
+            "positions": found.positions,
+            "amendments": found.amendments,
+        }
         print_json({"account": account, "portfolio": document})
-    elif latest is None:
+    elif found is None:
         say(
             f"no snapshot of account {account!r} yet; take one with: tradebook portfolio --snapshot"
         )
     else:
-        _show_portfolio(latest, held)
+        taken = f"at {found.portfolio.timestamp:%Y-%m-%d %H:%M:%S} UTC"
+        _show_portfolio(found.portfolio, found.positions, taken)
+        _show_amendments(found.amendments)
 
 
-def _take_snapshot(manager: DatabaseManager, rates: dict[str, str]) -> None:
+@contextmanager
+def _rates_explained() -> Iterator[None]:
+    """A missing rate is explained by the option that gives it."""
     try:
-        manager.take_snapshot(rates=rates)
+        yield
     except MissingRate as missing:
         raise TradebookError(
             f"no rate from {missing.currency} to {missing.base_currency}; give what one "
@@ -96,25 +184,23 @@ def _take_snapshot(manager: DatabaseManager, rates: dict[str, str]) -> None:
         ) from missing
 
 
-def _rates(given: list[str]) -> dict[str, str]:
-    rates: dict[str, str] = {}
-    for text in given:
-        currency, equals, value = (part.strip() for part in text.rpartition("="))
-        if not (currency and equals and value):
-            raise typer.BadParameter(
-                f"{text!r}: write CURRENCY=RATE, such as ETH=1234.5", param_hint="--rate"
-            )
-        rates[currency] = value
-    return rates
+def _pairs(given: list[str] | None, option: str, form: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given or []:
+        name, equals, value = (part.strip() for part in text.rpartition("="))
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{text!r}: write {form}", param_hint=option)
+        pairs[name] = value
+    return pairs
 
 
-def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition]) -> None:
+def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition], when: str) -> None:
     from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 
     console = stdout()
     show(
         console,
-        f"account {latest.account} at {latest.timestamp:%Y-%m-%d %H:%M:%S} UTC",
+        f"account {latest.account} {when}",
         [
             Column("", "label"),
             Column(latest.currency, "value", Kind.GAIN, where="is_gain"),
@@ -126,7 +212,7 @@ def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition]) -> None:
     )
     for currency, rate in latest.rates.items():
         say(f"1 {currency} = {rate} {latest.currency}")
-    if latest.source != "book":
+    if latest.source == "external":
         say(f"recorded by hand (source {latest.source!r}), not taken from the book")
     if not held:
         say("no open positions")
@@ -149,6 +235,37 @@ def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition]) -> None:
     )
 
 
+def _show_amendments(amendments: list[Amendment]) -> None:
+    if not amendments:
+        return
+    from tradebook.entrypoints.cli.tables import Column, Kind, show
+
+    show(
+        stdout(),
+        f"{counted(len(amendments), 'trade')} in it busted or corrected since",
+        [
+            Column("busted (UTC)", "busted_at", Kind.TIME),
+            Column("symbol", "symbol"),
+            Column("order", "order_id"),
+            Column("execution", "execution_id", spare=1),
+            Column("trade", "trade"),
+            Column("corrected to", "correction"),
+            Column("reason", "bust_reason", Kind.PROSE),
+            Column("by", "busted_by", spare=2),
+        ],
+        [_amendment(amendment) for amendment in amendments],
+    )
+
+
+def _amendment(amendment: Amendment) -> dict[str, Any]:
+    correction = amendment.correction
+    return {
+        **as_fields(amendment.busted),
+        "trade": terms_of(amendment.busted),
+        "correction": None if correction is None else terms_of(correction),
+    }
+
+
 def _show_history(found: list[Portfolio], account: str, days: int, as_json: bool) -> None:
     if as_json:
         print_json({"account": account, "portfolios": found})
@@ -166,6 +283,7 @@ def _show_history(found: list[Portfolio], account: str, days: int, as_json: bool
         stdout(),
         f"{counted(len(found), 'snapshot')} of account {account} in the last {period}",
         [
+            Column("id", "id", Kind.NUMBER),
             Column("taken (UTC)", "timestamp", Kind.TIME),
             Column("total value", "total_value", Kind.NUMBER),
             Column("cash balance", "cash_balance", Kind.NUMBER, spare=2),

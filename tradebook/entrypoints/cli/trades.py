@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
-from tradebook.entrypoints.cli.output import counted, print_json, say, stdout
+from tradebook.entrypoints.cli import corrections
+from tradebook.entrypoints.cli.options import (
+    AccountName,
+    AsJson,
+    By,
+    Database,
+    Time,
+    check_by,
+    opened,
+    refuse_misplaced_options,
+    then,
+)
+from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say, stdout
+
+if TYPE_CHECKING:
+    from tradebook.domain.positions import Position
+    from tradebook.entrypoints.manager import DatabaseManager
+
+app = typer.Typer(invoke_without_command=True)
+app.command()(corrections.bust)
+app.command()(corrections.correct)
 
 
+@app.callback()
 def trades(
+    context: typer.Context,
     symbol: Annotated[
         str | None, typer.Option("--symbol", metavar="SYMBOL", help="Of this symbol only.")
     ] = None,
@@ -26,10 +47,15 @@ def trades(
     account: AccountName = "main",
     as_json: AsJson = False,
 ) -> None:
-    """List the latest trades, newest first.
+    """List the latest trades, newest first; `trades bust` and `trades correct` put one right.
 
     tradebook trades --symbol AAPL --days 30 --limit 200
+    tradebook trades bust o-17 --reason "cancelled by the venue"
+    tradebook trades correct o-17 --price 150.25 --reason "misread"
     """
+    if context.invoked_subcommand is not None:
+        refuse_misplaced_options(context)
+        return
     with opened(database, account) as manager, manager.unit_of_work(read_only=True) as uow:
         since = None if days is None else uow.now() - timedelta(days=days)
         wanted: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
@@ -62,6 +88,7 @@ def trades(
             Column("strategy", "strategy", spare=5),
             Column("order", "order_id", spare=6),
             Column("execution", "execution_id", spare=7),
+            Column("id", "id", Kind.NUMBER, spare=8),
         ],
         found,
         totals,
@@ -72,6 +99,8 @@ def positions(
     include_closed: Annotated[
         bool, typer.Option("--all", help="Closed positions too: they earned something.")
     ] = False,
+    time: Time = None,
+    by: By = None,
     database: Database = None,
     account: AccountName = "main",
     as_json: AsJson = False,
@@ -82,11 +111,19 @@ def positions(
     - fees. The quantity of a short position is negative. Totals stand below,
     by currency.
 
+    As of a time, prices are those of the last snapshot before it, else those
+    of the last trades.
+
       tradebook positions --all
-      tradebook positions --json
+      tradebook positions --as-of 2024-05-17T16:00
+      tradebook positions --as-of 2024-05-17T16:00 --by executed
     """
+    check_by(by, time)
     with opened(database, account) as manager:
-        found = manager.get_positions() if include_closed else manager.get_open_positions()
+        if time is not None:
+            found = _positions_as_of(manager, time, by or "booked", include_closed, as_json)
+        else:
+            found = manager.get_positions() if include_closed else manager.get_open_positions()
     from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 
     totals = totals_by_currency(
@@ -94,18 +131,21 @@ def positions(
         ["market_value", "unrealized_pnl", "realized_pnl", "fees", "net_pnl", "cash_flow"],
     )
     if as_json:
-        print_json({"account": account, "positions": found, "totals": totals})
+        asked = {} if time is None else {"as_of": time, "by": by or "booked"}
+        print_json({"account": account, **asked, "positions": found, "totals": totals})
         return
+    when = "" if time is None else f" {then(time, by)}"
     if not found:
         kind = "positions" if include_closed else "open positions"
         say(
-            f"no {kind} in account {account!r}"
+            f"no {kind} in account {account!r}{when}"
             + ("" if include_closed else "; --all shows closed ones")
+            + ("" if time is None or by else "; --by executed goes by trade times")
         )
         return
     show(
         stdout(),
-        f"{counted(len(found), 'position')} of account {account}",
+        f"{counted(len(found), 'position')} of account {account}{when}",
         [
             Column("symbol", "symbol"),
             Column("quantity", "quantity", Kind.NUMBER),
@@ -123,3 +163,11 @@ def positions(
         found,
         totals,
     )
+
+
+def _positions_as_of(
+    manager: DatabaseManager, time: datetime, by: str, include_closed: bool, as_json: bool
+) -> list[Position]:
+    with progress_bar("folding", quiet=as_json) as report:
+        found = manager.positions_as_of(time, by=by, progress=report)
+    return [position for position in found if include_closed or position.quantity]

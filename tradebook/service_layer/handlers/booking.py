@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
-from attrs import define
+from attrs import define, evolve
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
@@ -206,9 +206,9 @@ class _Posting:
         self.position.complete(fill, draft.terms)
         happened = self.position.apply(fill, self.uow.now())
         del self.known[order.fill_key], self.pending[order.order_key]
-        order.become(fill)
+        changes = order.become(fill)
         draft.trade = order
-        return happened
+        return evolve(happened, changes=changes)
 
     def _book(self, draft: Draft, happened: TradeRecorded) -> None:
         draft.is_new = True

@@ -228,7 +228,7 @@ def _replace(
     folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
     fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
-    position.bust(wrong, at=at, by=actor, reason=reason)
+    changes = position.bust(wrong, at=at, by=actor, reason=reason)
     if right is not None:
         position.book_correction(right, at=at, realized_pnl=right.realized_pnl)
     position.refold(fold.values())
@@ -241,23 +241,19 @@ def _replace(
         reason=reason,
         before=before,
         after=_totals(position),
+        changes=changes,
         corrected_by=None if right is None else right.revision,
     )
     bookings = [(wrong, uow.event(busted, wrong))]
     if right is not None:
-        bookings.append((right, uow.event(_correction(wrong, right), right)))
+        bookings.append((right, uow.event(_correction(wrong, right, at), right)))
     if not uow.ledger.book(page, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
 
 
-def _correction(wrong: Trade, right: Trade) -> TradeCorrected:
+def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
     return TradeCorrected(
-        symbol=right.symbol,
-        order_id=right.order_id,
-        execution_id=right.execution_id,
-        revision=right.revision,
-        sequence=right.sequence or 0,
-        corrects=wrong.id,
+        **right.evidence(at),
         realized_pnl=right.realized_pnl,
         changes=json_object(differences(wrong, right, TERMS)),
     )

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from tradebook.domain.agents import AgentDecision
-from tradebook.domain.alerts import Alert
+from tradebook.domain.alerts import RESOLUTION, Alert
 from tradebook.domain.by_hand import (
     check_changes,
     check_consistent,
@@ -321,7 +321,7 @@ def _resolve(
         return
     if entity.resolution is None:
         raise InvalidInput("resolution", None, "what was done about the alert")
-    for name in ("resolved", "resolution", "resolved_at", "resolved_by"):
+    for name in RESOLUTION:
         changed.pop(name, None)
     by, at = entity.resolved_by or uow.context.actor, entity.resolved_at or uow.now()
     uow.record(stored.resolve(entity.resolution, by=by, at=at), stored)

@@ -1,0 +1,50 @@
+"""One form in bytes for a record's values, so that the same values always have the same hash.
+
+JSON without blanks, the keys of every object sorted, in UTF-8. Decimals are their plain text, times
+ISO 8601 in UTC to the microsecond, bytes hexadecimal digits; numbers are as Python's `json` writes them, and
+minus zero is zero, as databases give it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from tradebook.domain.numbers import plain
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
+
+
+def encoded(values: Mapping[str, Any]) -> bytes:
+    """The one form of these values; other values of the same kinds have another."""
+    text = _encode({name: _plain(value) for name, value in values.items()})
+    return text.encode(errors="surrogatepass")  # what a stored escape stands for need not be text
+
+
+def digest(values: Mapping[str, Any]) -> bytes:
+    """The SHA-256 of their one form: 32 bytes."""
+    return sha256(encoded(values)).digest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int) or value is None:
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, float):
+        return value or 0.0
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value)
