@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.command_line import Command
 from tests.contract.backends import new_book
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
@@ -30,3 +31,9 @@ def new_manager(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 def manager(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> Any:
     """A manager of a new account."""
     return new_manager(request.getfixturevalue(request.param), uuid4().hex, actor="tester")
+
+
+@pytest.fixture
+def tradebook(sqlite_url: str) -> Command:
+    """The command line, on a book of its own."""
+    return Command(sqlite_url)

@@ -15,57 +15,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 from sqlalchemy import URL
-from typer.testing import CliRunner, Result
 
+from tests.command_line import Command
 from tradebook import DatabaseManager
-from tradebook.entrypoints.cli import app, bookings
+from tradebook.entrypoints.cli import bookings
 
 TRADES = Path(__file__).parent.parent / "data" / "trades.csv"
 HEADER = "symbol,action,quantity,price"
-
-
-class Command:
-    """The command line, on one database."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
-        """Run it; whatever happens, a traceback never."""
-        result = CliRunner().invoke(
-            app,
-            arguments,
-            input=stdin,
-            env={"TRADEBOOK_DATABASE_URL": self.url, "TERM": "dumb"},
-            prog_name="tradebook",
-        )
-        assert "Traceback" not in result.output
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return result
-
-    def json(self, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
-        """The document that it answers with."""
-        result = self(*arguments, "--json")
-        assert result.exit_code == exit_code, result.output
-        document = json.loads(result.stdout)
-        assert isinstance(document, dict)
-        return document
-
-    def refused(self, *arguments: str, exit_code: int = 1) -> str:
-        """What it says on stderr, and it says nothing on stdout."""
-        result = self(*arguments)
-        assert result.exit_code == exit_code, result.output
-        assert result.stdout == ""
-        return " ".join(result.stderr.split())
-
-    def trades(self) -> int:
-        """How many trades are booked."""
-        return len(self.json("trades", "--limit", "100000")["trades"])
-
-
-@pytest.fixture
-def tradebook(sqlite_url: str) -> Command:
-    return Command(sqlite_url)
 
 
 @pytest.fixture
