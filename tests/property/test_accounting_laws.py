@@ -16,7 +16,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, carried_val
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import strategies as book
 
-law = settings(deadline=None, max_examples=50)
+law = settings(deadline=None, max_examples=min(50, settings.default.max_examples))
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 

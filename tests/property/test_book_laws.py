@@ -18,7 +18,7 @@ from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing import FakeBook, FakeUnitOfWork, strategies
 
-law = settings(deadline=None, max_examples=20)
+law = settings(deadline=None, max_examples=min(20, settings.default.max_examples))
 RATES = {"EUR": "1.1", "JPY": "0.0067", "BTC": "61234.5678"}
 
 
@@ -148,7 +148,7 @@ def test_any_trade_can_be_recorded_and_reads_back(terms: TradeTerms) -> None:
 def test_any_entity_can_be_kept_and_reads_back(
     repository: str, entities: st.SearchStrategy[Entity]
 ) -> None:
-    @settings(law, max_examples=15)
+    @law
     @given(entities)
     def keep(entity: Entity) -> None:
         with FakeUnitOfWork() as uow:
@@ -163,7 +163,7 @@ def test_any_entity_can_be_kept_and_reads_back(
     keep()
 
 
-@settings(law, max_examples=15)
+@law
 @given(strategies.snapshots(), strategies.portfolios(), strategies.portfolio_positions())
 def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row: Any) -> None:
     portfolio, rows = snapshot

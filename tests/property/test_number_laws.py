@@ -14,7 +14,7 @@ from tradebook.domain.fields import json_object
 from tradebook.domain.numbers import canonical, divide, fraction, number, plain, positive
 from tradebook.testing import strategies as book
 
-law = settings(deadline=None, max_examples=100)
+law = settings(deadline=None, max_examples=min(100, settings.default.max_examples))
 
 
 @law
