@@ -8,9 +8,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from tests import examples
 from tradebook import Position, Settlement, Trade, TradeAction
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import EXACT, MAX_DIGITS, ZERO, canonical, exact, number
@@ -19,7 +20,7 @@ from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import strategies as book
 
-law = settings(deadline=None, max_examples=100)
+law = examples.law(100)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 ROUNDING = Decimal("1e-40")
 """Twice what the one rounding of a removed cost can be off."""

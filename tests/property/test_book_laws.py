@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import examples
 from tests.property.histories import RATES, histories, shuffled
 from tradebook import ConcurrentUpdate, TradebookError, handlers
 from tradebook.domain.fields import Entity
@@ -19,7 +20,7 @@ from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing import FakeBook, FakeUnitOfWork, strategies
 
-law = settings(deadline=None, max_examples=40)
+law = examples.law(40)
 
 
 def state_of(book: FakeBook) -> list[dict[str, Any]]:
@@ -154,7 +155,7 @@ def test_any_trade_can_be_recorded_and_reads_back(terms: TradeTerms) -> None:
 def test_any_entity_can_be_kept_and_reads_back(
     repository: str, entities: st.SearchStrategy[Entity]
 ) -> None:
-    @settings(law, max_examples=15)
+    @law
     @given(entities)
     def keep(entity: Entity) -> None:
         with FakeUnitOfWork() as uow:
@@ -169,7 +170,7 @@ def test_any_entity_can_be_kept_and_reads_back(
     keep()
 
 
-@settings(law, max_examples=15)
+@law
 @given(strategies.snapshots(), strategies.portfolios(), strategies.portfolio_positions())
 def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row: Any) -> None:
     portfolio, rows = snapshot

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import examples
 from tests.contract.diary import Diary, facts, worth
 from tests.property.histories import RATES, histories
 from tradebook import Trade, TradeAction, handlers
@@ -17,7 +18,7 @@ from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import FakeBook, strategies
 
-law = settings(deadline=None, max_examples=60)
+law = examples.law(60)
 
 Terms = dict[str, Any]
 STAYS = (*AMOUNTS, *INSTRUMENT, "status", "opened_at", "closed_at")
@@ -134,7 +135,7 @@ def test_an_amended_book_is_proven_and_needs_no_repair(amended: Amended) -> None
     assert book.rebuild().positions == ()
 
 
-@settings(law, max_examples=30)
+@examples.law(30)
 @given(amended())
 def test_as_of_any_time_is_what_the_book_and_its_snapshots_said_then(amended: Amended) -> None:
     diary = amended.diary

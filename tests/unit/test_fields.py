@@ -12,6 +12,9 @@ import pytest
 from tradebook import InvalidInput, Severity, TradeAction
 from tradebook.domain import fields
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+TOO_LATE = datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))
+
 
 @pytest.mark.parametrize("given", ["", " AAPL", "AAPL\n", "x" * 201, "a\x00b", "\ud800", 7, None])
 def test_names_are_short_text_without_blanks_around_it(given: Any) -> None:
@@ -19,19 +22,63 @@ def test_names_are_short_text_without_blanks_around_it(given: Any) -> None:
         fields.name(given)
 
 
+@pytest.mark.parametrize(
+    ("convert", "given", "expected"),
+    [
+        (fields.name, 7, "text"),
+        (fields.name, " AAPL", "text that is not empty and has no blanks"),
+        (fields.key, "x" * 201, "at most 200 characters"),
+        (fields.text, "a\x00b", "text without NUL"),
+        (fields.utc, "2026-01-01", "a datetime"),
+        (fields.utc, TOO_LATE, "a datetime within the years"),
+        (fields.record_id, -1, "a record's id"),
+        (fields.truth, 1, "True or False"),
+        (fields.json_object, [1], "a mapping"),
+        (fields.json_value, object(), "a JSON value"),
+        (fields.json_value, float("nan"), "a finite number"),
+        (fields.json_value, 2**2048, "an integer"),
+        (fields.json_value, Decimal("1e401"), "a finite number"),
+    ],
+    ids=lambda value: getattr(value, "__name__", "-"),
+)
+def test_a_refusal_carries_the_value_and_leaves_the_field_to_who_knows_its_name(
+    convert: Any, given: Any, expected: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        convert(given)
+
+    assert refusal.value.value is given
+    assert refusal.value.expected.startswith(expected)
+    assert refusal.value.field == ""
+
+
+def test_an_argument_is_named_when_it_is_refused() -> None:
+    assert fields.argument("time", fields.utc, NOON) == NOON
+    with pytest.raises(InvalidInput) as refusal:
+        fields.argument("time", fields.utc, "noon")  # type: ignore[arg-type]
+
+    told = refusal.value
+    assert (told.field, told.value, told.expected) == ("time", "noon", "a datetime")
+
+
 def test_a_key_may_be_empty_and_a_name_may_be_200_characters() -> None:
     assert fields.key("") == ""
-    assert fields.name("x" * 200) == "x" * 200
+    assert fields.name("x" * 200) == fields.key("x" * 200) == "x" * 200
 
 
 def test_text_of_any_kind_is_kept_as_it_is() -> None:
     assert fields.text(" Grüße \n 😀 ") == " Grüße \n 😀 "
+    assert len(fields.text("x" * 100_000)) == 100_000
     with pytest.raises(InvalidInput, match="at most 100000 characters"):
         fields.text("x" * 100_001)
 
 
 def test_a_naive_time_is_taken_as_utc() -> None:
     assert fields.utc(datetime(2026, 1, 1, 12)) == datetime(2026, 1, 1, 12, tzinfo=UTC)  # noqa: DTZ001
+
+
+def test_the_hour_that_a_naive_time_repeats_counts_once() -> None:
+    assert fields.utc(datetime(2026, 1, 1, 12, fold=1)).fold == 0  # noqa: DTZ001
 
 
 def test_times_are_converted_to_utc() -> None:
@@ -42,9 +89,7 @@ def test_times_are_converted_to_utc() -> None:
     assert converted.isoformat() == "2026-01-01T03:00:00+00:00"
 
 
-@pytest.mark.parametrize(
-    "given", ["2026-01-01", None, datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))]
-)
+@pytest.mark.parametrize("given", ["2026-01-01", None, TOO_LATE])
 def test_what_is_no_time_in_utc_is_refused(given: Any) -> None:
     with pytest.raises(InvalidInput, match="a datetime"):
         fields.utc(given)
@@ -61,6 +106,11 @@ def test_enumerations_accept_their_text_and_equal_it() -> None:
 def test_ids_are_whole_numbers(given: Any) -> None:
     with pytest.raises(InvalidInput, match="a record's id"):
         fields.record_id(given)
+
+
+@pytest.mark.parametrize("given", [0, 1, 2**63 - 1])
+def test_the_least_and_the_greatest_id(given: int) -> None:
+    assert fields.record_id(given) == given
 
 
 def test_json_takes_the_form_in_which_databases_give_it_back() -> None:
@@ -102,9 +152,9 @@ def _nested(depth: int) -> list[Any]:
         Decimal("NaN"),
         Decimal("1e500"),
         {1: 2},
-        {"a\x00": 1},
+        pytest.param({"a\x00": 1}, id="NUL in a key"),
         {"x" * 201: 1},
-        "\ud800",
+        pytest.param("\ud800", id="half a pair of surrogates"),
         {1, 2},
         object(),
         b"bytes",
@@ -123,6 +173,44 @@ def test_what_json_cannot_hold_on_every_database_is_refused(given: Any) -> None:
 
 def test_json_may_be_nested_32_deep() -> None:
     assert fields.json_value(_nested(32)) == _nested(32)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (2**2048 - 1, 2**2048 - 1),
+        (-(2**2048) + 1, -(2**2048) + 1),
+        (9999999999999998.0, 9999999999999998.0),
+        (-1e16, -(10**16)),
+        (Decimal("1e400"), "1" + "0" * 400),
+        (Decimal("-1e-400"), "-0." + "0" * 399 + "1"),
+    ],
+    ids=["int", "negative int", "float", "whole float", "large decimal", "fine decimal"],
+)
+def test_json_numbers_are_kept_up_to_their_limits(given: Any, kept: Any) -> None:
+    assert fields.json_value(given) == kept
+    assert type(fields.json_value(given)) is type(kept)
+
+
+@pytest.mark.parametrize("given", [-(2**2048), Decimal("1e401"), Decimal("1e-401")])
+def test_json_numbers_beyond_their_limits_are_refused(given: Any) -> None:
+    with pytest.raises(InvalidInput):
+        fields.json_value(given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda length: ["x" * 10, "y" * (length - 13)],  # three values, and their characters
+        lambda length: {"four": "x" * (length - 6)},
+        lambda length: [[], {}, None, 1, "x" * (length - 6)],
+    ],
+    ids=["list", "dict", "mixed"],
+)
+def test_json_holds_a_million_of_values_and_characters_together(make: Any) -> None:
+    assert fields.json_value(make(1_000_000)) == make(1_000_000)
+    with pytest.raises(InvalidInput):
+        fields.json_value(make(1_000_001))
 
 
 def test_a_json_object_is_a_copy() -> None:

@@ -106,8 +106,12 @@ def test_nothing_needs_no_rate() -> None:
 
 @pytest.mark.parametrize("rate", [0, -1, "NaN", "dear", True])
 def test_a_rate_is_a_number_above_zero(rate: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"rates\['EUR'\]: .* expected a (finite )?number"):
+    with pytest.raises(
+        InvalidInput, match=r"rates\['EUR'\]: .* expected a (finite )?number"
+    ) as told:
         Rates("USD", {"EUR": rate})
+
+    assert told.value.value is rate
 
 
 def test_the_base_currency_is_worth_one_of_itself() -> None:

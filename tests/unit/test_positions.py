@@ -197,6 +197,14 @@ def test_the_booking_time_never_goes_back() -> None:
     assert trade.booked_at == NOW
 
 
+def test_a_first_booking_takes_its_own_time_however_late_the_position_was_made() -> None:
+    made, trade = position(), fill("BUY", 1, 5)
+
+    made.apply(trade, NOW - timedelta(hours=1))
+
+    assert trade.booked_at == made.updated_at == NOW - timedelta(hours=1)
+
+
 def test_opening_and_closing_times_are_trade_times() -> None:
     made = position()
     times = [NOW + timedelta(minutes=minutes) for minutes in range(4)]
