@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# How long `make soak` goes on.
+MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow coverage lint format bench mutants clean
+.PHONY: help demo test unit slow soak coverage lint format bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ unit: $(READY) ## the unit and property tests alone: no database, seconds
 
 slow: $(READY) ## the tests that take more than a few seconds, alone
 	$(BIN)/python -m pytest -m slow
+
+soak: $(READY) ## kill, cut off and crowd the book for MINUTES=n; then a table of what was tried, and lost
+	$(BIN)/python -m tests.reliability --minutes $(MINUTES)
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.errors import (
         BookBusy,
+        CommitUnknown,
         ConcurrentUpdate,
         ConstraintViolated,
         DatabaseFailure,
@@ -71,6 +72,7 @@ __all__ = [
     "CallContext",
     "CashFlow",
     "CashFlowKind",
+    "CommitUnknown",
     "ConcurrentUpdate",
     "ConstraintViolated",
     "DatabaseConfig",
@@ -120,6 +122,7 @@ _HOMES = {
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.errors": (
         "BookBusy",
+        "CommitUnknown",
         "ConcurrentUpdate",
         "ConstraintViolated",
         "DatabaseFailure",

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, event, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
-from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.guard import changed_fields, records, stored
 from tradebook.adapters.orm import mapper_registry
 from tradebook.adapters.sessions import columns_of, insert_all
@@ -49,7 +49,9 @@ def hand_session(
     with translated_errors(), new_session() as session:
         _Work(account, actor, correlation_id).attend(session)
         yield session
-        session.commit()
+        session.flush()
+        with translated_commit():
+            session.commit()
 
 
 @asynccontextmanager
@@ -61,7 +63,9 @@ async def async_hand_session(
         async with new_session() as session:
             _Work(account, actor, correlation_id).attend(session.sync_session)
             yield session
-            await session.commit()
+            await session.flush()
+            with translated_commit():
+                await session.commit()
 
 
 class HandSession(Session):

@@ -11,6 +11,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from tradebook.adapters.columns import metadata
 from tradebook.domain.errors import (
+    CommitUnknown,
     ConcurrentUpdate,
     ConstraintViolated,
     DatabaseFailure,
@@ -44,6 +45,24 @@ def translated_errors() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
+
+
+@contextmanager
+def translated_commit() -> Iterator[None]:
+    """The same around a COMMIT: a connection lost there leaves open what became of the transaction."""
+    try:
+        with translated_errors():
+            yield
+    except DatabaseUnavailable as error:
+        raise commit_unknown(error) from error
+
+
+def commit_unknown(error: TradebookError) -> CommitUnknown:
+    """What to say of a COMMIT that `error` kept from being answered, or from being asked about."""
+    return CommitUnknown(
+        f"whether this was committed is not known: {error}. Do it again with the same order ids and "
+        "references: what is recorded already is recognised"
+    )
 
 
 def translated(error: BaseException) -> TradebookError | None:

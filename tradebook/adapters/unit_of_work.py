@@ -8,8 +8,9 @@ from typing import Self
 
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.errors import translated, translated_errors
+from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger import SqlLedger
+from tradebook.adapters.outcome import forget_witness
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
@@ -89,9 +90,13 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
 
     def commit(self) -> None:
         with translated_errors():
+            self.session.flush()
+        with translated_commit():
             self.session.commit()
+        forget_witness(self.session)
 
     def rollback(self) -> None:
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
+        forget_witness(self.session)

@@ -10,9 +10,10 @@ TradebookError
  +-- MissingRate             a snapshot needs an exchange rate it was not given
  +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
  |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
- +-- BookBusy                conflicts outlasted every retry
+ +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
  +-- DatabaseFailure         the database could not do it
       +-- DatabaseUnavailable     not reachable, or the connection was lost
+      |    +-- CommitUnknown      ... at COMMIT: done or not, call again and nothing is done twice
       +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables missing or of another version
       +-- ConstraintViolated      the schema refused a row
@@ -127,15 +128,37 @@ class StaleRecord(ConcurrentUpdate):
 
 
 class BookBusy(TradebookError):
-    """Conflicts with other writers outlasted every retry; nothing was written."""
+    """Conflicts with other writers outlasted every retry; nothing was written.
+
+    Attributes:
+        attempts: how often the unit of work was tried.
+    """
+
+    def __init__(self, message: str, attempts: int = 1) -> None:
+        self.attempts = attempts
+        super().__init__(message)
 
 
 class DatabaseFailure(TradebookError):
-    """The database could not do it; nothing was written."""
+    """The database could not do it; nothing was written, unless it is a `CommitUnknown`."""
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """The database is not reachable, or the connection was lost."""
+    """The database is not reachable, or the connection was lost.
+
+    Attributes:
+        attempts: how often the unit of work was tried.
+    """
+
+    attempts: int = 1
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection was lost at COMMIT, and the database cannot be asked what became of it.
+
+    All of the unit of work was done, or nothing. Do it again with the same order ids, references and
+    dedup keys: what is recorded already is recognised, and not recorded twice.
+    """
 
 
 class SchemaNotReady(DatabaseFailure):

@@ -106,10 +106,26 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict.
+
+        All again, too, on a new connection where the connection was lost. Lost at COMMIT, the database is
+        asked first whether it was done.
+        """
         await self._prepare()
         runner = self._container.async_runner()
         return await runner.run(self._new_context(), handler, *args, **kwargs)
+
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        await self._prepare()
+        runner = self._container.reading_async_runner()
+        return await runner.read(self._new_context(), query, *args, **kwargs)
 
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""

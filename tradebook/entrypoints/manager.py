@@ -58,6 +58,11 @@ class Managed:
         """The database's URL, its passwords masked."""
         return self.config.safe_url
 
+    @property
+    def retries(self) -> int:
+        """How many times a unit of work was done again so far: after conflicts and lost connections."""
+        return self._container.retries().count
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
 
@@ -145,9 +150,24 @@ class DatabaseManager(Managed, Book):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict.
+
+        All again, too, on a new connection where the connection was lost. Lost at COMMIT, the database is
+        asked first whether it was done.
+        """
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
+
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        self._prepare()
+        return self._container.reading_runner().read(self._new_context(), query, *args, **kwargs)
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""

@@ -79,8 +79,8 @@ class AsyncBook(ABC):
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
 
-        When another writer was first, all of it is done again: `handler` must have no effects but on
-        the book, and take its times and ids from the unit of work.
+        When another writer was first, or the connection was lost, all of it is done again: `handler` must
+        have no effects but on the book, and take its times and ids from the unit of work.
 
         Args:
             handler: an ordinary function, as for the synchronous book: it awaits nothing.
@@ -89,6 +89,8 @@ class AsyncBook(ABC):
 
         Raises:
             BookBusy: conflicts outlasted every retry.
+            DatabaseUnavailable: no connection could be had again in time; nothing was written.
+            CommitUnknown: neither, nor could the database be asked whether the COMMIT was done.
         """
 
     async def read(

@@ -168,6 +168,8 @@ class AbstractUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
+            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
+                references.
         """
 
     @abstractmethod

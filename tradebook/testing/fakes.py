@@ -165,7 +165,7 @@ class FakeBook(Book):
                 raise
             except ConcurrentUpdate as error:
                 conflict = error
-        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times") from conflict
+        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
 
     def close(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""
