@@ -7,6 +7,7 @@ is refused when the statement is built or compiled.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -21,7 +22,7 @@ from sqlalchemy.sql import functions, operators
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
 from tradebook.domain.numbers import canonical, plain
 
 DECIMAL_COLLATION: Final = "tradebook_decimal"
@@ -87,7 +88,10 @@ class _PlainDecimal(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
         """From the driver, in canonical form."""
-        return None if value is None else canonical(Decimal(value))
+        try:
+            return None if value is None else canonical(Decimal(value))
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise unreadable(value, "a number") from error
 
 
 class ExactDecimal(_PlainDecimal):
@@ -175,6 +179,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """From the driver; SQLite's text may be no time."""
+        read = super().result_processor(dialect, coltype)
+        if read is None or dialect.name != "sqlite":
+            return read
+
+        def process(value: Any) -> datetime | None:
+            try:
+                return read(value)
+            except (TypeError, ValueError) as error:
+                raise unreadable(value, "a time") from error
+
+        return process
+
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         """From the driver, aware and in UTC."""
         if value is None:
@@ -203,7 +221,23 @@ class EnumText(TypeDecorator[StrEnum]):
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> StrEnum | None:
         """From the driver, as a member."""
-        return None if value is None else self.kind(value)
+        try:
+            return None if value is None else self.kind(value)
+        except ValueError as error:
+            raise unreadable(value, "one of " + ", ".join(self.kind)) from error
+
+
+def read_json(stored: str) -> Any:
+    """What SQLite keeps as text."""
+    try:
+        return json.loads(stored)
+    except (TypeError, ValueError) as error:
+        raise unreadable(stored, "JSON") from error
+
+
+def unreadable(value: object, expected: str) -> DatabaseCorrupt:
+    """What to say of a stored value that none of ours wrote."""
+    return DatabaseCorrupt(f"{shown(value)} is stored where {expected} belongs")
 
 
 def json_type() -> TypeEngine[Any]:

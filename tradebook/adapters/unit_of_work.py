@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ from tradebook.adapters.repositories import (
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.events import Event
 from tradebook.domain.fields import DEFAULT_ACCOUNT
 from tradebook.domain.performance import PerformanceMetric
@@ -37,6 +38,8 @@ from tradebook.service_layer.unit_of_work import (
     AbstractUnitOfWork,
     CallContext,
 )
+
+_DAMAGES_SHOWN: Final = 5
 
 
 class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
@@ -87,6 +90,14 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         meaning = None if exc is None else translated(exc)
         if meaning is not None:
             raise meaning from exc
+
+    def require_intact(self) -> None:
+        connection = self.session.connection()
+        if connection.dialect.name == "sqlite":
+            found = connection.exec_driver_sql(f"PRAGMA integrity_check({_DAMAGES_SHOWN})")
+            damages = [" ".join(str(damage).split()) for damage in found.scalars()]
+            if damages != ["ok"]:
+                raise DatabaseCorrupt("; ".join(damages))
 
     def commit(self) -> None:
         with translated_errors():

@@ -14,6 +14,10 @@ TradebookError
  +-- DatabaseFailure         the database could not do it
       +-- DatabaseUnavailable     not reachable, or the connection was lost
       |    +-- CommitUnknown      ... at COMMIT: done or not, call again and nothing is done twice
+      +-- DatabaseFull            no room is left on its disk
+      +-- DatabaseReadOnly        it takes no writes
+      +-- DatabaseCorrupt         its data is damaged
+      +-- StatementCancelled      a statement took too long, or somebody ended it
       +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables missing or of another version
       +-- ConstraintViolated      the schema refused a row
@@ -159,6 +163,31 @@ class CommitUnknown(DatabaseUnavailable):
     All of the unit of work was done, or nothing. Do it again with the same order ids, references and
     dedup keys: what is recorded already is recognised, and not recorded twice.
     """
+
+
+class DatabaseFull(DatabaseFailure):
+    """No room is left on the database's disk; nothing was written, and what was booked stays.
+
+    The book works again when room was made.
+    """
+
+
+class DatabaseReadOnly(DatabaseFailure):
+    """The database takes no writes: a file that may not be written, or a standby."""
+
+
+class DatabaseCorrupt(DatabaseFailure):
+    """The database's data is damaged, or it is no database; nobody should trade on it."""
+
+    def __init__(self, damage: str) -> None:
+        super().__init__(
+            f"{damage}; the database is damaged: write no more, keep a copy, restore a backup, and "
+            "let `tradebook verify` prove it"
+        )
+
+
+class StatementCancelled(DatabaseFailure):
+    """The server ended a statement that took too long, or that somebody cancelled."""
 
 
 class SchemaNotReady(DatabaseFailure):

@@ -150,6 +150,14 @@ class AbstractUnitOfWork(ABC):
             self.events.add(self.event(happened, entity))
 
     @abstractmethod
+    def require_intact(self) -> None:
+        """Let the store look whether it is damaged, where it can.
+
+        Raises:
+            DatabaseCorrupt: saying what is.
+        """
+
+    @abstractmethod
     def __enter__(self) -> Self:
         """Begin; the transaction starts with the first statement."""
 

@@ -71,7 +71,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
     """Fold every trade by `sequence` and every cash flow, and compare with all that is stored.
 
     Positions, P&L of each trade, cash, and every identity of snapshots taken from the book; sums and
-    totals to the last digit.
+    totals to the last digit. A SQLite database is first looked through for damage.
 
     Args:
         uow: a read-only unit of work, which sees one instant.
@@ -79,7 +79,11 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
 
     Returns:
         What was checked, and every difference, each with both values.
+
+    Raises:
+        DatabaseCorrupt: the database itself is damaged; says where.
     """
+    uow.require_intact()
     return _Proof(uow, progress or (lambda _done, _total: None)).run()
 
 

@@ -100,6 +100,9 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     ) -> None:
         self._session.close()
 
+    def require_intact(self) -> None:
+        """Memory has no damage to look for."""
+
     def commit(self) -> None:
         try:
             self._session.commit()
