@@ -216,7 +216,7 @@ KINDS: Final[Mapping[type[Entity], Mapping[str, Any]]] = {
     AgentAction: {"agent": "a", "action_type": "b"},
     AgentDecision: {"agent": "a", "symbol": "AAPL", "action": "BUY"},
     Alert: {"alert_type": "a", "severity": "INFO"},
-    CashFlow: {"kind": "DEPOSIT", "amount": 1},
+    CashFlow: {"kind": "DEPOSIT", "amount": 1, "reference": "by hand"},
     Event: {"event_type": "Seen", "entity": "Desk", "entity_id": 1, "occurred_at": NOON},
     PerformanceMetric: {"name": "sharpe", "value": 1, **PERIOD},
     Portfolio: {"cash_balance": 1, "total_value": 1},

@@ -31,7 +31,7 @@ def take_snapshot(
     portfolio, positions = value_holdings(
         uow.ledger.holdings(),
         account=uow.account,
-        rates=Rates(account.base_currency, rates or {}),
+        rates=Rates(account.base_currency, {} if rates is None else rates),
         at=uow.now(),
     )
     uow.portfolios.add(portfolio, positions)
