@@ -192,7 +192,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "get_decisions": [
             {"agent": "ann", "symbol": "AAPL", "action": "BUY", "status": "PROPOSED",
-             "strategy": "", "with_signals": True, **listed},
+             "with_signals": True, **listed},
         ],
         "get_decision": [{"decision_id": ids["decision"]}],
         "get_actions": [
