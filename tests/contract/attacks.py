@@ -43,7 +43,7 @@ class Attack:
 
     def on(self, book: Book, ids: Ids) -> str:
         """Make the attack."""
-        arguments = dict(valid_calls(book, ids)[self.method][self.variant])
+        arguments = dict(ids.calls_on(book)[self.method][self.variant])
         value = NASTY[self.nasty]()
         arguments[self.argument] = {"symbol": value} if self.argument == "equal" else value
         return answer(lambda: called(book, self.method, arguments))

@@ -63,7 +63,15 @@ def _hints(terms: Any) -> Iterator[tuple[str, str]]:
 
 
 class Ids(dict[str, int]):
-    """The ids of the records that the calls name."""
+    """The ids of the records that the calls name; and the calls, made when first asked for."""
+
+    calls: dict[str, list[dict[str, Any]]] | None = None
+
+    def calls_on(self, book: Book) -> dict[str, list[dict[str, Any]]]:
+        """The valid calls of a book, the same ones each time."""
+        if self.calls is None:
+            self.calls = valid_calls(book, self)
+        return self.calls
 
 
 def prepared(book: Book) -> Ids:

@@ -30,7 +30,7 @@ from tradebook.service_layer.book import Book
 from tradebook.testing import AsyncFakeBook, FakeBook
 
 SOME = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 AT_ONCE = 25
 
