@@ -206,6 +206,8 @@ def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
     kind = type(entity)
     values = {name: getattr(entity, name) for name in _terms_of(kind)}
     if isinstance(entity, AgentDecision):
+        if "signals" not in vars(entity):
+            raise InvalidInput("signals", "not loaded", "a decision as get_decision reads it")
         values["signals"] = [
             _create(uow, signal) if signal.id is None else uow.signals.get(signal.id)
             for signal in entity.signals
