@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from tradebook.config import DatabaseConfig, DatabaseEnvironment
+    from tradebook.domain import limits
     from tradebook.domain.agents import (
         ActionStatus,
         AgentAction,
@@ -120,10 +121,12 @@ __all__ = [
     "context",
     "exact",
     "handlers",
+    "limits",
     "metadata",
 ]
 
 _HOMES = {
+    "tradebook.domain": ("limits",),
     "tradebook.config": ("DatabaseConfig", "DatabaseEnvironment"),
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),

@@ -28,18 +28,51 @@ The message says what was wrong, with which value, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import Repr
+from typing import Any
 
 _SHOWN = 80
 
 
+class _Readable(Repr):
+    """The `repr` of anything, however long, deep or hostile, without reading all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = self.maxlong = self.maxstring = 2 * _SHOWN
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Of 10,000 digits Python itself would refuse to write the `repr`."""
+        return _digits(x) if x.bit_length() > 512 else super().repr_int(x, level)
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002  # as `Repr` calls it
+        """What the object says; where it raises, its type."""
+        try:
+            return repr(x)
+        except Exception:  # whatever it raises
+            return f"a value of type {type(x).__name__}"
+
+
+_readable = _Readable()
+
+
 def shown(value: object) -> str:
     """`repr(value)`, cut to a readable length."""
-    if isinstance(value, int) and value.bit_length() > 512:
-        return f"an integer of about {value.bit_length() * 3 // 10} digits"
-    if isinstance(value, str) and len(value) > _SHOWN:
-        return f"{value[:_SHOWN]!r}... ({len(value)} characters)"
-    text = repr(value)
+    if issubclass(type(value), str):
+        text = str.__str__(value)
+        return (
+            repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} characters)"
+        )
+    try:
+        text = _readable.repr(value)
+    except Exception:  # a class that is named like one of Python's
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _digits(value: int) -> str:
+    return f"an integer of about {value.bit_length() * 3 // 10} digits"
 
 
 class TradebookError(Exception):
@@ -57,7 +90,8 @@ class InvalidInput(TradebookError, ValueError):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         self.field, self.value, self.expected = field, value, expected
-        where = f"{field}: " if field else ""
+        readable = field.isprintable() and len(field) <= 2 * _SHOWN
+        where = f"{field if readable else shown(field)}: " if field else ""
         super().__init__(f"{where}{shown(value)} is not accepted; expected {expected}")
 
 

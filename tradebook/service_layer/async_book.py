@@ -14,11 +14,14 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.fields import Entity, adopted
+from tradebook.domain.fields import Entity, adopted, argument
+from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
+from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.trades import RecordedTrades
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -101,6 +104,7 @@ class AsyncBook(ABC):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
+        argument("query", function, query)
         async with self.unit_of_work(read_only=True) as uow:
             return await uow.run(query, *args, **kwargs)
 
@@ -131,18 +135,22 @@ class AsyncBook(ABC):
 
     async def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, await self.run(handlers.bulk_create, given))
 
     async def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, await self.run(handlers.bulk_update, given))
+
+    async def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
+        """Record many executions, all or none; see `handlers.record_trades`."""
+        given = argument("trades", entries, trades)  # a generator would be empty on a retry
+        return await self.run(handlers.record_trades, given)
 
     delete = _async_operation(handlers.delete)
 
     record_trade = _async_operation(handlers.record_trade)
-    record_trades = _async_operation(handlers.record_trades)
     execute_trade = _async_operation(handlers.execute_trade)
     cancel_trade = _async_operation(handlers.cancel_trade)
     reject_trade = _async_operation(handlers.reject_trade)

@@ -12,10 +12,13 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.fields import Entity, adopted
+from tradebook.domain.fields import Entity, adopted, argument
+from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
+from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.trades import RecordedTrades
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -89,6 +92,7 @@ class Book(ABC):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
+        argument("query", function, query)
         with self.unit_of_work(read_only=True) as uow:
             return query(uow, *args, **kwargs)
 
@@ -119,18 +123,22 @@ class Book(ABC):
 
     def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, self.run(handlers.bulk_create, given))
 
     def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, self.run(handlers.bulk_update, given))
+
+    def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
+        """Record many executions, all or none; see `handlers.record_trades`."""
+        given = argument("trades", entries, trades)  # a generator would be empty on a retry
+        return self.run(handlers.record_trades, given)
 
     delete = _operation(handlers.delete)
 
     record_trade = _operation(handlers.record_trade)
-    record_trades = _operation(handlers.record_trades)
     execute_trade = _operation(handlers.execute_trade)
     cancel_trade = _operation(handlers.cancel_trade)
     reject_trade = _operation(handlers.reject_trade)

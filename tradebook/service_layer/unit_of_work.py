@@ -17,6 +17,7 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event, Happened
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
+from tradebook.domain.given import is_a
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
@@ -70,6 +71,17 @@ class CallContext:
     token: str = field(factory=lambda: uuid4().hex, converter=name)
     actor: str = field(factory=lambda: caller().actor, converter=key)
     correlation_id: str = field(factory=lambda: caller().correlation_id, converter=key)
+
+    @classmethod
+    def of(cls, given: CallContext | None) -> CallContext | None:
+        """The context that a caller gave.
+
+        Raises:
+            InvalidInput: it is no context.
+        """
+        if given is not None and not is_a(given, cls):
+            raise InvalidInput("context", given, "a CallContext")
+        return given
 
     def or_by(self, actor: str) -> CallContext:
         """The same call, by `actor` where nobody else is named."""
@@ -125,7 +137,7 @@ class AbstractUnitOfWork(ABC):
         Raises:
             InvalidInput: it is no kind of record.
         """
-        if not isinstance(kind, type) or kind not in _REPOSITORIES:
+        if not is_a(kind, type) or kind not in _REPOSITORIES:
             kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
             raise InvalidInput("kind", kind, f"one of {kinds}")
         return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))

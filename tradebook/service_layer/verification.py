@@ -9,7 +9,9 @@ from typing import Final
 from attrs import define, field, frozen
 
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
+from tradebook.domain.fields import argument
 from tradebook.domain.folding import AMOUNTS, Fold
+from tradebook.domain.given import optional_function
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import Position
@@ -83,8 +85,9 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
     Raises:
         DatabaseCorrupt: the database itself is damaged; says where.
     """
+    report = argument("progress", optional_function, progress)
     uow.require_intact()
-    return _Proof(uow, progress or (lambda _done, _total: None)).run()
+    return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
 
 
 @define

@@ -34,7 +34,7 @@ def take_snapshot(
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,
-        rates=Rates(account.base_currency, rates or {}),
+        rates=Rates(account.base_currency, {} if rates is None else rates),
         at=_time_of(uow, holdings),
     )
     uow.portfolios.add(portfolio, positions)
