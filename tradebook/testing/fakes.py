@@ -19,6 +19,7 @@ from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
@@ -35,6 +36,7 @@ from tradebook.testing.fake_repositories import (
     FakePortfolioRepository,
     FakePositionRepository,
     FakeRepository,
+    FakeSealRepository,
     FakeSignalRepository,
     FakeTradeRepository,
 )
@@ -88,6 +90,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self.portfolio_positions = FakeRepository(session, PortfolioPosition)
         self.portfolios = FakePortfolioRepository(session, Portfolio)
         self.positions = FakePositionRepository(session, Position)
+        self.seals = FakeSealRepository(session, Seal)
         self.signals = FakeSignalRepository(session, Signal)
         self.trades = FakeTradeRepository(session, Trade)
         return self
