@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import Position, PositionStatus
+    from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
     from tradebook.entrypoints.async_manager import AsyncDatabaseManager
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.caller import context
+    from tradebook.service_layer.tampering import SealCheck
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 __all__ = [
@@ -105,6 +107,8 @@ __all__ = [
     "Position",
     "PositionStatus",
     "SchemaNotReady",
+    "Seal",
+    "SealCheck",
     "Settlement",
     "Severity",
     "Signal",
@@ -160,6 +164,7 @@ _HOMES = {
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
+    "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
     "tradebook.entrypoints.mapping": ("col", "metadata"),
@@ -170,6 +175,7 @@ _HOMES = {
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.caller": ("context",),
+    "tradebook.service_layer.tampering": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -23,6 +23,7 @@ from tradebook import (
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
 )
@@ -42,6 +43,7 @@ KINDS = [
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
 ]

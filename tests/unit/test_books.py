@@ -15,7 +15,7 @@ from tradebook import AsyncBook, AsyncDatabaseManager, Book, DatabaseManager, No
 from tradebook.service_layer import queries
 from tradebook.testing import AsyncFakeBook, FakeBook
 
-WRITTEN_OUT = ("create", "update", "bulk_create", "bulk_update", "record_trades")
+WRITTEN_OUT = ("create", "update", "bulk_create", "bulk_update", "record_trades", "seal")
 """Methods that do more than call the handler with what they were given."""
 
 

@@ -22,6 +22,7 @@ from tradebook.adapters.repositories import (
     SqlSignalRepository,
     SqlTradeRepository,
 )
+from tradebook.adapters.seals import SqlSealRepository
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
@@ -31,6 +32,7 @@ from tradebook.domain.fields import DEFAULT_ACCOUNT
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.unit_of_work import (
@@ -75,6 +77,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
         self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
         self.positions = SqlPositionRepository(session, account, Position)
+        self.seals = SqlSealRepository(session, account, Seal)
         self.signals = SqlSignalRepository(session, account, Signal)
         self.trades = SqlTradeRepository(session, account, Trade)
         return self

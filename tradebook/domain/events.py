@@ -321,3 +321,8 @@ def _kinds(kind: type[Happened]) -> Iterator[type[Happened]]:
 
 OWN: Final = frozenset(kind.__name__ for kind in _kinds(Happened))
 """The names of what the book itself records: nobody else says that a trade was booked."""
+
+BOOKINGS: Final = (TradeRecorded.__name__, TradeCorrected.__name__)
+"""The events that say with which terms a trade was booked; each trade has one."""
+BUSTS: Final = (TradeBusted.__name__,)
+"""The event that says why and when one was taken out."""

@@ -21,7 +21,9 @@ from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
 from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.handlers.trades import RecordedTrades
+from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -148,6 +150,14 @@ class AsyncBook(ABC):
         given = argument("trades", entries, trades)  # a generator would be empty on a retry
         return await self.run(handlers.record_trades, given)
 
+    async def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
+        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
+        total = await self.read(unsealed) if progress else 0
+        sealing = Sealing(page_limit(batch, "batch"), progress, total)
+        while sealing.goes_on(await self.run(seal_next, batch)):
+            pass
+        return sealing.done()
+
     delete = _async_operation(handlers.delete)
 
     record_trade = _async_operation(handlers.record_trade)
@@ -196,6 +206,8 @@ class AsyncBook(ABC):
     positions_as_of = _async_question(positions_as_of)
     portfolio_as_of = _async_question(portfolio_as_of)
     verify = _async_question(verify)
+    check_seals = _async_question(check_seals)
+    export_seals = _async_question(export_seals)
 
     async def iterate(
         self,

@@ -18,7 +18,9 @@ from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.handlers.trades import RecordedTrades
+from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -136,6 +138,14 @@ class Book(ABC):
         given = argument("trades", entries, trades)  # a generator would be empty on a retry
         return self.run(handlers.record_trades, given)
 
+    def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
+        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
+        total = self.read(unsealed) if progress else 0
+        sealing = Sealing(page_limit(batch, "batch"), progress, total)
+        while sealing.goes_on(self.run(seal_next, batch)):
+            pass
+        return sealing.done()
+
     delete = _operation(handlers.delete)
 
     record_trade = _operation(handlers.record_trade)
@@ -185,6 +195,8 @@ class Book(ABC):
     positions_as_of = _question(positions_as_of)
     portfolio_as_of = _question(portfolio_as_of)
     verify = _question(verify)
+    check_seals = _question(check_seals)
+    export_seals = _question(export_seals)
 
     def iterate(
         self,

@@ -29,9 +29,11 @@ from tradebook.domain.repositories import (
     PortfolioRepository,
     PositionRepository,
     Repository,
+    SealRepository,
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.caller import caller
@@ -51,6 +53,7 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Portfolio: "portfolios",
     PortfolioPosition: "portfolio_positions",
     Position: "positions",
+    Seal: "seals",
     Signal: "signals",
     Trade: "trades",
 }
@@ -108,6 +111,7 @@ class AbstractUnitOfWork(ABC):
     portfolio_positions: Repository[PortfolioPosition]
     portfolios: PortfolioRepository
     positions: PositionRepository
+    seals: SealRepository
     signals: SignalRepository
     trades: TradeRepository
 

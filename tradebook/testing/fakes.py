@@ -20,6 +20,7 @@ from tradebook.domain.given import function, is_a
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
@@ -36,6 +37,7 @@ from tradebook.testing.fake_repositories import (
     FakePortfolioRepository,
     FakePositionRepository,
     FakeRepository,
+    FakeSealRepository,
     FakeSignalRepository,
     FakeTradeRepository,
 )
@@ -89,6 +91,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self.portfolio_positions = FakeRepository(session, PortfolioPosition)
         self.portfolios = FakePortfolioRepository(session, Portfolio)
         self.positions = FakePositionRepository(session, Position)
+        self.seals = FakeSealRepository(session, Seal)
         self.signals = FakeSignalRepository(session, Signal)
         self.trades = FakeTradeRepository(session, Trade)
         return self
