@@ -23,7 +23,7 @@ from tradebook.domain.errors import shown
         ("AAPL", "'AAPL'"),
         ("x" * 78, repr("x" * 78)),
         ("x" * 81, repr("x" * 80) + "... (81 characters)"),
-        (list(range(100)), repr(list(range(100)))[:80] + "..."),
+        (list(range(100)), repr(list(range(20)))[:-1] + ", ...]"),
         (b"x" * 77, repr(b"x" * 77)),
         (b"x" * 78, repr(b"x" * 78)[:80] + "..."),
         (2**511, repr(2**511)[:80] + "..."),

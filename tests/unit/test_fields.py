@@ -178,8 +178,8 @@ def test_json_may_be_nested_32_deep() -> None:
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        (2**2048 - 1, 2**2048 - 1),
-        (-(2**2048) + 1, -(2**2048) + 1),
+        (10**600 - 1, 10**600 - 1),
+        (-(10**600) + 1, -(10**600) + 1),
         (9999999999999998.0, 9999999999999998.0),
         (-1e16, -(10**16)),
         (Decimal("1e400"), "1" + "0" * 400),
@@ -192,7 +192,7 @@ def test_json_numbers_are_kept_up_to_their_limits(given: Any, kept: Any) -> None
     assert type(fields.json_value(given)) is type(kept)
 
 
-@pytest.mark.parametrize("given", [-(2**2048), Decimal("1e401"), Decimal("1e-401")])
+@pytest.mark.parametrize("given", [-(10**600), Decimal("1e401"), Decimal("1e-401")])
 def test_json_numbers_beyond_their_limits_are_refused(given: Any) -> None:
     with pytest.raises(InvalidInput):
         fields.json_value(given)
