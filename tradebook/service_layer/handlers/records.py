@@ -204,6 +204,7 @@ def _create(uow: AbstractUnitOfWork, entity: E) -> E:
 def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
     """What is tried again must be built again: an entity keeps its id after a rollback."""
     kind = type(entity)
+    _require_decision(uow, entity)
     values = {name: getattr(entity, name) for name in _terms_of(kind)}
     if isinstance(entity, AgentDecision):
         if "signals" not in vars(entity):
@@ -213,6 +214,13 @@ def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
             for signal in entity.signals
         ]
     return kind(**values, account=uow.account, created_at=uow.now())
+
+
+def _require_decision(uow: AbstractUnitOfWork, entity: Entity) -> None:
+    """A database would refuse it too, in words that name neither the decision nor the account."""
+    decision_id = getattr(entity, "decision_id", None)
+    if decision_id is not None:
+        uow.decisions.get(decision_id)
 
 
 def _identity(entity: Entity) -> str:
@@ -295,6 +303,7 @@ def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
             raise InvalidInput("order_id", entity.order_id, "the order that it was recorded under")
         return record_trade(uow, **_terms(entity))
     changed.pop("status", None)
+    _require_decision(uow, entity)
     _change(uow, stored, changed)
     if entity.status is TradeStatus.CANCELLED:
         return cancel_trade(uow, trade_id=stored.id)
