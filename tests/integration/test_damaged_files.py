@@ -137,19 +137,28 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(
     assert path.read_bytes() == content
 
 
-def test_an_index_that_lost_an_entry_is_found_by_verify_alone(
-    new_manager: NewManager, path: Path
+def test_an_index_that_lost_an_entry_is_found_by_verify(
+    new_manager: NewManager, path: Path, sound: bytes
 ) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA writable_schema=ON")
-    connection.execute(
-        "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name ="
-        " 'ix_trades_account_executed_at_id') WHERE name = 'ix_trades_account_symbol_executed_at_id'"
-    )
-    connection.commit()
+    name, page = connection.execute(
+        "SELECT name, rootpage FROM sqlite_schema WHERE name LIKE 'ix_alerts%' LIMIT 1"
+    ).fetchone()
+    page_size = connection.execute("PRAGMA page_size").fetchone()[0]
     connection.close()
-    with pytest.raises(DatabaseCorrupt, match="ix_trades_account_symbol_executed_at_id"):
+    entries = (page - 1) * page_size + 4  # their number, in the header of the page
+    assert sound[entries] == 1
+    path.write_bytes(sound[:entries] + b"\0" + sound[entries + 1 :])
+    with pytest.raises(DatabaseCorrupt, match=name):
         new_manager(f"sqlite:///{path}").verify()
+
+
+def test_a_schema_that_is_no_text_is_named(
+    new_manager: NewManager, path: Path, sound: bytes
+) -> None:
+    path.write_bytes(sound.replace(b"CREATE TABLE alerts", b"CREATE \xff\xfe\xfdLE alerts"))
+    with pytest.raises(DatabaseCorrupt, match="no text"):
+        new_manager(f"sqlite:///{path}").get_positions()
 
 
 @pytest.mark.parametrize(
