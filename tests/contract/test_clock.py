@@ -80,6 +80,13 @@ def test_the_last_snapshot_is_the_one_that_was_taken_last(book: Any) -> None:
     assert book.verify().proven
 
 
+def test_snapshots_without_a_trade_stay_in_order_too(book: Any) -> None:
+    first = call(book, minutes(10), handlers.take_snapshot)
+    second = call(book, NOON, handlers.take_snapshot)
+    assert (first.timestamp, second.timestamp) == (minutes(10), minutes(10))
+    assert book.get_latest_portfolio().id == second.id
+
+
 def test_a_snapshot_is_not_dated_before_the_trades_that_it_holds(book: Any) -> None:
     buy(book, 10)
     snapshot = call(book, NOON, handlers.take_snapshot)

@@ -14,6 +14,7 @@ import pytest
 from tests.breakable_servers import BreakableServer, breakable_servers
 from tradebook import (
     Alert,
+    CashFlow,
     DatabaseCorrupt,
     DatabaseManager,
     DatabaseUnavailable,
@@ -97,7 +98,7 @@ def test_whatever_bytes_are_damaged_nothing_wrong_is_said_where_sqlite_notices(
         said = says(manager, DatabaseManager.verify)
         assert said in NAMED
         assert said != "nothing" or is_sound(path)
-        says(manager, read_all)
+        assert says(manager, read_all) in NAMED
 
 
 def test_bytes_flipped_in_the_middle_are_named_by_every_call(
@@ -137,19 +138,28 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(
     assert path.read_bytes() == content
 
 
-def test_an_index_that_lost_an_entry_is_found_by_verify_alone(
-    new_manager: NewManager, path: Path
+def test_an_index_that_lost_an_entry_is_found_by_verify(
+    new_manager: NewManager, path: Path, sound: bytes
 ) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA writable_schema=ON")
-    connection.execute(
-        "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name ="
-        " 'ix_trades_account_executed_at_id') WHERE name = 'ix_trades_account_symbol_executed_at_id'"
-    )
-    connection.commit()
+    name, page = connection.execute(
+        "SELECT name, rootpage FROM sqlite_schema WHERE name LIKE 'ix_alerts%' LIMIT 1"
+    ).fetchone()
+    page_size = connection.execute("PRAGMA page_size").fetchone()[0]
     connection.close()
-    with pytest.raises(DatabaseCorrupt, match="ix_trades_account_symbol_executed_at_id"):
+    entries = (page - 1) * page_size + 4  # their number, in the header of the page
+    assert sound[entries] == 1
+    path.write_bytes(sound[:entries] + b"\0" + sound[entries + 1 :])
+    with pytest.raises(DatabaseCorrupt, match=name):
         new_manager(f"sqlite:///{path}").verify()
+
+
+def test_a_schema_that_is_no_text_is_named(
+    new_manager: NewManager, path: Path, sound: bytes
+) -> None:
+    path.write_bytes(sound.replace(b"CREATE TABLE alerts", b"CREATE \xff\xfe\xfdLE alerts"))
+    with pytest.raises(DatabaseCorrupt, match="no text"):
+        new_manager(f"sqlite:///{path}").get_positions()
 
 
 @pytest.mark.parametrize(
@@ -160,6 +170,7 @@ def test_an_index_that_lost_an_entry_is_found_by_verify_alone(
         ("trades.details", "{", "'{' is stored where JSON belongs"),
         ("trades.status", "EXECUTE", "CHECK|'EXECUTE' is stored where one of"),
         ("trades.price", b"\xff\xfe", "number"),
+        ("cash_flows.amount", "1..0", "'1..0' is stored where a number belongs"),
     ],
 )
 def test_a_value_that_nobody_can_read_is_named(
@@ -173,7 +184,7 @@ def test_a_value_that_nobody_can_read_is_named(
     connection.close()
     manager = new_manager(f"sqlite:///{path}")
     with pytest.raises(DatabaseCorrupt, match=expected):
-        list(manager.iterate(Trade))
+        list(manager.iterate(CashFlow if table == "cash_flows" else Trade))
     with pytest.raises(DatabaseCorrupt):
         manager.verify()
 

@@ -30,7 +30,7 @@ from tradebook import (
 )
 
 _STORM: Final = 6
-_PAGES: Final = 40
+_PAGES: Final = 10
 NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
