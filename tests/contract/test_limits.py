@@ -16,7 +16,7 @@ from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
 from tradebook.service_layer.book import Book
 
 README: Final = Path(__file__).parents[2] / "README.md"
-WIDE: Final = "".join(chr(0x10000 + 7919 * n) for n in range(limits.MAX_NAME_BYTES // 4))
+WIDE: Final = "".join(chr(0x10000 + 5003 * n) for n in range(limits.MAX_NAME_BYTES // 4))
 """Characters of four bytes, as many as fit, which no index can compress."""
 
 

@@ -150,7 +150,7 @@ def _nested(depth: int) -> list[Any]:
         float("nan"),
         float("inf"),
         Decimal("NaN"),
-        Decimal("1e500"),
+        Decimal("1e1000"),
         {1: 2},
         pytest.param({"a\x00": 1}, id="NUL in a key"),
         {"x" * 201: 1},

@@ -60,15 +60,23 @@ _readable = _Readable()
 def shown(value: object) -> str:
     """`repr(value)`, cut to a readable length."""
     if issubclass(type(value), str):
-        text = str.__str__(value)
-        return (
-            repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} characters)"
-        )
+        return _quoted(str.__str__(value))
     try:
         text = _readable.repr(value)
     except Exception:  # a class that is named like one of Python's
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _quoted(text: str) -> str:
+    if len(text) <= _SHOWN:
+        return _cut(repr(text))
+    return f"{_cut(repr(text[:_SHOWN]))}... ({len(text)} characters)"
+
+
+def _cut(text: str) -> str:
+    """What is written in escapes is longer than it is."""
+    return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
 
 
 def _digits(value: int) -> str:

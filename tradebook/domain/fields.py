@@ -27,7 +27,7 @@ from tradebook.domain.limits import (
     MAX_NAME_BYTES,
     MAX_TEXT,
 )
-from tradebook.domain.numbers import plain
+from tradebook.domain.numbers import amount, plain
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
@@ -183,7 +183,7 @@ def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     if is_a(value, float):
         return _json_float(float.__float__(value))
     if is_a(value, Decimal):
-        return _json_decimal(Decimal(value))
+        return _json_text(plain(amount(value)), budget)
     if is_a(value, datetime):
         return utc(value).isoformat()
     if is_a(value, list) or is_a(value, tuple):
@@ -229,12 +229,6 @@ def _json_float(value: float) -> float | int:
     if not math.isfinite(value):
         raise InvalidInput("", value, "a finite number")
     return int(Decimal(repr(value))) if abs(value) >= 1e16 else value
-
-
-def _json_decimal(value: Decimal) -> str:
-    if not value.is_finite() or abs(value.adjusted()) > 400:
-        raise InvalidInput("", value, "a finite number of ordinary size")
-    return plain(value)
 
 
 def _names_the_field(convert: Any) -> Any:
