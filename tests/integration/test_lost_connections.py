@@ -158,10 +158,19 @@ def test_who_commits_himself_is_told_that_the_outcome_is_not_known(
     assert (manager.verify().proven, manager.retries) == (True, 0)
 
 
-def test_who_works_by_hand_is_told_too(manager: Any, front: CuttingFront) -> None:
+@pytest.mark.parametrize("commits_early", [False, True])
+def test_who_works_by_hand_is_told_too(
+    manager: Any, front: CuttingFront, commits_early: bool
+) -> None:
+    def add_alert() -> None:
+        with manager.get_session() as session:
+            session.add(Alert(alert_type="drawdown", severity="INFO", message="down 5 %"))
+            if commits_early:
+                session.commit()
+
     front.cut_next(BEFORE)
-    with pytest.raises(CommitUnknown), manager.get_session() as session:
-        session.add(Alert(alert_type="drawdown", severity="INFO", message="down 5 %"))
+    with pytest.raises(CommitUnknown):
+        add_alert()
     assert manager.get_alerts() == []
 
 

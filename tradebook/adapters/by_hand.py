@@ -49,9 +49,7 @@ def hand_session(
     with translated_errors(), new_session() as session:
         _Work(account, actor, correlation_id).attend(session)
         yield session
-        session.flush()
-        with translated_commit():
-            session.commit()
+        session.commit()
 
 
 @asynccontextmanager
@@ -63,13 +61,20 @@ async def async_hand_session(
         async with new_session() as session:
             _Work(account, actor, correlation_id).attend(session.sync_session)
             yield session
-            await session.flush()
-            with translated_commit():
-                await session.commit()
+            await session.commit()
 
 
 class HandSession(Session):
-    """A session in which `get(Trade, 5)` finds a record of the account by its id alone."""
+    """A session in which `get(Trade, 5)` finds a record of the account by its id alone.
+
+    A connection that is lost while it commits is a `CommitUnknown`.
+    """
+
+    def commit(self) -> None:
+        """As `Session.commit`."""
+        self.flush()
+        with translated_commit():
+            super().commit()
 
     def get(self, entity: Any, ident: Any, **options: Any) -> Any:
         """As `Session.get`; a plain id is one of the session's account."""
