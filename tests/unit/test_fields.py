@@ -82,6 +82,12 @@ def test_the_hour_that_a_naive_time_repeats_counts_once() -> None:
     assert fields.utc(datetime(2026, 1, 1, 12, fold=1)).fold == 0  # noqa: DTZ001
 
 
+@pytest.mark.usefixtures("far_from_utc")
+def test_the_machines_own_time_zone_matters_nowhere() -> None:
+    assert fields.utc(NOON).isoformat() == fields.utc(NOON.replace(tzinfo=None)).isoformat()
+    assert fields.utc(NOON).tzinfo is fields.utc_now().tzinfo is UTC
+
+
 def test_times_are_converted_to_utc() -> None:
     tokyo = timezone(timedelta(hours=9))
 
