@@ -132,7 +132,7 @@ def test_any_other_record_may_be_new(entity: Entity) -> None:
 
 @pytest.mark.parametrize(
     ("entity", "advice"),
-    zip(APPEND_ONLY, INSTEAD, strict=True),
+    list(zip(APPEND_ONLY, INSTEAD, strict=True)),
     ids=lambda value: kind_of(value) if isinstance(value, Entity) else "",
 )
 def test_what_is_only_appended_to_never_changes(entity: Entity, advice: str) -> None:
