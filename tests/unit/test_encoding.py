@@ -48,6 +48,11 @@ def test_the_order_of_names_does_not_matter_and_their_values_do() -> None:
     assert digest({"a": 1}) != digest({"a": 2})
 
 
+@pytest.mark.usefixtures("far_from_utc")
+def test_the_form_of_a_time_is_the_same_on_every_machine() -> None:
+    assert encoded({"at": NOON_IN_TOKYO}) == b'{"at":"2026-03-02T03:00:00.000000+00:00"}'
+
+
 def test_half_a_pair_of_surrogates_has_a_form_too() -> None:
     assert encoded({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
 

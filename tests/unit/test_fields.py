@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from attrs import define, field, validators
 
-from tradebook import InvalidInput, Severity, TradeAction
+from tradebook import Alert, InvalidInput, InvalidTransition, Severity, Signal, TradeAction
 from tradebook.domain import fields
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -79,6 +80,12 @@ def test_a_naive_time_is_taken_as_utc() -> None:
 
 def test_the_hour_that_a_naive_time_repeats_counts_once() -> None:
     assert fields.utc(datetime(2026, 1, 1, 12, fold=1)).fold == 0  # noqa: DTZ001
+
+
+@pytest.mark.usefixtures("far_from_utc")
+def test_the_machines_own_time_zone_matters_nowhere() -> None:
+    assert fields.utc(NOON).isoformat() == fields.utc(NOON.replace(tzinfo=None)).isoformat()
+    assert fields.utc(NOON).tzinfo is fields.utc_now().tzinfo is UTC
 
 
 def test_times_are_converted_to_utc() -> None:
@@ -225,3 +232,83 @@ def test_a_json_object_is_a_copy() -> None:
 def test_a_json_object_is_a_mapping() -> None:
     with pytest.raises(InvalidInput, match="a mapping of names to JSON values"):
         fields.json_object([1])  # type: ignore[arg-type]
+
+
+def refuse_by_name(value: str) -> str:
+    raise InvalidInput("rates['EUR']", value, "a number")
+
+
+@define(kw_only=True, field_transformer=fields.named_fields)
+class Note:
+    """A kind of record that an application might add."""
+
+    title: str = field(converter=fields.name)
+    pages: int = 0
+
+
+def test_a_kind_of_ones_own_names_its_fields_in_refusals_too() -> None:
+    @define(kw_only=True, field_transformer=fields.named_fields)
+    class Letter(Note):
+        receiver: str = field(default="ann", converter=fields.name)
+        rates: str = field(default="", converter=lambda rates: rates and refuse_by_name(rates))
+        stamps: Any = None
+
+    assert Letter(title="Hi").receiver == "ann"
+    assert Letter(title="Hi", stamps="two").stamps == "two"
+    for name, named in (("title", "title"), ("receiver", "receiver"), ("rates", "rates['EUR']")):
+        with pytest.raises(InvalidInput) as refusal:
+            Letter(**{"title": "Hi", name: " x"})
+        assert (refusal.value.field, refusal.value.value) == (named, " x")
+        assert refusal.value.expected
+    with pytest.raises(InvalidInput, match=r"^title: "):
+        Letter(title="Hi").title = ""
+
+
+def test_a_field_is_frozen_while_its_entity_says_so_and_checked_until_then() -> None:
+    @define(slots=False, eq=False, kw_only=True, field_transformer=fields.named_fields)
+    class Draft(fields.Entity):
+        closed: bool = False
+        title: str = field(
+            converter=fields.name,
+            validator=validators.max_len(5),
+            on_setattr=fields.frozen_when(lambda draft: draft.closed, "open another"),
+        )
+
+    draft = Draft(id=7, title="one")
+    draft.title = "two"
+    with pytest.raises(InvalidInput, match=r"^title: "):
+        draft.title = " "
+    with pytest.raises(ValueError, match="title"):
+        draft.title = "longer"
+    draft.closed = True
+    with pytest.raises(InvalidTransition, match=r"^Draft 7: title cannot change; open another$"):
+        draft.title = "three"
+    assert draft.title == "two"
+
+
+def alert(**values: Any) -> Alert:
+    return Alert(alert_type="drawdown", severity="INFO", **values)
+
+
+def test_an_entity_takes_over_what_is_recorded_of_it() -> None:
+    given, recorded = alert(message="given"), alert(id=7, message="recorded", created_at=NOON)
+    del vars(recorded)["source"]  # as of a record of which some fields were not read
+
+    assert given.adopt(recorded) is given
+    assert (given.id, given.message, given.created_at) == (7, "recorded", NOON)
+    assert given.source == ""
+
+
+def test_entities_take_over_each_its_own_record() -> None:
+    given, recorded = [alert(), alert()], [alert(id=1), alert(id=2)]
+
+    assert [entity.id for entity in fields.adopted(given, recorded)] == [1, 2]
+    assert [entity.id for entity in given] == [1, 2]
+    with pytest.raises(ValueError, match="shorter"):
+        fields.adopted(given, recorded[:1])
+
+
+def test_what_differs_is_told_as_recorded_and_as_given() -> None:
+    recorded, given = (Signal(symbol=s, action="BUY", strength=n) for s, n in (("X", 1), ("Y", 2)))
+
+    assert fields.differences(recorded, given, ["symbol", "action"]) == {"symbol": ("X", "Y")}

@@ -28,6 +28,13 @@ def test_a_fill_of_the_other_side_is_refused_under_the_name_of_the_order() -> No
     assert refusal.value.differences == {"action": ("BUY", "SELL")}
 
 
+def test_a_replay_agrees_when_the_terms_that_were_given_do() -> None:
+    booked, replay = trade(), trade(price=149, fee=1)
+
+    assert booked.agrees(replay, {"quantity", "action"})
+    assert not booked.agrees(replay, {"quantity", "price"})
+
+
 def test_an_order_tells_what_its_fill_changed() -> None:
     order = trade(created_at=NOW)
     fill = trade(price=149)
