@@ -66,10 +66,10 @@ def swap(book: DatabaseManager, one: int, other: int) -> None:
         change(book, "events", {name: row[name] for name in row.keys() - {"id", "account"}}, id=id_)
 
 
-def reseal(book: DatabaseManager) -> None:
-    """Write all seals anew, so that they fit the events as they are now."""
+def reseal(book: DatabaseManager, up_to: int | None = None) -> None:
+    """Write the seals anew, all or the first `up_to`, so that they fit the events as they are now."""
     last = FIRST
-    for row in rows(book, "seals"):
+    for row in rows(book, "seals")[:up_to]:
         with book.unit_of_work(read_only=True) as uow:
             covered: list[Event] = uow.events.found([id_ for id_, _ in row["covered"]])
             prints = Prints.of(covered)

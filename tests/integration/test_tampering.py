@@ -237,6 +237,15 @@ def test_a_seal_that_is_linked_to_another_is_named(book: DatabaseManager) -> Non
     assert first(book).key == "3"
 
 
+def test_a_chain_that_is_rewritten_up_to_a_seal_is_found_at_the_next(
+    book: DatabaseManager,
+) -> None:
+    change(book, "events", {"actor": "bob"}, id=rows(book, "events")[5]["id"])
+    reseal(book, up_to=2)
+    [found] = book.check_seals().findings
+    assert str(found) == "Seal 3 was changed: it does not follow the seal before it"
+
+
 def test_a_removed_seal_is_named(book: DatabaseManager) -> None:
     remove(book, "seals", number=2)
     assert [(f.key, f.what) for f in book.check_seals().findings] == [

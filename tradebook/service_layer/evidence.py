@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from attrs import frozen
 
 from tradebook.domain.errors import shown
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
-from tradebook.domain.fields import json_object
+from tradebook.domain.numbers import plain
 from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
 
 CHANGED: Final = "changed"
@@ -79,12 +81,19 @@ def _compared(
     trade: Trade, event: Event, evidence: Mapping[str, Any], said: Mapping[str, Any] | None = None
 ) -> Iterator[Finding]:
     says = event.payload if said is None else said
-    is_so = json_object(evidence)
+    is_so = {name: _as_json(value) for name, value in evidence.items()}
     wrong = [name for name, value in is_so.items() if says.get(name) != value]
     if wrong:
         both = (f"{n} is {shown(is_so[n])}, not {shown(says.get(n))}" for n in wrong)
         detail = f"{', '.join(both)} as event {event.id} says"
         yield Finding("Trade", called(trade), CHANGED, detail)
+
+
+def _as_json(value: Any) -> Any:
+    """As `json_object` makes it, but faster: it is checked already."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _bust_evidence(trade: Trade) -> dict[str, Any]:

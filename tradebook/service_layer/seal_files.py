@@ -54,7 +54,7 @@ def kept_seals(given: object, account: str) -> dict[int, KeptSeal]:
         return _read(given["seals"], account)
     except InvalidInput:
         raise
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InvalidInput("seals", "this document", "one that is whole") from error
 
 

@@ -189,7 +189,7 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         _refuse(f"cannot read {file}: {error.strerror}")
-    except ValueError:
+    except (ValueError, RecursionError):
         _refuse(f"{file} is no JSON file; give one that `tradebook audit export` wrote")
 
 
