@@ -61,6 +61,11 @@ def test_evidence_leaves_out_only_what_goes_without_saying() -> None:
     }
     assert (said["venue"], said["fee_currency"], said["multiplier"]) == ("XNAS", "BNB", 50)
     assert (said["settlement"], said["strategy"]) == ("MARGINED", "s")
+    booked = trade(details={"a": 1})
+    booked.book(sequence=1, booked_at=NOW, realized_pnl=Decimal(0))
+    assert booked.evidence(NOW)["booked_at"] is None
+    assert booked.evidence(NOW + timedelta(1))["booked_at"] == NOW
+    assert len(booked.evidence(NOW)["details"]) == 64
 
 
 def test_a_bust_tells_what_changed_and_happens_once() -> None:
