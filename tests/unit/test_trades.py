@@ -49,6 +49,25 @@ def test_an_order_tells_what_its_fill_changed() -> None:
     assert (order.price, order.sequence, order.updated_at) == (149, 3, NOW + timedelta(1))
 
 
+def test_evidence_leaves_out_only_what_goes_without_saying() -> None:
+    plain = {name for name, value in trade().evidence(NOW).items() if value is None}
+    said = trade(
+        venue="XNAS", fee_currency="BNB", multiplier=50, settlement="MARGINED", strategy="s"
+    ).evidence(NOW)
+
+    assert plain == {
+        *("venue", "revision", "corrects", "fee_currency", "multiplier", "settlement"),
+        *("strategy", "decision_id", "details", "sequence", "booked_at"),
+    }
+    assert (said["venue"], said["fee_currency"], said["multiplier"]) == ("XNAS", "BNB", 50)
+    assert (said["settlement"], said["strategy"]) == ("MARGINED", "s")
+    booked = trade(details={"a": 1})
+    booked.book(sequence=1, booked_at=NOW, realized_pnl=Decimal(0))
+    assert booked.evidence(NOW)["booked_at"] is None
+    assert booked.evidence(NOW + timedelta(1))["booked_at"] == NOW
+    assert len(booked.evidence(NOW)["details"]) == 64
+
+
 def test_a_bust_tells_what_changed_and_happens_once() -> None:
     booked = trade()
     with pytest.raises(InvalidTransition, match="order 'o-1' for AAPL is PENDING and cannot be"):
