@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, event
+from sqlalchemy import URL, event, text
 
 from tests.reliability import audit
 from tests.tampering import a_day, forge, rows
@@ -71,22 +72,34 @@ def test_what_is_inserted_where_nothing_could_still_come_is_named(
     assert book.check_seals().findings == (found,)
 
 
-def test_a_transaction_that_has_only_an_id_so_far_is_waited_for(
+def test_a_statement_that_may_have_only_an_id_so_far_is_waited_for(
     server_book: DatabaseManager,
 ) -> None:
     book = server_book
-    with book.unit_of_work() as reading:
-        reading.session.connection().exec_driver_sql(
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
-        )
-        assert reading.events.newest_id() == 0  # from here on it holds a snapshot
-        book.raise_alert("a", "INFO")
+    book.raise_alert("a", "INFO")
+    with book.unit_of_work() as uow, ThreadPoolExecutor(1) as threads:
+        running = uow.session.connection()
+        pid = running.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        statement = threads.submit(running.exec_driver_sql, "SELECT pg_sleep(20)")
+        wait_until_active(book, pid)
         book.seal()
-        assert last_seal(book).horizon == 0
+        with book.unit_of_work() as other:
+            other.session.connection().exec_driver_sql(f"SELECT pg_cancel_backend({pid})")
+        assert "cancel" in str(statement.exception())
+    assert (last_seal(book).horizon, last_seal(book).settled_id) == (0, 0)
     book.raise_alert("b", "INFO")
     book.seal()
     assert last_seal(book).horizon > 0
     assert last_seal(book).settled_id == last_seal(book).to_id
+
+
+def wait_until_active(book: DatabaseManager, pid: int) -> None:
+    asked = text("SELECT query FROM pg_stat_activity WHERE pid = :pid AND state = 'active'")
+    for _ in range(10_000):
+        with book.unit_of_work(read_only=True) as uow:
+            if "pg_sleep" in str(uow.session.scalar(asked, {"pid": pid})):
+                return
+    raise AssertionError("the statement never began")
 
 
 @pytest.mark.parametrize("url", ["sqlite_url", "postgresql_book"])

@@ -27,8 +27,8 @@ def last_seal(to_id: int, settled_id: int, horizon: int) -> Seal:
     )
 
 
-def moment(ended: int, begun: int, reading: int = 2**63 - 1) -> Moment:
-    return Moment(ended, begun, reading)
+def moment(ended: int, begun: int, at: int = 7, running: int = 2**63 - 1) -> Moment:
+    return Moment(ended, begun, at, running)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def moment(ended: int, begun: int, reading: int = 2**63 - 1) -> Moment:
         # ... or have not.
         (moment(89, 100), moment(89, 100), 100, 10),
         # A statement that began before the first look may have its id, and no number yet.
-        (moment(100, 100), moment(100, 100, reading=100), 0, 40),
-        (moment(100, 100), moment(102, 102, reading=101), 102, 50),
+        (moment(100, 100), moment(100, 100, running=7), 0, 40),
+        (moment(100, 100), moment(102, 102, running=8), 102, 50),
     ],
 )
 def test_all_is_there_up_to_what_no_transaction_can_still_commit(

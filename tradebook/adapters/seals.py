@@ -15,16 +15,19 @@ _TRANSACTIONS: Final = text(
     """
     SELECT pg_snapshot_xmin(now)::text::bigint AS ended,
            pg_snapshot_xmax(now)::text::bigint AS begun,
-           (SELECT max((pg_snapshot_xmax(now)::text::bigint - backend_xmin::text::bigint) & 4294967295)
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
+           (SELECT (extract(epoch FROM min(query_start)) * 1000000)::bigint
             FROM pg_stat_activity
-            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS oldest,
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+              AND state = 'active' AND backend_xid IS NULL
+              AND wait_event_type IS DISTINCT FROM 'Lock') AS running,
            EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') AS is_distributed
     FROM pg_stat_clear_snapshot() AS forgotten, pg_current_snapshot() AS now
     """
 )
-"""`oldest` is how many transactions ago the oldest statement that is running began."""
+"""A statement that waits for a lock has no id yet that it could still insert."""
 
-_NO_STATEMENT: Final = 2**63 - 1
+_NONE: Final = 2**63 - 1
 
 
 class SqlSealRepository(SqlRepository[Seal], SealRepository):
@@ -52,5 +55,5 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         found = self.session.connection().execute(_TRANSACTIONS).one()
         if found.is_distributed:
             return UNKNOWN  # transactions of other nodes are numbered there
-        reading = _NO_STATEMENT if found.oldest is None else found.begun - found.oldest
-        return Moment(ended=found.ended, begun=found.begun, reading=reading)
+        running = _NONE if found.running is None else found.running
+        return Moment(ended=found.ended, begun=found.begun, at=found.at, running=running)

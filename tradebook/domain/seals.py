@@ -138,22 +138,24 @@ class Prints:
 
 @frozen
 class Moment:
-    """What a database knows of its transactions, in numbers that only grow.
+    """What a database knows of its transactions, which it numbers when they first write.
 
     Attributes:
-        ended: transactions below this one have ended, whatever they did.
-        begun: no transaction from this one on had begun to write.
-        reading: no statement that began before this one is still running.
+        ended: transactions below this number have ended, whatever they did.
+        begun: no transaction had this number yet, or a higher one.
+        at: the database's time, in microseconds.
+        running: when the oldest statement began that is running in a transaction without a number.
     """
 
     ended: int
     begun: int
-    reading: int
+    at: int
+    running: int
 
 
-ALONE: Final = Moment(ended=1, begun=1, reading=2)
+ALONE: Final = Moment(ended=1, begun=1, at=1, running=2)
 """Nobody else can be writing."""
-UNKNOWN: Final = Moment(ended=0, begun=1, reading=0)
+UNKNOWN: Final = Moment(ended=0, begun=1, at=1, running=0)
 """Anybody may be writing."""
 
 
@@ -179,7 +181,7 @@ class Horizon:
     @property
     def number(self) -> int:
         """Transactions that may hold ids up to `newest` are numbered below this; 0 when not known."""
-        return self.second.begun if self.second.reading > self.first.begun else 0
+        return self.second.begun if self.second.running > self.first.at else 0
 
     def settled(self, last: Seal | None) -> int:
         """The id up to which all events are there to be read now.
