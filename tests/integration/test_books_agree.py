@@ -32,6 +32,7 @@ def machine(postgresql_book: URL) -> type[BooksAgree]:
 
 def test_no_handler_is_missing_from_the_machine() -> None:
     every = {name for name in handlers.__all__ if isfunction(getattr(handlers, name))}
+    every.remove("seal")  # a seal says what its own database knows of its transactions
 
     assert ARGUMENTS.keys() == every
     assert {call.handler.__name__ for call in TOUR} == every

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_export_of_the_account_is_refused(
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         assert "seals.json" in tradebook.refused("audit", "check", str(file)) or content == "{}"
     missing = str(tmp_path / "missing.json")
-    assert "missing.json" in tradebook.refused("audit", "check", missing, exit_code=2)
+    assert "does not exist" in tradebook.refused("audit", "check", missing, exit_code=2)
 
 
 def test_an_export_that_cannot_be_written_leaves_the_one_before(

@@ -38,7 +38,7 @@ def test_names_are_short_text_without_blanks_around_it(given: Any) -> None:
         (fields.json_value, object(), "a JSON value"),
         (fields.json_value, float("nan"), "a finite number"),
         (fields.json_value, 2**2048, "an integer"),
-        (fields.json_value, Decimal("1e401"), "a finite number"),
+        (fields.json_value, Decimal("1e1000"), "a number of at most"),
     ],
     ids=lambda value: getattr(value, "__name__", "-"),
 )
@@ -189,8 +189,8 @@ def test_json_may_be_nested_32_deep() -> None:
         (-(10**600) + 1, -(10**600) + 1),
         (9999999999999998.0, 9999999999999998.0),
         (-1e16, -(10**16)),
-        (Decimal("1e400"), "1" + "0" * 400),
-        (Decimal("-1e-400"), "-0." + "0" * 399 + "1"),
+        (Decimal("1e999"), "1" + "0" * 999),
+        (Decimal("-1e-1000"), "-0." + "0" * 999 + "1"),
     ],
     ids=["int", "negative int", "float", "whole float", "large decimal", "fine decimal"],
 )
@@ -199,7 +199,7 @@ def test_json_numbers_are_kept_up_to_their_limits(given: Any, kept: Any) -> None
     assert type(fields.json_value(given)) is type(kept)
 
 
-@pytest.mark.parametrize("given", [-(10**600), Decimal("1e401"), Decimal("1e-401")])
+@pytest.mark.parametrize("given", [-(10**600), Decimal("1e1000"), Decimal("1e-1001")])
 def test_json_numbers_beyond_their_limits_are_refused(given: Any) -> None:
     with pytest.raises(InvalidInput):
         fields.json_value(given)

@@ -227,8 +227,10 @@ class EnumText(TypeDecorator[StrEnum]):
             raise unreadable(value, "one of " + ", ".join(self.kind)) from error
 
 
-def read_json(stored: str) -> Any:
-    """What SQLite keeps as text."""
+def read_json(stored: str | float) -> Any:
+    """What SQLite keeps as text; a number alone it keeps as a number."""
+    if isinstance(stored, int | float):
+        return stored
     try:
         return json.loads(stored)
     except (TypeError, ValueError) as error:

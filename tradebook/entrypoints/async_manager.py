@@ -127,6 +127,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        argument("query", function, query)
         await self._prepare()
         runner = self._container.reading_async_runner()
         return await runner.read(self._new_context(), query, *args, **kwargs)

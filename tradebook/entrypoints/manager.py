@@ -173,6 +173,7 @@ class DatabaseManager(Managed, Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        argument("query", function, query)
         self._prepare()
         return self._container.reading_runner().read(self._new_context(), query, *args, **kwargs)
 

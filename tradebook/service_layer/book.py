@@ -140,9 +140,10 @@ class Book(ABC):
 
     def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
         """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
-        total = self.read(unsealed) if progress else 0
-        sealing = Sealing(page_limit(batch, "batch"), progress, total)
-        while sealing.goes_on(self.run(seal_next, batch)):
+        sealing = Sealing.of(batch, progress)
+        if sealing.progress is not None:
+            sealing.total = self.read(unsealed)
+        while sealing.goes_on(self.run(seal_next, sealing.batch)):
             pass
         return sealing.done()
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import Json
+from tradebook.domain.given import is_a
 from tradebook.domain.seals import FACTS, FIRST, Seal, hash_of
 
 FORMAT: Final = "tradebook seals 1"
@@ -40,22 +41,22 @@ class KeptSeal:
     covers: str
 
 
-def kept_seals(given: object, account: str) -> dict[int, KeptSeal]:
+def kept_seals(given: Any, account: str) -> dict[int, KeptSeal]:
     """The seals of a document that is whole and of this account, by number.
 
     Raises:
         InvalidInput: it is of another account, or no document of seals, or was altered.
     """
-    if not isinstance(given, Mapping) or given.get("format") != FORMAT:
-        raise InvalidInput("seals", "this document", "one that export_seals made")
+    if not is_a(given, Mapping) or given.get("format") != FORMAT:
+        raise InvalidInput("kept", given, "what export_seals made")
     if given.get("account") != account:
-        raise InvalidInput("account", given.get("account"), f"seals of the account {account!r}")
+        raise InvalidInput("kept", given.get("account"), f"seals of the account {account!r}")
     try:
         return _read(given["seals"], account)
     except InvalidInput:
         raise
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise InvalidInput("seals", "this document", "one that is whole") from error
+        raise InvalidInput("kept", "this document", "one that is whole") from error
 
 
 def _read(entries: Iterable[Mapping[str, Any]], account: str) -> dict[int, KeptSeal]:
@@ -65,7 +66,7 @@ def _read(entries: Iterable[Mapping[str, Any]], account: str) -> dict[int, KeptS
         facts = {fact: entry[fact] for fact in FACTS if fact != "account"}
         is_next = (entry["number"], entry["previous_hash"]) == (number, last)
         if not is_next or hash_of({**facts, "account": account}) != entry["hash"]:
-            raise InvalidInput("seals", f"seal {number}", "the document as it was exported")
+            raise InvalidInput("kept", f"seal {number}", "the document as it was exported")
         seals[number] = KeptSeal(
             entry["hash"], f"events from {entry['from_id']} to {entry['to_id']}"
         )

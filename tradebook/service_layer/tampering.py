@@ -8,7 +8,8 @@ from typing import Any, Final
 from attrs import frozen
 
 from tradebook.domain.events import BOOKINGS, BUSTS
-from tradebook.domain.fields import Json
+from tradebook.domain.fields import Json, argument
+from tradebook.domain.given import optional_function
 from tradebook.domain.paging import BATCH
 from tradebook.domain.seals import FIRST, Prints, Seal, hash_of
 from tradebook.domain.trades import BOOKED, Trade
@@ -78,7 +79,8 @@ def check_seals(
         InvalidInput: `kept` is of another account, or not as it was exported.
     """
     known = {} if kept is None else kept_seals(kept, uow.account)
-    return _Check(uow, known, progress or (lambda _done, _total: None)).run()
+    report = argument("progress", optional_function, progress)
+    return _Check(uow, known, (lambda _done, _total: None) if report is None else report).run()
 
 
 def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:

@@ -9,6 +9,8 @@ from attrs import define, frozen
 
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
+from tradebook.domain.fields import argument
+from tradebook.domain.given import optional_function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.domain.seals import FIRST, Horizon, Prints, Seal
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -50,7 +52,9 @@ def seal(
         InvalidInput: `batch` is refused.
         ConcurrentUpdate: somebody else sealed at the same time.
     """
-    sealing = Sealing(page_limit(batch, "batch"), progress, unsealed(uow) if progress else 0)
+    sealing = Sealing.of(batch, progress)
+    if sealing.progress is not None:
+        sealing.total = unsealed(uow)
     while sealing.goes_on(seal_next(uow, sealing.batch)):
         pass
     return sealing.done()
@@ -118,10 +122,15 @@ class Sealing:
 
     batch: int
     progress: Progress | None
-    total: int
+    total: int = 0
     seals: int = 0
     events: int = 0
     last: Seal | None = None
+
+    @classmethod
+    def of(cls, batch: int, progress: Progress | None) -> Sealing:
+        """For these arguments of a call."""
+        return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
 
     def goes_on(self, made: Seal | None) -> bool:
         """Count a seal; False when it was the last: what comes meanwhile is for the next call."""
