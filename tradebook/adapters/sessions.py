@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
@@ -35,6 +35,13 @@ def values_of(entity: Entity) -> dict[str, Any]:
 def columns_of(kind: type[Entity]) -> list[str]:
     """The names of an entity's mapped columns."""
     return [attribute.key for attribute in inspect(kind).column_attrs]
+
+
+def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
+    """An entity with values that came from one: past its converters, which made them what they are."""
+    entity: E = inspect(kind).class_manager.new_instance()
+    vars(entity).update(values)
+    return entity
 
 
 def table_of(kind: type[Entity]) -> Table:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tradebook.adapters.errors import translated, translated_errors
 from tradebook.adapters.ledger import SqlLedger
+from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
@@ -53,9 +54,11 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         account: str = DEFAULT_ACCOUNT,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
+        remembered: RememberedPositions | None = None,
     ) -> None:
         super().__init__(account, base_currency, context)
         self._new_session = new_session
+        self._remembered = remembered
 
     def __enter__(self) -> Self:
         session, account = self._new_session(), self.account
@@ -66,7 +69,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self.cash_flows = SqlRepository(session, account, CashFlow)
         self.decisions = SqlDecisionRepository(session, account, AgentDecision)
         self.events = SqlEventRepository(session, account, Event)
-        self.ledger = SqlLedger(session, account, self.now())
+        self.ledger: SqlLedger = SqlLedger(session, account, self.now(), self._remembered)
         self.metrics = SqlRepository(session, account, PerformanceMetric)
         self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
         self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
@@ -90,8 +93,10 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
     def commit(self) -> None:
         with translated_errors():
             self.session.commit()
+        self.ledger.committed()
 
     def rollback(self) -> None:
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
+        self.ledger.rolled_back()
