@@ -85,7 +85,10 @@ class _Guess(Ledger):
             return
         with self._engine.connect() as connection:
             driver: Any = connection.connection.dbapi_connection
-            driver.autocommit = True  # tells the driver alone, and saves BEGIN and COMMIT
+            if connection.dialect.driver == "psycopg2":
+                # What a reader left, psycopg2 would send to the server, and take back later.
+                driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
+            driver.autocommit = True  # this tells the driver alone, and saves BEGIN and COMMIT
             try:
                 yield connection
             finally:

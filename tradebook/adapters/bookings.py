@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Dialect
 
 from tradebook.adapters.orm import events, positions, trades
+from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
 from tradebook.domain.events import Event
-from tradebook.domain.fields import Entity
 from tradebook.domain.repositories import LedgerPage
 from tradebook.domain.trades import Trade
 
@@ -48,7 +49,7 @@ class _Writer(ABC):
         self._trade = self._processors("t_", _TRADE)
         self._event = self._processors("e_", _EVENT)
         self._position = self._processors("p_", _POSITION)
-        self._page = {name: process for _, name, process in self._processors("o_", _PAGE)}
+        self._page = self._processors("o_", _PAGE)
 
     @abstractmethod
     def write(self, connection: Connection, page: LedgerPage, trade: Trade, event: Event) -> bool:
@@ -56,19 +57,22 @@ class _Writer(ABC):
 
     def values(self, page: LedgerPage, trade: Trade, event: Event) -> Values:
         """What the statements are given."""
-        position, opened = page.position, self._page
+        position = page.position
         mark = (position.current_price, position.marked_at)
         price, at = mark if mark != page.mark else (None, None)
+        as_opened = (position.id, page.version, page.updated_at, price, at)
         values = {
-            "o_id": position.id,
-            "o_version": page.version,
-            "o_updated_at": opened["o_updated_at"](page.updated_at),
-            "o_current_price": opened["o_current_price"](price),
-            "o_marked_at": opened["o_marked_at"](at),
+            name: process(value)
+            for (_, name, process), value in zip(self._page, as_opened, strict=True)
         }
-        _add(values, position, self._position)
-        _add(values, trade, self._trade)
-        _add(values, event, self._event)
+        for entity, columns in (
+            (position, self._position),
+            (trade, self._trade),
+            (event, self._event),
+        ):
+            held = vars(entity)
+            for field, name, process in columns:
+                values[name] = process(held[field])
         return values
 
     def place(self, prefix: str, column: Column[Any]) -> str:
@@ -205,14 +209,19 @@ def _names(columns: list[Column[Any]]) -> str:
     return ", ".join(column.name for column in columns)
 
 
-def _add(values: Values, entity: Entity, processors: list[tuple[str, str, Processor]]) -> None:
-    held = vars(entity)
-    for field, name, process in processors:
-        values[name] = process(held[field])
-
-
 def _processor(column: Column[Any], dialect: Dialect) -> Processor:
+    """What the column's type does to a value that an entity holds, without checking it again."""
+    if isinstance(column.type, EnumText):
+        return str
+    if isinstance(column.type, ExactDecimal | UtcDateTime) and dialect.name != "sqlite":
+        return _as_is
+    if isinstance(column.type, UtcDateTime):
+        return _utc_text
     return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_is
+
+
+def _utc_text(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat(" ", "microseconds")[:26]
 
 
 def _as_is(value: Any) -> Any:

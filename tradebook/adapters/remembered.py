@@ -21,7 +21,7 @@ from tradebook.domain.positions import Position
 
 MOST: Final = 2_000
 """Symbols; those used longest ago are forgotten."""
-_PATIENCE: Final = 0.1
+_PATIENCE: Final = 1.0
 """Seconds."""
 _LONGEST_REST: Final = 64
 

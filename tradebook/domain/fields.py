@@ -54,6 +54,8 @@ def optional_utc(value: datetime | None) -> datetime | None:
 
 
 def _checked_text(value: str, limit: int) -> str:
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value
     if not isinstance(value, str):
         raise InvalidInput("", value, "text")
     if len(value) > limit:
@@ -150,17 +152,17 @@ def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     budget[0] -= 1
     if depth < 0 or budget[0] < 0:
         _too_large()
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, str):
         budget[0] -= len(value)
         return _checked_text(value, max(budget[0] + len(value), 0))
+    if isinstance(value, Decimal):
+        return _json_decimal(value)
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
         return _json_int(int(value))
     if isinstance(value, float):
         return _json_float(float(value))
-    if isinstance(value, Decimal):
-        return _json_decimal(value)
     if isinstance(value, datetime):
         return utc(value).isoformat()
     if isinstance(value, list | tuple):
@@ -281,6 +283,11 @@ class Entity:
     @updated_at.default
     def _as_created(self) -> datetime:
         return self.created_at
+
+    def put(self, **values: object) -> None:
+        """Set fields to what the book computed itself: past their converters and guards."""
+        for field_name, value in values.items():
+            object.__setattr__(self, field_name, value)
 
     def adopt(self, recorded: Self) -> Self:
         """Take over all that is recorded of this entity, its id too; returns itself."""

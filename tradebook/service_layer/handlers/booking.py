@@ -156,7 +156,9 @@ def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft])
     posting = _Posting(uow, page)
     for draft in drafts:
         posting.post(draft)
-    if posting.bookings and not uow.ledger.book(page, posting.bookings):
+    if page.position.version != page.version and not uow.ledger.book(page, posting.bookings):
+        if posting.has_submitted:
+            raise ConcurrentUpdate(f"the position in {page.position.symbol} just changed")
         return False
     for trade, _ in posting.bookings:
         if trade.decision_id is not None:
@@ -184,6 +186,7 @@ class _Posting:
         for trade in page.trades:
             self.orders.setdefault(trade.order_key, trade)
         self.bookings: list[tuple[Trade, Event]] = []
+        self.has_submitted = False
 
     def post(self, draft: Draft) -> None:
         """Submit the draft, book it, or recognise what it repeats."""
@@ -210,7 +213,8 @@ class _Posting:
             recorded.confirm(trade, draft.terms if is_pending else ["action"])
             draft.trade = recorded
             return
-        draft.is_new = True
+        draft.is_new = self.has_submitted = True
+        self.position.expect_fill()
         self.pending[trade.order_key] = trade
         submitted = TradeSubmitted(
             symbol=trade.symbol,
