@@ -41,11 +41,20 @@ def upgrade() -> None:
         op.create_index(
             name, "trades", columns, unique=True, postgresql_where=where, sqlite_where=where
         )
+    pending = sa.text("status = 'PENDING'")
+    op.create_index(
+        "ix_trades_pending",
+        "trades",
+        ["account", "order_id"],
+        postgresql_where=pending,
+        sqlite_where=pending,
+    )
 
 
 def downgrade() -> None:
     """Take it down again."""
 
+    op.drop_index("ix_trades_pending", table_name="trades")
     for name in reversed(_UNIQUE):
         op.drop_index(name, table_name="trades")
     # SQLite drops no column that a CHECK names, unless the CHECK is the column's own.

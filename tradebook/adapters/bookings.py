@@ -95,16 +95,13 @@ class _Writer(ABC):
 
     def new_trade(self, source: str) -> str:
         """Inserts the trade where there is a row of `source`, gives its id."""
-        account = self.place("t_", trades.c.account)
-        # Not the bare columns: without statistics the planner would walk all trades of the symbol.
         same = " AND ".join(
-            f"{name} || '' = {self.place('t_', trades.c[name])}" for name in ("symbol", "venue")
+            f"{name} = {self.place('t_', trades.c[name])}"
+            for name in ("account", "symbol", "venue", "order_id")
         )
         return (
             f"INSERT INTO trades ({_names(_TRADE)}) SELECT {self._places('t_', _TRADE)} "  # noqa: S608
-            f"FROM {source} NOT EXISTS (SELECT 1 FROM trades WHERE account = {account} "
-            f"AND order_id = {self.place('t_', trades.c.order_id)} AND {same} "
-            "AND status = 'PENDING') ON CONFLICT DO NOTHING RETURNING id"
+            f"FROM {source} NOT EXISTS (SELECT 1 FROM trades WHERE {same} AND status = 'PENDING') ON CONFLICT DO NOTHING RETURNING id"
         )
 
     def moved(self, source: str) -> str:
