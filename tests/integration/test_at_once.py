@@ -23,7 +23,7 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters import at_once, remembered
+from tradebook.adapters import at_once, bookings, remembered
 from tradebook.adapters.bookings import _processor
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.remembered import Remembered, RememberedPositions, ThreadTurn
@@ -78,7 +78,8 @@ def test_a_trade_on_postgresql_is_one_statement(
     new_manager: NewManager, postgresql_book: URL, account: str
 ) -> None:
     manager = new_manager(postgresql_book, account)
-    manager.record_trade(**BUY)
+    for _ in range(2):  # psycopg2 prepares it once for each connection
+        manager.record_trade(**BUY)
     with statements() as sent:
         trade = manager.record_trade(**BUY)
     assert len(sent) == 1
@@ -296,9 +297,9 @@ def test_a_lost_answer_is_found_in_the_book(
 ) -> None:
     really = at_once.book_one
 
-    def lost(*args: Any) -> bool:
+    def lost(*args: Any, **options: Any) -> bool:
         monkeypatch.setattr(at_once, "book_one", really)
-        really(*args)
+        really(*args, **options)
         raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
 
     manager = two[0]
@@ -321,7 +322,7 @@ def wait_for(uow: Any, condition: str) -> None:
     raise AssertionError(f"never: {condition}")
 
 
-WAITING = "wait_event_type = 'Lock' AND query LIKE 'WITH page%' AND datname = current_database()"
+WAITING = "wait_event_type = 'Lock' AND query SIMILAR TO '(WITH page|EXECUTE)%' AND datname = current_database()"
 
 
 def meanwhile(
@@ -502,9 +503,43 @@ def test_values_reach_the_driver_as_their_columns_types_send_them(url: str) -> N
     for column in [*trades.c, *positions.c, *events.c]:
         exact = column.type.dialect_impl(dialect).bind_processor(dialect)
         quick = _processor(column, dialect)
-        for sample in samples:
+        for sample in samples if column.nullable else [s for s in samples if s is not None]:
             try:
                 sent = exact(sample) if exact else sample
             except (InvalidInput, AttributeError, TypeError):
                 continue  # of another type
             assert quick(sample) == sent, column
+
+
+def test_a_pooler_that_keeps_no_prepared_statement_is_lived_with(
+    postgresql_book: URL, account: str
+) -> None:
+    with DatabaseManager(postgresql_book, account) as manager:
+        manager.record_trade(**BUY)
+        manager.record_trade(**BUY)
+
+        def forgets(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if statement.startswith("EXECUTE"):
+                connection.connection.dbapi_connection.cursor().execute("DEALLOCATE ALL")
+
+        with monkeypatched_writers():
+            event.listen(manager._container.engine(), "before_cursor_execute", forgets)
+            manager.record_trade(**BUY)
+            with statements() as sent:
+                manager.record_trade(**BUY)
+        assert [statement[:9] for statement in sent] == ["WITH page"]
+        [position] = manager.get_positions()
+        assert position.quantity == 4
+        assert manager.verify().proven
+
+
+@contextmanager
+def monkeypatched_writers() -> Iterator[None]:
+    """What writers learn meanwhile is forgotten."""
+    before = dict(bookings._writers)
+    bookings._writers.clear()
+    try:
+        yield
+    finally:
+        bookings._writers.clear()
+        bookings._writers.update(before)

@@ -61,7 +61,7 @@ class _Guess(Ledger):
         [(trade, event)] = bookings
         assert self._turn is not None
         with self._committing() as connection:
-            booked = book_one(connection, page, trade, event)
+            booked = book_one(connection, page, trade, event, prepared=True)
         if not booked:
             self._turn.was_wrong()
             return False

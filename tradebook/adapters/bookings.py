@@ -7,12 +7,14 @@ statement, but no second writer either, it is three.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
@@ -27,17 +29,37 @@ _EVENT: Final = [column for column in events.c if column.name not in ("id", "ent
 _POSITION: Final = [c for c in positions.c if c.name not in (*_FIXED, *_MARK)]
 _PAGE: Final = [positions.c[name] for name in ("id", "version", "updated_at", *_MARK)]
 
+_PREPARED: Final = "tradebook_booking"
+_NOT_KEPT: Final = ("26000", "42P05")
+"""No such prepared statement; there is one already."""
+
 Values = dict[str, Any]
 Processor = Callable[[Any], Any]
 
 
-def book_one(connection: Connection, page: LedgerPage, trade: Trade, event: Event) -> bool:
+def book_one(
+    connection: Connection,
+    page: LedgerPage,
+    trade: Trade,
+    event: Event,
+    *,
+    prepared: bool = False,
+) -> bool:
     """Write a new trade with its event, and the position that it moved.
+
+    Args:
+        connection: to write on.
+        page: the position as it shall be, and as it was when the page was opened.
+        trade: gets its id.
+        event: gets its id, and the trade's.
+        prepared: may leave a prepared statement on the connection, for the next one; not where a failure
+            would end a transaction.
 
     Returns:
         False when the page no longer stands; nothing was written then.
     """
-    return _writer(connection.dialect).write(connection, page, trade, event)
+    writer = _writer(connection.dialect)
+    return writer.write(connection, writer.values(page, trade, event), trade, event, prepared)
 
 
 class _Writer(ABC):
@@ -45,14 +67,16 @@ class _Writer(ABC):
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._numbered: list[str] | None = None if dialect.paramstyle != "numeric_dollar" else []
+        self._names: list[str] = []
         self._trade = self._processors("t_", _TRADE)
         self._event = self._processors("e_", _EVENT)
         self._position = self._processors("p_", _POSITION)
         self._page = self._processors("o_", _PAGE)
 
     @abstractmethod
-    def write(self, connection: Connection, page: LedgerPage, trade: Trade, event: Event) -> bool:
+    def write(
+        self, connection: Connection, values: Values, trade: Trade, event: Event, prepared: bool
+    ) -> bool:
         """Write all three, and give them their ids; False when nothing was written."""
 
     def values(self, page: LedgerPage, trade: Trade, event: Event) -> Values:
@@ -80,18 +104,10 @@ class _Writer(ABC):
         name = prefix + column.name
         if self._dialect.name == "sqlite":
             return f":{name}"
+        if name not in self._names:
+            self._names.append(name)
         typed = self._dialect.type_compiler_instance.process(column.type)
-        if self._numbered is None:
-            return f"%({name})s::{typed}"
-        if name not in self._numbered:
-            self._numbered.append(name)
-        return f"${self._numbered.index(name) + 1}::{typed}"
-
-    def parameters(self, values: Values) -> Any:
-        """The values as the driver takes them."""
-        if self._numbered is None:
-            return values
-        return tuple(values[name] for name in self._numbered)
+        return f"${self._names.index(name) + 1}::{typed}"
 
     def new_trade(self, source: str) -> str:
         """Inserts the trade where there is a row of `source`, gives its id."""
@@ -161,14 +177,45 @@ class _OneStatement(_Writer):
             "SELECT trade.id, told.id FROM trade, told"
         )
 
-    def write(self, connection: Connection, page: LedgerPage, trade: Trade, event: Event) -> bool:
-        parameters = self.parameters(self.values(page, trade, event))
-        row = connection.exec_driver_sql(self._statement, parameters).first()
+    def write(
+        self, connection: Connection, values: Values, trade: Trade, event: Event, prepared: bool
+    ) -> bool:
+        row = self.sent(connection, values, prepared)
         if row is None:
             return False
         trade.id, event.id = row
         event.entity_id = trade.id
         return True
+
+    def sent(self, connection: Connection, values: Values, _prepared: bool) -> Any:
+        """The ids; asyncpg prepares what it is sent."""
+        given = tuple(values[name] for name in self._names)
+        return connection.exec_driver_sql(self._statement, given).first()
+
+
+class _Prepared(_OneStatement):
+    """PostgreSQL by psycopg2, which does not prepare statements by itself."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(dialect)
+        places = [f"%({name})s" for name in self._names]
+        self._plain = re.sub(r"\$(\d+)", lambda n: places[int(n[1]) - 1], self._statement)
+        self._execute = f"EXECUTE {_PREPARED} ({', '.join(places)})"
+        self._can_prepare = True
+
+    def sent(self, connection: Connection, values: Values, prepared: bool) -> Any:
+        if not (prepared and self._can_prepare):
+            return connection.exec_driver_sql(self._plain, values).first()
+        try:
+            if _PREPARED not in connection.info:
+                connection.exec_driver_sql(f"PREPARE {_PREPARED} AS {self._statement}")
+                connection.info[_PREPARED] = True
+            return connection.exec_driver_sql(self._execute, values).first()
+        except DBAPIError as error:
+            # A pooler between us and the server gives each statement another connection.
+            if getattr(error.orig, "pgcode", None) in _NOT_KEPT:
+                self._can_prepare = False
+            raise
 
 
 class _ThreeStatements(_Writer):
@@ -180,8 +227,9 @@ class _ThreeStatements(_Writer):
         self._moved = self.moved("")
         self._told = self.told(":trade_id", "")
 
-    def write(self, connection: Connection, page: LedgerPage, trade: Trade, event: Event) -> bool:
-        values = self.values(page, trade, event)
+    def write(
+        self, connection: Connection, values: Values, trade: Trade, event: Event, _prepared: bool
+    ) -> bool:
         row = connection.exec_driver_sql(self._new_trade, values).first()
         if row is None:
             return False
@@ -191,14 +239,19 @@ class _ThreeStatements(_Writer):
         return True
 
 
+_KINDS: Final[dict[str, type[_Writer]]] = {
+    "asyncpg": _OneStatement,
+    "psycopg2": _Prepared,
+    "pysqlite": _ThreeStatements,
+    "aiosqlite": _ThreeStatements,
+}
 _writers: Final[dict[tuple[str, str], _Writer]] = {}
 
 
 def _writer(dialect: Dialect) -> _Writer:
     kind = (dialect.name, dialect.driver)
     if kind not in _writers:
-        made = _ThreeStatements if dialect.name == "sqlite" else _OneStatement
-        _writers[kind] = made(dialect)
+        _writers[kind] = _KINDS[kind[1]](dialect)
     return _writers[kind]
 
 

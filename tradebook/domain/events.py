@@ -80,7 +80,7 @@ class Happened:
     def payload(self) -> Particulars:
         """What is known of it, by name, as JSON; fields that are none are left out."""
         return Particulars(
-            (name, json_value(value)) for name, value in vars(self).items() if value is not None
+            {name: json_value(value) for name, value in vars(self).items() if value is not None}
         )
 
 

@@ -40,6 +40,8 @@ def utc(value: datetime) -> datetime:
     """The same instant in UTC; a naive `datetime` is taken as UTC."""
     if not isinstance(value, datetime):
         raise InvalidInput("", value, "a datetime")
+    if value.tzinfo is UTC:
+        return value
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC, fold=0)
     try:
@@ -103,6 +105,8 @@ def optional_text(value: str | None) -> str | None:
 
 def choice(kind: type[_Choice], value: _Choice | str) -> _Choice:
     """The member of a string enumeration that `value` names."""
+    if type(value) is kind:
+        return value
     try:
         return kind(value)
     except ValueError:
