@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, Engine, event, make_url, text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
 
 from tests.contract.backends import run_together
+from tests.statements import statements
 from tradebook import (
     DatabaseManager,
     DuplicateOrder,
@@ -23,12 +22,8 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters import at_once, bookings, remembered
-from tradebook.adapters.bookings import _processor
-from tradebook.adapters.orm import events, positions, trades
-from tradebook.adapters.remembered import Remembered, RememberedPositions, ThreadTurn
+from tradebook.adapters import at_once
 from tradebook.adapters.sessions import columns_of
-from tradebook.domain.positions import Position
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
@@ -50,21 +45,6 @@ def two(request: pytest.FixtureRequest, new_manager: NewManager, account: str) -
         manager.record_trade(**BUY)
     managers[0].record_trade(**BUY)
     return managers
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is sent to any database meanwhile."""
-    sent: list[str] = []
-
-    def listen(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", listen)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
 
 
 def ordinary(manager: Any) -> bool:
@@ -158,6 +138,20 @@ def test_a_rebuild_between_is_noticed(two: tuple[Any, Any], account: str) -> Non
     others.rebuild("X")
     assert ordinary(mine)
     assert mine.verify().proven
+
+
+def test_a_position_put_back_to_an_earlier_state_is_noticed(
+    two: tuple[Any, Any], account: str
+) -> None:
+    mine, others = two
+    mine.record_trade(**BUY)
+    put_back = "UPDATE positions SET updated_at = created_at WHERE account = :account"
+
+    def restored(uow: Any) -> None:
+        uow.session.execute(text(put_back), {"account": account})
+
+    others.run(restored)
+    assert ordinary(mine)
 
 
 def test_marks_between_disturb_nothing_and_stay(two: tuple[Any, Any]) -> None:
@@ -307,239 +301,3 @@ def test_a_lost_answer_is_found_in_the_book(
     trade = manager.record_trade(**BUY)
     assert manager.get_position_by_symbol("X").sequence == trade.sequence == 4
     assert manager.verify().proven
-
-
-# Waiting, on PostgreSQL
-
-
-def wait_for(uow: Any, condition: str) -> None:
-    """Ask again until it is so; there is no better sign that another connection waits for a lock."""
-    for _ in range(100_000):
-        if uow.session.scalar(
-            text(f"SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE {condition})")
-        ):
-            return
-    raise AssertionError(f"never: {condition}")
-
-
-WAITING = "wait_event_type = 'Lock' AND query SIMILAR TO '(WITH page|EXECUTE)%' AND datname = current_database()"
-
-
-def meanwhile(
-    holder: DatabaseManager,
-    hold: Callable[[AbstractUnitOfWork], object],
-    call: Callable[[], object],
-    then: Callable[[Any], object] = lambda _: None,
-) -> None:
-    """Make a call that is booked at once wait for what `hold` does, and commit that."""
-    with DatabaseManager(holder.config) as watch, holder.unit_of_work() as uow:
-        hold(uow)
-        thread = threading.Thread(target=call)
-        thread.start()
-        with watch.unit_of_work() as watching:
-            wait_for(watching, WAITING)
-            then(watching)
-        uow.commit()
-        thread.join(timeout=30)
-        assert not thread.is_alive()
-
-
-@pytest.fixture
-def pair(postgresql_book: URL, account: str) -> Iterator[tuple[DatabaseManager, DatabaseManager]]:
-    with (
-        DatabaseManager(postgresql_book, account) as mine,
-        DatabaseManager(postgresql_book, account) as others,
-    ):
-        mine.record_trade(**BUY)
-        yield mine, others
-
-
-def test_an_order_submitted_while_its_fill_waits_is_taken_over(
-    pair: tuple[DatabaseManager, DatabaseManager],
-) -> None:
-    mine, others = pair
-    meanwhile(
-        others,
-        lambda uow: handlers.record_trade(uow, **BUY, order_id="o", status="PENDING"),
-        lambda: mine.record_trade(**BUY, order_id="o", execution_id="e-1"),
-    )
-    [trade] = mine.read(lambda uow: uow.trades.of_order("o"))
-    assert (trade.status, trade.execution_id) == ("EXECUTED", "e-1")
-    assert mine.verify().proven
-
-
-def test_a_trade_booked_while_another_waits_is_not_lost(
-    pair: tuple[DatabaseManager, DatabaseManager],
-) -> None:
-    mine, others = pair
-    meanwhile(
-        others,
-        lambda uow: handlers.record_trade(uow, **BUY),
-        lambda: mine.record_trade(**BUY),
-    )
-    [position] = mine.get_positions()
-    assert position.quantity == 3
-    assert mine.verify().proven
-
-
-def test_a_mark_made_while_a_trade_waits_stays(
-    pair: tuple[DatabaseManager, DatabaseManager],
-) -> None:
-    mine, others = pair
-    meanwhile(
-        others,
-        lambda uow: handlers.mark_prices(uow, {"X": 99}),
-        lambda: mine.record_trade(**BUY),
-    )
-    [position] = mine.get_positions()
-    assert (position.quantity, position.current_price) == (2, 99)
-    assert mine.verify().proven
-
-
-def test_a_connection_lost_while_it_waits_is_replaced(
-    pair: tuple[DatabaseManager, DatabaseManager],
-) -> None:
-    mine, others = pair
-    end = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {WAITING}")
-    meanwhile(
-        others,
-        lambda uow: uow.ledger.open("X", ()),
-        lambda: mine.record_trade(**BUY),
-        lambda watching: watching.session.execute(end),
-    )
-    [position] = mine.get_positions()
-    assert position.quantity == 2
-    assert mine.verify().proven
-
-
-def test_connections_come_back_with_transactions(
-    pair: tuple[DatabaseManager, DatabaseManager],
-) -> None:
-    mine, _ = pair
-    mine.record_trade(**BUY)
-    with mine.unit_of_work() as uow:
-        handlers.record_trade(uow, **BUY)
-    [position] = mine.get_positions()
-    assert position.quantity == 2
-
-
-# What is remembered
-
-
-def position(symbol: str, version: int = 1) -> Position:
-    return Position(symbol=symbol, version=version)
-
-
-def test_memory_is_bounded_and_forgets_what_was_used_longest_ago(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(remembered, "MOST", 2)
-    memory = RememberedPositions()
-    for symbol in "AB":
-        memory.keep(position(symbol))
-    memory.of("A")
-    memory.keep(position("C"))
-    assert [memory.of(symbol).values is None for symbol in "ACB"] == [False, False, True]
-
-
-def test_a_later_version_is_kept() -> None:
-    memory = RememberedPositions()
-    for version in (2, 3, 1):
-        memory.keep(position("A", version))
-    copy = memory.of("A").copy()
-    assert copy is not None
-    assert copy.version == 3
-
-
-def test_copies_are_the_callers_own() -> None:
-    memory = RememberedPositions()
-    memory.keep(position("A"))
-    first, second = memory.of("A").copy(), memory.of("A").copy()
-    assert first is not None
-    assert second is not None
-    first.quantity = Decimal(5)
-    assert second.quantity == 0
-
-
-def test_guesses_rest_the_longer_the_more_of_them_were_wrong() -> None:
-    symbol = Remembered(ThreadTurn())
-    rests = []
-    for _ in range(8):
-        symbol.was_wrong()
-        rests.append(symbol.rest)
-    assert rests == [0, 2, 6, 14, 30, 62, 64, 64]
-    symbol.was_right()
-    symbol.was_wrong()
-    assert symbol.rest == 0
-
-
-def test_a_symbol_at_rest_is_asked_of_the_database() -> None:
-    symbol = Remembered(ThreadTurn(), values={"symbol": "A"}, rest=1)
-    assert symbol.copy() is None
-    assert symbol.copy() is not None
-
-
-def test_a_turn_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "_PATIENCE", 0.001)
-    turn = ThreadTurn()
-    assert turn.acquire()
-    assert not turn.acquire()
-    turn.release()
-    assert turn.acquire()
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "postgresql+psycopg2://", "postgresql+asyncpg://"])
-def test_values_reach_the_driver_as_their_columns_types_send_them(url: str) -> None:
-    dialect = make_url(url).get_dialect()()
-    samples: list[Any] = [
-        Decimal("0.000000000000000001"),
-        Decimal("1234567890123456789"),
-        NOON,
-        NOON.replace(year=33, microsecond=7),
-        None,
-        "BUY",
-        {"a": [1, "ü"]},
-    ]
-    for column in [*trades.c, *positions.c, *events.c]:
-        exact = column.type.dialect_impl(dialect).bind_processor(dialect)
-        quick = _processor(column, dialect)
-        for sample in samples if column.nullable else [s for s in samples if s is not None]:
-            try:
-                sent = exact(sample) if exact else sample
-            except (InvalidInput, AttributeError, TypeError):
-                continue  # of another type
-            assert quick(sample) == sent, column
-
-
-def test_a_pooler_that_keeps_no_prepared_statement_is_lived_with(
-    postgresql_book: URL, account: str
-) -> None:
-    with DatabaseManager(postgresql_book, account) as manager:
-        manager.record_trade(**BUY)
-        manager.record_trade(**BUY)
-
-        def forgets(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if statement.startswith("EXECUTE"):
-                connection.connection.dbapi_connection.cursor().execute("DEALLOCATE ALL")
-
-        with monkeypatched_writers():
-            event.listen(manager._container.engine(), "before_cursor_execute", forgets)
-            manager.record_trade(**BUY)
-            with statements() as sent:
-                manager.record_trade(**BUY)
-        assert [statement[:9] for statement in sent] == ["WITH page"]
-        [position] = manager.get_positions()
-        assert position.quantity == 4
-        assert manager.verify().proven
-
-
-@contextmanager
-def monkeypatched_writers() -> Iterator[None]:
-    """What writers learn meanwhile is forgotten."""
-    before = dict(bookings._writers)
-    bookings._writers.clear()
-    try:
-        yield
-    finally:
-        bookings._writers.clear()
-        bookings._writers.update(before)
