@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Dialect
@@ -267,6 +268,8 @@ def _processor(column: Column[Any], dialect: Dialect) -> Processor:
         return _as_is
     if isinstance(column.type, UtcDateTime):
         return _utc_text
+    if isinstance(column.type, ExactDecimal):
+        return _decimal_text
     return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_is
 
 
@@ -276,3 +279,7 @@ def _utc_text(value: datetime | None) -> str | None:
 
 def _as_is(value: Any) -> Any:
     return value
+
+
+def _decimal_text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")  # entities hold the canonical form
