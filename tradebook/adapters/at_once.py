@@ -7,12 +7,11 @@ way, from the beginning: nothing was written, or what was written is recognised 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import make_transient_to_detached
@@ -21,6 +20,7 @@ from sqlalchemy.util import greenlet_spawn
 from tradebook.adapters.bookings import book_one
 from tradebook.adapters.remembered import Remembered, RememberedPositions
 from tradebook.adapters.runner import AsyncRunner, Runner
+from tradebook.adapters.sending import committing
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
@@ -60,8 +60,8 @@ class _Guess(Ledger):
     def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         [(trade, event)] = bookings
         assert self._turn is not None
-        with self._committing() as connection:
-            booked = book_one(connection, page, trade, event, prepared=True)
+        with committing(self._engine) as sender:
+            booked = book_one(sender, page, trade, event, prepared=True)
         if not booked:
             self._turn.was_wrong()
             return False
@@ -75,25 +75,6 @@ class _Guess(Ledger):
         if self._turn is not None:
             self._turn.turn.release()
             self._turn = None
-
-    @contextmanager
-    def _committing(self) -> Iterator[Connection]:
-        """A connection of the pool that commits what it is sent; on SQLite all of it, at the end."""
-        if self._engine.dialect.name == "sqlite":
-            with self._engine.begin() as connection:
-                yield connection
-            return
-        with self._engine.connect() as connection:
-            driver: Any = connection.connection.dbapi_connection
-            if connection.dialect.driver == "psycopg2":
-                # What a reader left, psycopg2 would send to the server, and take back later.
-                driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
-            driver.autocommit = True  # this tells the driver alone, and saves BEGIN and COMMIT
-            try:
-                yield connection
-            finally:
-                if not connection.invalidated:
-                    driver.autocommit = False
 
     def open(self, symbol: str, orders: Collection[OrderKey]) -> NoReturn:  # noqa: ARG002, as the others have it
         raise _NeedsMore
@@ -124,6 +105,7 @@ class _AtOnce(AbstractUnitOfWork):
     ) -> None:
         super().__init__(account, base_currency, context)
         self.ledger: _Guess = _Guess(engine, remembered)
+        self._errors = (_NeedsMore, TradebookError, DBAPIError, engine.dialect.loaded_dbapi.Error)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise _NeedsMore(name)
@@ -151,7 +133,7 @@ class _AtOnce(AbstractUnitOfWork):
             return (call(self),)
         except PoolExhausted:
             raise
-        except (_NeedsMore, TradebookError, DBAPIError):
+        except self._errors:
             return None
 
 

@@ -14,10 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Column, Dialect
 
 from tradebook.adapters.orm import events, positions, trades
+from tradebook.adapters.sending import Sender
 from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
 from tradebook.domain.events import Event
 from tradebook.domain.repositories import LedgerPage
@@ -39,7 +39,7 @@ Processor = Callable[[Any], Any]
 
 
 def book_one(
-    connection: Connection,
+    sender: Sender,
     page: LedgerPage,
     trade: Trade,
     event: Event,
@@ -49,18 +49,18 @@ def book_one(
     """Write a new trade with its event, and the position that it moved.
 
     Args:
-        connection: to write on.
+        sender: where to write.
         page: the position as it shall be, and as it was when the page was opened.
         trade: gets its id.
         event: gets its id, and the trade's.
-        prepared: may leave a prepared statement on the connection, for the next one; not where a failure
+        prepared: may leave a prepared statement on its connection, for the next one; not where a failure
             would end a transaction.
 
     Returns:
         False when the page no longer stands; nothing was written then.
     """
-    writer = _writer(connection.dialect)
-    return writer.write(connection, writer.values(page, trade, event), trade, event, prepared)
+    writer = _writer(sender.dialect)
+    return writer.write(sender, writer.values(page, trade, event), trade, event, prepared)
 
 
 class _Writer(ABC):
@@ -76,7 +76,7 @@ class _Writer(ABC):
 
     @abstractmethod
     def write(
-        self, connection: Connection, values: Values, trade: Trade, event: Event, prepared: bool
+        self, sender: Sender, values: Values, trade: Trade, event: Event, prepared: bool
     ) -> bool:
         """Write all three, and give them their ids; False when nothing was written."""
 
@@ -179,19 +179,19 @@ class _OneStatement(_Writer):
         )
 
     def write(
-        self, connection: Connection, values: Values, trade: Trade, event: Event, prepared: bool
+        self, sender: Sender, values: Values, trade: Trade, event: Event, prepared: bool
     ) -> bool:
-        row = self.sent(connection, values, prepared)
+        row = self.sent(sender, values, prepared)
         if row is None:
             return False
         trade.id, event.id = row
         event.entity_id = trade.id
         return True
 
-    def sent(self, connection: Connection, values: Values, _prepared: bool) -> Any:
+    def sent(self, sender: Sender, values: Values, _prepared: bool) -> Any:
         """The ids; asyncpg prepares what it is sent."""
         given = tuple(values[name] for name in self._names)
-        return connection.exec_driver_sql(self._statement, given).first()
+        return sender.send(self._statement, given)
 
 
 class _Prepared(_OneStatement):
@@ -204,17 +204,17 @@ class _Prepared(_OneStatement):
         self._execute = f"EXECUTE {_PREPARED} ({', '.join(places)})"
         self._can_prepare = True
 
-    def sent(self, connection: Connection, values: Values, prepared: bool) -> Any:
+    def sent(self, sender: Sender, values: Values, prepared: bool) -> Any:
         if not (prepared and self._can_prepare):
-            return connection.exec_driver_sql(self._plain, values).first()
+            return sender.send(self._plain, values)
         try:
-            if _PREPARED not in connection.info:
-                connection.exec_driver_sql(f"PREPARE {_PREPARED} AS {self._statement}")
-                connection.info[_PREPARED] = True
-            return connection.exec_driver_sql(self._execute, values).first()
-        except DBAPIError as error:
+            if _PREPARED not in sender.info:
+                sender.send(f"PREPARE {_PREPARED} AS {self._statement}", None)
+                sender.info[_PREPARED] = True
+            return sender.send(self._execute, values)
+        except Exception as error:
             # A pooler between us and the server gives each statement another connection.
-            if getattr(error.orig, "pgcode", None) in _NOT_KEPT:
+            if getattr(getattr(error, "orig", error), "pgcode", None) in _NOT_KEPT:
                 self._can_prepare = False
             raise
 
@@ -229,14 +229,14 @@ class _ThreeStatements(_Writer):
         self._told = self.told(":trade_id", "")
 
     def write(
-        self, connection: Connection, values: Values, trade: Trade, event: Event, _prepared: bool
+        self, sender: Sender, values: Values, trade: Trade, event: Event, _prepared: bool
     ) -> bool:
-        row = connection.exec_driver_sql(self._new_trade, values).first()
+        row = sender.send(self._new_trade, values)
         if row is None:
             return False
         trade.id = event.entity_id = values["trade_id"] = row[0]
-        connection.exec_driver_sql(self._moved, values)
-        connection.exec_driver_sql(self._told, values)
+        sender.send(self._moved, values)
+        sender.send(self._told, values)
         return True
 
 

@@ -26,6 +26,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.bookings import book_one
 from tradebook.adapters.guard import permitted
 from tradebook.adapters.remembered import RememberedPositions
+from tradebook.adapters.sending import Sender
 from tradebook.adapters.sessions import (
     as_stored,
     attach,
@@ -115,7 +116,7 @@ class SqlLedger(Ledger):
         return True
 
     def _book_one(self, page: LedgerPage, trade: Trade, event: Event) -> bool:
-        if not book_one(self.session.connection(), page, trade, event):
+        if not book_one(Sender.of(self.session.connection()), page, trade, event):
             return False
         attach(self.session, trade)
         return True
