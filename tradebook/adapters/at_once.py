@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -33,8 +33,10 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 P = ParamSpec("P")
 R = TypeVar("R")
 
-AT_ONCE: Final[frozenset[Callable[..., Any]]] = frozenset({record_trade})
-"""The handlers that write in one call of `Ledger.book`, and do nothing after it."""
+
+def _writes_once(handler: Callable[..., object]) -> bool:
+    """Whether it writes in one call of `Ledger.book`, and does nothing after it."""
+    return handler is record_trade
 
 
 class _NeedsMore(Exception):
@@ -159,7 +161,7 @@ class AtOnceRunner:
         **kwargs: P.kwargs,
     ) -> R:
         """As `Runner.run`."""
-        if handler not in AT_ONCE:
+        if not _writes_once(handler):
             return self._ordinary.run(context, handler, *args, **kwargs)
         with _AtOnce(*self._of_call, context) as uow:
             done = uow.attempt(lambda uow: handler(uow, *args, **kwargs))
@@ -191,7 +193,7 @@ class AsyncAtOnceRunner:
         **kwargs: P.kwargs,
     ) -> R:
         """As `AsyncRunner.run`."""
-        if handler not in AT_ONCE:
+        if not _writes_once(handler):
             return await self._ordinary.run(context, handler, *args, **kwargs)
         with _AtOnce(*self._of_call, context) as uow:
             done: tuple[R] | None = await greenlet_spawn(
