@@ -22,7 +22,7 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters import at_once
+from tradebook.adapters import at_once, remembered
 from tradebook.adapters.sessions import columns_of
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -274,7 +274,23 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
     manager = new_manager(postgresql_book, account)
     manager.record_trade(**BUY)
     getattr(manager, "aclose", manager.close)()
+    manager.get_positions()  # looks at the schema again
     assert ordinary(manager)
+    assert not ordinary(manager)
+
+
+def test_a_turn_that_does_not_come_is_not_waited_for(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_PATIENCE", 0.001)
+    with DatabaseManager(sqlite_url) as manager:
+        manager.record_trade(**BUY)
+        turn = manager._container.remembered().of("X").turn
+        assert turn.acquire()
+        assert ordinary(manager)
+        assert not turn.acquire()
+        turn.release()
+        assert not ordinary(manager)
 
 
 def test_every_call_at_once_books_once(two: tuple[Any, Any]) -> None:

@@ -135,6 +135,7 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
 
 def _book_at_once(uow: AbstractUnitOfWork, symbol: str, draft: Draft) -> bool:
     """Book a fill that is probably new on a page that probably stands, when the ledger has one."""
+    # What follows a booking, of a decision, must not be taken back by the refusals suppressed here.
     if draft.target is TradeStatus.PENDING or draft.trade.decision_id is not None:
         return False
     page = uow.ledger.guess(symbol)
