@@ -66,6 +66,14 @@ def upgrade() -> None:
         types.AccountKey("account", "id", name="pk_seals"),
     )
     op.create_index(op.f("ix_seals_account_to_id"), "seals", ["account", "to_id"], unique=False)
+    pending = sa.text("status = 'PENDING'")
+    op.create_index(
+        "ix_trades_pending",
+        "trades",
+        ["account", "order_id"],
+        postgresql_where=pending,
+        sqlite_where=pending,
+    )
 
 
 def downgrade() -> None:
@@ -73,6 +81,7 @@ def downgrade() -> None:
 
     op.drop_index(op.f("ix_seals_account_to_id"), table_name="seals")
     op.drop_table("seals")
+    op.drop_index("ix_trades_pending", table_name="trades")
     for name in reversed(_UNIQUE):
         op.drop_index(name, table_name="trades")
     # SQLite drops no column that a CHECK names, unless the CHECK is the column's own.

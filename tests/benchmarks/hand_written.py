@@ -1,24 +1,26 @@
 """What a careful engineer would write without a library: the same work in the same schema.
 
-Lock and read the position, insert the trade, update the position, insert one event, commit. The fold
-is the library's own, so that what is compared is the storage.
+Lock and read the position, insert the trade, update the position, insert one event with the same evidence,
+commit. The fold is the library's own, so that what is compared is everything around it.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
+import asyncpg
 import psycopg2
 from sqlalchemy import URL
 
-from tradebook.domain.accounting import Balance
-from tradebook.domain.numbers import plain
-from tradebook.domain.trades import Trade
+from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.numbers import ONE, ZERO, plain
+from tradebook.domain.trades import Settlement
 
 LOCK = (
     "SELECT id, quantity, cost_basis, realized_pnl, fees, cash_flow, sequence, version "
@@ -36,56 +38,125 @@ TRADE = (
 POSITION = (
     "UPDATE positions SET quantity = %s, cost_basis = %s, realized_pnl = %s, fees = %s, "
     "cash_flow = %s, sequence = %s, version = %s, updated_at = %s, status = %s "
-    "WHERE account = %s AND id = %s AND version = %s"
+    "WHERE account = %s AND symbol = %s AND id = %s AND version = %s"
 )
 EVENT = (
     "INSERT INTO events (account, created_at, updated_at, event_type, entity, entity_id, payload, "
     "actor, correlation_id, occurred_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 
-Execute = Callable[[str, tuple[Any, ...]], Any]
+Step = tuple[str, tuple[Any, ...]]
 
 
-def book(execute: Execute, lock: str, number: Callable[[Decimal], Any], trade: Trade) -> None:
-    """Book one trade with four statements; the caller begins and commits."""
-    row = execute(lock, (trade.account, trade.symbol)).fetchone()
+class Fill(NamedTuple):
+    """One unit bought, for cash."""
+
+    account: str
+    symbol: str
+    order_id: str
+    price: Decimal
+    at: datetime
+    action: str = "BUY"
+    quantity: Decimal = ONE
+    signed_quantity: Decimal = ONE
+    fee: Decimal = ZERO
+    multiplier: Decimal = ONE
+    settlement: Settlement = Settlement.CASH
+
+
+def booking(
+    fill: Fill, lock: str, number: Callable[[Decimal], Any], time: Callable[[datetime], Any]
+) -> Generator[Step, Any, None]:
+    """The four statements that book one fill; each is sent the row that it gave."""
+    row = yield lock, (fill.account, fill.symbol)
     id_, sequence, version = row[0], row[6] + 1, row[7]
     before = Balance(*(Decimal(value) for value in row[1:6]))
-    after = before.after(trade)
-    now, realized = trade.executed_at.isoformat(), after.realized_pnl - before.realized_pnl
-    values = (trade.account, now, now, trade.symbol, "", trade.action, number(trade.quantity))
-    values += (number(trade.price), number(trade.fee), "USD", "USD", number(Decimal(1)), "CASH")
-    values += (now, trade.order_id, "", "", "{}", "EXECUTED", sequence, now, number(realized), 0)
-    [trade_id] = execute(TRADE, values).fetchone()
+    after = before.after(fill)  # type: ignore[arg-type]  # all that the fold reads of a trade
+    now, realized = time(fill.at), after.realized_pnl - before.realized_pnl
+    values = (fill.account, now, now, fill.symbol, "", fill.action, number(fill.quantity))
+    values += (number(fill.price), number(fill.fee), "USD", "USD", number(ONE), "CASH", now)
+    values += (fill.order_id, "", "", "{}", "EXECUTED", sequence, now, number(realized), 0)
+    [trade_id] = yield TRADE, values
     totals = (after.quantity, after.cost_basis, after.realized_pnl, after.fees, after.cash_flow)
     status = "OPEN" if after.quantity else "CLOSED"
     changed = (*map(number, totals), sequence, version + 1, now, status)
-    execute(POSITION, (*changed, trade.account, id_, version))
-    payload = json.dumps({"price": plain(trade.price), "quantity": plain(trade.quantity)})
-    execute(
-        EVENT,
-        (trade.account, now, now, "TradeRecorded", "Trade", trade_id, payload, "", "", now),
+    yield POSITION, (*changed, fill.account, fill.symbol, id_, version)
+    payload = evidence(fill, sequence, realized, before, after)
+    recorded = (fill.account, now, now, "TradeRecorded", "Trade", trade_id, payload, "", "", now)
+    yield EVENT, recorded
+
+
+def evidence(fill: Fill, sequence: int, realized: Decimal, before: Balance, after: Balance) -> str:
+    """What the event says: the same as the library's."""
+    return json.dumps(
+        {
+            "symbol": fill.symbol,
+            "order_id": fill.order_id,
+            "execution_id": "",
+            "action": fill.action,
+            "quantity": plain(fill.quantity),
+            "price": plain(fill.price),
+            "fee": plain(fill.fee),
+            "currency": "USD",
+            "executed_at": fill.at.isoformat(),
+            "sequence": sequence,
+            "realized_pnl": plain(realized),
+            "effect": effect(before.quantity, after.quantity),
+            "quantity_before": plain(before.quantity),
+            "quantity_after": plain(after.quantity),
+        }
     )
+
+
+def as_is(value: Any) -> Any:
+    """What the driver takes as it is."""
+    return value
+
+
+def _plain_url(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 class Psycopg2:
     """Hand-written on psycopg2."""
 
     def __init__(self, url: URL) -> None:
-        plain_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.connection = psycopg2.connect(plain_url)
+        self.connection = psycopg2.connect(_plain_url(url))
         self.cursor = self.connection.cursor()
 
-    def record(self, trade: Trade) -> None:
-        book(self._execute, LOCK + " FOR UPDATE", lambda value: value, trade)
+    def record(self, fill: Fill) -> None:
+        steps = booking(fill, LOCK + " FOR UPDATE", as_is, as_is)
+        step: Step | None = next(steps)
+        while step is not None:
+            self.cursor.execute(*step)
+            row = self.cursor.fetchone() if self.cursor.description else None
+            step = _after(steps, row)
         self.connection.commit()
-
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> Any:
-        self.cursor.execute(statement, values)
-        return self.cursor
 
     def close(self) -> None:
         self.connection.close()
+
+
+class Asyncpg:
+    """Hand-written on asyncpg, which prepares statements by itself."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def connect(cls, url: URL) -> Asyncpg:
+        return cls(await asyncpg.connect(_plain_url(url)))
+
+    async def record(self, fill: Fill) -> None:
+        async with self.connection.transaction():
+            steps = booking(fill, LOCK + " FOR UPDATE", as_is, as_is)
+            step: Step | None = next(steps)
+            while step is not None:
+                row = await self.connection.fetchrow(_numbered(step[0]), *step[1])
+                step = _after(steps, row)
+
+    async def close(self) -> None:
+        await self.connection.close()
 
 
 class Sqlite3:
@@ -97,26 +168,43 @@ class Sqlite3:
         self.connection.execute("PRAGMA synchronous=FULL")
         self.connection.execute("PRAGMA foreign_keys=ON")
 
-    def record(self, trade: Trade) -> None:
+    def record(self, fill: Fill) -> None:
         self.connection.execute("BEGIN IMMEDIATE")
-        book(self._execute, LOCK, plain, trade)
+        steps = booking(fill, LOCK, plain, datetime.isoformat)
+        step: Step | None = next(steps)
+        while step is not None:
+            row = self.connection.execute(_marked(step[0]), step[1]).fetchone()
+            step = _after(steps, row)
         self.connection.execute("COMMIT")
-
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> Any:
-        return self.connection.execute(statement.replace("%s", "?"), values)
 
     def close(self) -> None:
         self.connection.close()
 
 
-def new_trade(account: str, symbol: str, order_id: str, price: int) -> Trade:
-    """A trade as the benchmarks book it."""
-    return Trade(
-        account=account,
-        symbol=symbol,
-        action="BUY",
-        quantity=1,
-        price=price,
-        order_id=order_id,
-        executed_at=datetime.now(UTC),
-    )
+def _after(steps: Generator[Step, Any, None], row: Any) -> Step | None:
+    try:
+        return steps.send(row)
+    except StopIteration:
+        return None
+
+
+_rewritten: dict[str, str] = {}
+
+
+def _numbered(statement: str) -> str:
+    """With the placeholders of asyncpg."""
+    if statement not in _rewritten:
+        numbers = count(1)
+        parts = statement.split("%s")
+        _rewritten[statement] = parts[0] + "".join(f"${next(numbers)}{p}" for p in parts[1:])
+    return _rewritten[statement]
+
+
+def _marked(statement: str) -> str:
+    """With the placeholders of sqlite3."""
+    return statement.replace("%s", "?")
+
+
+def new_fill(account: str, symbol: str, order_id: str, price: int) -> Fill:
+    """A fill as the benchmarks book it."""
+    return Fill(account, symbol, order_id, Decimal(price), datetime.now(UTC))

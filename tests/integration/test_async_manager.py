@@ -42,20 +42,24 @@ async def nothing_is_left_behind(manager: AsyncDatabaseManager) -> None:
     assert (await manager.verify()).proven
 
 
+@pytest.mark.parametrize("way", ["at once", "ordinary"])
 def test_a_cancelled_call_is_booked_whole_or_not_at_all(
-    manager: AsyncDatabaseManager, moment: str
+    manager: AsyncDatabaseManager, moment: str, way: str
 ) -> None:
+    async def record(number: int) -> None:
+        if way == "ordinary":
+            manager._container.async_remembered().clear()
+        await manager.record_trade(**buying(number))
+
     async def main() -> None:
         async with manager:
-            await manager.get_positions()
+            await record(-1)
             cancelled = -1
-            async for cancelled in interruptions(
-                lambda at: manager.record_trade(**buying(at)), moment
-            ):
+            async for cancelled in interruptions(record, moment):
                 await nothing_is_left_behind(manager)
-                await manager.record_trade(**buying(cancelled))
-                assert len(await manager.get_trades_by_symbol("X", limit=1000)) == cancelled + 1
-            assert cancelled > 3
+                await record(cancelled)
+                assert len(await manager.get_trades_by_symbol("X", limit=1000)) == cancelled + 2
+            assert cancelled >= (0 if way == "at once" else 4)
 
     asyncio.run(main())
 

@@ -97,6 +97,8 @@ def test_thousands_of_calls_leave_the_pool_empty_and_memory_flat(
 ) -> None:
     url = "sqlite://" if database == "memory" else request.getfixturevalue("postgresql_book")
     manager = new_manager(url, uuid4().hex)
+    for number in range(7):  # their positions are remembered from here on
+        manager.record_trade(**{**ONE_TRADE, "symbol": f"X{number}"})
     mixed_calls(manager, range(calls // 5))
     before = objects_alive()
     mixed_calls(manager, range(calls // 5, calls))

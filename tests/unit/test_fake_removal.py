@@ -113,7 +113,7 @@ def test_a_trade_keeps_the_decision_behind_it(book: FakeBook) -> None:
 def test_an_order_makes_the_flat_position_that_a_database_makes(book: FakeBook) -> None:
     book.record_trade(symbol="X", action="BUY", quantity=1, price=1, status="PENDING")
     [flat] = book.get_all(Position)
-    assert (flat.symbol, flat.sequence, flat.version) == ("X", 0, 0)
+    assert (flat.symbol, flat.sequence, flat.version) == ("X", 0, 1)
     assert book.get_positions() == []
     assert book.get_position_by_symbol("X") is None
     assert book.verify().positions == 0

@@ -184,7 +184,7 @@ class _Work:
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.particulars(),
+            payload=happened.payload(),
             actor=self.actor,
             correlation_id=self.correlation_id,
             occurred_at=utc_now(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, MutableMapping
 from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakSet
@@ -104,12 +105,18 @@ def _leave_to_the_server(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Writers queue at BEGIN, where waiting is safe; a deferred one could fail in the middle."""
     read_only = bool(connection.get_execution_options().get(READ_ONLY))
-    if connection.info.pop(READ_ONLY, None) is not read_only:
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
-    connection.info[READ_ONLY] = read_only
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    begin_sqlite(connection.info, connection.exec_driver_sql, read_only=read_only)
+
+
+def begin_sqlite(
+    info: MutableMapping[Any, Any], send: Callable[[str], object], *, read_only: bool
+) -> None:
+    """Writers queue at BEGIN, where waiting is safe; a deferred one could fail in the middle."""
+    if info.pop(READ_ONLY, None) is not read_only:
+        send(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    info[READ_ONLY] = read_only
+    send("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:

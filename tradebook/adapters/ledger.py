@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import (
+    RowMapping,
     Select,
     bindparam,
     func,
@@ -22,13 +23,18 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
+from tradebook.adapters.bookings import book_one
 from tradebook.adapters.guard import permitted
+from tradebook.adapters.remembered import RememberedPositions
+from tradebook.adapters.sending import Sender
 from tradebook.adapters.sessions import (
+    as_stored,
     attach,
     bring_up_to_date,
     columns_of,
     insert_all,
     insert_if_new,
+    remember,
     values_of,
     write_marks,
 )
@@ -47,10 +53,35 @@ _CHUNK: Final = 500
 class SqlLedger(Ledger):
     """Locks first: the page that `open` returns stands until the unit of work ends."""
 
-    def __init__(self, session: Session, account: str, at: datetime) -> None:
+    def __init__(
+        self,
+        session: Session,
+        account: str,
+        at: datetime,
+        remembered: RememberedPositions | None = None,
+    ) -> None:
         self.session = session
         self.account = account
         self.at = at
+        self._remembered = remembered
+        self._written: dict[str, Position] = {}
+
+    def guess(self, symbol: str) -> LedgerPage | None:
+        position = self._locked(symbol)
+        if position is None or not position.has_trades:
+            return None
+        return LedgerPage(position, ())
+
+    def committed(self) -> None:
+        """Remember what was written: it is in the book now."""
+        if self._remembered is not None:
+            for position in self._written.values():
+                self._remembered.keep(position)
+        self._written.clear()
+
+    def rolled_back(self) -> None:
+        """Forget what was written: it is not in the book."""
+        self._written.clear()
 
     def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
         position = self._locked(symbol)
@@ -62,7 +93,16 @@ class SqlLedger(Ledger):
         return LedgerPage(position, tuple(self._of_orders(symbol, orders)))
 
     def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        if not self._booked(page, bookings):
+            return False
+        bring_up_to_date(self.session, page.position, columns_of(Position))
+        self._written[page.position.symbol] = page.position
+        return True
+
+    def _booked(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
+        if len(bookings) == 1 and not taken_over:
+            return self._book_one(page, *bookings[0])
         if not self._write(page.position, page.version):
             for trade in taken_over:
                 self.session.expire(trade)  # it is still the pending order that it was
@@ -74,7 +114,13 @@ class SqlLedger(Ledger):
         for trade, event in bookings:
             event.entity_id = trade.id
         insert_all(self.session, [event for _, event in bookings])
-        bring_up_to_date(self.session, page.position, columns_of(Position))
+        return True
+
+    def _book_one(self, page: LedgerPage, trade: Trade, event: Event) -> bool:
+        if not book_one(Sender.of(self.session.connection()), page, trade, event):
+            return False
+        attach(self.session, trade)
+        remember(self.session, event, event.id)
         return True
 
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
@@ -191,8 +237,8 @@ class SqlLedger(Ledger):
             attach(self.session, trade)
 
 
-def _position(row: Any) -> Position:
-    return Position(**{name: row[name] for name in columns_of(Position)})
+def _position(row: RowMapping) -> Position:
+    return as_stored(Position, {name: row[name] for name in columns_of(Position)})
 
 
 def _chunks(values: Sequence[str]) -> Iterator[list[str]]:

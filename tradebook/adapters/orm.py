@@ -194,6 +194,8 @@ trades: Final = record_table(
         "sequence",
     ),
     Index(None, "account", "order_id"),
+    # Every booking asks it for an order to take over. Small, it is the cheapest whatever the statistics.
+    index_where("ix_trades_pending", "status = 'PENDING'", "account", "order_id"),
     Index(None, "account", "executed_at", "id"),
     Index(None, "account", "symbol", "executed_at", "id"),
     index_where(

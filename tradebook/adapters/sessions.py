@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
@@ -41,6 +41,13 @@ def columns_of(kind: type[Entity]) -> list[str]:
     return [attribute.key for attribute in inspect(kind).column_attrs]
 
 
+def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
+    """An entity with values that came from one: past its converters, which made them what they are."""
+    entity: E = inspect(kind).class_manager.new_instance()
+    vars(entity).update(values)
+    return entity
+
+
 def table_of(kind: type[Entity]) -> Table:
     """The table that an entity is mapped to."""
     table = inspect(kind).local_table
@@ -62,7 +69,7 @@ def add_if_new(session: Session, entity: Entity) -> bool:
     if new_id is None:
         return False
     entity.id = new_id
-    _remember(session, entity, new_id)
+    remember(session, entity, new_id)
     attach(session, entity)
     return True
 
@@ -73,12 +80,12 @@ def insert_all(session: Session, entities: Sequence[Entity]) -> None:
         table = table_of(type(entities[0]))
         statement = table.insert().returning(table.c.id)
         ids = session.connection().scalars(statement, [values_of(e) for e in entities])
-        _remember(session, entities[-1], max(ids))
+        remember(session, entities[-1], max(ids))
 
 
-def _remember(session: Session, entity: Entity, id_: int) -> None:
+def remember(session: Session, entity: Entity, id_: int | None) -> None:
     """Any of the events that one unit of work writes will do as its witness: they have one time."""
-    if isinstance(entity, Event):
+    if isinstance(entity, Event) and id_ is not None:
         session.info[WITNESS] = {**values_of(entity), "id": id_}
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger import SqlLedger
 from tradebook.adapters.outcome import forget_witness
+from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
@@ -59,9 +60,11 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         account: str = DEFAULT_ACCOUNT,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
+        remembered: RememberedPositions | None = None,
     ) -> None:
         super().__init__(account, base_currency, context)
         self._new_session = new_session
+        self._remembered = remembered
 
     def __enter__(self) -> Self:
         session, account = self._new_session(), self.account
@@ -72,7 +75,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self.cash_flows = SqlRepository(session, account, CashFlow)
         self.decisions = SqlDecisionRepository(session, account, AgentDecision)
         self.events = SqlEventRepository(session, account, Event)
-        self.ledger = SqlLedger(session, account, self.now())
+        self.ledger: SqlLedger = SqlLedger(session, account, self.now(), self._remembered)
         self.metrics = SqlRepository(session, account, PerformanceMetric)
         self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
         self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
@@ -108,9 +111,11 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         with translated_commit():
             self.session.commit()
         forget_witness(self.session)
+        self.ledger.committed()
 
     def rollback(self) -> None:
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
         forget_witness(self.session)
+        self.ledger.rolled_back()

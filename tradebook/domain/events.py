@@ -6,13 +6,13 @@ transaction as the change. Events are append-only: the audit trail and the outbo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from attrs import define, field, fields, frozen
+from attrs import define, field, frozen
 
 from tradebook.domain.fields import (
     IMMUTABLE,
@@ -37,6 +37,14 @@ class Effect(StrEnum):
     FLIPPED = "FLIPPED"
 
 
+class Particulars(dict[str, Json]):
+    """A payload that is JSON already."""
+
+
+def _payload(value: Mapping[str, Json]) -> dict[str, Json]:
+    return value if type(value) is Particulars else particulars(value)
+
+
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Event(Entity):
     """One entry of the audit trail.
@@ -56,37 +64,34 @@ class Event(Entity):
     event_type: str = field(converter=name, on_setattr=IMMUTABLE)
     entity: str = field(converter=name, on_setattr=IMMUTABLE)
     entity_id: int = field(converter=optional_id)
-    payload: dict[str, Json] = field(factory=dict, converter=particulars, on_setattr=IMMUTABLE)
+    payload: dict[str, Json] = field(factory=dict, converter=_payload, on_setattr=IMMUTABLE)
     actor: str = field(default="", converter=key, on_setattr=IMMUTABLE)
     correlation_id: str = field(default="", converter=key, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Happened:
     """Something that happened to one record.
 
     Where something changed, `changes` holds, for each changed field, the value before and the value after.
     """
 
-    def particulars(self) -> dict[str, Any]:
-        """What is known of it, by name; fields that are none are left out."""
-        values = {f.name: getattr(self, f.name) for f in fields(type(self))}
-        return {name: value for name, value in values.items() if value is not None}
-
-    def payload(self) -> dict[str, Json]:
-        """The particulars as JSON."""
-        return particulars(self.particulars())
+    def payload(self) -> Particulars:
+        """What is known of it, by name, as JSON; fields that are none are left out."""
+        return Particulars(
+            particulars({name: value for name, value in vars(self).items() if value is not None})
+        )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AccountOpened(Happened):
     """An account was used for the first time."""
 
     base_currency: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeSubmitted(Happened):
     """A trade was recorded that is not filled yet."""
 
@@ -97,7 +102,7 @@ class TradeSubmitted(Happened):
     price: Decimal
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeBooked(Happened):
     """All that a trade was booked with: see `Trade.evidence`, which says what is left out."""
 
@@ -125,7 +130,7 @@ class TradeBooked(Happened):
     changes: dict[str, Json] | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeRecorded(TradeBooked):
     """A trade was booked, with what it did to its position.
 
@@ -138,7 +143,7 @@ class TradeRecorded(TradeBooked):
     quantity_after: Decimal
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeBusted(Happened):
     """A booked trade was taken out: its position is as if it had never been.
 
@@ -158,12 +163,12 @@ class TradeBusted(Happened):
     corrected_by: int | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeCorrected(TradeBooked):
     """A trade was booked in the place of the one that it `corrects`; `changes` are those of the terms."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PositionRebuilt(Happened):
     """A position was folded from its trades again, and was not what it should have been.
 
@@ -176,7 +181,7 @@ class PositionRebuilt(Happened):
     after: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeCancelled(Happened):
     """A pending trade will not be filled: it was cancelled."""
 
@@ -185,7 +190,7 @@ class TradeCancelled(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TradeRejected(Happened):
     """A pending trade will not be filled: the venue refused it."""
 
@@ -194,7 +199,7 @@ class TradeRejected(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CashFlowRecorded(Happened):
     """Cash moved that no trade moved."""
 
@@ -204,7 +209,7 @@ class CashFlowRecorded(Happened):
     reference: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SnapshotTaken(Happened):
     """The portfolio was valued and kept."""
 
@@ -214,7 +219,7 @@ class SnapshotTaken(Happened):
     timestamp: datetime
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SignalRecorded(Happened):
     """A signal was emitted."""
 
@@ -223,7 +228,7 @@ class SignalRecorded(Happened):
     source: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DecisionRecorded(Happened):
     """An agent made a decision, on these signals."""
 
@@ -234,7 +239,7 @@ class DecisionRecorded(Happened):
     signals: list[int]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DecisionResolved(Happened):
     """A decision was approved, rejected or expired."""
 
@@ -243,7 +248,7 @@ class DecisionResolved(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DecisionExecuted(Happened):
     """The first trade of a decision was booked."""
 
@@ -251,7 +256,7 @@ class DecisionExecuted(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ActionRecorded(Happened):
     """An agent took a step."""
 
@@ -260,7 +265,7 @@ class ActionRecorded(Happened):
     status: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AlertRaised(Happened):
     """Something needs attention."""
 
@@ -269,7 +274,7 @@ class AlertRaised(Happened):
     message: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AlertResolved(Happened):
     """An alert was dealt with."""
 
@@ -278,7 +283,7 @@ class AlertResolved(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class MetricRecorded(Happened):
     """A performance metric was computed."""
 
@@ -286,7 +291,7 @@ class MetricRecorded(Happened):
     value: Decimal
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RecordCreated(Happened):
     """A record was added without a handler of its own.
 
@@ -296,14 +301,14 @@ class RecordCreated(Happened):
     values: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RecordUpdated(Happened):
     """A record was changed without a handler of its own."""
 
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RecordDeleted(Happened):
     """A record was deleted.
 

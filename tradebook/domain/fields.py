@@ -55,6 +55,8 @@ def optional_utc(value: datetime | None) -> datetime | None:
 
 
 def _checked_text(value: str, limit: int) -> str:
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value
     value = plain_text(value)
     if len(value) > limit:
         raise InvalidInput("", value, f"at most {limit} characters")
@@ -174,16 +176,16 @@ def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     budget[0] -= 1
     if depth < 0 or budget[0] < 0:
         _too_large()
-    if value is None or value is True or value is False:
-        return value
     if is_a(value, str):
         return _json_text(plain_text(value), budget)
+    if is_a(value, Decimal):
+        return _json_text(plain(amount(value)), budget)
+    if value is None or value is True or value is False:
+        return value
     if is_a(value, int):
         return _json_int(int.__index__(value))
     if is_a(value, float):
         return _json_float(float.__float__(value))
-    if is_a(value, Decimal):
-        return _json_text(plain(amount(value)), budget)
     if is_a(value, datetime):
         return utc(value).isoformat()
     if is_a(value, list) or is_a(value, tuple):
@@ -309,6 +311,11 @@ class Entity:
     @updated_at.default
     def _as_created(self) -> datetime:
         return self.created_at
+
+    def put(self, **values: object) -> None:
+        """Set fields to what the book computed itself: past their converters and guards."""
+        for field_name, value in values.items():
+            object.__setattr__(self, field_name, value)
 
     def adopt(self, recorded: Self) -> Self:
         """Take over all that is recorded of this entity, its id too; returns itself."""

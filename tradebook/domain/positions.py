@@ -79,7 +79,7 @@ class Position(Entity):
         opened_at: trade time of the fill that opened it last, UTC.
         closed_at: trade time of the fill that closed it; none while open.
         sequence: the last entry in its ledger: each booking takes one, and each bust.
-        version: counts the writes that change what is held; marks do not.
+        version: counts what a fill has to know of: bookings, busts, orders submitted; not marks.
         updated_at: the booking time of the last trade, UTC; marks do not move it.
     """
 
@@ -180,6 +180,10 @@ class Position(Entity):
             realized_pnl=trade.realized_pnl,
         )
 
+    def expect_fill(self) -> None:
+        """An order was submitted: who looked before does not know that a fill has to take it over."""
+        self.version += 1
+
     def bust(self, trade: Trade, *, at: datetime, by: str, reason: str) -> dict[str, Json]:
         """Take out a trade, which stays on record; `refold` then makes the rest follow.
 
@@ -210,9 +214,9 @@ class Position(Entity):
         if not self.has_trades:
             return
         for constant in INSTRUMENT:
-            if constant not in given:
+            if constant not in given and getattr(trade, constant) != getattr(self, constant):
                 setattr(trade, constant, getattr(self, constant))
-        if "fee_currency" not in given:
+        if "fee_currency" not in given and trade.fee_currency != trade.currency:
             trade.fee_currency = trade.currency
 
     def mark(self, price: Number, at: datetime) -> bool:
@@ -240,18 +244,17 @@ class Position(Entity):
         return max(utc(at), self.updated_at) if self.sequence else utc(at)
 
     def _enter(self, at: datetime) -> None:
-        self.sequence += 1
-        self.version += 1
-        self.updated_at = at
+        self.put(sequence=self.sequence + 1, version=self.version + 1, updated_at=at)
 
     def _become(self, after: Balance) -> None:
-        self.quantity, self.cost_basis = after.quantity, after.cost_basis
-        self.realized_pnl, self.fees, self.cash_flow = (
-            after.realized_pnl,
-            after.fees,
-            after.cash_flow,
+        self.put(
+            quantity=canonical(after.quantity),
+            cost_basis=canonical(after.cost_basis),
+            realized_pnl=canonical(after.realized_pnl),
+            fees=canonical(after.fees),
+            cash_flow=canonical(after.cash_flow),
+            status=PositionStatus.OPEN if after.quantity else PositionStatus.CLOSED,
         )
-        self.status = PositionStatus.OPEN if after.quantity else PositionStatus.CLOSED
 
     def _date(self, done: Effect, trade: Trade) -> None:
         if done is Effect.OPENED:

@@ -315,16 +315,26 @@ class LedgerPage:
     Attributes:
         position: a working copy; nothing reaches the book but through `Ledger.book`.
         trades: what is recorded under the orders that were asked for.
-        version: of the position, when the page was opened.
+        version, updated_at, mark: of the position, when the page was opened.
     """
 
     position: Position
     trades: tuple[Trade, ...]
     version: int = field()
+    updated_at: datetime = field()
+    mark: tuple[Decimal | None, datetime | None] = field()
 
     @version.default
-    def _as_opened(self) -> int:
+    def _version(self) -> int:
         return self.position.version
+
+    @updated_at.default
+    def _updated_at(self) -> datetime:
+        return self.position.updated_at
+
+    @mark.default
+    def _mark(self) -> tuple[Decimal | None, datetime | None]:
+        return self.position.current_price, self.position.marked_at
 
 
 class Ledger(ABC):
@@ -338,6 +348,15 @@ class Ledger(ABC):
             symbol: never traded is fine: the page then has a flat position of sequence 0.
             orders: whose trades are wanted.
         """
+
+    def guess(self, symbol: str) -> LedgerPage | None:  # noqa: ARG002, a store need not guess
+        """A symbol's page as it may be, to book on it one fill that is probably new.
+
+        Returns:
+            A page without trades, whose position may be out of date: `book` finds out, and says False.
+            None where nothing is known of the symbol.
+        """
+        return None
 
     @abstractmethod
     def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:

@@ -31,7 +31,7 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
-from tradebook.domain.numbers import ONE, ZERO, amount, number, positive
+from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
 
 
 class TradeAction(StrEnum):
@@ -283,9 +283,13 @@ class Trade(Entity):
             raise InvalidInput(
                 "fee_currency", self.fee_currency, f"{self.currency}, the currency of the price"
             )
-        self.sequence, self.realized_pnl = sequence, realized_pnl
-        self.booked_at = self.updated_at = booked_at
-        self.status = TradeStatus.EXECUTED
+        self.put(
+            sequence=sequence,
+            realized_pnl=canonical(realized_pnl),
+            booked_at=booked_at,
+            updated_at=booked_at,
+            status=TradeStatus.EXECUTED,
+        )
 
     def bust(self, *, sequence: int, at: datetime, by: str, reason: str) -> dict[str, Json]:
         """Become BUSTED, as its position says: it counts no more, and stays as it was.

@@ -146,6 +146,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         A database in memory ends with its last connection.
         """
         self._loop, self._preparing = None, asyncio.Lock()
+        self._container.async_remembered().clear()
         await self._container.async_engine().dispose()
 
     async def _prepare(self) -> None:

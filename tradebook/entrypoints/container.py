@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import sessionmaker
 
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
+from tradebook.adapters.at_once import AsyncAtOnceRunner, AtOnceRunner
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
+from tradebook.adapters.remembered import RememberedPositions, TaskTurn
 from tradebook.adapters.runner import AsyncRunner, Retries, Runner
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
@@ -48,11 +50,17 @@ class Container(containers.DeclarativeContainer):
     hand_sessions = providers.ThreadSafeSingleton(
         sessionmaker, engine, class_=HandSession, expire_on_commit=False
     )
-    unit_of_work = providers.Factory(SqlAlchemyUnitOfWork, sessions, account, base_currency)
+    remembered = providers.ThreadSafeSingleton(RememberedPositions)
+    unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered
+    )
     reading_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, reading_sessions, account, base_currency
     )
-    runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
+    ordinary_runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
+    runner = providers.ThreadSafeSingleton(
+        AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency
+    )
     reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
 
     async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
@@ -70,8 +78,12 @@ class Container(containers.DeclarativeContainer):
         sync_session_class=HandSession,
         expire_on_commit=False,
     )
+    async_remembered = providers.ThreadSafeSingleton(RememberedPositions, TaskTurn)
     session_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, account=account, base_currency=base_currency
+        SqlAlchemyUnitOfWork,
+        account=account,
+        base_currency=base_currency,
+        remembered=async_remembered,
     )
     async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
@@ -79,7 +91,17 @@ class Container(containers.DeclarativeContainer):
     reading_async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
     )
-    async_runner = providers.ThreadSafeSingleton(AsyncRunner, async_unit_of_work.provider, retries)
+    ordinary_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, async_unit_of_work.provider, retries
+    )
+    async_runner = providers.ThreadSafeSingleton(
+        AsyncAtOnceRunner,
+        ordinary_async_runner,
+        async_engine,
+        async_remembered,
+        account,
+        base_currency,
+    )
     reading_async_runner = providers.ThreadSafeSingleton(
         AsyncRunner, reading_async_unit_of_work.provider, retries
     )

@@ -191,6 +191,7 @@ class DatabaseManager(Managed, Book):
         A database in memory ends with its last connection.
         """
         self._is_ready = False
+        self._container.remembered().clear()
         self._container.engine().dispose()
 
     def _prepare(self) -> None:

@@ -154,7 +154,7 @@ class AbstractUnitOfWork(ABC):
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.particulars(),  # the event makes JSON of them
+            payload=happened.payload(),
             actor=self.context.actor,
             correlation_id=self.context.correlation_id,
             occurred_at=self.now(),

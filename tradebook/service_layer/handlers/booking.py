@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
 from attrs import define, evolve
 
 from tradebook.domain.agents import AgentDecision
-from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
+from tradebook.domain.errors import (
+    ConcurrentUpdate,
+    InvalidInput,
+    InvalidTransition,
+    TradebookError,
+)
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.fields import Json, argument
 from tradebook.domain.given import mapping, plain_text
@@ -121,6 +127,8 @@ def _built(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
 
 def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
     """Record drafts of one symbol, in their order, all or none."""
+    if len(drafts) == 1 and _book_at_once(uow, symbol, drafts[0]):
+        return
     for _ in range(_MOST_OPENINGS):
         page = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
         if _book_on(uow, page, drafts):
@@ -128,6 +136,21 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
             draft.begin_again(uow)
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
+
+
+def _book_at_once(uow: AbstractUnitOfWork, symbol: str, draft: Draft) -> bool:
+    """Book a fill that is probably new on a page that probably stands, when the ledger has one."""
+    # What follows a booking, of a decision, must not be taken back by the refusals suppressed here.
+    if draft.target is TradeStatus.PENDING or draft.trade.decision_id is not None:
+        return False
+    page = uow.ledger.guess(symbol)
+    if page is None:
+        return False
+    with suppress(TradebookError):  # an opened page says whether it is refused, and why
+        if _book_on(uow, page, [draft]):
+            return True
+    draft.begin_again(uow)
+    return False
 
 
 def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft]) -> bool:
@@ -139,7 +162,9 @@ def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft])
     posting = _Posting(uow, page)
     for draft in drafts:
         posting.post(draft)
-    if posting.bookings and not uow.ledger.book(page, posting.bookings):
+    if page.position.version != page.version and not uow.ledger.book(page, posting.bookings):
+        if posting.has_submitted:
+            raise ConcurrentUpdate(f"the position in {page.position.symbol} just changed")
         return False
     for trade, _ in posting.bookings:
         if trade.decision_id is not None:
@@ -167,6 +192,7 @@ class _Posting:
         for trade in page.trades:
             self.orders.setdefault(trade.order_key, trade)
         self.bookings: list[tuple[Trade, Event]] = []
+        self.has_submitted = False
 
     def post(self, draft: Draft) -> None:
         """Submit the draft, book it, or recognise what it repeats."""
@@ -193,7 +219,8 @@ class _Posting:
             recorded.confirm(trade, draft.terms if is_pending else ["action"])
             draft.trade = recorded
             return
-        draft.is_new = True
+        draft.is_new = self.has_submitted = True
+        self.position.expect_fill()
         self.pending[trade.order_key] = trade
         submitted = TradeSubmitted(
             symbol=trade.symbol,
