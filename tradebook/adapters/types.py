@@ -7,10 +7,11 @@ is refused when the statement is built or compiled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -23,6 +24,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import canonical, plain
+
+Reading: TypeAlias = Callable[[Any], Any]
+"""Makes a value from what a driver gives. Returned whole, without the wrapper that SQLAlchemy would call
+for each value of each row."""
 
 DECIMAL_COLLATION: Final = "tradebook_decimal"
 DECIMAL_SUM: Final = "tradebook_sum"
@@ -85,9 +90,17 @@ class _PlainDecimal(TypeDecorator[Decimal]):
             raise InvalidInput("", value, "a finite Decimal")
         return plain(value) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Reading:
         """From the driver, in canonical form."""
-        return None if value is None else canonical(Decimal(value))
+        return _read_text if dialect.name == "sqlite" else _read_number
+
+
+def _read_number(value: Any) -> Decimal | None:
+    return None if value is None else canonical(value)
+
+
+def _read_text(value: Any) -> Decimal | None:
+    return None if value is None else canonical(Decimal(value))
 
 
 class ExactDecimal(_PlainDecimal):
@@ -175,11 +188,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
 
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Reading:
         """From the driver, aware and in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        parsed = self.impl_instance.result_processor(dialect, coltype)
+        return _read_time if parsed is None else lambda value: _read_time(parsed(value))
+
+
+def _read_time(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -201,9 +219,14 @@ class EnumText(TypeDecorator[StrEnum]):
         except ValueError:
             raise InvalidInput("", value, "one of " + ", ".join(self.kind)) from None
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> StrEnum | None:
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Reading:
         """From the driver, as a member."""
-        return None if value is None else self.kind(value)
+        members = {str(member): member for member in self.kind}
+
+        def read(value: str | None) -> StrEnum | None:
+            return None if value is None else members.get(value) or self.kind(value)
+
+        return read
 
 
 def json_type() -> TypeEngine[Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import sessionmaker
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
+from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.runner import AsyncRunner, Runner
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
@@ -25,6 +26,13 @@ def reading(engine: AnyEngine) -> AnyEngine:
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return engine.execution_options(**options)
+
+
+def looking(engine: AnyEngine) -> AnyEngine:
+    """The same for units of work of one statement, which need no transaction around it."""
+    if engine.dialect.name != "postgresql":
+        return reading(engine)
+    return engine.execution_options(**{READ_ONLY: True, "isolation_level": "AUTOCOMMIT"})
 
 
 class Container(containers.DeclarativeContainer):
@@ -41,7 +49,7 @@ class Container(containers.DeclarativeContainer):
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, reading_engine, expire_on_commit=False
+        sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
     )
     hand_sessions = providers.ThreadSafeSingleton(
         sessionmaker, engine, class_=HandSession, expire_on_commit=False
@@ -49,6 +57,13 @@ class Container(containers.DeclarativeContainer):
     unit_of_work = providers.Factory(SqlAlchemyUnitOfWork, sessions, account, base_currency)
     reading_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, reading_sessions, account, base_currency
+    )
+    looking_engine = providers.ThreadSafeSingleton(looking, engine)
+    looking_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, looking_engine, class_=ReadingSession, expire_on_commit=False
+    )
+    looking_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, looking_sessions, account, base_currency
     )
     runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider)
 
@@ -58,7 +73,11 @@ class Container(containers.DeclarativeContainer):
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
     )
     reading_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker, reading_async_engine, class_=AsyncSession, expire_on_commit=False
+        async_sessionmaker,
+        reading_async_engine,
+        class_=AsyncSession,
+        sync_session_class=ReadingSession,
+        expire_on_commit=False,
     )
     async_hand_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,

@@ -149,6 +149,18 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
 
+    def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which reads with one statement, without a transaction around it."""
+        self._prepare()
+        with self._container.looking_unit_of_work(context=self._new_context()) as uow:
+            return query(uow, *args, **kwargs)
+
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
         return health(self._container.reading_engine(), self.config)
