@@ -9,17 +9,17 @@ from typing import Any, Final
 from weakref import WeakSet
 
 import aiosqlite
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tradebook.adapters.connecting import explain_failures
 from tradebook.adapters.pool import AsyncWatchedPool, WatchedPool
+from tradebook.adapters.transactions import attend_transactions
 from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, plain
 
-READ_ONLY: Final = "tradebook_read_only"
 _BUSY_SECONDS: Final = 10
 
 
@@ -86,22 +86,12 @@ def _pool_options(config: DatabaseConfig) -> dict[str, Any]:
 
 def _prepared(engine: Engine, config: DatabaseConfig) -> Engine:
     explain_failures(engine, config)
+    attend_transactions(engine)
     if config.backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        event.listen(engine, "reset", _end_transaction)
         if config.is_in_memory:
             _anchor(engine)
     return engine
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Writers queue at BEGIN, where waiting is safe; a deferred one could fail in the middle."""
-    read_only = bool(connection.get_execution_options().get(READ_ONLY))
-    if connection.info.pop(READ_ONLY, None) is not read_only:
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
-    connection.info[READ_ONLY] = read_only
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
@@ -127,12 +117,6 @@ def _set_up(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
-
-
-def _end_transaction(connection: Any, _record: object, _state: object) -> None:
-    """A COMMIT that finds the database busy leaves its transaction open; SQLAlchemy thinks it ended."""
-    if getattr(connection, "driver_connection", connection).in_transaction:
-        connection.rollback()
 
 
 class _Connection(sqlite3.Connection):

@@ -6,8 +6,7 @@ They come detached, as from a session that was closed: readable, and another ses
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Row, Select, inspect
 from sqlalchemy.orm import InstanceState, Session, configure_mappers
@@ -26,19 +25,22 @@ class ReadingSession(Session):
 
         Two entities for the same row are two objects; changing one changes no record.
         """
-        entities: list[E] = _maker(kind)(self.connection().execute(statement).all())
-        return entities
+        if kind not in _MAKERS:
+            _MAKERS[kind] = _maker(kind)
+        return _MAKERS[kind](self.connection().execute(statement).all())
 
 
-@cache
-def _maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
+_MAKERS: Final[dict[Any, Callable[[Sequence[Row[Any]]], list[Any]]]] = {}
+
+
+def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     configure_mappers()  # what the ORM does before its first query
     mapper = inspect(kind)
     manager, key_of = mapper.class_manager, mapper.identity_key_from_primary_key
     names = (*table_of(kind).columns.keys(), manager.STATE_ATTR)
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
 
-    def make(rows: Sequence[Row[Any]]) -> list[Any]:
+    def make(rows: Sequence[Row[Any]]) -> list[E]:
         made = []
         for row in rows:
             entity = object.__new__(kind)

@@ -111,6 +111,19 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         runner = self._container.async_runner()
         return await runner.run(self._new_context(), handler, *args, **kwargs)
 
+    async def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which reads with one statement, without a transaction around it."""
+        await self._prepare()
+        new = self._container.looking_async_unit_of_work
+        async with new(context=self._new_context()) as uow:
+            return await uow.run(query, *args, **kwargs)
+
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
         return await async_health(self._container.reading_async_engine(), self.config)

@@ -11,9 +11,10 @@ from sqlalchemy.orm import sessionmaker
 
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.by_hand import HandSession
-from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
+from tradebook.adapters.engine import make_async_engine, make_engine
 from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.runner import AsyncRunner, Runner
+from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
@@ -23,16 +24,17 @@ AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 def reading(engine: AnyEngine) -> AnyEngine:
     """The same engine and pool for units of work that only read: one consistent view, no write lock."""
     options: dict[str, object] = {READ_ONLY: True}
-    if engine.dialect.name == "postgresql":
+    if engine.dialect.driver == "asyncpg":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return engine.execution_options(**options)
 
 
 def looking(engine: AnyEngine) -> AnyEngine:
-    """The same for units of work of one statement, which need no transaction around it."""
-    if engine.dialect.name != "postgresql":
-        return reading(engine)
-    return engine.execution_options(**{READ_ONLY: True, "isolation_level": "AUTOCOMMIT"})
+    """The same for units of work that read with one statement, which sees one instant by itself."""
+    options: dict[str, object] = {READ_ONLY: True, ONE_STATEMENT: True}
+    if engine.dialect.driver == "asyncpg":
+        options["isolation_level"] = "AUTOCOMMIT"
+    return engine.execution_options(**options)
 
 
 class Container(containers.DeclarativeContainer):
@@ -88,6 +90,17 @@ class Container(containers.DeclarativeContainer):
     )
     session_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, account=account, base_currency=base_currency
+    )
+    looking_async_engine = providers.ThreadSafeSingleton(looking, async_engine)
+    looking_async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        looking_async_engine,
+        class_=AsyncSession,
+        sync_session_class=ReadingSession,
+        expire_on_commit=False,
+    )
+    looking_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, looking_async_sessions, session_unit_of_work.provider
     )
     async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
