@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# How long `make soak` goes on.
+MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow coverage lint format bench clean
+.PHONY: help demo test unit slow soak coverage lint format bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ unit: $(READY) ## the unit and property tests alone: no database, seconds
 slow: $(READY) ## the tests that take more than a few seconds, alone
 	$(BIN)/python -m pytest -m slow
 
+soak: $(READY) ## kill, cut off and crowd the book for MINUTES=n; then a table of what was tried, and lost
+	$(BIN)/python -m tests.reliability --minutes $(MINUTES)
+
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html
 
@@ -46,6 +51,15 @@ format: $(READY) ## let ruff format and mend the code
 bench: $(READY) ## how fast, next to hand-written SQL in the same run
 	$(BIN)/python -m tests.benchmarks
 
+$(BIN)/mutmut: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutants]'
+	@touch $@
+
+mutants: $(BIN)/mutmut ## which changes of the domain no test notices: docs/mutants.md (half an hour)
+	nice $(BIN)/mutmut run
+	@$(BIN)/mutmut results --all true | awk -F '[.: ]+' '{print $$4 ".py", $$NF}' | sort | uniq --count
+	@echo 'What the words mean: docs/mutants.md. One of them: mutmut show NAME, and its name: mutmut results'
+
 clean: ## remove the virtual environment and everything built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov demo.db*
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov mutants demo.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,12 +7,35 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
 from tests.servers import create_database, postgresql_server
 from tradebook import DatabaseManager
 
 pytest_plugins = ["tradebook.testing.plugin"]
+
+# For `make mutants`: a few examples, the same for every mutant, and any failure will do.
+settings.register_profile(
+    "mutants",
+    max_examples=10,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of `make mutants` what its workers would not find, which would count as a kill.
+
+    They collect a second time in one process, and pytest then escapes the ids that a function made
+    once more.
+    """
+    if config.getoption("hypothesis_profile") == "mutants":
+        lost = [item for item in items if "\\" in item.nodeid]
+        config.hook.pytest_deselected(items=lost)
+        items[:] = [item for item in items if item not in lost]
 
 
 @pytest.fixture(scope="session")

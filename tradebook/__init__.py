@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from tradebook.config import DatabaseConfig, DatabaseEnvironment
+    from tradebook.domain import limits
     from tradebook.domain.agents import (
         ActionStatus,
         AgentAction,
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.errors import (
         BookBusy,
+        CommitUnknown,
         ConcurrentUpdate,
         ConstraintViolated,
+        DatabaseCorrupt,
         DatabaseFailure,
+        DatabaseFull,
+        DatabaseReadOnly,
         DatabaseUnavailable,
         DuplicateOrder,
         DuplicateRecord,
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
         PoolExhausted,
         SchemaNotReady,
         StaleRecord,
+        StatementCancelled,
         TradebookError,
     )
     from tradebook.domain.events import Event
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import Position, PositionStatus
+    from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
     from tradebook.entrypoints.async_manager import AsyncDatabaseManager
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.caller import context
+    from tradebook.service_layer.tampering import SealCheck
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 __all__ = [
@@ -71,12 +79,16 @@ __all__ = [
     "CallContext",
     "CashFlow",
     "CashFlowKind",
+    "CommitUnknown",
     "ConcurrentUpdate",
     "ConstraintViolated",
     "DatabaseConfig",
+    "DatabaseCorrupt",
     "DatabaseEnvironment",
     "DatabaseFailure",
+    "DatabaseFull",
     "DatabaseManager",
+    "DatabaseReadOnly",
     "DatabaseUnavailable",
     "DecisionStatus",
     "DuplicateOrder",
@@ -95,12 +107,15 @@ __all__ = [
     "Position",
     "PositionStatus",
     "SchemaNotReady",
+    "Seal",
+    "SealCheck",
     "Settlement",
     "Severity",
     "Signal",
     "SignalAction",
     "Snapshot",
     "StaleRecord",
+    "StatementCancelled",
     "Trade",
     "TradeAction",
     "TradeStatus",
@@ -110,19 +125,25 @@ __all__ = [
     "context",
     "exact",
     "handlers",
+    "limits",
     "metadata",
 ]
 
 _HOMES = {
+    "tradebook.domain": ("limits",),
     "tradebook.config": ("DatabaseConfig", "DatabaseEnvironment"),
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.errors": (
         "BookBusy",
+        "CommitUnknown",
         "ConcurrentUpdate",
         "ConstraintViolated",
+        "DatabaseCorrupt",
         "DatabaseFailure",
+        "DatabaseFull",
+        "DatabaseReadOnly",
         "DatabaseUnavailable",
         "DuplicateOrder",
         "DuplicateRecord",
@@ -134,6 +155,7 @@ _HOMES = {
         "PoolExhausted",
         "SchemaNotReady",
         "StaleRecord",
+        "StatementCancelled",
         "TradebookError",
     ),
     "tradebook.domain.events": ("Event",),
@@ -142,6 +164,7 @@ _HOMES = {
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
+    "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
     "tradebook.entrypoints.mapping": ("col", "metadata"),
@@ -152,6 +175,7 @@ _HOMES = {
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.caller": ("context",),
+    "tradebook.service_layer.tampering": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

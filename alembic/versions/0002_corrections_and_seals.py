@@ -10,6 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from tradebook.adapters import types
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -41,11 +43,36 @@ def upgrade() -> None:
         op.create_index(
             name, "trades", columns, unique=True, postgresql_where=where, sqlite_where=where
         )
+    op.create_table(
+        "seals",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("id", types.Id(), sa.Identity(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("updated_at", types.UtcDateTime(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("from_id", sa.BigInteger(), nullable=False),
+        sa.Column("to_id", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("covered", types.json_type(), nullable=False),
+        sa.Column("settled_id", sa.BigInteger(), nullable=False),
+        sa.Column("horizon", sa.BigInteger(), nullable=False),
+        sa.Column("events_hash", sa.Text(), nullable=False),
+        sa.Column("previous_hash", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("correlation_id", sa.Text(), nullable=False),
+        sa.Column("sealed_at", types.UtcDateTime(), nullable=False),
+        sa.Column("seal_hash", sa.Text(), nullable=False),
+        sa.UniqueConstraint("account", "number", name=op.f("uq_seals_account_number")),
+        types.AccountKey("account", "id", name="pk_seals"),
+    )
+    op.create_index(op.f("ix_seals_account_to_id"), "seals", ["account", "to_id"], unique=False)
 
 
 def downgrade() -> None:
     """Take it down again."""
 
+    op.drop_index(op.f("ix_seals_account_to_id"), table_name="seals")
+    op.drop_table("seals")
     for name in reversed(_UNIQUE):
         op.drop_index(name, table_name="trades")
     # SQLite drops no column that a CHECK names, unless the CHECK is the column's own.

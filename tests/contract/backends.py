@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,7 +82,8 @@ class Driven:
         async def waiting() -> Any:
             return await awaitable
 
-        return self._loop.run(waiting())
+        # In the caller's context: a Runner has one of its own, of the time when it was made.
+        return self._loop.run(waiting(), context=copy_context())
 
 
 class DrivenBook(Driven):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,14 +12,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.contract.calls import BUY, NOON, PERIOD, arguments_taken
 from tradebook import InvalidInput, Trade, TradebookError, handlers
-from tradebook.domain.paging import Window
 from tradebook.service_layer import queries
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.testing import FakeBook
 
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KNOWN = [
     "'; DROP TABLE trades; --",
     "AAPL' OR '1'='1",
@@ -38,9 +35,6 @@ KNOWN = [
     "e\u0301\u202e\U0001f4a3",
 ]
 attempts = st.one_of(st.sampled_from(KNOWN), st.text(max_size=40))
-
-BUY: dict[str, Any] = {"action": "BUY", "quantity": 1, "price": 1, "executed_at": NOON}
-PERIOD = {"period_start": NOON, "period_end": NOON}
 
 
 def writing(
@@ -182,17 +176,7 @@ NOT_FREE_TEXT = {
 
 def texts_taken(function: Callable[..., Any]) -> Iterator[str]:
     """The names of a function's text arguments; of `**terms` and `**window`, those inside."""
-    for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
-        if name == "terms":
-            yield from (n for n, hint in _hints(TradeTerms) if "str" in hint)
-        elif name == "window":
-            yield from (n for n, hint in _hints(Window) if "str" in hint)
-        elif "str" in str(parameter.annotation) or "Number" in str(parameter.annotation):
-            yield name
-
-
-def _hints(terms: Any) -> Iterator[tuple[str, str]]:
-    return ((name, str(hint)) for name, hint in terms.__annotations__.items())
+    return (name for name, hint in arguments_taken(function) if "str" in hint or "Number" in hint)
 
 
 def test_every_text_that_a_handler_or_a_query_takes_is_attempted() -> None:

@@ -23,6 +23,7 @@ from tradebook import (
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
 )
@@ -42,6 +43,7 @@ KINDS = [
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
 ]
@@ -99,6 +101,7 @@ def fill(book: Book) -> None:
             executed_at=at(minute),
             order_id=str(number),
         )
+        book.seal()
     book.record_trade(symbol="NEW", action="SELL", quantity=1, price=1, status="PENDING")
     for _ in range(3):
         book.take_snapshot()
@@ -184,6 +187,8 @@ FILTERS: list[tuple[type[Entity], dict[str, Any], int]] = [
     (Event, {"since": NOON - timedelta(days=9000), "entity": "Account"}, 1),
     (Event, {"until": NOON - timedelta(days=9000)}, 0),
     (PortfolioPosition, {"symbol": "AAPL"}, 3),
+    (Seal, {"number": 2, "actor": "tester"}, 1),
+    (Seal, {"previous_hash": ""}, 1),
 ]
 
 

@@ -349,3 +349,13 @@ def test_a_snapshots_position_is_not_made_by_hand(book: Book) -> None:
     vars(held)["id"] = None
     with pytest.raises(InvalidInput, match="take_snapshot"):
         book.create(held)
+
+
+def test_a_decision_that_there_is_not_is_refused_by_name(book: Book) -> None:
+    pending = book.create(new_trade(order_id="o-1"))
+    pending.decision_id = 2**50
+
+    with pytest.raises(NotFound, match=rf"AgentDecision {2**50}"):
+        book.create(AgentAction(agent="momentum", action_type="a", decision_id=2**50))
+    with pytest.raises(NotFound, match=rf"AgentDecision {2**50}"):
+        book.update(pending)

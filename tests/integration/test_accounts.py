@@ -25,6 +25,7 @@ from tradebook import (
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
     handlers,
@@ -43,6 +44,7 @@ KINDS: list[type[Entity]] = [
     Portfolio,
     PortfolioPosition,
     Position,
+    Seal,
     Signal,
     Trade,
 ]
@@ -61,6 +63,7 @@ def fill(book: Any) -> None:
     book.raise_alert("alert", "INFO", dedup_key="alert")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON)
     book.take_snapshot()
+    book.seal()
 
 
 def everything(book: Any) -> dict[str, list[dict[str, Any]]]:

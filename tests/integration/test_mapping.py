@@ -17,6 +17,7 @@ from tradebook.domain import (
     performance,
     portfolio,
     positions,
+    seals,
     signals,
     trades,
 )
@@ -34,6 +35,7 @@ ENTITIES = [
     portfolio.Portfolio,
     portfolio.PortfolioPosition,
     positions.Position,
+    seals.Seal,
     signals.Signal,
     trades.Trade,
 ]

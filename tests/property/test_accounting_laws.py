@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
+from tests import examples
 from tradebook import Position, Settlement, Trade, TradeAction
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import EXACT, ZERO, canonical, exact
+from tradebook.domain.numbers import EXACT, MAX_DIGITS, ZERO, canonical, exact, number
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, carried_value
+from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import strategies as book
 
-law = settings(deadline=None, max_examples=50)
+law = examples.law(100)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
+ROUNDING = Decimal("1e-40")
+"""Twice what the one rounding of a removed cost can be off."""
+TURNED = {TradeAction.BUY: TradeAction.SELL, TradeAction.SELL: TradeAction.BUY}
 
 
 def booked(fills: Sequence[TradeTerms]) -> tuple[Position, list[Trade]]:
@@ -27,6 +34,11 @@ def booked(fills: Sequence[TradeTerms]) -> tuple[Position, list[Trade]]:
     for trade in trades:
         position.apply(trade, NOW)
     return position, trades
+
+
+def before_fees(position: Position) -> Decimal:
+    """What the position did to cash by its prices alone."""
+    return EXACT.add(position.cash_flow, position.fees)
 
 
 @law
@@ -62,20 +74,29 @@ def test_trades_account_for_all_of_a_positions_pnl(fills: list[TradeTerms]) -> N
 @law
 @given(book.fills())
 def test_a_short_is_a_long_in_the_mirror(fills: list[TradeTerms]) -> None:
-    turned = {TradeAction.BUY: TradeAction.SELL, TradeAction.SELL: TradeAction.BUY}
-    mirrored: Any = [{**terms, "action": turned[TradeAction(terms["action"])]} for terms in fills]
+    mirrored: Any = [{**terms, "action": TURNED[TradeAction(terms["action"])]} for terms in fills]
 
-    position, _ = booked(fills)
-    mirror, _ = booked(mirrored)
+    position, trades = booked(fills)
+    mirror, reflections = booked(mirrored)
 
     assert mirror.quantity == EXACT.minus(position.quantity)
     assert mirror.cost_basis == EXACT.minus(position.cost_basis)
     assert mirror.realized_pnl == EXACT.minus(position.realized_pnl)
     assert mirror.entry_price == position.entry_price
     assert mirror.fees == position.fees
+    assert before_fees(mirror) == EXACT.minus(before_fees(position))
+    assert [t.realized_pnl for t in reflections] == [EXACT.minus(t.realized_pnl) for t in trades]
+    assert (mirror.status, mirror.opened_at) == (position.status, position.opened_at)
+
+
+TINY: Any = {
+    "symbol": "A",
+    **dict.fromkeys(("quantity", "price", "multiplier"), Decimal("1e-18")),
+}
 
 
 @law
+@example([{**TINY, "action": "BUY"}, {**TINY, "action": "SELL"}])  # a cost of 54 decimals
 @given(book.fills())
 def test_a_flat_position_owes_nothing_and_an_open_one_has_an_entry(
     fills: list[TradeTerms],
@@ -107,6 +128,118 @@ def test_reducing_moves_the_entry_price_by_no_more_than_its_rounding(
             held = abs(position.quantity * position.multiplier)
             moved = abs(after - before) * held
             assert moved <= Decimal("0.5e-40") + Decimal("1e-40") * held
+
+
+@law
+@given(book.fills(max_size=6), book.fills(max_size=6))
+def test_what_opens_after_flat_is_as_a_new_position_and_keeps_the_totals(
+    first: list[TradeTerms], second: list[TradeTerms]
+) -> None:
+    instrument = {name: first[0][name] for name in ("symbol", *INSTRUMENT)}  # type: ignore[literal-required]
+    again: Any = [{**terms, **instrument} for terms in second]
+    flat = closed(first)
+
+    both, _ = booked([*flat, *again])
+    alone, earlier = booked(again)[0], booked(flat)[0]
+
+    assert both.quantity == alone.quantity
+    assert both.cost_basis == alone.cost_basis
+    assert both.entry_price == alone.entry_price
+    for total in ("realized_pnl", "fees", "cash_flow"):
+        assert getattr(both, total) == EXACT.add(getattr(earlier, total), getattr(alone, total))
+
+
+def closed(fills: list[TradeTerms]) -> list[TradeTerms]:
+    """The fills, and one more that closes the position, where one fill can."""
+    held = booked(fills)[0].quantity
+    assume(len(held.as_tuple().digits) <= MAX_DIGITS)
+    if not held:
+        return fills
+    action = TradeAction.SELL if held > 0 else TradeAction.BUY
+    return [*fills, {**fills[-1], "action": action, "quantity": held.copy_abs()}]
+
+
+@law
+@given(book.fills())
+def test_a_fee_moves_fees_and_cash_and_nothing_else(fills: list[TradeTerms]) -> None:
+    free: Any = [{**terms, "fee": 0} for terms in fills]
+
+    position, trades = booked(fills)
+    without, free_trades = booked(free)
+
+    assert (without.fees, without.cash_flow) == (0, before_fees(position))
+    for unmoved in ("quantity", "cost_basis", "realized_pnl"):
+        assert getattr(without, unmoved) == getattr(position, unmoved)
+    assert [t.realized_pnl for t in free_trades] == [t.realized_pnl for t in trades]
+
+
+@law
+@given(book.fills(), st.data())
+def test_a_fill_in_parts_at_the_same_price_is_the_fill(
+    fills: list[TradeTerms], data: st.DataObject
+) -> None:
+    parts = [part for terms in fills for part in data.draw(split(terms))]
+
+    whole, _ = booked(fills)
+    position, _ = booked(parts)
+
+    for same in ("quantity", "fees", "opened_at", "closed_at", "status"):
+        assert getattr(position, same) == getattr(whole, same)
+    with exact():
+        moved = position.cost_basis - whole.cost_basis
+        assert abs(moved) <= ROUNDING * len(parts)
+        assert position.realized_pnl - whole.realized_pnl == moved  # what one has, the other lacks
+        if whole.settlement is Settlement.CASH:
+            assert position.cash_flow == whole.cash_flow
+    if not whole.quantity:
+        assert position.balance == whole.balance
+
+
+@st.composite
+def split(draw: st.DrawFn, terms: TradeTerms) -> list[TradeTerms]:
+    """A fill in up to three parts; the first one pays the fee."""
+    quantity = number(terms["quantity"])
+    unit = Decimal(1).scaleb(int(quantity.as_tuple().exponent))
+    units = int(EXACT.divide(quantity, unit))
+    cuts = sorted({0, units, *draw(st.lists(st.integers(0, units), max_size=2))})
+    sizes = [EXACT.multiply(unit, Decimal(end - start)) for start, end in pairwise(cuts)]
+    return [
+        {**terms, "quantity": size, "fee": 0 if place else terms.get("fee", 0)}
+        for place, size in enumerate(sizes)
+    ]
+
+
+@law
+@given(
+    book.fills(),
+    st.sampled_from(["price", "quantity", "multiplier"]),
+    st.integers(1, 10**6).map(lambda thousandths: Decimal(thousandths).scaleb(-3)),
+)
+def test_pnl_is_as_many_times_what_it_was_as_prices_quantities_or_the_multiplier_are(
+    fills: list[TradeTerms], scaled: str, k: Decimal
+) -> None:
+    small: Any = [{**terms, scaled: shortened(terms[scaled])} for terms in fills]  # type: ignore[literal-required]
+    large: Any = [{**terms, scaled: EXACT.multiply(terms[scaled], k)} for terms in small]
+
+    position, trades = booked(small)
+    times_k, _ = booked(large)
+
+    with exact():
+        allowed = ROUNDING * (k + 1) * len(trades)
+        for pnl in ("realized_pnl", "cost_basis"):
+            assert abs(getattr(times_k, pnl) - k * getattr(position, pnl)) <= allowed
+        if position.settlement is Settlement.CASH:
+            assert before_fees(times_k) == k * before_fees(position)
+        if not position.quantity:
+            assert times_k.realized_pnl == k * position.realized_pnl
+        assert times_k.quantity == position.quantity * (k if scaled == "quantity" else 1)
+    assert times_k.fees == position.fees
+
+
+def shortened(value: Decimal) -> Decimal:
+    """A number with room for further digits; not 0 unless it was."""
+    digits = value.as_tuple().digits[:15]
+    return canonical(Decimal((value.is_signed(), digits, -min(len(digits), 6))))
 
 
 @law

@@ -8,9 +8,11 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import examples
+from tests.property.histories import RATES, histories, shuffled
 from tradebook import ConcurrentUpdate, TradebookError, handlers
 from tradebook.domain.fields import Entity
 from tradebook.domain.numbers import exact
@@ -18,17 +20,7 @@ from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing import FakeBook, FakeUnitOfWork, strategies
 
-law = settings(deadline=None, max_examples=20)
-RATES = {"EUR": "1.1", "JPY": "0.0067", "BTC": "61234.5678"}
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[TradeTerms]:
-    """Fills of several symbols in several currencies, shuffled together."""
-    books = [draw(strategies.fills(symbol, max_size=5)) for symbol in ("A", "B", "C")]
-    places = draw(st.permutations([place for place, fills in enumerate(books) for _ in fills]))
-    remaining = [iter(fills) for fills in books]
-    return [next(remaining[place]) for place in places]
+law = examples.law(40)
 
 
 def state_of(book: FakeBook) -> list[dict[str, Any]]:
@@ -81,6 +73,21 @@ def test_a_batch_does_what_its_trades_do_one_by_one(history: list[TradeTerms]) -
         single.record_trade(**terms)
 
     assert state_of(batch) == state_of(single)
+
+
+@law
+@given(st.tuples(*(strategies.fills(symbol, max_size=5) for symbol in "ABC")), st.data())
+def test_the_order_of_different_symbols_does_not_matter(
+    fills: tuple[list[TradeTerms], ...], data: st.DataObject
+) -> None:
+    in_turn, mixed = FakeBook(), FakeBook()
+
+    in_turn.record_trades([terms for of_symbol in fills for terms in of_symbol])
+    for terms in data.draw(shuffled([*fills])):
+        mixed.record_trade(**terms)
+
+    assert state_of(mixed) == state_of(in_turn)
+    assert mixed.get_cash_balances() == in_turn.get_cash_balances()
 
 
 @law
@@ -148,7 +155,7 @@ def test_any_trade_can_be_recorded_and_reads_back(terms: TradeTerms) -> None:
 def test_any_entity_can_be_kept_and_reads_back(
     repository: str, entities: st.SearchStrategy[Entity]
 ) -> None:
-    @settings(law, max_examples=15)
+    @law
     @given(entities)
     def keep(entity: Entity) -> None:
         with FakeUnitOfWork() as uow:
@@ -163,7 +170,7 @@ def test_any_entity_can_be_kept_and_reads_back(
     keep()
 
 
-@settings(law, max_examples=15)
+@law
 @given(strategies.snapshots(), strategies.portfolios(), strategies.portfolio_positions())
 def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row: Any) -> None:
     portfolio, rows = snapshot

@@ -7,14 +7,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import examples
 from tradebook.domain.fields import json_object
 from tradebook.domain.numbers import canonical, divide, fraction, number, plain, positive
 from tradebook.testing import strategies as book
 
-law = settings(deadline=None, max_examples=100)
+law = examples.law(250)
 
 
 @law

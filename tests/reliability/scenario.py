@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -56,6 +58,16 @@ class Scenario:
     promise: str
     test: str
     run: Callable[[float], Figures]
+
+
+def new_seed() -> int:
+    """A seed; say it, so that a round can be seen again."""
+    return random.randrange(2**32)
+
+
+def say(text: str) -> None:
+    """Tell what a round does, where tests capture it and show it when they fail."""
+    sys.stderr.write(f"{text}\n")
 
 
 def rounds_for(seconds: float) -> Iterator[int]:

@@ -310,6 +310,21 @@ def test_resolving_an_alert_says_what_happened_and_repeats_nothing() -> None:
         alert.resolve("ignored", by="bob", at=NOW)
 
 
+def test_who_resolved_an_alert_may_be_unknown() -> None:
+    alert = make("Alert")
+    alert.resolve("restarted", by="", at=NOW)
+
+    with pytest.raises(InvalidTransition, match="already resolved by nobody named at 2026-03-02"):
+        alert.resolve("ignored", by="bob", at=NOW)
+
+
+def test_a_period_that_ends_before_it_starts_is_refused_with_its_start() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        make("PerformanceMetric", period_start=NOW + timedelta(1))
+
+    assert refusal.value.value == "2026-03-03T14:30:00+00:00"
+
+
 @pytest.mark.parametrize("verdict", ["APPROVED", "REJECTED", "EXPIRED"])
 def test_a_proposed_decision_takes_a_verdict(verdict: str) -> None:
     decision = make("AgentDecision")

@@ -75,7 +75,7 @@ def test_whole_numbers_of_other_libraries_are_accepted() -> None:
         "",
         "abc",
         "1_000",
-        "١٢",
+        pytest.param("١٢", id="Arabic digits"),
         "1" * 101,
         "1,5",
         True,
@@ -96,14 +96,26 @@ def test_whole_numbers_of_other_libraries_are_accepted() -> None:
     ids=lambda value: repr(value)[:30],
 )
 def test_what_is_not_an_exact_number_within_the_limits_is_refused(given: Any) -> None:
-    with pytest.raises(InvalidInput, match="is not accepted; expected"):
+    with pytest.raises(InvalidInput, match="is not accepted; expected") as refusal:
         number(given)
+
+    told = refusal.value
+    assert told.value is given or told.value == f"a decimal of {len(str(given))} digits"
+    assert told.expected.startswith(("a number", "a finite number"))
+    assert told.field == ""  # whoever knows its name adds it
 
 
 def test_the_limit_is_38_digits_of_which_18_are_decimals() -> None:
     longest = "1" * 20 + "." + "1" * 18
 
     assert plain(number(longest)) == longest
+
+
+@pytest.mark.parametrize("given", ["1." + "0" * 98, Decimal("1." + "0" * 99)])
+def test_zeros_behind_count_up_to_100_characters_or_digits(given: Any) -> None:
+    assert number(given) == 1
+    with pytest.raises(InvalidInput):
+        number(type(given)(f"{given}0"))
 
 
 @pytest.mark.parametrize(
@@ -122,8 +134,12 @@ def test_the_limit_is_38_digits_of_which_18_are_decimals() -> None:
 def test_narrower_kinds_of_numbers_say_what_they_expect(
     convert: Any, given: Any, expected: str
 ) -> None:
-    with pytest.raises(InvalidInput, match=expected):
+    with pytest.raises(InvalidInput, match=expected) as refusal:
         convert(given)
+
+    assert refusal.value.value is given
+    assert refusal.value.expected.startswith(("a number", "a finite number"))
+    assert refusal.value.field == ""
 
 
 def test_the_limits_of_a_fraction_belong_to_it() -> None:

@@ -106,14 +106,21 @@ def test_nothing_needs_no_rate() -> None:
 
 @pytest.mark.parametrize("rate", [0, -1, "NaN", "dear", True])
 def test_a_rate_is_a_number_above_zero(rate: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"rates\['EUR'\]: .* expected a (finite )?number"):
+    with pytest.raises(
+        InvalidInput, match=r"rates\['EUR'\]: .* expected a (finite )?number"
+    ) as told:
         Rates("USD", {"EUR": rate})
+
+    assert told.value.value is rate
 
 
 def test_the_base_currency_is_worth_one_of_itself() -> None:
     assert Rates("USD", {"USD": 1}).convert(Decimal(5), "USD") == 5
-    with pytest.raises(InvalidInput, match=r"rates\['USD'\]: .* expected 1 for the base currency"):
+    with pytest.raises(
+        InvalidInput, match=r"rates\['USD'\]: .* expected 1 for the base currency"
+    ) as told:
         Rates("USD", {"USD": 2})
+    assert told.value.value == 2
 
 
 def test_an_open_position_without_a_mark_cannot_be_valued() -> None:
@@ -121,6 +128,19 @@ def test_an_open_position_without_a_mark_cannot_be_valued() -> None:
 
     with pytest.raises(InvalidTransition, match="X has no current price; mark it first"):
         snapshot(unmarked)
+
+
+def test_a_snapshot_belongs_to_its_account_and_is_in_its_currency() -> None:
+    position = Position(symbol="X", account="desk", created_at=NOW)
+    position.apply(Trade(symbol="X", action="BUY", quantity=1, price=10, currency="EUR"), NOW)
+
+    portfolio, rows = value_holdings(
+        Holdings(positions=(position,)), account="desk", rates=Rates("EUR", {}), at=NOW
+    )
+
+    assert (portfolio.account, rows[0].account) == ("desk", "desk")
+    assert (portfolio.currency, portfolio.positions_value, portfolio.rates) == ("EUR", 10, {})
+    assert portfolio.created_at == portfolio.timestamp == rows[0].created_at == NOW
 
 
 def test_a_row_says_exactly_which_trades_it_holds() -> None:

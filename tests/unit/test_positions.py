@@ -197,6 +197,35 @@ def test_the_booking_time_never_goes_back() -> None:
     assert trade.booked_at == NOW
 
 
+def test_a_first_booking_takes_its_own_time_however_late_the_position_was_made() -> None:
+    made, trade = position(), fill("BUY", 1, 5)
+
+    made.apply(trade, NOW - timedelta(hours=1))
+
+    assert trade.booked_at == made.updated_at == NOW - timedelta(hours=1)
+
+
+def test_a_bust_takes_the_next_entry_and_says_who_when_and_why() -> None:
+    made, trade = position(), fill("BUY", 1, 5)
+    made.apply(trade, NOW)
+
+    changes = made.bust(trade, at=NOW - timedelta(1), by="ann", reason="typo")
+
+    assert changes["bust_reason"] == [None, "typo"]
+    assert (trade.bust_sequence, trade.busted_by, trade.busted_at) == (2, "ann", NOW)
+    assert (made.sequence, made.version, made.updated_at) == (2, 2, NOW)
+
+
+def test_a_correction_takes_the_next_entry_and_the_pnl_it_is_given() -> None:
+    made, right = held(("BUY", 1, 5)), fill("BUY", 1, 6)
+
+    made.book_correction(right, at=NOW - timedelta(1), realized_pnl=Decimal(3))
+
+    assert (right.status, right.sequence, right.realized_pnl) == ("EXECUTED", 2, 3)
+    assert right.booked_at == made.updated_at == NOW
+    assert (made.sequence, made.version, made.quantity) == (2, 2, 1)  # refold makes the rest
+
+
 def test_opening_and_closing_times_are_trade_times() -> None:
     made = position()
     times = [NOW + timedelta(minutes=minutes) for minutes in range(4)]

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, event, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
-from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.guard import changed_fields, records, stored
 from tradebook.adapters.orm import mapper_registry
 from tradebook.adapters.sessions import columns_of, insert_all
@@ -65,7 +65,16 @@ async def async_hand_session(
 
 
 class HandSession(Session):
-    """A session in which `get(Trade, 5)` finds a record of the account by its id alone."""
+    """A session in which `get(Trade, 5)` finds a record of the account by its id alone.
+
+    A connection that is lost while it commits is a `CommitUnknown`.
+    """
+
+    def commit(self) -> None:
+        """As `Session.commit`."""
+        self.flush()
+        with translated_commit():
+            super().commit()
 
     def get(self, entity: Any, ident: Any, **options: Any) -> Any:
         """As `Session.get`; a plain id is one of the session's account."""

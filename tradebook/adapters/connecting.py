@@ -46,6 +46,11 @@ _ADVICE: Final = (
         "(or TRADEBOOK_DB_PASSWORD_FILE)",
     ),
     (
+        "",
+        "session is read-only|target attribute",
+        "none of the hosts takes writes: promote a standby, or wait until it is",
+    ),
+    (
         "57P03",
         "starting up|shutting down|in recovery",
         "the server is starting or stopping: try again",

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tradebook.adapters.connecting import explain_failures
 from tradebook.adapters.pool import AsyncWatchedPool, WatchedPool
 from tradebook.adapters.transactions import attend_transactions
-from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM
+from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM, read_json
 from tradebook.config import DatabaseConfig, Secret
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import DatabaseCorrupt, InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, plain
 
 _BUSY_SECONDS: Final = 10
@@ -26,9 +26,7 @@ _BUSY_SECONDS: Final = 10
 def make_engine(config: DatabaseConfig) -> Engine:
     """An engine whose connections keep the book's promises. Connects when first used."""
     url, arguments = _address(config, config.url)
-    engine = create_engine(
-        url, poolclass=WatchedPool, connect_args=arguments, **_pool_options(config)
-    )
+    engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **_options(config))
     return _prepared(engine, config)
 
 
@@ -42,7 +40,7 @@ def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
     if config.backend == "sqlite":
         arguments["async_creator_fn"] = _open_sqlite
     engine = create_async_engine(
-        url, poolclass=AsyncWatchedPool, connect_args=arguments, **_pool_options(config)
+        url, poolclass=AsyncWatchedPool, connect_args=arguments, **_options(config)
     )
     _prepared(engine.sync_engine, config)
     return engine
@@ -73,8 +71,10 @@ def _seconds(text: str) -> float | None:
         raise InvalidInput("connect_timeout", text, "a whole number of seconds") from None
 
 
-def _pool_options(config: DatabaseConfig) -> dict[str, Any]:
+def _options(config: DatabaseConfig) -> dict[str, Any]:
+    reading = {"json_deserializer": read_json} if config.backend == "sqlite" else {}
     return {
+        **reading,
         "pool_size": config.pool_size,
         "max_overflow": config.max_overflow,
         "pool_timeout": config.pool_timeout,
@@ -114,7 +114,10 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _set_up(connection: sqlite3.Connection) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}").close()
+        try:
+            connection.execute(f"PRAGMA {pragma}").close()
+        except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
+            raise DatabaseCorrupt("its schema is no text") from error
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
 

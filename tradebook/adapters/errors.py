@@ -11,11 +11,16 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from tradebook.adapters.columns import metadata
 from tradebook.domain.errors import (
+    CommitUnknown,
     ConcurrentUpdate,
     ConstraintViolated,
+    DatabaseCorrupt,
     DatabaseFailure,
+    DatabaseFull,
+    DatabaseReadOnly,
     DatabaseUnavailable,
     SchemaNotReady,
+    StatementCancelled,
     TradebookError,
 )
 
@@ -24,6 +29,14 @@ _CONFLICTS: Final = {
     "40P01": "deadlock",
     "55P03": "lock not available",
 }
+_FULL: Final = "53100"
+_READ_ONLY: Final = "25006"
+_NOT_SUPPORTED: Final = "0A000"  # what a standby says when asked for a transaction that writes
+_CORRUPT: Final = {"XX001", "XX002"}
+# The last one: its shared memory, a file too, could not grow.
+_FULL_ON_SQLITE: Final = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
+# A value that is no text, or no decimal that a sum can add.
+_UNREADABLE: Final = ("Could not decode to UTF-8", "user-defined aggregate")
 _NO_SCHEMA: Final = {"42P01", "42703", "3F000"}
 _UNAVAILABLE: Final = {"57P01", "57P02", "57P03", "53300", "3D000", "28000", "28P01"}
 _NOT_NULL: Final = "23502"
@@ -31,6 +44,22 @@ _CHECK: Final = "23514"
 _CANCELLED: Final = "57014"
 _SCHEMA_ADVICE: Final = (
     "run `tradebook init` (or DatabaseManager.upgrade()) to bring it to this version"
+)
+_FULL_ADVICE: Final = "nothing was written: make room on the database's disk, then try again"
+_FILE_READ_ONLY_ADVICE: Final = (
+    "this unit of work is read-only, or the file or its folder may not be written, or its disk is "
+    "mounted read-only"
+)
+_SERVER_READ_ONLY_ADVICE: Final = (
+    "this unit of work is read-only, or the server is: a standby, or default_transaction_read_only is "
+    "on; of several hosts, target_session_attrs=read-write in the URL finds the primary"
+)
+_CANNOT_OPEN_ADVICE: Final = (
+    "check the path and its permissions; on a disk that is mounted read-only, a book that nobody writes "
+    "is read as sqlite:///file:PATH?immutable=1&uri=true"
+)
+_CANCELLED_ADVICE: Final = (
+    "ask for less, or allow it longer: statement_timeout (TRADEBOOK_DB_STATEMENT_TIMEOUT)"
 )
 
 
@@ -44,6 +73,24 @@ def translated_errors() -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
+
+
+@contextmanager
+def translated_commit() -> Iterator[None]:
+    """The same around a COMMIT: a connection lost there leaves open what became of the transaction."""
+    try:
+        with translated_errors():
+            yield
+    except DatabaseUnavailable as error:
+        raise commit_unknown(error) from error
+
+
+def commit_unknown(error: TradebookError) -> CommitUnknown:
+    """What to say of a COMMIT that `error` kept from being answered, or from being asked about."""
+    return CommitUnknown(
+        f"whether this was committed is not known: {error}. Do it again with the same order ids and "
+        "references: what is recorded already is recognised"
+    )
 
 
 def translated(error: BaseException) -> TradebookError | None:
@@ -89,7 +136,13 @@ def _of_postgresql(state: str, message: str, cause: BaseException) -> TradebookE
     if state.startswith("23"):
         return _violation(state, message, cause)
     if state == _CANCELLED:
-        return DatabaseFailure(f"{message}; statement_timeout (TRADEBOOK_DB_STATEMENT_TIMEOUT)")
+        return StatementCancelled(f"{message}; {_CANCELLED_ADVICE}")
+    if state == _FULL:
+        return DatabaseFull(f"{message}; {_FULL_ADVICE}")
+    if state == _READ_ONLY or (state == _NOT_SUPPORTED and "recovery" in message):
+        return DatabaseReadOnly(f"{message}; {_SERVER_READ_ONLY_ADVICE}")
+    if state in _CORRUPT:
+        return DatabaseCorrupt(message)
     if state in _UNAVAILABLE or state.startswith("08"):
         return DatabaseUnavailable(message)
     return DatabaseFailure(f"{message} (SQLSTATE {state})")
@@ -151,6 +204,12 @@ def _of_sqlite(name: str, message: str) -> TradebookError:
         return _violation_on_sqlite(name, message)
     if message.startswith(("no such table", "no such column")):
         return SchemaNotReady(f"the database's schema is not ready ({message}); {_SCHEMA_ADVICE}")
+    if name in _FULL_ON_SQLITE:
+        return DatabaseFull(f"{message}; {_FULL_ADVICE}")
+    if name.startswith("SQLITE_READONLY"):
+        return DatabaseReadOnly(f"{message}; {_FILE_READ_ONLY_ADVICE}")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or message.startswith(_UNREADABLE):
+        return DatabaseCorrupt(message)
     if name.startswith("SQLITE_CANTOPEN"):
-        return DatabaseUnavailable(f"{message}; check the path and its permissions")
+        return DatabaseUnavailable(f"{message}; {_CANNOT_OPEN_ADVICE}")
     return DatabaseFailure(f"{message} ({name})" if name else message)

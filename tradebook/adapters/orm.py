@@ -43,6 +43,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
 
@@ -323,6 +324,25 @@ events: Final = record_table(
     Index(None, "account", "entity", "entity_id", "id"),
 )
 
+seals: Final = record_table(
+    "seals",
+    whole_column("number"),
+    whole_column("from_id"),
+    whole_column("to_id"),
+    whole_column("count"),
+    json_column("covered"),
+    whole_column("settled_id"),
+    whole_column("horizon"),
+    text_column("events_hash"),
+    text_column("previous_hash"),
+    text_column("actor"),
+    text_column("correlation_id"),
+    time_column("sealed_at"),
+    text_column("seal_hash"),
+    UniqueConstraint("account", "number"),
+    Index(None, "account", "to_id"),
+)
+
 
 def start_mappers() -> None:
     """Map the domain's entities to the tables, guarded; does nothing when they are mapped already."""
@@ -358,4 +378,5 @@ def start_mappers() -> None:
     map_one(Alert, alerts)
     map_one(PerformanceMetric, performance_metrics)
     map_one(Event, events)
+    map_one(Seal, seals)
     stand_guard()

@@ -27,7 +27,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
-from tradebook.domain.events import Event
+from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity, record_id
 from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -44,6 +44,7 @@ from tradebook.domain.repositories import (
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 
@@ -53,6 +54,7 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
     Account: ("account",),
     PortfolioPosition: ("portfolio_id", "symbol"),
     Position: ("symbol",),
+    Seal: ("number",),
     Trade: ("symbol", "venue", "order_id", "execution_id", "revision"),
 }
 """Where it is not `reference`."""
@@ -101,6 +103,10 @@ class SqlRecords(Records[E], Generic[E]):
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         ids = self.table.c.id
         return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
+
+    def found(self, ids: Collection[int]) -> list[E]:
+        column = self.table.c.id
+        return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         keys = [self.table.c[name] for name in sort_keys(self.kind)]
@@ -316,6 +322,31 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         columns = self.table.c
         of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
         return self.fetch(of_record.order_by(columns.id))
+
+    def newest_id(self) -> int:
+        columns = self.table.c
+        statement = select(func.max(columns.id)).where(columns.account == self.account)
+        return self.session.scalar(statement) or 0
+
+    def count_up_to(self, id_: int) -> int:
+        columns = self.table.c
+        of_account = columns.account == self.account
+        statement = select(func.count()).where(of_account, columns.id <= id_)
+        return self.session.scalar(statement) or 0
+
+    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
+        return self.fetch(found.order_by(columns.id))
+
+    def count_bookings(self) -> int:
+        of_account = self.table.c.account == self.account
+        statement = select(func.count()).where(of_account, *self._bookings())
+        return self.session.scalar(statement) or 0
+
+    def _bookings(self) -> Sequence[ColumnElement[bool]]:
+        columns = self.table.c
+        return columns.entity == Trade.__name__, columns.event_type.in_(BOOKINGS + BUSTS)
 
 
 class SqlAccountRepository(SqlRepository[Account], AccountRepository):

@@ -1,57 +1,68 @@
-"""One unit of work for each call, tried again as a whole when another writer was first.
+"""One unit of work for each call, tried again as a whole when another writer was first or the connection was lost.
 
-What must not change between tries (the time, ids, order ids) is made once, in the `CallContext`.
+What must not change between tries (the time, ids, order ids) is made once, in the `CallContext`. A
+connection that is lost at COMMIT leaves open whether it was done: the next try asks first.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    retry_if_not_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from attrs import define
+from sqlalchemy.orm import Session
+from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
-from tradebook.domain.errors import BookBusy, ConcurrentUpdate, StaleRecord
+from tradebook.adapters.errors import commit_unknown, translated_errors
+from tradebook.adapters.outcome import Witness, was_committed, witness_of
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.domain.errors import (
+    BookBusy,
+    CommitUnknown,
+    ConcurrentUpdate,
+    DatabaseUnavailable,
+    StaleRecord,
+    TradebookError,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ATTEMPTS: Final = 20
+"""How often a unit of work is tried while others are first."""
+
+PATIENCE: Final = 20.0
+"""Seconds for which a connection that was lost is sought again: a server that restarts needs some."""
+
 _FIRST_WAIT: Final = 0.004
 _LONGEST_WAIT: Final = 0.5
+_AFTER_LOSS: Final = wait_random_exponential(multiplier=0.05, max=1)
 
 
-def _exhausted(state: RetryCallState) -> None:
-    cause = state.outcome.exception() if state.outcome else None
-    raise BookBusy(
-        f"other writers were first {state.attempt_number} times; try again later ({cause})"
-    ) from cause
+class Retries:
+    """Counts, for all runners of a manager and all their threads, what was done again."""
 
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
 
-def _policy() -> dict[str, Any]:
-    return {
-        "retry": retry_if_exception_type(ConcurrentUpdate)
-        & retry_if_not_exception_type(StaleRecord),
-        "stop": stop_after_attempt(MAX_ATTEMPTS),
-        "wait": wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
-        "retry_error_callback": _exhausted,
-    }
+    def add(self, _state: RetryCallState) -> None:
+        """One more."""
+        with self._lock:
+            self.count += 1
 
 
 class Runner:
     """Runs handlers, each in a unit of work of its own."""
 
-    def __init__(self, new_unit_of_work: Callable[..., AbstractUnitOfWork]) -> None:
+    def __init__(
+        self, new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork], retries: Retries
+    ) -> None:
         self._new_unit_of_work = new_unit_of_work
+        self._retries = retries
 
     def run(
         self,
@@ -60,24 +71,43 @@ class Runner:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work, call, commit; on a conflict do all of it again.
+        """Open a unit of work, call, commit; on a conflict or a lost connection do all of it again.
 
         Raises:
             BookBusy: conflicts outlasted every retry; the last one is its cause.
+            DatabaseUnavailable: no connection was to be had for `PATIENCE` seconds.
+            CommitUnknown: the same, after the connection was lost at COMMIT.
         """
+        call = _Call(lambda uow: handler(uow, *args, **kwargs))
 
         def attempt() -> R:
             with self._new_unit_of_work(context=context) as uow:
-                return _committed(uow, handler, *args, **kwargs)
+                return call.attempt(uow, uow.session)
 
-        return Retrying(**_policy())(attempt)
+        return Retrying(**_policy(self._retries))(attempt)
+
+    def read(
+        self,
+        context: CallContext,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Open a unit of work and call, without committing; on a lost connection again."""
+
+        def attempt() -> R:
+            with self._new_unit_of_work(context=context) as uow:
+                return query(uow, *args, **kwargs)
+
+        return Retrying(**_policy(self._retries))(attempt)
 
 
 class AsyncRunner:
     """The same for asyncio: the same handlers, inside `run_sync`; waiting does not block the loop."""
 
-    def __init__(self, new_unit_of_work: Callable[..., AsyncUnitOfWork]) -> None:
+    def __init__(self, new_unit_of_work: Callable[..., AsyncUnitOfWork], retries: Retries) -> None:
         self._new_unit_of_work = new_unit_of_work
+        self._retries = retries
 
     async def run(
         self,
@@ -86,25 +116,106 @@ class AsyncRunner:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work, call, commit; on a conflict do all of it again.
-
-        Raises:
-            BookBusy: conflicts outlasted every retry; the last one is its cause.
-        """
+        """Open a unit of work, call, commit; see `Runner.run`."""
+        call = _Call(lambda uow: handler(uow, *args, **kwargs))
 
         async def attempt() -> R:
             async with self._new_unit_of_work(context=context) as uow:
-                return await uow.run(lambda inner: _committed(inner, handler, *args, **kwargs))
+                return await uow.run(call.attempt, uow.session.sync_session)
 
-        return await AsyncRetrying(**_policy())(attempt)
+        return await AsyncRetrying(**_policy(self._retries))(attempt)
+
+    async def read(
+        self,
+        context: CallContext,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Open a unit of work and call, without committing; on a lost connection again."""
+
+        async def attempt() -> R:
+            async with self._new_unit_of_work(context=context) as uow:
+                return await uow.run(query, *args, **kwargs)
+
+        return await AsyncRetrying(**_policy(self._retries))(attempt)
 
 
-def _committed(
-    uow: AbstractUnitOfWork,
-    handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> R:
-    result = handler(uow, *args, **kwargs)
-    uow.commit()
-    return result
+@define
+class _Call(Generic[R]):
+    """One call over all its attempts.
+
+    Attributes:
+        work: the handler with its arguments.
+        in_doubt: of an attempt whose COMMIT was not answered, its witness and its result.
+    """
+
+    work: Callable[[AbstractUnitOfWork], R]
+    in_doubt: tuple[Witness, R] | None = None
+
+    def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
+        if self.in_doubt is not None:
+            witness, result = self.in_doubt
+            if _was_committed(session, witness):
+                return result
+            uow.rollback()
+            self.in_doubt = None
+        result = self.work(uow)
+        try:
+            uow.commit()
+        except CommitUnknown:
+            witnessed = witness_of(session)
+            self.in_doubt = None if witnessed is None else (witnessed, result)
+            raise
+        return result
+
+
+def _was_committed(session: Session, witness: Witness) -> bool:
+    """Ask; where that fails, for whatever reason, the doubt remains."""
+    try:
+        with translated_errors():
+            return was_committed(session, witness)
+    except TradebookError as error:
+        raise commit_unknown(error) from error
+
+
+def _policy(retries: Retries) -> dict[str, Any]:
+    after_conflict = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
+    return {
+        "retry": lambda state: _may_pass(_error(state)),
+        "stop": _is_enough,
+        "wait": lambda state: (_AFTER_LOSS if _is_loss(state) else after_conflict)(state),
+        "before_sleep": retries.add,
+        "retry_error_callback": _exhausted,
+    }
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    if isinstance(error, StaleRecord):
+        return False
+    return isinstance(error, ConcurrentUpdate | DatabaseUnavailable)
+
+
+def _is_loss(state: RetryCallState) -> bool:
+    return isinstance(_error(state), DatabaseUnavailable)
+
+
+def _is_enough(state: RetryCallState) -> bool:
+    if _is_loss(state):
+        return (state.seconds_since_start or 0.0) >= PATIENCE
+    return state.attempt_number >= MAX_ATTEMPTS
+
+
+def _exhausted(state: RetryCallState) -> None:
+    error = _error(state)
+    if isinstance(error, DatabaseUnavailable):
+        error.attempts = state.attempt_number
+        raise error
+    raise BookBusy(
+        f"other writers were first {state.attempt_number} times; try again later ({error})",
+        state.attempt_number,
+    ) from error

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
+from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
 from tradebook.domain.positions import Position
 
@@ -17,6 +18,9 @@ E = TypeVar("E", bound=Entity)
 
 MARK: Final = frozenset({"current_price", "marked_at"})
 """What prices change of a position."""
+
+WITNESS: Final = "tradebook_witness"
+"""Where a session keeps the row of the event that it wrote last."""
 
 _INSERT: dict[str, Callable[[Table], Any]] = {
     "postgresql": postgresql.insert,
@@ -58,6 +62,7 @@ def add_if_new(session: Session, entity: Entity) -> bool:
     if new_id is None:
         return False
     entity.id = new_id
+    _remember(session, entity, new_id)
     attach(session, entity)
     return True
 
@@ -66,7 +71,15 @@ def insert_all(session: Session, entities: Sequence[Entity]) -> None:
     """Insert entities of one kind that have no identity to clash with; they get no ids."""
     if entities:
         table = table_of(type(entities[0]))
-        session.connection().execute(table.insert(), [values_of(e) for e in entities])
+        statement = table.insert().returning(table.c.id)
+        ids = session.connection().scalars(statement, [values_of(e) for e in entities])
+        _remember(session, entities[-1], max(ids))
+
+
+def _remember(session: Session, entity: Entity, id_: int) -> None:
+    """Any of the events that one unit of work writes will do as its witness: they have one time."""
+    if isinstance(entity, Event):
+        session.info[WITNESS] = {**values_of(entity), "id": id_}
 
 
 def write_marks(session: Session, positions: Collection[Position]) -> None:

@@ -20,6 +20,7 @@ def attend_transactions(engine: Engine) -> None:
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "reset", _end_sqlite)
     elif engine.dialect.driver == "psycopg2":
+        event.listen(engine, "connect", _speak_utc)
         event.listen(engine, "begin", _begin_psycopg2)
         event.listen(engine, "reset", _end_psycopg2)
 
@@ -37,6 +38,14 @@ def _end_sqlite(connection: Any, _record: object, _state: object) -> None:
     """A COMMIT that finds the database busy leaves its transaction open; SQLAlchemy thinks it ended."""
     if getattr(connection, "driver_connection", connection).in_transaction:
         connection.rollback()
+
+
+def _speak_utc(connection: Any, _record: object) -> None:
+    """Times come as text: west of UTC the first hours of the year 1 would be of no year of Python's."""
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+    connection.autocommit = False
 
 
 # SQLAlchemy's own options would do, but for two round trips more each time: psycopg2 tells the server of

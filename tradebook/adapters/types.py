@@ -7,6 +7,7 @@ is refused when the statement is built or compiled.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,7 +23,7 @@ from sqlalchemy.sql import functions, operators
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
 from tradebook.domain.numbers import canonical, plain
 
 Reading: TypeAlias = Callable[[Any], Any]
@@ -100,7 +101,10 @@ def _read_number(value: Any) -> Decimal | None:
 
 
 def _read_text(value: Any) -> Decimal | None:
-    return None if value is None else canonical(Decimal(value))
+    try:
+        return None if value is None else canonical(Decimal(value))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise unreadable(value, "a number") from error
 
 
 class ExactDecimal(_PlainDecimal):
@@ -191,7 +195,16 @@ class UtcDateTime(TypeDecorator[datetime]):
     def result_processor(self, dialect: Dialect, coltype: object) -> Reading:
         """From the driver, aware and in UTC."""
         parsed = self.impl_instance.result_processor(dialect, coltype)
-        return _read_time if parsed is None else lambda value: _read_time(parsed(value))
+        if parsed is None:
+            return _read_time
+
+        def read(value: Any) -> datetime | None:
+            try:
+                return _read_time(parsed(value))
+            except (TypeError, ValueError) as error:  # SQLite's text may be no time
+                raise unreadable(value, "a time") from error
+
+        return read
 
 
 def _read_time(value: datetime | None) -> datetime | None:
@@ -224,9 +237,29 @@ class EnumText(TypeDecorator[StrEnum]):
         members = {str(member): member for member in self.kind}
 
         def read(value: str | None) -> StrEnum | None:
-            return None if value is None else members.get(value) or self.kind(value)
+            if value is None:
+                return None
+            try:
+                return members[value]
+            except (KeyError, TypeError) as error:
+                raise unreadable(value, "one of " + ", ".join(members)) from error
 
         return read
+
+
+def read_json(stored: str | float) -> Any:
+    """What SQLite keeps as text; a number alone it keeps as a number."""
+    if isinstance(stored, int | float):
+        return stored
+    try:
+        return json.loads(stored)
+    except (TypeError, ValueError) as error:
+        raise unreadable(stored, "JSON") from error
+
+
+def unreadable(value: object, expected: str) -> DatabaseCorrupt:
+    """What to say of a stored value that none of ours wrote."""
+    return DatabaseCorrupt(f"{shown(value)} is stored where {expected} belongs")
 
 
 def json_type() -> TypeEngine[Any]:

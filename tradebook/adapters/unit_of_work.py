@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.errors import translated, translated_errors
+from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger import SqlLedger
+from tradebook.adapters.outcome import forget_witness
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
@@ -21,14 +22,17 @@ from tradebook.adapters.repositories import (
     SqlSignalRepository,
     SqlTradeRepository,
 )
+from tradebook.adapters.seals import SqlSealRepository
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.events import Event
 from tradebook.domain.fields import DEFAULT_ACCOUNT
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.unit_of_work import (
@@ -36,6 +40,8 @@ from tradebook.service_layer.unit_of_work import (
     AbstractUnitOfWork,
     CallContext,
 )
+
+_DAMAGES_SHOWN: Final = 5
 
 
 class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
@@ -71,6 +77,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
         self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
         self.positions = SqlPositionRepository(session, account, Position)
+        self.seals = SqlSealRepository(session, account, Seal)
         self.signals = SqlSignalRepository(session, account, Signal)
         self.trades = SqlTradeRepository(session, account, Trade)
         return self
@@ -87,11 +94,23 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         if meaning is not None:
             raise meaning from exc
 
+    def require_intact(self) -> None:
+        connection = self.session.connection()
+        if connection.dialect.name == "sqlite":
+            found = connection.exec_driver_sql(f"PRAGMA integrity_check({_DAMAGES_SHOWN})")
+            damages = [" ".join(str(damage).split()) for damage in found.scalars()]
+            if damages != ["ok"]:
+                raise DatabaseCorrupt("; ".join(damages))
+
     def commit(self) -> None:
         with translated_errors():
+            self.session.flush()
+        with translated_commit():
             self.session.commit()
+        forget_witness(self.session)
 
     def rollback(self) -> None:
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
+        forget_witness(self.session)

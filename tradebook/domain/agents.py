@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field
 
-from tradebook.domain.errors import InvalidTransition
+from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import (
     ActionRecorded,
     DecisionExecuted,
@@ -33,6 +34,7 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
+from tradebook.domain.given import entries, is_a
 from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
 from tradebook.domain.positions import optional_number
 from tradebook.domain.signals import Signal, SignalAction, signal_action
@@ -68,6 +70,15 @@ def action_status(value: ActionStatus | str) -> ActionStatus:
 def optional_quantity(value: Number | None) -> Decimal | None:
     """A number above 0, or none."""
     return None if value is None else positive(value)
+
+
+def signal_list(value: Iterable[Signal]) -> list[Signal]:
+    """Signals, as a list."""
+    signals = entries(value)
+    for signal in signals:
+        if not is_a(signal, Signal):
+            raise InvalidInput("", signal, "a Signal")
+    return signals
 
 
 _VERDICTS: Final = (DecisionStatus.APPROVED, DecisionStatus.REJECTED, DecisionStatus.EXPIRED)
@@ -116,7 +127,7 @@ class AgentDecision(Entity):
     cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
     cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
     reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
-    signals: list[Signal] = field(factory=list, repr=False)
+    signals: list[Signal] = field(factory=list, converter=signal_list, repr=False)
 
     def recorded(self) -> DecisionRecorded:
         """What happened when it was recorded."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field
 
-from tradebook.domain.errors import InvalidTransition
+from tradebook.domain.errors import InvalidTransition, shown
 from tradebook.domain.events import AlertRaised, AlertResolved
 from tradebook.domain.fields import (
     Entity,
@@ -20,6 +20,7 @@ from tradebook.domain.fields import (
     optional_text,
     optional_utc,
     text,
+    truth,
     utc,
     utc_now,
 )
@@ -69,7 +70,7 @@ class Alert(Entity):
     source: str = field(default="", converter=key)
     symbol: str | None = field(default=None, converter=optional_name)
     dedup_key: str | None = field(default=None, converter=optional_name)
-    resolved: bool = False
+    resolved: bool = field(default=False, converter=truth)
     resolution: str | None = field(default=None, converter=optional_text)
     resolved_at: datetime | None = field(default=None, converter=optional_utc)
     resolved_by: str | None = field(default=None, converter=optional_text)
@@ -90,7 +91,7 @@ class Alert(Entity):
                 return None
             raise InvalidTransition(
                 f"alert {self.id} was already resolved by {self.resolved_by or 'nobody named'} "
-                f"at {self.resolved_at}: {self.resolution!r}"
+                f"at {self.resolved_at}: {shown(self.resolution)}"
             )
         before = {name: getattr(self, name) for name in RESOLUTION}
         self.resolution, self.resolved_by = resolution, by

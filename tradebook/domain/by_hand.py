@@ -20,6 +20,7 @@ from tradebook.domain.fields import Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import BOOKED, Trade, TradeStatus
 
@@ -62,12 +63,14 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     PerformanceMetric: "record another metric with record_metric",
     Portfolio: "take another snapshot with take_snapshot",
     PortfolioPosition: "take another snapshot with take_snapshot",
+    Seal: "a seal is for good",
     Signal: "record another signal with record_signal",
 }
 """What never changes, and what to do instead."""
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
-    kind: _APPEND_ONLY[kind] for kind in (Account, CashFlow, Event, Portfolio, PortfolioPosition)
+    kind: _APPEND_ONLY[kind]
+    for kind in (Account, CashFlow, Event, Portfolio, PortfolioPosition, Seal)
 } | {Position: "trade it flat with record_trade"}
 """What is never deleted, and what to do instead."""
 
@@ -85,6 +88,8 @@ def check_new(entity: Entity) -> None:
     check_ledger_state(entity)
     if isinstance(entity, PortfolioPosition):
         raise InvalidInput("portfolio_id", entity.portfolio_id, "positions made by take_snapshot")
+    if isinstance(entity, Seal):
+        raise InvalidInput("number", entity.number, "no seal by hand: `seal` makes them")
     if isinstance(entity, Portfolio) and entity.source == BOOK:
         raise InvalidInput(
             "source", BOOK, f"{EXTERNAL_SOURCE!r}, or another name: take_snapshot makes the book's"

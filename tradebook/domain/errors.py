@@ -10,9 +10,14 @@ TradebookError
  +-- MissingRate             a snapshot needs an exchange rate it was not given
  +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
  |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
- +-- BookBusy                conflicts outlasted every retry
+ +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
  +-- DatabaseFailure         the database could not do it
       +-- DatabaseUnavailable     not reachable, or the connection was lost
+      |    +-- CommitUnknown      ... at COMMIT: done or not, call again and nothing is done twice
+      +-- DatabaseFull            no room is left on its disk
+      +-- DatabaseReadOnly        it takes no writes
+      +-- DatabaseCorrupt         its data is damaged
+      +-- StatementCancelled      a statement took too long, or somebody ended it
       +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables missing or of another version
       +-- ConstraintViolated      the schema refused a row
@@ -23,18 +28,59 @@ The message says what was wrong, with which value, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import Repr
+from typing import Any
 
 _SHOWN = 80
 
 
+class _Readable(Repr):
+    """The `repr` of anything, however long, deep or hostile, without reading all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxother = self.maxlong = self.maxstring = 2 * _SHOWN
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Of 10,000 digits Python itself would refuse to write the `repr`."""
+        return _digits(x) if x.bit_length() > 512 else super().repr_int(x, level)
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002  # as `Repr` calls it
+        """What the object says; where it raises, its type."""
+        try:
+            return repr(x)
+        except Exception:  # whatever it raises
+            return f"a value of type {type(x).__name__}"
+
+
+_readable = _Readable()
+
+
 def shown(value: object) -> str:
     """`repr(value)`, cut to a readable length."""
-    if isinstance(value, int) and value.bit_length() > 512:
-        return f"an integer of about {value.bit_length() * 3 // 10} digits"
-    if isinstance(value, str) and len(value) > _SHOWN:
-        return f"{value[:_SHOWN]!r}... ({len(value)} characters)"
-    text = repr(value)
+    if issubclass(type(value), str):
+        return _quoted(str.__str__(value))
+    try:
+        text = _readable.repr(value)
+    except Exception:  # a class that is named like one of Python's
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _quoted(text: str) -> str:
+    if len(text) <= _SHOWN:
+        return _cut(repr(text))
+    return f"{_cut(repr(text[:_SHOWN]))}... ({len(text)} characters)"
+
+
+def _cut(text: str) -> str:
+    """What is written in escapes is longer than it is."""
+    return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
+
+
+def _digits(value: int) -> str:
+    return f"an integer of about {value.bit_length() * 3 // 10} digits"
 
 
 class TradebookError(Exception):
@@ -52,7 +98,8 @@ class InvalidInput(TradebookError, ValueError):
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         self.field, self.value, self.expected = field, value, expected
-        where = f"{field}: " if field else ""
+        readable = field.isprintable() and len(field) <= 2 * _SHOWN
+        where = f"{field if readable else shown(field)}: " if field else ""
         super().__init__(f"{where}{shown(value)} is not accepted; expected {expected}")
 
 
@@ -127,15 +174,62 @@ class StaleRecord(ConcurrentUpdate):
 
 
 class BookBusy(TradebookError):
-    """Conflicts with other writers outlasted every retry; nothing was written."""
+    """Conflicts with other writers outlasted every retry; nothing was written.
+
+    Attributes:
+        attempts: how often the unit of work was tried.
+    """
+
+    def __init__(self, message: str, attempts: int = 1) -> None:
+        self.attempts = attempts
+        super().__init__(message)
 
 
 class DatabaseFailure(TradebookError):
-    """The database could not do it; nothing was written."""
+    """The database could not do it; nothing was written, unless it is a `CommitUnknown`."""
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """The database is not reachable, or the connection was lost."""
+    """The database is not reachable, or the connection was lost.
+
+    Attributes:
+        attempts: how often the unit of work was tried.
+    """
+
+    attempts: int = 1
+
+
+class CommitUnknown(DatabaseUnavailable):
+    """The connection was lost at COMMIT, and the database cannot be asked what became of it.
+
+    All of the unit of work was done, or nothing. Do it again with the same order ids, references and
+    dedup keys: what is recorded already is recognised, and not recorded twice.
+    """
+
+
+class DatabaseFull(DatabaseFailure):
+    """No room is left on the database's disk; nothing was written, and what was booked stays.
+
+    The book works again when room was made.
+    """
+
+
+class DatabaseReadOnly(DatabaseFailure):
+    """The database takes no writes: a file that may not be written, or a standby."""
+
+
+class DatabaseCorrupt(DatabaseFailure):
+    """The database's data is damaged, or it is no database; nobody should trade on it."""
+
+    def __init__(self, damage: str) -> None:
+        super().__init__(
+            f"{damage}; the database is damaged: write no more, keep a copy, restore a backup, and "
+            "let `tradebook verify` prove it"
+        )
+
+
+class StatementCancelled(DatabaseFailure):
+    """The server ended a statement that took too long, or that somebody cancelled."""
 
 
 class SchemaNotReady(DatabaseFailure):

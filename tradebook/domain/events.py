@@ -18,10 +18,11 @@ from tradebook.domain.fields import (
     IMMUTABLE,
     Entity,
     Json,
-    json_object,
     key,
     name,
     named_fields,
+    optional_id,
+    particulars,
     utc,
 )
 
@@ -54,8 +55,8 @@ class Event(Entity):
 
     event_type: str = field(converter=name, on_setattr=IMMUTABLE)
     entity: str = field(converter=name, on_setattr=IMMUTABLE)
-    entity_id: int
-    payload: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
+    entity_id: int = field(converter=optional_id)
+    payload: dict[str, Json] = field(factory=dict, converter=particulars, on_setattr=IMMUTABLE)
     actor: str = field(default="", converter=key, on_setattr=IMMUTABLE)
     correlation_id: str = field(default="", converter=key, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
@@ -75,7 +76,7 @@ class Happened:
 
     def payload(self) -> dict[str, Json]:
         """The particulars as JSON."""
-        return json_object(self.particulars())
+        return particulars(self.particulars())
 
 
 @frozen(kw_only=True)
@@ -320,3 +321,8 @@ def _kinds(kind: type[Happened]) -> Iterator[type[Happened]]:
 
 OWN: Final = frozenset(kind.__name__ for kind in _kinds(Happened))
 """The names of what the book itself records: nobody else says that a trade was booked."""
+
+BOOKINGS: Final = (TradeRecorded.__name__, TradeCorrected.__name__)
+"""The events that say with which terms a trade was booked; each trade has one."""
+BUSTS: Final = (TradeBusted.__name__,)
+"""The event that says why and when one was taken out."""

@@ -12,18 +12,26 @@ from typing import Any, ClassVar, Final, NoReturn, Self, TypeAlias, TypeVar, cas
 from attrs import Attribute, Converter, define, field, fields, setters
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition
-from tradebook.domain.numbers import plain
+from tradebook.domain.given import (
+    is_a,
+    plain_datetime,
+    plain_int,
+    plain_text,
+)
+from tradebook.domain.limits import (
+    MAX_ID,
+    MAX_JSON,
+    MAX_JSON_DEPTH,
+    MAX_JSON_DIGITS,
+    MAX_NAME,
+    MAX_NAME_BYTES,
+    MAX_TEXT,
+)
+from tradebook.domain.numbers import amount, plain
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
 
-MAX_NAME: Final = 200
-"""Characters in a symbol, an order id, an agent's name."""
-MAX_TEXT: Final = 100_000
-"""Characters in a message, a resolution, a decision's reasoning."""
-MAX_JSON: Final = 1_000_000
-"""Characters of all strings and keys in a JSON value, and the number of its nodes."""
-MAX_JSON_DEPTH: Final = 32
 DEFAULT_ACCOUNT: Final = "main"
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -38,14 +46,7 @@ def utc_now() -> datetime:
 
 def utc(value: datetime) -> datetime:
     """The same instant in UTC; a naive `datetime` is taken as UTC."""
-    if not isinstance(value, datetime):
-        raise InvalidInput("", value, "a datetime")
-    if value.tzinfo is None:
-        return value.replace(tzinfo=UTC, fold=0)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise InvalidInput("", value, "a datetime within the years 1 to 9999 in UTC") from None
+    return value if type(value) is datetime and value.tzinfo is UTC else plain_datetime(value)
 
 
 def optional_utc(value: datetime | None) -> datetime | None:
@@ -54,16 +55,17 @@ def optional_utc(value: datetime | None) -> datetime | None:
 
 
 def _checked_text(value: str, limit: int) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput("", value, "text")
+    value = plain_text(value)
     if len(value) > limit:
         raise InvalidInput("", value, f"at most {limit} characters")
     if "\x00" in value or not _encodable(value):
         raise InvalidInput("", value, "text without NUL characters or lone surrogates")
-    return str(value)
+    return value
 
 
 def _encodable(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -73,7 +75,7 @@ def _encodable(value: str) -> bool:
 
 def name(value: str) -> str:
     """Text of 1 to 200 characters, without blanks around it."""
-    value = _checked_text(value, MAX_NAME)
+    value = key(value)
     if not value or value != value.strip():
         raise InvalidInput("", value, "text that is not empty and has no blanks around it")
     return value
@@ -81,7 +83,10 @@ def name(value: str) -> str:
 
 def key(value: str) -> str:
     """Text of 0 to 200 characters; `""` stands for none."""
-    return _checked_text(value, MAX_NAME)
+    value = _checked_text(value, MAX_NAME)
+    if not value.isascii() and len(value.encode()) > MAX_NAME_BYTES:
+        raise InvalidInput("", value, f"at most {MAX_NAME_BYTES} bytes in UTF-8")
+    return value
 
 
 def optional_name(value: str | None) -> str | None:
@@ -101,9 +106,11 @@ def optional_text(value: str | None) -> str | None:
 
 def choice(kind: type[_Choice], value: _Choice | str) -> _Choice:
     """The member of a string enumeration that `value` names."""
+    if type(value) is kind:
+        return value
     try:
-        return kind(value)
-    except ValueError:
+        return kind(plain_text(value))
+    except ValueError:  # InvalidInput is one
         raise InvalidInput("", value, "one of " + ", ".join(kind)) from None
 
 
@@ -114,21 +121,32 @@ def optional_id(value: int | None) -> int | None:
 
 def record_id(value: int) -> int:
     """A record's id: an integer from 0 to 2^63 - 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidInput("", value, "a record's id, a whole number")
-    return value
+    id_ = plain_int(value, _AN_ID)
+    if not 0 <= id_ <= MAX_ID:
+        raise InvalidInput("", value, _AN_ID)
+    return id_
+
+
+def record_ids(value: Sequence[int]) -> list[int]:
+    """A list of records' ids; no iterator, which could not be gone through again on a retry."""
+    if not is_a(value, Sequence):
+        raise InvalidInput("", value, "a list of records' ids")
+    return [record_id(each) for each in value]
+
+
+_AN_ID: Final = "a record's id, a whole number"
 
 
 def truth(value: bool) -> bool:
     """True or False."""
-    if not isinstance(value, bool):
+    if not is_a(value, bool):
         raise InvalidInput("", value, "True or False")
     return value
 
 
 def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
     """A JSON object, in the form in which every database gives it back (see `json_value`)."""
-    if not isinstance(value, Mapping):
+    if not is_a(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", json_value(value))
 
@@ -142,30 +160,35 @@ def json_value(value: Json) -> Json:
     Raises:
         InvalidInput: another type, a non-finite number, or deeper or larger than the limits.
     """
-    budget = [MAX_JSON]
-    return _jsonable(value, MAX_JSON_DEPTH, budget)
+    return _jsonable(value, MAX_JSON_DEPTH, [MAX_JSON])
+
+
+def particulars(value: Mapping[str, Json]) -> dict[str, Json]:
+    """As `json_object`, with room for what a record's own JSON was before a change and is after it."""
+    if not is_a(value, Mapping):
+        raise InvalidInput("", value, "a mapping of names to JSON values")
+    return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
 
 
 def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     budget[0] -= 1
     if depth < 0 or budget[0] < 0:
         _too_large()
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return value
-    if isinstance(value, str):
-        budget[0] -= len(value)
-        return _checked_text(value, max(budget[0] + len(value), 0))
-    if isinstance(value, int):
-        return _json_int(int(value))
-    if isinstance(value, float):
-        return _json_float(float(value))
-    if isinstance(value, Decimal):
-        return _json_decimal(value)
-    if isinstance(value, datetime):
+    if is_a(value, str):
+        return _json_text(plain_text(value), budget)
+    if is_a(value, int):
+        return _json_int(int.__index__(value))
+    if is_a(value, float):
+        return _json_float(float.__float__(value))
+    if is_a(value, Decimal):
+        return _json_text(plain(amount(value)), budget)
+    if is_a(value, datetime):
         return utc(value).isoformat()
-    if isinstance(value, list | tuple):
+    if is_a(value, list) or is_a(value, tuple):
         return [_jsonable(item, depth - 1, budget) for item in value]
-    if isinstance(value, Mapping):
+    if is_a(value, Mapping):
         return {
             _json_key(k, budget): _jsonable(item, depth - 1, budget) for k, item in value.items()
         }
@@ -178,29 +201,34 @@ def _too_large() -> NoReturn:
     )
 
 
-def _json_key(value: object, budget: list[int]) -> str:
-    if not isinstance(value, str):
-        raise InvalidInput("", value, "text as the key of a JSON object")
+def _json_text(value: str, budget: list[int]) -> str:
     budget[0] -= len(value)
-    return _checked_text(value, MAX_NAME)
+    if budget[0] < 0:
+        _too_large()
+    return _checked_text(value, MAX_JSON)
+
+
+def _json_key(value: Any, budget: list[int]) -> str:
+    if not is_a(value, str):
+        raise InvalidInput("", value, "text as the key of a JSON object")
+    key = _checked_text(value, MAX_NAME)
+    budget[0] -= len(key)
+    return key
 
 
 def _json_int(value: int) -> int:
-    if value.bit_length() > 2048:
-        raise InvalidInput("", value, "an integer of at most 600 digits")
+    if value.bit_length() > 2048 or not -_TOO_LONG < value < _TOO_LONG:
+        raise InvalidInput("", value, f"an integer of at most {MAX_JSON_DIGITS} digits")
     return value
+
+
+_TOO_LONG: Final = 10**MAX_JSON_DIGITS
 
 
 def _json_float(value: float) -> float | int:
     if not math.isfinite(value):
         raise InvalidInput("", value, "a finite number")
     return int(Decimal(repr(value))) if abs(value) >= 1e16 else value
-
-
-def _json_decimal(value: Decimal) -> str:
-    if not value.is_finite() or abs(value.adjusted()) > 400:
-        raise InvalidInput("", value, "a finite number of ordinary size")
-    return plain(value)
 
 
 def _names_the_field(convert: Any) -> Any:

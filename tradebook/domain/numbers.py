@@ -22,17 +22,17 @@ from decimal import (
     Underflow,
     localcontext,
 )
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.given import is_a, plain_text
+from tradebook.domain.limits import MAX_AMOUNT_PLACES, MAX_DECIMALS, MAX_DIGITS
 
 Number: TypeAlias = Decimal | int | str | float
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
-MAX_DIGITS: Final = 38
-MAX_DECIMALS: Final = 18
 _MAX_TEXT: Final = 100
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
@@ -110,20 +110,24 @@ def number(value: Number) -> Decimal:
 _ACCEPTED = f"a number of at most {MAX_DIGITS} digits, {MAX_DECIMALS} of them decimals"
 
 
-def _parsed(value: object) -> Decimal:
-    if isinstance(value, Decimal):
-        return _bounded(value)
-    if isinstance(value, bool):
+def _parsed(value: Any) -> Decimal:
+    if is_a(value, Decimal):
+        return _bounded(Decimal(value))
+    if is_a(value, bool):
         raise InvalidInput("", value, "a number, not a truth value")
-    if isinstance(value, int):
-        return _from_int(value)
-    if isinstance(value, float):
+    if is_a(value, int):
+        return _from_int(int.__index__(value))
+    if is_a(value, float):
         return Decimal(float.__repr__(value))
-    if isinstance(value, str):
-        return _from_text(value)
+    if is_a(value, str):
+        return _from_text(plain_text(value))
+    return _from_int(_index(value))
+
+
+def _index(value: Any) -> int:
     try:
-        return _from_int(operator.index(value))  # type: ignore[arg-type]  # numpy integers
-    except TypeError:
+        return operator.index(value)  # numpy integers
+    except Exception:  # whatever an object raises
         raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
 
 
@@ -181,9 +185,21 @@ def nonzero(value: Number) -> Decimal:
 
 
 def amount(value: Number) -> Decimal:
-    """What the book computed itself: a finite and canonical Decimal of any length; else as `number`."""
-    if not isinstance(value, Decimal):
+    """What the book computed itself: a canonical Decimal of up to 1,000 places; else as `number`."""
+    if not is_a(value, Decimal):
         return number(value)
-    if not value.is_finite():
+    total = Decimal(value)
+    if not total.is_finite():
         raise InvalidInput("", value, "a finite number")
-    return canonical(value)
+    if total and not -MAX_AMOUNT_PLACES <= total.adjusted() < MAX_AMOUNT_PLACES:
+        raise InvalidInput("", value, _PLACES)
+    try:
+        total = canonical(total)
+    except Inexact:
+        raise InvalidInput("", value, _PLACES) from None
+    if -int(total.as_tuple().exponent) > MAX_AMOUNT_PLACES:
+        raise InvalidInput("", value, _PLACES)
+    return total
+
+
+_PLACES: Final = f"a number of at most {MAX_AMOUNT_PLACES} places before the point and after it"

@@ -10,6 +10,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
 import attrs
@@ -18,6 +19,7 @@ from attrs import field, frozen
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import (
     Entity,
+    argument,
     named_fields,
     optional_id,
     optional_utc,
@@ -25,6 +27,8 @@ from tradebook.domain.fields import (
     truth,
     utc,
 )
+from tradebook.domain.given import plain_int, plain_text
+from tradebook.domain.limits import MAX_LIMIT
 
 E = TypeVar("E", bound=Entity)
 
@@ -32,8 +36,6 @@ Place: TypeAlias = tuple[Any, ...]
 """Where a page ended: the last record's values of `sort_keys`."""
 
 DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 10_000
-"""The most records that one page holds."""
 BATCH: Final = 1000
 """How many records are read at a time where all are wanted."""
 _MAX_CURSOR: Final = 200
@@ -90,7 +92,7 @@ def place_after(kind: type[Entity], after: str | None) -> Place | None:
     if after is None:
         return None
     try:
-        return _decoded(kind, after)
+        return _decoded(kind, plain_text(after))
     except (TypeError, ValueError):
         raise InvalidInput("after", after, "the `after` of a page of the same list") from None
 
@@ -130,9 +132,11 @@ def page_limit(limit: int, name: str = "limit") -> int:
     Raises:
         InvalidInput: not a whole number from 1 to `MAX_LIMIT`, naming the argument `name`.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
-        raise InvalidInput(name, limit, f"a whole number from 1 to {MAX_LIMIT:,}")
-    return limit
+    expected = f"a whole number from 1 to {MAX_LIMIT:,}"
+    wanted = argument(name, partial(plain_int, expected=expected), limit)
+    if not 1 <= wanted <= MAX_LIMIT:
+        raise InvalidInput(name, limit, expected)
+    return wanted
 
 
 @frozen(kw_only=True, field_transformer=named_fields)

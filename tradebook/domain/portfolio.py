@@ -10,12 +10,13 @@ from typing import ClassVar, Final
 from attrs import define, field, frozen
 
 from tradebook.domain.cash import CashTotal
-from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate
+from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate, shown
 from tradebook.domain.events import SnapshotTaken
 from tradebook.domain.fields import (
     IMMUTABLE,
     Entity,
     Json,
+    argument,
     json_object,
     name,
     named_fields,
@@ -23,6 +24,7 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
+from tradebook.domain.given import mapping
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -68,7 +70,7 @@ class PortfolioPosition(Entity):
     currency: str = field(converter=name, on_setattr=IMMUTABLE)
     multiplier: Decimal = field(converter=positive, on_setattr=IMMUTABLE)
     settlement: Settlement = field(converter=settlement_kind, on_setattr=IMMUTABLE)
-    sequence: int = field(on_setattr=IMMUTABLE)
+    sequence: int = field(converter=record_id, on_setattr=IMMUTABLE)
 
     @classmethod
     def of(cls, position: Position, at: datetime) -> PortfolioPosition:
@@ -203,7 +205,10 @@ class Rates:
 
     def __init__(self, base_currency: str, rates: Mapping[str, Number]) -> None:
         self.base_currency = base_currency
-        self._rates = {name(currency): _rate(currency, rate) for currency, rate in rates.items()}
+        self._rates = {
+            argument("rates", name, currency): argument(f"rates[{shown(currency)}]", positive, rate)
+            for currency, rate in argument("rates", mapping, rates).items()
+        }
         if self._rates.setdefault(base_currency, ONE) != ONE:
             raise InvalidInput(
                 f"rates[{base_currency!r}]", self._rates[base_currency], "1 for the base currency"
@@ -223,13 +228,6 @@ class Rates:
         if currency != self.base_currency:
             self.used[currency] = plain(self._rates[currency])
         return EXACT.multiply(value, self._rates[currency])
-
-
-def _rate(currency: str, rate: Number) -> Decimal:
-    try:
-        return positive(rate)
-    except InvalidInput as error:
-        raise InvalidInput(f"rates[{currency!r}]", rate, error.expected) from None
 
 
 def value_holdings(

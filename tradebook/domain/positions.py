@@ -13,7 +13,16 @@ from attrs import define, field
 from tradebook.domain.accounting import Balance, effect
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
-from tradebook.domain.fields import Entity, Json, choice, name, named_fields, optional_utc, utc
+from tradebook.domain.fields import (
+    Entity,
+    Json,
+    choice,
+    name,
+    named_fields,
+    optional_utc,
+    record_id,
+    utc,
+)
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -88,8 +97,8 @@ class Position(Entity):
     status: PositionStatus = field(default=PositionStatus.CLOSED, converter=position_status)
     opened_at: datetime | None = field(default=None, converter=optional_utc)
     closed_at: datetime | None = field(default=None, converter=optional_utc)
-    sequence: int = 0
-    version: int = 0
+    sequence: int = field(default=0, converter=record_id)
+    version: int = field(default=0, converter=record_id)
 
     @property
     def has_trades(self) -> bool:

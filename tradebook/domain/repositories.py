@@ -31,6 +31,7 @@ from tradebook.domain.paging import (
 )
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Moment, Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 
@@ -95,6 +96,10 @@ class Records(ABC, Generic[E]):
     @abstractmethod
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         """Records by id, from the first above `after`."""
+
+    @abstractmethod
+    def found(self, ids: Collection[int]) -> list[E]:
+        """Those of the records with these ids that there are, by id."""
 
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
@@ -253,6 +258,46 @@ class EventRepository(Repository[Event]):
     @abstractmethod
     def of(self, entity: str, entity_id: int) -> list[Event]:
         """What happened to one record, oldest first."""
+
+    @abstractmethod
+    def newest_id(self) -> int:
+        """The highest id; 0 when there is no event."""
+
+    @abstractmethod
+    def count_up_to(self, id_: int) -> int:
+        """How many events have this id or a lower one."""
+
+    @abstractmethod
+    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
+        """The events by which these trades were booked or busted, by id."""
+
+    @abstractmethod
+    def count_bookings(self) -> int:
+        """How many events say that a trade was booked or busted."""
+
+
+class SealRepository(Repository[Seal]):
+    """Seals; identity is `number`."""
+
+    @abstractmethod
+    def last(self) -> Seal | None:
+        """The one with the highest number."""
+
+    @abstractmethod
+    def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
+        """Seals by number, from the first above `after`."""
+
+    @abstractmethod
+    def covering(self, low: int, high: int) -> list[Seal]:
+        """The seals that may cover events with ids from `low` to `high`."""
+
+    @abstractmethod
+    def count_covered(self) -> int:
+        """How many events all seals cover, as they say themselves."""
+
+    @abstractmethod
+    def moment(self) -> Moment:
+        """What the database knows of its transactions now."""
 
 
 class AccountRepository(Repository[Account]):

@@ -27,6 +27,7 @@ from tradebook.domain.fields import (
     optional_id,
     optional_text,
     optional_utc,
+    record_id,
     utc,
     utc_now,
 )
@@ -185,15 +186,15 @@ class Trade(Entity):
     decision_id: int | None = field(default=None, converter=optional_id)
     details: dict[str, Json] = field(factory=dict, converter=json_object)
     status: TradeStatus = field(default=TradeStatus.PENDING, converter=trade_status)
-    sequence: int | None = None
+    sequence: int | None = field(default=None, converter=optional_id)
     booked_at: datetime | None = field(default=None, converter=optional_utc)
     realized_pnl: Decimal = field(default=ZERO, converter=amount)
-    revision: int = 0
+    revision: int = field(default=0, converter=record_id)
     corrects_id: int | None = field(default=None, converter=optional_id)
     busted_at: datetime | None = field(default=None, converter=optional_utc)
     busted_by: str = field(default="", converter=key)
     bust_reason: str | None = field(default=None, converter=optional_text)
-    bust_sequence: int | None = None
+    bust_sequence: int | None = field(default=None, converter=optional_id)
 
     @fee_currency.default
     def _as_currency(self) -> str:

@@ -18,7 +18,8 @@ from tradebook.adapters.health import async_health
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import read_async_schema_state
 from tradebook.config import DatabaseConfig
-from tradebook.domain.fields import DEFAULT_ACCOUNT
+from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, truth
+from tradebook.domain.given import function
 from tradebook.entrypoints.manager import Managed
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.health import Health, PoolStatus
@@ -93,10 +94,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         Handlers and queries compose in it; leaving it without `await uow.commit()` discards everything.
         `get_session()` is the other way round: a plain session that commits at its end.
         """
+        only_reads = argument("read_only", truth, read_only)
+        by = self._new_context(context)
         await self._prepare()
         container = self._container
-        new = container.reading_async_unit_of_work if read_only else container.async_unit_of_work
-        async with new(context=self._new_context(context)) as uow:
+        new = container.reading_async_unit_of_work if only_reads else container.async_unit_of_work
+        async with new(context=by) as uow:
             yield uow
 
     async def run(
@@ -106,10 +109,28 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict.
+
+        All again, too, on a new connection where the connection was lost. Lost at COMMIT, the database is
+        asked first whether it was done.
+        """
+        argument("handler", function, handler)
         await self._prepare()
         runner = self._container.async_runner()
         return await runner.run(self._new_context(), handler, *args, **kwargs)
+
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        argument("query", function, query)
+        await self._prepare()
+        runner = self._container.reading_async_runner()
+        return await runner.read(self._new_context(), query, *args, **kwargs)
 
     async def look_up(
         self,
@@ -118,11 +139,11 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `query(uow, ...)`, which reads with one statement, without a transaction around it."""
+        """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
+        argument("query", function, query)
         await self._prepare()
-        new = self._container.looking_async_unit_of_work
-        async with new(context=self._new_context()) as uow:
-            return await uow.run(query, *args, **kwargs)
+        runner = self._container.looking_async_runner()
+        return await runner.read(self._new_context(), query, *args, **kwargs)
 
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""

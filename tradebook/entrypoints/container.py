@@ -13,7 +13,7 @@ from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import make_async_engine, make_engine
 from tradebook.adapters.rows import ReadingSession
-from tradebook.adapters.runner import AsyncRunner, Runner
+from tradebook.adapters.runner import AsyncRunner, Retries, Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
@@ -47,6 +47,8 @@ class Container(containers.DeclarativeContainer):
     account: providers.Dependency[str] = providers.Dependency(instance_of=str)
     base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
 
+    retries = providers.ThreadSafeSingleton(Retries)
+
     engine = providers.ThreadSafeSingleton(make_engine, config)
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
@@ -67,7 +69,9 @@ class Container(containers.DeclarativeContainer):
     looking_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, looking_sessions, account, base_currency
     )
-    runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider)
+    runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
+    reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
+    looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
 
     async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
     reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
@@ -108,4 +112,10 @@ class Container(containers.DeclarativeContainer):
     reading_async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
     )
-    async_runner = providers.ThreadSafeSingleton(AsyncRunner, async_unit_of_work.provider)
+    async_runner = providers.ThreadSafeSingleton(AsyncRunner, async_unit_of_work.provider, retries)
+    reading_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, reading_async_unit_of_work.provider, retries
+    )
+    looking_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, looking_async_unit_of_work.provider, retries
+    )

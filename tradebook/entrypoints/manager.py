@@ -18,7 +18,8 @@ from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.fields import DEFAULT_ACCOUNT, key, name
+from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, key, name, truth
+from tradebook.domain.given import function, is_a, plain_text
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.caller import caller
@@ -47,10 +48,12 @@ class Managed:
         actor: str = "",
     ) -> None:
         self.config = _configured(config)
-        self.account = name(account)
-        self._actor = key(actor)
+        self.account = argument("account", name, account)
+        self._actor = argument("actor", key, actor)
         self._container = Container(
-            config=self.config, account=self.account, base_currency=name(base_currency)
+            config=self.config,
+            account=self.account,
+            base_currency=argument("base_currency", name, base_currency),
         )
 
     @property
@@ -58,12 +61,18 @@ class Managed:
         """The database's URL, its passwords masked."""
         return self.config.safe_url
 
+    @property
+    def retries(self) -> int:
+        """How many times a unit of work was done again so far: after conflicts and lost connections."""
+        return self._container.retries().count
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
-        if given is not None:
-            return given.or_by(self._actor)
+        context = CallContext.of(given)
+        if context is not None:
+            return context.or_by(self._actor)
         return CallContext(actor=caller().actor or self._actor)
 
     def _lacks_tables(self, state: SchemaState) -> bool:
@@ -133,10 +142,12 @@ class DatabaseManager(Managed, Book):
         Handlers compose in it; leaving it without `commit` discards everything. `get_session()` is the
         other way round: a plain session that commits at its end.
         """
+        only_reads = argument("read_only", truth, read_only)
+        by = self._new_context(context)
         self._prepare()
         container = self._container
-        new = container.reading_unit_of_work if read_only else container.unit_of_work
-        return new(context=self._new_context(context))
+        new = container.reading_unit_of_work if only_reads else container.unit_of_work
+        return new(context=by)
 
     def run(
         self,
@@ -145,9 +156,27 @@ class DatabaseManager(Managed, Book):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict.
+
+        All again, too, on a new connection where the connection was lost. Lost at COMMIT, the database is
+        asked first whether it was done.
+        """
+        argument("handler", function, handler)
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
+
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
+        argument("query", function, query)
+        self._prepare()
+        runner = self._container.reading_runner()
+        return runner.read(self._new_context(), query, *args, **kwargs)
 
     def look_up(
         self,
@@ -156,10 +185,11 @@ class DatabaseManager(Managed, Book):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `query(uow, ...)`, which reads with one statement, without a transaction around it."""
+        """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
+        argument("query", function, query)
         self._prepare()
-        with self._container.looking_unit_of_work(context=self._new_context()) as uow:
-            return query(uow, *args, **kwargs)
+        runner = self._container.looking_runner()
+        return runner.read(self._new_context(), query, *args, **kwargs)
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
@@ -189,10 +219,12 @@ class DatabaseManager(Managed, Book):
 
 
 def _configured(config: DatabaseConfig | str | URL | None) -> DatabaseConfig:
-    if isinstance(config, DatabaseConfig):
+    if isinstance(config, DatabaseConfig) and is_a(config, DatabaseConfig):
         return config
-    if isinstance(config, URL):
+    if isinstance(config, URL) and is_a(config, URL):
         return DatabaseEnvironment(url=config.render_as_string(hide_password=False)).current
-    if config is None or isinstance(config, str):
-        return DatabaseEnvironment(url=config).current
+    if config is None:
+        return DatabaseEnvironment().current
+    if isinstance(config, str) and is_a(config, str):
+        return DatabaseEnvironment(url=plain_text(config)).current
     raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL or None")

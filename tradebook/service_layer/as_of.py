@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 from attrs import define, frozen
 
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
-from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.fields import argument, choice, name, utc
 from tradebook.domain.folding import Fold
-from tradebook.domain.numbers import Number, number
+from tradebook.domain.given import optional_function, optional_mapping
+from tradebook.domain.numbers import Number
 from tradebook.domain.paging import BATCH
 from tradebook.domain.portfolio import (
     AS_OF,
@@ -29,6 +29,7 @@ from tradebook.domain.portfolio import (
 )
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.handlers.positions import named_prices
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification import Progress
 
@@ -131,7 +132,8 @@ def portfolio_as_of(
     """
     view = _view(time, by)
     marks = _Marks.of(uow, view.time)
-    marks = marks.replaced(_prices(prices), _mapping("rates", rates), view.time)
+    of_rates = argument("rates", optional_mapping, rates)
+    marks = marks.replaced({} if prices is None else named_prices(prices), of_rates, view.time)
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
     past = _Past(uow, view, marks, progress)
@@ -143,19 +145,6 @@ def portfolio_as_of(
         source=AS_OF,
     )
     return Valuation(portfolio, rows)
-
-
-def _prices(given: Mapping[str, Number] | None) -> dict[str, Decimal]:
-    return {
-        symbol: argument(f"prices[{shown(symbol)}]", number, price)
-        for symbol, price in _mapping("prices", given).items()
-    }
-
-
-def _mapping(field: str, given: Mapping[str, Number] | None) -> Mapping[str, Number]:
-    if given is not None and not isinstance(given, Mapping):
-        raise InvalidInput(field, given, "a mapping of names to numbers")
-    return given or {}
 
 
 @frozen
@@ -347,7 +336,8 @@ class _Past:
         self.uow = uow
         self.view = view
         self.marks = marks
-        self.progress = progress or (lambda _done, _total: None)
+        progress = argument("progress", optional_function, progress)
+        self.progress = (lambda _done, _total: None) if progress is None else progress
         self.done = 0
 
     def positions(self, symbol: str | None = None) -> Iterator[Position]:

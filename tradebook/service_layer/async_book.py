@@ -14,11 +14,16 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.fields import Entity, adopted
+from tradebook.domain.fields import Entity, adopted, argument
+from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
+from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.handlers.trades import RecordedTrades
+from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -91,8 +96,8 @@ class AsyncBook(ABC):
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
 
-        When another writer was first, all of it is done again: `handler` must have no effects but on
-        the book, and take its times and ids from the unit of work.
+        When another writer was first, or the connection was lost, all of it is done again: `handler` must
+        have no effects but on the book, and take its times and ids from the unit of work.
 
         Args:
             handler: an ordinary function, as for the synchronous book: it awaits nothing.
@@ -101,6 +106,8 @@ class AsyncBook(ABC):
 
         Raises:
             BookBusy: conflicts outlasted every retry.
+            DatabaseUnavailable: no connection could be had again in time; nothing was written.
+            CommitUnknown: neither, nor could the database be asked whether the COMMIT was done.
         """
 
     async def read(
@@ -111,6 +118,7 @@ class AsyncBook(ABC):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
+        argument("query", function, query)
         async with self.unit_of_work(read_only=True) as uow:
             return await uow.run(query, *args, **kwargs)
 
@@ -151,18 +159,31 @@ class AsyncBook(ABC):
 
     async def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, await self.run(handlers.bulk_create, given))
 
     async def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, await self.run(handlers.bulk_update, given))
+
+    async def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
+        """Record many executions, all or none; see `handlers.record_trades`."""
+        given = argument("trades", entries, trades)  # a generator would be empty on a retry
+        return await self.run(handlers.record_trades, given)
+
+    async def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
+        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
+        sealing = Sealing.of(batch, progress)
+        if sealing.progress is not None:
+            sealing.total = await self.read(unsealed)
+        while sealing.goes_on(await self.run(seal_next, sealing.batch)):
+            pass
+        return sealing.done()
 
     delete = _async_operation(handlers.delete)
 
     record_trade = _async_operation(handlers.record_trade)
-    record_trades = _async_operation(handlers.record_trades)
     execute_trade = _async_operation(handlers.execute_trade)
     cancel_trade = _async_operation(handlers.cancel_trade)
     reject_trade = _async_operation(handlers.reject_trade)
@@ -208,6 +229,8 @@ class AsyncBook(ABC):
     positions_as_of = _async_question(positions_as_of)
     portfolio_as_of = _async_question(portfolio_as_of)
     verify = _async_question(verify)
+    check_seals = _async_question(check_seals)
+    export_seals = _async_question(export_seals)
 
     async def iterate(
         self,

@@ -42,6 +42,8 @@ class AbstractAsyncUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
+            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
+                references.
         """
 
     @abstractmethod

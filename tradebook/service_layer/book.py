@@ -12,10 +12,15 @@ from functools import wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.fields import Entity, adopted
+from tradebook.domain.fields import Entity, adopted, argument
+from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
+from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.handlers.trades import RecordedTrades
+from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -84,11 +89,13 @@ class Book(ABC):
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
 
-        When another writer was first, all of it is done again: `handler` must have no effects but on
-        the book, and take its times and ids from the unit of work.
+        When another writer was first, or the connection was lost, all of it is done again: `handler` must
+        have no effects but on the book, and take its times and ids from the unit of work.
 
         Raises:
             BookBusy: conflicts outlasted every retry.
+            DatabaseUnavailable: no connection could be had again in time; nothing was written.
+            CommitUnknown: neither, nor could the database be asked whether the COMMIT was done.
         """
 
     def read(
@@ -99,6 +106,7 @@ class Book(ABC):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
+        argument("query", function, query)
         with self.unit_of_work(read_only=True) as uow:
             return query(uow, *args, **kwargs)
 
@@ -139,18 +147,31 @@ class Book(ABC):
 
     def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, self.run(handlers.bulk_create, given))
 
     def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
-        given = list(entities)
+        given = argument("entities", entries, entities)
         return adopted(given, self.run(handlers.bulk_update, given))
+
+    def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
+        """Record many executions, all or none; see `handlers.record_trades`."""
+        given = argument("trades", entries, trades)  # a generator would be empty on a retry
+        return self.run(handlers.record_trades, given)
+
+    def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
+        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
+        sealing = Sealing.of(batch, progress)
+        if sealing.progress is not None:
+            sealing.total = self.read(unsealed)
+        while sealing.goes_on(self.run(seal_next, sealing.batch)):
+            pass
+        return sealing.done()
 
     delete = _operation(handlers.delete)
 
     record_trade = _operation(handlers.record_trade)
-    record_trades = _operation(handlers.record_trades)
     execute_trade = _operation(handlers.execute_trade)
     cancel_trade = _operation(handlers.cancel_trade)
     reject_trade = _operation(handlers.reject_trade)
@@ -197,6 +218,8 @@ class Book(ABC):
     positions_as_of = _question(positions_as_of)
     portfolio_as_of = _question(portfolio_as_of)
     verify = _question(verify)
+    check_seals = _question(check_seals)
+    export_seals = _question(export_seals)
 
     def iterate(
         self,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, TypeVar, Unpack
 
 from attrs import frozen
 
+from tradebook.domain import fields
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.errors import InvalidInput, NotFound
 from tradebook.domain.events import Event
-from tradebook.domain.fields import Entity, argument, record_id
+from tradebook.domain.fields import Entity, argument, truth
+from tradebook.domain.given import plain_int
 from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.paging import BATCH, DEFAULT_LIMIT, Page, Window
 from tradebook.domain.performance import PerformanceMetric
@@ -82,8 +85,9 @@ class CashBalance:
 
 def get(uow: AbstractUnitOfWork, kind: type[E], record_id: int, /) -> E | None:
     """The record of a kind with this id, or None when the account has none."""
+    records, id_ = uow.records(kind), argument("record_id", fields.record_id, record_id)
     try:
-        return uow.records(kind).get(record_id)
+        return records.get(id_)
     except NotFound:
         return None
 
@@ -190,7 +194,7 @@ def get_positions(uow: AbstractUnitOfWork) -> list[Position]:
 
 def get_position_by_symbol(uow: AbstractUnitOfWork, symbol: str) -> Position | None:
     """The position in a symbol, open or closed; None when it was never traded."""
-    return uow.positions.by_symbol(symbol)
+    return uow.positions.by_symbol(argument("symbol", fields.name, symbol))
 
 
 # Cash and snapshots
@@ -240,7 +244,8 @@ def get_portfolio_history(
 
 def get_portfolio_positions(uow: AbstractUnitOfWork, portfolio_id: int) -> list[PortfolioPosition]:
     """The open positions in a snapshot, by symbol."""
-    return uow.portfolios.positions_of([portfolio_id])
+    id_ = argument("portfolio_id", fields.record_id, portfolio_id)
+    return uow.portfolios.positions_of([id_])
 
 
 def get_snapshot(uow: AbstractUnitOfWork, portfolio_id: int | None = None) -> Snapshot | None:
@@ -256,7 +261,7 @@ def get_snapshot(uow: AbstractUnitOfWork, portfolio_id: int | None = None) -> Sn
     if portfolio_id is None:
         portfolio = get_latest_portfolio(uow)
     else:
-        portfolio = get(uow, Portfolio, argument("portfolio_id", record_id, portfolio_id))
+        portfolio = get(uow, Portfolio, argument("portfolio_id", fields.record_id, portfolio_id))
     if portfolio is None:
         return None
     positions = get_portfolio_positions(uow, portfolio.id)
@@ -349,15 +354,17 @@ def get_decisions(
         with_signals: whether `decision.signals` is loaded too, in the same query.
         window: since, until, limit, after.
     """
-    records = uow.decisions.with_signals if with_signals else uow.decisions
+    loads = argument("with_signals", truth, with_signals)
+    records = uow.decisions.with_signals if loads else uow.decisions
     wanted = _given(agent=agent, symbol=symbol, action=action, status=status)
     return records.page(**window, **wanted)
 
 
 def get_decision(uow: AbstractUnitOfWork, decision_id: int) -> AgentDecision | None:
     """The decision with this id and the signals it was based on, or None when there is none."""
+    id_ = argument("decision_id", fields.record_id, decision_id)
     try:
-        return uow.decisions.with_signals.get(decision_id)
+        return uow.decisions.with_signals.get(id_)
     except NotFound:
         return None
 
@@ -412,7 +419,11 @@ def _given(**equal: object) -> dict[str, Any]:
 
 
 def _days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
+    given = argument("days", partial(plain_int, expected=_DAYS), days)
     try:
-        return uow.now() - timedelta(days=days)
+        return uow.now() - timedelta(days=given)
     except OverflowError:
-        raise InvalidInput("days", days, "a number of days within the calendar") from None
+        raise InvalidInput("days", days, _DAYS) from None
+
+
+_DAYS: Final = "a whole number of days within the calendar"

@@ -17,6 +17,7 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event, Happened
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
+from tradebook.domain.given import is_a
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
@@ -28,9 +29,11 @@ from tradebook.domain.repositories import (
     PortfolioRepository,
     PositionRepository,
     Repository,
+    SealRepository,
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.caller import caller
@@ -50,6 +53,7 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Portfolio: "portfolios",
     PortfolioPosition: "portfolio_positions",
     Position: "positions",
+    Seal: "seals",
     Signal: "signals",
     Trade: "trades",
 }
@@ -70,6 +74,17 @@ class CallContext:
     token: str = field(factory=lambda: uuid4().hex, converter=name)
     actor: str = field(factory=lambda: caller().actor, converter=key)
     correlation_id: str = field(factory=lambda: caller().correlation_id, converter=key)
+
+    @classmethod
+    def of(cls, given: CallContext | None) -> CallContext | None:
+        """The context that a caller gave.
+
+        Raises:
+            InvalidInput: it is no context.
+        """
+        if given is not None and not is_a(given, cls):
+            raise InvalidInput("context", given, "a CallContext")
+        return given
 
     def or_by(self, actor: str) -> CallContext:
         """The same call, by `actor` where nobody else is named."""
@@ -96,6 +111,7 @@ class AbstractUnitOfWork(ABC):
     portfolio_positions: Repository[PortfolioPosition]
     portfolios: PortfolioRepository
     positions: PositionRepository
+    seals: SealRepository
     signals: SignalRepository
     trades: TradeRepository
 
@@ -125,7 +141,7 @@ class AbstractUnitOfWork(ABC):
         Raises:
             InvalidInput: it is no kind of record.
         """
-        if not isinstance(kind, type) or kind not in _REPOSITORIES:
+        if not is_a(kind, type) or kind not in _REPOSITORIES:
             kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
             raise InvalidInput("kind", kind, f"one of {kinds}")
         return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
@@ -150,6 +166,14 @@ class AbstractUnitOfWork(ABC):
             self.events.add(self.event(happened, entity))
 
     @abstractmethod
+    def require_intact(self) -> None:
+        """Let the store look whether it is damaged, where it can.
+
+        Raises:
+            DatabaseCorrupt: saying what is.
+        """
+
+    @abstractmethod
     def __enter__(self) -> Self:
         """Begin; the transaction starts with the first statement."""
 
@@ -168,6 +192,8 @@ class AbstractUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
+            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
+                references.
         """
 
     @abstractmethod

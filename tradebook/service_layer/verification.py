@@ -9,7 +9,9 @@ from typing import Final
 from attrs import define, field, frozen
 
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
+from tradebook.domain.fields import argument
 from tradebook.domain.folding import AMOUNTS, Fold
+from tradebook.domain.given import optional_function
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import Position
@@ -71,7 +73,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
     """Fold every trade by `sequence` and every cash flow, and compare with all that is stored.
 
     Positions, P&L of each trade, cash, and every identity of snapshots taken from the book; sums and
-    totals to the last digit.
+    totals to the last digit. A SQLite database is first looked through for damage.
 
     Args:
         uow: a read-only unit of work, which sees one instant.
@@ -79,8 +81,13 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
 
     Returns:
         What was checked, and every difference, each with both values.
+
+    Raises:
+        DatabaseCorrupt: the database itself is damaged; says where.
     """
-    return _Proof(uow, progress or (lambda _done, _total: None)).run()
+    report = argument("progress", optional_function, progress)
+    uow.require_intact()
+    return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
 
 
 @define

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
-from tradebook.domain.events import Event
+from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
 from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
@@ -24,9 +24,11 @@ from tradebook.domain.repositories import (
     PortfolioRepository,
     PositionRepository,
     Repository,
+    SealRepository,
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.seals import UNKNOWN, Moment, Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.testing.fake_session import FakeSession
@@ -51,6 +53,10 @@ class FakeRepository(Repository[E], Generic[E]):
 
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         return self._session.find(self.kind, lambda row: row["id"] > after, limit=limit)
+
+    def found(self, ids: Collection[int]) -> list[E]:
+        wanted = set(ids)
+        return self._session.find(self.kind, lambda row: row["id"] in wanted)
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         keys = sort_keys(self.kind)
@@ -159,6 +165,45 @@ class FakeEventRepository(FakeRepository[Event], EventRepository):
         return self._session.find(
             Event, lambda row: (row["entity"], row["entity_id"]) == (entity, entity_id)
         )
+
+    def newest_id(self) -> int:
+        return max((row["id"] for row in self._session.rows(Event)), default=0)
+
+    def count_up_to(self, id_: int) -> int:
+        return sum(row["id"] <= id_ for row in self._session.rows(Event))
+
+    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
+        wanted = set(trade_ids)
+        return self._session.find(
+            Event, lambda row: _is_booking(row) and row["entity_id"] in wanted
+        )
+
+    def count_bookings(self) -> int:
+        return sum(map(_is_booking, self._session.rows(Event)))
+
+
+def _is_booking(event: Values) -> bool:
+    return event["entity"] == Trade.__name__ and event["event_type"] in BOOKINGS + BUSTS
+
+
+class FakeSealRepository(FakeRepository[Seal], SealRepository):
+    def last(self) -> Seal | None:
+        found = self._session.find(Seal, by="number", newest_first=True, limit=1)
+        return next(iter(found), None)
+
+    def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
+        return self._session.find(Seal, lambda row: row["number"] > after, by="number", limit=limit)
+
+    def covering(self, low: int, high: int) -> list[Seal]:
+        return self._session.find(
+            Seal, lambda row: row["from_id"] <= high and row["to_id"] >= low, by="number"
+        )
+
+    def count_covered(self) -> int:
+        return sum(row["count"] for row in self._session.rows(Seal))
+
+    def moment(self) -> Moment:
+        return UNKNOWN  # other units of work have their ids long before they commit
 
 
 class FakeAccountRepository(FakeRepository[Account], AccountRepository):

@@ -11,7 +11,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import (
     ConcurrentUpdate,
     ConstraintViolated,
-    DatabaseFailure,
+    DatabaseReadOnly,
     InvalidTransition,
     NotFound,
 )
@@ -272,7 +272,7 @@ class FakeSession:
     def _require_writable(self, kind: Kind, account: str) -> None:
         self._require_open()
         if self._read_only:
-            raise DatabaseFailure("this unit of work is read-only; open one that is not")
+            raise DatabaseReadOnly("this unit of work is read-only; open one that is not")
         self._require_own(kind, account)
 
     def _require_own(self, kind: Kind, account: str) -> None:

@@ -23,6 +23,7 @@ from tradebook.domain.fields import Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 
@@ -62,6 +63,7 @@ UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
     Portfolio: (),
     PortfolioPosition: (Unique(("portfolio_id", "symbol")),),
     Position: (Unique(("symbol",)),),
+    Seal: (Unique(("number",)),),
     Signal: (Unique(("reference",)),),
     Trade: (
         Unique(("symbol", "venue", "order_id", "execution_id", "revision")),

@@ -13,12 +13,14 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
-from tradebook.domain.errors import BookBusy, ConcurrentUpdate, StaleRecord
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
 from tradebook.domain.events import Event
-from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
+from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, key, name, truth, utc_now
+from tradebook.domain.given import function, is_a
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
@@ -35,6 +37,7 @@ from tradebook.testing.fake_repositories import (
     FakePortfolioRepository,
     FakePositionRepository,
     FakeRepository,
+    FakeSealRepository,
     FakeSignalRepository,
     FakeTradeRepository,
 )
@@ -88,6 +91,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self.portfolio_positions = FakeRepository(session, PortfolioPosition)
         self.portfolios = FakePortfolioRepository(session, Portfolio)
         self.positions = FakePositionRepository(session, Position)
+        self.seals = FakeSealRepository(session, Seal)
         self.signals = FakeSignalRepository(session, Signal)
         self.trades = FakeTradeRepository(session, Trade)
         return self
@@ -99,6 +103,9 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         traceback: TracebackType | None,
     ) -> None:
         self._session.close()
+
+    def require_intact(self) -> None:
+        """Memory has no damage to look for."""
 
     def commit(self) -> None:
         try:
@@ -131,19 +138,20 @@ class FakeBook(Book):
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
-        self.account = account
-        self.base_currency = base_currency
-        self.store = FakeStore() if store is None else store
-        self._actor = actor
-        self._clock = clock
+        self.account = argument("account", name, account)
+        self.base_currency = argument("base_currency", name, base_currency)
+        self.store = FakeStore() if store is None else argument("store", _store, store)
+        self._actor = argument("actor", key, actor)
+        self._clock = argument("clock", function, clock)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
         """A unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
+        only_reads = argument("read_only", truth, read_only)
         context = self._new_context(context)
         return FakeUnitOfWork(
-            self.store, self.account, self.base_currency, context, read_only=read_only
+            self.store, self.account, self.base_currency, context, read_only=only_reads
         )
 
     def run(
@@ -154,6 +162,7 @@ class FakeBook(Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        argument("handler", function, handler)
         context = self._new_context()
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -165,10 +174,17 @@ class FakeBook(Book):
                 raise
             except ConcurrentUpdate as error:
                 conflict = error
-        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times") from conflict
+        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
 
     def close(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
-        return (given or CallContext(at=self._clock())).or_by(self._actor)
+        context = CallContext.of(given)
+        return (CallContext(at=self._clock()) if context is None else context).or_by(self._actor)
+
+
+def _store(store: FakeStore) -> FakeStore:
+    if not is_a(store, FakeStore):
+        raise InvalidInput("", store, "a FakeStore")
+    return store

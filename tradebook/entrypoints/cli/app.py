@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli import (
     alerts,
+    audit,
     book,
     config,
     corrections,
@@ -91,6 +92,7 @@ app.command("portfolio", rich_help_panel=_READ)(portfolio.portfolio)
 app.command("cash", rich_help_panel=_READ)(portfolio.cash)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_READ)
 app.command("verify", rich_help_panel=_READ)(book.verify)
+app.add_typer(audit.app, name="audit", rich_help_panel=_READ)
 app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)

@@ -18,7 +18,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.domain.numbers import EXACT, MAX_DECIMALS, ZERO, plain
+from tradebook.domain.limits import MAX_DECIMALS
+from tradebook.domain.numbers import EXACT, ZERO, plain
 from tradebook.entrypoints.cli.output import printable
 
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)

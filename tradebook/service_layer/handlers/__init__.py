@@ -29,6 +29,7 @@ from tradebook.service_layer.handlers.records import (
     delete,
     update,
 )
+from tradebook.service_layer.handlers.seals import Sealed, seal
 from tradebook.service_layer.handlers.trades import (
     RecordedTrades,
     cancel_trade,
@@ -41,6 +42,7 @@ from tradebook.service_layer.handlers.trades import (
 __all__ = [
     "Rebuilt",
     "RecordedTrades",
+    "Sealed",
     "TradeTerms",
     "bulk_create",
     "bulk_update",
@@ -63,6 +65,7 @@ __all__ = [
     "record_trades",
     "reject_trade",
     "resolve_alert",
+    "seal",
     "take_snapshot",
     "update",
     "update_position",

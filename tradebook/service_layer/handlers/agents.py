@@ -12,7 +12,7 @@ from tradebook.domain.agents import (
     DecisionStatus,
     decision_status,
 )
-from tradebook.domain.fields import Json
+from tradebook.domain.fields import Json, argument, record_id, record_ids, text
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.service_layer.handlers.references import confirm, given_terms
@@ -43,10 +43,9 @@ def record_signal(
         DuplicateRecord: the reference is taken by a signal with other terms.
         InvalidInput: a value is refused.
     """
-    terms = given_terms(
+    required = {"symbol": symbol, "action": action}
+    terms = required | given_terms(
         {
-            "symbol": symbol,
-            "action": action,
             "strength": strength,
             "confidence": confidence,
             "source": source,
@@ -102,12 +101,11 @@ def record_decision(
         NotFound: a signal is not in this account.
         InvalidInput: a value is refused.
     """
-    terms = given_terms(
+    ids = argument("signals", record_ids, signals)
+    required = {"agent": agent, "symbol": symbol, "action": action}
+    terms = required | given_terms(
         {
-            "agent": agent,
             "strategy": strategy,
-            "symbol": symbol,
-            "action": action,
             "quantity": quantity,
             "price": price,
             "confidence": confidence,
@@ -123,15 +121,15 @@ def record_decision(
     defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
     decision = AgentDecision(
         **{**defaults, **terms},
-        signals=sorted(uow.signals.of_ids(list(dict.fromkeys(signals))), key=lambda s: s.id),
+        signals=sorted(uow.signals.of_ids(list(dict.fromkeys(ids))), key=lambda s: s.id),
         account=uow.account,
         created_at=uow.now(),
     )
     recorded = uow.decisions.add(decision)
     if recorded is not decision:
         recorded = uow.decisions.with_signals.get(recorded.id)
-        if signals:
-            terms["signals"] = signals
+        if ids:
+            terms["signals"] = ids
         return confirm(recorded, decision, terms, str(decision.reference))
     uow.record(decision.recorded(), decision)
     return decision
@@ -156,9 +154,10 @@ def decide(
         NotFound: there is no such decision.
         InvalidTransition: another verdict fell before, or it was executed.
     """
-    verdict = decision_status(status)
-    decision = uow.decisions.get(decision_id, lock=True)
-    uow.record(decision.resolve(verdict, reason=reason, at=uow.now()), decision)
+    verdict = argument("status", decision_status, status)
+    why = argument("reason", text, reason)
+    decision = uow.decisions.get(argument("decision_id", record_id, decision_id), lock=True)
+    uow.record(decision.resolve(verdict, reason=why, at=uow.now()), decision)
     return decision
 
 
@@ -188,10 +187,9 @@ def record_action(
         NotFound: `decision_id` names no decision of this account.
         InvalidInput: a value is refused.
     """
-    terms = given_terms(
+    required = {"agent": agent, "action_type": action_type}
+    terms = required | given_terms(
         {
-            "agent": agent,
-            "action_type": action_type,
             "input": input,
             "output": output,
             "status": status,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.fields import argument, record_id, text
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -43,7 +44,7 @@ def raise_alert(
         source=source,
         symbol=symbol,
         dedup_key=dedup_key,
-        timestamp=timestamp or uow.now(),
+        timestamp=uow.now() if timestamp is None else timestamp,
     )
     recorded = uow.alerts.add(alert)
     if recorded is alert:
@@ -66,7 +67,9 @@ def resolve_alert(
         NotFound: there is no such alert.
         InvalidTransition: it was resolved with another resolution, which the message names.
     """
-    alert = uow.alerts.get(alert_id, lock=True)
-    resolved = alert.resolve(resolution, by=resolved_by or uow.context.actor, at=uow.now())
+    resolution = argument("resolution", text, resolution)
+    by = argument("resolved_by", text, resolved_by) or uow.context.actor
+    alert = uow.alerts.get(argument("alert_id", record_id, alert_id), lock=True)
+    resolved = alert.resolve(resolution, by=by, at=uow.now())
     uow.record(resolved, alert)
     return alert

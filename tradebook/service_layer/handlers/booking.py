@@ -11,7 +11,8 @@ from attrs import define, evolve
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
-from tradebook.domain.fields import Json
+from tradebook.domain.fields import Json, argument
+from tradebook.domain.given import mapping, plain_text
 from tradebook.domain.numbers import Number
 from tradebook.domain.repositories import LedgerPage
 from tradebook.domain.trades import (
@@ -69,8 +70,7 @@ class Draft:
 
     @classmethod
     def of(cls, uow: AbstractUnitOfWork, terms: TradeTerms) -> Draft:
-        _check_names(terms)
-        given: dict[str, Any] = dict(terms)
+        given = _named(terms)
         if given.get("order_id") is None:
             given["order_id"] = uow.new_id()
         target = _target(given.pop("status", TradeStatus.EXECUTED))
@@ -88,15 +88,20 @@ class Draft:
             self.trade.fee_currency = currency
 
 
-def _check_names(terms: TradeTerms) -> None:
-    unknown = terms.keys() - TradeTerms.__annotations__.keys()
+def _named(terms: TradeTerms) -> dict[str, Any]:
+    named = {
+        argument("trades", plain_text, term): value
+        for term, value in argument("trades", mapping, terms).items()
+    }
+    unknown = named.keys() - TradeTerms.__annotations__.keys()
     if unknown:
         raise InvalidInput(
             min(unknown), "this name", "one of " + ", ".join(TradeTerms.__annotations__)
         )
-    missing = TradeTerms.__required_keys__ - terms.keys()
+    missing = TradeTerms.__required_keys__ - named.keys()
     if missing:
         raise InvalidInput(min(missing), None, "a value: it is required")
+    return named
 
 
 def _target(status: TradeStatus | str) -> TradeStatus:

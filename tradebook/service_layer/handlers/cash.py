@@ -39,14 +39,13 @@ def record_cash_flow(
         DuplicateRecord: the reference is taken by an entry with other terms.
         InvalidInput: a value is refused.
     """
-    terms = given_terms(
+    required = {"kind": kind, "amount": amount}
+    terms = required | given_terms(
         {
-            "kind": kind,
-            "amount": amount,
             "currency": currency,
             "symbol": symbol,
             "occurred_at": occurred_at,
-            "reference": reference or uow.new_id(),
+            "reference": uow.new_id() if reference is None else reference,
         }
     )
     defaults = {"currency": uow.base_currency, "occurred_at": uow.now()}

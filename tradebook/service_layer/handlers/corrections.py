@@ -9,10 +9,25 @@ from typing import Final
 
 from attrs import define, frozen
 
-from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition, NotFound
+from tradebook.domain.errors import (
+    ConcurrentUpdate,
+    InvalidInput,
+    InvalidTransition,
+    NotFound,
+    shown,
+)
 from tradebook.domain.events import PositionRebuilt, TradeBusted, TradeCorrected
-from tradebook.domain.fields import Json, argument, differences, json_object, name, text
+from tradebook.domain.fields import (
+    Json,
+    argument,
+    differences,
+    json_object,
+    key,
+    name,
+    text,
+)
 from tradebook.domain.folding import AMOUNTS, Fold, differing
+from tradebook.domain.given import optional_function
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.positions import Position
 from tradebook.domain.repositories import LedgerPage
@@ -53,6 +68,7 @@ def bust_trade(
         InvalidTransition: it was never booked, or busted before for another reason.
     """
     reason = argument("reason", _words, reason)
+    progress = argument("progress", optional_function, progress)
     page, wrong = _booked(uow, order_id, trade_id, execution_id)
     if wrong.status is TradeStatus.BUSTED:
         _require_same_bust(page, wrong, reason)
@@ -97,6 +113,7 @@ def correct_trade(
         InvalidInput: a term is refused, or none is given.
     """
     reason = argument("reason", _words, reason)
+    progress = argument("progress", optional_function, progress)
     given: dict[str, object] = {
         "action": action,
         "quantity": quantity,
@@ -154,6 +171,7 @@ def rebuild(
     """
     if symbol is not None:
         symbol = argument("symbol", name, symbol)
+    progress = argument("progress", optional_function, progress)
     total = uow.trades.count_booked(symbol)
     if symbol is not None and not total:
         raise NotFound("booked trade of", symbol, uow.account)
@@ -285,6 +303,8 @@ def _booked(
     uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
 ) -> tuple[LedgerPage, Trade]:
     """The trade that is meant, on its page of the ledger: with an order id its last revision."""
+    if execution_id is not None:
+        execution_id = argument("execution_id", key, execution_id)
     found = find_trade(uow, order_id, trade_id)
     page = uow.ledger.open(found.symbol, {found.order_key})
     fills = [
@@ -309,9 +329,10 @@ def _booked(
 
 
 def _words(reason: str) -> str:
-    if not text(reason).strip():
+    words = text(reason)
+    if not words.strip():
         raise InvalidInput("", reason, "some words: they are kept with the trade")
-    return reason
+    return words
 
 
 def _last_revision(page: LedgerPage, trade: Trade) -> Trade:
@@ -334,9 +355,7 @@ def _require_same_bust(page: LedgerPage, wrong: Trade, reason: str) -> None:
 
 def _busted(trade: Trade) -> str:
     by = f" by {trade.busted_by}" if trade.busted_by else ""
-    return (
-        f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {trade.bust_reason!r}"
-    )
+    return f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {shown(trade.bust_reason)}"
 
 
 def _totals(position: Position) -> dict[str, Json]:

@@ -40,8 +40,8 @@ def record_metric(
         value=value,
         period_start=period_start,
         period_end=period_end,
-        parameters=parameters or {},
-        computed_at=computed_at or uow.now(),
+        parameters={} if parameters is None else parameters,
+        computed_at=uow.now() if computed_at is None else computed_at,
     )
     uow.metrics.add(metric)
     uow.record(metric.recorded(), metric)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from tradebook.domain.numbers import Number
-from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
+from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, Rates, value_holdings
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -21,19 +22,27 @@ def take_snapshot(
             base currency, above 0.
 
     Returns:
-        The snapshot, in the base currency.
+        The snapshot, in the base currency. Its time is never before the last one's, nor before the
+        booking of a trade that it holds, though the clock went back.
 
     Raises:
         MissingRate: naming the currency that has no rate.
         InvalidInput: a rate is refused.
     """
     account = open_account(uow)
+    holdings = uow.ledger.holdings()
     portfolio, positions = value_holdings(
-        uow.ledger.holdings(),
+        holdings,
         account=uow.account,
-        rates=Rates(account.base_currency, rates or {}),
-        at=uow.now(),
+        rates=Rates(account.base_currency, {} if rates is None else rates),
+        at=_time_of(uow, holdings),
     )
     uow.portfolios.add(portfolio, positions)
     uow.record(portfolio.taken(), portfolio)
     return portfolio
+
+
+def _time_of(uow: AbstractUnitOfWork, holdings: Holdings) -> datetime:
+    last = uow.portfolios.page(limit=1, source=BOOK)
+    entries = [position.updated_at for position in holdings.positions]
+    return max([uow.now(), *entries, *(snapshot.timestamp for snapshot in last)])

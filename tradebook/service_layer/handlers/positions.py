@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from tradebook.domain.errors import InvalidInput, NotFound
-from tradebook.domain.fields import utc
+from tradebook.domain.errors import InvalidInput, NotFound, shown
+from tradebook.domain.fields import argument, name, optional_utc, text, utc
+from tradebook.domain.given import mapping
 from tradebook.domain.numbers import Number, number
 from tradebook.domain.positions import Position
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -33,8 +34,8 @@ def mark_prices(
     Raises:
         InvalidInput: a price is no number, naming the symbol.
     """
-    seen = uow.now() if at is None else utc(at)
-    checked = {symbol: _price(f"prices[{symbol!r}]", price) for symbol, price in prices.items()}
+    seen = uow.now() if at is None else argument("at", utc, at)
+    checked = named_prices(prices)
     positions = uow.ledger.marked(checked.keys())
     marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
     uow.ledger.mark(marked)
@@ -56,23 +57,34 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
         InvalidInput: another field, by name: the rest is derived from the trades.
         NotFound: the symbol was never traded.
     """
-    for field in changes:
+    symbol = argument("symbol", name, symbol)
+    given: dict[str, Any] = {
+        argument("changes", text, field): value
+        for field, value in argument("changes", mapping, changes).items()
+    }
+    for field in given:
         if field not in _UPDATABLE:
             raise InvalidInput(
-                field, changes[field], "current_price or marked_at; all else follows from trades"
+                field, given[field], "current_price or marked_at; all else follows from trades"
             )
-    price = _price("current_price", changes.get("current_price"))
+    price = argument("current_price", number, cast("Any", given.get("current_price")))
+    marked_at = argument("marked_at", optional_utc, given.get("marked_at"))
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)
     position = positions[0]
-    if position.mark(price, changes.get("marked_at") or uow.now()):
+    if position.mark(price, marked_at or uow.now()):
         uow.ledger.mark([position])
     return position
 
 
-def _price(field: str, price: Any) -> Decimal:
-    try:
-        return number(price)
-    except InvalidInput as error:
-        raise InvalidInput(field, price, error.expected) from None
+def named_prices(prices: Mapping[str, Number]) -> dict[str, Decimal]:
+    """Prices by symbol, as the book has them.
+
+    Raises:
+        InvalidInput: naming the symbol whose price is refused.
+    """
+    return {
+        argument("prices", name, symbol): argument(f"prices[{shown(symbol)}]", number, price)
+        for symbol, price in argument("prices", mapping, prices).items()
+    }

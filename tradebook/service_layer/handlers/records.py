@@ -20,7 +20,14 @@ from tradebook.domain.by_hand import (
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
 from tradebook.domain.events import Event, RecordDeleted, RecordUpdated
-from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, differences
+from tradebook.domain.fields import (
+    DEFAULT_ACCOUNT,
+    Entity,
+    argument,
+    differences,
+    record_id,
+)
+from tradebook.domain.given import entries, is_a
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
@@ -72,7 +79,7 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
     Raises:
         TradebookError: as `create`; then leave the unit of work without committing.
     """
-    given = [_entity(uow, entity) for entity in entities]
+    given = [_entity(uow, entity) for entity in argument("entities", entries, entities)]
     for entity in given:
         (check_ledger_state if isinstance(entity, Trade) else check_new)(entity)
     trades = [entity for entity in given if isinstance(entity, Trade)]
@@ -131,7 +138,7 @@ def bulk_update(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
     Raises:
         TradebookError: as `update`; then leave the unit of work without committing.
     """
-    given = list(entities)
+    given = argument("entities", entries, entities)
     done: dict[int, E] = {}
     # One order of locking, or two batches could wait for each other.
     for index in sorted(range(len(given)), key=lambda i: _place(_entity(uow, given[i]))):
@@ -158,7 +165,7 @@ def delete(uow: AbstractUnitOfWork, entity: Entity) -> None:
 
 
 def _entity(uow: AbstractUnitOfWork, entity: E) -> E:
-    if not isinstance(entity, Entity):
+    if not is_a(entity, Entity):
         raise InvalidInput("entity", entity, "an entity such as a Trade or an Alert")
     if entity.account not in (uow.account, DEFAULT_ACCOUNT):
         raise InvalidInput("account", entity.account, f"{uow.account!r}, whose book this is")
@@ -168,7 +175,7 @@ def _entity(uow: AbstractUnitOfWork, entity: E) -> E:
 def _id(entity: Entity) -> int:
     if entity.id is None:
         raise InvalidInput("id", None, f"a {type(entity).__name__} that was recorded: create it")
-    return entity.id
+    return argument("id", record_id, entity.id)
 
 
 def _place(entity: Entity) -> tuple[str, str, int]:
@@ -197,13 +204,23 @@ def _create(uow: AbstractUnitOfWork, entity: E) -> E:
 def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
     """What is tried again must be built again: an entity keeps its id after a rollback."""
     kind = type(entity)
+    _require_decision(uow, entity)
     values = {name: getattr(entity, name) for name in _terms_of(kind)}
     if isinstance(entity, AgentDecision):
+        if "signals" not in vars(entity):
+            raise InvalidInput("signals", "not loaded", "a decision as get_decision reads it")
         values["signals"] = [
             _create(uow, signal) if signal.id is None else uow.signals.get(signal.id)
             for signal in entity.signals
         ]
     return kind(**values, account=uow.account, created_at=uow.now())
+
+
+def _require_decision(uow: AbstractUnitOfWork, entity: Entity) -> None:
+    """A database would refuse it too, in words that name neither the decision nor the account."""
+    decision_id = getattr(entity, "decision_id", None)
+    if decision_id is not None:
+        uow.decisions.get(decision_id)
 
 
 def _identity(entity: Entity) -> str:
@@ -286,6 +303,7 @@ def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
             raise InvalidInput("order_id", entity.order_id, "the order that it was recorded under")
         return record_trade(uow, **_terms(entity))
     changed.pop("status", None)
+    _require_decision(uow, entity)
     _change(uow, stored, changed)
     if entity.status is TradeStatus.CANCELLED:
         return cancel_trade(uow, trade_id=stored.id)

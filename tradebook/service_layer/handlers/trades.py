@@ -10,7 +10,8 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
-from tradebook.domain.fields import argument, name
+from tradebook.domain.fields import argument, key, optional_id, optional_name, text
+from tradebook.domain.given import entries
 from tradebook.domain.numbers import Number
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
@@ -65,7 +66,7 @@ def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> Reco
     Raises:
         TradebookError: as `record_trade`; then leave the unit of work without committing.
     """
-    drafts = [Draft.of(uow, terms) for terms in trades]
+    drafts = [Draft.of(uow, terms) for terms in argument("trades", entries, trades)]
     pages: dict[str, list[Draft]] = {}
     for draft in drafts:
         pages.setdefault(draft.trade.symbol, []).append(draft)
@@ -103,6 +104,8 @@ def execute_trade(
         DuplicateOrder: it was executed on other terms.
     """
     order = find_trade(uow, order_id, trade_id)
+    if execution_id is not None:
+        execution_id = argument("execution_id", key, execution_id)
     given = {
         "price": price,
         "quantity": quantity,
@@ -142,7 +145,8 @@ def cancel_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was executed or rejected.
     """
-    return _end(uow, order_id, trade_id, lambda trade: trade.cancel(reason, uow.now()))
+    why = argument("reason", text, reason)
+    return _end(uow, order_id, trade_id, lambda trade: trade.cancel(why, uow.now()))
 
 
 def reject_trade(
@@ -158,7 +162,8 @@ def reject_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was executed or cancelled.
     """
-    return _end(uow, order_id, trade_id, lambda trade: trade.reject(reason, uow.now()))
+    why = argument("reason", text, reason)
+    return _end(uow, order_id, trade_id, lambda trade: trade.reject(why, uow.now()))
 
 
 def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
@@ -168,11 +173,12 @@ def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | No
         NotFound: there is none.
         InvalidInput: both are given, or none, or the order id is that of several orders.
     """
+    order_id = argument("order_id", optional_name, order_id)
+    trade_id = argument("trade_id", optional_id, trade_id)
     if (order_id is None) == (trade_id is None):
         raise InvalidInput("order_id", order_id, "either an order_id or a trade_id")
-    if trade_id is not None:
-        return uow.trades.get(trade_id)
-    order_id = argument("order_id", name, cast("str", order_id))
+    if order_id is None:
+        return uow.trades.get(cast("int", trade_id))
     trades = uow.trades.of_order(order_id)
     if not trades:
         raise NotFound("order", order_id, uow.account)

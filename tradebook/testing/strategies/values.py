@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 from hypothesis import strategies as st
 
 from tradebook.domain.fields import Json
-from tradebook.domain.numbers import EXACT, MAX_DECIMALS, MAX_DIGITS, ONE, ZERO, canonical, number
+from tradebook.domain.limits import MAX_DECIMALS, MAX_DIGITS
+from tradebook.domain.numbers import EXACT, ONE, ZERO, canonical, number
 
 Strategy: TypeAlias = st.SearchStrategy
 

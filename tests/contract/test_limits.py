@@ -1,0 +1,160 @@
+"""Every limit at its edge: what is just allowed is kept digit for digit, one more is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.contract.calls import BUY
+from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
+from tradebook.service_layer.book import Book
+
+README: Final = Path(__file__).parents[2] / "README.md"
+WIDE: Final = "".join(chr(0x10000 + 5003 * n) for n in range(limits.MAX_NAME_BYTES // 4))
+"""Characters of four bytes, as many as fit, which no index can compress."""
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def recorded_details(book: Book, value: Any) -> Any:
+    return book.get(Signal, book.record_signal("AAPL", "BUY", details=value).id).details  # type: ignore[union-attr]
+
+
+def recorded_price(book: Book, value: Any) -> Any:
+    return book.get(Signal, book.record_signal("AAPL", "BUY", price=value).id).price  # type: ignore[union-attr]
+
+
+def recorded_message(book: Book, value: Any) -> Any:
+    return book.get(Alert, book.raise_alert("a", "INFO", value).id).message  # type: ignore[union-attr]
+
+
+def recorded_key(book: Book, value: Any) -> Any:
+    """Of a trade, in every column of its key."""
+    keys = dict.fromkeys(("symbol", "venue", "order_id", "execution_id"), value)
+    trade = book.get(Trade, book.record_trade(**BUY, **keys).id)  # type: ignore[arg-type]
+    assert trade is not None
+    assert {trade.venue, trade.order_id, trade.execution_id} == {value}
+    assert book.get_position_by_symbol(value).symbol == value  # type: ignore[union-attr]
+    return trade.symbol
+
+
+def recorded_total(book: Book, value: Any) -> Any:
+    made = book.create(Portfolio(cash_balance=value, total_value=value))
+    return book.get(Portfolio, made.id).total_value  # type: ignore[union-attr]
+
+
+def recorded_time(book: Book, value: Any) -> Any:
+    trade = book.get(Trade, book.record_trade(**{**BUY, "executed_at": value}, symbol="OLD").id)
+    return trade.executed_at  # type: ignore[union-attr]
+
+
+def page_of(book: Book, limit: Any) -> Any:
+    book.get_all(Trade, limit)
+    return limit
+
+
+def asked_id(book: Book, record_id: Any) -> Any:
+    assert book.get(Trade, record_id) is None
+    return record_id
+
+
+def characters(count: int) -> dict[str, str]:
+    """JSON of so many characters and nodes: an object, its key and its text."""
+    return {"a": "x" * (count - 3)}
+
+
+EDGES: dict[str, list[tuple[Callable[[Book, Any], Any], Any, Any]]] = {
+    "MAX_NAME": [
+        (recorded_key, "k" * limits.MAX_NAME, "k" * (limits.MAX_NAME + 1)),
+        (recorded_details, {"k" * limits.MAX_NAME: 1}, {"k" * (limits.MAX_NAME + 1): 1}),
+    ],
+    "MAX_NAME_BYTES": [(recorded_key, WIDE, WIDE + "\u00e9")],
+    "MAX_TEXT": [(recorded_message, "\u00e9" * limits.MAX_TEXT, "x" * (limits.MAX_TEXT + 1))],
+    "MAX_JSON": [
+        (recorded_details, characters(limits.MAX_JSON), characters(limits.MAX_JSON + 1)),
+        (recorded_details, {"a": [0] * (limits.MAX_JSON - 3)}, {"a": [0] * (limits.MAX_JSON - 2)}),
+    ],
+    "MAX_JSON_DEPTH": [
+        (recorded_details, {"a": nested(limits.MAX_JSON_DEPTH - 1)},
+         {"a": nested(limits.MAX_JSON_DEPTH)}),
+    ],
+    "MAX_JSON_DIGITS": [
+        (recorded_details, {"a": 1 - 10**limits.MAX_JSON_DIGITS}, {"a": 10**limits.MAX_JSON_DIGITS}),
+    ],
+    "MAX_DIGITS": [
+        (recorded_price, Decimal("9" * limits.MAX_DIGITS), Decimal("9" * (limits.MAX_DIGITS + 1))),
+        (recorded_price, Decimal("9" * 20 + "." + "9" * 18), Decimal("9" * 21 + "." + "9" * 18)),
+    ],
+    "MAX_DECIMALS": [
+        (recorded_price, Decimal("-1e-18"), Decimal("1e-19")),
+    ],
+    "MAX_AMOUNT_PLACES": [
+        (recorded_total, Decimal("9" * limits.MAX_AMOUNT_PLACES), Decimal("1e1000")),
+        (recorded_total, Decimal("-9e-1000"), Decimal("1e-1001")),
+        (recorded_total, Decimal("9" * 1000 + "." + "9" * 1000), Decimal("1." + "0" * 1000 + "1")),
+    ],
+    "MAX_LIMIT": [(page_of, limits.MAX_LIMIT, limits.MAX_LIMIT + 1), (page_of, 1, 0)],
+    "MAX_ID": [(asked_id, limits.MAX_ID, limits.MAX_ID + 1), (asked_id, 0, -1)],
+}  # fmt: skip
+"""For each limit: how a value is kept, one that just is, and one that is not."""
+
+
+def constants() -> dict[str, int]:
+    """Every limit there is."""
+    return {name: value for name, value in vars(limits).items() if name.startswith("MAX_")}
+
+
+@pytest.mark.parametrize("limit", EDGES)
+def test_what_is_at_the_limit_is_kept_and_one_more_is_refused(book: Book, limit: str) -> None:
+    for keep, allowed, too_much in EDGES[limit]:
+        assert keep(book, allowed) == allowed
+        with pytest.raises(InvalidInput) as refused:
+            keep(book, too_much)
+        assert refused.value.field
+        assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "time", [datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)], ids=["first", "last"]
+)
+def test_the_first_and_the_last_moment_of_the_calendar_are_kept(book: Book, time: datetime) -> None:
+    assert recorded_time(book, time) == time
+    assert [t.executed_at for t in book.get_trades(since=time)][-1:] == [time]
+    assert book.verify().proven
+
+
+def test_an_order_with_as_much_json_as_fits_can_be_filled_changed_and_deleted(book: Book) -> None:
+    details = characters(limits.MAX_JSON)
+    deep = {"a": nested(limits.MAX_JSON_DEPTH - 1)}
+    for symbol, given in (("LONG", details), ("DEEP", deep)):
+        book.record_trade(symbol=symbol, order_id="o", status="PENDING", details=given, **BUY)
+        filled = book.record_trade(symbol=symbol, order_id="o", details={"b": given["a"]}, **BUY)
+        assert filled.details == {"b": given["a"]}
+        book.bust_trade(trade_id=filled.id, reason="again")
+        order = book.record_trade(symbol=symbol, status="PENDING", details=given, **BUY)
+        order.details = {"c": given["a"]}
+        assert book.update(order).details == {"c": given["a"]}
+        book.delete(order)
+    assert book.verify().proven
+
+
+def test_every_limit_has_an_edge_that_is_tried() -> None:
+    assert constants().keys() == EDGES.keys()
+
+
+def test_the_readme_says_what_the_limits_are() -> None:
+    table = README.read_text().partition("## Limits")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `(MAX_\w+)` \| ([\d,^ -]+) \|", table, re.MULTILINE))
+    numbers = {name: f"{value:,}" for name, value in constants().items()}
+    assert told == {**numbers, "MAX_ID": "2^63 - 1"}

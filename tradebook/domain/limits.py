@@ -1,0 +1,28 @@
+"""How much of anything the book takes: `tradebook.limits`. One more is refused, by name, on every database."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_NAME: Final = 200
+"""Characters in a symbol, an order id, a reference, an agent's name, or a key of a JSON object."""
+MAX_NAME_BYTES: Final = 500
+"""Bytes of the same in UTF-8: five of them are the key of a trade, and an index of PostgreSQL takes 2,700."""
+MAX_TEXT: Final = 100_000
+"""Characters in a message, a reason, a resolution, a decision's reasoning."""
+MAX_JSON: Final = 1_000_000
+"""Characters of all strings and keys in a JSON value, and its nodes: their sum."""
+MAX_JSON_DEPTH: Final = 32
+"""Lists and objects inside each other in a JSON value."""
+MAX_JSON_DIGITS: Final = 600
+"""Digits of an integer in a JSON value."""
+MAX_DIGITS: Final = 38
+"""Digits of a price, a quantity, an amount."""
+MAX_DECIMALS: Final = 18
+"""How many of them may be decimals."""
+MAX_AMOUNT_PLACES: Final = 1_000
+"""Places of a total in a `Portfolio` or `Position` built by hand, before the point and after it."""
+MAX_LIMIT: Final = 10_000
+"""Records of one page."""
+MAX_ID: Final = 2**63 - 1
+"""The highest id of a record."""

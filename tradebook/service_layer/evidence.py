@@ -1,0 +1,112 @@
+"""Whether trades are what the events say that booked, corrected and busted them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from attrs import frozen
+
+from tradebook.domain.errors import shown
+from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.numbers import plain
+from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
+
+CHANGED: Final = "changed"
+REMOVED: Final = "removed"
+INSERTED: Final = "inserted"
+
+
+@frozen
+class Finding:
+    """A record that is not what it was.
+
+    Attributes:
+        entity: the kind of record: Event, Trade or Seal.
+        key: which one: an event's id, a seal's number, a trade's id and order.
+        what: changed, removed or inserted.
+        detail: how that shows.
+    """
+
+    entity: str
+    key: str
+    what: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.key} was {self.what}: {self.detail}"
+
+
+def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]:
+    """Where a trade is not what its events say.
+
+    Args:
+        trade: as it is recorded.
+        events: all that say that it was booked or busted, by id.
+    """
+    bookings = [event for event in events if event.event_type in BOOKINGS]
+    busts = [event for event in events if event.event_type in BUSTS]
+    is_busted = trade.status is TradeStatus.BUSTED
+    for said, wanted, verb in (
+        (bookings, trade.status in BOOKED, "booked"),
+        (busts, is_busted, "busted"),
+    ):
+        yield from _counted(trade, said, wanted, verb)
+    if bookings and trade.status in BOOKED:
+        yield from _compared(trade, bookings[0], trade.evidence(bookings[0].occurred_at))
+    if busts and is_busted:
+        yield from _compared(trade, busts[0], _bust_evidence(trade), _said_of_bust(busts[0]))
+
+
+def called(trade: Trade) -> str:
+    """`5 (order 'o-1' for AAPL)`."""
+    return f"{trade.id} (order {trade.identity})"
+
+
+def _counted(trade: Trade, said: list[Event], wanted: bool, verb: str) -> Iterator[Finding]:
+    if wanted and not said:
+        what = INSERTED if verb == "booked" else CHANGED
+        yield Finding("Trade", called(trade), what, f"no event says that it was {verb}")
+    elif said and not wanted:
+        detail = f"it is {trade.status}, and event {said[0].id} says that it was {verb}"
+        yield Finding("Trade", called(trade), CHANGED, detail)
+    for event in said[1:]:
+        detail = f"it says that trade {trade.id} was {verb}, as event {said[0].id} does"
+        yield Finding("Event", str(event.id), INSERTED, detail)
+
+
+def _compared(
+    trade: Trade, event: Event, evidence: Mapping[str, Any], said: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    says = event.payload if said is None else said
+    is_so = {name: _as_json(value) for name, value in evidence.items()}
+    wrong = [name for name, value in is_so.items() if says.get(name) != value]
+    if wrong:
+        both = (f"{n} is {shown(is_so[n])}, not {shown(says.get(n))}" for n in wrong)
+        detail = f"{', '.join(both)} as event {event.id} says"
+        yield Finding("Trade", called(trade), CHANGED, detail)
+
+
+def _as_json(value: Any) -> Any:
+    """As `json_object` makes it, but faster: it is checked already."""
+    if isinstance(value, Decimal):
+        return plain(value)
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _bust_evidence(trade: Trade) -> dict[str, Any]:
+    return {
+        "symbol": trade.symbol,
+        "order_id": trade.order_id,
+        "execution_id": trade.execution_id,
+        "revision": trade.revision,
+        **{name: getattr(trade, name) for name in BUST},
+    }
+
+
+def _said_of_bust(event: Event) -> dict[str, Any]:
+    changes = event.payload.get("changes") or {}
+    after = {name: changes[name][1] for name in BUST if name in changes}
+    return {"busted_by": "", **event.payload, **after}

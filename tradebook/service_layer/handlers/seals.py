@@ -1,0 +1,146 @@
+"""Sealing the audit trail, after the fact: nobody who writes waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from attrs import define, frozen
+
+from tradebook.domain.errors import ConcurrentUpdate
+from tradebook.domain.events import Event
+from tradebook.domain.fields import argument
+from tradebook.domain.given import optional_function
+from tradebook.domain.paging import BATCH, page_limit
+from tradebook.domain.seals import FIRST, Horizon, Prints, Seal
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+Progress = Callable[[int, int], None]
+_EVER: Final = 2**63 - 1
+
+
+@frozen
+class Sealed:
+    """What `seal` did.
+
+    Attributes:
+        seals: how many were made.
+        events: how many events they cover.
+        last: the last one made; none when there was nothing to seal.
+    """
+
+    seals: int
+    events: int
+    last: Seal | None
+
+
+def seal(
+    uow: AbstractUnitOfWork, *, batch: int = BATCH, progress: Progress | None = None
+) -> Sealed:
+    """Seal what happened: a hash over each batch of events, and over the seal before.
+
+    Every event that is committed and not sealed yet is covered, also one that was committed late, below
+    events that are sealed already. Nobody who writes waits, and a call with nothing to seal makes no seal.
+    `Book.seal` makes each seal in a unit of work of its own.
+
+    Args:
+        uow: the unit of work.
+        batch: how many events a seal covers at most, from 1 to 10,000.
+        progress: called with (events sealed, events to seal) as it goes.
+
+    Raises:
+        InvalidInput: `batch` is refused.
+        ConcurrentUpdate: somebody else sealed at the same time.
+    """
+    sealing = Sealing.of(batch, progress)
+    if sealing.progress is not None:
+        sealing.total = unsealed(uow)
+    while sealing.goes_on(seal_next(uow, sealing.batch)):
+        pass
+    return sealing.done()
+
+
+def unsealed(uow: AbstractUnitOfWork) -> int:
+    """How many events no seal covers."""
+    return uow.events.count() - uow.seals.count_covered()
+
+
+def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
+    """Seal the next batch; None when there is nothing to seal."""
+    last = uow.seals.last()
+    horizon = Horizon(uow.events.newest_id(), uow.seals.moment(), uow.seals.moment())
+    events = _next_events(uow, last, horizon.newest, batch)
+    if not events:
+        return None
+    # Beyond a full batch there may be events that were not read.
+    read_to = events[-1].id if len(events) == batch else horizon.newest
+    made = _made(uow, last, events, min(horizon.settled(last), read_to), horizon.number)
+    if uow.seals.add(made) is not made:
+        raise ConcurrentUpdate(f"seal {made.number} was made by somebody else at the same time")
+    return made
+
+
+def _next_events(
+    uow: AbstractUnitOfWork, last: Seal | None, newest: int, batch: int
+) -> list[Event]:
+    """The first events up to `newest` that no seal covers, by id."""
+    after = 0 if last is None else last.settled_id
+    covered = {id_ for each in uow.seals.covering(after + 1, _EVER) for id_ in each.ids}
+    found: list[Event] = []
+    while len(found) < batch and after < newest:
+        page = uow.events.in_order(after=after, limit=batch)
+        after = page[-1].id if page else newest
+        found += [event for event in page if event.id not in covered and event.id <= newest]
+    return found[:batch]
+
+
+def _made(
+    uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
+) -> Seal:
+    prints = Prints.of(events)
+    return Seal(
+        account=uow.account,
+        created_at=uow.now(),
+        number=1 if last is None else last.number + 1,
+        from_id=events[0].id,
+        to_id=events[-1].id,
+        count=len(events),
+        covered=prints.covered,
+        settled_id=max(settled, 0 if last is None else last.settled_id),
+        horizon=horizon,
+        events_hash=prints.hash,
+        previous_hash=FIRST if last is None else last.seal_hash,
+        actor=uow.context.actor,
+        correlation_id=uow.context.correlation_id,
+        sealed_at=uow.now(),
+    )
+
+
+@define
+class Sealing:
+    """Counts the seals of one call, and says when it is over."""
+
+    batch: int
+    progress: Progress | None
+    total: int = 0
+    seals: int = 0
+    events: int = 0
+    last: Seal | None = None
+
+    @classmethod
+    def of(cls, batch: int, progress: Progress | None) -> Sealing:
+        """For these arguments of a call."""
+        return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
+
+    def goes_on(self, made: Seal | None) -> bool:
+        """Count a seal; False when it was the last: what comes meanwhile is for the next call."""
+        if made is None:
+            return False
+        self.seals, self.events, self.last = self.seals + 1, self.events + made.count, made
+        if self.progress is not None:
+            self.progress(self.events, max(self.total, self.events))
+        return made.count == self.batch
+
+    def done(self) -> Sealed:
+        """What was done."""
+        return Sealed(self.seals, self.events, self.last)
