@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, MutableMapping
 from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakSet
 
 import aiosqlite
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tradebook.adapters.connecting import explain_failures
 from tradebook.adapters.pool import AsyncWatchedPool, WatchedPool
+from tradebook.adapters.transactions import attend_transactions
 from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM, read_json
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import DatabaseCorrupt, InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, plain
 
-READ_ONLY: Final = "tradebook_read_only"
 _BUSY_SECONDS: Final = 10
 
 
@@ -87,36 +86,12 @@ def _options(config: DatabaseConfig) -> dict[str, Any]:
 
 def _prepared(engine: Engine, config: DatabaseConfig) -> Engine:
     explain_failures(engine, config)
+    attend_transactions(engine)
     if config.backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        event.listen(engine, "reset", _end_transaction)
         if config.is_in_memory:
             _anchor(engine)
-    elif engine.driver == "psycopg2":
-        event.listen(engine, "checkin", _leave_to_the_server)
     return engine
-
-
-def _leave_to_the_server(connection: Any, _record: object) -> None:
-    """SQLAlchemy ends a read-only use by asking for READ WRITE, which a default of the server may forbid."""
-    if connection is not None and not connection.closed and connection.readonly is False:
-        connection.readonly = None
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = bool(connection.get_execution_options().get(READ_ONLY))
-    begin_sqlite(connection.info, connection.exec_driver_sql, read_only=read_only)
-
-
-def begin_sqlite(
-    info: MutableMapping[Any, Any], send: Callable[[str], object], *, read_only: bool
-) -> None:
-    """Writers queue at BEGIN, where waiting is safe; a deferred one could fail in the middle."""
-    if info.pop(READ_ONLY, None) is not read_only:
-        send(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
-    info[READ_ONLY] = read_only
-    send("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
@@ -145,12 +120,6 @@ def _set_up(connection: sqlite3.Connection) -> None:
             raise DatabaseCorrupt("its schema is no text") from error
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
-
-
-def _end_transaction(connection: Any, _record: object, _state: object) -> None:
-    """A COMMIT that finds the database busy leaves its transaction open; SQLAlchemy thinks it ended."""
-    if getattr(connection, "driver_connection", connection).in_transaction:
-        connection.rollback()
 
 
 class _Connection(sqlite3.Connection):

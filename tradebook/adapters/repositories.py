@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, joinedload
 
 from tradebook.adapters import orm
+from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
@@ -75,13 +76,19 @@ class SqlRecords(Records[E], Generic[E]):
         """The records' table."""
         return table_of(self.kind)
 
-    def where(self, *conditions: ColumnElement[bool]) -> Select[E]:
+    def where(self, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Records of this account that meet the conditions."""
-        return select(self.kind).where(self.table.c.account == self.account, *conditions)
+        return self._select().where(self.table.c.account == self.account, *conditions)
 
-    def fetch(self, statement: Select[E]) -> list[E]:
-        """The records that a statement selects."""
-        return list(self.session.scalars(statement).unique())
+    def fetch(self, statement: Select[Any]) -> list[E]:
+        """The records that a statement of `where` selects."""
+        if isinstance(self.session, ReadingSession):
+            return self.session.entities(self.kind, statement)
+        return list(self.session.scalars(statement))
+
+    def _select(self) -> Select[Any]:
+        reads_rows = isinstance(self.session, ReadingSession)
+        return select(self.table) if reads_rows else select(self.kind)
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
         statement = self._by_id(record_id)
@@ -124,7 +131,7 @@ class SqlRecords(Records[E], Generic[E]):
         if wanted.until is not None:
             yield columns[wanted.dated_by] < wanted.until
 
-    def _by_id(self, id_: int) -> Select[E]:
+    def _by_id(self, id_: int) -> Select[Any]:
         return self.where(self.table.c.id == record_id(id_))
 
 
@@ -251,10 +258,8 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
 
     def _positions(self, condition: ColumnElement[bool]) -> list[PortfolioPosition]:
-        statement = select(PortfolioPosition).where(
-            orm.portfolio_positions.c.account == self.account, condition
-        )
-        return list(self.session.scalars(statement))
+        rows = SqlRecords(self.session, self.account, PortfolioPosition)
+        return rows.fetch(rows.where(condition))
 
 
 class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
@@ -272,9 +277,12 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
 class _WithSignals(SqlRecords[AgentDecision]):
     """Decisions and their signals, read together in one statement."""
 
-    def where(self, *conditions: ColumnElement[bool]) -> Select[AgentDecision]:
+    def fetch(self, statement: Select[Any]) -> list[AgentDecision]:
+        return list(self.session.scalars(statement).unique())
+
+    def _select(self) -> Select[Any]:
         signals: Any = inspect(AgentDecision).relationships["signals"].class_attribute
-        found = super().where(*conditions).options(joinedload(signals))
+        found = select(AgentDecision).options(joinedload(signals))
         return found.execution_options(populate_existing=True)
 
 

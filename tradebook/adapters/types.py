@@ -8,10 +8,11 @@ is refused when the statement is built or compiled.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -24,6 +25,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
 from tradebook.domain.numbers import canonical, plain
+
+Reading: TypeAlias = Callable[[Any], Any]
+"""Makes a value from what a driver gives. Returned whole, without the wrapper that SQLAlchemy would call
+for each value of each row."""
 
 DECIMAL_COLLATION: Final = "tradebook_decimal"
 DECIMAL_SUM: Final = "tradebook_sum"
@@ -86,12 +91,20 @@ class _PlainDecimal(TypeDecorator[Decimal]):
             raise InvalidInput("", value, "a finite Decimal")
         return plain(value) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Reading:
         """From the driver, in canonical form."""
-        try:
-            return None if value is None else canonical(Decimal(value))
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise unreadable(value, "a number") from error
+        return _read_text if dialect.name == "sqlite" else _read_number
+
+
+def _read_number(value: Any) -> Decimal | None:
+    return None if value is None else canonical(value)
+
+
+def _read_text(value: Any) -> Decimal | None:
+    try:
+        return None if value is None else canonical(Decimal(value))
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise unreadable(value, "a number") from error
 
 
 class ExactDecimal(_PlainDecimal):
@@ -179,25 +192,25 @@ class UtcDateTime(TypeDecorator[datetime]):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        """From the driver; SQLite's text may be no time."""
-        read = super().result_processor(dialect, coltype)
-        if read is None or dialect.name != "sqlite":
-            return read
+    def result_processor(self, dialect: Dialect, coltype: object) -> Reading:
+        """From the driver, aware and in UTC."""
+        parsed = self.impl_instance.result_processor(dialect, coltype)
+        if parsed is None:
+            return _read_time
 
-        def process(value: Any) -> datetime | None:
+        def read(value: Any) -> datetime | None:
             try:
-                return read(value)
-            except (TypeError, ValueError) as error:
+                return _read_time(parsed(value))
+            except (TypeError, ValueError) as error:  # SQLite's text may be no time
                 raise unreadable(value, "a time") from error
 
-        return process
+        return read
 
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From the driver, aware and in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+def _read_time(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is UTC:
+        return value
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -219,12 +232,19 @@ class EnumText(TypeDecorator[StrEnum]):
         except ValueError:
             raise InvalidInput("", value, "one of " + ", ".join(self.kind)) from None
 
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> StrEnum | None:
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Reading:
         """From the driver, as a member."""
-        try:
-            return None if value is None else self.kind(value)
-        except ValueError as error:
-            raise unreadable(value, "one of " + ", ".join(self.kind)) from error
+        members = {str(member): member for member in self.kind}
+
+        def read(value: str | None) -> StrEnum | None:
+            if value is None:
+                return None
+            try:
+                return members[value]
+            except (KeyError, TypeError) as error:
+                raise unreadable(value, "one of " + ", ".join(members)) from error
+
+        return read
 
 
 def read_json(stored: str | float) -> Any:

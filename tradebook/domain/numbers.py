@@ -63,6 +63,9 @@ def canonical(value: Decimal) -> Decimal:
     """The one form of a finite number: no trailing zeros, no exponent above 0, no negative zero."""
     if not value:
         return ZERO
+    text = str(value)  # the cheapest look at a Decimal; most are in this form already
+    if "E" not in text and ("." not in text or text[-1] != "0"):
+        return value
     value = value.normalize(EXACT)
     exponent = value.as_tuple().exponent
     return value.quantize(ONE, context=EXACT) if int(exponent) > 0 else value

@@ -132,6 +132,19 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         runner = self._container.reading_async_runner()
         return await runner.read(self._new_context(), query, *args, **kwargs)
 
+    async def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
+        argument("query", function, query)
+        await self._prepare()
+        runner = self._container.looking_async_runner()
+        return await runner.read(self._new_context(), query, *args, **kwargs)
+
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
         return await async_health(self._container.reading_async_engine(), self.config)

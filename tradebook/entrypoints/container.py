@@ -12,9 +12,11 @@ from sqlalchemy.orm import sessionmaker
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.at_once import AsyncAtOnceRunner, AtOnceRunner
 from tradebook.adapters.by_hand import HandSession
-from tradebook.adapters.engine import READ_ONLY, make_async_engine, make_engine
+from tradebook.adapters.engine import make_async_engine, make_engine
 from tradebook.adapters.remembered import RememberedPositions, TaskTurn
+from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.runner import AsyncRunner, Retries, Runner
+from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
@@ -24,8 +26,16 @@ AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 def reading(engine: AnyEngine) -> AnyEngine:
     """The same engine and pool for units of work that only read: one consistent view, no write lock."""
     options: dict[str, object] = {READ_ONLY: True}
-    if engine.dialect.name == "postgresql":
+    if engine.dialect.driver == "asyncpg":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.execution_options(**options)
+
+
+def looking(engine: AnyEngine) -> AnyEngine:
+    """The same for units of work that read with one statement, which sees one instant by itself."""
+    options: dict[str, object] = {READ_ONLY: True, ONE_STATEMENT: True}
+    if engine.dialect.driver == "asyncpg":
+        options["isolation_level"] = "AUTOCOMMIT"
     return engine.execution_options(**options)
 
 
@@ -45,7 +55,7 @@ class Container(containers.DeclarativeContainer):
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, reading_engine, expire_on_commit=False
+        sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
     )
     hand_sessions = providers.ThreadSafeSingleton(
         sessionmaker, engine, class_=HandSession, expire_on_commit=False
@@ -61,7 +71,15 @@ class Container(containers.DeclarativeContainer):
     runner = providers.ThreadSafeSingleton(
         AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency
     )
+    looking_engine = providers.ThreadSafeSingleton(looking, engine)
+    looking_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, looking_engine, class_=ReadingSession, expire_on_commit=False
+    )
+    looking_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, looking_sessions, account, base_currency
+    )
     reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
+    looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
 
     async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
     reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
@@ -69,7 +87,11 @@ class Container(containers.DeclarativeContainer):
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
     )
     reading_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker, reading_async_engine, class_=AsyncSession, expire_on_commit=False
+        async_sessionmaker,
+        reading_async_engine,
+        class_=AsyncSession,
+        sync_session_class=ReadingSession,
+        expire_on_commit=False,
     )
     async_hand_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
@@ -84,6 +106,17 @@ class Container(containers.DeclarativeContainer):
         account=account,
         base_currency=base_currency,
         remembered=async_remembered,
+    )
+    looking_async_engine = providers.ThreadSafeSingleton(looking, async_engine)
+    looking_async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        looking_async_engine,
+        class_=AsyncSession,
+        sync_session_class=ReadingSession,
+        expire_on_commit=False,
+    )
+    looking_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, looking_async_sessions, session_unit_of_work.provider
     )
     async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
@@ -104,4 +137,7 @@ class Container(containers.DeclarativeContainer):
     )
     reading_async_runner = providers.ThreadSafeSingleton(
         AsyncRunner, reading_async_unit_of_work.provider, retries
+    )
+    looking_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, looking_async_unit_of_work.provider, retries
     )

@@ -175,7 +175,21 @@ class DatabaseManager(Managed, Book):
         """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
         argument("query", function, query)
         self._prepare()
-        return self._container.reading_runner().read(self._new_context(), query, *args, **kwargs)
+        runner = self._container.reading_runner()
+        return runner.read(self._new_context(), query, *args, **kwargs)
+
+    def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
+        argument("query", function, query)
+        self._prepare()
+        runner = self._container.looking_runner()
+        return runner.read(self._new_context(), query, *args, **kwargs)
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""

@@ -56,6 +56,18 @@ def _async_question(
     return method
 
 
+def _async_look(
+    query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+) -> Callable[Concatenate[AsyncBook, P], Coroutine[Any, Any, R]]:
+    """A method that runs `query`, which is one statement, by itself."""
+
+    @wraps(query)
+    async def method(self: AsyncBook, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.look_up(query, *args, **kwargs)
+
+    return method
+
+
 class AsyncBook(ABC):
     """Every handler and query, without the `uow` argument; see the functions for what they do.
 
@@ -109,6 +121,16 @@ class AsyncBook(ABC):
         argument("query", function, query)
         async with self.unit_of_work(read_only=True) as uow:
             return await uow.run(query, *args, **kwargs)
+
+    async def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which reads with one statement: that sees one instant by itself."""
+        return await self.read(query, *args, **kwargs)
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -180,30 +202,30 @@ class AsyncBook(ABC):
     record_action = _async_operation(handlers.record_action)
     record_metric = _async_operation(handlers.record_metric)
 
-    get = _async_question(queries.get)
-    get_all = _async_question(queries.get_all)
-    count = _async_question(queries.count)
-    exists = _async_question(queries.exists)
-    get_trades = _async_question(queries.get_trades)
-    get_recent_trades = _async_question(queries.get_recent_trades)
-    get_trades_by_symbol = _async_question(queries.get_trades_by_symbol)
-    get_open_positions = _async_question(queries.get_open_positions)
-    get_positions = _async_question(queries.get_positions)
-    get_position_by_symbol = _async_question(queries.get_position_by_symbol)
-    get_cash_flows = _async_question(queries.get_cash_flows)
-    get_cash_balances = _async_question(queries.get_cash_balances)
-    get_latest_portfolio = _async_question(queries.get_latest_portfolio)
-    get_portfolio_history = _async_question(queries.get_portfolio_history)
-    get_portfolio_positions = _async_question(queries.get_portfolio_positions)
+    get = _async_look(queries.get)
+    get_all = _async_look(queries.get_all)
+    count = _async_look(queries.count)
+    exists = _async_look(queries.exists)
+    get_trades = _async_look(queries.get_trades)
+    get_recent_trades = _async_look(queries.get_recent_trades)
+    get_trades_by_symbol = _async_look(queries.get_trades_by_symbol)
+    get_open_positions = _async_look(queries.get_open_positions)
+    get_positions = _async_look(queries.get_positions)
+    get_position_by_symbol = _async_look(queries.get_position_by_symbol)
+    get_cash_flows = _async_look(queries.get_cash_flows)
+    get_cash_balances = _async_look(queries.get_cash_balances)
+    get_latest_portfolio = _async_look(queries.get_latest_portfolio)
+    get_portfolio_history = _async_look(queries.get_portfolio_history)
+    get_portfolio_positions = _async_look(queries.get_portfolio_positions)
     get_snapshot = _async_question(queries.get_snapshot)
-    get_alerts = _async_question(queries.get_alerts)
-    get_unresolved_alerts = _async_question(queries.get_unresolved_alerts)
-    get_signals = _async_question(queries.get_signals)
-    get_decisions = _async_question(queries.get_decisions)
-    get_decision = _async_question(queries.get_decision)
-    get_actions = _async_question(queries.get_actions)
-    get_metrics = _async_question(queries.get_metrics)
-    get_events = _async_question(queries.get_events)
+    get_alerts = _async_look(queries.get_alerts)
+    get_unresolved_alerts = _async_look(queries.get_unresolved_alerts)
+    get_signals = _async_look(queries.get_signals)
+    get_decisions = _async_look(queries.get_decisions)
+    get_decision = _async_look(queries.get_decision)
+    get_actions = _async_look(queries.get_actions)
+    get_metrics = _async_look(queries.get_metrics)
+    get_events = _async_look(queries.get_events)
     positions_as_of = _async_question(positions_as_of)
     portfolio_as_of = _async_question(portfolio_as_of)
     verify = _async_question(verify)

@@ -53,6 +53,18 @@ def _question(
     return method
 
 
+def _look(
+    query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+) -> Callable[Concatenate[Book, P], R]:
+    """A method that runs `query`, which is one statement, by itself."""
+
+    @wraps(query)
+    def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.look_up(query, *args, **kwargs)
+
+    return method
+
+
 class Book(ABC):
     """Every handler and query, without the `uow` argument; see the functions for what they do."""
 
@@ -97,6 +109,16 @@ class Book(ABC):
         argument("query", function, query)
         with self.unit_of_work(read_only=True) as uow:
             return query(uow, *args, **kwargs)
+
+    def look_up(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)`, which reads with one statement: that sees one instant by itself."""
+        return self.read(query, *args, **kwargs)
 
     @abstractmethod
     def close(self) -> None:
@@ -168,31 +190,31 @@ class Book(ABC):
     record_action = _operation(handlers.record_action)
     record_metric = _operation(handlers.record_metric)
 
-    get = _question(queries.get)
-    get_all = _question(queries.get_all)
-    count = _question(queries.count)
-    exists = _question(queries.exists)
+    get = _look(queries.get)
+    get_all = _look(queries.get_all)
+    count = _look(queries.count)
+    exists = _look(queries.exists)
 
-    get_trades = _question(queries.get_trades)
-    get_recent_trades = _question(queries.get_recent_trades)
-    get_trades_by_symbol = _question(queries.get_trades_by_symbol)
-    get_open_positions = _question(queries.get_open_positions)
-    get_positions = _question(queries.get_positions)
-    get_position_by_symbol = _question(queries.get_position_by_symbol)
-    get_cash_flows = _question(queries.get_cash_flows)
-    get_cash_balances = _question(queries.get_cash_balances)
-    get_latest_portfolio = _question(queries.get_latest_portfolio)
-    get_portfolio_history = _question(queries.get_portfolio_history)
-    get_portfolio_positions = _question(queries.get_portfolio_positions)
+    get_trades = _look(queries.get_trades)
+    get_recent_trades = _look(queries.get_recent_trades)
+    get_trades_by_symbol = _look(queries.get_trades_by_symbol)
+    get_open_positions = _look(queries.get_open_positions)
+    get_positions = _look(queries.get_positions)
+    get_position_by_symbol = _look(queries.get_position_by_symbol)
+    get_cash_flows = _look(queries.get_cash_flows)
+    get_cash_balances = _look(queries.get_cash_balances)
+    get_latest_portfolio = _look(queries.get_latest_portfolio)
+    get_portfolio_history = _look(queries.get_portfolio_history)
+    get_portfolio_positions = _look(queries.get_portfolio_positions)
     get_snapshot = _question(queries.get_snapshot)
-    get_alerts = _question(queries.get_alerts)
-    get_unresolved_alerts = _question(queries.get_unresolved_alerts)
-    get_signals = _question(queries.get_signals)
-    get_decisions = _question(queries.get_decisions)
-    get_decision = _question(queries.get_decision)
-    get_actions = _question(queries.get_actions)
-    get_metrics = _question(queries.get_metrics)
-    get_events = _question(queries.get_events)
+    get_alerts = _look(queries.get_alerts)
+    get_unresolved_alerts = _look(queries.get_unresolved_alerts)
+    get_signals = _look(queries.get_signals)
+    get_decisions = _look(queries.get_decisions)
+    get_decision = _look(queries.get_decision)
+    get_actions = _look(queries.get_actions)
+    get_metrics = _look(queries.get_metrics)
+    get_events = _look(queries.get_events)
     positions_as_of = _question(positions_as_of)
     portfolio_as_of = _question(portfolio_as_of)
     verify = _question(verify)
