@@ -8,16 +8,14 @@ to a rounded average. For CASH settlement, after any fills and to the last digit
 from __future__ import annotations
 
 from decimal import Decimal
-
-from attrs import frozen
+from typing import NamedTuple
 
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import ZERO, divide, exact
 from tradebook.domain.trades import Settlement, Trade
 
 
-@frozen
-class Balance:
+class Balance(NamedTuple):
     """A position's running totals.
 
     Attributes:
@@ -36,30 +34,45 @@ class Balance:
 
     def after(self, trade: Trade) -> Balance:
         """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
-        size, unit_cash = trade.signed_quantity, trade.price
+        size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
-            unit_cash *= trade.multiplier
-            closed = _closed(self.quantity, size)
+            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash)[0]
+
+    def moved(
+        self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool
+    ) -> tuple[Balance, Decimal]:
+        """The rule itself, to be called inside `exact()`.
+
+        Args:
+            size: of the fill; positive when bought, negative when sold.
+            unit_cash: price times multiplier.
+            fee: negative is a rebate.
+            in_cash: whether the notional is paid: settlement CASH.
+
+        Returns:
+            This balance after the fill, and the price P&L that the fill realized.
+        """
+        quantity, cost_basis, realized_pnl, fees, cash_flow = self
+        closed = _closed(quantity, size) if quantity else ZERO
+        if closed:
             removed = self._removed_cost(closed)
             # What closing brought in: selling a long receives, covering a short pays.
-            proceeds = unit_cash * (closed if self.quantity > 0 else -closed)
-            realized = proceeds - removed if closed else ZERO
+            proceeds = unit_cash * (closed if quantity > 0 else -closed)
+            realized = proceeds - removed
             opened = size + closed if size < 0 else size - closed
-            if trade.settlement is Settlement.CASH:
-                cash = -size * unit_cash - trade.fee
-            else:
-                cash = realized - trade.fee
-            return Balance(
-                quantity=self.quantity + size,
-                cost_basis=self.cost_basis - removed + opened * unit_cash,
-                realized_pnl=self.realized_pnl + realized,
-                fees=self.fees + trade.fee,
-                cash_flow=self.cash_flow + cash,
-            )
+            cost_basis = cost_basis - removed + opened * unit_cash
+            realized_pnl += realized
+        else:
+            realized = ZERO
+            cost_basis += size * unit_cash
+        cash = -size * unit_cash if in_cash else realized
+        if fee:
+            cash -= fee
+            fees += fee
+        after = Balance(quantity + size, cost_basis, realized_pnl, fees, cash_flow + cash)
+        return after, realized
 
     def _removed_cost(self, closed: Decimal) -> Decimal:
-        if not closed:
-            return ZERO
         held = abs(self.quantity)
         if closed == held:
             return self.cost_basis
@@ -69,7 +82,7 @@ class Balance:
 def _closed(held: Decimal, size: Decimal) -> Decimal:
     """How much of `held` a fill of `size` closes, unsigned: none when they point the same way."""
     same_way = (held > 0) == (size > 0)
-    return ZERO if not held or same_way else min(abs(size), abs(held))
+    return ZERO if same_way else min(abs(size), abs(held))
 
 
 def effect(before: Decimal, after: Decimal) -> Effect:

@@ -44,7 +44,10 @@ EXACT: Final = Context(
     traps=[*_TRAPS, Inexact, Underflow],
 )
 # ROUND_05UP keeps what a second rounding needs to know, so that `divide` rounds once in effect.
-_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_QUOTIENT = Context(prec=100, rounding=ROUND_05UP, traps=_TRAPS)
+_LONG_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_LONG: Final = 50
+"""Digits before the point from which `_QUOTIENT` might not reach 10^-41."""
 _ROUNDED = Context(prec=2000, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _LAST_PLACE: Final = Decimal(1).scaleb(-40)
 
@@ -70,12 +73,16 @@ def canonical(value: Decimal) -> Decimal:
 
 def plain(value: Decimal) -> str:
     """The canonical form as text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
-    return format(canonical(value), "f")
+    if not value:
+        return "0"
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
     """The quotient, rounded half-even to 10^-40: the book's only rounding."""
-    quotient = _QUOTIENT.divide(dividend, divisor)
+    is_long = dividend.adjusted() - divisor.adjusted() > _LONG
+    quotient = (_LONG_QUOTIENT if is_long else _QUOTIENT).divide(dividend, divisor)
     return canonical(quotient.quantize(_LAST_PLACE, context=_ROUNDED))
 
 
