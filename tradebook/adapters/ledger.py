@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
@@ -22,7 +21,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
+from tradebook.adapters.bulk import bulk_ledger
 from tradebook.adapters.guard import permitted
+from tradebook.adapters.postings import Call
 from tradebook.adapters.sessions import (
     attach,
     bring_up_to_date,
@@ -33,6 +34,7 @@ from tradebook.adapters.sessions import (
     write_marks,
 )
 from tradebook.adapters.types import ExactDecimal
+from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
@@ -40,6 +42,7 @@ from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.repositories import Ledger, LedgerPage
 from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.unit_of_work import CallContext
 
 _CHUNK: Final = 500
 
@@ -47,10 +50,11 @@ _CHUNK: Final = 500
 class SqlLedger(Ledger):
     """Locks first: the page that `open` returns stands until the unit of work ends."""
 
-    def __init__(self, session: Session, account: str, at: datetime) -> None:
+    def __init__(self, session: Session, account: str, context: CallContext) -> None:
         self.session = session
         self.account = account
-        self.at = at
+        self.at = context.at
+        self.call = Call(account, context.at, context.actor, context.correlation_id)
 
     def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
         position = self._locked(symbol)
@@ -76,6 +80,9 @@ class SqlLedger(Ledger):
         insert_all(self.session, [event for _, event in bookings])
         bring_up_to_date(self.session, page.position, columns_of(Position))
         return True
+
+    def bulk(self) -> BulkLedger:
+        return bulk_ledger(self.session, self.call, self._write)
 
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
         if not realized_pnl:

@@ -36,11 +36,9 @@ class Balance(NamedTuple):
         """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
         size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
-            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash)[0]
+            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash).balance
 
-    def moved(
-        self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool
-    ) -> tuple[Balance, Decimal]:
+    def moved(self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool) -> Moved:
         """The rule itself, to be called inside `exact()`.
 
         Args:
@@ -48,41 +46,37 @@ class Balance(NamedTuple):
             unit_cash: price times multiplier.
             fee: negative is a rebate.
             in_cash: whether the notional is paid: settlement CASH.
-
-        Returns:
-            This balance after the fill, and the price P&L that the fill realized.
         """
         quantity, cost_basis, realized_pnl, fees, cash_flow = self
-        closed = _closed(quantity, size) if quantity else ZERO
-        if closed:
-            removed = self._removed_cost(closed)
-            # What closing brought in: selling a long receives, covering a short pays.
-            proceeds = unit_cash * (closed if quantity > 0 else -closed)
-            realized = proceeds - removed
-            opened = size + closed if size < 0 else size - closed
-            cost_basis = cost_basis - removed + opened * unit_cash
-            realized_pnl += realized
-        else:
-            realized = ZERO
-            cost_basis += size * unit_cash
-        cash = -size * unit_cash if in_cash else realized
+        after, paid, realized = quantity + size, size * unit_cash, ZERO
+        if not quantity or quantity.is_signed() == size.is_signed():
+            done = Effect.INCREASED if quantity else Effect.OPENED
+            cost_basis += paid
+        elif abs(size) < abs(quantity):
+            done, removed = Effect.REDUCED, divide(cost_basis * abs(size), abs(quantity))
+            realized, cost_basis = -paid - removed, cost_basis - removed
+        else:  # all of it is closed; the rest of the fill opens on the other side
+            done = Effect.FLIPPED if after else Effect.CLOSED
+            realized, cost_basis = quantity * unit_cash - cost_basis, after * unit_cash
+        cash = -paid if in_cash else realized
         if fee:
-            cash -= fee
-            fees += fee
-        after = Balance(quantity + size, cost_basis, realized_pnl, fees, cash_flow + cash)
-        return after, realized
-
-    def _removed_cost(self, closed: Decimal) -> Decimal:
-        held = abs(self.quantity)
-        if closed == held:
-            return self.cost_basis
-        return divide(self.cost_basis * closed, held)
+            cash, fees = cash - fee, fees + fee
+        balance = Balance(after, cost_basis, realized_pnl + realized, fees, cash_flow + cash)
+        return Moved(balance, realized, done)
 
 
-def _closed(held: Decimal, size: Decimal) -> Decimal:
-    """How much of `held` a fill of `size` closes, unsigned: none when they point the same way."""
-    same_way = (held > 0) == (size > 0)
-    return ZERO if same_way else min(abs(size), abs(held))
+class Moved(NamedTuple):
+    """What a fill made of a balance.
+
+    Attributes:
+        balance: after it.
+        realized: the price P&L of what it closed.
+        effect: on the position.
+    """
+
+    balance: Balance
+    realized: Decimal
+    effect: Effect
 
 
 def effect(before: Decimal, after: Decimal) -> Effect:

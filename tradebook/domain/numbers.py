@@ -7,6 +7,7 @@ Sums and products are exact: the context traps Inexact, so a digit is never lost
 from __future__ import annotations
 
 import operator
+import re
 from contextlib import AbstractContextManager
 from decimal import (
     MAX_EMAX,
@@ -34,6 +35,8 @@ ONE: Final = Decimal(1)
 MAX_DIGITS: Final = 38
 MAX_DECIMALS: Final = 18
 _MAX_TEXT: Final = 100
+_CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,17}[1-9]").fullmatch
+"""Matches what is canonical as it stands, and within bounds: nearly every number that comes as text."""
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
 EXACT: Final = Context(
@@ -67,8 +70,7 @@ def canonical(value: Decimal) -> Decimal:
     if not value:
         return ZERO
     value = value.normalize(EXACT)
-    exponent = value.as_tuple().exponent
-    return value.quantize(ONE, context=EXACT) if int(exponent) > 0 else value
+    return value.quantize(ONE, context=EXACT) if "E+" in EXACT.to_sci_string(value) else value
 
 
 def plain(value: Decimal) -> str:
@@ -98,6 +100,8 @@ def number(value: Number) -> Decimal:
     Raises:
         InvalidInput: not a finite number, or more than 38 digits or 18 decimals.
     """
+    if type(value) is str and _CANONICAL(value):
+        return Decimal(value)
     result = _parsed(value)
     if not result.is_finite():
         raise InvalidInput("", value, "a finite number")

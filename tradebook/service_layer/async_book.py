@@ -141,6 +141,7 @@ class AsyncBook(ABC):
 
     record_trade = _async_operation(handlers.record_trade)
     record_trades = _async_operation(handlers.record_trades)
+    import_trades = _async_operation(handlers.import_trades)
     execute_trade = _async_operation(handlers.execute_trade)
     cancel_trade = _async_operation(handlers.cancel_trade)
     reject_trade = _async_operation(handlers.reject_trade)

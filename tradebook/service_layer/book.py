@@ -129,6 +129,7 @@ class Book(ABC):
 
     record_trade = _operation(handlers.record_trade)
     record_trades = _operation(handlers.record_trades)
+    import_trades = _operation(handlers.import_trades)
     execute_trade = _operation(handlers.execute_trade)
     cancel_trade = _operation(handlers.cancel_trade)
     reject_trade = _operation(handlers.reject_trade)
