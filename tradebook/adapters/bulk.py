@@ -6,7 +6,7 @@ a thread, so that the caller folds the next batch while the server is busy with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -36,11 +36,6 @@ _RECORDED: Final = (
     "SELECT trades.symbol, trades.venue, trades.order_id, trades.execution_id, trades.revision, "
     f"trades.status, {_TERMS}"
 )
-_OF_ORDER: Final = (
-    "trades.account = :account AND trades.symbol = wanted.symbol AND trades.venue = wanted.venue "
-    "AND trades.order_id = wanted.order_id"
-)
-
 WritePosition = Callable[[Position, int], bool]
 
 
@@ -123,11 +118,20 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         self._posting: Future[bool] | None = None
 
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
-        # LATERAL with OFFSET: one index look-up for each order, whatever the planner knows of the table.
+        # One look-up by order id for each, whatever the planner knows of the table: LATERAL with OFFSET is
+        # never turned around, and no index serves IS NOT DISTINCT FROM.
         statement = text(
-            f"{_RECORDED} FROM unnest(CAST(:symbols AS text[]), CAST(:venues AS text[]), "
-            "CAST(:order_ids AS text[])) AS wanted (symbol, venue, order_id) "
-            f"CROSS JOIN LATERAL (SELECT * FROM trades WHERE {_OF_ORDER} OFFSET 0) AS trades"
+            " ".join(
+                (
+                    _RECORDED,
+                    "FROM unnest(CAST(:symbols AS text[]), CAST(:venues AS text[]),",
+                    "CAST(:order_ids AS text[])) AS wanted (symbol, venue, order_id)",
+                    "CROSS JOIN LATERAL (SELECT * FROM trades WHERE account = :account",
+                    "AND order_id = wanted.order_id",
+                    "AND symbol IS NOT DISTINCT FROM wanted.symbol",
+                    "AND venue IS NOT DISTINCT FROM wanted.venue OFFSET 0) AS trades",
+                )
+            )
         )
         wanted = sorted(orders)
         rows = self.connection.execute(
@@ -182,11 +186,11 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         copy_rows(self.connection, "events", EVENT_COLUMNS, iter(events))
 
     def _new_ids(self, count: int) -> list[int]:
-        ids = self.connection.exec_driver_sql(
+        ids = text(
             "SELECT array_agg(nextval(pg_get_serial_sequence('trades', 'id'))) "
-            f"FROM generate_series(1, {count:d})"
+            "FROM generate_series(1, CAST(:count AS integer))"
         )
-        return list(ids.scalar_one())
+        return list(self.connection.execute(ids, {"count": count}).scalar_one())
 
 
 class SqliteBulkLedger(SqlBulkLedger):
@@ -195,9 +199,16 @@ class SqliteBulkLedger(SqlBulkLedger):
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
         # CROSS JOIN: SQLite never turns its sides around.
         statement = text(
-            f"{_RECORDED} FROM (SELECT value ->> 0 AS symbol, value ->> 1 AS venue, "
-            "value ->> 2 AS order_id FROM json_each(:wanted)) AS wanted "
-            f"CROSS JOIN trades WHERE {_OF_ORDER}"
+            " ".join(
+                (
+                    _RECORDED,
+                    "FROM (SELECT value ->> 0 AS symbol, value ->> 1 AS venue,",
+                    "value ->> 2 AS order_id FROM json_each(:wanted)) AS wanted",
+                    "CROSS JOIN trades ON trades.account = :account",
+                    "AND trades.symbol = wanted.symbol AND trades.venue = wanted.venue",
+                    "AND trades.order_id = wanted.order_id",
+                )
+            )
         )
         wanted = dumps([[o.symbol, o.venue, o.order_id] for o in sorted(orders)])
         rows = self.connection.execute(statement, {"account": self.call.account, "wanted": wanted})
@@ -225,8 +236,8 @@ class SqliteBulkLedger(SqlBulkLedger):
         for place, (table, columns) in enumerate(
             (("trades", TRADE_COLUMNS), ("events", EVENT_COLUMNS))
         ):
-            marks = ", ".join("?" * len(columns))
-            statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            statement = " ".join(("INSERT INTO", table, f"({names}) VALUES ({marks})"))
             self.connection.exec_driver_sql(statement, [row[place] for row in rows])
 
     def _new_ids(self, count: int) -> range:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
-import psycopg2
 from sqlalchemy import Connection
 
 from tradebook.domain.errors import DatabaseUnavailable
@@ -19,7 +19,7 @@ def copy_rows(
     connection: Connection, table: str, columns: Sequence[str], lines: Iterator[str]
 ) -> None:
     """Insert rows, given as lines of COPY's text format; they are read while the server takes them."""
-    raw = connection.connection
+    raw: Any = connection.connection
     if connection.dialect.is_async:
         raw.run_async(
             lambda driver: driver.copy_to_table(
@@ -28,13 +28,13 @@ def copy_rows(
         )
         return
     names = ", ".join(columns)
-    with raw.driver_connection.cursor() as cursor:
+    with closing(raw.cursor()) as cursor:
         try:
             cursor.copy_expert(
                 f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')", _File(lines)
             )
-        except psycopg2.Error as error:
-            if error.pgcode is None:
+        except connection.dialect.loaded_dbapi.Error as error:
+            if getattr(error, "pgcode", None) is None:
                 raise DatabaseUnavailable(
                     f"the connection was lost while copying: {error}"
                 ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import frozen
 
@@ -68,6 +68,12 @@ class FillReader:
         self._settlements = _Remembered(settlement_kind)
         self._multipliers = _Remembered(positive)
 
+    def named(self, terms: TradeTerms) -> TradeTerms:
+        """The terms with an order id: their own, or one made up now, once for each."""
+        if terms.get("order_id") is not None:
+            return terms
+        return {**terms, "order_id": self._uow.new_id()}
+
     def read(self, terms: TradeTerms) -> Fill | None:
         """The fill; None when only an entity can tell what becomes of it."""
         try:
@@ -92,10 +98,11 @@ class FillReader:
         return shape
 
     def _read(self, terms: TradeTerms) -> Fill | None:
-        get = terms.get
+        given = cast("dict[str, Any]", terms)
+        get = given.get
         if get("decision_id") is not None or get("status", "EXECUTED") != TradeStatus.EXECUTED:
             return None
-        quantity, names = number(terms["quantity"]), self._names
+        quantity, names = number(given["quantity"]), self._names
         executed_at = get("executed_at", _LEFT_OUT)
         if executed_at is _LEFT_OUT:
             executed_at = self._uow.now()
@@ -105,9 +112,9 @@ class FillReader:
         fee_currency, currency = get("fee_currency", _LEFT_OUT), get("currency", _LEFT_OUT)
         multiplier, settlement = get("multiplier", _LEFT_OUT), get("settlement", _LEFT_OUT)
         values = (
-            self._actions[terms["action"]],
+            self._actions[given["action"]],
             quantity,
-            number(terms["price"]),
+            number(given["price"]),
             ZERO if fee is _LEFT_OUT else number(fee),
             None if fee_currency is _LEFT_OUT else names[fee_currency],
             None if currency is _LEFT_OUT else names[currency],
@@ -115,11 +122,10 @@ class FillReader:
             None if settlement is _LEFT_OUT else self._settlements[settlement],
             executed_at if executed_at.tzinfo is UTC else utc(executed_at),
         )
-        order_id = get("order_id")
         which = FillName(
-            names[terms["symbol"]],
+            names[given["symbol"]],
             self._keys[get("venue", "")],
-            self._uow.new_id() if order_id is None else name(order_id),
+            name(given["order_id"]),
             self._keys[get("execution_id", "")],
         )
         strategy = self._keys[get("strategy", "")]

@@ -22,7 +22,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 Progress: TypeAlias = Callable[[int], None]
 
-_BATCH: Final = 10_000
+BATCH: Final = 10_000
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
 _MOST_POSITIONS: Final = 10_000
@@ -70,7 +70,7 @@ def import_trades(
     else:
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
-            for batch in _batches(trades, _BATCH):
+            for batch in _batches(trades, BATCH):
                 importer.book(batch)
             importer.finish()
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
@@ -147,7 +147,8 @@ class _Importer:
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
-        self._book([_Row(terms, self.reader.read(terms)) for terms in batch])
+        named = map(self.reader.named, batch)
+        self._book([_Row(terms, self.reader.read(terms)) for terms in named])
 
     def finish(self) -> None:
         self._settle()
