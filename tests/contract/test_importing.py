@@ -33,6 +33,8 @@ Terms = dict[str, Any]
 
 NINE: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 BUY: Final[Terms] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": "1.50"}
+BATCH: Final = 30
+"""So that a few hundred rows are many batches."""
 ODD_NAMES: Final = {
     "symbol": "Ö\\N\t'\"{x}",
     "venue": "a\\b",
@@ -46,12 +48,6 @@ CONSTANTS: Final[list[Terms]] = [
     {"multiplier": "50", "settlement": "MARGINED", "currency": "JPY"},
     {"venue": "kraken", "strategy": "dip", "details": {"note": 'a\\"b\n', "n": [1, None]}},
 ]
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few hundred rows are many batches."""
-    monkeypatch.setattr(handlers.importing, "BATCH", 30)
 
 
 def fills(count: int, symbols: int = 6) -> list[Terms]:
@@ -102,7 +98,7 @@ def mixed(count: int, decision_ids: Iterable[int] = ()) -> list[Terms]:
 def imported(book: Any, rows: Iterable[Terms], at: datetime = NINE) -> handlers.ImportedTrades:
     """Import at a time."""
     with book.unit_of_work(context=_call(at)) as uow:
-        result: handlers.ImportedTrades = within(uow, handlers.import_trades, rows)
+        result: handlers.ImportedTrades = within(uow, handlers.import_trades, rows, batch=BATCH)
         uow.commit()
     return result
 

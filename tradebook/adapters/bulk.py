@@ -175,7 +175,10 @@ class PostgresqlBulkLedger(SqlBulkLedger):
 
     def _copy(self, postings: Sequence[Posting]) -> None:
         events: list[str] = []
-        texts = self.renderer.copy_lines(self._new_ids(len(postings)), postings)
+        ids = self._new_ids(len(postings))
+        # By symbol: what is near in the indexes is written together.
+        by_symbol = sorted(postings, key=lambda posting: posting.name.symbol)
+        texts = self.renderer.copy_lines(ids, by_symbol)
 
         def trades() -> Iterator[str]:
             for trade, event in texts:
@@ -187,8 +190,9 @@ class PostgresqlBulkLedger(SqlBulkLedger):
 
     def _new_ids(self, count: int) -> list[int]:
         ids = text(
-            "SELECT array_agg(nextval(pg_get_serial_sequence('trades', 'id'))) "
-            "FROM generate_series(1, CAST(:count AS integer))"
+            "SELECT array_agg(nextval(ids)) "
+            "FROM (SELECT CAST(pg_get_serial_sequence('trades', 'id') AS regclass) AS ids) AS ids "
+            "CROSS JOIN generate_series(1, CAST(:count AS integer))"
         )
         return list(self.connection.execute(ids, {"count": count}).scalar_one())
 

@@ -23,6 +23,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 Progress: TypeAlias = Callable[[int], None]
 
 BATCH: Final = 10_000
+"""Trades that are read, folded and written at a time: some 30 MB."""
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
 _MOST_POSITIONS: Final = 10_000
@@ -50,6 +51,7 @@ def import_trades(
     trades: Iterable[TradeTerms],
     *,
     progress: Progress | None = None,
+    batch: int = BATCH,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
 
@@ -57,6 +59,7 @@ def import_trades(
         uow: the unit of work.
         trades: in the order in which they happened; read a part at a time.
         progress: called now and then with how many of them are dealt with.
+        batch: how many are read, and written, at a time.
 
     Raises:
         TradebookError: as `record_trade`, for a trade after those that `progress` was told of; then
@@ -65,13 +68,13 @@ def import_trades(
     done = _Done(progress or (lambda _: None))
     bulk = uow.ledger.bulk()
     if bulk is None:
-        for batch in _batches(trades, _ENTITIES):
-            done.add_recorded(uow, record_trades(uow, batch), len(batch))
+        for given in _batches(trades, min(batch, _ENTITIES)):
+            done.add_recorded(uow, record_trades(uow, given), len(given))
     else:
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
-            for batch in _batches(trades, BATCH):
-                importer.book(batch)
+            for given in _batches(trades, batch):
+                importer.book(given)
             importer.finish()
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
