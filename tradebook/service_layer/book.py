@@ -16,6 +16,9 @@ from tradebook.domain.fields import Entity, adopted
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
+from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
+from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
+from tradebook.service_layer.handlers.importing import Progress, Rereadable
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
 
@@ -125,11 +128,27 @@ class Book(ABC):
         given = list(entities)
         return adopted(given, self.run(handlers.bulk_update, given))
 
+    def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
+        """Record many executions, all or none; see `handlers.record_trades`."""
+        return self.run(handlers.record_trades, list(trades))
+
+    def import_trades(
+        self,
+        trades: Iterable[TradeTerms],
+        *,
+        progress: Progress | None = None,
+        batch: int = BATCH_OF_TRADES,
+    ) -> ImportedTrades:
+        """Record any number of executions, all or none; see `handlers.import_trades`.
+
+        Give what can be iterated over more than once, where you can: when another writer was first, all
+        of it is read again.
+        """
+        return self.run(handlers.import_trades, Rereadable(trades), progress=progress, batch=batch)
+
     delete = _operation(handlers.delete)
 
     record_trade = _operation(handlers.record_trade)
-    record_trades = _operation(handlers.record_trades)
-    import_trades = _operation(handlers.import_trades)
     execute_trade = _operation(handlers.execute_trade)
     cancel_trade = _operation(handlers.cancel_trade)
     reject_trade = _operation(handlers.reject_trade)

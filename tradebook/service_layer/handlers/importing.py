@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from attrs import define, field, frozen
 
 from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
-from tradebook.domain.errors import ConcurrentUpdate, DatabaseFailure, TradebookError
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, DatabaseFailure, TradebookError
 from tradebook.domain.numbers import exact
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.service_layer.handlers.accounts import open_account
@@ -77,6 +77,28 @@ def import_trades(
                 importer.book(given)
             importer.finish()
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
+
+
+class Rereadable:
+    """Trades that are read anew by each try of a call.
+
+    Raises:
+        BookBusy: when an iterator, which can be read once only, would have to be read again.
+    """
+
+    def __init__(self, trades: Iterable[TradeTerms]) -> None:
+        self._trades = trades
+        self._is_spent = False
+
+    def __iter__(self) -> Iterator[TradeTerms]:
+        if self._is_spent:
+            raise BookBusy(
+                "another writer was first, and the trades came from an iterator, which cannot be read "
+                "again; nothing was booked: start again, or give a list"
+            )
+        trades = iter(self._trades)
+        self._is_spent = trades is self._trades
+        return trades
 
 
 def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerms]]:
