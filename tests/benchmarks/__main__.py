@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL
 
+from tests.benchmarks.bulk import bulk
 from tests.benchmarks.hand_written import Psycopg2, Sqlite3, new_trade
 from tests.servers import create_database, postgresql_server
 from tradebook import DatabaseManager
@@ -82,6 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=100, help="calls in each round")
+    parser.add_argument("--only", choices=("trade", "bulk"), help="one part of them")
+    parser.add_argument("--full", action="store_true", help="1,000,000 trades in bulk, not 100,000")
     options = parser.parse_args()
     console = Console()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("SQLAlchemy", "psycopg2-binary"))
@@ -89,6 +92,14 @@ def main() -> None:
         f"{platform.platform()}, Python {platform.python_version()}, {libraries}; "
         f"{options.rounds} interleaved rounds of {options.calls} calls, medians"
     )
+    if options.only != "bulk":
+        one_trade(console, options)
+    if options.only != "trade":
+        rows, symbols = (1_000_000, 500) if options.full else (100_000, 50)
+        bulk(console, rows, symbols, rounds=3)
+
+
+def one_trade(console: Console, options: argparse.Namespace) -> None:
     with postgresql_server() as server:
         url = create_database(server, "bench")
         with prepared(url) as manager:
