@@ -7,7 +7,7 @@ a thread, so that the caller folds the next batch while the server is busy with 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from decimal import Decimal
 from json import dumps
@@ -116,6 +116,8 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         self._is_asyncio = self.connection.dialect.is_async
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._posting: Future[bool] | None = None
+        self._ids: list[int] = []
+        self._needed = 0
 
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
         # One look-up by order id for each, whatever the planner knows of the table: LATERAL with OFFSET is
@@ -146,12 +148,28 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         for row in rows:
             yield RecordedFill(FillName._make(row[:4]), row[4], row[5], tuple(row[6:]))
 
-    def post(self, postings: Sequence[Posting]) -> None:
+    def prepare(self, postings: Sequence[Posting]) -> tuple[bytes, bytes]:
+        self._needed = max(self._needed, len(postings))
+        if len(self._ids) < len(postings):
+            self._wait()
+            self._keep_ids()
+        ids, self._ids = self._ids[: len(postings)], self._ids[len(postings) :]
+        # By symbol: what is near in the indexes is written together.
+        by_symbol = sorted(postings, key=lambda posting: posting.name.symbol)
+        trades: list[str] = []
+        events: list[str] = []
+        for trade, event in self.renderer.copy_lines(ids, by_symbol):
+            trades.append(trade)
+            events.append(event)
+        return "".join(trades).encode(), "".join(events).encode()
+
+    def post(self, prepared: tuple[bytes, bytes]) -> None:
+        self._keep_ids()
         if self._is_asyncio:
             self._posting = Future()
-            self._posting.set_result(self._post(postings))
+            self._posting.set_result(self._post(*prepared))
         else:
-            self._posting = self._thread.submit(self._post, postings)
+            self._posting = self._thread.submit(self._post, *prepared)
 
     def settled(self) -> bool:
         posting, self._posting = self._posting, None
@@ -160,11 +178,16 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     def close(self) -> None:
         self._thread.shutdown()
 
-    def _post(self, postings: Sequence[Posting]) -> bool:
+    def _wait(self) -> None:
+        if self._posting is not None:
+            wait([self._posting])
+
+    def _post(self, trades: bytes, events: bytes) -> bool:
         connection = self.connection
         connection.exec_driver_sql("SAVEPOINT tradebook_bulk")
         try:
-            self._copy(postings)
+            copy_rows(connection, "trades", TRADE_COLUMNS, trades)
+            copy_rows(connection, "events", EVENT_COLUMNS, events)
         except Exception as error:
             if not is_taken(error):
                 raise
@@ -173,20 +196,11 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_bulk")
         return True
 
-    def _copy(self, postings: Sequence[Posting]) -> None:
-        events: list[str] = []
-        ids = self._new_ids(len(postings))
-        # By symbol: what is near in the indexes is written together.
-        by_symbol = sorted(postings, key=lambda posting: posting.name.symbol)
-        texts = self.renderer.copy_lines(ids, by_symbol)
-
-        def trades() -> Iterator[str]:
-            for trade, event in texts:
-                events.append(event)
-                yield trade
-
-        copy_rows(self.connection, "trades", TRADE_COLUMNS, trades())
-        copy_rows(self.connection, "events", EVENT_COLUMNS, iter(events))
+    def _keep_ids(self) -> None:
+        """Have ids ready for as many trades as any batch had; what is left over is lost."""
+        missing = self._needed - len(self._ids)
+        if missing > 0:
+            self._ids += self._new_ids(missing)
 
     def _new_ids(self, count: int) -> list[int]:
         ids = text(
@@ -219,12 +233,15 @@ class SqliteBulkLedger(SqlBulkLedger):
         for row in rows:
             yield RecordedFill(FillName._make(row[:4]), row[4], row[5], _from_sqlite(row[6:]))
 
-    def post(self, postings: Sequence[Posting]) -> None:
+    def prepare(self, postings: Sequence[Posting]) -> Sequence[Posting]:
+        return postings
+
+    def post(self, prepared: Sequence[Posting]) -> None:
         connection = self.connection
         connection.exec_driver_sql("SAVEPOINT tradebook_bulk")
         self._was_new = True
         try:
-            self._insert(postings)
+            self._insert(prepared)
         except Exception as error:
             if not is_taken(error):
                 raise

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from itertools import islice
+from io import BytesIO
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from tradebook.domain.errors import DatabaseUnavailable
 
-_LINES: Final = 300
+_PIECE: Final = 1 << 20
+"""Bytes for each call of psycopg2's loop, which competes with a busy caller for the interpreter's lock."""
 _TAKEN: Final = "23505"
 
 
-def copy_rows(
-    connection: Connection, table: str, columns: Sequence[str], lines: Iterator[str]
-) -> None:
-    """Insert rows, given as lines of COPY's text format; they are read while the server takes them."""
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
+    """Insert rows, given in COPY's text format."""
     raw: Any = connection.connection
     if connection.dialect.is_async:
         raw.run_async(
             lambda driver: driver.copy_to_table(
-                table, source=_sent(lines), columns=list(columns), format="text", encoding="utf8"
+                table, source=BytesIO(rows), columns=list(columns), format="text", encoding="utf8"
             )
         )
         return
@@ -31,7 +30,9 @@ def copy_rows(
     with closing(raw.cursor()) as cursor:
         try:
             cursor.copy_expert(
-                f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')", _File(lines)
+                f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')",
+                BytesIO(rows),
+                _PIECE,
             )
         except connection.dialect.loaded_dbapi.Error as error:
             if getattr(error, "pgcode", None) is None:
@@ -50,22 +51,3 @@ def is_taken(error: Exception) -> bool:
         "SQLITE_CONSTRAINT_PRIMARYKEY",
         "SQLITE_CONSTRAINT_ROWID",
     )
-
-
-class _File:
-    """What psycopg2 reads from."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-
-    def read(self, _size: int = -1) -> bytes:
-        return _chunk(self._lines)
-
-
-async def _sent(lines: Iterator[str]) -> AsyncIterator[bytes]:
-    while chunk := _chunk(lines):
-        yield chunk
-
-
-def _chunk(lines: Iterator[str]) -> bytes:
-    return "".join(islice(lines, _LINES)).encode()

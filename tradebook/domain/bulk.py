@@ -230,8 +230,12 @@ class BulkLedger(ABC):
         """What is recorded under these orders."""
 
     @abstractmethod
-    def post(self, postings: Sequence[Posting]) -> None:
-        """Write booked trades and their events, perhaps while the caller goes on; then `settled` says how it went."""
+    def prepare(self, postings: Sequence[Posting]) -> Any:
+        """What `post` takes: postings as rows. It may be made while the last ones are still being written."""
+
+    @abstractmethod
+    def post(self, prepared: Any) -> None:
+        """Write booked trades and their events, perhaps while the caller goes on; `settled` says how it went."""
 
     @abstractmethod
     def settled(self) -> bool:

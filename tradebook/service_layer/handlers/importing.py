@@ -144,11 +144,13 @@ class _Part:
         rows: as they came.
         before: the positions that they move, as they were.
         postings: what is to be written.
+        prepared: the same, as rows.
     """
 
     rows: list[_Row] = field(factory=list)
     before: dict[str, Running] = field(factory=dict)
     postings: list[Posting] = field(factory=list)
+    prepared: object = None
 
 
 class _Importer:
@@ -184,6 +186,7 @@ class _Importer:
         self._prepare(rows)
         while place < len(rows):
             part = self._fold(rows, place)
+            part.prepared = self.bulk.prepare(part.postings)
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
@@ -274,7 +277,8 @@ class _Importer:
     def _post(self, part: _Part) -> None:
         self.writing = part
         if part.postings:
-            self.bulk.post(part.postings)
+            self.bulk.post(part.prepared)
+            part.prepared = None
 
     def _settle(self, folded: _Part | None = None) -> bool:
         """Wait until the last part is written.
