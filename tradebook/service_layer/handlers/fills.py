@@ -16,7 +16,6 @@ from tradebook.domain.fields import json_object, key, name, utc
 from tradebook.domain.numbers import ZERO, Number, number, positive
 from tradebook.domain.trades import TERMS, TradeStatus, settlement_kind, trade_action
 from tradebook.service_layer.handlers.booking import TradeTerms
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _MOST: Final = 10_000
 _LEFT_OUT: Final[Any] = object()
@@ -57,10 +56,14 @@ class _Shape:
 
 
 class FillReader:
-    """Reads terms as `Draft.of` would; gives up on what is not a plain fill, and on what is refused."""
+    """Reads terms as `Draft.of` would; gives up on what is not a plain fill, and on what is refused.
 
-    def __init__(self, uow: AbstractUnitOfWork) -> None:
-        self._uow = uow
+    Args:
+        now: the trade time of fills that have none.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._names = _Remembered(name)
         self._keys = _Remembered(key)
@@ -68,19 +71,13 @@ class FillReader:
         self._settlements = _Remembered(settlement_kind)
         self._multipliers = _Remembered(positive)
 
-    def named(self, terms: TradeTerms) -> TradeTerms:
-        """The terms with an order id: their own, or one made up now, once for each."""
-        if terms.get("order_id") is not None:
-            return terms
-        return {**terms, "order_id": self._uow.new_id()}
-
     def read(self, terms: TradeTerms) -> Fill | None:
-        """The fill; None when only an entity can tell what becomes of it."""
+        """The fill, where it has an order id; None when only an entity can tell what becomes of it."""
         try:
             if not self._shape(terms).is_plain:
                 return None
             return self._read(terms)
-        except (InvalidInput, TypeError):
+        except (InvalidInput, KeyError, TypeError):
             return None
 
     def agree(self, terms: TradeTerms, given: Terms, recorded: Terms) -> bool:
@@ -105,7 +102,7 @@ class FillReader:
         quantity, names = number(given["quantity"]), self._names
         executed_at = get("executed_at", _LEFT_OUT)
         if executed_at is _LEFT_OUT:
-            executed_at = self._uow.now()
+            executed_at = self._now
         if quantity <= ZERO or type(executed_at) is not datetime:  # a subclass may print otherwise
             return None
         fee, details = get("fee", _LEFT_OUT), get("details", _LEFT_OUT)

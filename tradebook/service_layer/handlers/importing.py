@@ -165,7 +165,7 @@ class _Importer:
         self.uow = uow
         self.bulk = bulk
         self.done = done
-        self.reader = FillReader(uow)
+        self.reader = FillReader(uow.now())
         self.running: dict[str, Running] = {}
         self.searching = False
         self.writing = _Part()
@@ -174,7 +174,7 @@ class _Importer:
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
-        named = map(self.reader.named, batch)
+        named = map(self._named, batch)
         self._book([_Row(terms, self.reader.read(terms)) for terms in named])
 
     def finish(self) -> None:
@@ -196,6 +196,12 @@ class _Importer:
                 if not self._settle():
                     self._prepare(rows[place:])
                 place += self._book_entities(rows[place : place + _AROUND])
+
+    def _named(self, terms: TradeTerms) -> TradeTerms:
+        """The terms with an order id: their own, or one made up now, once for each."""
+        if terms.get("order_id") is not None:
+            return terms
+        return {**terms, "order_id": self.uow.new_id()}
 
     # Positions
 
