@@ -266,3 +266,41 @@ def test_one_bad_row_in_the_middle_books_nothing_and_says_what_record_trade_says
 
     assert str(refused.value) == str(expected.value)
     assert state(book) == before
+
+
+def test_a_later_mark_stays_when_a_position_opens_from_flat(book: Any) -> None:
+    round_trip = [{**BUY, "order_id": "in"}, {**BUY, "action": "SELL", "order_id": "out"}]
+    early = {**BUY, "executed_at": NINE - timedelta(days=1), "order_id": "early"}
+    late = {**BUY, "executed_at": NINE + timedelta(days=9), "order_id": "late", "symbol": "B"}
+    imported(book, round_trip)
+    book.mark_prices({"AAPL": "7"}, at=NINE + timedelta(hours=1))
+
+    imported(book, [early, late])
+
+    marks = {p.symbol: (p.current_price, p.marked_at) for p in book.get_positions()}
+    assert marks["AAPL"] == (7, NINE + timedelta(hours=1))
+    assert marks["B"] == (Decimal("1.5"), NINE + timedelta(days=9))
+
+
+def test_more_positions_than_are_kept_are_written_and_read_again(
+    book: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers.importing, "_MOST_POSITIONS", 2)
+    rows = sorted(fills(120), key=lambda row: str(row["symbol"]))
+    rows += [{**row, "order_id": f"again {place}"} for place, row in enumerate(rows)]
+
+    imported(book, rows)
+
+    assert state(book) == state(one_by_one(rows))
+
+
+def test_a_fill_takes_over_an_order_that_came_earlier_in_its_batch(book: Any) -> None:
+    rows = fills(25, symbols=1)
+    order = {**rows[0], "order_id": "waits", "execution_id": ""}
+    rows.insert(2, {**order, "status": "PENDING"})
+    rows.append({**order, "execution_id": "first fill"})
+
+    imported(book, rows)
+
+    assert state(book) == state(one_by_one(rows))
+    assert [t.status for t in book.get_trades(order_id="waits")] == ["EXECUTED"]

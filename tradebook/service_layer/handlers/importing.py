@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 from attrs import define, field, frozen
 
 from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
-from tradebook.domain.errors import BookBusy, ConcurrentUpdate, DatabaseFailure, TradebookError
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate
 from tradebook.domain.numbers import exact
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.service_layer.handlers.accounts import open_account
@@ -313,12 +313,7 @@ class _Importer:
         terms = [row.terms for row in rows]
         symbols = {str(given.get("symbol")) for given in terms}
         self._write(symbols)
-        try:
-            recorded = record_trades(self.uow, terms)
-        except TradebookError as error:
-            if not isinstance(error, ConcurrentUpdate | DatabaseFailure):
-                self._write(list(self.running))  # so that the caller can ask which row it was
-            raise
+        recorded = record_trades(self.uow, terms)
         self._open({trade.symbol for trade in recorded.trades})
         self.entangled.update(trade.order_key for trade in recorded.trades)
         self.done.add_recorded(self.uow, recorded, len(rows))
