@@ -210,6 +210,19 @@ def test_a_fill_that_comes_again_in_a_later_batch_is_a_duplicate(book: Any) -> N
     assert state(book) == state(one_by_one(rows))
 
 
+def test_what_was_folded_after_a_fill_that_had_come_before_is_folded_again(book: Any) -> None:
+    both, only_a, only_b = fills(29, 2), fills(100, 2), fills(100, 2)
+    rows = [*both, {**BUY, "symbol": "S0"}]
+    for symbol, later in (("S0", only_a), ("S1", only_b)):
+        rows += [r for r in later[29:] if r["symbol"] == symbol][:29]
+        rows.append(dict(next(row for row in both if row["symbol"] == symbol)))
+
+    result = imported(book, rows)
+
+    assert (result.booked, result.duplicates) == (88, 2)
+    assert state(book) == state(one_by_one(rows))
+
+
 def test_a_booking_time_is_never_before_the_last_one(book: Any) -> None:
     rows = fills(60)
     later = NINE + timedelta(hours=1)
@@ -297,7 +310,7 @@ def test_more_positions_than_are_kept_are_written_and_read_again(
 def test_a_fill_takes_over_an_order_that_came_earlier_in_its_batch(book: Any) -> None:
     rows = fills(25, symbols=1)
     order = {**rows[0], "order_id": "waits", "execution_id": ""}
-    rows.insert(2, {**order, "status": "PENDING"})
+    rows.insert(3, {**order, "status": "PENDING"})
     rows.append({**order, "execution_id": "first fill"})
 
     imported(book, rows)
