@@ -15,8 +15,18 @@ from tradebook import AsyncBook, AsyncDatabaseManager, Book, DatabaseManager, No
 from tradebook.service_layer import queries
 from tradebook.testing import AsyncFakeBook, FakeBook
 
-WRITTEN_OUT = ("create", "update", "bulk_create", "bulk_update")
-"""Methods that do more than call the handler: they bring the entities they were given up to date."""
+WRITTEN_OUT = (
+    "create",
+    "update",
+    "bulk_create",
+    "bulk_update",
+    "record_trades",
+    "import_trades",
+)
+"""Methods that do more than call the handler.
+
+They bring the entities they were given up to date, or see to it that a retry reads its trades again.
+"""
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
