@@ -154,11 +154,9 @@ class PostgresqlBulkLedger(SqlBulkLedger):
             self._wait()
             self._keep_ids()
         ids, self._ids = self._ids[: len(postings)], self._ids[len(postings) :]
-        # By symbol: what is near in the indexes is written together.
-        by_symbol = sorted(postings, key=lambda posting: posting.name.symbol)
         trades: list[str] = []
         events: list[str] = []
-        for trade, event in self.renderer.copy_lines(ids, by_symbol):
+        for trade, event in self.renderer.copy_lines(ids, by_symbol(postings)):
             trades.append(trade)
             events.append(event)
         return "".join(trades).encode(), "".join(events).encode()
@@ -234,7 +232,7 @@ class SqliteBulkLedger(SqlBulkLedger):
             yield RecordedFill(FillName._make(row[:4]), row[4], row[5], _from_sqlite(row[6:]))
 
     def prepare(self, postings: Sequence[Posting]) -> Sequence[Posting]:
-        return postings
+        return by_symbol(postings)
 
     def post(self, prepared: Sequence[Posting]) -> None:
         connection = self.connection
@@ -267,6 +265,11 @@ class SqliteBulkLedger(SqlBulkLedger):
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'trades'"
         ).scalar_one()
         return range(last + 1, last + 1 + count)
+
+
+def by_symbol(postings: Sequence[Posting]) -> list[Posting]:
+    """The order of writing: what is near in the indexes comes together."""
+    return sorted(postings, key=lambda posting: posting.name.symbol)
 
 
 def _from_sqlite(terms: Sequence[Any]) -> tuple[Any, ...]:
