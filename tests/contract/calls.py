@@ -216,6 +216,9 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
              "progress": None},
         ],
         "verify": [{"progress": None}],
+        "import_trades": [
+            {"trades": [{**BUY, "order_id": "imported"}], "progress": None, "batch": 10},
+        ],
         "seal": [{"batch": 2, "progress": None}],
         "export_seals": [{}],
         "check_seals": [{"kept": None, "progress": None}],

@@ -15,7 +15,15 @@ from tradebook import AsyncBook, AsyncDatabaseManager, Book, DatabaseManager, No
 from tradebook.service_layer import queries
 from tradebook.testing import AsyncFakeBook, FakeBook
 
-WRITTEN_OUT = ("create", "update", "bulk_create", "bulk_update", "record_trades", "seal")
+WRITTEN_OUT = (
+    "create",
+    "update",
+    "bulk_create",
+    "bulk_update",
+    "import_trades",
+    "record_trades",
+    "seal",
+)
 """Methods that do more than call the handler with what they were given."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
@@ -24,7 +23,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
 from tradebook.adapters.bookings import book_one
+from tradebook.adapters.bulk import bulk_ledger
 from tradebook.adapters.guard import permitted
+from tradebook.adapters.postings import Call
 from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.sending import Sender
 from tradebook.adapters.sessions import (
@@ -39,6 +40,7 @@ from tradebook.adapters.sessions import (
     write_marks,
 )
 from tradebook.adapters.types import ExactDecimal
+from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
@@ -46,6 +48,7 @@ from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.repositories import Ledger, LedgerPage
 from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.unit_of_work import CallContext
 
 _CHUNK: Final = 500
 
@@ -57,12 +60,13 @@ class SqlLedger(Ledger):
         self,
         session: Session,
         account: str,
-        at: datetime,
+        context: CallContext,
         remembered: RememberedPositions | None = None,
     ) -> None:
         self.session = session
         self.account = account
-        self.at = at
+        self.at = context.at
+        self.call = Call(account, context.at, context.actor, context.correlation_id)
         self._remembered = remembered
         self._written: dict[str, Position] = {}
 
@@ -121,6 +125,15 @@ class SqlLedger(Ledger):
             return False
         attach(self.session, trade)
         remember(self.session, event, event.id)
+        return True
+
+    def bulk(self) -> BulkLedger:
+        return bulk_ledger(self.session, self.call, self._write_and_keep)
+
+    def _write_and_keep(self, position: Position, version: int) -> bool:
+        if not self._write(position, version):
+            return False
+        self._written[position.symbol] = position
         return True
 
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:

@@ -75,7 +75,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self.cash_flows = SqlRepository(session, account, CashFlow)
         self.decisions = SqlDecisionRepository(session, account, AgentDecision)
         self.events = SqlEventRepository(session, account, Event)
-        self.ledger: SqlLedger = SqlLedger(session, account, self.now(), self._remembered)
+        self.ledger: SqlLedger = SqlLedger(session, account, self.context, self._remembered)
         self.metrics = SqlRepository(session, account, PerformanceMetric)
         self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
         self.portfolios = SqlPortfolioRepository(session, account, Portfolio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,6 +34,8 @@ Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
 
 DEFAULT_ACCOUNT: Final = "main"
+_PLAIN_NAME: Final = re.compile(r"[!-~]([ -~]{0,198}[!-~])?").fullmatch
+"""Matches names in printable ASCII: nearly all of them."""
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _Given = TypeVar("_Given")
@@ -77,6 +80,8 @@ def _encodable(value: str) -> bool:
 
 def name(value: str) -> str:
     """Text of 1 to 200 characters, without blanks around it."""
+    if type(value) is str and _PLAIN_NAME(value):
+        return value
     value = key(value)
     if not value or value != value.strip():
         raise InvalidInput("", value, "text that is not empty and has no blanks around it")

@@ -7,6 +7,7 @@ Sums and products are exact: the context traps Inexact, so a digit is never lost
 from __future__ import annotations
 
 import operator
+import re
 from contextlib import AbstractContextManager
 from decimal import (
     MAX_EMAX,
@@ -34,6 +35,8 @@ ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
 _MAX_TEXT: Final = 100
+_CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,17}[1-9]").fullmatch
+"""Matches what is canonical as it stands, and within bounds: nearly every number that comes as text."""
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
 EXACT: Final = Context(
@@ -44,7 +47,10 @@ EXACT: Final = Context(
     traps=[*_TRAPS, Inexact, Underflow],
 )
 # ROUND_05UP keeps what a second rounding needs to know, so that `divide` rounds once in effect.
-_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_QUOTIENT = Context(prec=100, rounding=ROUND_05UP, traps=_TRAPS)
+_LONG_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_LONG: Final = 50
+"""Digits before the point from which `_QUOTIENT` might not reach 10^-41."""
 _ROUNDED = Context(prec=2000, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _LAST_PLACE: Final = Decimal(1).scaleb(-40)
 
@@ -67,18 +73,21 @@ def canonical(value: Decimal) -> Decimal:
     if "E" not in text and ("." not in text or text[-1] != "0"):
         return value
     value = value.normalize(EXACT)
-    exponent = value.as_tuple().exponent
-    return value.quantize(ONE, context=EXACT) if int(exponent) > 0 else value
+    return value.quantize(ONE, context=EXACT) if "E+" in EXACT.to_sci_string(value) else value
 
 
 def plain(value: Decimal) -> str:
     """The canonical form as text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
-    return format(canonical(value), "f")
+    if not value:
+        return "0"
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
     """The quotient, rounded half-even to 10^-40: the book's only rounding."""
-    quotient = _QUOTIENT.divide(dividend, divisor)
+    is_long = dividend.adjusted() - divisor.adjusted() > _LONG
+    quotient = (_LONG_QUOTIENT if is_long else _QUOTIENT).divide(dividend, divisor)
     return canonical(quotient.quantize(_LAST_PLACE, context=_ROUNDED))
 
 
@@ -94,6 +103,8 @@ def number(value: Number) -> Decimal:
     Raises:
         InvalidInput: not a finite number, or more than 38 digits or 18 decimals.
     """
+    if type(value) is str and _CANONICAL(value):
+        return Decimal(value)
     result = _parsed(value)
     if not result.is_finite():
         raise InvalidInput("", value, "a finite number")

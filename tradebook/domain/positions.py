@@ -159,7 +159,7 @@ class Position(Entity):
         """
         self._require_same_instrument(trade)
         before, after = self.balance, self.balance.after(trade)
-        booked_at = self._entry_time(at)
+        booked_at = self.entry_time(at)
         trade.book(
             sequence=self.sequence + 1,
             booked_at=booked_at,
@@ -193,16 +193,20 @@ class Position(Entity):
         Raises:
             InvalidTransition: the trade is not EXECUTED.
         """
-        busted_at = self._entry_time(at)
+        busted_at = self.entry_time(at)
         changes = trade.bust(sequence=self.sequence + 1, at=busted_at, by=by, reason=reason)
         self._enter(busted_at)
         return changes
 
     def book_correction(self, trade: Trade, *, at: datetime, realized_pnl: Decimal) -> None:
         """Book a trade that counts in the place of the one that it corrects; `refold` then."""
-        booked_at = self._entry_time(at)
+        booked_at = self.entry_time(at)
         trade.book(sequence=self.sequence + 1, booked_at=booked_at, realized_pnl=realized_pnl)
         self._enter(booked_at)
+
+    def entry_time(self, at: datetime) -> datetime:
+        """The time of the next entry in the ledger: never before the last one's."""
+        return max(utc(at), self.updated_at) if self.sequence else utc(at)
 
     def refold(self, values: Mapping[str, object]) -> None:
         """Become what its trades make of it: the `values` of their fold. Marks stay."""
@@ -238,10 +242,6 @@ class Position(Entity):
             fixed, given = getattr(self, constant), getattr(trade, constant)
             if fixed != given:
                 raise InstrumentMismatch(self.symbol, constant, fixed, given)
-
-    def _entry_time(self, at: datetime) -> datetime:
-        """The time of the next entry in the ledger: never before the last one's."""
-        return max(utc(at), self.updated_at) if self.sequence else utc(at)
 
     def _enter(self, at: datetime) -> None:
         self.put(sequence=self.sequence + 1, version=self.version + 1, updated_at=at)

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import Account
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
@@ -369,6 +370,10 @@ class Ledger(ABC):
         Returns:
             False when the page no longer stands as opened (nothing was written): open it again.
         """
+
+    def bulk(self) -> BulkLedger | None:
+        """For many fills at a time; None where only `open` and `book` are."""
+        return None
 
     @abstractmethod
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:

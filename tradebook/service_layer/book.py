@@ -17,9 +17,11 @@ from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
+from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
+from tradebook.service_layer.handlers.importing import Progress as Count
+from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
-from tradebook.service_layer.handlers.trades import RecordedTrades
 from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
@@ -168,6 +170,25 @@ class Book(ABC):
         while sealing.goes_on(self.run(seal_next, sealing.batch)):
             pass
         return sealing.done()
+
+    def import_trades(
+        self,
+        trades: Iterable[TradeTerms],
+        *,
+        progress: Count | None = None,
+        batch: int = BATCH_OF_TRADES,
+    ) -> ImportedTrades:
+        """Record any number of executions, all or none; see `handlers.import_trades`.
+
+        Give what can be iterated over more than once, where you can: when another writer was first, all
+        of it is read again.
+        """
+        return self.run(
+            handlers.import_trades,
+            argument("trades", Rereadable, trades),
+            progress=progress,
+            batch=batch,
+        )
 
     delete = _operation(handlers.delete)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -16,14 +16,18 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
-from tradebook.domain.fields import utc_now
 from tradebook.entrypoints.cli.output import Report, counted
 from tradebook.entrypoints.cli.trade_files import BadRow, ImportRefused, Row, TradeFile
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers import RecordedTrades, record_trade, record_trades
+from tradebook.service_layer.handlers import (
+    ImportedTrades,
+    TradeTerms,
+    import_trades,
+    record_trade,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-BATCH: Final = 1000
+BATCH: Final = 10_000
 MAX_SHOWN: Final = 20
 _MAX_BAD: Final = 100
 _FILL: Final = {"action", "quantity", "price", "executed_at"}
@@ -51,26 +55,22 @@ class Booked:
     """What the second reading did.
 
     Attributes:
-        since: what was booked from here on is new, UTC.
         booked: trades that are new.
         duplicates: trades that were booked before, on the same terms.
         refused: rows that the book refused.
         symbols: whose positions moved.
     """
 
-    since: datetime
     booked: int = 0
     duplicates: int = 0
     refused: list[BadRow] = field(factory=list)
     symbols: set[str] = field(factory=set)
 
-    def add(self, recorded: RecordedTrades) -> None:
+    def add(self, imported: ImportedTrades) -> None:
         """Count a batch."""
-        self.booked += recorded.booked
-        self.duplicates += recorded.duplicates
-        for trade in recorded.trades:
-            if trade.booked_at is not None and trade.booked_at >= self.since:
-                self.symbols.add(trade.symbol)
+        self.booked += imported.booked
+        self.duplicates += imported.duplicates
+        self.symbols |= imported.symbols
 
     @property
     def rows(self) -> int:
@@ -112,7 +112,7 @@ def book_all(book: Book, file: TradeFile, total: int, report: Report) -> Booked:
 
 def book_what_can_be(book: Book, file: TradeFile, total: int, report: Report) -> Booked:
     """Book in batches, each in a unit of work of its own, and pass over the rows that are refused."""
-    done = Booked(since=utc_now())
+    done = Booked()
     for batch in _batches(row for row in file.rows() if isinstance(row, Row)):
         _book_or_halve(book, file, batch, done)
         report(done.rows, total)
@@ -120,31 +120,38 @@ def book_what_can_be(book: Book, file: TradeFile, total: int, report: Report) ->
 
 
 def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Report) -> Booked:
-    done = Booked(since=uow.now())
-    for batch in _batches(_only_good(file)):
-        try:
-            recorded = record_trades(uow, [row.terms for row in batch])
-        except _ROW_ERRORS as error:
-            bad = _first_refused(uow, file, batch)
-            raise _bad_file(file, [bad]) if bad else error from None
-        done.add(recorded)
-        report(done.rows, total)
+    waiting: deque[Row] = deque()
+    dealt_with = 0
+
+    def terms() -> Iterator[TradeTerms]:
+        for row in file.rows():
+            if isinstance(row, BadRow):
+                raise ImportRefused(f"{file.name} changed while it was read; nothing was booked")
+            waiting.append(row)
+            yield row.terms
+
+    def progress(rows: int) -> None:
+        nonlocal dealt_with
+        for _ in range(rows - dealt_with):
+            waiting.popleft()
+        dealt_with = rows
+        report(rows, total)
+
+    done = Booked()
+    try:
+        done.add(import_trades(uow, terms(), progress=progress, batch=BATCH))
+    except _ROW_ERRORS as error:
+        bad = _first_refused(uow, file, waiting)
+        raise _bad_file(file, [bad]) if bad else error from None
     return done
 
 
-def _only_good(file: TradeFile) -> Iterator[Row]:
-    for row in file.rows():
-        if isinstance(row, BadRow):
-            raise ImportRefused(f"{file.name} changed while it was read; nothing was booked")
-        yield row
+def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, rows: Iterable[Row]) -> BadRow | None:
+    """The row that an import was refused for.
 
-
-def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, batch: Sequence[Row]) -> BadRow | None:
-    """The row that a batch was refused for.
-
-    In the same unit of work, which will not be committed: what the batch booked already is recognised.
+    In the same unit of work, which will not be committed: what is booked already is recognised.
     """
-    for row in batch:
+    for row in rows:
         try:
             record_trade(uow, **row.terms)
         except _ROW_ERRORS as error:
@@ -155,7 +162,7 @@ def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, batch: Sequence[Row
 def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: Booked) -> None:
     """Book a batch; when it is refused, its halves, down to the rows that cannot be booked."""
     try:
-        done.add(book.record_trades([row.terms for row in batch]))
+        done.add(book.import_trades([row.terms for row in batch]))
     except _ROW_ERRORS as error:
         if len(batch) == 1:
             done.refused.append(_refused(file, batch[0], error))

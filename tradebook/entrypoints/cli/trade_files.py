@@ -27,11 +27,12 @@ from typing import IO, Any, Final, cast
 from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput, TradebookError, shown
-from tradebook.domain.fields import utc
+from tradebook.domain.fields import utc, utc_now
 from tradebook.domain.numbers import plain
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.columns import REQUIRED, Column, HeaderError, header_columns
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.service_layer.handlers.fills import FillReader
 
 _DELIMITERS: Final = ",;\t|"
 _LONGEST_HEADER: Final = 100_000
@@ -109,6 +110,7 @@ class TradeFile:
         self._mapping = dict(mapping or {})
         self._ignored = set(ignored)
         self._currency = currency
+        self._reader = FillReader(utc_now())
         self.size = file.seek(0, SEEK_END)
 
     @property
@@ -161,6 +163,10 @@ class TradeFile:
         content = sorted(terms)
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
+        fill = self._reader.read(cast("TradeTerms", terms))
+        if fill is not None:
+            repeats = occurrences.add([*fill.name.order_key, fill.name.execution_id]) > 1
+            return Row(line, cast("TradeTerms", terms), repeats)
         try:
             trade = Trade(**terms)
         except InvalidInput as error:

@@ -19,6 +19,7 @@ from tradebook.service_layer.handlers.corrections import (
     correct_trade,
     rebuild,
 )
+from tradebook.service_layer.handlers.importing import ImportedTrades, import_trades
 from tradebook.service_layer.handlers.performance import record_metric
 from tradebook.service_layer.handlers.portfolio import take_snapshot
 from tradebook.service_layer.handlers.positions import mark_prices, update_position
@@ -40,6 +41,7 @@ from tradebook.service_layer.handlers.trades import (
 )
 
 __all__ = [
+    "ImportedTrades",
     "Rebuilt",
     "RecordedTrades",
     "Sealed",
@@ -53,6 +55,7 @@ __all__ = [
     "decide",
     "delete",
     "execute_trade",
+    "import_trades",
     "mark_prices",
     "raise_alert",
     "rebuild",

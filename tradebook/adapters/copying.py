@@ -1,0 +1,53 @@
+"""PostgreSQL's COPY, through the drivers: psycopg2 reads from a file, asyncpg from an iterator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from io import BytesIO
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from tradebook.domain.errors import DatabaseUnavailable
+
+_PIECE: Final = 1 << 20
+"""Bytes for each call of psycopg2's loop, which competes with a busy caller for the interpreter's lock."""
+_TAKEN: Final = "23505"
+
+
+def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
+    """Insert rows, given in COPY's text format."""
+    raw: Any = connection.connection
+    if connection.dialect.is_async:
+        raw.run_async(
+            lambda driver: driver.copy_to_table(
+                table, source=BytesIO(rows), columns=list(columns), format="text", encoding="utf8"
+            )
+        )
+        return
+    names = ", ".join(columns)
+    with closing(raw.cursor()) as cursor:
+        try:
+            cursor.copy_expert(
+                f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')",
+                BytesIO(rows),
+                _PIECE,
+            )
+        except connection.dialect.loaded_dbapi.Error as error:
+            if getattr(error, "pgcode", None) is None:
+                raise DatabaseUnavailable(
+                    f"the connection was lost while copying: {error}"
+                ) from error
+            raise
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether a database says that a unique key is taken."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
+    return state == _TAKEN or getattr(cause, "sqlite_errorname", "") in (
+        "SQLITE_CONSTRAINT_UNIQUE",
+        "SQLITE_CONSTRAINT_PRIMARYKEY",
+        "SQLITE_CONSTRAINT_ROWID",
+    )
