@@ -78,7 +78,10 @@ class EntityAttack:
         book.create(entity)
 
     def _change(self, book: Book, value: Any) -> None:
-        entity = book.get_all(self.kind, 1)[0]
+        found = book.get_all(self.kind, 1)
+        if not found:  # a deletion among the attacks before was accepted
+            return
+        entity = found[0]
         setattr(entity, self.field, value)
         book.update(entity)
         book.delete(entity)

@@ -90,6 +90,7 @@ def prepared(book: Book) -> Ids:
     gone = book.raise_alert("drawdown", "INFO", dedup_key="gone", timestamp=NOON)
     book.record_metric("sharpe", 1, **PERIOD)
     snapshot = book.take_snapshot()
+    book.seal()
     return Ids(
         signal=signal.id, decision=decision.id, action=action.id, trade=trade.id, wrong=wrong.id,
         flow=flow.id, alert=alert.id, gone=gone.id, snapshot=snapshot.id, **orders,
@@ -217,7 +218,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "verify": [{"progress": None}],
         "import_trades": [
-            {"trades": [{**BUY, "order_id": "imported"}], "progress": None, "batch": 10},
+            {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10},
         ],
         "seal": [{"batch": 2, "progress": None}],
         "export_seals": [{}],

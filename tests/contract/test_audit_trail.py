@@ -78,6 +78,7 @@ CALLS: dict[str, tuple[Call, dict[str, set[str]]]] = {
         lambda book, given: book.record_trade(**TERMS, decision_id=given.decision),
         {"TradeRecorded": set(), "DecisionExecuted": {"status"}},
     ),
+    "import_trades": (lambda book, _: book.import_trades([TERMS]), {"TradeRecorded": set()}),
     "record_trades": (lambda book, _: book.record_trades([TERMS]), {"TradeRecorded": set()}),
     "execute_trade": (
         lambda book, given: book.execute_trade(order_id=given.open, price=9),

@@ -225,6 +225,7 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         executed_at=times,
         execution_id=executions,
     ),
+    "import_trades": having({"trades": st.lists(terms, max_size=4)}, batch=st.integers(1, 3)),
     "mark_prices": having({"prices": st.dictionaries(symbols, prices)}, at=times),
     "raise_alert": having(
         {"alert_type": names, "severity": st.sampled_from([*Severity, "LOUD"])},

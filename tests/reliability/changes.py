@@ -41,6 +41,7 @@ _PERIOD: Final = {"period_start": _SPRING, "period_end": datetime(2026, 6, 1, tz
 Did = dict[str, Any]
 CHANGES: Final[dict[str, Callable[[Any, Did], Any]]] = {
     "trade": lambda book, did: book.record_trade(**BUY),
+    "import": lambda book, did: book.import_trades([{**BUY, "symbol": symbol} for symbol in "ABA"]),
     "trades": lambda book, did: book.record_trades([{**BUY, "symbol": symbol} for symbol in "ABA"]),
     "order": lambda book, did: book.record_trade(**BUY, status="PENDING", order_id="o-1"),
     "fill": lambda book, did: book.execute_trade(order_id="o-1", price=2),

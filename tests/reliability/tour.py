@@ -44,6 +44,16 @@ TOUR: Final = [
     *BEGINNING,
     Call(handlers.take_snapshot, {}),
     Call(handlers.record_trade, fill("o-7", "BUY", 1, 99, decision_id=Ref(AgentDecision, 0))),
+    Call(
+        handlers.import_trades,
+        {
+            "trades": [
+                fill("o-8", "BUY", 2, 97),
+                fill("o-9", "SELL", 1, 98),
+                fill("o-8", "BUY", 2, 97),
+            ]
+        },
+    ),
     Call(handlers.execute_trade, {"order_id": "o-4", "price": "90.5"}),
     Call(handlers.cancel_trade, {"order_id": "o-5", "reason": "done"}),
     Call(handlers.create, {"entity": _ORDER}),
