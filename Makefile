@@ -43,8 +43,8 @@ format: $(READY) ## let ruff format and mend the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## how fast, next to hand-written SQL in the same run
-	$(BIN)/python -m tests.benchmarks
+bench: $(READY) ## how fast, next to other ways in the same run; writes docs/benchmarks.md (FULL=1: an hour)
+	$(BIN)/python -m tests.benchmarks $(if $(FULL),--full)
 
 clean: ## remove the virtual environment and everything built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov demo.db*
