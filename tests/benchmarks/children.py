@@ -16,7 +16,6 @@ from typing import NamedTuple
 import psycopg2
 from sqlalchemy import URL, make_url
 
-
 Action = Callable[[], int]
 """What is timed; gives how many records it went through."""
 

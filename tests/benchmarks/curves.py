@@ -72,7 +72,7 @@ def proving(server: URL, settings: Settings) -> Iterator[Result]:
     goals = {name: Goal(30 * most / 1_000_000, at_most=True)}  # a million in 30 s
     taken = figures("verify", "seconds", seconds, goals)
     yield taken.with_sizes("trades in the book", sizes)
-    held = figures("memory of verify", "MB at most", memory, dict.fromkeys(sizes, Goal(300, True)))
+    held = figures("memory of verify", "MB", memory, dict.fromkeys(sizes, Goal(300, True)))
     yield held.with_sizes("trades in the book", sizes)
 
 

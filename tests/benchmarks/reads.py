@@ -171,4 +171,4 @@ def iterated(url: URL, count: int, settings: Settings) -> Iterator[Result]:
     yield times.result(f"a stream of {count:,} trades", {}, ratio=TIME, unit="ms")
     least = min(memory[f"iterate, only {few:,}"])
     goals = {"iterate": Goal(round(least * 1.1), at_most=True)}
-    yield figures(f"memory of a stream of {count:,} trades", "MB at most", memory, goals)
+    yield figures(f"memory of a stream of {count:,} trades", "MB", memory, goals)

