@@ -15,6 +15,7 @@ Way = Callable[[int], object]
 
 THROUGHPUT = "throughput"
 TIME = "time"
+MEMORY = "memory"
 
 
 @define
@@ -43,12 +44,12 @@ class Times:
         ratio: str = THROUGHPUT,
         unit: str = "ms a call",
     ) -> Result:
-        """Medians, and the ratio of throughput, or of time, to the base: the first by default."""
+        """Medians, and the ratio of throughput, time or memory to the base: the first by default."""
         of_base = self.wall[base or next(iter(self.wall))]
         rows = []
         for name, times in self.wall.items():
             pairs = zip(of_base, times, strict=True)
-            if ratio == TIME:
+            if ratio != THROUGHPUT:
                 pairs = zip(times, of_base, strict=True)
             rows.append(
                 Row(

@@ -45,8 +45,8 @@ def _curve(axes, result: Result) -> None:  # type: ignore[no-untyped-def]  # mat
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(result.sizes)
-    axes.set_ylabel(f"{result.unit}; bars: fastest to slowest round")
+    axes.set_xlabel(f"{result.sizes} (bars: fastest to slowest round)")
+    axes.set_ylabel(result.unit)
 
 
 def _bars(axes, result: Result) -> None:  # type: ignore[no-untyped-def]

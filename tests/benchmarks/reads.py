@@ -15,7 +15,7 @@ import psycopg2
 from sqlalchemy import URL
 
 from tests.benchmarks import children
-from tests.benchmarks.comparing import TIME, Times, Way, figures, measure, repeated
+from tests.benchmarks.comparing import MEMORY, TIME, Times, Way, measure, repeated
 from tests.benchmarks.filled import PREFIX, filled
 from tests.benchmarks.results import Goal, Result, Settings
 from tests.servers import create_database, postgresql_server
@@ -24,6 +24,7 @@ from tradebook import DatabaseManager, Trade
 SYMBOLS = 500
 NEWEST = "ORDER BY executed_at DESC, id DESC"
 OURS, RAW = "tradebook", "raw psycopg2"
+CURSOR = f"{RAW}, a cursor of the server's"
 
 
 class Question(NamedTuple):
@@ -155,20 +156,20 @@ def at_depth(manager: DatabaseManager, raw: Raw, depth: int, of: str, settings: 
 
 def iterated(url: URL, count: int, settings: Settings) -> Iterator[Result]:
     """All trades one after the other, each time in a new process; and how much memory that holds."""
-    times, memory = Times(), dict[str, list[float]]()
-    few = count // 10
+    times, memory = Times(), Times()
+    few = f"iterate, only {count // 10:,}"
     for _ in range(settings.size(1, 3, 1)):
         for name, task, most in (
-            ("raw psycopg2, a cursor of the server's", "stream", count),
+            (few, "iterate", count // 10),
             ("iterate", "iterate", count),
-            (f"iterate, only {few:,}", "iterate", few),
+            (CURSOR, "stream", count),
         ):
             told = children.run(task, url, most)
             assert told.done == most
-            memory.setdefault(name, []).append(told.megabytes)
+            memory.add(name, told.megabytes)
             if most == count:
                 times.add(name, told.seconds * 1000, told.processor * 1000)
-    yield times.result(f"a stream of {count:,} trades", {}, ratio=TIME, unit="ms")
-    least = min(memory[f"iterate, only {few:,}"])
-    goals = {"iterate": Goal(round(least * 1.1), at_most=True)}
-    yield figures(f"memory of a stream of {count:,} trades", "MB", memory, goals)
+    yield times.result(f"a stream of {count:,} trades", {}, base=CURSOR, ratio=TIME, unit="ms")
+    goals = {"iterate": Goal(1.1, at_most=True)}
+    title = f"memory of a stream of {count:,} trades"
+    yield memory.result(title, goals, base=few, ratio=MEMORY, unit="MB")

@@ -29,8 +29,8 @@ print(time.perf_counter() - begun)
 FIRST_TRADE = (
     OURS
     + """
-with DatabaseManager({url!r}) as manager:
-    manager.record_trade(symbol="FIRST", action="BUY", quantity=1, price=1, order_id={order!r})
+manager = DatabaseManager({url!r})
+manager.record_trade(symbol="FIRST", action="BUY", quantity=1, price=1, order_id={order!r})
 """
 )
 
@@ -40,6 +40,8 @@ def results(settings: Settings) -> Iterator[Result]:
     imports, trades = Times(), list[float]()
     with postgresql_server() as server:
         url = create_database(server, "startup")
+        with DatabaseManager(url) as manager:
+            manager.upgrade()
         for round_ in range(-1, settings.size(2, 15, 15)):  # the first is a warm-up
             for statement in IMPORTS:
                 taken = milliseconds(statement)
@@ -62,8 +64,6 @@ def results(settings: Settings) -> Iterator[Result]:
 
 def first_trade(url: URL) -> float:
     """From the first import to the end of the first trade, in a database that has its tables."""
-    with DatabaseManager(url) as manager:
-        manager.upgrade()
     text = url.render_as_string(hide_password=False)
     return milliseconds(FIRST_TRADE.format(url=text, order=order_id()))
 
