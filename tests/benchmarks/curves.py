@@ -86,7 +86,7 @@ def snapshots(server: URL, settings: Settings) -> Iterator[Result]:
             with counted() as statements:
                 manager.take_snapshot()
             name = f"{count:,} positions"
-            selects = sum(text.startswith("SELECT") for text in statements)
+            selects = sum(text.startswith(("SELECT", "WITH")) for text in statements)
             reads[name], writes[name] = [float(selects)], [float(len(statements) - selects)]
             sizes[name] = count
             ways[name] = repeated(lambda _, manager=manager: manager.take_snapshot())  # type: ignore[misc]
