@@ -93,9 +93,9 @@ def snapshots(server: URL, settings: Settings) -> Iterator[Result]:
         times = measure(ways, settings.rounds, 1)
     yield times.result("take_snapshot", {}, ratio=TIME).with_sizes("open positions", sizes)
     yield figures(
-        "statements of take_snapshot that read", "count", reads, dict.fromkeys(sizes, Goal(1, True))
+        "reads of take_snapshot", "statements", reads, dict.fromkeys(sizes, Goal(1, True))
     )
-    yield figures("statements of take_snapshot that write", "count", writes, {})
+    yield figures("writes of take_snapshot", "statements", writes, {})
 
 
 @contextmanager

