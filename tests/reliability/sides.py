@@ -36,6 +36,7 @@ from tradebook.domain.fields import Entity
 from tradebook.domain.paging import walk
 from tradebook.service_layer import as_of, queries
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.snapshots import get_snapshot
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification import verify
 
@@ -276,6 +277,6 @@ def _asked(uow: AbstractUnitOfWork) -> dict[str, Any]:
         "open positions": queries.get_open_positions(uow),
         "cash": queries.get_cash_balances(uow),
         "signals of decisions": [{"signals": [s.id for s in d.signals]} for d in decisions],
-        "snapshots": [queries.get_snapshot(uow, id_) for id_ in snapshots],
+        "snapshots": [get_snapshot(uow, id_) for id_ in snapshots],
         "proof": attrs.evolve(verify(uow), account=""),
     }

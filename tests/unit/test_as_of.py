@@ -205,7 +205,7 @@ def test_the_last_snapshot_is_shown_whole(full: Diary) -> None:
 def test_a_snapshot_of_many_symbols_names_all_that_was_amended(
     diary: Diary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradebook.service_layer.queries.BATCH", 2)
+    monkeypatch.setattr("tradebook.service_layer.snapshots.BATCH", 2)
     symbols = [f"S{number}" for number in range(5)]
     terms = [{"symbol": symbol, "action": "BUY", "quantity": 1, "price": 1} for symbol in symbols]
     recorded = diary.do(handlers.record_trades, trades=terms)

@@ -28,7 +28,8 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
-from tradebook.domain.fields import Entity, record_id
+from tradebook.domain.fields import Entity
+from tradebook.domain.fields import record_id as checked_id
 from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
@@ -132,11 +133,19 @@ class SqlRecords(Records[E], Generic[E]):
             yield columns[wanted.dated_by] < wanted.until
 
     def _by_id(self, id_: int) -> Select[Any]:
-        return self.where(self.table.c.id == record_id(id_))
+        return self.where(self.table.c.id == checked_id(id_))
 
 
 class SqlRepository(SqlRecords[E], Repository[E]):
     """Written past the flush: what is taken already is recognised, what is gone is gone."""
+
+    def get(self, record_id: int, *, lock: bool = False) -> E:
+        if lock or not isinstance(self.session, ReadingSession):
+            return super().get(record_id, lock=lock)
+        found = self.session.by_id(self.kind, self.account, checked_id(record_id))
+        if not found:
+            raise NotFound(self.kind.__name__, record_id, self.account)
+        return found[0]
 
     def add(self, entity: E) -> E:
         if add_if_new(self.session, entity):
@@ -264,7 +273,7 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
 
 class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
-        wanted = [record_id(id_) for id_ in ids]
+        wanted = [checked_id(id_) for id_ in ids]
         if not wanted:
             return []
         found = {s.id: s for s in self.fetch(self.where(self.table.c.id.in_(wanted)))}

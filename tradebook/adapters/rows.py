@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Row, Select, inspect
+from sqlalchemy import Row, Select, bindparam, inspect, select
 from sqlalchemy.orm import InstanceState, Session, configure_mappers
 
 from tradebook.adapters.sessions import table_of
@@ -25,28 +25,46 @@ class ReadingSession(Session):
 
         Two entities for the same row are two objects; changing one changes no record.
         """
-        if kind not in _MAKERS:
-            _MAKERS[kind] = _maker(kind)
-        return _MAKERS[kind](self.connection().execute(statement).all())
+        return _maker_of(kind)(self.connection().execute(statement).all())
+
+    def by_id(self, kind: type[E], account: str, record_id: int) -> list[E]:
+        """The record with this id, if there is one."""
+        if kind not in _BY_ID:
+            columns = table_of(kind).c
+            key = columns.account == bindparam("of_account"), columns.id == bindparam("of_id")
+            _BY_ID[kind] = select(table_of(kind)).where(*key)
+        key_given = {"of_account": account, "of_id": record_id}
+        rows = self.connection().execute(_BY_ID[kind], key_given).all()
+        return _maker_of(kind)(rows)
 
 
+_STATE: Final = "_sa_instance_state"
+"""Where SQLAlchemy keeps what it knows of an object."""
+_BY_ID: Final[dict[type[Entity], Select[Any]]] = {}
 _MAKERS: Final[dict[Any, Callable[[Sequence[Row[Any]]], list[Any]]]] = {}
+
+
+def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
+    if kind not in _MAKERS:
+        _MAKERS[kind] = _maker(kind)
+    return _MAKERS[kind]
 
 
 def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     configure_mappers()  # what the ORM does before its first query
     mapper = inspect(kind)
     manager, key_of = mapper.class_manager, mapper.identity_key_from_primary_key
-    names = (*table_of(kind).columns.keys(), manager.STATE_ATTR)
+    names = tuple(table_of(kind).columns.keys())
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
 
     def make(rows: Sequence[Row[Any]]) -> list[E]:
         made = []
         for row in rows:
             entity = object.__new__(kind)
-            state = InstanceState(entity, manager)
-            state.key = key_of((row.account, row.id))
-            fill(entity, "__dict__", dict(zip(names, (*row, state), strict=True)))
+            values = dict(zip(names, row, strict=True))
+            state = values[_STATE] = InstanceState(entity, manager)
+            state.key = key_of((values["account"], values["id"]))
+            fill(entity, "__dict__", values)
             made.append(entity)
         return made
 

@@ -7,7 +7,7 @@ connection that is lost at COMMIT leaves open whether it was done: the next try 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from attrs import define
@@ -84,7 +84,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return call.attempt(uow, uow.session)
 
-        return Retrying(**_policy(self._retries))(attempt)
+        return _tried(attempt, self._retries)
 
     def read(
         self,
@@ -99,7 +99,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return query(uow, *args, **kwargs)
 
-        return Retrying(**_policy(self._retries))(attempt)
+        return _tried(attempt, self._retries)
 
 
 class AsyncRunner:
@@ -123,7 +123,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(call.attempt, uow.session.sync_session)
 
-        return await AsyncRetrying(**_policy(self._retries))(attempt)
+        return await _async_tried(attempt, self._retries)
 
     async def read(
         self,
@@ -138,7 +138,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(query, *args, **kwargs)
 
-        return await AsyncRetrying(**_policy(self._retries))(attempt)
+        return await _async_tried(attempt, self._retries)
 
 
 @define
@@ -177,6 +177,36 @@ def _was_committed(session: Session, witness: Witness) -> bool:
             return was_committed(session, witness)
     except TradebookError as error:
         raise commit_unknown(error) from error
+
+
+def _tried(attempt: Callable[[], R], retries: Retries) -> R:
+    """Its result; tried again where that can help. Most calls need none of tenacity's machinery."""
+    try:
+        return attempt()
+    except (ConcurrentUpdate, DatabaseUnavailable) as error:
+        failed = [error]
+
+    def again() -> R:
+        if failed:  # the first attempt counts
+            raise failed.pop()
+        return attempt()
+
+    return Retrying(**_policy(retries))(again)
+
+
+async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) -> R:
+    """The same for asyncio."""
+    try:
+        return await attempt()
+    except (ConcurrentUpdate, DatabaseUnavailable) as error:
+        failed = [error]
+
+    async def again() -> R:
+        if failed:
+            raise failed.pop()
+        return await attempt()
+
+    return await AsyncRetrying(**_policy(retries))(again)
 
 
 def _policy(retries: Retries) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.events import Event
-from tradebook.domain.fields import DEFAULT_ACCOUNT
+from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
@@ -43,6 +43,23 @@ from tradebook.service_layer.unit_of_work import (
 )
 
 _DAMAGES_SHOWN: Final = 5
+
+
+_REPOSITORIES: Final[Mapping[str, tuple[type[SqlRepository[Any]], type[Entity]]]] = {
+    "accounts": (SqlAccountRepository, Account),
+    "actions": (SqlRepository, AgentAction),
+    "alerts": (SqlAlertRepository, Alert),
+    "cash_flows": (SqlRepository, CashFlow),
+    "decisions": (SqlDecisionRepository, AgentDecision),
+    "events": (SqlEventRepository, Event),
+    "metrics": (SqlRepository, PerformanceMetric),
+    "portfolio_positions": (SqlRepository, PortfolioPosition),
+    "portfolios": (SqlPortfolioRepository, Portfolio),
+    "positions": (SqlPositionRepository, Position),
+    "seals": (SqlSealRepository, Seal),
+    "signals": (SqlSignalRepository, Signal),
+    "trades": (SqlTradeRepository, Trade),
+}
 
 
 class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
@@ -67,23 +84,22 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self._remembered = remembered
 
     def __enter__(self) -> Self:
-        session, account = self._new_session(), self.account
-        self.session = session
-        self.accounts = SqlAccountRepository(session, account, Account)
-        self.actions = SqlRepository(session, account, AgentAction)
-        self.alerts = SqlAlertRepository(session, account, Alert)
-        self.cash_flows = SqlRepository(session, account, CashFlow)
-        self.decisions = SqlDecisionRepository(session, account, AgentDecision)
-        self.events = SqlEventRepository(session, account, Event)
-        self.ledger: SqlLedger = SqlLedger(session, account, self.context, self._remembered)
-        self.metrics = SqlRepository(session, account, PerformanceMetric)
-        self.portfolio_positions = SqlRepository(session, account, PortfolioPosition)
-        self.portfolios = SqlPortfolioRepository(session, account, Portfolio)
-        self.positions = SqlPositionRepository(session, account, Position)
-        self.seals = SqlSealRepository(session, account, Seal)
-        self.signals = SqlSignalRepository(session, account, Signal)
-        self.trades = SqlTradeRepository(session, account, Trade)
+        for name in _REPOSITORIES:
+            vars(self).pop(name, None)
+        self.session = self._new_session()
+        self.ledger: SqlLedger = SqlLedger(
+            self.session, self.account, self.context, self._remembered
+        )
         return self
+
+    def __getattr__(self, name: str) -> Any:
+        """A repository is made when it is first asked for; most units of work need few."""
+        if name not in _REPOSITORIES:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        repository, kind = _REPOSITORIES[name]
+        made = repository(self.session, self.account, kind)
+        setattr(self, name, made)
+        return made
 
     def __exit__(
         self,

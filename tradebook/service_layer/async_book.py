@@ -25,6 +25,7 @@ from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
 from tradebook.service_layer.handlers.importing import Progress as Count
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.snapshots import get_snapshot
 from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
@@ -238,7 +239,7 @@ class AsyncBook(ABC):
     get_latest_portfolio = _async_look(queries.get_latest_portfolio)
     get_portfolio_history = _async_look(queries.get_portfolio_history)
     get_portfolio_positions = _async_look(queries.get_portfolio_positions)
-    get_snapshot = _async_question(queries.get_snapshot)
+    get_snapshot = _async_question(get_snapshot)
     get_alerts = _async_look(queries.get_alerts)
     get_unresolved_alerts = _async_look(queries.get_unresolved_alerts)
     get_signals = _async_look(queries.get_signals)

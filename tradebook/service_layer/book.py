@@ -22,6 +22,7 @@ from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
 from tradebook.service_layer.handlers.importing import Progress as Count
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.snapshots import get_snapshot
 from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
@@ -227,7 +228,7 @@ class Book(ABC):
     get_latest_portfolio = _look(queries.get_latest_portfolio)
     get_portfolio_history = _look(queries.get_portfolio_history)
     get_portfolio_positions = _look(queries.get_portfolio_positions)
-    get_snapshot = _question(queries.get_snapshot)
+    get_snapshot = _question(get_snapshot)
     get_alerts = _look(queries.get_alerts)
     get_unresolved_alerts = _look(queries.get_unresolved_alerts)
     get_signals = _look(queries.get_signals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,9 +18,9 @@ from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity, argument, truth
 from tradebook.domain.given import plain_int
 from tradebook.domain.numbers import EXACT, ZERO, canonical
-from tradebook.domain.paging import BATCH, DEFAULT_LIMIT, Page, Window
+from tradebook.domain.paging import DEFAULT_LIMIT, Page, Window
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.portfolio import BOOK, Amendment, Portfolio, PortfolioPosition, Snapshot
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Trade, TradeAction, TradeStatus
@@ -49,7 +48,6 @@ __all__ = [
     "get_positions",
     "get_recent_trades",
     "get_signals",
-    "get_snapshot",
     "get_trades",
     "get_trades_by_symbol",
     "get_unresolved_alerts",
@@ -246,46 +244,6 @@ def get_portfolio_positions(uow: AbstractUnitOfWork, portfolio_id: int) -> list[
     """The open positions in a snapshot, by symbol."""
     id_ = argument("portfolio_id", fields.record_id, portfolio_id)
     return uow.portfolios.positions_of([id_])
-
-
-def get_snapshot(uow: AbstractUnitOfWork, portfolio_id: int | None = None) -> Snapshot | None:
-    """A snapshot as it was taken, and which busts and corrections since then touch the trades it holds.
-
-    Args:
-        uow: the unit of work.
-        portfolio_id: which one; the last by default.
-
-    Returns:
-        The snapshot, or None when there is none.
-    """
-    if portfolio_id is None:
-        portfolio = get_latest_portfolio(uow)
-    else:
-        portfolio = get(uow, Portfolio, argument("portfolio_id", fields.record_id, portfolio_id))
-    if portfolio is None:
-        return None
-    positions = get_portfolio_positions(uow, portfolio.id)
-    return Snapshot(portfolio, positions, _amendments(uow, portfolio, positions))
-
-
-def _amendments(
-    uow: AbstractUnitOfWork, portfolio: Portfolio, positions: list[PortfolioPosition]
-) -> list[Amendment]:
-    if portfolio.source != BOOK:  # what is built by hand says nothing of the book's trades
-        return []
-    open_ones = {position.symbol: position.sequence for position in positions}
-    busted = uow.trades.busted_after({**portfolio.closed_sequences, **open_ones})
-    corrections: dict[int | None, Trade] = {}
-    for start in range(0, len(busted), BATCH):
-        corrections |= uow.trades.correcting_any_of(busted[start : start + BATCH])
-    return [Amendment(trade, _in_its_place(trade, corrections)) for trade in busted]
-
-
-def _in_its_place(trade: Trade, corrections: Mapping[int | None, Trade]) -> Trade | None:
-    following = corrections.get(trade.id)
-    while following is not None and following.status is not TradeStatus.EXECUTED:
-        following = corrections.get(following.id)
-    return following
 
 
 # Alerts
