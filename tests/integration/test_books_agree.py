@@ -52,5 +52,5 @@ def test_every_handler_does_the_same_on_every_store(machine: type[BooksAgree]) -
 def test_any_calls_do_refuse_and_show_the_same_on_every_store(machine: type[BooksAgree]) -> None:
     run_state_machine_as_test(machine, settings=BRIEFLY)
 
-    assert machine.accepted.total() > 50
-    assert machine.refused.total() > 50
+    assert machine.accepted.total() > 20
+    assert machine.refused.total() > 20

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import URL, make_url
 
 from tradebook import DatabaseManager, DatabaseUnavailable
+from tradebook.adapters import runner
 
 KILLED = """
 import os, signal, sys
@@ -91,8 +92,9 @@ def test_an_import_that_is_killed_in_the_middle_has_booked_nothing_and_the_next_
 
 
 def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
-    new_database: Callable[[], URL],
+    new_database: Callable[[], URL], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runner, "PATIENCE", 1)
     url = new_database()
 
     def cut_off(done: int) -> None:

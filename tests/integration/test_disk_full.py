@@ -77,7 +77,7 @@ def server_on_a_tiny_disk(server: BreakableServer) -> Iterator[Place]:
         server.own(disk.folder)
         server.execute(f"CREATE TABLESPACE tiny LOCATION '{disk.folder}'")
         server.execute("CREATE DATABASE tiny TABLESPACE tiny")
-        yield Place(server.url("tiny"), lambda _: disk.leave(1000), lambda: disk.leave(20_000))
+        yield Place(server.url("tiny"), lambda _: disk.leave(2000), lambda: disk.leave(20_000))
         server.execute("DROP DATABASE tiny WITH (FORCE)")
         server.execute("DROP TABLESPACE tiny")
 

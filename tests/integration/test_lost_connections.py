@@ -119,11 +119,11 @@ def test_a_commit_that_cannot_be_asked_about_is_named_and_the_same_call_repeats_
     front.cut_next(AFTER)
     front.is_open = False
     with pytest.raises(CommitUnknown, match=r"not known.*cannot connect.*order ids") as unknown:
-        manager.record_trade(**BUY, order_id="o-1")
+        manager.record_cash_flow("DEPOSIT", 5, reference="r-1")
     assert unknown.value.attempts > 1
     front.is_open = True
-    assert manager.record_trade(**BUY, order_id="o-1").sequence == 2
-    assert manager.get_position_by_symbol("A").sequence == 2
+    assert manager.record_cash_flow("DEPOSIT", 5, reference="r-1").amount == 5
+    assert len(manager.get_cash_flows()) == 1
 
 
 def test_a_server_that_stays_away_is_sought_for_as_long_as_said(
@@ -133,7 +133,7 @@ def test_a_server_that_stays_away_is_sought_for_as_long_as_said(
     front.is_open = False
     front.drop()
     with pytest.raises(DatabaseUnavailable, match="cannot connect") as away:
-        manager.record_trade(**BUY, order_id="o-1")
+        manager.record_cash_flow("DEPOSIT", 5, reference="r-1")
     assert type(away.value) is DatabaseUnavailable
     assert away.value.attempts == manager.retries + 1 > 1
     front.is_open = True

@@ -110,6 +110,8 @@ def test_the_message_counts_the_others_that_wait(config: DatabaseConfig) -> None
 
 def forgotten(connection: Connection) -> None:
     """Nobody closes it: it comes back when the last reference goes."""
+    del connection
+    gc.collect()
 
 
 def invalidated(connection: Connection) -> None:
@@ -128,7 +130,6 @@ def test_however_a_connection_ends_it_is_in_use_no_longer(
 ) -> None:
     for _ in range(5):  # more than there are places
         end(engine.connect())
-        gc.collect()
     assert busy(engine)[0] == 0
     assert pool_status(engine).oldest_checkout is None
     with engine.connect(), engine.connect():

@@ -19,7 +19,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.bookings import book_one
 from tradebook.adapters.remembered import Remembered, RememberedPositions
-from tradebook.adapters.runner import AsyncRunner, Runner
+from tradebook.adapters.runner import AsyncRunner, Retries, Runner
 from tradebook.adapters.sending import committing
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
@@ -103,11 +103,13 @@ class _AtOnce(AbstractUnitOfWork):
         remembered: RememberedPositions,
         account: str,
         base_currency: str,
+        retries: Retries,
         context: CallContext,
     ) -> None:
         super().__init__(account, base_currency, context)
         self.ledger: _Guess = _Guess(engine, remembered)
-        self._errors = (_NeedsMore, TradebookError, DBAPIError, engine.dialect.loaded_dbapi.Error)
+        self._failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        self._retries = retries
 
     def __getattr__(self, name: str) -> NoReturn:
         raise _NeedsMore(name)
@@ -138,7 +140,10 @@ class _AtOnce(AbstractUnitOfWork):
             return (call(self),)
         except PoolExhausted:
             raise
-        except self._errors:
+        except (_NeedsMore, TradebookError):
+            return None
+        except self._failures:
+            self._retries.add()
             return None
 
 
@@ -152,9 +157,10 @@ class AtOnceRunner:
         remembered: RememberedPositions,
         account: str,
         base_currency: str,
+        retries: Retries,
     ) -> None:
         self._ordinary = ordinary
-        self._of_call = (engine, remembered, account, base_currency)
+        self._of_call = (engine, remembered, account, base_currency, retries)
 
     def run(
         self,
@@ -184,9 +190,10 @@ class AsyncAtOnceRunner:
         remembered: RememberedPositions,
         account: str,
         base_currency: str,
+        retries: Retries,
     ) -> None:
         self._ordinary = ordinary
-        self._of_call = (engine.sync_engine, remembered, account, base_currency)
+        self._of_call = (engine.sync_engine, remembered, account, base_currency, retries)
 
     async def run(
         self,

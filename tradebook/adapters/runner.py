@@ -49,7 +49,7 @@ class Retries:
         self.count = 0
         self._lock = threading.Lock()
 
-    def add(self, _state: RetryCallState) -> None:
+    def add(self, _state: RetryCallState | None = None) -> None:
         """One more."""
         with self._lock:
             self.count += 1

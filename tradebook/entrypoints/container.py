@@ -69,7 +69,7 @@ class Container(containers.DeclarativeContainer):
     )
     ordinary_runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
     runner = providers.ThreadSafeSingleton(
-        AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency
+        AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency, retries
     )
     looking_engine = providers.ThreadSafeSingleton(looking, engine)
     looking_sessions = providers.ThreadSafeSingleton(
@@ -134,6 +134,7 @@ class Container(containers.DeclarativeContainer):
         async_remembered,
         account,
         base_currency,
+        retries,
     )
     reading_async_runner = providers.ThreadSafeSingleton(
         AsyncRunner, reading_async_unit_of_work.provider, retries
