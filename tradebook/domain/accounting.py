@@ -8,16 +8,14 @@ to a rounded average. For CASH settlement, after any fills and to the last digit
 from __future__ import annotations
 
 from decimal import Decimal
-
-from attrs import frozen
+from typing import NamedTuple
 
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import ZERO, divide, exact
 from tradebook.domain.trades import Settlement, Trade
 
 
-@frozen
-class Balance:
+class Balance(NamedTuple):
     """A position's running totals.
 
     Attributes:
@@ -36,40 +34,49 @@ class Balance:
 
     def after(self, trade: Trade) -> Balance:
         """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
-        size, unit_cash = trade.signed_quantity, trade.price
+        size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
-            unit_cash *= trade.multiplier
-            closed = _closed(self.quantity, size)
-            removed = self._removed_cost(closed)
-            # What closing brought in: selling a long receives, covering a short pays.
-            proceeds = unit_cash * (closed if self.quantity > 0 else -closed)
-            realized = proceeds - removed if closed else ZERO
-            opened = size + closed if size < 0 else size - closed
-            if trade.settlement is Settlement.CASH:
-                cash = -size * unit_cash - trade.fee
-            else:
-                cash = realized - trade.fee
-            return Balance(
-                quantity=self.quantity + size,
-                cost_basis=self.cost_basis - removed + opened * unit_cash,
-                realized_pnl=self.realized_pnl + realized,
-                fees=self.fees + trade.fee,
-                cash_flow=self.cash_flow + cash,
-            )
+            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash).balance
 
-    def _removed_cost(self, closed: Decimal) -> Decimal:
-        if not closed:
-            return ZERO
-        held = abs(self.quantity)
-        if closed == held:
-            return self.cost_basis
-        return divide(self.cost_basis * closed, held)
+    def moved(self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool) -> Moved:
+        """The rule itself, to be called inside `exact()`.
+
+        Args:
+            size: of the fill; positive when bought, negative when sold.
+            unit_cash: price times multiplier.
+            fee: negative is a rebate.
+            in_cash: whether the notional is paid: settlement CASH.
+        """
+        quantity, cost_basis, realized_pnl, fees, cash_flow = self
+        after, paid, realized = quantity + size, size * unit_cash, ZERO
+        if not quantity or quantity.is_signed() == size.is_signed():
+            done = Effect.INCREASED if quantity else Effect.OPENED
+            cost_basis += paid
+        elif abs(size) < abs(quantity):
+            done, removed = Effect.REDUCED, divide(cost_basis * abs(size), abs(quantity))
+            realized, cost_basis = -paid - removed, cost_basis - removed
+        else:  # all of it is closed; the rest of the fill opens on the other side
+            done = Effect.FLIPPED if after else Effect.CLOSED
+            realized, cost_basis = quantity * unit_cash - cost_basis, after * unit_cash
+        cash = -paid if in_cash else realized
+        if fee:
+            cash, fees = cash - fee, fees + fee
+        balance = Balance(after, cost_basis, realized_pnl + realized, fees, cash_flow + cash)
+        return Moved(balance, realized, done)
 
 
-def _closed(held: Decimal, size: Decimal) -> Decimal:
-    """How much of `held` a fill of `size` closes, unsigned: none when they point the same way."""
-    same_way = (held > 0) == (size > 0)
-    return ZERO if not held or same_way else min(abs(size), abs(held))
+class Moved(NamedTuple):
+    """What a fill made of a balance.
+
+    Attributes:
+        balance: after it.
+        realized: the price P&L of what it closed.
+        effect: on the position.
+    """
+
+    balance: Balance
+    realized: Decimal
+    effect: Effect
 
 
 def effect(before: Decimal, after: Decimal) -> Effect:
