@@ -25,6 +25,7 @@ from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
@@ -170,10 +171,17 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
-    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[Trade]:
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
+        self.session.flush()  # what is read past the ORM does not flush by itself
         columns = self.table.c
-        statement = self.where(columns.symbol == symbol, columns.sequence > after)
-        return self.fetch(statement.order_by(columns.sequence).limit(limit))
+        statement = (
+            select(*(columns[name] for name in BookedTrade._fields))
+            .where(columns.account == self.account, columns.symbol == symbol)
+            .where(columns.sequence > after)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        return [*map(BookedTrade._make, self.session.connection().execute(statement))]
 
     def count_booked(self, symbol: str | None = None) -> int:
         columns = self.table.c

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from attrs import field, frozen
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
 from tradebook.domain.events import Event
 from tradebook.domain.fields import Entity
@@ -146,7 +147,7 @@ class TradeRepository(Repository[Trade]):
         """Every trade with this order id, by id; order ids may collide across symbols and venues."""
 
     @abstractmethod
-    def booked(self, symbol: str, *, after: int = 0, limit: int = 1000) -> list[Trade]:
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         """Booked trades of a symbol by `sequence`, from the first above `after`."""
 
     @abstractmethod
@@ -176,22 +177,27 @@ class TradeRepository(Repository[Trade]):
             The trades by symbol and the entry that busted them.
         """
 
-    def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[Trade]:
+    def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[BookedTrade]:
         """Every trade of a symbol that was ever booked, each correction right after what it corrects.
 
         Read `batch` trades at a time; which of them count, the caller decides.
         """
-        after = 0
-        while page := self.booked(symbol, after=after, limit=batch):
-            after = page[-1].sequence or 0
+        page = self.booked(symbol, limit=batch)
+        while page:
             corrections = self.correcting_any_of(page)
             for trade in page:
-                counted = trade if trade.corrects_id is None else None
-                while counted is not None:
-                    yield counted
-                    counted = corrections.get(counted.id)
+                if trade.corrects_id is None:
+                    yield trade
+                    following = corrections.get(trade.id)
+                    while following is not None:
+                        yield BookedTrade.of(following)
+                        following = corrections.get(following.id)
+            is_last = len(page) < batch
+            page = [] if is_last else self.booked(symbol, after=page[-1].sequence, limit=batch)
 
-    def correcting_any_of(self, trades: Collection[Trade]) -> dict[int | None, Trade]:
+    def correcting_any_of(
+        self, trades: Collection[Trade] | Collection[BookedTrade]
+    ) -> dict[int | None, Trade]:
         """Corrections, and corrections of those, by what they correct."""
         found: dict[int | None, Trade] = {}
         busted = [trade.id for trade in trades if trade.status is TradeStatus.BUSTED]
