@@ -104,6 +104,17 @@ def test_a_trade_missing_from_the_sequence_is_reported(manager: DatabaseManager)
     assert ("Account", "booked trades") in found
 
 
+def test_a_gap_in_the_sequence_is_reported_where_the_position_has_it_too(
+    manager: DatabaseManager,
+) -> None:
+    spoil(manager, "trades", "sequence", 5, symbol="SAP", sequence=1)
+    spoil(manager, "positions", "sequence", 5, symbol="SAP")
+    spoil(manager, "portfolio_positions", "sequence", 5, symbol="SAP")
+    [difference] = manager.verify().differences
+    assert (difference.entity, difference.field) == ("Trade", "sequence")
+    assert (difference.stored, difference.computed) == ("5", "1")
+
+
 PORTFOLIO = ["cash_balance", "positions_value", "total_value", "gross_exposure", "net_exposure"]
 PORTFOLIO += ["realized_pnl", "unrealized_pnl", "fees", "external_flows", "income"]
 

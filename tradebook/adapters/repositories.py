@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    UnaryExpression,
     and_,
     delete,
     func,
-    inspect,
     literal,
     or_,
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, aliased, contains_eager
+from sqlalchemy.sql import operators
 
 from tradebook.adapters import orm
 from tradebook.adapters.rows import ReadingSession
@@ -62,6 +64,11 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
 
 _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
+
+
+def is_false(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`NOT column`, word for word as indexes say it: SQLite sees no sense in anything else."""
+    return UnaryExpression(column, operator=operators.inv)
 
 
 class SqlRecords(Records[E], Generic[E]):
@@ -126,7 +133,7 @@ class SqlRecords(Records[E], Generic[E]):
     def _conditions(self, wanted: Filter) -> Iterable[ColumnElement[bool]]:
         columns = self.table.c
         for name, value in wanted.equal.items():
-            yield columns[name] == value
+            yield columns[name] == value if value is not False else is_false(columns[name])
         if wanted.since is not None:
             yield columns[wanted.dated_by] >= wanted.since
         if wanted.until is not None:
@@ -286,12 +293,28 @@ class _WithSignals(SqlRecords[AgentDecision]):
     """Decisions and their signals, read together in one statement."""
 
     def fetch(self, statement: Select[Any]) -> list[AgentDecision]:
-        return list(self.session.scalars(statement).unique())
+        # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
+        found = statement.subquery()
+        decision: Any = aliased(AgentDecision, found)
+        links, signals = orm.decision_signals.c, orm.signals.c
+        of_found = and_(links.account == found.c.account, links.decision_id == found.c.id)
+        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
+        read = (
+            select(decision)
+            .outerjoin(orm.decision_signals, of_found)
+            .outerjoin(Signal, of_link)
+            .options(contains_eager(decision.signals))
+            .order_by(found.c.id, signals.id)
+            .execution_options(populate_existing=True)
+        )
+        return list(self.session.scalars(read).unique())
 
     def _select(self) -> Select[Any]:
-        signals: Any = inspect(AgentDecision).relationships["signals"].class_attribute
-        found = select(AgentDecision).options(joinedload(signals))
-        return found.execution_options(populate_existing=True)
+        return select(self.table)
+
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
+        found = super()._newest(wanted, place, limit)
+        return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
 
 
 class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
@@ -322,7 +345,7 @@ class SqlAlertRepository(SqlRepository[Alert]):
         return super().add(entity)
 
     def _identity(self, entity: Alert) -> Sequence[ColumnElement[bool]]:
-        return [self.table.c.dedup_key == entity.dedup_key, ~self.table.c.resolved]
+        return [self.table.c.dedup_key == entity.dedup_key, is_false(self.table.c.resolved)]
 
 
 class SqlEventRepository(SqlRepository[Event], EventRepository):
