@@ -119,11 +119,17 @@ def walk(read: Callable[[str | None], Page[E]]) -> Iterator[E]:
     Args:
         read: gives the page at a cursor; the first one at None.
     """
+    for page in pages(read):
+        yield from page
+
+
+def pages(read: Callable[[str | None], Page[E]]) -> Iterator[Page[E]]:
+    """All pages of a list, at least one; each is read when the one before is used up."""
     page = read(None)
-    yield from page
+    yield page
     while page.after is not None:
         page = read(page.after)
-        yield from page
+        yield page
 
 
 def page_limit(limit: int, name: str = "limit") -> int:
