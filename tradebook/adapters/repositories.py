@@ -117,12 +117,22 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
+        return self.fetch(self._page(wanted, place, limit))
+
+    def _newest_rows(
+        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        columns = [self.table.c[name] for name in names]
+        statement = self._page(wanted, place, limit).with_only_columns(*columns)
+        return [*map(tuple, self.session.execute(statement))]
+
+    def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
         keys = [self.table.c[name] for name in sort_keys(self.kind)]
         statement = self.where(*self._conditions(wanted))
         if place is not None:  # row values: one range of an index is all that is read, at any depth
             ends = [literal(value, key.type) for key, value in zip(keys, place, strict=True)]
             statement = statement.where(tuple_(*keys) < tuple_(*ends))
-        return self.fetch(statement.order_by(*(key.desc() for key in keys)).limit(limit))
+        return statement.order_by(*(key.desc() for key in keys)).limit(limit)
 
     def _count(self, wanted: Filter) -> int:
         statement = select(func.count()).where(

@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
@@ -26,6 +27,7 @@ from tradebook.domain.paging import (
     Filter,
     Page,
     Place,
+    Rows,
     page_limit,
     place_after,
     walk,
@@ -74,6 +76,22 @@ class Records(ABC, Generic[E]):
         place = place_after(self.kind, after)
         return Page.of(self._newest(wanted, place, page_limit(limit) + 1), limit)
 
+    def rows(
+        self,
+        names: Sequence[str],
+        *,
+        limit: int = DEFAULT_LIMIT,
+        after: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> Rows:
+        """A `page` as plain values of these fields, the kind's `sort_keys` among them."""
+        wanted = Filter.of(self.kind, since, until, equal)
+        place = place_after(self.kind, after)
+        found = self._newest_rows(names, wanted, place, page_limit(limit) + 1)
+        return Rows.of(self.kind, names, found, limit)
+
     def iterate(
         self,
         *,
@@ -105,6 +123,11 @@ class Records(ABC, Generic[E]):
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         """The newest of a list that come after a place in it, by `ordered_by` and id."""
+
+    def _newest_rows(
+        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        return [*map(attrgetter(*names), self._newest(wanted, place, limit))]
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...

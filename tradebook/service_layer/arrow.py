@@ -29,6 +29,8 @@ from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
 from tradebook.domain.fields import Entity
 from tradebook.domain.given import is_a
 from tradebook.domain.numbers import plain
+from tradebook.domain.paging import Rows
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 if TYPE_CHECKING:
     import pyarrow
@@ -73,17 +75,18 @@ class ArrowKind(Generic[E]):
         columns = [(name, _type(of, decimals)) for name, of in _types(kind).items()]
         return cls(kind, arrow.schema(columns), decimals)
 
-    def batch(self, records: Sequence[E]) -> pyarrow.RecordBatch:
-        """Records as a batch.
+    def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
+        """Rows of the kind's fields as a batch.
 
         Raises:
             InvalidInput: a number has more digits than a decimal of Arrow.
         """
-        columns = [
-            self._column(name, of, [getattr(record, name) for record in records])
-            for name, of in _types(self.kind).items()
+        columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
+        arrays = [
+            self._column(name, of, values)
+            for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
         ]
-        return _pyarrow().RecordBatch.from_arrays(columns, schema=self.schema)
+        return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
         """Batches, one after the other."""
@@ -93,7 +96,7 @@ class ArrowKind(Generic[E]):
         """Batches as one table."""
         return _pyarrow().Table.from_batches(batches, self.schema)
 
-    def _column(self, name: str, of: Any, values: list[Any]) -> pyarrow.Array:
+    def _column(self, name: str, of: Any, values: Sequence[Any]) -> pyarrow.Array:
         arrow, type_ = _pyarrow(), self.schema.field(name).type
         if _is_choice(of):
             places = {member: place for place, member in enumerate(of)}
@@ -114,6 +117,21 @@ class ArrowKind(Generic[E]):
         if of is Decimal:
             return plain if self.decimals == "text" else None
         return None if of in (bool, datetime, int, str) else json.dumps
+
+
+def arrow_rows(
+    uow: AbstractUnitOfWork,
+    kind: type[Entity],
+    after: str | None,
+    /,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **equal: object,
+) -> Rows:
+    """A page of the records of a kind as rows for `ArrowKind.batch`; see `get_all` for what can be asked."""
+    records, names = uow.records(kind), [*_types(kind)]
+    return records.rows(names, limit=BATCH, after=after, since=since, until=until, **equal)
 
 
 def _pyarrow() -> Any:

@@ -18,8 +18,7 @@ from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
-from tradebook.service_layer.arrow import ArrowKind, Decimals
+from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
 from tradebook.service_layer.handlers.booking import TradeTerms
@@ -270,9 +269,10 @@ class AsyncBook(ABC):
         """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
         as_arrow, after = ArrowKind.of(kind, decimals), None
         while True:
-            page = await self.get_all(kind, ARROW_BATCH, after, since=since, until=until, **equal)
-            yield as_arrow.batch(page)
-            after = page.after
+            rows, after = await self.look_up(
+                arrow_rows, kind, after, since=since, until=until, **equal
+            )
+            yield as_arrow.batch(rows)
             if after is None:
                 return
 

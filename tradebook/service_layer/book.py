@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
-from tradebook.domain.paging import BATCH, page_limit, pages, walk
+from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
-from tradebook.service_layer.arrow import ArrowKind, Decimals
+from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.seals import Progress, Sealed, Sealing, seal_next, unsealed
@@ -266,10 +265,18 @@ class Book(ABC):
     ) -> pyarrow.RecordBatchReader:
         """Every record of a kind, newest first, as Arrow in constant memory; see `iterate` and `to_arrow`."""
         as_arrow = ArrowKind.of(kind, decimals)
-        found = pages(
-            lambda after: self.get_all(kind, ARROW_BATCH, after, since=since, until=until, **equal)
-        )
-        return as_arrow.reader(map(as_arrow.batch, found))
+
+        def batches() -> Iterator[pyarrow.RecordBatch]:
+            after = None
+            while True:
+                rows, after = self.look_up(
+                    arrow_rows, kind, after, since=since, until=until, **equal
+                )
+                yield as_arrow.batch(rows)
+                if after is None:
+                    return
+
+        return as_arrow.reader(batches())
 
     def to_arrow(
         self,
