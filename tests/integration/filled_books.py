@@ -28,7 +28,7 @@ from tradebook.service_layer.book import Book
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROWS = 2000
-SYMBOLS = 40
+SYMBOLS = 10
 _TIMES = ("executed_at", "generated_at", "decided_at", "started_at", "occurred_at", "timestamp")
 
 

@@ -134,14 +134,18 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_all(uow, Trade, **PAGE),
         {"ix_trades_account_executed_at_id"},
     ),
-    "count": (lambda uow: queries.count(uow, Trade, symbol="S1"), TRADES_OF_SYMBOL),
+    # Any key that begins with account and symbol counts as well.
+    "count": (
+        lambda uow: queries.count(uow, Trade, symbol="S1"),
+        TRADES_OF_SYMBOL | {"uq_trades_fill"},
+    ),
     "exists": (lambda uow: queries.exists(uow, Trade, symbol="S1"), TRADES_OF_SYMBOL),
     "get_trades": (
         lambda uow: queries.get_trades(uow, **PAGE),
         {"ix_trades_account_executed_at_id"},
     ),
     "get_recent_trades": (
-        lambda uow: queries.get_recent_trades(uow, 20),
+        lambda uow: queries.get_recent_trades(uow, 20, days=30_000),
         {"ix_trades_account_executed_at_id"},
     ),
     "get_trades_by_symbol": (
@@ -168,7 +172,7 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         {"ix_portfolios_account_timestamp_id"},
     ),
     "get_portfolio_history": (
-        lambda uow: queries.get_portfolio_history(uow, **PAGE),
+        lambda uow: queries.get_portfolio_history(uow, days=30_000, **PAGE),
         {"ix_portfolios_account_timestamp_id"},
     ),
     "get_portfolio_positions": (
@@ -246,7 +250,7 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     ),
     "an order": (lambda uow: uow.trades.of_order("o1"), {"ix_trades_account_order_id", "a sort"}),
     "the fold": (
-        lambda uow: list(uow.trades.in_fold_order("S1", batch=20)),
+        lambda uow: list(uow.trades.in_fold_order("S1", batch=10)),
         {"uq_trades_account_symbol_sequence", "uq_trades_account_corrects_id"},
     ),
     "corrections of a symbol": (

@@ -124,7 +124,7 @@ class SqlRecords(Records[E], Generic[E]):
     ) -> list[tuple[Any, ...]]:
         columns = [self.table.c[name] for name in names]
         statement = self._page(wanted, place, limit).with_only_columns(*columns)
-        return [*map(tuple, self.session.execute(statement))]
+        return [*map(tuple, self.session.connection().execute(statement))]
 
     def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
         keys = [self.table.c[name] for name in sort_keys(self.kind)]
