@@ -165,7 +165,8 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     # The balance is the sum of all cash flows: where they are a fifth of the table it is read whole.
     "get_cash_balances": (
         queries.get_cash_balances,
-        WHOLE_ACCOUNT | {"ix_cash_flows_account_occurred_at_id", "SCAN cash_flows"},
+        WHOLE_ACCOUNT
+        | {"ix_cash_flows_account_occurred_at_id", "pk_cash_flows", "SCAN cash_flows"},
     ),
     "get_latest_portfolio": (
         queries.get_latest_portfolio,
