@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, UniqueConstraint, event
 
 from tests.integration.filled_books import fill
+from tests.servers import create_database
 from tradebook import (
     AgentAction,
     AgentDecision,
@@ -36,7 +37,8 @@ def book(
 ) -> Iterator[DatabaseManager]:
     url: Any = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'book.db'}"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_book")
+        # A database of its own: what other tests leave in theirs changes plans.
+        url = create_database(request.getfixturevalue("postgresql"), f"plans{uuid4().hex}")
     account = uuid4().hex
     with DatabaseManager(url, account=account) as manager:
         manager.upgrade()
@@ -252,7 +254,7 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "an order": (lambda uow: uow.trades.of_order("o1"), {"ix_trades_account_order_id", "a sort"}),
     "the fold": (
         lambda uow: list(uow.trades.in_fold_order("S1", batch=10)),
-        {"uq_trades_account_symbol_sequence", "uq_trades_account_corrects_id"},
+        {"uq_trades_account_symbol_sequence", "uq_trades_account_corrects_id", "a sort"},
     ),
     "corrections of a symbol": (
         lambda uow: uow.trades.corrections("S1"),
