@@ -83,11 +83,36 @@ def test_a_spoilt_trade_is_reported(manager: DatabaseManager, column: str, value
     assert not manager.verify().proven
 
 
+CONSTANTS = [("currency", "EUR"), ("multiplier", Decimal(2)), ("settlement", Settlement.MARGINED)]
+
+
+@pytest.mark.parametrize(("column", "value"), [*CONSTANTS, ("realized_pnl", Decimal("1e-18"))])
+def test_a_later_trade_that_is_not_of_its_symbol_is_named(
+    manager: DatabaseManager, column: str, value: object
+) -> None:
+    [trade] = [t for t in manager.get_trades(symbol="KEPT") if t.sequence == 2]
+    spoil(manager, "trades", column, value, symbol="KEPT", sequence=2)
+    key = f"KEPT {trade.order_id}"
+    found = {(d.entity, d.key, d.field) for d in manager.verify().differences}
+    assert ("Trade", key, column) in found
+
+
 def test_a_trade_missing_from_the_sequence_is_reported(manager: DatabaseManager) -> None:
     spoil(manager, "trades", "symbol", "STOLEN", symbol="KEPT", sequence=2)
     found = {(d.entity, d.field) for d in manager.verify().differences}
     assert ("Position", "sequence") in found
     assert ("Account", "booked trades") in found
+
+
+def test_a_gap_in_the_sequence_is_reported_where_the_position_has_it_too(
+    manager: DatabaseManager,
+) -> None:
+    spoil(manager, "trades", "sequence", 5, symbol="SAP", sequence=1)
+    spoil(manager, "positions", "sequence", 5, symbol="SAP")
+    spoil(manager, "portfolio_positions", "sequence", 5, symbol="SAP")
+    [difference] = manager.verify().differences
+    assert (difference.entity, difference.field) == ("Trade", "sequence")
+    assert (difference.stored, difference.computed) == ("5", "1")
 
 
 PORTFOLIO = ["cash_balance", "positions_value", "total_value", "gross_exposure", "net_exposure"]

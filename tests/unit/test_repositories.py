@@ -74,10 +74,10 @@ def test_each_correction_comes_right_after_what_it_corrects(
 ) -> None:
     with corrected.unit_of_work() as uow:
         found = [
-            (trade.order_id, trade.revision) for trade in uow.trades.in_fold_order("X", batch=batch)
+            (trade.order_id, trade.price) for trade in uow.trades.in_fold_order("X", batch=batch)
         ]
 
-    assert found == [("one", 0), ("one", 1), ("one", 2), ("two", 0), ("three", 0)]
+    assert found == [("one", 1), ("one", 2), ("one", 3), ("two", 1), ("three", 1)]
 
 
 def test_corrections_are_found_with_those_that_correct_them(corrected: FakeBook) -> None:

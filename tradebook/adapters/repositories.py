@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    UnaryExpression,
     and_,
     delete,
     func,
-    inspect,
     literal,
     or_,
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, aliased, contains_eager
+from sqlalchemy.sql import operators
 
 from tradebook.adapters import orm
 from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
@@ -62,6 +65,11 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
 
 _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
+
+
+def is_false(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`NOT column`, word for word as indexes say it: SQLite sees no sense in anything else."""
+    return UnaryExpression(column, operator=operators.inv)
 
 
 class SqlRecords(Records[E], Generic[E]):
@@ -110,12 +118,22 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
+        return self.fetch(self._page(wanted, place, limit))
+
+    def _newest_rows(
+        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        columns = [self.table.c[name] for name in names]
+        statement = self._page(wanted, place, limit).with_only_columns(*columns)
+        return [*map(tuple, self.session.connection().execute(statement))]
+
+    def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
         keys = [self.table.c[name] for name in sort_keys(self.kind)]
         statement = self.where(*self._conditions(wanted))
         if place is not None:  # row values: one range of an index is all that is read, at any depth
             ends = [literal(value, key.type) for key, value in zip(keys, place, strict=True)]
             statement = statement.where(tuple_(*keys) < tuple_(*ends))
-        return self.fetch(statement.order_by(*(key.desc() for key in keys)).limit(limit))
+        return statement.order_by(*(key.desc() for key in keys)).limit(limit)
 
     def _count(self, wanted: Filter) -> int:
         statement = select(func.count()).where(
@@ -126,7 +144,7 @@ class SqlRecords(Records[E], Generic[E]):
     def _conditions(self, wanted: Filter) -> Iterable[ColumnElement[bool]]:
         columns = self.table.c
         for name, value in wanted.equal.items():
-            yield columns[name] == value
+            yield columns[name] == value if value is not False else is_false(columns[name])
         if wanted.since is not None:
             yield columns[wanted.dated_by] >= wanted.since
         if wanted.until is not None:
@@ -179,10 +197,17 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
-    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[Trade]:
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
+        self.session.flush()  # what is read past the ORM does not flush by itself
         columns = self.table.c
-        statement = self.where(columns.symbol == symbol, columns.sequence > after)
-        return self.fetch(statement.order_by(columns.sequence).limit(limit))
+        statement = (
+            select(*(columns[name] for name in BookedTrade._fields))
+            .where(columns.account == self.account, columns.symbol == symbol)
+            .where(columns.sequence > after)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        return [*map(BookedTrade._make, self.session.connection().execute(statement))]
 
     def count_booked(self, symbol: str | None = None) -> int:
         columns = self.table.c
@@ -287,12 +312,28 @@ class _WithSignals(SqlRecords[AgentDecision]):
     """Decisions and their signals, read together in one statement."""
 
     def fetch(self, statement: Select[Any]) -> list[AgentDecision]:
-        return list(self.session.scalars(statement).unique())
+        # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
+        found = statement.subquery()
+        decision: Any = aliased(AgentDecision, found)
+        links, signals = orm.decision_signals.c, orm.signals.c
+        of_found = and_(links.account == found.c.account, links.decision_id == found.c.id)
+        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
+        read = (
+            select(decision)
+            .outerjoin(orm.decision_signals, of_found)
+            .outerjoin(Signal, of_link)
+            .options(contains_eager(decision.signals))
+            .order_by(found.c.id, signals.id)
+            .execution_options(populate_existing=True)
+        )
+        return list(self.session.scalars(read).unique())
 
     def _select(self) -> Select[Any]:
-        signals: Any = inspect(AgentDecision).relationships["signals"].class_attribute
-        found = select(AgentDecision).options(joinedload(signals))
-        return found.execution_options(populate_existing=True)
+        return select(self.table)
+
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
+        found = super()._newest(wanted, place, limit)
+        return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
 
 
 class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
@@ -323,7 +364,7 @@ class SqlAlertRepository(SqlRepository[Alert]):
         return super().add(entity)
 
     def _identity(self, entity: Alert) -> Sequence[ColumnElement[bool]]:
-        return [self.table.c.dedup_key == entity.dedup_key, ~self.table.c.resolved]
+        return [self.table.c.dedup_key == entity.dedup_key, is_false(self.table.c.resolved)]
 
 
 class SqlEventRepository(SqlRepository[Event], EventRepository):

@@ -42,7 +42,8 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
     def covering(self, low: int, high: int) -> list[Seal]:
         columns = self.table.c
         overlapping = self.where(columns.to_id >= low, columns.from_id <= high)
-        return self.fetch(overlapping.order_by(columns.number))
+        # Sorted here: asked to, SQLite would read every seal of the account in that order.
+        return sorted(self.fetch(overlapping), key=lambda seal: seal.number)
 
     def count_covered(self) -> int:
         columns = self.table.c

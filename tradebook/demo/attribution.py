@@ -15,9 +15,10 @@ from typing import Final, TypeAlias
 from attrs import evolve, frozen
 
 from tradebook.domain.accounting import Balance
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 Balances: TypeAlias = dict[str, Balance]
@@ -51,16 +52,16 @@ class AgentResult:
             return canonical(self.realized_pnl + self.unrealized_pnl - self.fees)
 
 
-def executed_trades(uow: AbstractUnitOfWork) -> Iterator[Trade]:
+def executed_trades(uow: AbstractUnitOfWork) -> Iterator[BookedTrade]:
     """Every executed trade of the account, in the order of booking within each symbol."""
     for position in uow.positions.all():
         after = 0
         while page := uow.trades.booked(position.symbol, after=after, limit=_PAGE):
             yield from (trade for trade in page if trade.status is TradeStatus.EXECUTED)
-            after = page[-1].sequence or 0
+            after = page[-1].sequence
 
 
-def balances_of(trades: Collection[Trade]) -> dict[str, Balances]:
+def balances_of(trades: Collection[BookedTrade]) -> dict[str, Balances]:
     """What each agent holds and earned of each symbol, by its own trades."""
     agents: dict[str, Balances] = {}
     for trade in trades:
@@ -70,7 +71,7 @@ def balances_of(trades: Collection[Trade]) -> dict[str, Balances]:
 
 
 def agent_results(
-    trades: Collection[Trade], positions: Mapping[str, Position]
+    trades: Collection[BookedTrade], positions: Mapping[str, Position]
 ) -> list[AgentResult]:
     """What each agent earned, by name, valued at the marks of `positions`."""
     results = []

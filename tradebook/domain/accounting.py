@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import ZERO, divide, exact
 from tradebook.domain.trades import Settlement, Trade
@@ -32,7 +33,7 @@ class Balance(NamedTuple):
     fees: Decimal = ZERO
     cash_flow: Decimal = ZERO
 
-    def after(self, trade: Trade) -> Balance:
+    def after(self, trade: Trade | BookedTrade) -> Balance:
         """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
         size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():

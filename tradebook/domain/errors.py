@@ -8,6 +8,7 @@ TradebookError
  +-- InstrumentMismatch      currency, multiplier or settlement differ from the symbol's first trade
  +-- InvalidTransition       the record's state does not allow it
  +-- MissingRate             a snapshot needs an exchange rate it was not given
+ +-- ExtraNotInstalled       something optional is missing; says what to install
  +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
  |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
  +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
@@ -160,6 +161,18 @@ class MissingRate(TradebookError):
             f"no rate from {currency} to {base_currency}; "
             f"pass rates={{{currency!r}: <{base_currency} for one {currency}>}}"
         )
+
+
+class ExtraNotInstalled(TradebookError):
+    """Something optional is needed that is not installed.
+
+    Attributes:
+        extra: the extra of tradebook that has it.
+    """
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(f"{package} is not installed; pip install 'tradebook[{extra}]'")
+        self.extra = extra
 
 
 class ConcurrentUpdate(TradebookError):

@@ -9,11 +9,12 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.accounting import Balance
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import EXACT, canonical
+from tradebook.domain.numbers import canonical, exact
 from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
-from tradebook.domain.trades import Trade
+from tradebook.domain.trades import Settlement, Trade
 
 AMOUNTS: Final = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
 
@@ -36,17 +37,19 @@ class Fold:
     closed_at: datetime | None = None
     constants: Mapping[str, object] = field(factory=dict)
 
-    def apply(self, trade: Trade) -> Decimal:
+    def apply(self, trade: Trade | BookedTrade) -> Decimal:
         """Fold a trade; returns the P&L that it realized."""
-        before, self.balance = self.balance, self.balance.after(trade)
+        size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
+        with exact():
+            unit_cash = trade.price * trade.multiplier
+            self.balance, realized, done = self.balance.moved(size, unit_cash, trade.fee, in_cash)
         if not self.constants:
             self.constants = {name: getattr(trade, name) for name in INSTRUMENT}
-        done = effect(before.quantity, self.balance.quantity)
         if done in (Effect.OPENED, Effect.FLIPPED):
             self.opened_at, self.closed_at = trade.executed_at, None
         elif done is Effect.CLOSED:
             self.closed_at = trade.executed_at
-        return canonical(EXACT.subtract(self.balance.realized_pnl, before.realized_pnl))
+        return canonical(realized)
 
     def copy(self) -> Fold:
         """Another one, that goes its own way from here."""

@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import attrs
 from attrs import field, frozen
@@ -60,6 +60,28 @@ class Page(list[E]):
         last = found[limit - 1]
         place = tuple(getattr(last, key) for key in sort_keys(type(last)))
         return cls(found[:limit], _cursor(type(last), place))
+
+
+class Rows(NamedTuple):
+    """A page as plain values.
+
+    Attributes:
+        values: of each record, the fields that were asked for.
+        after: as a `Page` has it.
+    """
+
+    values: list[tuple[Any, ...]]
+    after: str | None
+
+    @classmethod
+    def of(
+        cls, kind: type[Entity], names: Sequence[str], found: list[tuple[Any, ...]], limit: int
+    ) -> Rows:
+        """A page of `limit` rows out of `found`, which is one longer when there are more."""
+        if len(found) <= limit:
+            return cls(found, None)
+        last = dict(zip(names, found[limit - 1], strict=True))
+        return cls(found[:limit], _cursor(kind, tuple(last[key] for key in sort_keys(kind))))
 
 
 class Window(TypedDict, total=False):

@@ -11,11 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import Account
 from tradebook.domain.events import Event
@@ -26,6 +28,7 @@ from tradebook.domain.paging import (
     Filter,
     Page,
     Place,
+    Rows,
     page_limit,
     place_after,
     walk,
@@ -74,6 +77,22 @@ class Records(ABC, Generic[E]):
         place = place_after(self.kind, after)
         return Page.of(self._newest(wanted, place, page_limit(limit) + 1), limit)
 
+    def rows(
+        self,
+        names: Sequence[str],
+        *,
+        limit: int = DEFAULT_LIMIT,
+        after: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> Rows:
+        """A `page` as plain values of these fields, the kind's `sort_keys` among them."""
+        wanted = Filter.of(self.kind, since, until, equal)
+        place = place_after(self.kind, after)
+        found = self._newest_rows(names, wanted, place, page_limit(limit) + 1)
+        return Rows.of(self.kind, names, found, limit)
+
     def iterate(
         self,
         *,
@@ -105,6 +124,11 @@ class Records(ABC, Generic[E]):
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         """The newest of a list that come after a place in it, by `ordered_by` and id."""
+
+    def _newest_rows(
+        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        return [*map(attrgetter(*names), self._newest(wanted, place, limit))]
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...
@@ -147,7 +171,7 @@ class TradeRepository(Repository[Trade]):
         """Every trade with this order id, by id; order ids may collide across symbols and venues."""
 
     @abstractmethod
-    def booked(self, symbol: str, *, after: int = 0, limit: int = 1000) -> list[Trade]:
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         """Booked trades of a symbol by `sequence`, from the first above `after`."""
 
     @abstractmethod
@@ -177,22 +201,27 @@ class TradeRepository(Repository[Trade]):
             The trades by symbol and the entry that busted them.
         """
 
-    def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[Trade]:
+    def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[BookedTrade]:
         """Every trade of a symbol that was ever booked, each correction right after what it corrects.
 
         Read `batch` trades at a time; which of them count, the caller decides.
         """
-        after = 0
-        while page := self.booked(symbol, after=after, limit=batch):
-            after = page[-1].sequence or 0
+        page = self.booked(symbol, limit=batch)
+        while page:
             corrections = self.correcting_any_of(page)
             for trade in page:
-                counted = trade if trade.corrects_id is None else None
-                while counted is not None:
-                    yield counted
-                    counted = corrections.get(counted.id)
+                if trade.corrects_id is None:
+                    yield trade
+                    following = corrections.get(trade.id)
+                    while following is not None:
+                        yield BookedTrade.of(following)
+                        following = corrections.get(following.id)
+            is_last = len(page) < batch
+            page = [] if is_last else self.booked(symbol, after=page[-1].sequence, limit=batch)
 
-    def correcting_any_of(self, trades: Collection[Trade]) -> dict[int | None, Trade]:
+    def correcting_any_of(
+        self, trades: Collection[Trade] | Collection[BookedTrade]
+    ) -> dict[int | None, Trade]:
         """Corrections, and corrections of those, by what they correct."""
         found: dict[int | None, Trade] = {}
         busted = [trade.id for trade in trades if trade.status is TradeStatus.BUSTED]

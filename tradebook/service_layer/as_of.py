@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from attrs import define, frozen
 
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
 from tradebook.domain.fields import argument, choice, name, utc
 from tradebook.domain.folding import Fold
@@ -28,7 +29,7 @@ from tradebook.domain.portfolio import (
     value_holdings,
 )
 from tradebook.domain.positions import INSTRUMENT, Position
-from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.handlers.positions import named_prices
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification import Progress
@@ -154,11 +155,11 @@ class _View(ABC):
     time: datetime
 
     @abstractmethod
-    def lists(self, trade: Trade) -> bool:
+    def lists(self, trade: BookedTrade) -> bool:
         """Whether the trade makes its symbol one that was traded."""
 
     @abstractmethod
-    def counts(self, trade: Trade) -> bool:
+    def counts(self, trade: BookedTrade) -> bool:
         """Whether the trade is folded."""
 
     @abstractmethod
@@ -166,7 +167,7 @@ class _View(ABC):
         """Whether an entry of this time is in the ledger."""
 
     @abstractmethod
-    def ends_before(self, trade: Trade) -> bool:
+    def ends_before(self, trade: BookedTrade) -> bool:
         """Whether neither this trade nor any after it in fold order matters."""
 
     @abstractmethod
@@ -175,16 +176,16 @@ class _View(ABC):
 
 
 class _AsBooked(_View):
-    def lists(self, trade: Trade) -> bool:
+    def lists(self, trade: BookedTrade) -> bool:
         return self._was(trade.booked_at)
 
-    def counts(self, trade: Trade) -> bool:
+    def counts(self, trade: BookedTrade) -> bool:
         return self._was(trade.booked_at) and not self._was(trade.busted_at)
 
     def has(self, entered_at: datetime) -> bool:
         return entered_at <= self.time
 
-    def ends_before(self, trade: Trade) -> bool:
+    def ends_before(self, trade: BookedTrade) -> bool:
         # Booking times never decrease; but a correction comes in the place of what it corrects.
         return trade.corrects_id is None and not self._was(trade.booked_at)
 
@@ -196,16 +197,16 @@ class _AsBooked(_View):
 
 
 class _AsExecuted(_View):
-    def lists(self, trade: Trade) -> bool:
+    def lists(self, trade: BookedTrade) -> bool:
         return trade.executed_at <= self.time
 
-    def counts(self, trade: Trade) -> bool:
+    def counts(self, trade: BookedTrade) -> bool:
         return trade.status is TradeStatus.EXECUTED and trade.executed_at <= self.time
 
     def has(self, entered_at: datetime) -> bool:  # noqa: ARG002
         return True
 
-    def ends_before(self, trade: Trade) -> bool:  # noqa: ARG002
+    def ends_before(self, trade: BookedTrade) -> bool:  # noqa: ARG002
         return False
 
     def counts_cash(self, flow: CashFlow) -> bool:
@@ -258,12 +259,11 @@ class _Entry(NamedTuple):
 
     sequence: int
     at: datetime
-    trade: Trade
+    trade: BookedTrade
 
 
-def _entries(trade: Trade) -> Iterator[_Entry]:
-    if trade.sequence is not None and trade.booked_at is not None:
-        yield _Entry(trade.sequence, trade.booked_at, trade)
+def _entries(trade: BookedTrade) -> Iterator[_Entry]:
+    yield _Entry(trade.sequence, trade.booked_at, trade)
     if trade.bust_sequence is not None and trade.busted_at is not None:
         yield _Entry(trade.bust_sequence, trade.busted_at, trade)
 
@@ -282,12 +282,12 @@ class _Page:
 
     view: _View
     fold: Fold
-    counted: Trade | None = None
+    counted: BookedTrade | None = None
     first: _Entry | None = None
     last: _Entry | None = None
     is_listed: bool = False
 
-    def read(self, trade: Trade) -> None:
+    def read(self, trade: BookedTrade) -> None:
         """Note a trade's entries, and fold it if it counts."""
         self.is_listed = self.is_listed or self.view.lists(trade)
         for entry in _entries(trade):
@@ -360,7 +360,7 @@ class _Past:
             if self.view.counts_cash(flow)
         )
 
-    def _trades(self, symbol: str, total: int) -> Iterator[Trade]:
+    def _trades(self, symbol: str, total: int) -> Iterator[BookedTrade]:
         for trade in self.uow.trades.in_fold_order(symbol, batch=BATCH):
             if self.view.ends_before(trade):
                 return

@@ -12,12 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
@@ -29,6 +30,9 @@ from tradebook.service_layer.snapshots import get_snapshot
 from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
+
+if TYPE_CHECKING:
+    import pyarrow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -273,3 +277,37 @@ class AsyncBook(ABC):
             after = page.after
             if after is None:
                 return
+
+    async def arrow_batches(
+        self,
+        kind: type[E],
+        /,
+        *,
+        decimals: Decimals = "exact",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> AsyncIterator[pyarrow.RecordBatch]:
+        """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
+        as_arrow, after = ArrowKind.of(kind, decimals), None
+        while True:
+            rows, after = await self.look_up(
+                arrow_rows, kind, after, since=since, until=until, **equal
+            )
+            yield as_arrow.batch(rows)
+            if after is None:
+                return
+
+    async def to_arrow(
+        self,
+        kind: type[E],
+        /,
+        *,
+        decimals: Decimals = "exact",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> pyarrow.Table:
+        """Every record of a kind, newest first, as an Arrow table; see `Book.to_arrow`."""
+        found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
+        return ArrowKind.of(kind, decimals).table([batch async for batch in found])

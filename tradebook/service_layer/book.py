@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import wraps
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
+from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
@@ -26,6 +27,9 @@ from tradebook.service_layer.snapshots import get_snapshot
 from tradebook.service_layer.tampering import check_seals, export_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 from tradebook.service_layer.verification import verify
+
+if TYPE_CHECKING:
+    import pyarrow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -270,3 +274,54 @@ class Book(ABC):
         return walk(
             lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal)
         )
+
+    def arrow_batches(
+        self,
+        kind: type[E],
+        /,
+        *,
+        decimals: Decimals = "exact",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> pyarrow.RecordBatchReader:
+        """Every record of a kind, newest first, as Arrow in constant memory; see `iterate` and `to_arrow`."""
+        as_arrow = ArrowKind.of(kind, decimals)
+
+        def batches() -> Iterator[pyarrow.RecordBatch]:
+            after = None
+            while True:
+                rows, after = self.look_up(
+                    arrow_rows, kind, after, since=since, until=until, **equal
+                )
+                yield as_arrow.batch(rows)
+                if after is None:
+                    return
+
+        return as_arrow.reader(batches())
+
+    def to_arrow(
+        self,
+        kind: type[E],
+        /,
+        *,
+        decimals: Decimals = "exact",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> pyarrow.Table:
+        """Every record of a kind, newest first, as an Arrow table; see `get_all` for what can be asked.
+
+        Args:
+            kind: such as `Trade`.
+            decimals: "exact" for `decimal256(76, 40)`, or "text".
+            since: from this time on; a naive time is taken as UTC.
+            until: before this time.
+            equal: the values that fields must have, by name.
+
+        Raises:
+            ExtraNotInstalled: pyarrow is missing: install `tradebook[arrow]`.
+            InvalidInput: a number does not fit; "text" takes them all.
+        """
+        found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
+        return found.read_all()

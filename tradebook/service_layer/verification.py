@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 from attrs import define, field, frozen
 
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
 from tradebook.domain.fields import argument
 from tradebook.domain.folding import AMOUNTS, Fold
 from tradebook.domain.given import optional_function
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.repositories import Corrections
-from tradebook.domain.trades import Settlement, Trade, TradeStatus
+from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.views import Point, Views
 
 Progress = Callable[[int, int], None]
 _PAGE: Final = 1000
+_TRADES: Final = 10_000
+"""How many are read at a time; as plain values they take 15 MB."""
+_constants: Final = attrgetter(*INSTRUMENT)
 
 
 @frozen
@@ -143,11 +148,12 @@ class _Proof:
         views = self._views(position, corrections)
         numbers = _Numbers(corrections)
         for trade in self._trades(symbol):
-            self._compare("Trade", _called(trade), {"sequence": numbers.of(trade)})
+            expected = numbers.expected(trade)
+            if trade.sequence != expected:
+                self._compare("Trade", _called(trade), {"sequence": (trade.sequence, expected)})
             if trade.corrects_id is None:
-                views.check_before(trade.sequence or 0, self._check_snapshot)
-            realized = views.apply(trade)
-            self._check_trade(trade, realized, views.now.constants)
+                views.check_before(trade.sequence, self._check_snapshot)
+            self._check_trade(trade, views.apply(trade), views.now.constants)
         views.check_before(numbers.last + 1, self._check_snapshot)
         computed = {**views.now.values(), "sequence": numbers.last}
         stored = {name: (getattr(position, name), v) for name, v in computed.items()}
@@ -161,18 +167,23 @@ class _Proof:
             missing = {f"sequence of {symbol}": (point.sequence, "missing")}
             self._compare("Portfolio", point.portfolio_id, missing)
 
-    def _trades(self, symbol: str) -> Iterator[Trade]:
-        for trade in self.uow.trades.in_fold_order(symbol, batch=_PAGE):
+    def _trades(self, symbol: str) -> Iterator[BookedTrade]:
+        for trade in self.uow.trades.in_fold_order(symbol, batch=_TRADES):
             self.done += 1
             if self.done % _PAGE == 0 or self.done == self.total:
                 self.progress(self.done, self.total)
             yield trade
 
     def _check_trade(
-        self, trade: Trade, realized: Decimal, constants: Mapping[str, object]
+        self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
+        counts = trade.status is TradeStatus.EXECUTED
+        if trade.realized_pnl == realized and (
+            not counts or _constants(trade) == tuple(constants.values())
+        ):
+            return  # as nearly all do: naming what is compared would take longer than the fold
         checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
-        if trade.status is TradeStatus.EXECUTED:
+        if counts:
             checks |= {name: (getattr(trade, name), value) for name, value in constants.items()}
         self._compare("Trade", _called(trade), checks)
 
@@ -304,7 +315,7 @@ def _rate(portfolio: Portfolio, currency: str) -> Decimal:
     return Decimal(portfolio.rates.get(currency, "0"))
 
 
-def _called(trade: Trade) -> str:
+def _called(trade: BookedTrade) -> str:
     return f"{trade.symbol} {trade.order_id} {trade.execution_id}".strip()
 
 
@@ -321,15 +332,15 @@ class _Numbers:
     def _by_corrections(self) -> frozenset[int]:
         return frozenset(self.corrections.busts) | frozenset(self.corrections.bookings)
 
-    def of(self, trade: Trade) -> tuple[int | None, int | None]:
-        """A trade's number, and the one it must have; a correction's own stands for itself."""
-        self.last = max(self.last, trade.sequence or 0, trade.bust_sequence or 0)
+    def expected(self, trade: BookedTrade) -> int:
+        """The number that the next trade must have; a correction's own stands for itself."""
+        self.last = max(self.last, trade.sequence, trade.bust_sequence or 0)
         if trade.corrects_id is not None:
-            return trade.sequence, trade.sequence
+            return trade.sequence
         self._expected += 1
         while self._expected in self._taken:
             self._expected += 1
-        return trade.sequence, self._expected
+        return self._expected
 
 
 def _shown(value: object) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from typing import Final
 
 from attrs import define, frozen
 
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.folding import Fold
 from tradebook.domain.numbers import ZERO
 from tradebook.domain.portfolio import PortfolioPosition
-from tradebook.domain.trades import Trade
 
 
 @frozen
@@ -28,6 +29,9 @@ class Point:
     portfolio_id: int
     row: PortfolioPosition | None
 
+
+_NEVER: Final = 2**63
+"""Above every sequence."""
 
 Check = Callable[[Fold, Point], None]
 
@@ -46,9 +50,9 @@ class _View:
     before: int | None
     points: list[Point]
 
-    def holds(self, trade: Trade) -> bool:
+    def holds(self, trade: BookedTrade) -> bool:
         """Whether a trade counted."""
-        if self.before is not None and (trade.sequence or 0) >= self.before:
+        if self.before is not None and trade.sequence >= self.before:
             return False
         return trade.bust_sequence is None or trade.bust_sequence > self.since
 
@@ -82,15 +86,21 @@ class Views:
             for number, of_time in by_bust.items()
         }
         self._now = views[len(busts)]
+        self._is_only = not busts
         self._strands = [_Strand(Fold(symbol), list(views.values()))]
+        self._find_next()
 
     @property
     def now(self) -> Fold:
         """The fold of what counts now."""
+        if self._is_only:
+            return self._strands[0].fold
         return next(strand.fold for strand in self._strands if self._now in strand.views)
 
-    def apply(self, trade: Trade) -> Decimal:
+    def apply(self, trade: BookedTrade) -> Decimal:
         """Fold a trade wherever it counted; returns what it realized as things are now."""
+        if self._is_only:  # in most symbols nothing was ever busted
+            return self._strands[0].fold.apply(trade)
         realized = ZERO
         for strand in list(self._strands):
             holding = [view for view in strand.views if view.holds(trade)]
@@ -107,18 +117,25 @@ class Views:
 
     def check_before(self, sequence: int, check: Check) -> None:
         """Check the snapshots that hold nothing from this entry on."""
+        if sequence <= self._next:
+            return
         for strand in self._strands:
             for view in strand.views:
                 while view.points and view.points[-1].sequence < sequence:
                     check(strand.fold, view.points.pop())
             strand.views = [view for view in strand.views if view.points or view is self._now]
         self._strands = [strand for strand in self._strands if strand.views]
+        self._find_next()
 
     def left(self) -> Iterator[Point]:
         """The snapshots that were not checked."""
         for strand in self._strands:
             for view in strand.views:
                 yield from view.points
+
+    def _find_next(self) -> None:
+        views = [view for strand in self._strands for view in strand.views if view.points]
+        self._next = min((view.points[-1].sequence for view in views), default=_NEVER)
 
 
 def _place(point: Point) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Generic, TypeVar
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
@@ -80,13 +81,14 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["order_id"] == order_id)
 
-    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[Trade]:
-        return self._session.find(
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
+        found = self._session.find(
             Trade,
             lambda row: row["symbol"] == symbol and (row["sequence"] or 0) > after,
             by="sequence",
             limit=limit,
         )
+        return [BookedTrade.of(trade) for trade in found]
 
     def count_booked(self, symbol: str | None = None) -> int:
         return sum(symbol in (None, row["symbol"]) for row in self._booked())

@@ -14,6 +14,7 @@ from tradebook.entrypoints.cli import (
     book,
     config,
     corrections,
+    exporting,
     importing,
     portfolio,
     trades,
@@ -91,6 +92,7 @@ app.command("positions", rich_help_panel=_READ)(trades.positions)
 app.command("portfolio", rich_help_panel=_READ)(portfolio.portfolio)
 app.command("cash", rich_help_panel=_READ)(portfolio.cash)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=_READ)
+app.command("export", rich_help_panel=_READ)(exporting.export)
 app.command("verify", rich_help_panel=_READ)(book.verify)
 app.add_typer(audit.app, name="audit", rich_help_panel=_READ)
 app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)

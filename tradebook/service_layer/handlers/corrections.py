@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import define, frozen
 
+from tradebook.domain.booked import BookedTrade
 from tradebook.domain.errors import (
     ConcurrentUpdate,
     InvalidInput,
@@ -210,7 +211,7 @@ class _Folding:
         realized: dict[int, Decimal] = {}
         for trade in self.uow.trades.in_fold_order(symbol, batch=_BATCH):
             self._count(trade)
-            if trade is not wrong:
+            if wrong is None or trade.id != wrong.id:
                 pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
                 if pnl != trade.realized_pnl:
                     realized[trade.id] = pnl
@@ -221,9 +222,9 @@ class _Folding:
         self._restate(realized)
         return fold
 
-    def _count(self, trade: Trade) -> None:
+    def _count(self, trade: BookedTrade) -> None:
         self.done += 1
-        self.last_entry = max(self.last_entry, trade.sequence or 0, trade.bust_sequence or 0)
+        self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
         if self.progress is not None and (self.done % _BATCH == 0 or self.done == self.total):
             self.progress(self.done, self.total)
 

@@ -1,0 +1,87 @@
+"""Records as Arrow: every digit, on every store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pyarrow
+import pytest
+
+from tests.contract.test_paging import fill
+from tradebook import ExtraNotInstalled, InvalidInput, Position, Trade
+from tradebook.domain.fields import Entity
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+KINDS = [kind for kind in Entity.__subclasses__() if kind.__module__.startswith("tradebook.")]
+
+
+def batches(book: Any, kind: type[Entity], **options: Any) -> list[pyarrow.RecordBatch]:
+    return list(book.arrow_batches(kind, **options))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_table_has_every_field_of_every_record(book: Any, kind: type[Entity]) -> None:
+    fill(book)
+    records, table = book.get_all(kind), book.to_arrow(kind)
+    assert table.num_rows == len(records) > 0
+    names = [field.name for field in attrs.fields(kind) if field.name != "signals"]
+    assert table.column_names == names
+    for name in names:
+        stored, values = [getattr(each, name) for each in records], table[name].to_pylist()
+        if any(isinstance(each, dict | list) for each in stored):
+            values = [json.loads(each) for each in values]
+        assert values == stored
+    [*_, last] = batches(book, kind)
+    assert last.schema == table.schema
+
+
+def test_numbers_keep_every_digit(book: Any) -> None:
+    price = "12345678901234567890.123456789012345678"
+    book.record_trade(symbol="X", action="BUY", quantity=3, price=price, executed_at=NOON)
+    book.record_trade(symbol="X", action="SELL", quantity=1, price="0.1")
+
+    position = book.get_position_by_symbol("X")
+    exact, text = book.to_arrow(Position), book.to_arrow(Position, decimals="text")
+    assert exact["cost_basis"].to_pylist() == [position.cost_basis]
+    assert exact.schema.field("cost_basis").type == pyarrow.decimal256(76, 40)
+    assert [Decimal(each) for each in text["cost_basis"].to_pylist()] == [position.cost_basis]
+
+
+def test_a_number_that_does_not_fit_is_refused_and_comes_as_text(book: Any) -> None:
+    wide = "9" * 38
+    book.record_trade(symbol="X", action="BUY", quantity=1, price=wide, order_id="o")
+    with pytest.raises(InvalidInput, match=r"^price: .*decimals='text'"):
+        book.to_arrow(Trade)
+    assert book.to_arrow(Trade, decimals="text")["price"].to_pylist() == [wide]
+
+
+def test_times_are_utc_and_enumerations_dictionaries(book: Any) -> None:
+    book.record_trade(symbol="X", action="SELL", quantity=1, price=1, executed_at=NOON)
+    table = book.to_arrow(Trade)
+    assert table.schema.field("executed_at").type == pyarrow.timestamp("us", tz="UTC")
+    assert table["executed_at"].to_pylist() == [NOON]
+    assert pyarrow.types.is_dictionary(table.schema.field("action").type)
+    assert table["action"].to_pylist() == ["SELL"]
+
+
+def test_filters_are_those_of_every_list(book: Any) -> None:
+    fill(book)
+    assert set(book.to_arrow(Trade, symbol="AAPL")["symbol"].to_pylist()) == {"AAPL"}
+    assert book.to_arrow(Trade, until=datetime(2000, 1, 1, tzinfo=UTC)).num_rows == 0
+    for refused in ({"nothing": 1}, {"decimals": "float"}):
+        with pytest.raises(InvalidInput, match="|".join(refused)):
+            book.to_arrow(Trade, **refused)
+    with pytest.raises(InvalidInput, match="kind"):
+        book.to_arrow("trades")
+
+
+def test_without_pyarrow_the_extra_is_named(book: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ExtraNotInstalled, match=r"pip install 'tradebook\[arrow\]'") as refused:
+        book.to_arrow(Trade)
+    assert refused.value.extra == "arrow"
