@@ -30,8 +30,8 @@ from tradebook import (
     handlers,
 )
 from tradebook.domain.events import TradeCancelled
+from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.portfolio import PortfolioPosition
-from tradebook.domain.repositories import LedgerPage
 from tradebook.testing import FakeBook, FakeStore, FakeUnitOfWork
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)

@@ -23,9 +23,9 @@ from tradebook.adapters.runner import AsyncRunner, Retries, Runner
 from tradebook.adapters.sending import committing
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
+from tradebook.domain.ledger import Ledger, LedgerPage
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
-from tradebook.domain.repositories import Ledger, LedgerPage
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.handlers import record_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext

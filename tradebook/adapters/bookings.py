@@ -20,7 +20,7 @@ from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.sending import Sender
 from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
 from tradebook.domain.events import Event
-from tradebook.domain.repositories import LedgerPage
+from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.trades import Trade
 
 _MARK: Final = ("current_price", "marked_at")

@@ -44,9 +44,9 @@ from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
+from tradebook.domain.ledger import Ledger, LedgerPage
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
-from tradebook.domain.repositories import Ledger, LedgerPage
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.unit_of_work import CallContext
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
@@ -19,13 +18,12 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.orm import Session, aliased, contains_eager
+from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
 
 from tradebook.adapters import orm
 from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
-from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
@@ -39,7 +37,6 @@ from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
     Corrections,
-    DecisionRepository,
     EventRepository,
     PortfolioRepository,
     PositionRepository,
@@ -306,56 +303,6 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
             if id_ not in found:
                 raise NotFound("Signal", id_, self.account)
         return [found[id_] for id_ in wanted]
-
-
-class _WithSignals(SqlRecords[AgentDecision]):
-    """Decisions and their signals, read together in one statement."""
-
-    def fetch(self, statement: Select[Any]) -> list[AgentDecision]:
-        # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
-        found = statement.subquery()
-        decision: Any = aliased(AgentDecision, found)
-        links, signals = orm.decision_signals.c, orm.signals.c
-        of_found = and_(links.account == found.c.account, links.decision_id == found.c.id)
-        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
-        read = (
-            select(decision)
-            .outerjoin(orm.decision_signals, of_found)
-            .outerjoin(Signal, of_link)
-            .options(contains_eager(decision.signals))
-            .order_by(found.c.id, signals.id)
-            .execution_options(populate_existing=True)
-        )
-        return list(self.session.scalars(read).unique())
-
-    def _select(self) -> Select[Any]:
-        return select(self.table)
-
-    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
-        found = super()._newest(wanted, place, limit)
-        return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
-
-
-class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
-    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
-        super().__init__(session, account, kind)
-        self.with_signals = _WithSignals(session, account, kind)
-
-    def add(self, entity: AgentDecision) -> AgentDecision:
-        recorded = super().add(entity)
-        if recorded is entity and entity.signals:
-            links = [
-                {"account": self.account, "decision_id": entity.id, "signal_id": signal.id}
-                for signal in entity.signals
-            ]
-            self.session.connection().execute(orm.decision_signals.insert(), links)
-        return recorded
-
-    def remove(self, entity: AgentDecision) -> None:
-        links = orm.decision_signals
-        mine = (links.c.account == self.account, links.c.decision_id == entity.id)
-        self.session.connection().execute(delete(links).where(*mine))
-        super().remove(entity)
 
 
 class SqlAlertRepository(SqlRepository[Alert]):

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy.orm import Session
 
+from tradebook.adapters.decisions import SqlDecisionRepository
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger import SqlLedger
 from tradebook.adapters.outcome import forget_witness
@@ -15,7 +16,6 @@ from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
-    SqlDecisionRepository,
     SqlEventRepository,
     SqlPortfolioRepository,
     SqlPositionRepository,

@@ -18,6 +18,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event, Happened
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
 from tradebook.domain.given import is_a
+from tradebook.domain.ledger import Ledger
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
@@ -25,7 +26,6 @@ from tradebook.domain.repositories import (
     AccountRepository,
     DecisionRepository,
     EventRepository,
-    Ledger,
     PortfolioRepository,
     PositionRepository,
     Repository,

@@ -12,6 +12,7 @@ from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
+from tradebook.domain.ledger import Ledger, LedgerPage
 from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
@@ -20,8 +21,6 @@ from tradebook.domain.repositories import (
     Corrections,
     DecisionRepository,
     EventRepository,
-    Ledger,
-    LedgerPage,
     PortfolioRepository,
     PositionRepository,
     Repository,

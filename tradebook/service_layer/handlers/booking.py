@@ -19,8 +19,8 @@ from tradebook.domain.errors import (
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.fields import Json, argument
 from tradebook.domain.given import mapping, plain_text
+from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.numbers import Number
-from tradebook.domain.repositories import LedgerPage
 from tradebook.domain.trades import (
     OrderKey,
     Settlement,

@@ -29,9 +29,9 @@ from tradebook.domain.fields import (
 )
 from tradebook.domain.folding import AMOUNTS, Fold, differing
 from tradebook.domain.given import optional_function
+from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.positions import Position
-from tradebook.domain.repositories import LedgerPage
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
