@@ -180,6 +180,14 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "iterate": [
             {"kind": Trade, "since": NOON, "until": None, "batch": 2, "equal": {"symbol": "AAPL"}},
         ],
+        "to_arrow": [
+            {"kind": Trade, "decimals": "exact", "since": NOON, "until": None,
+             "equal": {"symbol": "AAPL"}},
+        ],
+        "arrow_batches": [
+            {"kind": Trade, "decimals": "text", "since": NOON, "until": None,
+             "equal": {"symbol": "AAPL"}},
+        ],
         "get_trades": [
             {"symbol": "AAPL", "action": "BUY", "status": "EXECUTED", "strategy": "", **listed},
         ],
@@ -255,4 +263,4 @@ def called(book: Any, method: str, arguments: Mapping[str, Any]) -> Any:
     by_place = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
     places = [given.pop(name) for name in by_place if name in given]
     result = getattr(book, method)(*places, **given, **equal)
-    return list(result) if method == "iterate" else result
+    return list(result) if method in ("iterate", "arrow_batches") else result

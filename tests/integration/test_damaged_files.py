@@ -184,8 +184,9 @@ def test_a_value_that_nobody_can_read_is_named(
     manager = new_manager(f"sqlite:///{path}")
     with pytest.raises(DatabaseCorrupt, match=expected):
         list(manager.iterate(CashFlow if table == "cash_flows" else Trade))
-    with pytest.raises(DatabaseCorrupt):
-        manager.verify()
+    if name != "details":  # which no position depends on
+        with pytest.raises(DatabaseCorrupt):
+            manager.verify()
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tradebook import (
 from tradebook.adapters import orm
 from tradebook.domain.fields import Entity
 from tradebook.domain.trades import OrderKey
-from tradebook.service_layer import queries
+from tradebook.service_layer import queries, snapshots
 
 Query = Callable[[Any], object]
 
@@ -183,7 +183,7 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         {"uq_portfolio_positions_account_portfolio_id_symbol"},
     ),
     "get_snapshot": (
-        queries.get_snapshot,
+        snapshots.get_snapshot,
         {
             "ix_portfolios_account_timestamp_id",
             "uq_portfolio_positions_account_portfolio_id_symbol",
@@ -320,4 +320,6 @@ def test_a_query_reads_by_the_index_meant_for_it(book: DatabaseManager, name: st
 
 
 def test_every_query_is_asked() -> None:
-    assert {name.split()[0] for name in QUERIES} == {*queries.__all__} - {"CashBalance"}
+    assert {name.split()[0] for name in QUERIES} == {*queries.__all__, "get_snapshot"} - {
+        "CashBalance"
+    }

@@ -53,7 +53,7 @@ def _booked(book: DatabaseManager) -> list[dict[str, Any]]:
 def _other(value: Any, chance: random.Random) -> Any:
     """Another value of the same kind."""
     if isinstance(value, Decimal | int):
-        return value + chance.randint(1, 9)
+        return value + chance.randint(1_000, 9_999)  # of a sequence, one that is not taken
     if isinstance(value, dict):
         return {**value, "forged": chance.random()}
     if isinstance(value, list):

@@ -69,7 +69,7 @@ class ArrowKind(Generic[E]):
         """
         if not is_a(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
-        if decimals not in get_args(Decimals):
+        if not is_a(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
             raise InvalidInput("decimals", decimals, "'exact' or 'text'")
         arrow = _pyarrow()
         columns = [(name, _type(of, decimals)) for name, of in _types(kind).items()]

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fields import argument
-from tradebook.domain.given import is_a, optional_function
+from tradebook.domain.given import is_a, mapping, optional_function
 from tradebook.domain.numbers import exact
 from tradebook.domain.paging import page_limit
 from tradebook.domain.trades import OrderKey, TradeStatus
@@ -111,6 +111,9 @@ class Rereadable:
 def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerms]]:
     remaining = iter(trades)
     while batch := list(islice(remaining, size)):
+        for terms in batch:
+            if type(terms) is not dict:
+                argument("trades", mapping, terms)
         yield batch
 
 
