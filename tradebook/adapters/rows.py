@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstanceState, Session, configure_mappers
 
 from tradebook.adapters.sessions import table_of
 from tradebook.domain.fields import Entity
+from tradebook.service_layer.garbage import no_collecting
 
 E = TypeVar("E", bound=Entity)
 
@@ -25,7 +26,8 @@ class ReadingSession(Session):
 
         Two entities for the same row are two objects; changing one changes no record.
         """
-        return _maker_of(kind)(self.connection().execute(statement).all())
+        with no_collecting():
+            return _maker_of(kind)(self.connection().execute(statement).all())
 
     def by_id(self, kind: type[E], account: str, record_id: int) -> list[E]:
         """The record with this id, if there is one."""

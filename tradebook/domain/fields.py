@@ -28,7 +28,7 @@ from tradebook.domain.limits import (
     MAX_NAME_BYTES,
     MAX_TEXT,
 )
-from tradebook.domain.numbers import amount, plain
+from tradebook.domain.numbers import amount
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
@@ -181,21 +181,22 @@ def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     budget[0] -= 1
     if depth < 0 or budget[0] < 0:
         _too_large()
-    if is_a(value, str):
-        return _json_text(plain_text(value), budget)
-    if is_a(value, Decimal):
-        return _json_text(plain(amount(value)), budget)
+    kind = type(value)  # not `isinstance`, which would believe its `__class__`
+    if issubclass(kind, str):
+        return _json_text(value if kind is str else plain_text(value), budget)
+    if issubclass(kind, Decimal):
+        return _json_text(format(amount(value), "f"), budget)
     if value is None or value is True or value is False:
         return value
-    if is_a(value, int):
+    if issubclass(kind, int):
         return _json_int(int.__index__(value))
-    if is_a(value, float):
+    if issubclass(kind, float):
         return _json_float(float.__float__(value))
-    if is_a(value, datetime):
+    if issubclass(kind, datetime):
         return utc(value).isoformat()
-    if is_a(value, list) or is_a(value, tuple):
+    if issubclass(kind, list | tuple):
         return [_jsonable(item, depth - 1, budget) for item in value]
-    if is_a(value, Mapping):
+    if issubclass(kind, Mapping):
         return {
             _json_key(k, budget): _jsonable(item, depth - 1, budget) for k, item in value.items()
         }

@@ -17,6 +17,7 @@ from tradebook.domain.given import is_a, mapping, optional_function
 from tradebook.domain.numbers import exact
 from tradebook.domain.paging import page_limit
 from tradebook.domain.trades import OrderKey, TradeStatus
+from tradebook.service_layer.garbage import no_collecting
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.fills import FillReader
@@ -79,7 +80,8 @@ def import_trades(
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
             for given in _batches(trades, batch):
-                importer.book(given)
+                with no_collecting():
+                    importer.book(given)
             importer.finish()
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
