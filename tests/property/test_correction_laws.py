@@ -18,7 +18,7 @@ from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import FakeBook, strategies
 
-law = examples.law(60)
+law = examples.law(40)
 
 Terms = dict[str, Any]
 STAYS = (*AMOUNTS, *INSTRUMENT, "status", "opened_at", "closed_at")
