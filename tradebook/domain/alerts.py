@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field
 
-from tradebook.domain.errors import InvalidTransition, shown
+from tradebook.domain.errors import InvalidTransition, cut, shown
 from tradebook.domain.events import AlertRaised, AlertResolved
 from tradebook.domain.fields import (
     Entity,
@@ -90,7 +90,7 @@ class Alert(Entity):
             if self.resolution == resolution:
                 return None
             raise InvalidTransition(
-                f"alert {self.id} was already resolved by {self.resolved_by or 'nobody named'} "
+                f"alert {self.id} was already resolved by {cut(self.resolved_by or 'nobody named')} "
                 f"at {self.resolved_at}: {shown(self.resolution)}"
             )
         before = {name: getattr(self, name) for name in RESOLUTION}

@@ -80,6 +80,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
 
 
+def cut(text: str) -> str:
+    """The text itself, unless it is too long to be read in a message."""
+    return text if len(text) <= _SHOWN else shown(text)
+
+
 def _digits(value: int) -> str:
     return f"an integer of about {value.bit_length() * 3 // 10} digits"
 
