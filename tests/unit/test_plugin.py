@@ -39,4 +39,5 @@ def test_fakes(fake_book, async_fake_book, sample_trade):
 def test_its_fixtures_serve_the_tests_of_an_application(pytester: pytest.Pytester) -> None:
     pytester.makeconftest('pytest_plugins = ["tradebook.testing.plugin"]')
     pytester.makepyfile(USERS_TESTS)
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=5)
+    # A process of its own: in this one it would take back what it imported, and leave Alembic half loaded.
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=5)

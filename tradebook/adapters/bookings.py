@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Column, Dialect
@@ -20,6 +21,7 @@ from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.sending import Sender
 from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
 from tradebook.domain.events import Event
+from tradebook.domain.fields import Entity
 from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.trades import Trade
 
@@ -34,7 +36,7 @@ _PREPARED: Final = "tradebook_booking"
 _NOT_KEPT: Final = ("26000", "42P05")
 """No such prepared statement; there is one already."""
 
-Values = dict[str, Any]
+Values = tuple[Any, ...]
 Processor = Callable[[Any], Any]
 
 
@@ -68,11 +70,12 @@ class _Writer(ABC):
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._names: list[str] = []
-        self._trade = self._processors("t_", _TRADE)
-        self._event = self._processors("e_", _EVENT)
-        self._position = self._processors("p_", _POSITION)
-        self._page = self._processors("o_", _PAGE)
+        self._page = _Values("o_", _PAGE, dialect)
+        self._position = _Values("p_", _POSITION, dialect)
+        self._trade = _Values("t_", _TRADE, dialect)
+        self._event = _Values("e_", _EVENT, dialect)
+        groups = (self._page, self._position, self._trade, self._event)
+        self._names = [name for group in groups for name in group.names]
 
     @abstractmethod
     def write(
@@ -81,34 +84,23 @@ class _Writer(ABC):
         """Write all three, and give them their ids; False when nothing was written."""
 
     def values(self, page: LedgerPage, trade: Trade, event: Event) -> Values:
-        """What the statements are given."""
+        """What the statements are given, in the order of the names."""
         position = page.position
         mark = (position.current_price, position.marked_at)
         price, at = mark if mark != page.mark else (None, None)
-        as_opened = (position.id, page.version, page.updated_at, price, at)
-        values = {
-            name: process(value)
-            for (_, name, process), value in zip(self._page, as_opened, strict=True)
-        }
-        for entity, columns in (
-            (position, self._position),
-            (trade, self._trade),
-            (event, self._event),
-        ):
-            held = vars(entity)
-            for field, name, process in columns:
-                values[name] = process(held[field])
-        return values
+        return (
+            *self._page.processed([position.id, page.version, page.updated_at, price, at]),
+            *self._position.of(position),
+            *self._trade.of(trade),
+            *self._event.of(event),
+        )
 
     def place(self, prefix: str, column: Column[Any]) -> str:
         """The placeholder of a column's value."""
-        name = prefix + column.name
+        number = self._names.index(prefix + column.name) + 1
         if self._dialect.name == "sqlite":
-            return f":{name}"
-        if name not in self._names:
-            self._names.append(name)
-        typed = self._dialect.type_compiler_instance.process(column.type)
-        return f"${self._names.index(name) + 1}::{typed}"
+            return f"?{number}"
+        return f"${number}::{self._dialect.type_compiler_instance.process(column.type)}"
 
     def new_trade(self, source: str) -> str:
         """Inserts the trade where there is a row of `source`, gives its id."""
@@ -159,10 +151,31 @@ class _Writer(ABC):
     def _places(self, prefix: str, columns: list[Column[Any]]) -> str:
         return ", ".join(self.place(prefix, column) for column in columns)
 
-    def _processors(
-        self, prefix: str, columns: list[Column[Any]]
-    ) -> list[tuple[str, str, Processor]]:
-        return [(c.name, prefix + c.name, _processor(c, self._dialect)) for c in columns]
+
+class _Values:
+    """The values of some columns, as a dialect takes them.
+
+    Args:
+        prefix: of their names.
+        columns: fields of one entity.
+        dialect: of the database and its driver.
+    """
+
+    def __init__(self, prefix: str, columns: list[Column[Any]], dialect: Dialect) -> None:
+        self.names = [prefix + column.name for column in columns]
+        self._held = itemgetter(*(column.name for column in columns))
+        processors = enumerate(_processor(column, dialect) for column in columns)
+        self._processors = [(place, process) for place, process in processors if process]
+
+    def of(self, entity: Entity) -> list[Any]:
+        """Those that an entity holds."""
+        return self.processed(list(self._held(vars(entity))))
+
+    def processed(self, values: list[Any]) -> list[Any]:
+        """The same list, its values as the dialect takes them."""
+        for place, process in self._processors:
+            values[place] = process(values[place])
+        return values
 
 
 class _OneStatement(_Writer):
@@ -184,14 +197,14 @@ class _OneStatement(_Writer):
         row = self.sent(sender, values, prepared)
         if row is None:
             return False
-        trade.id, event.id = row
-        event.entity_id = trade.id
+        trade_id, event_id = row
+        trade.put(id=trade_id)
+        event.put(id=event_id, entity_id=trade_id)
         return True
 
     def sent(self, sender: Sender, values: Values, _prepared: bool) -> Any:
         """The ids; asyncpg prepares what it is sent."""
-        given = tuple(values[name] for name in self._names)
-        return sender.send(self._statement, given)
+        return sender.send(self._statement, values)
 
 
 class _Prepared(_OneStatement):
@@ -201,12 +214,12 @@ class _Prepared(_OneStatement):
         super().__init__(dialect)
         places = [f"%({name})s" for name in self._names]
         self._plain = re.sub(r"\$(\d+)", lambda n: places[int(n[1]) - 1], self._statement)
-        self._execute = f"EXECUTE {_PREPARED} ({', '.join(places)})"
+        self._execute = f"EXECUTE {_PREPARED} ({', '.join(['%s'] * len(places))})"
         self._can_prepare = True
 
     def sent(self, sender: Sender, values: Values, prepared: bool) -> Any:
         if not (prepared and self._can_prepare):
-            return sender.send(self._plain, values)
+            return sender.send(self._plain, dict(zip(self._names, values, strict=True)))
         try:
             if _PREPARED not in sender.info:
                 sender.send(f"PREPARE {_PREPARED} AS {self._statement}", None)
@@ -226,18 +239,26 @@ class _ThreeStatements(_Writer):
         super().__init__(dialect)
         self._new_trade = self.new_trade(f"positions {self.as_opened} AND")
         self._moved = self.moved("")
-        self._told = self.told(":trade_id", "")
+        self._told = self.told(f"?{len(self._names) + 1}", "")
+        # The driver takes as many values as the highest place in a statement.
+        self._of_trade, self._of_move = _highest(self._new_trade), _highest(self._moved)
 
     def write(
         self, sender: Sender, values: Values, trade: Trade, event: Event, _prepared: bool
     ) -> bool:
-        row = sender.send(self._new_trade, values)
+        row = sender.send(self._new_trade, values[: self._of_trade])
         if row is None:
             return False
-        trade.id = event.entity_id = values["trade_id"] = row[0]
-        sender.send(self._moved, values)
-        sender.send(self._told, values)
+        [trade_id] = row
+        sender.send(self._moved, values[: self._of_move])
+        sender.send(self._told, (*values, trade_id))
+        trade.put(id=trade_id)
+        event.put(entity_id=trade_id)
         return True
+
+
+def _highest(statement: str) -> int:
+    return max(map(int, re.findall(r"\?(\d+)", statement)))
 
 
 _KINDS: Final[dict[str, type[_Writer]]] = {
@@ -260,25 +281,21 @@ def _names(columns: list[Column[Any]]) -> str:
     return ", ".join(column.name for column in columns)
 
 
-def _processor(column: Column[Any], dialect: Dialect) -> Processor:
-    """What the column's type does to a value that an entity holds, without checking it again."""
+def _processor(column: Column[Any], dialect: Dialect) -> Processor | None:
+    """What the column's type does to a value that an entity holds, without checking it again; None for nothing."""
     if isinstance(column.type, EnumText):
         return str
     if isinstance(column.type, ExactDecimal | UtcDateTime) and dialect.name != "sqlite":
-        return _as_is
+        return None
     if isinstance(column.type, UtcDateTime):
         return _utc_text
     if isinstance(column.type, ExactDecimal):
         return _decimal_text
-    return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_is
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _utc_text(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat(" ", "microseconds")[:26]
-
-
-def _as_is(value: Any) -> Any:
-    return value
 
 
 def _decimal_text(value: Decimal | None) -> str | None:

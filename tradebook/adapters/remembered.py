@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 from sqlalchemy.util import await_only
 
-from tradebook.adapters.sessions import as_stored
+from tradebook.adapters.sessions import STATE, as_stored
 from tradebook.domain.positions import Position
 
 MOST: Final = 2_000
@@ -124,7 +124,8 @@ class RememberedPositions:
     def keep(self, position: Position) -> None:
         """Remember a position that was just committed, unless a later one is remembered."""
         kept = self.of(position.symbol)
-        values = {name: v for name, v in vars(position).items() if not name.startswith("_sa_")}
+        values = dict(vars(position))
+        values.pop(STATE, None)
         with self._changing:
             if kept.values is None or kept.values["version"] < values["version"]:
                 kept.values = values

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Row, Select, bindparam, inspect, select
 from sqlalchemy.orm import InstanceState, Session, configure_mappers
 
-from tradebook.adapters.sessions import table_of
+from tradebook.adapters.sessions import STATE, table_of
 from tradebook.domain.fields import Entity
 from tradebook.service_layer.garbage import no_collecting
 
@@ -40,8 +40,6 @@ class ReadingSession(Session):
         return _maker_of(kind)(rows)
 
 
-_STATE: Final = "_sa_instance_state"
-"""Where SQLAlchemy keeps what it knows of an object."""
 _BY_ID: Final[dict[type[Entity], Select[Any]]] = {}
 _MAKERS: Final[dict[Any, Callable[[Sequence[Row[Any]]], list[Any]]]] = {}
 
@@ -64,7 +62,7 @@ def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
         for row in rows:
             entity = object.__new__(kind)
             values = dict(zip(names, row, strict=True))
-            state = values[_STATE] = InstanceState(entity, manager)
+            state = values[STATE] = InstanceState(entity, manager)
             state.key = key_of((values["account"], values["id"]))
             fill(entity, "__dict__", values)
             made.append(entity)

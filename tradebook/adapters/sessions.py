@@ -28,6 +28,10 @@ _INSERT: dict[str, Callable[[Table], Any]] = {
 }
 
 
+STATE: Final = "_sa_instance_state"
+"""Where SQLAlchemy keeps what it knows of an object."""
+
+
 def values_of(entity: Entity) -> dict[str, Any]:
     """An entity's columns; the id only when it has one."""
     values = {column: getattr(entity, column) for column in columns_of(type(entity))}

@@ -35,6 +35,7 @@ from tradebook.domain.fields import (
     utc_now,
 )
 from tradebook.domain.given import entries, is_a
+from tradebook.domain.making import LINKS
 from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
 from tradebook.domain.positions import optional_number
 from tradebook.domain.signals import Signal, SignalAction, signal_action
@@ -127,7 +128,7 @@ class AgentDecision(Entity):
     cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
     cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
     reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
-    signals: list[Signal] = field(factory=list, converter=signal_list, repr=False)
+    signals: list[Signal] = field(factory=list, converter=signal_list, repr=False, metadata=LINKS)
 
     def recorded(self) -> DecisionRecorded:
         """What happened when it was recorded."""

@@ -7,7 +7,7 @@ transaction as the change. Events are append-only: the audit trail and the outbo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -18,6 +18,7 @@ from tradebook.domain.fields import (
     IMMUTABLE,
     Entity,
     Json,
+    json_value,
     key,
     name,
     named_fields,
@@ -25,6 +26,8 @@ from tradebook.domain.fields import (
     particulars,
     utc,
 )
+from tradebook.domain.limits import MAX_NAME
+from tradebook.domain.numbers import plain
 
 
 class Effect(StrEnum):
@@ -70,6 +73,18 @@ class Event(Entity):
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
 
 
+def _told(value: Json) -> Json:
+    """A value as JSON; what cannot be refused at once: each booking tells some twenty."""
+    kind = type(value)
+    if kind is str and len(value) <= MAX_NAME and value.isascii() and value.isprintable():
+        return value
+    if kind is Decimal:
+        return plain(value)
+    if kind is datetime and value.tzinfo is UTC:
+        return value.isoformat()
+    return value.value if issubclass(kind, StrEnum) else json_value(value, room=3)
+
+
 @frozen(kw_only=True, slots=False)
 class Happened:
     """Something that happened to one record.
@@ -80,7 +95,7 @@ class Happened:
     def payload(self) -> Particulars:
         """What is known of it, by name, as JSON; fields that are none are left out."""
         return Particulars(
-            particulars({name: value for name, value in vars(self).items() if value is not None})
+            {name: _told(value) for name, value in vars(self).items() if value is not None}
         )
 
 

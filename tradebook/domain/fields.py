@@ -28,6 +28,7 @@ from tradebook.domain.limits import (
     MAX_NAME_BYTES,
     MAX_TEXT,
 )
+from tradebook.domain.making import CONVERTER, make_straight
 from tradebook.domain.numbers import amount
 
 Json: TypeAlias = Any
@@ -158,23 +159,23 @@ def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
     return cast("dict[str, Json]", json_value(value))
 
 
-def json_value(value: Json) -> Json:
+def json_value(value: Json, room: int = 1) -> Json:
     """A JSON value, in the form in which every database gives it back.
 
     Decimals become their plain text, datetimes ISO 8601 in UTC, tuples lists, and floats of 1e16 and
-    more integers (PostgreSQL's JSONB writes them so).
+    more integers (PostgreSQL's JSONB writes them so). `room` is for how many values of the largest size.
 
     Raises:
         InvalidInput: another type, a non-finite number, or deeper or larger than the limits.
     """
-    return _jsonable(value, MAX_JSON_DEPTH, [MAX_JSON])
+    return _jsonable(value, MAX_JSON_DEPTH + room - 1, [room * MAX_JSON])
 
 
 def particulars(value: Mapping[str, Json]) -> dict[str, Json]:
     """As `json_object`, with room for what a record's own JSON was before a change and is after it."""
     if not is_a(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
-    return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
+    return cast("dict[str, Json]", json_value(value, 4))
 
 
 def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
@@ -261,10 +262,14 @@ def argument(field: str, convert: Callable[[_Given], _Converted], value: _Given)
 
 def named_fields(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
     """An attrs field transformer: a refusal names the field whose converter raised it."""
-    return [
-        f.evolve(converter=_names_the_field(f.converter)) if _is_plain(f.converter) else f
-        for f in fields
-    ]
+    return [_named(f) if _is_plain(f.converter) else f for f in fields]
+
+
+def _named(field: Attribute[Any]) -> Attribute[Any]:
+    return field.evolve(
+        converter=_names_the_field(field.converter),
+        metadata={**field.metadata, CONVERTER: field.converter},
+    )
 
 
 def _is_plain(converter: object) -> bool:
@@ -317,6 +322,10 @@ class Entity:
     @updated_at.default
     def _as_created(self) -> datetime:
         return self.created_at
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        make_straight(cls)
 
     def put(self, **values: object) -> None:
         """Set fields to what the book computed itself: past their converters and guards."""

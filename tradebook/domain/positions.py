@@ -230,7 +230,7 @@ class Position(Entity):
             Whether the mark was taken: one older than the present mark is ignored.
         """
         price, at = number(price), utc(at)
-        if self.marked_at is not None and at < self.marked_at:
+        if self._is_marked_after(at):
             return False
         self.current_price, self.marked_at = price, at
         return True
@@ -257,9 +257,13 @@ class Position(Entity):
         )
 
     def _date(self, done: Effect, trade: Trade) -> None:
-        if done is Effect.OPENED:
-            self.mark(trade.price, trade.executed_at)
+        at = trade.executed_at
+        if done is Effect.OPENED and not self._is_marked_after(at):
+            self.put(current_price=trade.price, marked_at=at)
         if done in (Effect.OPENED, Effect.FLIPPED):
-            self.opened_at, self.closed_at = trade.executed_at, None
+            self.put(opened_at=at, closed_at=None)
         elif done is Effect.CLOSED:
-            self.closed_at = trade.executed_at
+            self.put(closed_at=at)
+
+    def _is_marked_after(self, at: datetime) -> bool:
+        return self.marked_at is not None and at < self.marked_at
