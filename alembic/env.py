@@ -10,7 +10,7 @@ from typing import Any
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import JSON, Connection, text
+from sqlalchemy import Connection, text
 from sqlalchemy.schema import SchemaItem
 
 from tradebook.adapters import orm, types
@@ -39,9 +39,6 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
         return False
     if isinstance(item, types.EnumText):
         return "sa.Text()"
-    if isinstance(item, JSON):
-        autogen.imports.add("from tradebook.adapters import types")
-        return "types.json_type()"
     if type(item).__module__ == types.__name__:
         autogen.imports.add("from tradebook.adapters import types")
         return f"types.{type(item).__name__}()"

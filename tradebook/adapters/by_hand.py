@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from attrs import define, field
 from sqlalchemy import RowMapping, event, inspect
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
 from tradebook.adapters.errors import translated_commit, translated_errors
@@ -25,6 +24,9 @@ from tradebook.domain.by_hand import check_transition
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
 from tradebook.domain.events import Event, Happened, RecordCreated, RecordDeleted, RecordUpdated
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 _ACCOUNT: Final = "tradebook_account"
 _BOOKKEEPING: Final = ("id", "account", "created_at", "updated_at")

@@ -23,8 +23,8 @@ from tradebook.adapters.types import (
     EnumText,
     ExactDecimal,
     Id,
+    Json,
     UtcDateTime,
-    json_type,
 )
 
 metadata: Final = MetaData(
@@ -69,7 +69,7 @@ def time_column(name: str, *, nullable: bool = False) -> Column[Any]:
 
 def json_column(name: str, *, nullable: bool = False) -> Column[Any]:
     """JSON."""
-    return Column(name, json_type(), nullable=nullable)
+    return Column(name, Json, nullable=nullable)
 
 
 def whole_column(name: str, *, nullable: bool = False) -> Column[Any]:

@@ -39,6 +39,8 @@ orm.start_mappers()
 class Managed:
     """What both managers are made from: a configuration, an account, and a container of their own."""
 
+    _wiring: type[Container] = Container
+
     def __init__(
         self,
         config: DatabaseConfig | str | URL | None = None,
@@ -50,7 +52,7 @@ class Managed:
         self.config = _configured(config)
         self.account = argument("account", name, account)
         self._actor = argument("actor", key, actor)
-        self._container = Container(
+        self._container = self._wiring(
             config=self.config,
             account=self.account,
             base_currency=argument("base_currency", name, base_currency),
