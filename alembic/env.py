@@ -13,7 +13,7 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import SchemaItem
 
-from tradebook.adapters import orm, types
+from tradebook.adapters import columns, orm, types
 from tradebook.adapters.engine import make_engine
 from tradebook.config import DatabaseEnvironment
 
@@ -47,6 +47,8 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
 
 def run(connection: Connection) -> None:
     """Run the migrations in one transaction: all of them or none."""
+    for table in orm.metadata.tables.values():
+        columns.say_where(table, connection.dialect.name)
     context.configure(
         connection=connection,
         target_metadata=orm.metadata,
