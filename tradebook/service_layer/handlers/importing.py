@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from attrs import define, field, frozen
 
-from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
+from tradebook.domain.bulk import BATCH, BulkLedger, Fill, FillName, Posting, Running, Terms
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fields import argument
 from tradebook.domain.given import is_a, mapping, optional_function
@@ -26,8 +26,6 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 Progress: TypeAlias = Callable[[int], None]
 
-BATCH: Final = 10_000
-"""Trades that are read, folded and written at a time: some 30 MB."""
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
 _MOST_POSITIONS: Final = 10_000
