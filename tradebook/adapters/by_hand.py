@@ -18,7 +18,7 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.guard import changed_fields, records, stored
-from tradebook.adapters.orm import mapper_registry
+from tradebook.adapters.orm import mapped
 from tradebook.adapters.sessions import columns_of, insert_all
 from tradebook.domain.by_hand import check_transition
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
@@ -106,7 +106,7 @@ def _refuse_bulk() -> NoReturn:
 
 @lru_cache
 def _criteria(account: str) -> list[LoaderCriteriaOption]:
-    kinds = [mapper.class_ for mapper in mapper_registry.mappers]
+    kinds = [mapper.class_ for mapper in mapped]
     return [
         with_loader_criteria(kind, kind.account == account, include_aliases=True) for kind in kinds
     ]

@@ -23,7 +23,6 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
 from tradebook.adapters.bookings import book_one
-from tradebook.adapters.bulk import bulk_ledger
 from tradebook.adapters.guard import permitted
 from tradebook.adapters.postings import Call
 from tradebook.adapters.remembered import RememberedPositions
@@ -128,6 +127,8 @@ class SqlLedger(Ledger):
         return True
 
     def bulk(self) -> BulkLedger:
+        from tradebook.adapters.bulk import bulk_ledger  # COPY and its threads
+
         return bulk_ledger(self.session, self.call, self._write_and_keep)
 
     def _write_and_keep(self, position: Position, version: int) -> bool:

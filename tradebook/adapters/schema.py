@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from tradebook.adapters import orm
+from tradebook.adapters.columns import metadata
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import SchemaNotReady
 
@@ -65,9 +65,7 @@ def schema_state(connection: Connection) -> SchemaState:
     if not tables:
         return SchemaState(EMPTY)
     if "alembic_version" not in tables:
-        return SchemaState(
-            UNVERSIONED if orm.mapper_registry.metadata.tables.keys() <= set(tables) else MISSING
-        )
+        return SchemaState(UNVERSIONED if metadata.tables.keys() <= set(tables) else MISSING)
     revision = connection.scalar(_REVISION)
     if revision == SCHEMA_REVISION:
         return SchemaState(CURRENT, revision)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
 from tradebook.adapters.by_hand import hand_session
-from tradebook.adapters.health import health
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -23,12 +22,14 @@ from tradebook.domain.given import function, is_a, plain_text
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.caller import caller
-from tradebook.service_layer.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
     AbstractUnitOfWork,
     CallContext,
 )
+
+if TYPE_CHECKING:
+    from tradebook.service_layer.health import Health, PoolStatus
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -195,6 +196,8 @@ class DatabaseManager(Managed, Book):
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
+        from tradebook.adapters.health import health
+
         return health(self._container.reading_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
