@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Engine, inspect, text
+from sqlalchemy import URL, Engine, event, inspect, text
 
 import tradebook
 from tests.servers import configured
@@ -61,6 +61,14 @@ def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> 
     migrations.upgrade(engine)
     assert schema(engine) == first
     assert migrations.current_revision(engine) == migrations.head_revision() == SCHEMA_REVISION
+
+
+def test_one_question_tells_that_the_schema_is_current(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert read_schema_state(engine).name == "current"
+    assert [sql for sql in asked if "SELECT" in sql] == ["SELECT version_num FROM alembic_version"]
 
 
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:

@@ -140,6 +140,15 @@ def test_a_trade_is_booked_without_what_other_programs_need(
     assert imported_by(ONE_TRADE.format(url=url)).isdisjoint([*SELDOM, *others])
 
 
+def test_an_entity_is_configured_without_those_that_are_not_used() -> None:
+    code = (
+        "from tradebook import DatabaseManager, Trade; from tradebook.adapters import orm;"
+        "Trade(symbol='AAPL', action='BUY', quantity=1, price=1);"
+        "print([mapper.class_.__name__ for mapper in orm.mapped if mapper.configured])"
+    )
+    assert run(sys.executable, "-c", code, cwd=ROOT) == "['Trade']\n"
+
+
 def test_the_asyncio_manager_needs_no_driver_before_it_connects() -> None:
     imported = imported_by("from tradebook import AsyncDatabaseManager")
     assert imported.isdisjoint(["alembic", "asyncpg", "psycopg2", "tenacity"])

@@ -24,7 +24,6 @@ from sqlalchemy.orm.attributes import set_committed_value
 from tradebook.adapters import orm
 from tradebook.adapters.bookings import book_one
 from tradebook.adapters.guard import permitted
-from tradebook.adapters.postings import Call
 from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.sending import Sender
 from tradebook.adapters.sessions import (
@@ -65,7 +64,7 @@ class SqlLedger(Ledger):
         self.session = session
         self.account = account
         self.at = context.at
-        self.call = Call(account, context.at, context.actor, context.correlation_id)
+        self._context = context
         self._remembered = remembered
         self._written: dict[str, Position] = {}
 
@@ -128,8 +127,11 @@ class SqlLedger(Ledger):
 
     def bulk(self) -> BulkLedger:
         from tradebook.adapters.bulk import bulk_ledger  # COPY and its threads
+        from tradebook.adapters.postings import Call
 
-        return bulk_ledger(self.session, self.call, self._write_and_keep)
+        by = self._context
+        call = Call(self.account, by.at, by.actor, by.correlation_id)
+        return bulk_ledger(self.session, call, self._write_and_keep)
 
     def _write_and_keep(self, position: Position, version: int) -> bool:
         if not self._write(position, version):
