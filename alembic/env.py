@@ -48,7 +48,8 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
 def run(connection: Connection) -> None:
     """Run the migrations in one transaction: all of them or none."""
     for table in orm.metadata.tables.values():
-        columns.say_where(table, connection.dialect.name)
+        for dialect in ("postgresql", "sqlite"):  # a generated revision is for both
+            columns.say_where(table, dialect)
     context.configure(
         connection=connection,
         target_metadata=orm.metadata,

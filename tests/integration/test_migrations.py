@@ -80,6 +80,22 @@ def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     assert schema(engine) == migrated  # CHECKs too, which `check` does not compare
 
 
+def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str) -> None:
+    code = (
+        "import sqlalchemy; from tradebook import metadata;"
+        f"metadata.create_all(sqlalchemy.create_engine({sqlite_url!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # here, migrations may have run
+    engine = make_engine(configured(sqlite_url))
+    conditions = {
+        str(index["name"]): str(index["dialect_options"].get("sqlite_where"))
+        for index in inspect(engine).get_indexes("alerts")
+    }
+    engine.dispose()
+    assert conditions["ix_alerts_unresolved"] == "NOT resolved"
+    assert conditions["ix_alerts_account_timestamp_id"] == "None"
+
+
 def test_drift_is_found(engine: Engine) -> None:
     migrations.upgrade(engine)
     with engine.begin() as connection:
