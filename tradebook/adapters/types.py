@@ -275,10 +275,6 @@ class Json(TypeDecorator[Any]):
 
         return JSONB(none_as_null=True)
 
-    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
-        """As JSON does."""
-        return self.impl_instance.coerce_compared_value(op, value)
-
 
 json_type: Final = Json
 """What the migrations call it."""
