@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     RowMapping,
@@ -38,7 +38,6 @@ from tradebook.adapters.sessions import (
     write_marks,
 )
 from tradebook.adapters.types import ExactDecimal
-from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
@@ -47,6 +46,9 @@ from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.unit_of_work import CallContext
+
+if TYPE_CHECKING:
+    from tradebook.domain.bulk import BulkLedger
 
 _CHUNK: Final = 500
 

@@ -22,9 +22,6 @@ from tradebook.domain.numbers import ONE
 from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
 from tradebook.domain.trades import OrderKey, Settlement, TradeAction
 
-BATCH: Final = 10_000
-"""Trades that are read, folded and written at a time: some 30 MB."""
-
 Terms: TypeAlias = tuple[Any, ...]
 """The values of `TERMS`, in their order."""
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.at_once import AtOnceRunner
-from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import make_engine
 from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.rows import ReadingSession
@@ -40,6 +39,13 @@ def looking(engine: AnyEngine) -> AnyEngine:
     return engine.execution_options(**options)
 
 
+def by_hand(engine: Engine) -> sessionmaker[Session]:
+    """What makes the sessions of `get_session`, which few programs ask for."""
+    from tradebook.adapters.by_hand import HandSession
+
+    return sessionmaker(engine, class_=HandSession, expire_on_commit=False)
+
+
 class Container(containers.DeclarativeContainer):
     """The object graph of one database and one account; nothing connects before it is used.
 
@@ -58,9 +64,7 @@ class Container(containers.DeclarativeContainer):
     reading_sessions = providers.ThreadSafeSingleton(
         sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
     )
-    hand_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, engine, class_=HandSession, expire_on_commit=False
-    )
+    hand_sessions = providers.ThreadSafeSingleton(by_hand, engine)
     remembered = providers.ThreadSafeSingleton(RememberedPositions)
     unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered

@@ -11,7 +11,6 @@ from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.by_hand import hand_session
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -132,6 +131,8 @@ class DatabaseManager(Managed, Book):
         leaves an event. `unit_of_work()` is the other way round: it offers the repositories, and
         discards whatever was not committed.
         """
+        from tradebook.adapters.by_hand import hand_session
+
         self._prepare()
         by = self._new_context()
         new_session = self._container.hand_sessions()

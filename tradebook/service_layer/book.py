@@ -13,10 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from tradebook import service_layer
-from tradebook.domain.bulk import BATCH as BATCH_OF_TRADES
 from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
-from tradebook.domain.paging import BATCH, page_limit, walk
+from tradebook.domain.paging import BATCH, BATCH_OF_TRADES, page_limit, walk
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.late import late
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple, TypeAlias
 
 from attrs import define, field, frozen
 
-from tradebook.domain.bulk import BATCH, BulkLedger, Fill, FillName, Posting, Running, Terms
+from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fields import argument
 from tradebook.domain.given import is_a, mapping, optional_function
 from tradebook.domain.numbers import exact
-from tradebook.domain.paging import page_limit
+from tradebook.domain.paging import BATCH_OF_TRADES, page_limit
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.service_layer.garbage import no_collecting
 from tradebook.service_layer.handlers.accounts import open_account
@@ -53,7 +53,7 @@ def import_trades(
     trades: Iterable[TradeTerms],
     *,
     progress: Progress | None = None,
-    batch: int = BATCH,
+    batch: int = BATCH_OF_TRADES,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
 
