@@ -10,10 +10,10 @@ from typing import Any
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import JSON, Connection, text
+from sqlalchemy import Connection, text
 from sqlalchemy.schema import SchemaItem
 
-from tradebook.adapters import orm, types
+from tradebook.adapters import columns, orm, types
 from tradebook.adapters.engine import make_engine
 from tradebook.config import DatabaseEnvironment
 
@@ -39,9 +39,6 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
         return False
     if isinstance(item, types.EnumText):
         return "sa.Text()"
-    if isinstance(item, JSON):
-        autogen.imports.add("from tradebook.adapters import types")
-        return "types.json_type()"
     if type(item).__module__ == types.__name__:
         autogen.imports.add("from tradebook.adapters import types")
         return f"types.{type(item).__name__}()"
@@ -50,6 +47,9 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
 
 def run(connection: Connection) -> None:
     """Run the migrations in one transaction: all of them or none."""
+    for table in orm.metadata.tables.values():
+        for dialect in ("postgresql", "sqlite"):  # a generated revision is for both
+            columns.say_where(table, dialect)
     context.configure(
         connection=connection,
         target_metadata=orm.metadata,

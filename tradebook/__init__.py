@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tradebook.service_layer.garbage import made_to_last
+
 if TYPE_CHECKING:
     __version__: str
     from tradebook.config import DatabaseConfig, DatabaseEnvironment
@@ -191,8 +193,9 @@ def __getattr__(name: str) -> object:
         return version("tradebook")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_HOME[name])
-    value = getattr(module, name, None) or import_module(f"{_HOME[name]}.{name}")
+    with made_to_last():  # a tenth of the time until the first trade
+        module = import_module(_HOME[name])
+        value = getattr(module, name, None) or import_module(f"{_HOME[name]}.{name}")
     globals()[name] = value
     return value
 

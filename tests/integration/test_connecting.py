@@ -17,7 +17,8 @@ from sqlalchemy import text
 
 from tests.guarded_servers import PASSWORD, TlsFront, guarded_server, make_certificate
 from tradebook import DatabaseConfig, DatabaseManager, DatabaseUnavailable
-from tradebook.adapters.engine import make_async_engine, make_engine
+from tradebook.adapters.async_engine import make_async_engine
+from tradebook.adapters.engine import make_engine
 
 Connect = Callable[[DatabaseConfig], Any]
 

@@ -9,11 +9,11 @@ import pytest
 from dependency_injector import providers
 
 from tradebook import DatabaseConfig, DatabaseManager, InvalidInput
-from tradebook.entrypoints.container import Container
+from tradebook.entrypoints.async_container import AsyncContainer
 
 
-def new_container() -> Container:
-    return Container(
+def new_container() -> AsyncContainer:
+    return AsyncContainer(
         config=DatabaseConfig.from_url("sqlite://"), account="main", base_currency="USD"
     )
 

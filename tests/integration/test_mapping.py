@@ -56,7 +56,7 @@ def test_every_field_is_mapped_and_every_column_is_a_field(entity: type[Entity])
 
 def test_every_entity_of_the_domain_is_in_this_test() -> None:
     assert {*ENTITIES} == {*Entity.__subclasses__()}
-    assert {mapper.class_ for mapper in orm.mapper_registry.mappers} == {*ENTITIES}
+    assert {mapper.class_ for mapper in orm.mapped} == {*ENTITIES}
     assert domain is not None
 
 
@@ -67,9 +67,9 @@ def test_no_property_hides_a_column(entity: type[Entity]) -> None:
 
 
 def test_mapping_again_changes_nothing() -> None:
-    before = list(orm.mapper_registry.mappers)
+    before = list(orm.mapped)
     orm.start_mappers()
-    assert list(orm.mapper_registry.mappers) == before
+    assert list(orm.mapped) == before
 
 
 def test_every_unique_key_contains_the_account_and_no_nullable_column_unguarded() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Engine, inspect, text
+from sqlalchemy import URL, Engine, event, inspect, text
 
 import tradebook
 from tests.servers import configured
@@ -63,6 +63,14 @@ def test_upgrade_downgrade_and_upgrade_leave_the_same_schema(engine: Engine) -> 
     assert migrations.current_revision(engine) == migrations.head_revision() == SCHEMA_REVISION
 
 
+def test_one_question_tells_that_the_schema_is_current(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert read_schema_state(engine).name == "current"
+    assert [sql for sql in asked if "SELECT" in sql] == ["SELECT version_num FROM alembic_version"]
+
+
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     migrations.upgrade(engine)
     migrations.check(engine)
@@ -70,6 +78,22 @@ def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     migrations.downgrade(engine, migrations.BASE)
     orm.metadata.create_all(engine)
     assert schema(engine) == migrated  # CHECKs too, which `check` does not compare
+
+
+def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str) -> None:
+    code = (
+        "import sqlalchemy; from tradebook import metadata;"
+        f"metadata.create_all(sqlalchemy.create_engine({sqlite_url!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # here, migrations may have run
+    engine = make_engine(configured(sqlite_url))
+    conditions = {
+        str(index["name"]): str(index["dialect_options"].get("sqlite_where"))
+        for index in inspect(engine).get_indexes("alerts")
+    }
+    engine.dispose()
+    assert conditions["ix_alerts_unresolved"] == "NOT resolved"
+    assert conditions["ix_alerts_account_timestamp_id"] == "None"
 
 
 def test_drift_is_found(engine: Engine) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tradebook import DatabaseManager
+
 ROOT = Path(__file__).parents[2]
 FILLS = "symbol,action,quantity,price,order_id\nAAPL,BUY,100,150.25,o-1\nAAPL,SELL,40,151,o-2\n"
 
@@ -79,6 +81,33 @@ def imported_by(code: str) -> set[str]:
 
 
 HEAVY = ["sqlalchemy", "psycopg2", "asyncpg", "aiosqlite", "alembic", "typer", "rich", "pandas"]
+SELDOM = [
+    "alembic",
+    "asyncpg",
+    "hypothesis",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "sqlalchemy.ext.asyncio",
+    "tenacity",
+    "tradebook.adapters.async_engine",
+    "tradebook.adapters.bulk",
+    "tradebook.adapters.by_hand",
+    "tradebook.adapters.health",
+    "tradebook.domain.bulk",
+    "tradebook.service_layer.arrow",
+    "tradebook.service_layer.as_of",
+    "tradebook.service_layer.handlers.agents",
+    "tradebook.service_layer.handlers.corrections",
+    "tradebook.service_layer.handlers.importing",
+    "tradebook.service_layer.handlers.records",
+    "tradebook.service_layer.handlers.seals",
+    "tradebook.service_layer.tampering",
+    "tradebook.service_layer.verification",
+    "typer",
+]
+POSTGRESQL = ["psycopg2", "sqlalchemy.dialects.postgresql"]
+SQLITE = ["aiosqlite", "sqlite3", "sqlalchemy.dialects.sqlite", "tradebook.adapters.sqlite"]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +116,44 @@ HEAVY = ["sqlalchemy", "psycopg2", "asyncpg", "aiosqlite", "alembic", "typer", "
         ("import tradebook", HEAVY),
         ("from tradebook import Trade, Position, TradebookError, handlers", HEAVY),
         ("import tradebook.entrypoints.cli", ["sqlalchemy", "psycopg2", "alembic", "pandas"]),
-        (
-            "from tradebook import DatabaseManager",
-            ["alembic", "asyncpg", "psycopg2", "typer", "rich", "pandas"],
-        ),
+        ("from tradebook import DatabaseManager", [*SELDOM, *POSTGRESQL, *SQLITE]),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str, absent: Sequence[str]) -> None:
     assert imported_by(code).isdisjoint(absent)
+
+
+ONE_TRADE = """
+from tradebook import DatabaseManager
+with DatabaseManager({url!r}) as manager:
+    manager.record_trade(symbol="AAPL", action="BUY", quantity=1, price=1)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_trade_is_booked_without_what_other_programs_need(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    made = request.getfixturevalue("sqlite_url" if kind == "sqlite" else "new_database")
+    url = made if isinstance(made, str) else made().render_as_string(hide_password=False)
+    with DatabaseManager(url) as manager:
+        manager.upgrade()
+    others = POSTGRESQL if kind == "sqlite" else SQLITE
+    assert imported_by(ONE_TRADE.format(url=url)).isdisjoint([*SELDOM, *others])
+
+
+def test_an_entity_is_configured_without_those_that_are_not_used() -> None:
+    code = (
+        "from tradebook import DatabaseManager, Trade; from tradebook.adapters import orm;"
+        "Trade(symbol='AAPL', action='BUY', quantity=1, price=1);"
+        "print([mapper.class_.__name__ for mapper in orm.mapped if mapper.configured])"
+    )
+    assert run(sys.executable, "-c", code, cwd=ROOT) == "['Trade']\n"
+
+
+def test_the_asyncio_manager_needs_no_driver_before_it_connects() -> None:
+    imported = imported_by("from tradebook import AsyncDatabaseManager")
+    assert imported.isdisjoint(["alembic", "asyncpg", "psycopg2", "tenacity"])
 
 
 def test_every_public_name_loads() -> None:

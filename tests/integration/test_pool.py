@@ -16,7 +16,8 @@ from sqlalchemy import URL, Connection, Engine, text
 
 from tests.servers import configured
 from tradebook import DatabaseConfig, DatabaseManager, PoolExhausted
-from tradebook.adapters.engine import make_async_engine, make_engine
+from tradebook.adapters.async_engine import make_async_engine
+from tradebook.adapters.engine import make_engine
 from tradebook.adapters.pool import pool_status
 
 

@@ -70,6 +70,20 @@ def test_a_generated_revision_has_what_was_added_and_nothing_else(
     assert "mood" in field.read_text()
 
 
+def test_a_generated_partial_index_is_partial_on_every_database(
+    checkout: Path, sqlite_url: str
+) -> None:
+    alembic(checkout, sqlite_url, "upgrade", "head")
+    engine = make_engine(configured(sqlite_url))
+    with engine.begin() as connection:
+        connection.execute(text("DROP INDEX ix_alerts_unresolved"))
+    engine.dispose()
+    alembic(checkout, sqlite_url, "revision", "--autogenerate", "-m", "the index")
+    [written] = (checkout / "alembic" / "versions").glob("*_the_index.py")
+    for dialect in ("postgresql", "sqlite"):
+        assert f"{dialect}_where=sa.text('NOT resolved')" in written.read_text()
+
+
 def test_a_url_on_the_command_line_is_stronger(checkout: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'other.db'}"
     alembic(checkout, f"sqlite:///{tmp_path / 'unused.db'}", "-x", f"url={url}", "upgrade", "head")

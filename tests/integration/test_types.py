@@ -14,7 +14,7 @@ from sqlalchemy.exc import CompileError, StatementError
 from tests.servers import configured
 from tradebook import InvalidInput, TradeAction
 from tradebook.adapters.engine import make_engine
-from tradebook.adapters.types import AccountKey, EnumText, ExactDecimal, Id, UtcDateTime
+from tradebook.adapters.types import AccountKey, EnumText, ExactDecimal, Id, Json, UtcDateTime
 from tradebook.domain.numbers import plain
 
 table = Table(
@@ -25,6 +25,7 @@ table = Table(
     Column("amount", ExactDecimal),
     Column("at", UtcDateTime),
     Column("action", EnumText(TradeAction)),
+    Column("details", Json),
     AccountKey("account", "id", name="pk_things"),
 )
 AMOUNTS = [
@@ -60,6 +61,22 @@ def test_decimals_come_back_digit_for_digit_in_one_form(engine: Engine, text: st
     read = store(engine, amount=Decimal(text))
     assert read == Decimal(text)
     assert read.as_tuple() == Decimal(plain(Decimal(text))).as_tuple()
+
+
+def test_json_is_asked_by_what_it_holds(engine: Engine) -> None:
+    details = table.c.details
+    with engine.begin() as connection:
+        for value in ({"venue": "X", "lots": [1, 2]}, {"venue": "Y"}, None):
+            connection.execute(insert(table).values(details=value))
+        ids = select(table.c.id).order_by(table.c.id)
+        for condition, found in (
+            (details["venue"].as_string() == "X", [1]),
+            (details[("lots", 1)].as_integer() == 2, [1]),
+            (details == {"venue": "Y"}, [2]),
+            (details.in_([{"venue": "Y"}]), [2]),
+            (details.is_(None), [3]),
+        ):
+            assert connection.scalars(ids.where(condition)).all() == found, condition
 
 
 def test_amounts_that_are_no_finite_number_never_reach_the_driver(engine: Engine) -> None:

@@ -429,6 +429,37 @@ def test_a_payload_is_json_without_what_is_none() -> None:
     assert "venue" not in payload
 
 
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"trade_id": 1}, "changes"),
+        ({"trade_id": 1, "changes": {}, "reason": "?"}, "reason"),
+        ({"changes": {}, "reason": "?"}, "reason, trade_id"),
+    ],
+)
+def test_what_happened_has_exactly_its_fields(values: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(TypeError, match=f"^DecisionExecuted: {wrong}$"):
+        DecisionExecuted(**values)
+
+
+def test_what_happened_has_the_fields_of_its_kind_and_of_the_kinds_above() -> None:
+    with pytest.raises(TypeError, match=r"effect, .*, symbol$"):
+        TradeRecorded()
+    assert DecisionExecuted(trade_id=1, changes={}) != DecisionResolved(
+        status="APPROVED", reason="", changes={}
+    )
+
+
+def test_what_happened_is_equal_by_its_values_and_cannot_change() -> None:
+    happened = DecisionExecuted(trade_id=1, changes={})
+
+    assert happened == DecisionExecuted(trade_id=1, changes={})
+    assert happened != DecisionExecuted(trade_id=2, changes={})
+    assert repr(happened) == "DecisionExecuted(trade_id=1, changes={})"
+    with pytest.raises(AttributeError, match=r"DecisionExecuted\.trade_id has happened"):
+        happened.trade_id = 2  # type: ignore[misc]
+
+
 def test_settlement_is_cash_unless_told_otherwise() -> None:
     assert make("Trade").settlement is Settlement.CASH
 

@@ -10,21 +10,23 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from attrs import define, field
 from sqlalchemy import RowMapping, event, inspect
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
 
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.guard import changed_fields, records, stored
-from tradebook.adapters.orm import mapper_registry
+from tradebook.adapters.orm import mapped
 from tradebook.adapters.sessions import columns_of, insert_all
 from tradebook.domain.by_hand import check_transition
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
 from tradebook.domain.events import Event, Happened, RecordCreated, RecordDeleted, RecordUpdated
 from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, utc_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 _ACCOUNT: Final = "tradebook_account"
 _BOOKKEEPING: Final = ("id", "account", "created_at", "updated_at")
@@ -104,7 +106,7 @@ def _refuse_bulk() -> NoReturn:
 
 @lru_cache
 def _criteria(account: str) -> list[LoaderCriteriaOption]:
-    kinds = [mapper.class_ for mapper in mapper_registry.mappers]
+    kinds = [mapper.class_ for mapper in mapped]
     return [
         with_loader_criteria(kind, kind.account == account, include_aliases=True) for kind in kinds
     ]

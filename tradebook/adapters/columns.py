@@ -9,12 +9,14 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Connection,
     ForeignKeyConstraint,
     Identity,
     Index,
     MetaData,
     Table,
     Text,
+    event,
     text,
 )
 
@@ -23,8 +25,8 @@ from tradebook.adapters.types import (
     EnumText,
     ExactDecimal,
     Id,
+    Json,
     UtcDateTime,
-    json_type,
 )
 
 metadata: Final = MetaData(
@@ -37,10 +39,12 @@ metadata: Final = MetaData(
     }
 )
 
+_WHERE: Final = "where"
+
 
 def record_table(name: str, *items: Any) -> Table:
     """A table with what every record has."""
-    return Table(
+    table = Table(
         name,
         metadata,
         Column("account", Text, nullable=False),
@@ -50,6 +54,8 @@ def record_table(name: str, *items: Any) -> Table:
         *items,
         AccountKey("account", "id"),
     )
+    event.listen(table, "before_create", _say_where)
+    return table
 
 
 def text_column(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -69,7 +75,7 @@ def time_column(name: str, *, nullable: bool = False) -> Column[Any]:
 
 def json_column(name: str, *, nullable: bool = False) -> Column[Any]:
     """JSON."""
-    return Column(name, json_type(), nullable=nullable)
+    return Column(name, Json, nullable=nullable)
 
 
 def whole_column(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -93,11 +99,23 @@ def refers_to(column: str, table: str) -> ForeignKeyConstraint:
 
 def unique_where(name: str, condition: str, *columns: str) -> Index:
     """A unique key of the rows that meet a condition."""
-    where = text(condition)
-    return Index(name, *columns, unique=True, postgresql_where=where, sqlite_where=where)
+    return Index(name, *columns, unique=True, info={_WHERE: text(condition)})
 
 
 def index_where(name: str, condition: str, *columns: str) -> Index:
     """An index of the rows that meet a condition."""
-    where = text(condition)
-    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
+    return Index(name, *columns, info={_WHERE: text(condition)})
+
+
+def say_where(table: Table, dialect: str) -> None:
+    """Say the conditions of a table's indexes in the words of a dialect.
+
+    As arguments of `Index` they would import the dialects that they name, whichever is used.
+    """
+    for index in table.indexes:
+        if _WHERE in index.info:
+            index.dialect_kwargs[f"{dialect}_where"] = index.info[_WHERE]
+
+
+def _say_where(table: Table, connection: Connection, **_options: Any) -> None:
+    say_where(table, connection.dialect.name)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.schema import SCHEMA_REVISION, schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 from tradebook.service_layer.health import Health
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 def health(engine: Engine, config: DatabaseConfig) -> Health:

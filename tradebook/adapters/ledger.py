@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     RowMapping,
@@ -23,9 +23,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
 from tradebook.adapters.bookings import book_one
-from tradebook.adapters.bulk import bulk_ledger
 from tradebook.adapters.guard import permitted
-from tradebook.adapters.postings import Call
 from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.sending import Sender
 from tradebook.adapters.sessions import (
@@ -40,7 +38,6 @@ from tradebook.adapters.sessions import (
     write_marks,
 )
 from tradebook.adapters.types import ExactDecimal
-from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
@@ -49,6 +46,9 @@ from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.unit_of_work import CallContext
+
+if TYPE_CHECKING:
+    from tradebook.domain.bulk import BulkLedger
 
 _CHUNK: Final = 500
 
@@ -66,7 +66,7 @@ class SqlLedger(Ledger):
         self.session = session
         self.account = account
         self.at = context.at
-        self.call = Call(account, context.at, context.actor, context.correlation_id)
+        self._context = context
         self._remembered = remembered
         self._written: dict[str, Position] = {}
 
@@ -128,7 +128,12 @@ class SqlLedger(Ledger):
         return True
 
     def bulk(self) -> BulkLedger:
-        return bulk_ledger(self.session, self.call, self._write_and_keep)
+        from tradebook.adapters.bulk import bulk_ledger  # COPY and its threads
+        from tradebook.adapters.postings import Call
+
+        by = self._context
+        call = Call(self.account, by.at, by.actor, by.correlation_id)
+        return bulk_ledger(self.session, call, self._write_and_keep)
 
     def _write_and_keep(self, position: Position, version: int) -> bool:
         if not self._write(position, version):

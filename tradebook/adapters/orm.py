@@ -7,7 +7,7 @@ is indexed: updates would stop being HOT.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import registry, relationship
+from sqlalchemy.orm import Mapper, registry, relationship
 
 from tradebook.adapters.columns import (
     choice_column,
@@ -40,6 +40,7 @@ from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, De
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
 from tradebook.domain.events import Event
+from tradebook.domain.fields import Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
@@ -47,7 +48,8 @@ from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
 
-mapper_registry: Final = registry(metadata=metadata)
+mapped: Final[list[Mapper[Any]]] = []
+"""The mappers of all entities, once they are mapped."""
 
 accounts: Final = record_table(
     "accounts",
@@ -346,14 +348,18 @@ seals: Final = record_table(
 )
 
 
+def _map(kind: type[Entity], table: Table, **options: Any) -> None:
+    """In a registry of its own: SQLAlchemy configures a whole registry when one of its classes is first used."""
+    mapped.append(registry(metadata=metadata).map_imperatively(kind, table, **options))
+
+
 def start_mappers() -> None:
     """Map the domain's entities to the tables, guarded; does nothing when they are mapped already."""
-    if mapper_registry.mappers:
+    if mapped:
         return
-    map_one = mapper_registry.map_imperatively
-    map_one(Account, accounts)
-    map_one(Signal, signals)
-    map_one(
+    _map(Account, accounts)
+    _map(Signal, signals)
+    _map(
         AgentDecision,
         agent_decisions,
         properties={
@@ -370,15 +376,15 @@ def start_mappers() -> None:
             )
         },
     )
-    map_one(AgentAction, agent_actions)
-    map_one(Trade, trades)
+    _map(AgentAction, agent_actions)
+    _map(Trade, trades)
     # The domain counts the version; the mapper checks it.
-    map_one(Position, positions, version_id_col=positions.c.version, version_id_generator=False)
-    map_one(CashFlow, cash_flows)
-    map_one(Portfolio, portfolios)
-    map_one(PortfolioPosition, portfolio_positions)
-    map_one(Alert, alerts)
-    map_one(PerformanceMetric, performance_metrics)
-    map_one(Event, events)
-    map_one(Seal, seals)
+    _map(Position, positions, version_id_col=positions.c.version, version_id_generator=False)
+    _map(CashFlow, cash_flows)
+    _map(Portfolio, portfolios)
+    _map(PortfolioPosition, portfolio_positions)
+    _map(Alert, alerts)
+    _map(PerformanceMetric, performance_metrics)
+    _map(Event, events)
+    _map(Seal, seals)
     stand_guard()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine, QueuePool
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -13,7 +13,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Queue, QueueCommon
 
 from tradebook.domain.errors import PoolExhausted
-from tradebook.service_layer.health import PoolStatus
+
+if TYPE_CHECKING:
+    from tradebook.service_layer.health import PoolStatus
 
 
 class _Waiting(QueueCommon[ConnectionPoolEntry]):
@@ -71,6 +73,8 @@ class WatchedPool(QueuePool):
 
     def status_now(self) -> PoolStatus:
         """What the pool is doing."""
+        from tradebook.service_layer.health import PoolStatus
+
         oldest = self._oldest()
         return PoolStatus(
             size=self.size(),

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from attrs import define
 from sqlalchemy.orm import Session
-from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
-from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.outcome import Witness, was_committed, witness_of
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -28,6 +26,11 @@ from tradebook.domain.errors import (
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+    from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,7 +42,6 @@ PATIENCE: Final = 20.0
 
 _FIRST_WAIT: Final = 0.004
 _LONGEST_WAIT: Final = 0.5
-_AFTER_LOSS: Final = wait_random_exponential(multiplier=0.05, max=1)
 
 
 class Retries:
@@ -180,7 +182,7 @@ def _was_committed(session: Session, witness: Witness) -> bool:
 
 
 def _tried(attempt: Callable[[], R], retries: Retries) -> R:
-    """Its result; tried again where that can help. Most calls need none of tenacity's machinery."""
+    """Its result; tried again where that can help. Most programs never need tenacity, nor import it."""
     try:
         return attempt()
     except (ConcurrentUpdate, DatabaseUnavailable) as error:
@@ -190,6 +192,8 @@ def _tried(attempt: Callable[[], R], retries: Retries) -> R:
         if failed:  # the first attempt counts
             raise failed.pop()
         return attempt()
+
+    from tenacity import Retrying
 
     return Retrying(**_policy(retries))(again)
 
@@ -206,15 +210,20 @@ async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) ->
             raise failed.pop()
         return await attempt()
 
+    from tenacity import AsyncRetrying
+
     return await AsyncRetrying(**_policy(retries))(again)
 
 
 def _policy(retries: Retries) -> dict[str, Any]:
+    from tenacity import wait_random_exponential
+
+    after_loss = wait_random_exponential(multiplier=0.05, max=1)
     after_conflict = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
     return {
         "retry": lambda state: _may_pass(_error(state)),
         "stop": _is_enough,
-        "wait": lambda state: (_AFTER_LOSS if _is_loss(state) else after_conflict)(state),
+        "wait": lambda state: (after_loss if _is_loss(state) else after_conflict)(state),
         "before_sleep": retries.add,
         "retry_error_callback": _exhausted,
     }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import DBAPIError
 
-from tradebook.adapters import orm
+from tradebook.adapters.columns import metadata
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import SchemaNotReady
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 SCHEMA_REVISION: Final = "0002"
 """The newest revision in the migrations; Alembic itself is too slow to ask on each start."""
@@ -21,6 +24,8 @@ EMPTY: Final = "empty"
 MISSING: Final = "missing"
 BEHIND: Final = "behind"
 AHEAD: Final = "ahead"
+
+_REVISION: Final = text("SELECT version_num FROM alembic_version")
 
 
 @frozen
@@ -60,10 +65,8 @@ def schema_state(connection: Connection) -> SchemaState:
     if not tables:
         return SchemaState(EMPTY)
     if "alembic_version" not in tables:
-        return SchemaState(
-            UNVERSIONED if orm.mapper_registry.metadata.tables.keys() <= set(tables) else MISSING
-        )
-    revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return SchemaState(UNVERSIONED if metadata.tables.keys() <= set(tables) else MISSING)
+    revision = connection.scalar(_REVISION)
     if revision == SCHEMA_REVISION:
         return SchemaState(CURRENT, revision)
     if revision is None:
@@ -76,11 +79,21 @@ def schema_state(connection: Connection) -> SchemaState:
 def read_schema_state(engine: Engine) -> SchemaState:
     """The state of the schema of an engine's database."""
     with translated_errors(), engine.connect() as connection:
-        return schema_state(connection)
+        return _state_at_start(connection)
 
 
 async def read_async_schema_state(engine: AsyncEngine) -> SchemaState:
     """The same for asyncio."""
     with translated_errors():
         async with engine.connect() as connection:
-            return await connection.run_sync(schema_state)
+            return await connection.run_sync(_state_at_start)
+
+
+def _state_at_start(connection: Connection) -> SchemaState:
+    """Most often it is current, and one question says so; a list of tables takes ten times as long."""
+    try:
+        if connection.scalar(_REVISION) == SCHEMA_REVISION:
+            return SchemaState(CURRENT, SCHEMA_REVISION)
+    except DBAPIError:  # no such table
+        connection.rollback()
+    return schema_state(connection)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -21,11 +21,6 @@ MARK: Final = frozenset({"current_price", "marked_at"})
 
 WITNESS: Final = "tradebook_witness"
 """Where a session keeps the row of the event that it wrote last."""
-
-_INSERT: dict[str, Callable[[Table], Any]] = {
-    "postgresql": postgresql.insert,
-    "sqlite": sqlite.insert,
-}
 
 
 STATE: Final = "_sa_instance_state"
@@ -61,7 +56,8 @@ def table_of(kind: type[Entity]) -> Table:
 
 def insert_if_new(session: Session, table: Table) -> Insert:
     """`INSERT ... ON CONFLICT DO NOTHING`: a taken identity inserts nothing and breaks nothing."""
-    statement: Insert = _INSERT[session.get_bind().dialect.name](table).on_conflict_do_nothing()
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    statement: Insert = dialect.insert(table).on_conflict_do_nothing()
     return statement
 
 

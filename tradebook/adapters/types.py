@@ -1,7 +1,7 @@
 """Column types that mean the same on every database: ids, exact decimals, UTC times, enumerations, JSON.
 
 On SQLite a decimal is canonical plain text, so equality is native, and sums, order and comparison
-go through what `engine.py` registers on each connection. What would silently turn into floats there
+go through what `sqlite.py` registers on each connection. What would silently turn into floats there
 is refused when the statement is built or compiled.
 """
 
@@ -15,7 +15,6 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import PrimaryKeyConstraint
@@ -262,6 +261,20 @@ def unreadable(value: object, expected: str) -> DatabaseCorrupt:
     return DatabaseCorrupt(f"{shown(value)} is stored where {expected} belongs")
 
 
-def json_type() -> TypeEngine[Any]:
+class Json(TypeDecorator[Any]):
     """JSON; JSONB on PostgreSQL. None is SQL's NULL."""
-    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """JSONB on PostgreSQL, whose dialect is imported for those who use it."""
+        if dialect.name != "postgresql":
+            return super().load_dialect_impl(dialect)
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return JSONB(none_as_null=True)
+
+
+json_type: Final = Json
+"""What the migrations call it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -268,6 +267,8 @@ def _refuse_misspelt(given: Mapping[str, str]) -> None:
     known = {variable_of(f.name) for f in fields(cast("type[AttrsInstance]", Variables))}
     for name in given:
         if name.startswith(_PREFIX) and name not in known:
+            from difflib import get_close_matches  # only for a refusal
+
             nearest = get_close_matches(name, sorted(known), n=1, cutoff=0)
             raise InvalidInput(name, GIVEN, f"a variable that exists, such as {nearest[0]}")
 

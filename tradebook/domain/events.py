@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn, Self, dataclass_transform
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from tradebook.domain.fields import (
     IMMUTABLE,
@@ -85,28 +85,58 @@ def _told(value: Json) -> Json:
     return value.value if issubclass(kind, StrEnum) else json_value(value, room=3)
 
 
-@frozen(kw_only=True, slots=False)
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 class Happened:
-    """Something that happened to one record.
+    """Something that happened to one record; its kinds say by annotations what is known of it.
 
     Where something changed, `changes` holds, for each changed field, the value before and the value after.
     """
 
+    _required: ClassVar[frozenset[str]] = frozenset()
+    _fields: ClassVar[frozenset[str]] = frozenset()
+
+    # Not made by attrs, which would compile methods for each of the kinds whenever a program starts.
+    def __init_subclass__(cls) -> None:
+        cls._fields |= cls.__annotations__.keys()
+        cls._required = frozenset(field for field in cls._fields if not hasattr(cls, field))
+
+    def __init__(self, **values: Any) -> None:
+        given = values.keys()
+        if not self._required <= given <= self._fields:
+            wrong = (self._required - given) | (given - self._fields)
+            raise TypeError(f"{type(self).__name__}: {', '.join(sorted(wrong))}")
+        vars(self).update(values)
+
+    def __setattr__(self, field: str, _value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{field} has happened")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._known() == other._known()
+
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name}={value!r}" for name, value in self._known().items())
+        return f"{type(self).__name__}({known})"
+
+    def _known(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    def with_changes(self, changes: dict[str, Json]) -> Self:
+        """The same, with what it changed."""
+        return type(self)(**{**vars(self), "changes": changes})
+
     def payload(self) -> Particulars:
         """What is known of it, by name, as JSON; fields that are none are left out."""
-        return Particulars(
-            {name: _told(value) for name, value in vars(self).items() if value is not None}
-        )
+        return Particulars({name: _told(value) for name, value in self._known().items()})
 
 
-@frozen(kw_only=True, slots=False)
 class AccountOpened(Happened):
     """An account was used for the first time."""
 
     base_currency: str
 
 
-@frozen(kw_only=True, slots=False)
 class TradeSubmitted(Happened):
     """A trade was recorded that is not filled yet."""
 
@@ -117,7 +147,6 @@ class TradeSubmitted(Happened):
     price: Decimal
 
 
-@frozen(kw_only=True, slots=False)
 class TradeBooked(Happened):
     """All that a trade was booked with: see `Trade.evidence`, which says what is left out."""
 
@@ -145,7 +174,6 @@ class TradeBooked(Happened):
     changes: dict[str, Json] | None = None
 
 
-@frozen(kw_only=True, slots=False)
 class TradeRecorded(TradeBooked):
     """A trade was booked, with what it did to its position.
 
@@ -158,7 +186,6 @@ class TradeRecorded(TradeBooked):
     quantity_after: Decimal
 
 
-@frozen(kw_only=True, slots=False)
 class TradeBusted(Happened):
     """A booked trade was taken out: its position is as if it had never been.
 
@@ -178,12 +205,10 @@ class TradeBusted(Happened):
     corrected_by: int | None = None
 
 
-@frozen(kw_only=True, slots=False)
 class TradeCorrected(TradeBooked):
     """A trade was booked in the place of the one that it `corrects`; `changes` are those of the terms."""
 
 
-@frozen(kw_only=True, slots=False)
 class PositionRebuilt(Happened):
     """A position was folded from its trades again, and was not what it should have been.
 
@@ -196,7 +221,6 @@ class PositionRebuilt(Happened):
     after: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class TradeCancelled(Happened):
     """A pending trade will not be filled: it was cancelled."""
 
@@ -205,7 +229,6 @@ class TradeCancelled(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class TradeRejected(Happened):
     """A pending trade will not be filled: the venue refused it."""
 
@@ -214,7 +237,6 @@ class TradeRejected(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class CashFlowRecorded(Happened):
     """Cash moved that no trade moved."""
 
@@ -224,7 +246,6 @@ class CashFlowRecorded(Happened):
     reference: str
 
 
-@frozen(kw_only=True, slots=False)
 class SnapshotTaken(Happened):
     """The portfolio was valued and kept."""
 
@@ -234,7 +255,6 @@ class SnapshotTaken(Happened):
     timestamp: datetime
 
 
-@frozen(kw_only=True, slots=False)
 class SignalRecorded(Happened):
     """A signal was emitted."""
 
@@ -243,7 +263,6 @@ class SignalRecorded(Happened):
     source: str
 
 
-@frozen(kw_only=True, slots=False)
 class DecisionRecorded(Happened):
     """An agent made a decision, on these signals."""
 
@@ -254,7 +273,6 @@ class DecisionRecorded(Happened):
     signals: list[int]
 
 
-@frozen(kw_only=True, slots=False)
 class DecisionResolved(Happened):
     """A decision was approved, rejected or expired."""
 
@@ -263,7 +281,6 @@ class DecisionResolved(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class DecisionExecuted(Happened):
     """The first trade of a decision was booked."""
 
@@ -271,7 +288,6 @@ class DecisionExecuted(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class ActionRecorded(Happened):
     """An agent took a step."""
 
@@ -280,7 +296,6 @@ class ActionRecorded(Happened):
     status: str
 
 
-@frozen(kw_only=True, slots=False)
 class AlertRaised(Happened):
     """Something needs attention."""
 
@@ -289,7 +304,6 @@ class AlertRaised(Happened):
     message: str
 
 
-@frozen(kw_only=True, slots=False)
 class AlertResolved(Happened):
     """An alert was dealt with."""
 
@@ -298,7 +312,6 @@ class AlertResolved(Happened):
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class MetricRecorded(Happened):
     """A performance metric was computed."""
 
@@ -306,7 +319,6 @@ class MetricRecorded(Happened):
     value: Decimal
 
 
-@frozen(kw_only=True, slots=False)
 class RecordCreated(Happened):
     """A record was added without a handler of its own.
 
@@ -316,14 +328,12 @@ class RecordCreated(Happened):
     values: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class RecordUpdated(Happened):
     """A record was changed without a handler of its own."""
 
     changes: dict[str, Json]
 
 
-@frozen(kw_only=True, slots=False)
 class RecordDeleted(Happened):
     """A record was deleted.
 

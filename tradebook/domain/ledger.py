@@ -6,14 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from tradebook.domain.bulk import BulkLedger
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
+
+if TYPE_CHECKING:
+    from tradebook.domain.bulk import BulkLedger
 
 
 @frozen

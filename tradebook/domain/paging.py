@@ -38,6 +38,8 @@ Place: TypeAlias = tuple[Any, ...]
 DEFAULT_LIMIT: Final = 100
 BATCH: Final = 1000
 """How many records are read at a time where all are wanted."""
+BATCH_OF_TRADES: Final = 10_000
+"""Trades that an import reads, folds and writes at a time: some 30 MB."""
 _MAX_CURSOR: Final = 200
 
 

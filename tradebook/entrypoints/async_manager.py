@@ -20,6 +20,7 @@ from tradebook.adapters.schema import read_async_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, truth
 from tradebook.domain.given import function
+from tradebook.entrypoints.async_container import AsyncContainer
 from tradebook.entrypoints.manager import Managed
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.health import Health, PoolStatus
@@ -49,6 +50,9 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         InvalidInput: the configuration, the account or the currency is refused. Connects only when
             first used; then it raises SchemaNotReady where the schema is not the one that it needs.
     """
+
+    _wiring = AsyncContainer
+    _container: AsyncContainer
 
     def __init__(
         self,

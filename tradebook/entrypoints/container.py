@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
-from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
-from tradebook.adapters.at_once import AsyncAtOnceRunner, AtOnceRunner
-from tradebook.adapters.by_hand import HandSession
-from tradebook.adapters.engine import make_async_engine, make_engine
-from tradebook.adapters.remembered import RememberedPositions, TaskTurn
+from tradebook.adapters.at_once import AtOnceRunner
+from tradebook.adapters.engine import make_engine
+from tradebook.adapters.remembered import RememberedPositions
 from tradebook.adapters.rows import ReadingSession
-from tradebook.adapters.runner import AsyncRunner, Retries, Runner
+from tradebook.adapters.runner import Retries, Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
-AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
 
 
 def reading(engine: AnyEngine) -> AnyEngine:
@@ -37,6 +37,13 @@ def looking(engine: AnyEngine) -> AnyEngine:
     if engine.dialect.driver == "asyncpg":
         options["isolation_level"] = "AUTOCOMMIT"
     return engine.execution_options(**options)
+
+
+def by_hand(engine: Engine) -> sessionmaker[Session]:
+    """What makes the sessions of `get_session`, which few programs ask for."""
+    from tradebook.adapters.by_hand import HandSession
+
+    return sessionmaker(engine, class_=HandSession, expire_on_commit=False)
 
 
 class Container(containers.DeclarativeContainer):
@@ -57,9 +64,7 @@ class Container(containers.DeclarativeContainer):
     reading_sessions = providers.ThreadSafeSingleton(
         sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
     )
-    hand_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, engine, class_=HandSession, expire_on_commit=False
-    )
+    hand_sessions = providers.ThreadSafeSingleton(by_hand, engine)
     remembered = providers.ThreadSafeSingleton(RememberedPositions)
     unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered
@@ -80,65 +85,3 @@ class Container(containers.DeclarativeContainer):
     )
     reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
     looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
-
-    async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
-    reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
-    async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
-    )
-    reading_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        reading_async_engine,
-        class_=AsyncSession,
-        sync_session_class=ReadingSession,
-        expire_on_commit=False,
-    )
-    async_hand_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        async_engine,
-        class_=AsyncSession,
-        sync_session_class=HandSession,
-        expire_on_commit=False,
-    )
-    async_remembered = providers.ThreadSafeSingleton(RememberedPositions, TaskTurn)
-    session_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork,
-        account=account,
-        base_currency=base_currency,
-        remembered=async_remembered,
-    )
-    looking_async_engine = providers.ThreadSafeSingleton(looking, async_engine)
-    looking_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        looking_async_engine,
-        class_=AsyncSession,
-        sync_session_class=ReadingSession,
-        expire_on_commit=False,
-    )
-    looking_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, looking_async_sessions, session_unit_of_work.provider
-    )
-    async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
-    )
-    reading_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
-    )
-    ordinary_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, async_unit_of_work.provider, retries
-    )
-    async_runner = providers.ThreadSafeSingleton(
-        AsyncAtOnceRunner,
-        ordinary_async_runner,
-        async_engine,
-        async_remembered,
-        account,
-        base_currency,
-        retries,
-    )
-    reading_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, reading_async_unit_of_work.provider, retries
-    )
-    looking_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, looking_async_unit_of_work.provider, retries
-    )

@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.by_hand import hand_session
-from tradebook.adapters.health import health
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -23,12 +21,14 @@ from tradebook.domain.given import function, is_a, plain_text
 from tradebook.entrypoints.container import Container
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.caller import caller
-from tradebook.service_layer.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import (
     DEFAULT_BASE_CURRENCY,
     AbstractUnitOfWork,
     CallContext,
 )
+
+if TYPE_CHECKING:
+    from tradebook.service_layer.health import Health, PoolStatus
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +38,8 @@ orm.start_mappers()
 
 class Managed:
     """What both managers are made from: a configuration, an account, and a container of their own."""
+
+    _wiring: type[Container] = Container
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Managed:
         self.config = _configured(config)
         self.account = argument("account", name, account)
         self._actor = argument("actor", key, actor)
-        self._container = Container(
+        self._container = self._wiring(
             config=self.config,
             account=self.account,
             base_currency=argument("base_currency", name, base_currency),
@@ -129,6 +131,8 @@ class DatabaseManager(Managed, Book):
         leaves an event. `unit_of_work()` is the other way round: it offers the repositories, and
         discards whatever was not committed.
         """
+        from tradebook.adapters.by_hand import hand_session
+
         self._prepare()
         by = self._new_context()
         new_session = self._container.hand_sessions()
@@ -193,6 +197,8 @@ class DatabaseManager(Managed, Book):
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
+        from tradebook.adapters.health import health
+
         return health(self._container.reading_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:

@@ -33,3 +33,19 @@ def no_collecting() -> Iterator[None]:
             _pausing -= 1
             if not _pausing and _was_enabled:
                 gc.enable()
+
+
+@contextmanager
+def made_to_last() -> Iterator[None]:
+    """As `no_collecting`, for what stays as long as the program: modules, classes, mappings.
+
+    At the end it counts as old, and is looked at when everything is. Otherwise the next look, at all of it as
+    at new objects, would take as long as those that were saved.
+    """
+    with no_collecting():
+        try:
+            yield
+        finally:
+            if not gc.get_freeze_count():  # the program's own frozen objects stay frozen
+                gc.freeze()
+                gc.unfreeze()

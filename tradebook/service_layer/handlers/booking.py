@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
-from attrs import define, evolve
+from attrs import define
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import (
@@ -240,7 +240,7 @@ class _Posting:
         del self.known[order.fill_key], self.pending[order.order_key]
         changes = order.become(fill)
         draft.trade = order
-        return evolve(happened, changes=changes)
+        return happened.with_changes(changes)
 
     def _book(self, draft: Draft, happened: TradeRecorded) -> None:
         draft.is_new = True

@@ -15,7 +15,7 @@ from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fields import argument
 from tradebook.domain.given import is_a, mapping, optional_function
 from tradebook.domain.numbers import exact
-from tradebook.domain.paging import page_limit
+from tradebook.domain.paging import BATCH_OF_TRADES, page_limit
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.service_layer.garbage import no_collecting
 from tradebook.service_layer.handlers.accounts import open_account
@@ -26,8 +26,6 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 Progress: TypeAlias = Callable[[int], None]
 
-BATCH: Final = 10_000
-"""Trades that are read, folded and written at a time: some 30 MB."""
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
 _MOST_POSITIONS: Final = 10_000
@@ -55,7 +53,7 @@ def import_trades(
     trades: Iterable[TradeTerms],
     *,
     progress: Progress | None = None,
-    batch: int = BATCH,
+    batch: int = BATCH_OF_TRADES,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
 
