@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tradebook.adapters.connecting import explain_failures
+from tradebook.adapters.driver_values import let_driver_make_values
 from tradebook.adapters.pool import AsyncWatchedPool, WatchedPool
 from tradebook.adapters.transactions import attend_transactions
 from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM, read_json
@@ -87,6 +88,8 @@ def _options(config: DatabaseConfig) -> dict[str, Any]:
 def _prepared(engine: Engine, config: DatabaseConfig) -> Engine:
     explain_failures(engine, config)
     attend_transactions(engine)
+    if engine.dialect.driver == "psycopg2":
+        let_driver_make_values(engine)
     if config.backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if config.is_in_memory:
