@@ -32,7 +32,7 @@ class Question(NamedTuple):
 
     Attributes:
         title: of it.
-        ours: gives entities.
+        ours: gives entities, or rows of the book.
         raw: gives rows that begin with the id.
         at_most: times the raw driver's time.
         calls: in each round.
@@ -117,6 +117,13 @@ def questions(manager: DatabaseManager, raw: Raw, count: int) -> Iterator[Questi
         lambda: manager.get_trades(limit=10_000),
         lambda: raw.rows("trades", f"{NEWEST} LIMIT 10000"),
         1.5,
+        1,
+    )
+    yield Question(
+        "a page of 10,000 as plain rows",
+        lambda: manager.get_rows(Trade, 10_000),
+        lambda: raw.rows("trades", f"{NEWEST} LIMIT 10000"),
+        1.1,
         1,
     )
 

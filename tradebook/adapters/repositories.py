@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
@@ -45,9 +46,11 @@ from tradebook.domain.repositories import (
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.rows import Row, row_names, row_type
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.service_layer.garbage import no_collecting
 
 E = TypeVar("E", bound=Entity)
 
@@ -117,12 +120,13 @@ class SqlRecords(Records[E], Generic[E]):
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         return self.fetch(self._page(wanted, place, limit))
 
-    def _newest_rows(
-        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
-    ) -> list[tuple[Any, ...]]:
-        columns = [self.table.c[name] for name in names]
+    def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
+        self.session.flush()  # what is read past the ORM does not flush by itself
+        columns = [self.table.c[name] for name in row_names(self.kind)]
         statement = self._page(wanted, place, limit).with_only_columns(*columns)
-        return [*map(tuple, self.session.connection().execute(statement))]
+        make = partial(tuple.__new__, row_type(self.kind))
+        with no_collecting():
+            return [*map(make, self.session.connection().execute(statement))]
 
     def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
         keys = [self.table.c[name] for name in sort_keys(self.kind)]
@@ -195,7 +199,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
-        self.session.flush()  # what is read past the ORM does not flush by itself
+        self.session.flush()  # as for rows
         columns = self.table.c
         statement = (
             select(*(columns[name] for name in BookedTrade._fields))

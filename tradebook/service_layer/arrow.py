@@ -23,14 +23,13 @@ from typing import (
     get_type_hints,
 )
 
-from attrs import fields, frozen
+from attrs import frozen
 
 from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
 from tradebook.domain.fields import Entity
 from tradebook.domain.given import is_a
 from tradebook.domain.numbers import plain
-from tradebook.domain.paging import Rows
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.domain.rows import row_names
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,7 +75,7 @@ class ArrowKind(Generic[E]):
         return cls(kind, arrow.schema(columns), decimals)
 
     def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Rows of the kind's fields as a batch.
+        """Rows of the kind as a batch.
 
         Raises:
             InvalidInput: a number has more digits than a decimal of Arrow.
@@ -119,21 +118,6 @@ class ArrowKind(Generic[E]):
         return None if of in (bool, datetime, int, str) else json.dumps
 
 
-def arrow_rows(
-    uow: AbstractUnitOfWork,
-    kind: type[Entity],
-    after: str | None,
-    /,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    **equal: object,
-) -> Rows:
-    """A page of the records of a kind as rows for `ArrowKind.batch`; see `get_all` for what can be asked."""
-    records, names = uow.records(kind), [*_types(kind)]
-    return records.rows(names, limit=BATCH, after=after, since=since, until=until, **equal)
-
-
 def _pyarrow() -> Any:
     try:
         import pyarrow
@@ -145,8 +129,7 @@ def _pyarrow() -> Any:
 def _types(kind: type[Entity]) -> dict[str, Any]:
     """What each field holds, by name, where it is not None; no lists of other records."""
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind) if field.name != "signals"]
-    return {name: _not_none(hints[name]) for name in names}
+    return {name: _not_none(hints[name]) for name in row_names(kind)}
 
 
 def _not_none(hint: Any) -> Any:

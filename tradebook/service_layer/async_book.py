@@ -18,7 +18,8 @@ from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
+from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
+from tradebook.service_layer.arrow import ArrowKind, Decimals
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
@@ -230,6 +231,7 @@ class AsyncBook(ABC):
 
     get = _async_look(queries.get)
     get_all = _async_look(queries.get_all)
+    get_rows = _async_look(queries.get_rows)
     count = _async_look(queries.count)
     exists = _async_look(queries.exists)
     get_trades = _async_look(queries.get_trades)
@@ -291,10 +293,9 @@ class AsyncBook(ABC):
         """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
         as_arrow, after = ArrowKind.of(kind, decimals), None
         while True:
-            rows, after = await self.look_up(
-                arrow_rows, kind, after, since=since, until=until, **equal
-            )
+            rows = await self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
             yield as_arrow.batch(rows)
+            after = rows.after
             if after is None:
                 return
 

@@ -16,7 +16,8 @@ from tradebook.domain.fields import Entity, adopted, argument
 from tradebook.domain.given import entries, function
 from tradebook.domain.paging import BATCH, page_limit, walk
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.arrow import ArrowKind, Decimals, arrow_rows
+from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
+from tradebook.service_layer.arrow import ArrowKind, Decimals
 from tradebook.service_layer.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import BATCH as BATCH_OF_TRADES
@@ -218,6 +219,7 @@ class Book(ABC):
 
     get = _look(queries.get)
     get_all = _look(queries.get_all)
+    get_rows = _look(queries.get_rows)
     count = _look(queries.count)
     exists = _look(queries.exists)
 
@@ -291,10 +293,9 @@ class Book(ABC):
         def batches() -> Iterator[pyarrow.RecordBatch]:
             after = None
             while True:
-                rows, after = self.look_up(
-                    arrow_rows, kind, after, since=since, until=until, **equal
-                )
+                rows = self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
                 yield as_arrow.batch(rows)
+                after = rows.after
                 if after is None:
                     return
 
