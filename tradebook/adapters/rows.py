@@ -55,17 +55,22 @@ def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
 def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     configure_mappers()  # what the ORM does before its first query
     mapper = inspect(kind)
-    manager, key_of = mapper.class_manager, mapper.identity_key_from_primary_key
+    manager = mapper.class_manager
+    key_class, _, token = mapper.identity_key_from_primary_key(("", 0))
     names = tuple(table_of(kind).columns.keys())
+    blank = dict.fromkeys(
+        (*names, _STATE)
+    )  # a copy has room for all: a dict that grows costs as much again
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
 
     def make(rows: Sequence[Row[Any]]) -> list[E]:
         made = []
         for row in rows:
             entity = object.__new__(kind)
-            values = dict(zip(names, row, strict=True))
+            values = blank.copy()
+            values.update(zip(names, row, strict=True))
             state = values[_STATE] = InstanceState(entity, manager)
-            state.key = key_of((values["account"], values["id"]))
+            state.key = (key_class, (values["account"], values["id"]), token)
             fill(entity, "__dict__", values)
             made.append(entity)
         return made
