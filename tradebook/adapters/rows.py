@@ -40,10 +40,31 @@ class ReadingSession(Session):
         return _maker_of(kind)(rows)
 
 
-_STATE: Final = "_sa_instance_state"
-"""Where SQLAlchemy keeps what it knows of an object."""
 _BY_ID: Final[dict[type[Entity], Select[Any]]] = {}
 _MAKERS: Final[dict[Any, Callable[[Sequence[Row[Any]]], list[Any]]]] = {}
+_STATE: Final = "_sa_instance_state"
+"""Where SQLAlchemy keeps what it knows of an object."""
+
+
+class _StateWhenAsked:
+    """SQLAlchemy's knowledge of an entity that was made from a row, from when SQLAlchemy first asks for it.
+
+    Few are ever added to a session or changed, and it takes as long to make and to clear away as the entity.
+    """
+
+    def __init__(self, kind: type[Entity]) -> None:
+        mapper = inspect(kind)
+        self._manager = mapper.class_manager
+        self._key_of = mapper.identity_key_from_primary_key
+
+    def __get__(self, entity: Entity | None, _kind: type[Entity]) -> InstanceState[Any]:
+        values = {} if entity is None else vars(entity)
+        if entity is None or values.get("id") is None:  # new, or older than the mapping
+            raise AttributeError(_STATE)
+        state = InstanceState(entity, self._manager)
+        state.key = self._key_of((values["account"], values["id"]))
+        found: InstanceState[Any] = values.setdefault(_STATE, state)
+        return found
 
 
 def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
@@ -54,13 +75,9 @@ def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
 
 def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     configure_mappers()  # what the ORM does before its first query
-    mapper = inspect(kind)
-    manager = mapper.class_manager
-    key_class, _, token = mapper.identity_key_from_primary_key(("", 0))
+    setattr(kind, _STATE, _StateWhenAsked(kind))
     names = tuple(table_of(kind).columns.keys())
-    blank = dict.fromkeys(
-        (*names, _STATE)
-    )  # a copy has room for all: a dict that grows costs as much again
+    blank = dict.fromkeys(names)  # a copy has room for all: a dict that grows costs as much again
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
 
     def make(rows: Sequence[Row[Any]]) -> list[E]:
@@ -69,8 +86,6 @@ def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
             entity = object.__new__(kind)
             values = blank.copy()
             values.update(zip(names, row, strict=True))
-            state = values[_STATE] = InstanceState(entity, manager)
-            state.key = (key_class, (values["account"], values["id"]), token)
             fill(entity, "__dict__", values)
             made.append(entity)
         return made
