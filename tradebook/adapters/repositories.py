@@ -10,19 +10,16 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
-    UnaryExpression,
     and_,
     delete,
     func,
-    literal,
     or_,
     select,
-    tuple_,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.sql import operators
 
 from tradebook.adapters import orm
+from tradebook.adapters.pages import is_false, page_statement, page_values
 from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.sessions import add_if_new, insert_all, table_of
 from tradebook.domain.alerts import Alert
@@ -32,7 +29,7 @@ from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
 from tradebook.domain.fields import record_id as checked_id
-from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
+from tradebook.domain.paging import BATCH, Filter, Place
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
@@ -67,11 +64,6 @@ _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
 
 
-def is_false(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """`NOT column`, word for word as indexes say it: SQLite sees no sense in anything else."""
-    return UnaryExpression(column, operator=operators.inv)
-
-
 class SqlRecords(Records[E], Generic[E]):
     """One kind of record of one account."""
 
@@ -89,15 +81,17 @@ class SqlRecords(Records[E], Generic[E]):
         """Records of this account that meet the conditions."""
         return self._select().where(self.table.c.account == self.account, *conditions)
 
-    def fetch(self, statement: Select[Any]) -> list[E]:
+    def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[E]:
         """The records that a statement of `where` selects."""
         if isinstance(self.session, ReadingSession):
-            return self.session.entities(self.kind, statement)
-        return list(self.session.scalars(statement))
+            return self.session.entities(self.kind, statement, values)
+        return list(self.session.scalars(statement, values))
 
     def _select(self) -> Select[Any]:
-        reads_rows = isinstance(self.session, ReadingSession)
-        return select(self.table) if reads_rows else select(self.kind)
+        return select(self.table) if self._reads_rows() else select(self.kind)
+
+    def _reads_rows(self) -> bool:
+        return isinstance(self.session, ReadingSession)
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
         statement = self._by_id(record_id)
@@ -118,23 +112,18 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        return self.fetch(self._page(wanted, place, limit))
+        columns = tuple(self.table.c.keys()) if self._reads_rows() else None
+        statement = page_statement(self.kind, columns, wanted, is_first=place is None)
+        return self.fetch(statement, page_values(self.account, wanted, place, limit))
 
     def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
         self.session.flush()  # what is read past the ORM does not flush by itself
-        columns = [self.table.c[name] for name in row_names(self.kind)]
-        statement = self._page(wanted, place, limit).with_only_columns(*columns)
+        names = tuple(row_names(self.kind))
+        statement = page_statement(self.kind, names, wanted, is_first=place is None)
+        values = page_values(self.account, wanted, place, limit)
         make = partial(tuple.__new__, row_type(self.kind))
         with no_collecting():
-            return [*map(make, self.session.connection().execute(statement))]
-
-    def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
-        keys = [self.table.c[name] for name in sort_keys(self.kind)]
-        statement = self.where(*self._conditions(wanted))
-        if place is not None:  # row values: one range of an index is all that is read, at any depth
-            ends = [literal(value, key.type) for key, value in zip(keys, place, strict=True)]
-            statement = statement.where(tuple_(*keys) < tuple_(*ends))
-        return statement.order_by(*(key.desc() for key in keys)).limit(limit)
+            return [*map(make, self.session.connection().execute(statement, values))]
 
     def _count(self, wanted: Filter) -> int:
         statement = select(func.count()).where(
@@ -199,7 +188,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
-        self.session.flush()  # as for rows
+        self.session.flush()  # as for a page
         columns = self.table.c
         statement = (
             select(*(columns[name] for name in BookedTrade._fields))

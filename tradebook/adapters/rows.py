@@ -5,10 +5,10 @@ They come detached, as from a session that was closed: readable, and another ses
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Row, Select, bindparam, inspect, select
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, inspect, select
 from sqlalchemy.orm import InstanceState, Session, configure_mappers
 
 from tradebook.adapters.sessions import table_of
@@ -21,13 +21,15 @@ E = TypeVar("E", bound=Entity)
 class ReadingSession(Session):
     """A session of a unit of work that only reads: its repositories make entities from rows."""
 
-    def entities(self, kind: type[E], statement: Select[Any]) -> list[E]:
+    def entities(
+        self, kind: type[E], statement: Select[Any], values: Mapping[str, Any] | None
+    ) -> list[E]:
         """What a statement selects of the kind's table, whole rows.
 
         Two entities for the same row are two objects; changing one changes no record.
         """
         with no_collecting():
-            return _maker_of(kind)(self.connection().execute(statement).all())
+            return _maker_of(kind)(self.connection().execute(statement, values).all())
 
     def by_id(self, kind: type[E], account: str, record_id: int) -> list[E]:
         """The record with this id, if there is one."""
@@ -38,6 +40,27 @@ class ReadingSession(Session):
         key_given = {"of_account": account, "of_id": record_id}
         rows = self.connection().execute(_BY_ID[kind], key_given).all()
         return _maker_of(kind)(rows)
+
+
+class LookingSession(ReadingSession):
+    """A session for one statement: past the ORM, it needs a connection and none of the ORM's transactions."""
+
+    _connection: Connection | None = None
+
+    def connection(self, *_arguments: Any, **_options: Any) -> Connection:
+        """Its own until it is closed."""
+        if self._connection is None:
+            assert isinstance(self.bind, Engine)
+            self._connection = self.bind.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Return the connection, and what the ORM used, where it was asked."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self.in_transaction():
+            super().close()
 
 
 _BY_ID: Final[dict[type[Entity], Select[Any]]] = {}

@@ -14,7 +14,7 @@ from tradebook.adapters.at_once import AsyncAtOnceRunner, AtOnceRunner
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import make_async_engine, make_engine
 from tradebook.adapters.remembered import RememberedPositions, TaskTurn
-from tradebook.adapters.rows import ReadingSession
+from tradebook.adapters.rows import LookingSession, ReadingSession
 from tradebook.adapters.runner import AsyncRunner, Retries, Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -73,7 +73,7 @@ class Container(containers.DeclarativeContainer):
     )
     looking_engine = providers.ThreadSafeSingleton(looking, engine)
     looking_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, looking_engine, class_=ReadingSession, expire_on_commit=False
+        sessionmaker, looking_engine, class_=LookingSession, expire_on_commit=False
     )
     looking_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, looking_sessions, account, base_currency
@@ -112,7 +112,7 @@ class Container(containers.DeclarativeContainer):
         async_sessionmaker,
         looking_async_engine,
         class_=AsyncSession,
-        sync_session_class=ReadingSession,
+        sync_session_class=LookingSession,
         expire_on_commit=False,
     )
     looking_async_unit_of_work = providers.Factory(
