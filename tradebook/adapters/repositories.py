@@ -123,7 +123,7 @@ class SqlRecords(Records[E], Generic[E]):
         values = page_values(self.account, wanted, place, limit)
         make = partial(tuple.__new__, row_type(self.kind))
         with no_collecting():
-            return [*map(make, self.session.connection().execute(statement, values))]
+            return [*map(make, self.session.connection().execute(statement, values).all())]
 
     def _count(self, wanted: Filter) -> int:
         statement = select(func.count()).where(

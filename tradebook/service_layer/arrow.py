@@ -30,6 +30,7 @@ from tradebook.domain.fields import Entity
 from tradebook.domain.given import is_a
 from tradebook.domain.numbers import plain
 from tradebook.domain.rows import row_names
+from tradebook.service_layer.garbage import no_collecting
 
 if TYPE_CHECKING:
     import pyarrow
@@ -81,10 +82,11 @@ class ArrowKind(Generic[E]):
             InvalidInput: a number has more digits than a decimal of Arrow.
         """
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
-        arrays = [
-            self._column(name, of, values)
-            for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
-        ]
+        with no_collecting():
+            arrays = [
+                self._column(name, of, values)
+                for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
+            ]
         return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
@@ -115,7 +117,14 @@ class ArrowKind(Generic[E]):
     def _text_of(self, of: Any) -> Callable[[Any], str] | None:
         if of is Decimal:
             return plain if self.decimals == "text" else None
-        return None if of in (bool, datetime, int, str) else json.dumps
+        return None if of in (bool, datetime, int, str) else _json_text
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value) if value else _EMPTY.get(type(value)) or json.dumps(value)
+
+
+_EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
 
 
 def _pyarrow() -> Any:
