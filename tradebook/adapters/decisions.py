@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -68,6 +68,9 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
             ]
             self.session.connection().execute(orm.decision_signals.insert(), links)
         return recorded
+
+    def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
+        return False  # each has links to its signals
 
     def remove(self, entity: AgentDecision) -> None:
         links = orm.decision_signals

@@ -19,9 +19,17 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
+from tradebook.adapters.adding import add_together
 from tradebook.adapters.pages import is_false, page_statement, page_values
 from tradebook.adapters.rows import ReadingSession
-from tradebook.adapters.sessions import add_if_new, insert_all, table_of
+from tradebook.adapters.sessions import (
+    add_if_new,
+    attach,
+    insert_all,
+    remember,
+    table_of,
+    values_of,
+)
 from tradebook.domain.alerts import Alert
 from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
@@ -60,6 +68,9 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
 }
 """Where it is not `reference`."""
 
+_FEW: Final = 10
+"""From how many records on it is faster to add them together."""
+_TOGETHER: Final = 10_000
 _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
 
@@ -163,6 +174,28 @@ class SqlRepository(SqlRecords[E], Repository[E]):
         if len(recorded) != 1:
             raise ConcurrentUpdate(f"another {self.kind.__name__} with this identity just changed")
         return recorded[0]
+
+    def add_all(self, entities: Sequence[E]) -> list[E]:
+        added: list[E] = []
+        for start in range(0, len(entities), _TOGETHER):
+            some = entities[start : start + _TOGETHER]
+            added += some if self._add_together(some) else super().add_all(some)
+        return added
+
+    def _add_together(self, entities: Sequence[E]) -> bool:
+        """Add them where all are new, and enough for that to be faster."""
+        if len(entities) < _FEW:
+            return False
+        rows = [values_of(entity) for entity in entities]
+        ids = add_together(self.session.connection(), self.table, rows)
+        for entity, id_ in zip(entities, ids or (), strict=False):
+            entity.id = id_
+            self._keep(entity)
+        return ids is not None
+
+    def _keep(self, entity: E) -> None:
+        """Make what was added together persistent."""
+        attach(self.session, entity)
 
     def remove(self, entity: E) -> None:
         self.session.flush()
@@ -299,6 +332,10 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
 
 
 class SqlAlertRepository(SqlRepository[Alert]):
+    def add_all(self, entities: Sequence[Alert]) -> list[Alert]:
+        self.session.flush()
+        return super().add_all(entities)
+
     def add(self, entity: Alert) -> Alert:
         self.session.flush()  # an alert resolved in this unit of work no longer holds its key
         return super().add(entity)
@@ -308,6 +345,15 @@ class SqlAlertRepository(SqlRepository[Alert]):
 
 
 class SqlEventRepository(SqlRepository[Event], EventRepository):
+    def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        added = super().add_all(entities)
+        if added:
+            remember(self.session, added[-1], added[-1].id)
+        return added
+
+    def _keep(self, entity: Event) -> None:
+        """Nobody changes it."""
+
     def of(self, entity: str, entity_id: int) -> list[Event]:
         columns = self.table.c
         of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)

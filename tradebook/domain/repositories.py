@@ -141,6 +141,10 @@ class Repository(Records[E]):
             `entity` itself, now with its id, or the record that has its identity.
         """
 
+    def add_all(self, entities: Sequence[E]) -> list[E]:
+        """As `add` each; faster, where all of them are new."""
+        return [self.add(entity) for entity in entities]
+
     @abstractmethod
     def remove(self, entity: E) -> None:
         """Delete a record for good; whether it may be, the caller has asked the locked record.
