@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import Position, PositionStatus
+    from tradebook.domain.rows import Row
     from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
@@ -110,6 +111,7 @@ __all__ = [
     "PortfolioPosition",
     "Position",
     "PositionStatus",
+    "Row",
     "SchemaNotReady",
     "Seal",
     "SealCheck",
@@ -169,6 +171,7 @@ _HOMES = {
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
+    "tradebook.domain.rows": ("Row",),
     "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),

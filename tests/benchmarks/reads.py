@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import cycle
 from typing import Any, NamedTuple
 
+import adbc_driver_postgresql.dbapi as adbc
 import psycopg2
 from sqlalchemy import URL
 
@@ -25,6 +26,7 @@ SYMBOLS = 500
 NEWEST = "ORDER BY executed_at DESC, id DESC"
 OURS, RAW = "tradebook", "raw psycopg2"
 CURSOR = f"{RAW}, a cursor of the server's"
+ADBC, ARROW = "ADBC", "arrow_batches"
 
 
 class Question(NamedTuple):
@@ -32,7 +34,7 @@ class Question(NamedTuple):
 
     Attributes:
         title: of it.
-        ours: gives entities.
+        ours: gives entities, or rows of the book.
         raw: gives rows that begin with the id.
         at_most: times the raw driver's time.
         calls: in each round.
@@ -82,6 +84,7 @@ def results(settings: Settings) -> Iterator[Result]:
             for question in questions(manager, raw, count):
                 yield asked(question, of, settings)
             yield at_depth(manager, raw, settings.size(2_000, 100_000, 1_000_000), of, settings)
+            yield as_arrow(manager, url, raw.columns["trades"], count, settings)
         yield from iterated(url, count, settings)
 
 
@@ -119,6 +122,13 @@ def questions(manager: DatabaseManager, raw: Raw, count: int) -> Iterator[Questi
         1.5,
         1,
     )
+    yield Question(
+        "a page of 10,000 as plain rows",
+        lambda: manager.get_rows(Trade, 10_000),
+        lambda: raw.rows("trades", f"{NEWEST} LIMIT 10000"),
+        1.1,
+        1,
+    )
 
 
 def asked(question: Question, of: str, settings: Settings) -> Result:
@@ -152,6 +162,27 @@ def at_depth(manager: DatabaseManager, raw: Raw, depth: int, of: str, settings: 
     }
     times = measure(ways, settings.rounds, min(10, settings.calls))
     return times.result(f"a page of 100, {of}", {name: Goal(1.2, at_most=True)}, ratio=TIME)
+
+
+def as_arrow(
+    manager: DatabaseManager, url: URL, columns: str, count: int, settings: Settings
+) -> Result:
+    """All trades as Arrow, a batch at a time, next to what ADBC reads: its decimals are text."""
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    query = f"SELECT {columns} FROM trades WHERE account = 'main' {NEWEST}"
+    with adbc.connect(plain) as connection, connection.cursor() as cursor:
+
+        def through_adbc(_: int) -> None:
+            cursor.execute(query)
+            assert sum(batch.num_rows for batch in cursor.fetch_record_batch()) == count
+
+        def through_us(_: int) -> None:
+            assert sum(batch.num_rows for batch in manager.arrow_batches(Trade)) == count
+
+        ways = {ADBC: repeated(through_adbc), ARROW: repeated(through_us)}
+        times = measure(ways, settings.size(1, 3, 1), 1)
+    goals = {ARROW: Goal(1.5, at_most=True)}
+    return times.result(f"{count:,} trades as Arrow", goals, ratio=TIME)
 
 
 def iterated(url: URL, count: int, settings: Settings) -> Iterator[Result]:

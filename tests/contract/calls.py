@@ -177,6 +177,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"kind": Trade, "limit": 5, "after": page.after, "since": NOON, "until": None,
              "equal": {"symbol": "AAPL"}},
         ],
+        "get_rows": [
+            {"kind": Trade, "limit": 5, "after": page.after, "since": NOON, "until": None,
+             "equal": {"symbol": "AAPL"}},
+        ],
         "count": [{"kind": Trade, "since": NOON, "until": None, "equal": {"symbol": "AAPL"}}],
         "exists": [{"kind": Trade, "since": NOON, "until": None, "equal": {"symbol": "AAPL"}}],
         "iterate": [

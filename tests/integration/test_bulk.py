@@ -13,7 +13,8 @@ import psycopg2
 import pytest
 from sqlalchemy import URL, make_url
 
-from tradebook import DatabaseManager, DatabaseUnavailable
+from tests.statements import statements
+from tradebook import DatabaseManager, DatabaseUnavailable, Signal
 from tradebook.adapters import runner
 
 KILLED = """
@@ -132,3 +133,12 @@ def test_memory_does_not_grow_with_the_number_of_trades(url: str) -> None:
         )
         peaks.append(int(printed.stdout))
     assert peaks[1] < peaks[0] + 8 * 1024
+
+
+def test_many_new_records_take_few_statements(manager: DatabaseManager) -> None:
+    given = [Signal(symbol="AAPL", action="BUY", reference=str(number)) for number in range(200)]
+    manager.get_signals()  # its tables are there
+    with statements() as sent:
+        manager.bulk_create(given)
+    assert len(sent) <= 12, sent
+    assert manager.count(Signal) == 200

@@ -136,6 +136,10 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_all(uow, Trade, **PAGE),
         {"ix_trades_account_executed_at_id"},
     ),
+    "get_rows": (
+        lambda uow: queries.get_rows(uow, Trade, **PAGE),
+        {"ix_trades_account_executed_at_id"},
+    ),
     # Any key that begins with account and symbol counts as well.
     "count": (
         lambda uow: queries.count(uow, Trade, symbol="S1"),

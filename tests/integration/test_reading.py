@@ -46,7 +46,15 @@ def test_what_looks_up_is_one_statement(
     for method in sorted(m for m in public_calls() if m.startswith(("get", "count", "exists"))):
         for arguments in calls[method]:
             called(book, method, arguments)
-    assert {"get", "get_all", "count", "get_trades", "get_cash_balances", "get_decisions"} <= seen
+    assert {
+        "get",
+        "get_all",
+        "get_rows",
+        "count",
+        "get_trades",
+        "get_cash_balances",
+        "get_decisions",
+    } <= seen
 
 
 def test_looking_up_leaves_the_next_unit_of_work_a_transaction(book: DatabaseManager) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import assert_type
+from typing import Any, assert_type
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +22,7 @@ from tradebook import (
     Page,
     Portfolio,
     Position,
+    Row,
     Trade,
     col,
     handlers,
@@ -49,6 +50,10 @@ def records(manager: DatabaseManager, trade: Trade, alert: Alert) -> None:
     assert_type(manager.get(Trade, 1), Trade | None)
     assert_type(manager.get_all(Alert, limit=10, severity="INFO"), Page[Alert])
     assert_type(manager.get_all(Alert)[0].message, str)
+    rows = manager.get_rows(Trade, limit=10, symbol="A")
+    assert_type(rows, Page[Row])
+    assert_type(rows[0].price, Any)
+    assert_type(rows[0]._asdict(), dict[str, Any])
     assert_type(manager.bulk_create([trade]), list[Trade])
     assert_type(manager.count(CashFlow, currency="USD"), int)
     assert_type(manager.exists(CashFlow, reference="wire-1"), bool)
@@ -80,6 +85,7 @@ def the_rest(manager: DatabaseManager) -> None:
 async def in_asyncio(manager: AsyncDatabaseManager, trade: Trade) -> None:
     assert_type(await manager.record_trade(symbol="A", action="BUY", quantity=1, price=1), Trade)
     assert_type(await manager.get_all(Trade, limit=100), Page[Trade])
+    assert_type(await manager.get_rows(Trade), Page[Row])
     assert_type(await manager.create(trade), Trade)
     assert_type(await manager.get_unresolved_alerts("CRITICAL"), Page[Alert])
     async for position in manager.iterate(Position):

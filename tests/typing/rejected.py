@@ -19,6 +19,8 @@ def wrong_calls(manager: DatabaseManager, trade: Trade) -> None:
     manager.create("a trade")  # type: ignore[type-var]
     alert: Alert = manager.create(trade)  # type: ignore[assignment]
     assert alert
+    manager.get_rows(Trade)[0].price = 1  # type: ignore[attr-defined]
+    manager.update(manager.get_rows(Trade)[0])  # type: ignore[type-var]
     manager.no_such_call()  # type: ignore[attr-defined]
 
 

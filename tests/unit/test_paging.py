@@ -48,23 +48,23 @@ def encoded(document: str) -> str:
 
 def test_a_page_has_a_cursor_only_when_there_is_more() -> None:
     found = [signal(3), signal(2), signal(1)]
-    assert Page.of(found, 3).after is None
-    page = Page.of(found, 2)
+    assert Page.of(Signal, found, 3).after is None
+    page = Page.of(Signal, found, 2)
     assert page == found[:2]
     assert page.after is not None
 
 
 def test_a_cursor_leads_to_the_last_record_of_its_page() -> None:
     at = NOON + timedelta(microseconds=1)
-    after = Page.of([signal(2, at), signal(1, at)], 1).after
+    after = Page.of(Signal, [signal(2, at), signal(1, at)], 1).after
     assert place_after(Signal, after) == (at, 2)
-    assert place_after(Event, Page.of([event(2), event(1)], 1).after) == (2,)
+    assert place_after(Event, Page.of(Event, [event(2), event(1)], 1).after) == (2,)
     assert place_after(Signal, None) is None
 
 
 @pytest.mark.parametrize("last", [2, 20, 200])
 def test_a_cursor_fits_into_a_url_as_it_is(last: int) -> None:
-    after = Page.of([signal(last), signal(1)], 1).after
+    after = Page.of(Signal, [signal(last), signal(1)], 1).after
 
     assert after is not None
     assert quote(after, safe="") == after
@@ -73,7 +73,7 @@ def test_a_cursor_fits_into_a_url_as_it_is(last: int) -> None:
 
 @pytest.mark.parametrize("kind", [Trade, Event, Position])
 def test_the_cursor_of_another_list_is_refused(kind: type[Entity]) -> None:
-    after = Page.of([signal(2), signal(1)], 1).after
+    after = Page.of(Signal, [signal(2), signal(1)], 1).after
     with pytest.raises(InvalidInput, match=r"after: .* the `after` of a page of the same list"):
         place_after(kind, after)
 

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, exists, select, text
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
+from tradebook.adapters.adding import new_ids
 from tradebook.adapters.copying import copy_rows, is_taken
 from tradebook.adapters.postings import (
     EVENT_COLUMNS,
@@ -198,15 +199,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         """Have ids ready for as many trades as any batch had; what is left over is lost."""
         missing = self._needed - len(self._ids)
         if missing > 0:
-            self._ids += self._new_ids(missing)
-
-    def _new_ids(self, count: int) -> list[int]:
-        ids = text(
-            "SELECT array_agg(nextval(ids)) "
-            "FROM (SELECT CAST(pg_get_serial_sequence('trades', 'id') AS regclass) AS ids) AS ids "
-            "CROSS JOIN generate_series(1, CAST(:count AS integer))"
-        )
-        return list(self.connection.execute(ids, {"count": count}).scalar_one())
+            self._ids += new_ids(self.connection, "trades", missing)
 
 
 class SqliteBulkLedger(SqlBulkLedger):
@@ -251,20 +244,14 @@ class SqliteBulkLedger(SqlBulkLedger):
         return self._was_new
 
     def _insert(self, postings: Sequence[Posting]) -> None:
-        rows = list(self.renderer.sqlite_rows(self._new_ids(len(postings)), postings))
+        ids = new_ids(self.connection, "trades", len(postings))
+        rows = list(self.renderer.sqlite_rows(ids, postings))
         for place, (table, columns) in enumerate(
             (("trades", TRADE_COLUMNS), ("events", EVENT_COLUMNS))
         ):
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             statement = " ".join(("INSERT INTO", table, f"({names}) VALUES ({marks})"))
             self.connection.exec_driver_sql(statement, [row[place] for row in rows])
-
-    def _new_ids(self, count: int) -> range:
-        """The ids that AUTOINCREMENT gives next."""
-        last = self.connection.exec_driver_sql(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'trades'"
-        ).scalar_one()
-        return range(last + 1, last + 1 + count)
 
 
 def by_symbol(postings: Sequence[Posting]) -> list[Posting]:

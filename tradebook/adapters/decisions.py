@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +27,9 @@ from tradebook.domain.signals import Signal
 class _WithSignals(SqlRecords[AgentDecision]):
     """Decisions and their signals, read together in one statement."""
 
-    def fetch(self, statement: Select[Any]) -> list[AgentDecision]:
+    def fetch(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None
+    ) -> list[AgentDecision]:
         # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
         found = statement.subquery()
         decision: Any = aliased(AgentDecision, found)
@@ -41,10 +44,10 @@ class _WithSignals(SqlRecords[AgentDecision]):
             .order_by(found.c.id, signals.id)
             .execution_options(populate_existing=True)
         )
-        return list(self.session.scalars(read).unique())
+        return list(self.session.scalars(read, values).unique())
 
-    def _select(self) -> Select[Any]:
-        return select(self.table)
+    def _reads_rows(self) -> bool:
+        return True
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
         found = super()._newest(wanted, place, limit)
@@ -65,6 +68,9 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
             ]
             self.session.connection().execute(orm.decision_signals.insert(), links)
         return recorded
+
+    def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
+        return False  # each has links to its signals
 
     def remove(self, entity: AgentDecision) -> None:
         links = orm.decision_signals

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from tradebook.adapters.connecting import explain_failures
+from tradebook.adapters.driver_values import let_driver_make_values
 from tradebook.adapters.pool import WatchedPool
 from tradebook.adapters.transactions import attend_transactions
 from tradebook.adapters.types import read_json
@@ -55,6 +56,8 @@ def prepared(engine: Engine, config: DatabaseConfig) -> Engine:
     """The engine, its connections and transactions attended to."""
     explain_failures(engine, config)
     attend_transactions(engine)
+    if engine.dialect.driver == "psycopg2":
+        let_driver_make_values(engine)
     if config.backend == "sqlite":
         from tradebook.adapters import sqlite
 

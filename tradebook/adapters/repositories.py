@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
-    UnaryExpression,
     and_,
     delete,
     func,
-    literal,
     or_,
     select,
-    tuple_,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.sql import operators
 
 from tradebook.adapters import orm
+from tradebook.adapters.adding import add_together
+from tradebook.adapters.pages import is_false, page_statement, page_values
 from tradebook.adapters.rows import ReadingSession
-from tradebook.adapters.sessions import add_if_new, insert_all, table_of
+from tradebook.adapters.sessions import (
+    add_if_new,
+    attach,
+    insert_all,
+    remember,
+    table_of,
+    values_of,
+)
 from tradebook.domain.alerts import Alert
 from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account
@@ -31,7 +37,7 @@ from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
 from tradebook.domain.fields import record_id as checked_id
-from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
+from tradebook.domain.paging import BATCH, Filter, Place
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
@@ -45,9 +51,11 @@ from tradebook.domain.repositories import (
     SignalRepository,
     TradeRepository,
 )
+from tradebook.domain.rows import Row, row_names, row_type
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.service_layer.garbage import no_collecting
 
 E = TypeVar("E", bound=Entity)
 
@@ -60,13 +68,11 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
 }
 """Where it is not `reference`."""
 
+_FEW: Final = 10
+"""From how many records on it is faster to add them together."""
+_TOGETHER: Final = 10_000
 _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
-
-
-def is_false(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """`NOT column`, word for word as indexes say it: SQLite sees no sense in anything else."""
-    return UnaryExpression(column, operator=operators.inv)
 
 
 class SqlRecords(Records[E], Generic[E]):
@@ -86,15 +92,17 @@ class SqlRecords(Records[E], Generic[E]):
         """Records of this account that meet the conditions."""
         return self._select().where(self.table.c.account == self.account, *conditions)
 
-    def fetch(self, statement: Select[Any]) -> list[E]:
+    def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[E]:
         """The records that a statement of `where` selects."""
         if isinstance(self.session, ReadingSession):
-            return self.session.entities(self.kind, statement)
-        return list(self.session.scalars(statement))
+            return self.session.entities(self.kind, statement, values)
+        return list(self.session.scalars(statement, values))
 
     def _select(self) -> Select[Any]:
-        reads_rows = isinstance(self.session, ReadingSession)
-        return select(self.table) if reads_rows else select(self.kind)
+        return select(self.table) if self._reads_rows() else select(self.kind)
+
+    def _reads_rows(self) -> bool:
+        return isinstance(self.session, ReadingSession)
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
         statement = self._by_id(record_id)
@@ -115,22 +123,18 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        return self.fetch(self._page(wanted, place, limit))
+        columns = tuple(self.table.c.keys()) if self._reads_rows() else None
+        statement = page_statement(self.kind, columns, wanted, is_first=place is None)
+        return self.fetch(statement, page_values(self.account, wanted, place, limit))
 
-    def _newest_rows(
-        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
-    ) -> list[tuple[Any, ...]]:
-        columns = [self.table.c[name] for name in names]
-        statement = self._page(wanted, place, limit).with_only_columns(*columns)
-        return [*map(tuple, self.session.connection().execute(statement))]
-
-    def _page(self, wanted: Filter, place: Place | None, limit: int) -> Select[Any]:
-        keys = [self.table.c[name] for name in sort_keys(self.kind)]
-        statement = self.where(*self._conditions(wanted))
-        if place is not None:  # row values: one range of an index is all that is read, at any depth
-            ends = [literal(value, key.type) for key, value in zip(keys, place, strict=True)]
-            statement = statement.where(tuple_(*keys) < tuple_(*ends))
-        return statement.order_by(*(key.desc() for key in keys)).limit(limit)
+    def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
+        self.session.flush()  # what is read past the ORM does not flush by itself
+        names = tuple(row_names(self.kind))
+        statement = page_statement(self.kind, names, wanted, is_first=place is None)
+        values = page_values(self.account, wanted, place, limit)
+        make = partial(tuple.__new__, row_type(self.kind))
+        with no_collecting():
+            return [*map(make, self.session.connection().execute(statement, values).all())]
 
     def _count(self, wanted: Filter) -> int:
         statement = select(func.count()).where(
@@ -171,6 +175,28 @@ class SqlRepository(SqlRecords[E], Repository[E]):
             raise ConcurrentUpdate(f"another {self.kind.__name__} with this identity just changed")
         return recorded[0]
 
+    def add_all(self, entities: Sequence[E]) -> list[E]:
+        added: list[E] = []
+        for start in range(0, len(entities), _TOGETHER):
+            some = entities[start : start + _TOGETHER]
+            added += some if self._add_together(some) else super().add_all(some)
+        return added
+
+    def _add_together(self, entities: Sequence[E]) -> bool:
+        """Add them where all are new, and enough for that to be faster."""
+        if len(entities) < _FEW:
+            return False
+        rows = [values_of(entity) for entity in entities]
+        ids = add_together(self.session.connection(), self.table, rows)
+        for entity, id_ in zip(entities, ids or (), strict=False):
+            entity.id = id_
+            self._keep(entity)
+        return ids is not None
+
+    def _keep(self, entity: E) -> None:
+        """Make what was added together persistent."""
+        attach(self.session, entity)
+
     def remove(self, entity: E) -> None:
         self.session.flush()
         columns = self.table.c
@@ -195,7 +221,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
-        self.session.flush()  # what is read past the ORM does not flush by itself
+        self.session.flush()  # as for a page
         columns = self.table.c
         statement = (
             select(*(columns[name] for name in BookedTrade._fields))
@@ -306,6 +332,10 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
 
 
 class SqlAlertRepository(SqlRepository[Alert]):
+    def add_all(self, entities: Sequence[Alert]) -> list[Alert]:
+        self.session.flush()
+        return super().add_all(entities)
+
     def add(self, entity: Alert) -> Alert:
         self.session.flush()  # an alert resolved in this unit of work no longer holds its key
         return super().add(entity)
@@ -315,6 +345,15 @@ class SqlAlertRepository(SqlRepository[Alert]):
 
 
 class SqlEventRepository(SqlRepository[Event], EventRepository):
+    def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        added = super().add_all(entities)
+        if added:
+            remember(self.session, added[-1], added[-1].id)
+        return added
+
+    def _keep(self, entity: Event) -> None:
+        """Nobody changes it."""
+
     def of(self, entity: str, entity_id: int) -> list[Event]:
         columns = self.table.c
         of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)

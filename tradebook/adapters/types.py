@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
 from sqlalchemy.exc import CompileError
@@ -23,11 +24,17 @@ from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
-from tradebook.domain.numbers import canonical, plain
+from tradebook.domain.numbers import Numbers, canonical, plain
 
 Reading: TypeAlias = Callable[[Any], Any]
 """Makes a value from what a driver gives. Returned whole, without the wrapper that SQLAlchemy would call
 for each value of each row."""
+
+NUMBERS: Final = Numbers()
+"""By the text in which databases give them."""
+
+MADE_BY_DRIVER: Final[WeakSet[Dialect]] = WeakSet()
+"""Of engines whose driver gives decimals and times in their one form already (see `driver_values.py`)."""
 
 DECIMAL_COLLATION: Final = "tradebook_decimal"
 DECIMAL_SUM: Final = "tradebook_sum"
@@ -90,8 +97,10 @@ class _PlainDecimal(TypeDecorator[Decimal]):
             raise InvalidInput("", value, "a finite Decimal")
         return plain(value) if dialect.name == "sqlite" else value
 
-    def result_processor(self, dialect: Dialect, _coltype: object) -> Reading:
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Reading | None:
         """From the driver, in canonical form."""
+        if dialect in MADE_BY_DRIVER:
+            return None
         return _read_text if dialect.name == "sqlite" else _read_number
 
 
@@ -101,7 +110,7 @@ def _read_number(value: Any) -> Decimal | None:
 
 def _read_text(value: Any) -> Decimal | None:
     try:
-        return None if value is None else canonical(Decimal(value))
+        return None if value is None else NUMBERS[value]
     except (ArithmeticError, TypeError, ValueError) as error:
         raise unreadable(value, "a number") from error
 
@@ -191,8 +200,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Reading:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Reading | None:
         """From the driver, aware and in UTC."""
+        if dialect in MADE_BY_DRIVER:
+            return None
         parsed = self.impl_instance.result_processor(dialect, coltype)
         if parsed is None:
             return _read_time
@@ -233,17 +244,19 @@ class EnumText(TypeDecorator[StrEnum]):
 
     def result_processor(self, _dialect: Dialect, _coltype: object) -> Reading:
         """From the driver, as a member."""
-        members = {str(member): member for member in self.kind}
+        return _Members(self.kind).__getitem__
 
-        def read(value: str | None) -> StrEnum | None:
-            if value is None:
-                return None
-            try:
-                return members[value]
-            except (KeyError, TypeError) as error:
-                raise unreadable(value, "one of " + ", ".join(members)) from error
 
-        return read
+class _Members(dict[Any, Any]):
+    """The members of an enumeration by their text."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__({str(member): member for member in kind})
+        self.kind = kind
+        self[None] = None
+
+    def __missing__(self, value: object) -> Any:
+        raise unreadable(value, "one of " + ", ".join(self.kind))
 
 
 def read_json(stored: str | float) -> Any:

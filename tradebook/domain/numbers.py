@@ -84,6 +84,25 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+class Numbers(dict[str, Decimal]):
+    """Canonical numbers by the text that a database keeps; a book has few that differ, so it knows most.
+
+    Shared by threads: what another one adds or clears meanwhile is made again.
+    """
+
+    def __missing__(self, text: str) -> Decimal:
+        made = canonical(Decimal(text))
+        if len(text) <= _KEPT_TEXT:
+            if len(self) >= _KEPT:
+                self.clear()
+            self[text] = made
+        return made
+
+
+_KEPT: Final = 10_000
+_KEPT_TEXT: Final = 40
+
+
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
     """The quotient, rounded half-even to 10^-40: the book's only rounding."""
     is_long = dividend.adjusted() - divisor.adjusted() > _LONG

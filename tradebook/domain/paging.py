@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, TypeAlias, TypedDict, TypeVar
 
 import attrs
 from attrs import field, frozen
@@ -30,7 +30,7 @@ from tradebook.domain.fields import (
 from tradebook.domain.given import plain_int, plain_text
 from tradebook.domain.limits import MAX_LIMIT
 
-E = TypeVar("E", bound=Entity)
+T = TypeVar("T")
 
 Place: TypeAlias = tuple[Any, ...]
 """Where a page ended: the last record's values of `sort_keys`."""
@@ -43,47 +43,25 @@ BATCH_OF_TRADES: Final = 10_000
 _MAX_CURSOR: Final = 200
 
 
-class Page(list[E]):
-    """Records, newest first.
+class Page(list[T]):
+    """Records, newest first: entities or rows.
 
     Attributes:
         after: give it to the same list to get the next page; None when this is the last one.
     """
 
-    def __init__(self, records: Iterable[E] = (), after: str | None = None) -> None:
+    def __init__(self, records: Iterable[T] = (), after: str | None = None) -> None:
         super().__init__(records)
         self.after = after
 
     @classmethod
-    def of(cls, found: Sequence[E], limit: int) -> Page[E]:
-        """A page of `limit` records out of `found`, which is one longer when there are more."""
+    def of(cls, kind: type[Entity], found: Sequence[T], limit: int) -> Page[T]:
+        """A page of `limit` records of a kind out of `found`, which is one longer when there are more."""
         if len(found) <= limit:
             return cls(found)
         last = found[limit - 1]
-        place = tuple(getattr(last, key) for key in sort_keys(type(last)))
-        return cls(found[:limit], _cursor(type(last), place))
-
-
-class Rows(NamedTuple):
-    """A page as plain values.
-
-    Attributes:
-        values: of each record, the fields that were asked for.
-        after: as a `Page` has it.
-    """
-
-    values: list[tuple[Any, ...]]
-    after: str | None
-
-    @classmethod
-    def of(
-        cls, kind: type[Entity], names: Sequence[str], found: list[tuple[Any, ...]], limit: int
-    ) -> Rows:
-        """A page of `limit` rows out of `found`, which is one longer when there are more."""
-        if len(found) <= limit:
-            return cls(found, None)
-        last = dict(zip(names, found[limit - 1], strict=True))
-        return cls(found[:limit], _cursor(kind, tuple(last[key] for key in sort_keys(kind))))
+        place = tuple(getattr(last, key) for key in sort_keys(kind))
+        return cls(found[:limit], _cursor(kind, place))
 
 
 class Window(TypedDict, total=False):
@@ -137,7 +115,7 @@ def _decoded(kind: type[Entity], cursor: str) -> Place:
     return place
 
 
-def walk(read: Callable[[str | None], Page[E]]) -> Iterator[E]:
+def walk(read: Callable[[str | None], Page[T]]) -> Iterator[T]:
     """The records of all pages, each page read when the one before is used up.
 
     Args:

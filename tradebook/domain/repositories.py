@@ -10,8 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
@@ -26,13 +27,13 @@ from tradebook.domain.paging import (
     Filter,
     Page,
     Place,
-    Rows,
     page_limit,
     place_after,
     walk,
 )
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.rows import Row, row_names, row_type
 from tradebook.domain.seals import Moment, Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade, TradeStatus
@@ -73,23 +74,21 @@ class Records(ABC, Generic[E]):
         """
         wanted = Filter.of(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        return Page.of(self._newest(wanted, place, page_limit(limit) + 1), limit)
+        return Page.of(self.kind, self._newest(wanted, place, page_limit(limit) + 1), limit)
 
     def rows(
         self,
-        names: Sequence[str],
         *,
         limit: int = DEFAULT_LIMIT,
         after: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         **equal: object,
-    ) -> Rows:
-        """A `page` as plain values of these fields, the kind's `sort_keys` among them."""
+    ) -> Page[Row]:
+        """A `page` as plain values."""
         wanted = Filter.of(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        found = self._newest_rows(names, wanted, place, page_limit(limit) + 1)
-        return Rows.of(self.kind, names, found, limit)
+        return Page.of(self.kind, self._newest_rows(wanted, place, page_limit(limit) + 1), limit)
 
     def iterate(
         self,
@@ -123,10 +122,9 @@ class Records(ABC, Generic[E]):
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         """The newest of a list that come after a place in it, by `ordered_by` and id."""
 
-    def _newest_rows(
-        self, names: Sequence[str], wanted: Filter, place: Place | None, limit: int
-    ) -> list[tuple[Any, ...]]:
-        return [*map(attrgetter(*names), self._newest(wanted, place, limit))]
+    def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
+        values = map(attrgetter(*row_names(self.kind)), self._newest(wanted, place, limit))
+        return [*map(partial(tuple.__new__, row_type(self.kind)), values)]
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...
@@ -142,6 +140,10 @@ class Repository(Records[E]):
         Returns:
             `entity` itself, now with its id, or the record that has its identity.
         """
+
+    def add_all(self, entities: Sequence[E]) -> list[E]:
+        """As `add` each; faster, where all of them are new."""
+        return [self.add(entity) for entity in entities]
 
     @abstractmethod
     def remove(self, entity: E) -> None:

@@ -10,7 +10,7 @@ from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.at_once import AsyncAtOnceRunner
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.remembered import RememberedPositions, TaskTurn
-from tradebook.adapters.rows import ReadingSession
+from tradebook.adapters.rows import LookingSession, ReadingSession
 from tradebook.adapters.runner import AsyncRunner
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.entrypoints.container import Container, looking, reading
@@ -50,7 +50,7 @@ class AsyncContainer(Container):
         async_sessionmaker,
         looking_async_engine,
         class_=AsyncSession,
-        sync_session_class=ReadingSession,
+        sync_session_class=LookingSession,
         expire_on_commit=False,
     )
     looking_async_unit_of_work = providers.Factory(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tradebook.adapters.at_once import AtOnceRunner
 from tradebook.adapters.engine import make_engine
 from tradebook.adapters.remembered import RememberedPositions
-from tradebook.adapters.rows import ReadingSession
+from tradebook.adapters.rows import LookingSession, ReadingSession
 from tradebook.adapters.runner import Retries, Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -78,7 +78,7 @@ class Container(containers.DeclarativeContainer):
     )
     looking_engine = providers.ThreadSafeSingleton(looking, engine)
     looking_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, looking_engine, class_=ReadingSession, expire_on_commit=False
+        sessionmaker, looking_engine, class_=LookingSession, expire_on_commit=False
     )
     looking_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, looking_sessions, account, base_currency

@@ -23,14 +23,14 @@ from typing import (
     get_type_hints,
 )
 
-from attrs import fields, frozen
+from attrs import frozen
 
 from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
 from tradebook.domain.fields import Entity
 from tradebook.domain.given import is_a
 from tradebook.domain.numbers import plain
-from tradebook.domain.paging import Rows
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.domain.rows import row_names
+from tradebook.service_layer.garbage import no_collecting
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,16 +76,17 @@ class ArrowKind(Generic[E]):
         return cls(kind, arrow.schema(columns), decimals)
 
     def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Rows of the kind's fields as a batch.
+        """Rows of the kind as a batch.
 
         Raises:
             InvalidInput: a number has more digits than a decimal of Arrow.
         """
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
-        arrays = [
-            self._column(name, of, values)
-            for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
-        ]
+        with no_collecting():
+            arrays = [
+                self._column(name, of, values)
+                for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
+            ]
         return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
@@ -116,22 +117,14 @@ class ArrowKind(Generic[E]):
     def _text_of(self, of: Any) -> Callable[[Any], str] | None:
         if of is Decimal:
             return plain if self.decimals == "text" else None
-        return None if of in (bool, datetime, int, str) else json.dumps
+        return None if of in (bool, datetime, int, str) else _json_text
 
 
-def arrow_rows(
-    uow: AbstractUnitOfWork,
-    kind: type[Entity],
-    after: str | None,
-    /,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    **equal: object,
-) -> Rows:
-    """A page of the records of a kind as rows for `ArrowKind.batch`; see `get_all` for what can be asked."""
-    records, names = uow.records(kind), [*_types(kind)]
-    return records.rows(names, limit=BATCH, after=after, since=since, until=until, **equal)
+def _json_text(value: Any) -> str:
+    return json.dumps(value) if value else _EMPTY.get(type(value)) or json.dumps(value)
+
+
+_EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
 
 
 def _pyarrow() -> Any:
@@ -145,8 +138,7 @@ def _pyarrow() -> Any:
 def _types(kind: type[Entity]) -> dict[str, Any]:
     """What each field holds, by name, where it is not None; no lists of other records."""
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind) if field.name != "signals"]
-    return {name: _not_none(hints[name]) for name in names}
+    return {name: _not_none(hints[name]) for name in row_names(kind)}
 
 
 def _not_none(hint: Any) -> Any:

@@ -231,6 +231,7 @@ class AsyncBook(ABC):
 
     get = _async_look(queries.get)
     get_all = _async_look(queries.get_all)
+    get_rows = _async_look(queries.get_rows)
     count = _async_look(queries.count)
     exists = _async_look(queries.exists)
     get_trades = _async_look(queries.get_trades)
@@ -290,14 +291,14 @@ class AsyncBook(ABC):
         **equal: object,
     ) -> AsyncIterator[pyarrow.RecordBatch]:
         """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
-        from tradebook.service_layer.arrow import ArrowKind, arrow_rows
+        from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
+        from tradebook.service_layer.arrow import ArrowKind
 
         as_arrow, after = ArrowKind.of(kind, decimals), None
         while True:
-            rows, after = await self.look_up(
-                arrow_rows, kind, after, since=since, until=until, **equal
-            )
+            rows = await self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
             yield as_arrow.batch(rows)
+            after = rows.after
             if after is None:
                 return
 

@@ -219,6 +219,7 @@ class Book(ABC):
 
     get = _look(queries.get)
     get_all = _look(queries.get_all)
+    get_rows = _look(queries.get_rows)
     count = _look(queries.count)
     exists = _look(queries.exists)
 
@@ -287,17 +288,17 @@ class Book(ABC):
         **equal: object,
     ) -> pyarrow.RecordBatchReader:
         """Every record of a kind, newest first, as Arrow in constant memory; see `iterate` and `to_arrow`."""
-        from tradebook.service_layer.arrow import ArrowKind, arrow_rows
+        from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
+        from tradebook.service_layer.arrow import ArrowKind
 
         as_arrow = ArrowKind.of(kind, decimals)
 
         def batches() -> Iterator[pyarrow.RecordBatch]:
             after = None
             while True:
-                rows, after = self.look_up(
-                    arrow_rows, kind, after, since=since, until=until, **equal
-                )
+                rows = self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
                 yield as_arrow.batch(rows)
+                after = rows.after
                 if after is None:
                     return
 

@@ -22,6 +22,7 @@ from tradebook.domain.paging import DEFAULT_LIMIT, Page, Window
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
+from tradebook.domain.rows import Row
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Trade, TradeAction, TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -47,6 +48,7 @@ __all__ = [
     "get_position_by_symbol",
     "get_positions",
     "get_recent_trades",
+    "get_rows",
     "get_signals",
     "get_trades",
     "get_trades_by_symbol",
@@ -120,6 +122,27 @@ def get_all(
     """
     records = uow.records(kind)
     return records.page(limit=limit, after=after, since=since, until=until, **equal)
+
+
+def get_rows(
+    uow: AbstractUnitOfWork,
+    kind: type[Entity],
+    /,
+    limit: int = DEFAULT_LIMIT,
+    after: str | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **equal: object,
+) -> Page[Row]:
+    """The page of `get_all` as plain rows, in half the time: named tuples, which nobody can change.
+
+    Returns:
+        For each record a `Row` of its fields, with the values that the entity has. What an entity derives
+        from them on read, and the signals of a decision, a row does not have.
+    """
+    records = uow.records(kind)
+    return records.rows(limit=limit, after=after, since=since, until=until, **equal)
 
 
 def count(

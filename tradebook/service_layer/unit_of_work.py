@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
@@ -164,6 +164,10 @@ class AbstractUnitOfWork(ABC):
         """Record what happened to `entity`; nothing when nothing did."""
         if happened is not None:
             self.events.add(self.event(happened, entity))
+
+    def record_all(self, happened: Iterable[tuple[Happened, Entity]]) -> None:
+        """Record what happened to many entities."""
+        self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
     def require_intact(self) -> None:

@@ -86,3 +86,45 @@ class Event(Record):
         app_label = "book"
         db_table = "events"
         managed = False
+
+
+class Signal(Record):
+    """A signal."""
+
+    symbol = models.TextField()
+    action = models.TextField()
+    strength = amount()
+    confidence = amount()
+    source = models.TextField()
+    strategy = models.TextField()
+    price = models.DecimalField(max_digits=38, decimal_places=18, null=True)
+    generated_at = models.DateTimeField()
+    horizon = models.DecimalField(max_digits=38, decimal_places=18, null=True)
+    reference = models.TextField(null=True)
+    details = models.JSONField()
+
+    class Meta:
+        app_label = "book"
+        db_table = "signals"
+        managed = False
+
+
+class Alert(Record):
+    """An alert."""
+
+    alert_type = models.TextField()
+    severity = models.TextField()
+    message = models.TextField()
+    source = models.TextField()
+    symbol = models.TextField(null=True)
+    dedup_key = models.TextField(null=True)
+    resolved = models.BooleanField()
+    resolution = models.TextField(null=True)
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.TextField(null=True)
+    timestamp = models.DateTimeField()
+
+    class Meta:
+        app_label = "book"
+        db_table = "alerts"
+        managed = False

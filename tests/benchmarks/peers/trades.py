@@ -11,6 +11,7 @@ from tests.benchmarks.comparing import Way, measure, repeated
 from tests.benchmarks.fills import new_fill
 from tests.benchmarks.hand_written import Psycopg2
 from tests.benchmarks.one_trade import order_id, terms
+from tests.benchmarks.peers import records
 from tests.benchmarks.peers.outcomes import TOTALS, Peer
 from tests.benchmarks.peers.with_advanced_alchemy import AdvancedAlchemy
 from tests.benchmarks.peers.with_django import Django
@@ -51,9 +52,12 @@ def results(settings: Settings) -> Iterator[Result]:
             ways[name] = booking(name, peer)
         times = measure(ways, settings.rounds, settings.calls)
         check(manager, peers)
-    best = times.fastest_of(PEERS)
-    title = f"one trade, one client; the best of the other libraries is {best}"
-    yield times.result(title, {OURS: Goal(2.5)}, base=best)
+        best = times.fastest_of(PEERS)
+        title = f"one trade, one client; the best of the other libraries is {best}"
+        yield times.result(title, {OURS: Goal(2.5)}, base=best)
+        django = peers["Django"]
+        assert isinstance(django, Django)
+        yield from records.results(manager, django, settings)
 
 
 def booking(name: str, peer: Peer) -> Way:

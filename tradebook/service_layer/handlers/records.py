@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -19,7 +20,7 @@ from tradebook.domain.by_hand import (
 )
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
-from tradebook.domain.events import Event, RecordDeleted, RecordUpdated
+from tradebook.domain.events import Event, Happened, RecordDeleted, RecordUpdated
 from tradebook.domain.fields import (
     DEFAULT_ACCOUNT,
     Entity,
@@ -31,6 +32,7 @@ from tradebook.domain.given import entries, is_a
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.garbage import no_collecting
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.handlers.agents import decide
 from tradebook.service_layer.handlers.booking import TradeTerms
@@ -83,10 +85,10 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
     for entity in given:
         (check_ledger_state if isinstance(entity, Trade) else check_new)(entity)
     trades = [entity for entity in given if isinstance(entity, Trade)]
-    recorded = iter(record_trades(uow, [_terms(trade) for trade in trades]).trades)
+    booked = iter(record_trades(uow, [_terms(trade) for trade in trades]).trades)
+    others = iter(_create_all(uow, [e for e in given if not isinstance(e, Trade)]))
     return [
-        cast("E", next(recorded)) if isinstance(entity, Trade) else _create(uow, entity)
-        for entity in given
+        cast("E", next(booked)) if isinstance(entity, Trade) else next(others) for entity in given
     ]
 
 
@@ -190,15 +192,21 @@ def _terms_of(kind: type[Entity]) -> list[str]:
 # Create
 
 
-def _create(uow: AbstractUnitOfWork, entity: E) -> E:
-    kind = type(entity)
-    new = _copy(uow, entity)
-    recorded = _ADD.get(kind, _add)(uow, new)
-    if recorded is not new and not isinstance(
-        new, Alert
-    ):  # an alert's key stands for its condition
-        confirm(recorded, new, dict.fromkeys(_terms_of(kind)), _identity(new))
-    return cast("E", recorded)
+def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
+    created: list[E] = []
+    with no_collecting():
+        for kind, alike in groupby(entities, type):
+            new = [_copy(uow, entity) for entity in alike]
+            recorded = [_ADD[kind](uow, one) for one in new] if kind in _ADD else _add(uow, new)
+            created += map(_confirmed, recorded, new)
+    return created
+
+
+def _confirmed(recorded: E, new: E) -> E:
+    """What is recorded, when it says the same; an alert's key stands for its condition."""
+    if recorded is not new and not isinstance(new, Alert):
+        confirm(recorded, new, dict.fromkeys(_terms_of(type(new))), _identity(new))
+    return recorded
 
 
 def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
@@ -210,7 +218,7 @@ def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
         if "signals" not in vars(entity):
             raise InvalidInput("signals", "not loaded", "a decision as get_decision reads it")
         values["signals"] = [
-            _create(uow, signal) if signal.id is None else uow.signals.get(signal.id)
+            _create_all(uow, [signal])[0] if signal.id is None else uow.signals.get(signal.id)
             for signal in entity.signals
         ]
     return kind(**values, account=uow.account, created_at=uow.now())
@@ -227,13 +235,19 @@ def _identity(entity: Entity) -> str:
     return repr(getattr(entity, "reference", None) or getattr(entity, "symbol", entity.account))
 
 
-def _add(uow: AbstractUnitOfWork, new: Any) -> Entity:
-    if isinstance(new, CashFlow):
+def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
+    if isinstance(new[0], CashFlow):
         open_account(uow)
-    recorded = uow.records(type(new)).add(new)
-    if recorded is new and not isinstance(new, Event):
-        uow.record(new.raised() if isinstance(new, Alert) else new.recorded(), new)
-    return cast("Entity", recorded)
+    recorded = uow.records(type(new[0])).add_all(new)
+    if not isinstance(new[0], Event):
+        added = (one for one, kept in zip(new, recorded, strict=True) if kept is one)
+        uow.record_all((_happened(one), one) for one in added)
+    return recorded
+
+
+def _happened(new: Any) -> Happened:
+    happened: Happened = new.raised() if isinstance(new, Alert) else new.recorded()
+    return happened
 
 
 def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:

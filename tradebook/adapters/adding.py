@@ -1,0 +1,80 @@
+"""Many new records of one kind at a time: PostgreSQL takes them by COPY, SQLite in one statement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import JSON, Connection, Table, text
+
+from tradebook.adapters.copying import copy_rows, is_taken
+from tradebook.adapters.postings import escaped
+from tradebook.domain.numbers import plain
+
+_NULL: Final = "\\N"
+_WRITE: Final[Mapping[type, Any]] = {
+    bool: lambda value: "t" if value else "f",
+    datetime: datetime.isoformat,
+    Decimal: plain,
+    str: escaped,
+    type(None): lambda _: _NULL,
+}
+"""How values are written in COPY's text format; others by `str`."""
+
+
+def add_together(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
+) -> Sequence[int] | None:
+    """Insert rows with new ids.
+
+    Returns:
+        The ids, or None when a unique key of one is taken: then nothing was inserted.
+    """
+    ids = new_ids(connection, table.name, len(rows))
+    complete = [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)]
+    connection.exec_driver_sql("SAVEPOINT tradebook_add")
+    try:
+        if connection.dialect.name == "postgresql":
+            copy_rows(connection, table.name, table.columns.keys(), _lines(table, complete))
+        else:
+            connection.execute(table.insert(), complete)
+    except Exception as error:
+        if not is_taken(error):
+            raise
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_add")
+        return None
+    connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_add")
+    return ids
+
+
+def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
+    """Ids that nobody else gets; on SQLite those that come next, for nobody else writes."""
+    if connection.dialect.name == "postgresql":
+        ids = text(
+            "SELECT array_agg(nextval(ids)) "
+            "FROM (SELECT CAST(pg_get_serial_sequence(:table, 'id') AS regclass) AS ids) AS ids "
+            "CROSS JOIN generate_series(1, CAST(:count AS integer))"
+        )
+        return list(connection.execute(ids, {"table": table, "count": count}).scalar_one())
+    last = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = :table")
+    first: int = connection.execute(last, {"table": table}).scalar_one() + 1
+    return range(first, first + count)
+
+
+def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """In COPY's text format."""
+    columns = [(name, isinstance(column.type, JSON)) for name, column in table.columns.items()]
+    lines = [
+        "\t".join(_field(row[name], is_json=is_json) for name, is_json in columns) for row in rows
+    ]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _field(value: Any, *, is_json: bool) -> str:
+    if is_json and value is not None:
+        return escaped(json.dumps(value))
+    write = _WRITE.get(type(value), str)
+    return str(write(value))
