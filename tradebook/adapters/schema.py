@@ -12,7 +12,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import SchemaNotReady
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """The newest revision in the migrations; Alembic itself is too slow to ask on each start."""
 
 CURRENT: Final = "current"

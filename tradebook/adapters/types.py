@@ -247,8 +247,18 @@ class EnumText(TypeDecorator[StrEnum]):
         return read
 
 
+class Json(JSON):
+    """JSON; on SQLite text, as it was written."""
+
+
+@compiles(Json, "sqlite")
+def _json_on_sqlite(_element: Json, _compiler: DDLCompiler, **_options: Any) -> str:
+    """Declared as JSON, SQLite would make a number of a number alone, and keep 15 digits of a long one."""
+    return "TEXT"
+
+
 def read_json(stored: str | float) -> Any:
-    """What SQLite keeps as text; a number alone it keeps as a number."""
+    """What SQLite keeps as text; a number alone as a number where nobody migrated tables of old."""
     if isinstance(stored, int | float):
         return stored
     try:
@@ -264,4 +274,4 @@ def unreadable(value: object, expected: str) -> DatabaseCorrupt:
 
 def json_type() -> TypeEngine[Any]:
     """JSON; JSONB on PostgreSQL. None is SQL's NULL."""
-    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    return Json(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
