@@ -23,7 +23,7 @@ from tenacity import (
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migration_turn import Report
-from tradebook.adapters.schema import AHEAD, read_schema_state
+from tradebook.adapters.schema import AHEAD, schema_state
 from tradebook.domain.errors import (
     BookBusy,
     ConcurrentUpdate,
@@ -75,9 +75,6 @@ def upgrade(engine: Engine, revision: str = HEAD, report: Report | None = None) 
         BookBusy: it could not get its lock, however often it was tried.
     """
     checked_revision(revision, HEAD)
-    state = read_schema_state(engine)
-    if state.name == AHEAD:
-        state.require()
     _patiently(engine, command.upgrade, revision, report)
 
 
@@ -90,9 +87,6 @@ def downgrade(engine: Engine, revision: str, report: Report | None = None) -> No
         BookBusy: it could not get its lock, however often it was tried.
     """
     checked_revision(revision, BASE)
-    state = read_schema_state(engine)
-    if state.name == AHEAD:
-        state.require()
     _patiently(engine, command.downgrade, revision, report)
 
 
@@ -159,7 +153,15 @@ def _patiently(
 
 def _run(engine: Engine, run: Callable[[Config, str], None], revision: str, report: Report) -> None:
     with _ONE_AT_A_TIME, _explained(), engine.connect() as connection:
+        with connection.begin():
+            _refuse_newer(connection)
         run(alembic_config(connection, report), revision)
+
+
+def _refuse_newer(connection: Connection) -> None:
+    state = schema_state(connection)
+    if state.name == AHEAD:
+        state.require()
 
 
 @contextmanager
