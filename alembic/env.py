@@ -15,6 +15,7 @@ from sqlalchemy import JSON, Connection
 from sqlalchemy.schema import SchemaItem
 
 from tradebook.adapters import orm, types
+from tradebook.adapters.autogenerate import complete
 from tradebook.adapters.engine import make_engine
 from tradebook.adapters.migration_turn import Report, turn
 from tradebook.config import DatabaseEnvironment
@@ -57,6 +58,7 @@ def run(connection: Connection, report: Report) -> None:
             render_item=render_item,
             transactional_ddl=True,
             transaction_per_migration=True,
+            process_revision_directives=complete,
             on_version_apply=lambda step, **_: report(_told(step)),
             # SQLite knows no identity columns: its ids are the rowids themselves.
             compare_server_default=connection.dialect.name != "sqlite",
