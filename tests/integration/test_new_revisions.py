@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, text
 
 from tests.revision_rules import broken_rules, statements_of
@@ -105,6 +107,12 @@ def test_what_is_written_for_a_new_column_index_and_check_is_what_others_can_tra
     assert broken_rules(sent, mapper_registry.metadata.tables) == []
     assert find_drift(engine) == ()
     engine.dispose()
+
+
+def test_alembics_own_check_finds_a_check_that_differs(engine: Engine) -> None:
+    drift(engine, DRIFT["a missing check"])
+    with engine.connect() as connection, pytest.raises(CommandError, match="ck_trades_action"):
+        command.check(migrations.alembic_config(connection))
 
 
 def test_nothing_is_written_where_nothing_differs(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -134,6 +135,25 @@ def test_an_index_that_a_killed_upgrade_left_half_made_is_made_anew(
         assert connection.scalar(text(HALF_MADE)) == 1
     reading.close()
     assert migrations.current_revision(engine) == "0001"
+    migrations.upgrade(engine)
+    assert find_drift(engine) == ()
+
+
+def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
+    engine: Engine, url: URL
+) -> None:
+    code = "from tradebook.entrypoints.cli import main; main()"
+    command = [sys.executable, "-c", code, "db", "upgrade", "--database", str(configured(url).url)]
+    reading = reading_of_before(engine)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as upgrade:
+        wait_until(engine, HALF_MADE)
+        upgrade.send_signal(signal.SIGINT)
+        _, said = upgrade.communicate(timeout=60)
+    assert upgrade.returncode == 130
+    assert b"run it again to go on" in said
+    assert b"Traceback" not in said
+    wait_until(engine, f"SELECT NOT EXISTS ({BUILDING})")
+    reading.close()
     migrations.upgrade(engine)
     assert find_drift(engine) == ()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -252,13 +251,12 @@ def _ask(yes: bool) -> None:
     Raises:
         typer.Exit: nobody did.
     """
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    try:
+        agreed = yes or typer.confirm("Do it?", err=True)
+    except typer.Abort:  # nobody there to answer
+        agreed = False
+    if not agreed:
         complain("nothing was done: rows would be lost (--dry-run says which); say --yes to do it")
-        raise typer.Exit(1)
-    if not typer.confirm("Do it?", err=True):
-        complain("nothing was done")
         raise typer.Exit(1)
 
 
