@@ -26,6 +26,7 @@ from tradebook import (
 from tradebook.adapters import migration_turn, migrations
 from tradebook.adapters.drift import find_drift
 from tradebook.adapters.engine import make_engine
+from tradebook.adapters.orm import mapper_registry
 
 UPGRADE = (
     "import sys; from tradebook import DatabaseManager; DatabaseManager(sys.argv[1]).upgrade()"
@@ -254,6 +255,14 @@ def test_a_schema_that_is_newer_is_not_touched(engine: Engine) -> None:
     for change in (migrations.upgrade, migrations.downgrade):
         with pytest.raises(SchemaNotReady, match="newer than this version"):
             change(engine, "0001")
+
+
+def test_tables_made_without_migrations_are_not_guessed_at(empty_database: str | URL) -> None:
+    made = make_engine(configured(empty_database))
+    mapper_registry.metadata.create_all(made)
+    with pytest.raises(SchemaNotReady, match=r"made without migrations.*stamp head"):
+        migrations.upgrade(made)
+    made.dispose()
 
 
 def test_who_does_not_own_the_tables_is_told_who_may(engine: Engine, url: URL) -> None:

@@ -23,12 +23,13 @@ from tenacity import (
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migration_turn import Report
-from tradebook.adapters.schema import AHEAD, schema_state
+from tradebook.adapters.schema import AHEAD, UNVERSIONED, schema_state
 from tradebook.domain.errors import (
     BookBusy,
     ConcurrentUpdate,
     DatabaseFailure,
     InvalidInput,
+    SchemaNotReady,
 )
 
 HEAD: Final = "head"
@@ -70,9 +71,10 @@ def upgrade(engine: Engine, revision: str = HEAD, report: Report | None = None) 
         report: is told what goes on, a line at a time.
 
     Raises:
-        SchemaNotReady: it is newer than this code knows.
+        SchemaNotReady: it is newer than this code knows, or was made without migrations.
         InvalidInput: there is no such revision.
         BookBusy: it could not get its lock, however often it was tried.
+        DatabaseFailure: the role may not, the database takes no writes, or has tables of these names.
     """
     checked_revision(revision, HEAD)
     _patiently(engine, command.upgrade, revision, report)
@@ -154,14 +156,21 @@ def _patiently(
 def _run(engine: Engine, run: Callable[[Config, str], None], revision: str, report: Report) -> None:
     with _ONE_AT_A_TIME, _explained(), engine.connect() as connection:
         with connection.begin():
-            _refuse_newer(connection)
+            _require_known(connection)
         run(alembic_config(connection, report), revision)
 
 
-def _refuse_newer(connection: Connection) -> None:
+def _require_known(connection: Connection) -> None:
+    """Nobody knows what to do with a schema that is newer, or that no migration made."""
     state = schema_state(connection)
     if state.name == AHEAD:
         state.require()
+    if state.name == UNVERSIONED:
+        raise SchemaNotReady(
+            "its tables were made without migrations (by metadata.create_all), so nothing says which "
+            "revision they are: where `tradebook db check` finds no difference, `alembic stamp head` in "
+            "a checkout says that they are the newest"
+        )
 
 
 @contextmanager

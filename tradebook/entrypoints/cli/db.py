@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from tradebook.entrypoints.cli.options import AsJson, Database
-from tradebook.entrypoints.cli.output import complain, counted, print_json, say
+from tradebook.entrypoints.cli.output import complain, counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -115,8 +115,8 @@ def upgrade(
         if not as_json:
             _say_plan(plan, "up to")
         if plan.steps and not dry_run:
-            with _interruptible():
-                migrations.upgrade(engine, revision, None if as_json else _progress)
+            with _migrating(plan, as_json) as tell:
+                migrations.upgrade(engine, revision, tell)
     _conclude(url, plan, dry_run, as_json)
 
 
@@ -149,8 +149,8 @@ def downgrade(
         if plan.steps and not dry_run:
             if plan.losses:
                 _ask(yes)
-            with _interruptible():
-                migrations.downgrade(engine, revision, None if as_json else _progress)
+            with _migrating(plan, as_json) as tell:
+                migrations.downgrade(engine, revision, tell)
     _conclude(url, plan, dry_run, as_json)
 
 
@@ -217,19 +217,26 @@ def _opened(database: str | None) -> Iterator[tuple[Engine, str]]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _migrating(plan: Plan, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Gives what is told of each step; Ctrl-C ends in a message."""
     from tradebook.operations.migrate import interruptible
 
+    done = 0
+
+    def tell(line: str) -> None:
+        nonlocal done
+        if line.startswith(("up to", "down from")):
+            done += 1
+            bar(done, len(plan.steps))
+        if not as_json:
+            say(f"  {line}")
+
     try:
-        with interruptible():
-            yield
+        with interruptible(), progress_bar("migrating", quiet=as_json) as bar:
+            yield tell
     except KeyboardInterrupt:
         complain("interrupted; what was finished stays: run it again to go on")
         raise typer.Exit(_INTERRUPTED) from None
-
-
-def _progress(line: str) -> None:
-    say(f"  {line}")
 
 
 def _say_plan(plan: Plan, way: str) -> None:
