@@ -101,7 +101,7 @@ def booking(url: URL, name: str) -> Iterator[list[float]]:
 
 def measured(url: URL, trades: int) -> Iterator[Stall]:
     """Each migration of a new database that gets so many trades, down and up."""
-    with filled(url, trades):
+    with filled(url, trades, many=50):
         engine = make_engine(configured(url))
     known = [script.revision for script in migrations.all_revisions()]
     ways = [("down to", revision) for revision in known[-2::-1]]

@@ -92,8 +92,14 @@ def without_check(ddl: str, name: str) -> str:
     found = re.search(rf'\s*,?\s*CONSTRAINT\s+"?{re.escape(name)}"?\s+CHECK\s*\(', ddl)
     if found is None:
         return ddl
-    depth, end = 1, found.end()
-    while depth:
-        depth += {"(": 1, ")": -1}.get(ddl[end], 0)
-        end += 1
-    return ddl[: found.start()] + ddl[end:]
+    return ddl[: found.start()] + ddl[_closing(ddl, found.end()) :]
+
+
+def _closing(ddl: str, start: int) -> int:
+    """Past the parenthesis that closes one that was opened just before; those in literals do not count."""
+    depth = 1
+    for token in re.compile(r"'[^']*'|[()]").finditer(ddl, start):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if not depth:
+            return token.end()
+    raise ValueError(f"unbalanced: {ddl}")
