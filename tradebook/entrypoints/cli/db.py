@@ -24,10 +24,11 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""The database's schema: where it is, up, down, and whether it is what this version expects.
 
-A schema is at a revision, such as 0002; a new version of tradebook may bring new
-ones. `upgrade` before the new version's first call; the old version goes on
-working meanwhile and afterwards. On PostgreSQL nobody who books waits for it; a
-SQLite file takes no writes while it runs.
+A schema is at a revision, such as 0002; a new version of tradebook may
+bring new ones. `upgrade` before the new version's first call; processes of
+the old one that run go on working, those that start refuse. On PostgreSQL
+who books meanwhile waits less than a second; a SQLite file takes no writes
+until it is done.
 
   tradebook db upgrade --dry-run    what would be done
   tradebook db upgrade              do it
@@ -98,10 +99,10 @@ def upgrade(
 ) -> None:
     """Bring the schema up to REVISION, the newest by default.
 
-    Safe while others book trades, safe to run twice, and safe to run again when it
-    was interrupted. Of two that are started at once one waits for the other. A
-    revision that cannot get its lock at once lets others go first, and is tried
-    again.
+    Safe while others book trades, safe to run twice, and safe to run again
+    when it was interrupted. Of two that are started at once one waits for the
+    other. A revision that cannot get its lock at once lets others go first,
+    and is tried again.
 
       tradebook db upgrade --dry-run
       tradebook db upgrade
@@ -133,7 +134,7 @@ def downgrade(
     """Take the schema down to REVISION, and lose what only newer revisions have.
 
     Says first which tables and columns go, and how many rows are in them; asks
-    before it does it. What they hold cannot be had back but from a backup.
+    before it does it. Only a backup has what they held.
 
       tradebook db downgrade 0002 --dry-run
       tradebook db downgrade 0002
@@ -158,10 +159,10 @@ def downgrade(
 def check(database: Database = None, as_json: AsJson = False) -> None:
     """Compare every table with what this version expects.
 
-    Columns, types, what may be null, defaults, identities, collations, indexes,
-    keys, foreign keys and checks; tables of others are left alone. Changes
-    nothing. Exits with 0 when nothing differs, with 1 and a list when something
-    does. On PostgreSQL it needs the right to make temporary tables.
+    Columns, types, what may be null, defaults, identities, collations,
+    indexes, keys, foreign keys and checks; tables of others are left alone.
+    Changes nothing. Exits with 0 when nothing differs, with 1 and a list when
+    something does. On PostgreSQL it needs the right to make temporary tables.
 
       tradebook db check
     """
@@ -184,8 +185,8 @@ def revision(message: Message, database: Database = None, as_json: AsJson = Fals
     """Write a new revision: what the tables of the code have and the migrations have not.
 
     For developers, in a checkout. Compares with a scratch database that the
-    migrations make, or with the one that --database names. Look the file through
-    before you run it, and write its number into SCHEMA_REVISION.
+    migrations make, or with the one that --database names. Look the file
+    through before you run it, and write its number into SCHEMA_REVISION.
 
       tradebook db revision -m "a memo on each trade"
     """
