@@ -9,7 +9,7 @@ MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow soak coverage lint format bench mutants clean
+.PHONY: help demo test unit slow soak stalls coverage lint format bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ slow: $(READY) ## the tests that take more than a few seconds, alone
 
 soak: $(READY) ## kill, cut off and crowd the book for MINUTES=n; then a table of what was tried, and lost
 	$(BIN)/python -m tests.reliability --minutes $(MINUTES)
+
+stalls: $(READY) ## how long who books waits while a book of a million trades is migrated (minutes)
+	$(BIN)/python -m tests.stalls
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html

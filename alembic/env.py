@@ -10,15 +10,15 @@ from typing import Any
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from sqlalchemy import Connection, text
+from alembic.runtime.migration import MigrationInfo
+from sqlalchemy import Connection
 from sqlalchemy.schema import SchemaItem
 
 from tradebook.adapters import columns, orm, types
+from tradebook.adapters.autogenerate import complete
 from tradebook.adapters.engine import make_engine
+from tradebook.adapters.migration_turn import Report, turn
 from tradebook.config import DatabaseEnvironment
-
-# Two upgrades started at once: the second waits here, then finds nothing to do.
-UPGRADE_LOCK = 7_236_110_914_227
 
 
 def include_object(
@@ -45,35 +45,45 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
     return False
 
 
-def run(connection: Connection) -> None:
-    """Run the migrations in one transaction: all of them or none."""
+def run(connection: Connection, report: Report) -> None:
+    """Run the migrations, each in a transaction of its own; on SQLite all in one."""
     for table in orm.metadata.tables.values():
         for dialect in ("postgresql", "sqlite"):  # a generated revision is for both
             columns.say_where(table, dialect)
-    context.configure(
-        connection=connection,
-        target_metadata=orm.metadata,
-        include_object=include_object,
-        render_item=render_item,
-        transactional_ddl=True,
-        # SQLite knows no identity columns: its ids are the rowids themselves.
-        compare_server_default=connection.dialect.name != "sqlite",
-    )
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
-    with context.begin_transaction():
-        context.run_migrations()
+    with turn(connection, report):
+        context.configure(
+            connection=connection,
+            target_metadata=orm.metadata,
+            include_object=include_object,
+            render_item=render_item,
+            transactional_ddl=True,
+            transaction_per_migration=True,
+            process_revision_directives=complete,
+            on_version_apply=lambda step, **_: report(_told(step)),
+            # SQLite knows no identity columns: its ids are the rowids themselves.
+            compare_server_default=connection.dialect.name != "sqlite",
+        )
+        with context.begin_transaction():
+            context.run_migrations()
 
 
+def _told(step: MigrationInfo) -> str:
+    """`up to 0002: corrections and seals`."""
+    if step.is_upgrade:
+        return f"up to {step.up_revision_id}: {step.up_revision.doc}"
+    return f"down from {step.up_revision_id}: {step.up_revision.doc}"
+
+
+report = context.config.attributes.get("report") or (lambda _line: None)
 given = context.config.attributes.get("connection")
 if context.is_offline_mode():
     raise SystemExit("tradebook's migrations need a connection: run them without --sql")
 if given is not None:
-    run(given)
+    run(given, report)
 else:
     url = context.get_x_argument(as_dictionary=True).get("url")
     url = url or context.config.get_main_option("sqlalchemy.url") or None
     engine = make_engine(DatabaseEnvironment(url=url).current)
-    with engine.begin() as own:
-        run(own)
+    with engine.connect() as own:
+        run(own, report)
     engine.dispose()

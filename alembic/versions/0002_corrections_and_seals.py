@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tradebook.adapters import types
+from tradebook.adapters import changes, types
 
 revision = "0002"
 down_revision = "0001"
@@ -24,25 +24,68 @@ _UNIQUE = {
         ["account", "symbol", "bust_sequence"],
     ),
 }
+_BUSTED_HAS_SEQUENCE = "ck_trades_busted_has_sequence"
 
 
 def upgrade() -> None:
     """Bring the schema up."""
-
-    op.add_column(
-        "trades", sa.Column("busted_by", sa.Text(), nullable=False, server_default=sa.text("''"))
-    )
-    # In words: SQLite adds a CHECK only together with its column.
-    op.execute(
-        "ALTER TABLE trades ADD COLUMN bust_sequence BIGINT "
-        "CONSTRAINT ck_trades_busted_has_sequence "
-        "CHECK ((status = 'BUSTED') = (bust_sequence IS NOT NULL))"
+    busted_by = sa.Column("busted_by", sa.Text(), nullable=False, server_default=sa.text("''"))
+    changes.add_column("trades", busted_by)
+    changes.add_column("trades", sa.Column("bust_sequence", sa.BigInteger()))
+    _number_busts()
+    if not changes.has_table("seals"):
+        _create_seals()
+    changes.add_check(
+        "trades", _BUSTED_HAS_SEQUENCE, "(status = 'BUSTED') = (bust_sequence IS NOT NULL)"
     )
     for name, (column, columns) in _UNIQUE.items():
-        where = sa.text(f"{column} IS NOT NULL")
-        op.create_index(
-            name, "trades", columns, unique=True, postgresql_where=where, sqlite_where=where
+        changes.create_index(name, "trades", columns, unique=True, where=f"{column} IS NOT NULL")
+    changes.create_index(
+        "ix_trades_pending", "trades", ["account", "order_id"], where="status = 'PENDING'"
+    )
+
+
+def downgrade() -> None:
+    """Take it down again."""
+    if changes.has_table("seals"):
+        op.drop_table("seals")
+    changes.drop_index("ix_trades_pending", "trades")
+    for name in reversed(_UNIQUE):
+        changes.drop_index(name, "trades")
+    changes.drop_check("trades", _BUSTED_HAS_SEQUENCE)
+    changes.drop_column("trades", "bust_sequence")
+    changes.drop_column("trades", "busted_by")
+
+
+def _number_busts() -> None:
+    """Trades that are busted already: they took the numbers of their ledgers that no trade has."""
+    busted = op.get_bind().execute(
+        sa.text(
+            "SELECT account, symbol, id FROM trades "
+            "WHERE status = 'BUSTED' AND bust_sequence IS NULL ORDER BY busted_at, id"
         )
+    )
+    for account, symbol, trade_id in busted.all():
+        number = sa.text(
+            "UPDATE trades SET bust_sequence = :number WHERE account = :account AND id = :id"
+        )
+        free = _free_number(account, symbol)
+        op.get_bind().execute(number, {"number": free, "account": account, "id": trade_id})
+
+
+def _free_number(account: str, symbol: str) -> int:
+    taken = op.get_bind().execute(
+        sa.text(
+            "SELECT sequence, bust_sequence FROM trades "
+            "WHERE account = :account AND symbol = :symbol AND sequence IS NOT NULL"
+        ),
+        {"account": account, "symbol": symbol},
+    )
+    numbers = {number for row in taken for number in row}
+    return next(number for number in range(1, len(numbers) + 2) if number not in numbers)
+
+
+def _create_seals() -> None:
     op.create_table(
         "seals",
         sa.Column("account", sa.Text(), nullable=False),
@@ -66,24 +109,3 @@ def upgrade() -> None:
         types.AccountKey("account", "id", name="pk_seals"),
     )
     op.create_index(op.f("ix_seals_account_to_id"), "seals", ["account", "to_id"], unique=False)
-    pending = sa.text("status = 'PENDING'")
-    op.create_index(
-        "ix_trades_pending",
-        "trades",
-        ["account", "order_id"],
-        postgresql_where=pending,
-        sqlite_where=pending,
-    )
-
-
-def downgrade() -> None:
-    """Take it down again."""
-
-    op.drop_index(op.f("ix_seals_account_to_id"), table_name="seals")
-    op.drop_table("seals")
-    op.drop_index("ix_trades_pending", table_name="trades")
-    for name in reversed(_UNIQUE):
-        op.drop_index(name, table_name="trades")
-    # SQLite drops no column that a CHECK names, unless the CHECK is the column's own.
-    op.execute("ALTER TABLE trades DROP COLUMN bust_sequence")
-    op.drop_column("trades", "busted_by")

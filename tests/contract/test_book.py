@@ -239,6 +239,37 @@ def test_actions_of_agents_keep_json_of_any_kind(book: Book) -> None:
         book.record_action("bot", "x", decision_id=10**9)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        123456789012345678901234567890,
+        -(2**64),
+        10**500 + 1,
+        2**63,
+        7,
+        1.0,
+        0.1,
+        True,
+        "123456789012345678901234567890",
+        "1e5",
+        [123456789012345678901234567890, {"n": -(2**70)}],
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_json_keeps_every_digit_and_its_type(book: Book, value: object) -> None:
+    book.record_action("bot", "tool_call", input=value, output={"nested": [value]})
+    [action] = book.get_actions(agent="bot")
+    assert repr(action.input) == repr(value)
+    assert repr(action.output) == repr({"nested": [value]})
+
+
+def test_decimals_in_json_come_back_as_their_plain_text(book: Book) -> None:
+    price = Decimal("12345678901234567890.123456789012345678")
+    book.record_action("bot", "tool_call", input=price, output=[price])
+    [action] = book.get_actions(agent="bot")
+    assert (action.input, action.output) == (str(price), [str(price)])
+
+
 # Alerts and metrics
 
 

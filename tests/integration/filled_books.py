@@ -38,7 +38,7 @@ def fill(book: Book, accounts: list[str]) -> None:
     def insert_everything(uow: Any) -> None:
         connection = uow.session.connection()
         for account in accounts:
-            for entity in _one_of_each(account):
+            for entity in one_of_each(account):
                 values = values_of(entity)
                 rows = [{**values, **_apart(values, number)} for number in range(ROWS)]
                 if isinstance(entity, PortfolioPosition):
@@ -62,7 +62,9 @@ def _ids(connection: Connection, table: Table, account: str) -> list[int]:
     return sorted(connection.scalars(select(table.c.id).where(table.c.account == account)))
 
 
-def _one_of_each(account: str) -> list[Entity]:
+def one_of_each(account: str) -> list[Entity]:
+    """A record of each kind, booked where it can be."""
+
     def of(kind: type[Any], /, **values: Any) -> Any:
         return kind(account=account, created_at=NOON, **values)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, event, inspect, text
 
 import tradebook
 from tests.servers import configured
 from tradebook import DatabaseManager, SchemaNotReady
 from tradebook.adapters import migrations, orm
+from tradebook.adapters.drift import find_drift
 from tradebook.adapters.engine import make_engine
 from tradebook.adapters.schema import SCHEMA_REVISION, read_schema_state
 
@@ -73,11 +73,11 @@ def test_one_question_tells_that_the_schema_is_current(engine: Engine) -> None:
 
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     migrations.upgrade(engine)
-    migrations.check(engine)
+    assert find_drift(engine) == ()
     migrated = schema(engine)
     migrations.downgrade(engine, migrations.BASE)
     orm.metadata.create_all(engine)
-    assert schema(engine) == migrated  # CHECKs too, which `check` does not compare
+    assert schema(engine) == migrated
 
 
 def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str) -> None:
@@ -94,14 +94,6 @@ def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str
     engine.dispose()
     assert conditions["ix_alerts_unresolved"] == "NOT resolved"
     assert conditions["ix_alerts_account_timestamp_id"] == "None"
-
-
-def test_drift_is_found(engine: Engine) -> None:
-    migrations.upgrade(engine)
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE alerts ADD COLUMN mood TEXT"))
-    with pytest.raises(CommandError, match="mood"):
-        migrations.check(engine)
 
 
 def test_a_failed_upgrade_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

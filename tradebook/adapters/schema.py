@@ -15,7 +15,7 @@ from tradebook.domain.errors import SchemaNotReady
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """The newest revision in the migrations; Alembic itself is too slow to ask on each start."""
 
 CURRENT: Final = "current"

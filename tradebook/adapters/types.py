@@ -260,7 +260,7 @@ class _Members(dict[Any, Any]):
 
 
 def read_json(stored: str | float) -> Any:
-    """What SQLite keeps as text; a number alone it keeps as a number."""
+    """What SQLite keeps as text; a number alone as a number where nobody migrated tables of old."""
     if isinstance(stored, int | float):
         return stored
     try:
@@ -275,7 +275,7 @@ def unreadable(value: object, expected: str) -> DatabaseCorrupt:
 
 
 class Json(TypeDecorator[Any]):
-    """JSON; JSONB on PostgreSQL. None is SQL's NULL."""
+    """JSON; JSONB on PostgreSQL, text as it was written on SQLite. None is SQL's NULL."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -287,6 +287,12 @@ class Json(TypeDecorator[Any]):
         from sqlalchemy.dialects.postgresql import JSONB
 
         return JSONB(none_as_null=True)
+
+
+@compiles(Json, "sqlite")
+def _json_on_sqlite(_element: Json, _compiler: DDLCompiler, **_options: Any) -> str:
+    """Declared as JSON, SQLite would make a number of a number alone, and keep 15 digits of a long one."""
+    return "TEXT"
 
 
 json_type: Final = Json

@@ -1,0 +1,271 @@
+"""What a migration would do before it does it: which revisions, what they add, and what going down loses."""
+
+from __future__ import annotations
+
+import select
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.script import Script
+from attrs import frozen
+from sqlalchemy import Connection, Engine, Text, cast, column, func, inspect, table
+from sqlalchemy import select as select_from
+
+from tradebook.adapters import migrations
+from tradebook.adapters.engine import make_engine
+from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.schema import AHEAD, schema_state
+from tradebook.config import DatabaseConfig
+from tradebook.domain.errors import TradebookError
+
+APPLIED: Final = "applied"
+PENDING: Final = "pending"
+
+_Tables = Mapping[str, Collection[str]]
+
+
+@frozen
+class Revision:
+    """A revision, and whether a database has it.
+
+    Attributes:
+        revision: its name, `0002`.
+        message: what it is about.
+        state: applied or pending.
+    """
+
+    revision: str
+    message: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.revision}: {self.message}"
+
+
+@frozen
+class Loss:
+    """What going down takes away.
+
+    Attributes:
+        table: which table, or of which.
+        column: which column; None where it is the whole table.
+        rows: how many of the table; of a column those that have something in it.
+    """
+
+    table: str
+    column: str | None
+    rows: int
+
+    def __str__(self) -> str:
+        what = (
+            "table " + self.table if self.column is None else f"column {self.table}.{self.column}"
+        )
+        return f"{what}, {self.rows:,} row" + ("" if self.rows == 1 else "s")
+
+
+@frozen
+class Plan:
+    """What a migration would do.
+
+    Attributes:
+        current: the revision that the database is at; None without a schema.
+        target: the revision that it would be at; None without a schema.
+        steps: the revisions on the way, in their order.
+        adds: the tables and columns that it makes, `seals` or `trades.busted_by`.
+        losses: what it takes away, with all that is in it.
+    """
+
+    current: str | None
+    target: str | None
+    steps: tuple[Revision, ...]
+    adds: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+
+
+def history(engine: Engine) -> list[Revision]:
+    """Every revision of this code, the first first, and whether the database has it.
+
+    Raises:
+        SchemaNotReady: the database is newer than this code.
+    """
+    current = _current(engine)
+    scripts = migrations.all_revisions()
+    applied = _place(scripts, current)
+    return [
+        Revision(script.revision, script.doc, APPLIED if number < applied else PENDING)
+        for number, script in enumerate(scripts)
+    ]
+
+
+def plan_upgrade(engine: Engine, revision: str = migrations.HEAD) -> Plan:
+    """What `upgrade` would do; nothing where the database has that revision.
+
+    Raises:
+        SchemaNotReady: the database is newer than this code.
+        InvalidInput: there is no such revision.
+    """
+    migrations.checked_revision(revision, migrations.HEAD)
+    known = history(engine)
+    wanted = known[-1].revision if revision == migrations.HEAD else revision
+    end = [step.revision for step in known].index(wanted) + 1
+    done = [step.revision for step in known if step.state == APPLIED]
+    current = done[-1] if done else None
+    if end <= len(done):
+        return Plan(current, current, ())
+    there, then = _tables_at(current), _tables_at(wanted)
+    return Plan(current, wanted, tuple(known[len(done) : end]), tuple(_added(there, then)))
+
+
+def plan_downgrade(engine: Engine, revision: str) -> Plan:
+    """What `downgrade` would do, and lose; nothing where the database is no newer than that.
+
+    Raises:
+        SchemaNotReady: the database is newer than this code.
+        InvalidInput: there is no such revision.
+    """
+    migrations.checked_revision(revision, migrations.BASE)
+    known = history(engine)
+    target = None if revision == migrations.BASE else revision
+    end = 0 if target is None else [step.revision for step in known].index(target) + 1
+    done = [step for step in known if step.state == APPLIED]
+    current = done[-1].revision if done else None
+    if end >= len(done):
+        return Plan(current, current, ())
+    there, left = _tables_at(current), _tables_at(target)
+    with translated_errors(), engine.connect() as connection:
+        losses = tuple(_lost(connection, there, left))
+    return Plan(current, target, tuple(done[end:][::-1]), losses=losses)
+
+
+def new_revision(message: str, engine: Engine | None = None) -> Path:
+    """Write a new revision, for a developer to look through: what the tables of the code have otherwise.
+
+    Args:
+        message: what it is about; it names the file.
+        engine: of a database at the newest revision to compare with; by default a scratch one that the
+            migrations have just made, on SQLite.
+
+    Returns:
+        The new file.
+
+    Raises:
+        TradebookError: this is an installed package, no checkout.
+    """
+    folder = migrations.migrations_folder()
+    if folder.name == "migrations":
+        raise TradebookError(
+            f"a revision is part of tradebook's source: write it in a checkout, not into {folder}"
+        )
+    compared = engine or _scratch(migrations.HEAD)
+    number = int(migrations.head_revision()) + 1
+    with translated_errors(), compared.connect() as connection:
+        config = migrations.alembic_config(connection)
+        config.cmd_opts = Namespace(quiet=True)
+        script = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
+    if engine is None:
+        compared.dispose()
+    assert isinstance(script, Script)
+    return Path(script.path)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, Ctrl-C ends a statement of psycopg2 at once, at the server too, and not when it is done.
+
+    For a program that does nothing else meanwhile: it counts for every connection of the process.
+    """
+    from psycopg2 import extensions
+
+    interrupted = False
+
+    def wait(connection: Any) -> None:
+        nonlocal interrupted
+        try:
+            _wait(connection)
+        except KeyboardInterrupt:
+            interrupted = True
+            connection.cancel()
+            raise
+
+    extensions.set_wait_callback(wait)
+    try:
+        yield
+    except Exception as error:  # of what could not be tidied up on the way out
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        extensions.set_wait_callback(None)
+
+
+def _wait(connection: Any) -> None:
+    """Until the server has answered."""
+    from psycopg2 import extensions
+
+    while (state := connection.poll()) != extensions.POLL_OK:
+        reading = [connection] if state == extensions.POLL_READ else []
+        writing = [connection] if state == extensions.POLL_WRITE else []
+        select.select(reading, writing, [])
+
+
+def _current(engine: Engine) -> str | None:
+    with translated_errors(), engine.connect() as connection:
+        state = schema_state(connection)
+    if state.name == AHEAD:
+        state.require()
+    return state.revision
+
+
+def _place(scripts: list[Script], revision: str | None) -> int:
+    names = [script.revision for script in scripts]
+    return 0 if revision is None else names.index(revision) + 1
+
+
+def _tables_at(revision: str | None) -> _Tables:
+    """The tables of a revision and their columns, of a scratch database that the migrations make."""
+    if revision is None:
+        return {}
+    engine = _scratch(revision)
+    found = inspect(engine)
+    tables = {
+        name: {described["name"] for described in found.get_columns(name)}
+        for name in found.get_table_names()
+        if name != "alembic_version"
+    }
+    engine.dispose()
+    return tables
+
+
+def _scratch(revision: str) -> Engine:
+    engine = make_engine(DatabaseConfig.from_url("sqlite://"))
+    migrations.upgrade(engine, revision)
+    return engine
+
+
+def _added(there: _Tables, then: _Tables) -> Iterator[str]:
+    for name in sorted(then):
+        if name not in there:
+            yield name
+        else:
+            yield from (f"{name}.{field}" for field in sorted(set(then[name]) - set(there[name])))
+
+
+def _lost(connection: Connection, there: _Tables, left: _Tables) -> Iterator[Loss]:
+    for name in sorted(there):
+        if name not in left:
+            yield Loss(name, None, _rows(connection, name))
+            continue
+        for field in sorted(set(there[name]) - set(left[name])):
+            yield Loss(name, field, _rows(connection, name, field))
+
+
+def _rows(connection: Connection, name: str, field: str | None = None) -> int:
+    counting = select_from(func.count()).select_from(table(name))
+    if field is not None:
+        something: Any = column(field)
+        counting = counting.where(something.is_not(None), cast(something, Text) != "")
+    return connection.scalar(counting) or 0
