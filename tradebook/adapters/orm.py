@@ -27,13 +27,15 @@ from tradebook.adapters.columns import (
     decimal_column,
     index_where,
     json_column,
-    metadata,
     record_table,
     refers_to,
     text_column,
     time_column,
     unique_where,
     whole_column,
+)
+from tradebook.adapters.columns import (
+    metadata as metadata,
 )
 from tradebook.adapters.guard import stand_guard
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
