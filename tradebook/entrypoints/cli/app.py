@@ -15,6 +15,7 @@ from tradebook.entrypoints.cli import (
     config,
     corrections,
     db,
+    doctor,
     exporting,
     importing,
     portfolio,
@@ -100,5 +101,6 @@ app.add_typer(audit.app, name="audit", rich_help_panel=_READ)
 app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
+app.command("doctor", rich_help_panel=_OPERATE)(doctor.doctor)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
 app.add_typer(db.app, name="db", rich_help_panel=_OPERATE)

@@ -81,6 +81,26 @@ Report = Callable[[int, int], None]
 
 
 @contextmanager
+def watched(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress_bar`, for work that has several parts, each with a name and a bar of its own."""
+    console = stderr()
+    if quiet or not console.is_terminal:
+        yield lambda _what, _done, _total: None
+        return
+    from rich.progress import Progress, TaskID
+
+    bars: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True) as progress:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=None)
+            progress.update(bars[what], completed=done, total=total)
+
+        yield report
+
+
+@contextmanager
 def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Report]:
     """A progress bar on stderr while a command works; none where nobody would see it."""
     console = stderr()

@@ -1,0 +1,129 @@
+"""All checks, one after another: one that fails does not keep the others from looking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from attrs import frozen
+from sqlalchemy import Engine
+
+from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.health import health
+from tradebook.config import DatabaseConfig
+from tradebook.domain.errors import TradebookError
+from tradebook.operations.doctor import alike, book, files, indexes, servers, tables
+from tradebook.operations.doctor.findings import Finding, Level, green, red, unknown
+from tradebook.operations.doctor.patient import Check, Patient
+from tradebook.service_layer.book import Book
+
+Progress = Callable[[str, int, int], None]
+"""Takes what is being looked at, how much of it is done, and of how much."""
+
+_POSTGRESQL: tuple[Check, ...] = (
+    servers.encryption,
+    servers.version,
+    servers.roles,
+    servers.isolation,
+    servers.durability,
+    servers.connections,
+    servers.disk,
+    tables.autovacuum,
+    tables.bloat,
+    tables.long_transactions,
+    indexes.missing,
+    indexes.invalid,
+    indexes.unused,
+    indexes.hot_updates,
+)
+_SQLITE: tuple[Check, ...] = (
+    files.version,
+    files.access,
+    files.durability,
+    files.disk,
+    files.bloat,
+    files.write_ahead_log,
+)
+_BOTH: tuple[Check, ...] = (alike.clock, alike.drift)
+
+
+@frozen
+class Diagnosis:
+    """What the doctor found.
+
+    Attributes:
+        database: its URL, passwords masked.
+        account: whose book was proven.
+        findings: in the order in which they were looked for.
+    """
+
+    database: str
+    account: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def level(self) -> Level:
+        """The worst of all."""
+        levels = {finding.level for finding in self.findings}
+        return next((level for level in (Level.RED, Level.YELLOW) if level in levels), Level.GREEN)
+
+
+def examine(
+    the_book: Book,
+    engine: Engine,
+    config: DatabaseConfig,
+    account: str,
+    *,
+    thorough: bool = True,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Look at a database and the book in it; changes nothing.
+
+    Args:
+        the_book: the account's.
+        engine: of the same database.
+        config: of the same database.
+        account: whose book it is.
+        thorough: prove the audit trail and the book too, which reads every trade and event.
+        progress: called with what is being looked at, how much is done, and of how much.
+
+    Returns:
+        What was found; a database that does not answer is a finding too.
+    """
+    report: Progress = progress or (lambda _what, _done, _total: None)
+    found = _answering(engine, config)
+    if found[-1].level is not Level.RED:
+        found += _on_connection(engine, config, account)
+        if thorough:
+            found += _found("audit trail", book.audit_trail(the_book, report))
+            found += _found("verify", book.proof(the_book, report))
+    return Diagnosis(config.safe_url, account, tuple(found))
+
+
+def _answering(engine: Engine, config: DatabaseConfig) -> list[Finding]:
+    """Whether it answers, and has the tables."""
+    state = health(engine, config)
+    if not state.reachable:
+        fix = "start the server, or correct the URL: `tradebook config` says where it comes from"
+        return [red("connection", str(state.error), fix)]
+    assert state.latency is not None
+    answer = green("connection", f"{state.server} answers in {state.latency * 1000:.1f} ms")
+    return [answer, alike.schema(state)]
+
+
+def _on_connection(engine: Engine, config: DatabaseConfig, account: str) -> list[Finding]:
+    found: list[Finding] = []
+    checks = _SQLITE if config.backend == "sqlite" else _POSTGRESQL
+    for check in (*checks, *_BOTH):
+        # A connection of its own: after an error the last one's transaction is void.
+        with translated_errors(), engine.connect() as connection:
+            name = check.__name__.replace("_", " ")
+            found += _found(name, check(Patient(connection, config, engine, account)))
+    return found
+
+
+def _found(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    try:
+        with translated_errors():
+            yield from findings
+    except TradebookError as error:
+        yield unknown(name, str(error))
