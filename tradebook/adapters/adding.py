@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import JSON, Connection, Table, text
+from sqlalchemy import Connection, Table, text
 
-from tradebook.adapters.copying import copy_rows, is_taken
-from tradebook.adapters.postings import escaped
+from tradebook.adapters.copying import copy_rows, escaped, is_taken
+from tradebook.adapters.types import Json
 from tradebook.domain.numbers import plain
 
 _NULL: Final = "\\N"
@@ -66,7 +66,7 @@ def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
 
 def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """In COPY's text format."""
-    columns = [(name, isinstance(column.type, JSON)) for name, column in table.columns.items()]
+    columns = [(name, isinstance(column.type, Json)) for name, column in table.columns.items()]
     lines = [
         "\t".join(_field(row[name], is_json=is_json) for name, is_json in columns) for row in rows
     ]

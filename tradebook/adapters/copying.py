@@ -13,6 +13,7 @@ from tradebook.domain.errors import DatabaseUnavailable
 
 _PIECE: Final = 1 << 20
 """Bytes for each call of psycopg2's loop, which competes with a busy caller for the interpreter's lock."""
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _TAKEN: Final = "23505"
 
 
@@ -51,3 +52,8 @@ def is_taken(error: Exception) -> bool:
         "SQLITE_CONSTRAINT_PRIMARYKEY",
         "SQLITE_CONSTRAINT_ROWID",
     )
+
+
+def escaped(value: str) -> str:
+    """Text as a field of COPY's text format."""
+    return value if value.isalnum() else value.translate(_ESCAPES)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from attrs import define, field, frozen
 
+from tradebook.adapters.copying import escaped
 from tradebook.domain.bulk import Posting
 from tradebook.domain.encoding import digest
 from tradebook.domain.events import TradeRecorded
@@ -56,7 +57,6 @@ EVENT_COLUMNS: Final = (
     "correlation_id",
     "occurred_at",
 )
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _MOST: Final = 10_000
 _EXECUTED, _RECORDED, _TRADE = str(TradeStatus.EXECUTED), TradeRecorded.__name__, Trade.__name__
 
@@ -213,11 +213,6 @@ class Renderer:
             else posting.booked_at.isoformat(),
         }
         return "".join(f', "{key}": {dumps(value)}' for key, value in said.items() if value)
-
-
-def escaped(value: str) -> str:
-    """Text as a field of COPY's text format."""
-    return value if value.isalnum() else value.translate(_ESCAPES)
 
 
 def _fields(*values: str) -> str:
