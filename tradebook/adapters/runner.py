@@ -6,7 +6,6 @@ connection that is lost at COMMIT leaves open whether it was done: the next try 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
@@ -17,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_expone
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.outcome import Witness, was_committed, witness_of
+from tradebook.adapters.retrying import Called, Retries, Retry
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.errors import (
     BookBusy,
@@ -40,19 +40,6 @@ PATIENCE: Final = 20.0
 _FIRST_WAIT: Final = 0.004
 _LONGEST_WAIT: Final = 0.5
 _AFTER_LOSS: Final = wait_random_exponential(multiplier=0.05, max=1)
-
-
-class Retries:
-    """Counts, for all runners of a manager and all their threads, what was done again."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def add(self, _state: RetryCallState | None = None) -> None:
-        """One more."""
-        with self._lock:
-            self.count += 1
 
 
 class Runner:
@@ -84,7 +71,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return call.attempt(uow, uow.session)
 
-        return _tried(attempt, self._retries)
+        return _tried(attempt, self._retries, Called(handler, context))
 
     def read(
         self,
@@ -99,7 +86,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return query(uow, *args, **kwargs)
 
-        return _tried(attempt, self._retries)
+        return _tried(attempt, self._retries, Called(query, context))
 
 
 class AsyncRunner:
@@ -123,7 +110,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(call.attempt, uow.session.sync_session)
 
-        return await _async_tried(attempt, self._retries)
+        return await _async_tried(attempt, self._retries, Called(handler, context))
 
     async def read(
         self,
@@ -138,7 +125,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(query, *args, **kwargs)
 
-        return await _async_tried(attempt, self._retries)
+        return await _async_tried(attempt, self._retries, Called(query, context))
 
 
 @define
@@ -179,7 +166,7 @@ def _was_committed(session: Session, witness: Witness) -> bool:
         raise commit_unknown(error) from error
 
 
-def _tried(attempt: Callable[[], R], retries: Retries) -> R:
+def _tried(attempt: Callable[[], R], retries: Retries, called: Called) -> R:
     """Its result; tried again where that can help. Most calls need none of tenacity's machinery."""
     try:
         return attempt()
@@ -191,10 +178,10 @@ def _tried(attempt: Callable[[], R], retries: Retries) -> R:
             raise failed.pop()
         return attempt()
 
-    return Retrying(**_policy(retries))(again)
+    return Retrying(**_policy(retries, called))(again)
 
 
-async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) -> R:
+async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries, called: Called) -> R:
     """The same for asyncio."""
     try:
         return await attempt()
@@ -206,17 +193,17 @@ async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) ->
             raise failed.pop()
         return await attempt()
 
-    return await AsyncRetrying(**_policy(retries))(again)
+    return await AsyncRetrying(**_policy(retries, called))(again)
 
 
-def _policy(retries: Retries) -> dict[str, Any]:
+def _policy(retries: Retries, called: Called) -> dict[str, Any]:
     after_conflict = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
     return {
         "retry": lambda state: _may_pass(_error(state)),
         "stop": _is_enough,
         "wait": lambda state: (_AFTER_LOSS if _is_loss(state) else after_conflict)(state),
-        "before_sleep": retries.add,
-        "retry_error_callback": _exhausted,
+        "before_sleep": lambda state: retries.add(Retry.of(state, called)),
+        "retry_error_callback": lambda state: _exhausted(state, retries, called),
     }
 
 
@@ -240,8 +227,9 @@ def _is_enough(state: RetryCallState) -> bool:
     return state.attempt_number >= MAX_ATTEMPTS
 
 
-def _exhausted(state: RetryCallState) -> None:
+def _exhausted(state: RetryCallState, retries: Retries, called: Called) -> None:
     error = _error(state)
+    retries.gave_up(Retry.of(state, called))
     if isinstance(error, DatabaseUnavailable):
         error.attempts = state.attempt_number
         raise error

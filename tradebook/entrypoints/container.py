@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
@@ -14,10 +15,12 @@ from tradebook.adapters.at_once import AsyncAtOnceRunner, AtOnceRunner
 from tradebook.adapters.by_hand import HandSession
 from tradebook.adapters.engine import make_async_engine, make_engine
 from tradebook.adapters.remembered import RememberedPositions, TaskTurn
+from tradebook.adapters.retrying import Retries
 from tradebook.adapters.rows import ReadingSession
-from tradebook.adapters.runner import AsyncRunner, Retries, Runner
+from tradebook.adapters.runner import AsyncRunner, Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.adapters.watching import AsyncWatchedRunner, WatchedRunner, Watcher
 from tradebook.config import DatabaseConfig
 
 AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
@@ -49,7 +52,7 @@ class Container(containers.DeclarativeContainer):
     account: providers.Dependency[str] = providers.Dependency(instance_of=str)
     base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
 
-    retries = providers.ThreadSafeSingleton(Retries)
+    retries = providers.ThreadSafeSingleton(Retries, account)
 
     engine = providers.ThreadSafeSingleton(make_engine, config)
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
@@ -142,3 +145,17 @@ class Container(containers.DeclarativeContainer):
     looking_async_runner = providers.ThreadSafeSingleton(
         AsyncRunner, looking_async_unit_of_work.provider, retries
     )
+
+
+def let_watch(container: Container, watchers: Sequence[Watcher], is_async: bool) -> Engine:
+    """Put runners that tell `watchers` in the place of those that do not; gives the engine to attend to."""
+    c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
+    runners: tuple[Any, ...] = (
+        (c.async_runner, c.reading_async_runner, c.looking_async_runner)
+        if is_async
+        else (c.runner, c.reading_runner, c.looking_runner)
+    )
+    for provider in runners:
+        provider.reset_override()
+        provider.override(providers.Object(kind(provider(), c.account(), watchers)))
+    return c.async_engine().sync_engine if is_async else c.engine()

@@ -43,6 +43,7 @@ from tradebook.service_layer.handlers.trades import (
     reject_trade,
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import ALERTS, note
 
 E = TypeVar("E", bound=Entity)
 
@@ -233,6 +234,8 @@ def _add(uow: AbstractUnitOfWork, new: Any) -> Entity:
     recorded = uow.records(type(new)).add(new)
     if recorded is new and not isinstance(new, Event):
         uow.record(new.raised() if isinstance(new, Alert) else new.recorded(), new)
+        if isinstance(new, Alert):
+            note(ALERTS + new.severity)
     return cast("Entity", recorded)
 
 
