@@ -23,14 +23,14 @@ from tradebook.domain.numbers import EXACT, ZERO, plain
 _BUSY_SECONDS: Final = 10
 
 
-def make_engine(config: DatabaseConfig) -> Engine:
-    """An engine whose connections keep the book's promises. Connects when first used."""
+def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
+    """An engine whose connections keep the book's promises; `account` is for its log. Connects when first used."""
     url, arguments = _address(config, config.url)
     engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **_options(config))
-    return _prepared(engine, config)
+    return _prepared(engine, config, account)
 
 
-def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
+def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
     """The same for asyncio: asyncpg or aiosqlite."""
     url, arguments = _address(config, config.async_url)
     if config.password is not None:
@@ -42,7 +42,7 @@ def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
     engine = create_async_engine(
         url, poolclass=AsyncWatchedPool, connect_args=arguments, **_options(config)
     )
-    _prepared(engine.sync_engine, config)
+    _prepared(engine.sync_engine, config, account)
     return engine
 
 
@@ -84,9 +84,13 @@ def _options(config: DatabaseConfig) -> dict[str, Any]:
     }
 
 
-def _prepared(engine: Engine, config: DatabaseConfig) -> Engine:
+def _prepared(engine: Engine, config: DatabaseConfig, account: str) -> Engine:
     explain_failures(engine, config)
     attend_transactions(engine)
+    if config.slow_query_seconds is not None:
+        from tradebook.adapters.slow_queries import log_slow_queries  # seldom wanted
+
+        log_slow_queries(engine, config, account)
     if config.backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         if config.is_in_memory:

@@ -13,6 +13,8 @@ ROOT: Final = "tradebook"
 RETRIES: Final = logging.getLogger("tradebook.retries")
 MIGRATIONS: Final = logging.getLogger("tradebook.migrations")
 SLOW_QUERIES: Final = logging.getLogger("tradebook.slow_queries")
+SLOW: Final = logging.WARNING
+"""The level of slow queries."""
 FIELDS: Final = "tradebook"
 """The attribute of a log record that holds what it is about."""
 

@@ -54,7 +54,7 @@ class Container(containers.DeclarativeContainer):
 
     retries = providers.ThreadSafeSingleton(Retries, account)
 
-    engine = providers.ThreadSafeSingleton(make_engine, config)
+    engine = providers.ThreadSafeSingleton(make_engine, config, account)
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
@@ -84,7 +84,7 @@ class Container(containers.DeclarativeContainer):
     reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
     looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
 
-    async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
+    async_engine = providers.ThreadSafeSingleton(make_async_engine, config, account)
     reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
