@@ -152,7 +152,6 @@ class _Explainer:
             max_overflow=0,
             statement_timeout=_LIMIT_MILLISECONDS,
             lock_timeout=_LIMIT_MILLISECONDS,
-            memory=config._memory,
         )
         self._changing = threading.Lock()
         self._thread: threading.Thread | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,9 @@ from tradebook.entrypoints.cli import (
     corrections,
     exporting,
     importing,
+    metrics,
     portfolio,
+    top,
     trades,
 )
 from tradebook.entrypoints.cli.output import complain
@@ -49,10 +52,18 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _log_as_asked()
             return super().invoke(ctx)
         except TradebookError as error:
             complain(str(error))
             raise typer.Exit(1) from None
+
+
+def _log_as_asked() -> None:
+    if os.environ.get("TRADEBOOK_LOG"):
+        from tradebook.operations.logs import configure_from
+
+        configure_from(os.environ)
 
 
 app = typer.Typer(
@@ -85,6 +96,7 @@ def _tradebook(
 
 _READ = "What the book says"
 _WRITE = "What changes the book"
+_OPERATE = "What runs it in production"
 
 app.command("import", rich_help_panel=_WRITE)(importing.import_trades)
 app.add_typer(trades.app, name="trades", rich_help_panel=_READ)
@@ -99,3 +111,5 @@ app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
+app.command("top", rich_help_panel=_OPERATE)(top.top)
+app.command("metrics", rich_help_panel=_OPERATE)(metrics.metrics)
