@@ -10,6 +10,8 @@ import logging
 from typing import Final
 
 ROOT: Final = "tradebook"
+ADAPTERS: Final = "tradebook.adapters"
+"""Where SQLAlchemy logs of our pools, by the name of their module: each one that is closed, at INFO."""
 RETRIES: Final = logging.getLogger("tradebook.retries")
 MIGRATIONS: Final = logging.getLogger("tradebook.migrations")
 SLOW_QUERIES: Final = logging.getLogger("tradebook.slow_queries")
@@ -20,6 +22,10 @@ FIELDS: Final = "tradebook"
 
 # Or Python would write warnings to stderr where the application has set up nothing.
 logging.getLogger(ROOT).addHandler(logging.NullHandler())
+
+
+SUMMARY: Final = "summary"
+"""Among them: the message without what stands in other fields."""
 
 
 def about(**fields: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.migration_log import logged_migration
 from tradebook.adapters.schema import AHEAD, schema_state
 
 # Alembic's own context is one for the process; between processes the migrations lock the database.
@@ -42,7 +43,12 @@ def upgrade(engine: Engine, revision: str = HEAD) -> None:
     Raises:
         SchemaNotReady: it is newer than this code knows.
     """
-    with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
+    with (
+        logged_migration(engine),
+        _ONE_AT_A_TIME,
+        translated_errors(),
+        engine.begin() as connection,
+    ):
         state = schema_state(connection)
         if state.name == AHEAD:
             state.require()
@@ -51,7 +57,12 @@ def upgrade(engine: Engine, revision: str = HEAD) -> None:
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema down to `revision`; `base` removes everything."""
-    with _ONE_AT_A_TIME, translated_errors(), engine.begin() as connection:
+    with (
+        logged_migration(engine),
+        _ONE_AT_A_TIME,
+        translated_errors(),
+        engine.begin() as connection,
+    ):
         command.downgrade(alembic_config(connection), revision)
 
 

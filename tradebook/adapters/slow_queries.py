@@ -209,7 +209,9 @@ def _plan_of(engine: Engine, slow: _Slow) -> list[str] | None:
 
 def _write(slow: _Slow, plan: list[str] | None) -> None:
     statement = masked(slow.statement)
+    took = "failed after" if slow.failed else "took"
     about = log.about(
+        summary=f"a statement {took} {slow.seconds:.3f} s",
         seconds=round(slow.seconds, 6),
         statement=statement,
         plan=plan,
@@ -218,7 +220,6 @@ def _write(slow: _Slow, plan: list[str] | None) -> None:
     )
     lines: Callable[[list[str]], str] = "\n  ".join
     shown = lines(["", *plan]) if plan else ""
-    took = "failed after" if slow.failed else "took"
     log.SLOW_QUERIES.log(
         log.SLOW, "a statement %s %.3f s: %s%s", took, slow.seconds, statement, shown, extra=about
     )

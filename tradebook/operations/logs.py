@@ -17,13 +17,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-from tradebook.adapters.log import FIELDS, ROOT
+from tradebook.adapters.log import ADAPTERS, FIELDS, ROOT, SUMMARY
 from tradebook.domain.errors import InvalidInput
 from tradebook.service_layer.caller import caller
 
 VARIABLE: Final = "TRADEBOOK_LOG"
 JSON: Final = "json"
 TEXT: Final = "text"
+_LONG: Final = ("statement", "plan", SUMMARY)
+"""What is in the message already."""
 
 
 def configure(
@@ -48,6 +50,7 @@ def configure(
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+    logging.getLogger(ADAPTERS).setLevel(logging.WARNING)
     return handler
 
 
@@ -79,12 +82,13 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         at = datetime.fromtimestamp(record.created, UTC)
+        fields = fields_of(record)
         document = {
             "time": at.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
-            **fields_of(record),
+            "message": fields.pop(SUMMARY, record.getMessage()),
+            **fields,
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
@@ -100,6 +104,6 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # as `Formatter` calls it
         """The line, before a traceback."""
         fields = fields_of(record)
-        about = " ".join(f"{n}={v}" for n, v in fields.items() if n not in ("statement", "plan"))
+        about = " ".join(f"{n}={v}" for n, v in fields.items() if n not in _LONG)
         first, _, rest = super().formatMessage(record).partition("\n")
         return "\n".join(filter(None, [f"{first} [{about}]" if about else first, rest]))
