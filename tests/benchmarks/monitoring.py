@@ -41,7 +41,7 @@ def results(settings: Settings) -> Iterator[Result]:
 
 def _compared(where: str, url: str | URL, settings: Settings) -> Result:
     with ways(url) as made:
-        times = measure(made, settings.rounds, max(settings.calls // 2, 1))
+        times = measure(made, min(settings.rounds, 7), max(settings.calls // 3, 1))
     return times.result(f"record_trade, watched: {where}", GOALS, base=OFF, ratio=TIME)
 
 
