@@ -27,6 +27,7 @@ from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import DatabaseUnavailable
 
 _LIMIT_MILLISECONDS: Final = 10_000
+_STATES: Final = ("active", "idle", "idle in transaction")
 LONG: Final = 60.0
 """Seconds after which a transaction is a long one."""
 
@@ -137,7 +138,7 @@ class Activity:
 
     def states(self) -> dict[str, int]:
         """How many connections there are in each state."""
-        found: dict[str, int] = {}
+        found = dict.fromkeys(_STATES, 0)
         for session in self.sessions:
             found[session.state] = found.get(session.state, 0) + 1
         return found
@@ -163,13 +164,14 @@ class Totals:
 
 
 def chain_length(blocked_by: Mapping[int, Sequence[int]]) -> int:
-    """The longest chain in who waits for whom; a circle, which the server breaks soon, is not gone round."""
-
-    def length(pid: int, seen: frozenset[int]) -> int:
-        further = [b for b in blocked_by.get(pid, ()) if b not in seen]
-        return 1 + max((length(b, seen | {b}) for b in further), default=0)
-
-    return max((length(p, frozenset({p})) for p, by in blocked_by.items() if by), default=0)
+    """The longest row in who waits for whom; a circle, which the server breaks soon, is gone round once."""
+    waits = {pid: by for pid, by in blocked_by.items() if by}
+    lengths: dict[int, int] = {}
+    while waits:
+        free = [pid for pid, by in waits.items() if not any(b in waits for b in by)]
+        for pid in free or [min(waits)]:
+            lengths[pid] = 1 + max(lengths.get(b, 1) for b in waits.pop(pid))
+    return max(lengths.values(), default=0)
 
 
 @contextmanager
@@ -323,7 +325,8 @@ SELECT pid, coalesce(usename, '') AS user, coalesce(application_name, '') AS app
        )), 0) AS waiting_seconds,
        CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blocked_by
   FROM pg_stat_activity AS a
- WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+ WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
+   AND pid <> pg_backend_pid()
  ORDER BY pid
 """
 _TABLES: Final = """

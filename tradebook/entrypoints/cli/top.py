@@ -79,7 +79,7 @@ def _live(title: str, seen: Iterator[dict[str, Any]]) -> None:
     from rich.live import Live
 
     try:
-        with Live(screen=True, auto_refresh=False) as live:
+        with Live(console=stdout(), screen=True, auto_refresh=False) as live:
             for document in seen:
                 live.update(_screen(title, document), refresh=True)
     except KeyboardInterrupt:
@@ -88,8 +88,9 @@ def _live(title: str, seen: Iterator[dict[str, Any]]) -> None:
 
 def _screen(title: str, seen: dict[str, Any]) -> RenderableType:
     from rich.console import Group
+    from rich.text import Text
 
-    return Group(*_header(title, seen), *_tables(seen))
+    return Group(*map(Text, _header(title, seen)), *_tables(seen))
 
 
 def _header(title: str, seen: dict[str, Any]) -> Iterator[str]:
@@ -133,8 +134,9 @@ def _sessions(title: str, sessions: list[dict[str, Any]], *, blocked: bool = Fal
 
     table = Table(title=title, title_justify="left", expand=True)
     heads = ("pid", "waits for", "s") if blocked else ("pid", "state", "s")
-    for head in (*heads, "application", "statement"):
-        table.add_column(head, no_wrap=True, overflow="ellipsis")
+    for head in (*heads, "application"):
+        table.add_column(head, no_wrap=True)
+    table.add_column("statement", ratio=1, no_wrap=True, overflow="ellipsis")
     for s in sessions[:_SHOWN]:
         waits = ", ".join(map(str, s["blocked_by"])) or "nobody"
         seconds = s["waiting_seconds"] or s["statement_seconds"] or s["transaction_seconds"]
