@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -14,11 +16,16 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import prometheus_client
 import pytest
+from typer.testing import CliRunner
 
 from tests.command_line import Command
+from tests.loggers import logging_restored
 from tradebook import DatabaseManager
+from tradebook.entrypoints.cli import app
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 10}
 
 
@@ -120,21 +127,42 @@ def test_a_database_without_a_book_is_refused(tmp_path: Path) -> None:
     assert "schema is not ready" in said
 
 
-def test_the_command_logs_as_it_is_asked_to(sqlite_url: str, monkeypatch: Any) -> None:
-    import json
-    import logging
-
+def test_the_command_logs_as_it_is_asked_to(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRADEBOOK_LOG", "json")
     monkeypatch.setenv("TRADEBOOK_DB_SLOW_QUERY_SECONDS", "0")
-    logger = logging.getLogger("tradebook")
-    before = list(logger.handlers), logger.level, logger.propagate
-    try:
+    with logging_restored():
         result = Command(sqlite_url)("positions", "--json")
-    finally:
-        logger.handlers, logger.propagate = before[0], before[2]
-        logger.setLevel(before[1])
-        logging.getLogger("tradebook.adapters").setLevel(logging.NOTSET)
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert {line["logger"] for line in lines} == {"tradebook.slow_queries"}
     assert any("plan" in line for line in lines)
     assert json.loads(result.stdout)["positions"]
+
+
+def test_the_documentation_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    serve = prometheus_client.start_http_server
+    monkeypatch.setattr(prometheus_client, "start_http_server", lambda _port: serve(0, "127.0.0.1"))
+    names: dict[str, Any] = {}
+    with logging_restored():
+        for block in re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL):
+            exec(block, names)
+        names["book"].record_trade(**BUY)
+        names["book"].close()
+    url = f"http://127.0.0.1:{names['server'].server_port}/metrics"
+    with urlopen(url, timeout=10) as answer:
+        assert 'tradebook_pool_size{pool="book.db"} 10.0' in answer.read().decode()
+    names["server"].shutdown()
+    names["server"].server_close()
+    names["thread"].join()
+    assert json.loads(capsys.readouterr().err.splitlines()[0])["logger"] == "tradebook.migrations"
+
+
+@pytest.mark.parametrize("option", ["--once", "--json", "--port", "--interval", "--app"])
+def test_every_option_in_the_documentation_is_one_of_a_command(option: str) -> None:
+    assert option in DOCUMENT
+    helps = [CliRunner().invoke(app, [name, "--help"]).stdout for name in ("top", "metrics")]
+    assert any(option in text for text in helps)

@@ -265,6 +265,7 @@ def pair() -> Iterator[tuple[BreakableServer, BreakableServer]]:
         yield primary, standby
 
 
+@pytest.mark.slow
 def test_a_standby_that_stops_replaying_lags(
     pair: tuple[BreakableServer, BreakableServer],
 ) -> None:

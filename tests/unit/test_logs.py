@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import tradebook
+from tests.loggers import logging_restored
 from tradebook import InvalidInput, handlers
 from tradebook.adapters import log
 from tradebook.adapters.masking import masked, masked_plan
@@ -25,12 +26,8 @@ CALLED = Called(handlers.record_trade, CallContext(actor="ann", correlation_id="
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """A stream for what is logged; afterwards logging is as it was."""
-    root, pools = logging.getLogger(log.ROOT), logging.getLogger(log.ADAPTERS)
-    before = list(root.handlers), root.level, root.propagate, pools.level
-    yield io.StringIO()
-    root.handlers, root.propagate = before[0], before[2]
-    root.setLevel(before[1])
-    pools.setLevel(before[3])
+    with logging_restored():
+        yield io.StringIO()
 
 
 def test_a_warning_is_silent_where_nobody_set_up_logging(
@@ -182,3 +179,16 @@ def test_a_plan_keeps_its_figures_and_loses_the_values() -> None:
         "  Filter: (price > ?)",
         "SEARCH trades USING INDEX ix (account=? AND symbol=?)",
     ]
+
+
+def test_a_migration_is_logged_once_with_the_revision_that_it_came_to(
+    written: io.StringIO, sqlite_url: str
+) -> None:
+    logs.configure(json=True, stream=written)
+    with tradebook.DatabaseManager(sqlite_url) as manager:
+        manager.upgrade()
+        manager.upgrade()
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    [moved] = [line for line in lines if line["logger"] == "tradebook.migrations"]
+    assert "from_revision" not in moved
+    assert moved["message"] == f"the schema went from None to {moved['to_revision']}"
