@@ -143,7 +143,9 @@ def test_the_command_logs_as_it_is_asked_to(
 def test_the_documentation_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     serve = prometheus_client.start_http_server
     monkeypatch.setattr(prometheus_client, "start_http_server", lambda _port: serve(0, "127.0.0.1"))
     names: dict[str, Any] = {}
@@ -161,7 +163,7 @@ def test_the_documentation_runs_as_it_stands(
     assert json.loads(capsys.readouterr().err.splitlines()[0])["logger"] == "tradebook.migrations"
 
 
-@pytest.mark.parametrize("option", ["--once", "--json", "--port", "--interval", "--app"])
+@pytest.mark.parametrize("option", ["--once", "--json", "--port", "--app"])
 def test_every_option_in_the_documentation_is_one_of_a_command(option: str) -> None:
     assert option in DOCUMENT
     helps = [CliRunner().invoke(app, [name, "--help"]).stdout for name in ("top", "metrics")]
