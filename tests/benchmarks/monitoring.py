@@ -23,10 +23,8 @@ from tradebook.operations import metrics, tracing
 
 OFF = "nothing watches"
 METRICS = "metrics"
-TRACES = "traces of calls"
-STATEMENTS = "traces of calls and statements"
+TRACES = "traces of calls and statements"
 SLOW_QUERIES = "the log of slow queries"
-ALL = "all of them"
 # What everybody switches on.
 GOALS = {METRICS: Goal(1.5, at_most=True), SLOW_QUERIES: Goal(1.5, at_most=True)}
 
@@ -36,13 +34,13 @@ def results(settings: Settings) -> Iterator[Result]:
     with postgresql_server() as server:
         yield _compared("PostgreSQL", create_database(server, "watched"), settings)
     with tempfile.TemporaryDirectory() as folder:
-        yield _compared("SQLite file", f"sqlite:///{Path(folder) / 'watched.db'}", settings)
+        yield _compared("a SQLite file", f"sqlite:///{Path(folder) / 'watched.db'}", settings)
 
 
 def _compared(where: str, url: str | URL, settings: Settings) -> Result:
     with ways(url) as made:
         times = measure(made, min(settings.rounds, 7), max(settings.calls // 3, 1))
-    return times.result(f"record_trade, watched: {where}", GOALS, base=OFF, ratio=TIME)
+    return times.result(f"record_trade, watched, on {where}", GOALS, base=OFF, ratio=TIME)
 
 
 @contextmanager
@@ -59,17 +57,11 @@ def ways(url: str | URL) -> Iterator[dict[str, Way]]:
         def traced(book: DatabaseManager) -> None:
             tracing.instrument(book, provider=provider)
 
-        def everything(book: DatabaseManager) -> None:
-            counted(book)
-            traced(book)
-
         kinds: dict[str, tuple[Callable[[DatabaseManager], None], float | None]] = {
             OFF: (lambda _: None, None),
             METRICS: (counted, None),
-            TRACES: (lambda b: tracing.instrument(b, provider=provider, statements=False), None),
-            STATEMENTS: (traced, None),
+            TRACES: (traced, None),
             SLOW_QUERIES: (lambda _: None, 5.0),
-            ALL: (everything, 5.0),
         }
         made: dict[str, Way] = {}
         for number, (name, (watch, slow)) in enumerate(kinds.items()):

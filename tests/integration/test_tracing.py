@@ -10,11 +10,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
+from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, text
 
 import tradebook
 from tradebook import ConcurrentUpdate, NotFound, handlers
-from tradebook.operations import tracing
+from tradebook.operations import metrics, tracing
 
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": "150.25"}
 
@@ -142,3 +143,14 @@ def test_statements_are_traced_unless_they_are_not_wanted(
     manager.record_trade(**BUY)
     kinds = {span.name.startswith("tradebook.") for span in spans.all()}
     assert kinds == ({True, False} if statements else {True})
+
+
+def test_metrics_and_traces_together_count_a_call_once(manager: Any, spans: Spans) -> None:
+    registry = CollectorRegistry()
+    spans.watch(manager, statements=False)
+    metrics.instrument(getattr(manager, "target", manager), registry=registry)
+    manager.record_trade(**BUY)
+    assert [span.name for span in spans.all()] == ["tradebook.record_trade"]
+    assert registry.get_sample_value("tradebook_trades_total") == 1
+    done = {"handler": "record_trade", "outcome": "done"}
+    assert registry.get_sample_value("tradebook_unit_of_work_seconds_count", done) == 1

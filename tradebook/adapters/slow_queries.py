@@ -11,7 +11,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextvars import Context, copy_context
 from typing import Any, Final
 
 import attrs
@@ -53,7 +52,7 @@ class _Slow:
     about: dict[str, object]
 
 
-_Waiting = queue.SimpleQueue[tuple[Context, _Slow] | None]
+_Waiting = queue.SimpleQueue[_Slow | None]
 
 
 def log_slow_queries(engine: Engine, config: DatabaseConfig, account: str = "") -> None:
@@ -174,7 +173,7 @@ class _Explainer:
                     daemon=True,
                 )
                 self._thread.start()
-            self._waiting.put((copy_context(), slow))
+            self._waiting.put(slow)
 
     def finish(self) -> None:
         """Wait until everything is logged."""
@@ -189,9 +188,8 @@ class _Explainer:
 
         engine = make_engine(self._config)
         try:
-            while (item := waiting.get()) is not None:
-                context, slow = item
-                context.run(_write, slow, _plan_of(engine, slow))
+            while (slow := waiting.get()) is not None:
+                _write(slow, _plan_of(engine, slow))
         finally:
             engine.dispose()
 
