@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
 
-from tests.cut_connections import AFTER, CuttingFront
+from tests.cut_connections import CUTS, CuttingFront
 from tests.integration.test_pool import until
 from tests.servers import configured
 from tradebook import (
@@ -167,15 +167,17 @@ def test_conflicts_and_retries_are_counted(
     assert (value("conflicts_total"), value("trades_total")) == (5, 1)
 
 
-def test_a_connection_lost_at_commit_is_a_retry_with_that_reason(
-    new_manager: NewManager, postgresql_book: URL, value: Metrics
+@pytest.mark.parametrize("moment", CUTS)
+def test_a_connection_lost_at_commit_is_a_retry_and_what_was_done_counts_once(
+    new_manager: NewManager, postgresql_book: URL, value: Metrics, moment: str
 ) -> None:
     with CuttingFront(postgresql_book) as front:
         manager = new_manager(front.url, uuid4().hex)
         manager.record_trade(**BUY)
         value.watch(manager)
-        front.cut_next(AFTER)
+        front.cut_next(moment)
         manager.raise_alert("cut", "INFO")
+        assert value("alerts_total", severity="INFO") == 1
         assert value("retries_total", reason="lost connection") == front.cuts == 1
 
 

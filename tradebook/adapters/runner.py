@@ -6,10 +6,11 @@ connection that is lost at COMMIT leaves open whether it was done: the next try 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from attrs import define
+from attrs import define, field
 from sqlalchemy.orm import Session
 from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
@@ -27,6 +28,7 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.watching import note, noted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,15 +137,19 @@ class _Call(Generic[R]):
     Attributes:
         work: the handler with its arguments.
         in_doubt: of an attempt whose COMMIT was not answered, its witness and its result.
+        noted: what that attempt did, for whoever watches.
     """
 
     work: Callable[[AbstractUnitOfWork], R]
     in_doubt: tuple[Witness, R] | None = None
+    noted: Counter[str] = field(factory=Counter)
 
     def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
         if self.in_doubt is not None:
             witness, result = self.in_doubt
             if _was_committed(session, witness):
+                for what, count in self.noted.items():
+                    note(what, count)
                 return result
             uow.rollback()
             self.in_doubt = None
@@ -153,6 +159,7 @@ class _Call(Generic[R]):
         except CommitUnknown:
             witnessed = witness_of(session)
             self.in_doubt = None if witnessed is None else (witnessed, result)
+            self.noted = noted()
             raise
         return result
 

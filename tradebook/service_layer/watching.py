@@ -82,6 +82,12 @@ def note(what: str, count: int = 1) -> None:
         call.done[what] += count
 
 
+def noted() -> Counter[str]:
+    """What was noted since the last commit or rollback."""
+    call = _call.get()
+    return Counter() if call is None else Counter(call.done)
+
+
 def note_commit() -> None:
     """What was done is in the book."""
     call = _call.get()
