@@ -154,7 +154,6 @@ def test_a_statement_that_was_cancelled_is_logged_as_failed(
 def test_a_plan_that_cannot_be_made_costs_the_plan_only(
     manager: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slow_queries, "_with_places", lambda statement, places: "nonsense")
     monkeypatch.setattr(slow_queries, "masked_plan", lambda lines: 1 / 0)
     manager.get_positions()
     end(manager)

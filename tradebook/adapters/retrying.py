@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
-from tenacity import RetryCallState
 
 from tradebook.adapters import log
 from tradebook.adapters.errors import translated
 from tradebook.domain.errors import ConcurrentUpdate, DatabaseUnavailable, TradebookError
 from tradebook.service_layer.unit_of_work import CallContext
 from tradebook.service_layer.watching import current_call, handler_name
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 CONFLICT: Final = "conflict"
 LOST_CONNECTION: Final = "lost connection"

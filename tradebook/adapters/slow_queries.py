@@ -30,7 +30,7 @@ _EXPLAINED: Final = re.compile(
     r"\s*\(*\s*(select|with|insert|update|delete|values)\b", re.IGNORECASE
 )
 _PREPARE: Final = re.compile(r"PREPARE (\w+) AS (.*)", re.DOTALL)
-_EXECUTE: Final = re.compile(r"EXECUTE (\w+) \((.*)\)", re.DOTALL)
+_EXECUTE: Final = re.compile(r"EXECUTE (\w+)")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
 _LIMIT_MILLISECONDS: Final = 2_000
 
@@ -105,16 +105,13 @@ class _SlowQueries:
         seconds = 0.0 if begun is None else time.perf_counter() - begun
         if begun is None or seconds < (self.config.slow_query_seconds or 0):
             return
-        given = parameters[0] if many else parameters
+        given, text = parameters[0] if many else parameters, statement
         executed = _EXECUTE.match(statement)
         if executed and executed[1] in self._prepared:
             statement = self._prepared[executed[1]]
-            text = _with_places(statement, executed[2].split(", "))
-        elif self.driver == "asyncpg":
+        if statement != text or self.driver == "asyncpg":
             given = {f"p{n}": value for n, value in enumerate(given or (), 1)}
-            text = _with_places(statement, [f"%({name})s" for name in given])
-        else:
-            text = statement
+            text = _as_psycopg2_takes_it(statement)
         self._explainer.add(_Slow(statement, text, given, seconds, failed, self._about()))
 
     def _about(self) -> dict[str, object]:
@@ -128,9 +125,9 @@ class _SlowQueries:
         }
 
 
-def _with_places(statement: str, places: list[str]) -> str:
-    """A statement with `$1` as psycopg2 takes it."""
-    return _NUMBERED.sub(lambda n: places[int(n[1]) - 1], statement.replace("%", "%%"))
+def _as_psycopg2_takes_it(statement: str) -> str:
+    """A statement with `$1` for its first value."""
+    return _NUMBERED.sub(r"%(p\1)s", statement.replace("%", "%%"))
 
 
 def _begin(
