@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 
 from tests.command_line import Command
 from tests.loggers import logging_restored
-from tradebook import DatabaseManager
-from tradebook.entrypoints.cli import app
+from tradebook import DatabaseManager, DatabaseUnavailable
+from tradebook.entrypoints.cli import app, top
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 10}
@@ -97,6 +97,20 @@ def test_top_is_live_in_a_terminal(sqlite_url: str) -> None:
     os.close(ours)
     assert b"1 WARNING" in shown
     assert b"Traceback" not in shown
+
+
+def test_a_live_top_goes_on_when_the_database_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(top, "_PAUSE", 0)
+
+    def looks() -> Iterator[dict[str, Any]]:
+        yield {"look": 1}
+        raise DatabaseUnavailable("it is away")
+
+    seen = top._patiently(looks(), looks)
+    expected = [{"look": 1}, "it is away", {"look": 1}, "it is away"]
+    assert [next(seen) for _ in range(4)] == expected
 
 
 def test_a_file_has_metrics_and_a_top_of_its_own(tradebook: Command) -> None:

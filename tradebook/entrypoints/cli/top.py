@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN: Final = 8
+_PAUSE: Final = 1.0
+"""Seconds until a database that did not answer is asked again."""
 _STATEMENT: Final = 120
 
 
@@ -60,7 +62,22 @@ def top(
         elif once or not console.is_terminal:
             console.print(_screen(config.safe_url, next(seen)))
         else:
-            _live(config.safe_url, seen)
+            _live(config.safe_url, _patiently(seen, lambda: _seen(engine, interval, app or [])))
+
+
+def _patiently(
+    seen: Iterator[dict[str, Any]], again: Callable[[], Iterator[dict[str, Any]]]
+) -> Iterator[dict[str, Any] | str]:
+    """What is seen, or why nothing is: a database that does not answer is looked at again."""
+    from tradebook.domain.errors import TradebookError
+
+    while True:
+        try:
+            yield next(seen)
+        except TradebookError as error:
+            yield str(error)
+            time.sleep(_PAUSE)
+            seen = again()
 
 
 def _seen(engine: Any, interval: float, apps: list[str]) -> Iterator[dict[str, Any]]:
@@ -75,13 +92,17 @@ def _seen(engine: Any, interval: float, apps: list[str]) -> Iterator[dict[str, A
         before = now
 
 
-def _live(title: str, seen: Iterator[dict[str, Any]]) -> None:
+def _live(title: str, seen: Iterator[dict[str, Any] | str]) -> None:
     from rich.live import Live
+    from rich.text import Text
 
     try:
         with Live(console=stdout(), screen=True, auto_refresh=False) as live:
-            for document in seen:
-                live.update(_screen(title, document), refresh=True)
+            for found in seen:
+                if isinstance(found, str):
+                    live.update(Text(f"{title}\n{printable(found)}"), refresh=True)
+                else:
+                    live.update(_screen(title, found), refresh=True)
     except KeyboardInterrupt:
         pass
 
