@@ -36,8 +36,8 @@ def metrics(
     """Serve Prometheus what the database knows: trades, alerts, locks, dead rows, lag.
 
     It runs beside the application, asks the database at each scrape, and
-    changes nothing there. On PostgreSQL let its role see what others do:
-    GRANT pg_monitor TO ...; Pools, retries and the time of each statement are
+    changes nothing there. On PostgreSQL its role sees what others do once it
+    is granted pg_monitor. Pools, retries and the time of each statement are
     known in the application only, which exports them itself:
     tradebook.operations.metrics.instrument(book).
 

@@ -44,7 +44,7 @@ def top(
     """Watch the database live: connections, throughput, who blocks whom, long transactions.
 
     Changes nothing. Ctrl-C ends it. Values in statements are masked. On
-    PostgreSQL let its role see what others do: GRANT pg_monitor TO ...;
+    PostgreSQL its role sees what others do once it is granted pg_monitor.
 
       tradebook top
       tradebook top --once --json
