@@ -13,7 +13,7 @@ from typing import NamedTuple
 import attrs
 from rich.console import Console
 
-from tests.benchmarks import bulk, curves, one_trade, reads, report, startup
+from tests.benchmarks import bulk, curves, monitoring, one_trade, reads, report, startup
 from tests.benchmarks.peers import trades
 from tests.benchmarks.results import Part, Result, Settings
 
@@ -30,6 +30,7 @@ PARTS = {
     "peers": Titled("One trade, next to other libraries", trades.results),
     "bulk": Titled("Many trades at a time", bulk.results),
     "reads": Titled("Reads, next to the raw driver", reads.results),
+    "monitoring": Titled("One trade, watched", monitoring.results),
     "curves": Titled("As the book grows", curves.results),
     "startup": Titled("Start-up", startup.results),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from logging import Handler
 from typing import Any, assert_type
 
 from sqlalchemy import select
@@ -27,6 +28,7 @@ from tradebook import (
     col,
     handlers,
 )
+from tradebook.operations import logs, metrics, tracing
 from tradebook.testing import AsyncFakeBook, FakeBook
 
 
@@ -108,3 +110,12 @@ def books_of_bots() -> None:
     async_book: AsyncBook = AsyncFakeBook()
     async_book = AsyncDatabaseManager("sqlite://", account="main")
     assert async_book is not None
+
+
+def watched(book: DatabaseManager, async_book: AsyncDatabaseManager) -> None:
+    """Either manager can be instrumented."""
+    metrics.instrument(book, pool="trader")
+    metrics.instrument(async_book)
+    tracing.instrument(book)
+    tracing.instrument(async_book, statements=False)
+    assert_type(logs.configure(json=True), Handler)

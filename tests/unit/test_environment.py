@@ -274,6 +274,7 @@ def test_every_variable_is_documented() -> None:
     listed = {line.partition(":")[0] for line in text.splitlines()}
     assert listed == {variable_of(name) for name in names} | {
         "TRADEBOOK_ENV",
+        "TRADEBOOK_LOG",
         "TRADEBOOK_DATABASE_URL",
         "DATABASE_URL",
         "TRADEBOOK_DB_PASSWORD_FILE",

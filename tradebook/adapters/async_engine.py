@@ -14,7 +14,7 @@ from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput
 
 
-def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
+def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
     """As `make_engine`, on asyncpg or aiosqlite."""
     url, arguments = address(config, config.async_url)
     if config.password is not None:
@@ -26,7 +26,7 @@ def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
     engine = create_async_engine(
         url, poolclass=AsyncWatchedPool, connect_args=arguments, **options(config)
     )
-    prepared(engine.sync_engine, config)
+    prepared(engine.sync_engine, config, account)
     return engine
 
 

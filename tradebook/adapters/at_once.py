@@ -18,7 +18,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.bookings import book_one
 from tradebook.adapters.remembered import Remembered, RememberedPositions
-from tradebook.adapters.runner import AsyncRunner, Retries, Runner
+from tradebook.adapters.retrying import Called, Retries, Retry
+from tradebook.adapters.runner import AsyncRunner, Runner
 from tradebook.adapters.sending import committing
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
@@ -144,8 +145,8 @@ class _AtOnce(AbstractUnitOfWork):
             raise
         except (_NeedsMore, TradebookError):
             return None
-        except self._failures:
-            self._retries.add()
+        except self._failures as error:
+            self._retries.add(Retry(Called(record_trade, self.context), error))
             return None
 
 

@@ -32,7 +32,7 @@ _EVENT: Final = [column for column in events.c if column.name not in ("id", "ent
 _POSITION: Final = [c for c in positions.c if c.name not in (*_FIXED, *_MARK)]
 _PAGE: Final = [positions.c[name] for name in ("id", "version", "updated_at", *_MARK)]
 
-_PREPARED: Final = "tradebook_booking"
+PREPARED: Final = "tradebook_booking"
 _NOT_KEPT: Final = ("26000", "42P05")
 """No such prepared statement; there is one already."""
 
@@ -214,16 +214,16 @@ class _Prepared(_OneStatement):
         super().__init__(dialect)
         places = [f"%({name})s" for name in self._names]
         self._plain = re.sub(r"\$(\d+)", lambda n: places[int(n[1]) - 1], self._statement)
-        self._execute = f"EXECUTE {_PREPARED} ({', '.join(['%s'] * len(places))})"
+        self._execute = f"EXECUTE {PREPARED} ({', '.join(['%s'] * len(places))})"
         self._can_prepare = True
 
     def sent(self, sender: Sender, values: Values, prepared: bool) -> Any:
         if not (prepared and self._can_prepare):
             return sender.send(self._plain, dict(zip(self._names, values, strict=True)))
         try:
-            if _PREPARED not in sender.info:
-                sender.send(f"PREPARE {_PREPARED} AS {self._statement}", None)
-                sender.info[_PREPARED] = True
+            if PREPARED not in sender.info:
+                sender.send(f"PREPARE {PREPARED} AS {self._statement}", None)
+                sender.info[PREPARED] = True
             return sender.send(self._execute, values)
         except Exception as error:
             # A pooler between us and the server gives each statement another connection.

@@ -14,11 +14,11 @@ from tradebook.adapters.types import read_json
 from tradebook.config import DatabaseConfig, Secret
 
 
-def make_engine(config: DatabaseConfig) -> Engine:
-    """An engine whose connections keep the book's promises. Connects when first used."""
+def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
+    """An engine whose connections keep the book's promises; `account` is for its log. Connects when first used."""
     url, arguments = address(config, config.url)
     engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **options(config))
-    return prepared(engine, config)
+    return prepared(engine, config, account)
 
 
 def address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
@@ -52,10 +52,14 @@ def options(config: DatabaseConfig) -> dict[str, Any]:
     }
 
 
-def prepared(engine: Engine, config: DatabaseConfig) -> Engine:
+def prepared(engine: Engine, config: DatabaseConfig, account: str) -> Engine:
     """The engine, its connections and transactions attended to."""
     explain_failures(engine, config)
     attend_transactions(engine)
+    if config.slow_query_seconds is not None:
+        from tradebook.adapters.slow_queries import log_slow_queries  # seldom wanted
+
+        log_slow_queries(engine, config, account)
     if engine.dialect.driver == "psycopg2":
         let_driver_make_values(engine)
     if config.backend == "sqlite":

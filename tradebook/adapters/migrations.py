@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.migration_log import logged_migration
 from tradebook.adapters.migration_turn import Report
 from tradebook.adapters.schema import AHEAD, UNVERSIONED, schema_state
 from tradebook.domain.errors import (
@@ -143,7 +144,8 @@ def _patiently(
         reraise=True,
     )
     try:
-        tries(_run, engine, run, revision, say)
+        with logged_migration(engine):
+            tries(_run, engine, run, revision, say)
     except ConcurrentUpdate as error:
         message = (
             f"the migration could not get its lock in {ATTEMPTS} tries ({error}); what it had finished "

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 class _Waiting(QueueCommon[ConnectionPoolEntry]):
-    """Knows who waits for a connection, and does not just take a free one."""
+    """Knows who waits and who waited for a connection, and does not just take a free one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.waiting: set[object] = set()
+        self.waits, self.waited = 0, 0.0
+        self._counting = threading.Lock()
 
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         try:
@@ -31,12 +33,15 @@ class _Waiting(QueueCommon[ConnectionPoolEntry]):
         except Empty:
             if not block:
                 raise
-        waiter = object()
+        waiter, since = object(), time.monotonic()
         self.waiting.add(waiter)
         try:
             return super().get(True, timeout)
         finally:
             self.waiting.discard(waiter)
+            with self._counting:
+                self.waits += 1
+                self.waited += time.monotonic() - since
 
 
 class _ThreadQueue(_Waiting, Queue[ConnectionPoolEntry]):
@@ -83,6 +88,8 @@ class WatchedPool(QueuePool):
             checked_in=self.checkedin(),
             overflow=max(self.overflow(), 0),
             waiting=len(self._pool.waiting),
+            waits=self._pool.waits,
+            waited=self._pool.waited,
             oldest_checkout=oldest[0] if oldest else None,
         )
 

@@ -6,15 +6,16 @@ connection that is lost at COMMIT leaves open whether it was done: the next try 
 
 from __future__ import annotations
 
-import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from attrs import define
+from attrs import define, field
 from sqlalchemy.orm import Session
 
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.outcome import Witness, was_committed, witness_of
+from tradebook.adapters.retrying import Called, Retries, Retry
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.errors import (
     BookBusy,
@@ -25,6 +26,7 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.watching import note, noted
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -42,19 +44,6 @@ PATIENCE: Final = 20.0
 
 _FIRST_WAIT: Final = 0.004
 _LONGEST_WAIT: Final = 0.5
-
-
-class Retries:
-    """Counts, for all runners of a manager and all their threads, what was done again."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def add(self, _state: RetryCallState | None = None) -> None:
-        """One more."""
-        with self._lock:
-            self.count += 1
 
 
 class Runner:
@@ -86,7 +75,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return call.attempt(uow, uow.session)
 
-        return _tried(attempt, self._retries)
+        return _tried(attempt, self._retries, Called(handler, context))
 
     def read(
         self,
@@ -101,7 +90,7 @@ class Runner:
             with self._new_unit_of_work(context=context) as uow:
                 return query(uow, *args, **kwargs)
 
-        return _tried(attempt, self._retries)
+        return _tried(attempt, self._retries, Called(query, context))
 
 
 class AsyncRunner:
@@ -125,7 +114,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(call.attempt, uow.session.sync_session)
 
-        return await _async_tried(attempt, self._retries)
+        return await _async_tried(attempt, self._retries, Called(handler, context))
 
     async def read(
         self,
@@ -140,7 +129,7 @@ class AsyncRunner:
             async with self._new_unit_of_work(context=context) as uow:
                 return await uow.run(query, *args, **kwargs)
 
-        return await _async_tried(attempt, self._retries)
+        return await _async_tried(attempt, self._retries, Called(query, context))
 
 
 @define
@@ -150,15 +139,19 @@ class _Call(Generic[R]):
     Attributes:
         work: the handler with its arguments.
         in_doubt: of an attempt whose COMMIT was not answered, its witness and its result.
+        noted: what that attempt did, for whoever watches.
     """
 
     work: Callable[[AbstractUnitOfWork], R]
     in_doubt: tuple[Witness, R] | None = None
+    noted: Counter[str] = field(factory=Counter)
 
     def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
         if self.in_doubt is not None:
             witness, result = self.in_doubt
             if _was_committed(session, witness):
+                for what, count in self.noted.items():
+                    note(what, count)
                 return result
             uow.rollback()
             self.in_doubt = None
@@ -168,6 +161,7 @@ class _Call(Generic[R]):
         except CommitUnknown:
             witnessed = witness_of(session)
             self.in_doubt = None if witnessed is None else (witnessed, result)
+            self.noted = noted()
             raise
         return result
 
@@ -181,7 +175,7 @@ def _was_committed(session: Session, witness: Witness) -> bool:
         raise commit_unknown(error) from error
 
 
-def _tried(attempt: Callable[[], R], retries: Retries) -> R:
+def _tried(attempt: Callable[[], R], retries: Retries, called: Called) -> R:
     """Its result; tried again where that can help. Most programs never need tenacity, nor import it."""
     try:
         return attempt()
@@ -195,10 +189,10 @@ def _tried(attempt: Callable[[], R], retries: Retries) -> R:
 
     from tenacity import Retrying
 
-    return Retrying(**_policy(retries))(again)
+    return Retrying(**_policy(retries, called))(again)
 
 
-async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) -> R:
+async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries, called: Called) -> R:
     """The same for asyncio."""
     try:
         return await attempt()
@@ -212,10 +206,10 @@ async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries) ->
 
     from tenacity import AsyncRetrying
 
-    return await AsyncRetrying(**_policy(retries))(again)
+    return await AsyncRetrying(**_policy(retries, called))(again)
 
 
-def _policy(retries: Retries) -> dict[str, Any]:
+def _policy(retries: Retries, called: Called) -> dict[str, Any]:
     from tenacity import wait_random_exponential
 
     after_loss = wait_random_exponential(multiplier=0.05, max=1)
@@ -224,8 +218,8 @@ def _policy(retries: Retries) -> dict[str, Any]:
         "retry": lambda state: _may_pass(_error(state)),
         "stop": _is_enough,
         "wait": lambda state: (after_loss if _is_loss(state) else after_conflict)(state),
-        "before_sleep": retries.add,
-        "retry_error_callback": _exhausted,
+        "before_sleep": lambda state: retries.add(Retry.of(state, called)),
+        "retry_error_callback": lambda state: _exhausted(state, retries, called),
     }
 
 
@@ -249,8 +243,9 @@ def _is_enough(state: RetryCallState) -> bool:
     return state.attempt_number >= MAX_ATTEMPTS
 
 
-def _exhausted(state: RetryCallState) -> None:
+def _exhausted(state: RetryCallState, retries: Retries, called: Called) -> None:
     error = _error(state)
+    retries.gave_up(Retry.of(state, called))
     if isinstance(error, DatabaseUnavailable):
         error.attempts = state.attempt_number
         raise error

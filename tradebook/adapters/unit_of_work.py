@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -41,6 +42,7 @@ from tradebook.service_layer.unit_of_work import (
     AbstractUnitOfWork,
     CallContext,
 )
+from tradebook.service_layer.watching import note_commit, note_rollback
 
 _DAMAGES_SHOWN: Final = 5
 
@@ -82,8 +84,16 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         super().__init__(account, base_currency, context)
         self._new_session = new_session
         self._remembered = remembered
+        self._around: AbstractContextManager[object] | None = None
+
+    def surround(self, around: AbstractContextManager[object]) -> Self:
+        """Let it begin inside `around`, and end there."""
+        self._around = around
+        return self
 
     def __enter__(self) -> Self:
+        if self._around is not None:
+            self._around.__enter__()
         for name in _REPOSITORIES:
             vars(self).pop(name, None)
         self.session = self._new_session()
@@ -107,11 +117,15 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with translated_errors():
-            self.session.close()  # not rollback(), which would expire what was read
-        meaning = None if exc is None else translated(exc)
-        if meaning is not None:
-            raise meaning from exc
+        try:
+            with translated_errors():
+                self.session.close()  # not rollback(), which would expire what was read
+            meaning = None if exc is None else translated(exc)
+            if meaning is not None:
+                raise meaning from exc
+        finally:
+            if self._around is not None:
+                self._around.__exit__(exc_type, exc, traceback)
 
     def require_intact(self) -> None:
         connection = self.session.connection()
@@ -128,6 +142,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             self.session.commit()
         forget_witness(self.session)
         self.ledger.committed()
+        note_commit()
 
     def rollback(self) -> None:
         with translated_errors():
@@ -135,3 +150,4 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             self.session.rollback()
         forget_witness(self.session)
         self.ledger.rolled_back()
+        note_rollback()

@@ -142,6 +142,10 @@ def _seconds(value: float) -> float:
     return value
 
 
+def _threshold(value: float | None) -> float | None:
+    return None if value is None else _seconds(value)
+
+
 def _ssl_mode(value: str | None) -> str | None:
     if value is not None and value not in SSL_MODES:
         raise InvalidInput("", value, "one of " + ", ".join(SSL_MODES))
@@ -193,6 +197,7 @@ class DatabaseConfig:
         lock_timeout: milliseconds to wait for a lock; on SQLite, for another writer.
         echo: log every statement.
         pool_pre_ping: check a connection before it is used.
+        slow_query_seconds: log statements that take longer, with their plan; none by default.
         path: the SQLite file; `:memory:` for one in memory, shared by all managers of this config.
             `tradebook.db` when nothing names a PostgreSQL server.
         parameters: further parameters of the URL. asyncpg takes those that it knows; those that only
@@ -222,6 +227,7 @@ class DatabaseConfig:
     lock_timeout: int | None = field(default=None, converter=_milliseconds)
     echo: bool = field(default=False, converter=truth)
     pool_pre_ping: bool = field(default=False, converter=truth)
+    slow_query_seconds: float | None = field(default=None, converter=_threshold, kw_only=True)
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
     _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)

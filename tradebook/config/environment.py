@@ -68,6 +68,10 @@ class Variables:
     statement_timeout = _variable("statement_timeout", "Milliseconds a statement may take.")
     lock_timeout = _variable("lock_timeout", "Milliseconds to wait for a lock.")
     echo = _variable("echo", "Log every statement: yes or no.")
+    slow_query_seconds = _variable(
+        "slow_query_seconds", "Log statements that take longer, with their plan."
+    )
+    log = settings.var(default=None, help="What the command logs to stderr: json or text.")
 
 
 def variable_of(field: str) -> str:

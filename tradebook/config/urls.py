@@ -96,7 +96,7 @@ def read_text(name: str, text: str, *, called: str) -> Any:
             return int(text)
         except ValueError:
             raise InvalidInput(called, text, "a whole number") from None
-    if name == "pool_timeout":
+    if name in ("pool_timeout", "slow_query_seconds"):
         try:
             return float(text)
         except ValueError:

@@ -19,7 +19,9 @@ from tradebook.entrypoints.container import Container, looking, reading
 class AsyncContainer(Container):
     """The object graph of one database and one account, with the one for asyncio."""
 
-    async_engine = providers.ThreadSafeSingleton(make_async_engine, Container.config)
+    async_engine = providers.ThreadSafeSingleton(
+        make_async_engine, Container.config, Container.account
+    )
     reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False

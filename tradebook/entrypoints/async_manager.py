@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
@@ -17,6 +17,7 @@ from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.health import async_health
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import read_async_schema_state
+from tradebook.adapters.watching import SESSION, UNIT_OF_WORK, watched
 from tradebook.config import DatabaseConfig
 from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, truth
 from tradebook.domain.given import function
@@ -84,10 +85,10 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         await self._prepare()
         by = self._new_context()
         new_session = self._container.async_hand_sessions()
-        async with async_hand_session(
-            new_session, self.account, by.actor, by.correlation_id
-        ) as session:
-            yield session
+        session = async_hand_session(new_session, self.account, by.actor, by.correlation_id)
+        with self._watched(SESSION, by):
+            async with session as opened:
+                yield opened
 
     @asynccontextmanager
     async def unit_of_work(
@@ -103,8 +104,9 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         await self._prepare()
         container = self._container
         new = container.reading_async_unit_of_work if only_reads else container.async_unit_of_work
-        async with new(context=by) as uow:
-            yield uow
+        with self._watched(UNIT_OF_WORK, by):
+            async with new(context=by) as uow:
+                yield uow
 
     async def run(
         self,
@@ -165,6 +167,13 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         self._loop, self._preparing = None, asyncio.Lock()
         self._container.async_remembered().clear()
         await self._container.async_engine().dispose()
+
+    _is_async = True
+
+    def _watched(self, name: str, context: CallContext) -> AbstractContextManager[object]:
+        if not self._watchers:
+            return nullcontext()
+        return watched(self._watched_call(name, context), self._watchers)
 
     async def _prepare(self) -> None:
         """On first use: give a new and empty embedded database its tables, refuse another's schema."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
@@ -11,10 +12,12 @@ from sqlalchemy.orm import Session, sessionmaker
 from tradebook.adapters.at_once import AtOnceRunner
 from tradebook.adapters.engine import make_engine
 from tradebook.adapters.remembered import RememberedPositions
+from tradebook.adapters.retrying import Retries
 from tradebook.adapters.rows import LookingSession, ReadingSession
-from tradebook.adapters.runner import Retries, Runner
+from tradebook.adapters.runner import Runner
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.adapters.watching import AsyncWatchedRunner, WatchedRunner, Watcher
 from tradebook.config import DatabaseConfig
 
 if TYPE_CHECKING:
@@ -56,9 +59,9 @@ class Container(containers.DeclarativeContainer):
     account: providers.Dependency[str] = providers.Dependency(instance_of=str)
     base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
 
-    retries = providers.ThreadSafeSingleton(Retries)
+    retries = providers.ThreadSafeSingleton(Retries, account)
 
-    engine = providers.ThreadSafeSingleton(make_engine, config)
+    engine = providers.ThreadSafeSingleton(make_engine, config, account)
     reading_engine = providers.ThreadSafeSingleton(reading, engine)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
@@ -85,3 +88,18 @@ class Container(containers.DeclarativeContainer):
     )
     reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
     looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
+
+
+def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> Engine:
+    """Put runners that tell `watchers` in the place of those that do not; gives the engine to attend to."""
+    c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
+    runners: tuple[Any, ...] = (
+        (c.async_runner, c.reading_async_runner, c.looking_async_runner)
+        if is_async
+        else (c.runner, c.reading_runner, c.looking_runner)
+    )
+    for provider in runners:
+        provider.reset_override()
+        provider.override(providers.Object(kind(provider(), c.account(), watchers)))
+    engine: Engine = c.async_engine().sync_engine if is_async else c.engine()
+    return engine

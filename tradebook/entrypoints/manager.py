@@ -14,11 +14,12 @@ from tradebook.adapters import orm
 from tradebook.adapters.pool import pool_status
 from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.adapters.watching import SESSION, UNIT_OF_WORK, Watcher, watched, watched_session
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, key, name, truth
 from tradebook.domain.given import function, is_a, plain_text
-from tradebook.entrypoints.container import Container
+from tradebook.entrypoints.container import Container, let_watch
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.caller import caller
 from tradebook.service_layer.unit_of_work import (
@@ -26,6 +27,7 @@ from tradebook.service_layer.unit_of_work import (
     AbstractUnitOfWork,
     CallContext,
 )
+from tradebook.service_layer.watching import Call
 
 if TYPE_CHECKING:
     from tradebook.service_layer.health import Health, PoolStatus
@@ -57,6 +59,9 @@ class Managed:
             account=self.account,
             base_currency=argument("base_currency", name, base_currency),
         )
+        self._watchers: tuple[Watcher, ...] = ()
+
+    _is_async = False
 
     @property
     def url(self) -> str:
@@ -70,6 +75,18 @@ class Managed:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
+
+    def watch(self, watcher: Watcher) -> None:
+        """Let `watcher` know of every call, statement and retry from now on; for `tradebook.operations`.
+
+        A manager that nobody watches has none of the code that tells.
+        """
+        self._watchers = (*self._watchers, watcher)
+        self._container.retries().listeners += (watcher.retried,)
+        watcher.attend(let_watch(self._container, self._watchers, self._is_async))
+
+    def _watched_call(self, name: str, context: CallContext) -> Call:
+        return Call(name, self.account, context.actor, context.correlation_id)
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
         context = CallContext.of(given)
@@ -136,7 +153,10 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         by = self._new_context()
         new_session = self._container.hand_sessions()
-        return hand_session(new_session, self.account, by.actor, by.correlation_id)
+        session = hand_session(new_session, self.account, by.actor, by.correlation_id)
+        if not self._watchers:
+            return session
+        return watched_session(self._watched_call(SESSION, by), self._watchers, session)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
@@ -151,7 +171,10 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         container = self._container
         new = container.reading_unit_of_work if only_reads else container.unit_of_work
-        return new(context=by)
+        uow = new(context=by)
+        if self._watchers:
+            uow.surround(watched(self._watched_call(UNIT_OF_WORK, by), self._watchers))
+        return uow
 
     def run(
         self,

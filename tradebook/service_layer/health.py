@@ -16,6 +16,8 @@ class PoolStatus:
         checked_in: open, and free.
         overflow: opened beyond `size` now.
         waiting: threads or tasks that wait for a connection.
+        waits: how many had to wait so far; 0 again after the pool was closed.
+        waited: for how many seconds together.
         oldest_checkout: for how many seconds one has been in use the longest; None when none is.
     """
 
@@ -26,6 +28,8 @@ class PoolStatus:
     overflow: int
     waiting: int
     oldest_checkout: float | None
+    waits: int = 0
+    waited: float = 0.0
 
 
 @frozen(kw_only=True)

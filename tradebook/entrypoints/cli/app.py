@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,9 @@ from tradebook.entrypoints.cli import (
     doctor,
     exporting,
     importing,
+    metrics,
     portfolio,
+    top,
     trades,
 )
 from tradebook.entrypoints.cli.output import complain
@@ -51,10 +54,18 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            _log_as_asked()
             return super().invoke(ctx)
         except TradebookError as error:
             complain(str(error))
             raise typer.Exit(1) from None
+
+
+def _log_as_asked() -> None:
+    if os.environ.get("TRADEBOOK_LOG"):
+        from tradebook.operations.logs import configure_from
+
+        configure_from(os.environ)
 
 
 app = typer.Typer(
@@ -104,3 +115,5 @@ app.command("config", rich_help_panel=_READ)(config.config)
 app.command("doctor", rich_help_panel=_OPERATE)(doctor.doctor)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
 app.add_typer(db.app, name="db", rich_help_panel=_OPERATE)
+app.command("top", rich_help_panel=_OPERATE)(top.top)
+app.command("metrics", rich_help_panel=_OPERATE)(metrics.metrics)

@@ -7,6 +7,7 @@ from datetime import datetime
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.fields import argument, record_id, text
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import ALERTS, note
 
 
 def raise_alert(
@@ -49,6 +50,7 @@ def raise_alert(
     recorded = uow.alerts.add(alert)
     if recorded is alert:
         uow.record(alert.raised(), alert)
+        note(ALERTS + alert.severity)
     return recorded
 
 

@@ -35,6 +35,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import BUSTS, TRADES, note
 
 Progress = Callable[[int, int], None]
 _BATCH: Final = 1000
@@ -268,6 +269,8 @@ def _replace(
         bookings.append((right, uow.event(_correction(wrong, right, at), right)))
     if not uow.ledger.book(page, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
+    note(BUSTS)
+    note(TRADES, 0 if right is None else 1)
 
 
 def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:

@@ -21,8 +21,9 @@ from tradebook.service_layer.garbage import no_collecting
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.fills import FillReader
-from tradebook.service_layer.handlers.trades import RecordedTrades, record_trades
+from tradebook.service_layer.handlers.trades import RecordedTrades, book_trades
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import DUPLICATES, TRADES, note
 
 Progress: TypeAlias = Callable[[int], None]
 
@@ -73,7 +74,7 @@ def import_trades(
     bulk = uow.ledger.bulk()
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
-            done.add_recorded(uow, record_trades(uow, given), len(given))
+            done.add_recorded(uow, book_trades(uow, given), len(given))
     else:
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
@@ -81,6 +82,8 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
+    note(TRADES, done.booked)
+    note(DUPLICATES, done.duplicates)
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
 
@@ -323,7 +326,7 @@ class _Importer:
         terms = [row.terms for row in rows]
         symbols = {str(given.get("symbol")) for given in terms}
         self._write(symbols)
-        recorded = record_trades(self.uow, terms)
+        recorded = book_trades(self.uow, terms)
         self._open({trade.symbol for trade in recorded.trades})
         self.entangled.update(trade.order_key for trade in recorded.trades)
         self.done.add_recorded(self.uow, recorded, len(rows))

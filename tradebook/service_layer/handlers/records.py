@@ -45,6 +45,7 @@ from tradebook.service_layer.handlers.trades import (
     reject_trade,
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import ALERTS, note
 
 E = TypeVar("E", bound=Entity)
 
@@ -240,8 +241,11 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
         open_account(uow)
     recorded = uow.records(type(new[0])).add_all(new)
     if not isinstance(new[0], Event):
-        added = (one for one, kept in zip(new, recorded, strict=True) if kept is one)
+        added = [one for one, kept in zip(new, recorded, strict=True) if kept is one]
         uow.record_all((_happened(one), one) for one in added)
+        for one in added:
+            if isinstance(one, Alert):
+                note(ALERTS + one.severity)
     return recorded
 
 

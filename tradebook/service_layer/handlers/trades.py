@@ -16,6 +16,7 @@ from tradebook.domain.numbers import Number
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.watching import DUPLICATES, TRADES, note
 
 
 @frozen
@@ -66,6 +67,14 @@ def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> Reco
     Raises:
         TradebookError: as `record_trade`; then leave the unit of work without committing.
     """
+    recorded = book_trades(uow, trades)
+    note(TRADES, recorded.booked)
+    note(DUPLICATES, recorded.duplicates)
+    return recorded
+
+
+def book_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
+    """`record_trades` as a part of a handler that says itself what it did."""
     drafts = [Draft.of(uow, terms) for terms in argument("trades", entries, trades)]
     pages: dict[str, list[Draft]] = {}
     for draft in drafts:

@@ -1,0 +1,16 @@
+"""Metrics in Prometheus' form: of an application by `instrument(book)`, of a database by `tradebook metrics`.
+
+    from prometheus_client import start_http_server
+    from tradebook.operations import metrics
+
+    metrics.instrument(book)
+    start_http_server(9464)
+
+Needs the extra `prometheus`. What is exported stands in `catalog.py`.
+"""
+
+from __future__ import annotations
+
+from tradebook.operations.metrics.process import instrument
+
+__all__ = ["instrument"]

@@ -1,0 +1,200 @@
+"""What a process counts of its own calls, for a registry of prometheus_client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary, ref
+
+from sqlalchemy import Engine, event
+
+from tradebook.adapters.retrying import Retry
+from tradebook.domain.alerts import Severity
+from tradebook.domain.errors import ExtraNotInstalled
+from tradebook.operations.metrics import catalog
+from tradebook.operations.metrics.catalog import Metric
+from tradebook.operations.metrics.statements import statement_name
+from tradebook.operations.watchable import Watchable
+from tradebook.service_layer import watching
+from tradebook.service_layer.watching import Call
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric as Family
+
+# From a round trip on one machine to what a person waits for.
+_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+_BEGUN: Final = "_tradebook_begun"
+
+
+def instrument(
+    book: Watchable, *, pool: str | None = None, registry: CollectorRegistry | None = None
+) -> None:
+    """Count what a manager does, from now on; call it once for each, before its first use or later.
+
+    Args:
+        book: a `DatabaseManager` or an `AsyncDatabaseManager`.
+        pool: what its pool is called in the metrics; the database's name by default.
+        registry: where the metrics are; prometheus_client's own by default.
+
+    Raises:
+        ExtraNotInstalled: prometheus_client is missing.
+    """
+    try:
+        import prometheus_client
+    except ImportError:
+        raise ExtraNotInstalled("prometheus", "prometheus_client") from None
+    instruments = _of(prometheus_client.REGISTRY if registry is None else registry)
+    instruments.pools.add(pool or _pool_name(book), book)
+    book.watch(instruments)
+
+
+_INSTRUMENTS: Final[WeakKeyDictionary[CollectorRegistry, Instruments]] = WeakKeyDictionary()
+
+
+def _of(registry: CollectorRegistry) -> Instruments:
+    """Those of a registry: managers of one process count together."""
+    if registry not in _INSTRUMENTS:
+        _INSTRUMENTS[registry] = Instruments(registry)
+    return _INSTRUMENTS[registry]
+
+
+def _pool_name(book: Watchable) -> str:
+    config = book.config
+    return str(config.database) if config.path is None else Path(config.path).name
+
+
+class Instruments:
+    """Watches managers, and counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pools = _Pools()
+        registry.register(self.pools)
+        self._unit_of_work = _made(catalog.UNIT_OF_WORK, registry)
+        self._query = _made(catalog.QUERY, registry)
+        self._failures = _made(catalog.QUERY_FAILURES, registry)
+        self._retries = _made(catalog.RETRIES, registry)
+        self._conflicts = _made(catalog.CONFLICTS, registry)
+        self._counters = {
+            what: _made(metric, registry)
+            for what, metric in (
+                (watching.TRADES, catalog.TRADES),
+                (watching.DUPLICATES, catalog.DUPLICATES),
+                (watching.BUSTS, catalog.BUSTS),
+            )
+        }
+        alerts = _made(catalog.ALERTS, registry)
+        for severity in Severity:  # there from the beginning, or the first one makes no increase
+            self._counters[watching.ALERTS + severity] = alerts.labels(severity.value)
+
+    def attend(self, engine: Engine) -> None:
+        """Time its statements."""
+        event.listen(engine, "before_cursor_execute", _begin)
+        event.listen(engine, "after_cursor_execute", self._executed)
+        event.listen(engine, "handle_error", self._failed)
+
+    @contextmanager
+    def around(self, call: Call) -> Iterator[None]:
+        """Time a call, and count what it did."""
+        begun, outcome = time.perf_counter(), "failed"
+        try:
+            yield
+            outcome = "done"
+        finally:
+            taken = time.perf_counter() - begun
+            self._unit_of_work.labels(call.handler, outcome).observe(taken)
+            if call.conflicts:
+                self._conflicts.inc(call.conflicts)
+            for what, count in call.committed.items():
+                self._counters[what].inc(count)
+
+    def retried(self, retry: Retry) -> None:
+        """Count why."""
+        self._retries.labels(retry.reason).inc()
+
+    def _executed(
+        self, _c: object, _cursor: object, statement: str, _p: object, context: Any, _many: object
+    ) -> None:
+        taken = time.perf_counter() - getattr(context, _BEGUN)
+        self._query.labels(statement_name(statement)).observe(taken)
+
+    def _failed(self, failure: Any) -> None:
+        if failure.statement is not None:
+            self._failures.labels(statement_name(failure.statement)).inc()
+
+
+def _begin(
+    _c: object, _cursor: object, _statement: str, _p: object, context: Any, _many: object
+) -> None:
+    setattr(context, _BEGUN, time.perf_counter())
+
+
+def _made(metric: Metric, registry: CollectorRegistry) -> Any:
+    import prometheus_client
+
+    if metric.kind == "histogram":
+        return prometheus_client.Histogram(
+            metric.name, metric.means, metric.labels, registry=registry, buckets=_BUCKETS
+        )
+    return prometheus_client.Counter(metric.name, metric.means, metric.labels, registry=registry)
+
+
+class _Pools:
+    """The pools of all managers that are alive, asked when somebody asks."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, ref[Watchable]] = {}
+
+    def add(self, name: str, book: Watchable) -> None:
+        self._books[name] = ref(book)
+
+    def collect(self) -> Iterator[Family]:
+        """What prometheus_client asks for."""
+        families = {metric: family_of(metric) for metric in _OF_POOL}
+        for name, reference in list(self._books.items()):
+            book = reference()
+            if book is None:
+                del self._books[name]
+                continue
+            for metric, value in _pool_values(book).items():
+                families[metric].add_metric([name], value)
+        yield from families.values()
+
+
+_OF_POOL: Final = (
+    catalog.POOL_SIZE,
+    catalog.POOL_LIMIT,
+    catalog.POOL_CHECKED_OUT,
+    catalog.POOL_OVERFLOW,
+    catalog.POOL_WAITING,
+    catalog.POOL_WAITS,
+    catalog.POOL_WAITED,
+    catalog.POOL_OLDEST,
+)
+
+
+def _pool_values(book: Watchable) -> dict[Metric, float]:
+    status = book.pool_status()
+    values = (
+        status.size,
+        status.size + status.max_overflow,
+        status.checked_out,
+        status.overflow,
+        status.waiting,
+        status.waits,
+        status.waited,
+        status.oldest_checkout or 0.0,
+    )
+    return dict(zip(_OF_POOL, values, strict=True))
+
+
+def family_of(metric: Metric) -> Any:
+    """An empty family of samples, for collectors that ask when they are asked."""
+    from prometheus_client import core
+
+    counter = metric.kind == "counter"
+    kind = core.CounterMetricFamily if counter else core.GaugeMetricFamily
+    return kind(metric.name, metric.means, labels=metric.labels)
