@@ -91,13 +91,15 @@ def test_what_is_refused_is_no_trade(watched: Any, value: Metrics) -> None:
 def test_reads_are_timed_by_query_and_statements_by_verb_and_table(
     watched: Any, value: Metrics
 ) -> None:
-    watched.record_trade(**BUY)
+    watched.record_trade(**BUY)  # a new file is migrated first, which copies tables
+    before = value("query_seconds_count", statement="insert trades")
     watched.record_trade(**BUY)
     watched.get_open_positions()
     watched.verify()
     for handler in ("get_open_positions", "verify"):
         assert value("unit_of_work_seconds_count", handler=handler, outcome="done") == 1
-    assert value("query_seconds_count", statement="insert trades") == 2 + prepared(watched)
+    booked = value("query_seconds_count", statement="insert trades") - before
+    assert booked == 1 + prepared(watched)
     assert value("query_seconds_count", statement="select positions") >= 2
     assert value("query_seconds_sum", statement="insert trades") > 0
 
@@ -236,5 +238,5 @@ def test_a_manager_that_nobody_watches_has_none_of_it(manager: Any) -> None:
     )
     assert not engine.dispatch.before_cursor_execute
     assert not engine.dispatch.after_cursor_execute
-    runners = container.runner, container.async_runner
-    assert not any(provider.overridden for provider in runners)
+    runner = container.runner if isinstance(inner, DatabaseManager) else container.async_runner
+    assert not runner.overridden
