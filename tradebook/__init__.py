@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tradebook.domain.alerts import Alert, Severity
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.errors import (
+        BackupDamaged,
         BookBusy,
         CommitUnknown,
         ConcurrentUpdate,
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
         InvalidTransition,
         MissingRate,
         NotFound,
+        OperationFailed,
         PoolExhausted,
+        ProgramMissing,
         SchemaNotReady,
         StaleRecord,
         StatementCancelled,
         TradebookError,
+        WouldOverwrite,
     )
     from tradebook.domain.events import Event
     from tradebook.domain.numbers import exact
@@ -75,6 +79,7 @@ __all__ = [
     "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
+    "BackupDamaged",
     "Book",
     "BookBusy",
     "CallContext",
@@ -101,6 +106,7 @@ __all__ = [
     "InvalidTransition",
     "MissingRate",
     "NotFound",
+    "OperationFailed",
     "Page",
     "PerformanceMetric",
     "PoolExhausted",
@@ -108,6 +114,7 @@ __all__ = [
     "PortfolioPosition",
     "Position",
     "PositionStatus",
+    "ProgramMissing",
     "SchemaNotReady",
     "Seal",
     "SealCheck",
@@ -123,6 +130,7 @@ __all__ = [
     "TradeStatus",
     "TradebookError",
     "Valuation",
+    "WouldOverwrite",
     "col",
     "context",
     "exact",
@@ -138,6 +146,7 @@ _HOMES = {
     "tradebook.domain.alerts": ("Alert", "Severity"),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.errors": (
+        "BackupDamaged",
         "BookBusy",
         "CommitUnknown",
         "ConcurrentUpdate",
@@ -155,11 +164,14 @@ _HOMES = {
         "InvalidTransition",
         "MissingRate",
         "NotFound",
+        "OperationFailed",
         "PoolExhausted",
+        "ProgramMissing",
         "SchemaNotReady",
         "StaleRecord",
         "StatementCancelled",
         "TradebookError",
+        "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.numbers": ("exact",),

@@ -1,0 +1,1 @@
+"""Backups of a book, and what proves that they can be restored."""
