@@ -6,12 +6,12 @@ import fcntl
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
 
 from tradebook.adapters import migrations
 from tradebook.adapters.engine import make_engine
@@ -39,6 +39,7 @@ class Sandbox:
         port: of TCP, on this machine's loopback only; None for the socket alone.
         username: of the superuser.
         database: where the book is.
+        settings: of the server, stronger than those in its files.
     """
 
     home: Path
@@ -46,6 +47,7 @@ class Sandbox:
     port: int | None = None
     username: str = SUPERUSER
     database: str = DATABASE
+    settings: Mapping[str, str] = field(factory=dict)
 
     @classmethod
     def at(cls, home: Path) -> Sandbox:
@@ -85,11 +87,11 @@ class Sandbox:
         """Whether its server takes connections."""
         return self.server.is_running
 
-    def start(self, **settings: str) -> bool:
+    def start(self) -> bool:
         """Start it; gives False where it runs already."""
         if self.is_running:
             return False
-        self.server.start(settings, listen=_LOOPBACK if self.port else "")
+        self.server.start(self.settings, listen=_LOOPBACK if self.port else "")
         return True
 
     def stop(self) -> bool:
@@ -100,11 +102,16 @@ class Sandbox:
 
     def save(self) -> None:
         """Write down what the folder holds, for `at`."""
-        fields = asdict(self)
+        fields = asdict(self, recurse=False)
         del fields["home"]
         new = self.home / f"{_FILE}.new"
         new.write_text(json.dumps(fields))
         new.replace(self.home / _FILE)
+
+
+def is_sandbox(home: Path) -> bool:
+    """Whether a folder holds a sandbox."""
+    return (home / _FILE).exists()
 
 
 def start_sandbox(
@@ -127,7 +134,7 @@ def start_sandbox(
     """
     home = home.resolve()
     with _locked(home):
-        if not (home / _FILE).exists():
+        if not is_sandbox(home):
             _make(home, port)
         sandbox = Sandbox.at(home)
         if port not in (None, sandbox.port):
@@ -155,7 +162,7 @@ def _locked(home: Path) -> Iterator[None]:
     """Two who start the same sandbox at once wait for each other."""
     home.mkdir(parents=True, exist_ok=True)
     others = [path.name for path in home.iterdir() if path.name != "lock"]
-    if others and not (home / _FILE).exists() and not set(others) <= _UNFINISHED:
+    if others and not is_sandbox(home) and not set(others) <= _UNFINISHED:
         raise WouldOverwrite(
             f"{home} holds something else ({', '.join(sorted(others)[:3])}): choose an empty folder"
         )

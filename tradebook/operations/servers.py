@@ -128,9 +128,9 @@ class Server:
         }
         options = " ".join(f"-c {_quoted(f'{name}={value}')}" for name, value in settings.items())
         give_up = time.monotonic() + _DYING
-        while (complaint := self._attempt(options)) is not None:
-            if "shared memory block" not in complaint or time.monotonic() > give_up:
-                raise OperationFailed(f"the server did not start: {complaint}; see {self.log}")
+        while (said := self._attempt(options)) is not None:
+            if "shared memory block" not in said or time.monotonic() > give_up:
+                raise OperationFailed(f"the server did not start: {said}; see {self.log}")
             time.sleep(0.1)
 
     def stop(self, mode: str = "fast") -> None:
@@ -144,7 +144,7 @@ class Server:
         try:
             self._control("start", "-l", str(self.log), "-o", options)
         except OperationFailed as error:
-            return _complaint(self.log, before) or str(error)
+            return complaint(self.log, before) or str(error)
         except BaseException:  # Ctrl-C, say: it may be starting
             self._abandon()
             raise
@@ -169,8 +169,8 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _complaint(log: Path, start: int) -> str:
-    """The last fatal words of a log from `start` on."""
+def complaint(log: Path, start: int = 0) -> str:
+    """The last fatal words of a server's log from `start` on; empty where there are none."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
