@@ -11,12 +11,14 @@ from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli import (
     alerts,
     audit,
+    backup,
     book,
     config,
     corrections,
     exporting,
     importing,
     portfolio,
+    restoring,
     sandbox,
     trades,
 )
@@ -101,4 +103,6 @@ app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
+app.add_typer(backup.app, name="backup", rich_help_panel=_OPERATE)
+app.command("restore", rich_help_panel=_OPERATE)(restoring.restore)
 app.add_typer(sandbox.app, name="sandbox", rich_help_panel=_OPERATE)

@@ -73,7 +73,7 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
     try:
         read_schema_state(engine).require()
         with translated_errors(), engine.connect() as connection:
-            found = read_counts(lambda query: list(connection.execute(text(query)).tuples()))
+            found = read_counts(lambda query: connection.execute(text(query)).fetchall())
         reading = engine.execution_options(**{READ_ONLY: True})
         sessions = sessionmaker(reading, class_=ReadingSession, expire_on_commit=False)
         return tuple(

@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import InvalidInput, WouldOverwrite
+from tradebook.domain.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    OperationFailed,
+    WouldOverwrite,
+)
 from tradebook.operations.backup import archive as archives
 from tradebook.operations.backup.encryption import read
 from tradebook.operations.backup.logical import load

@@ -1,0 +1,348 @@
+"""Backing up a SQLite book that others write into, and bringing it back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.backups import Writers, age_tool, orders_in
+from tests.command_line import Command
+from tests.servers import configured
+from tradebook import (
+    BackupDamaged,
+    DatabaseConfig,
+    DatabaseCorrupt,
+    DatabaseManager,
+    DatabaseUnavailable,
+    InvalidInput,
+    OperationFailed,
+    ProgramMissing,
+    SchemaNotReady,
+    WouldOverwrite,
+)
+from tradebook.operations.backup import (
+    Encryption,
+    Store,
+    back_up,
+    restore_book,
+    verify_backup,
+)
+
+TOOLS = ["age", *(["gpg"] if shutil.which("gpg") else [])]
+"""age is always there for a test; gpg where the machine has it."""
+
+
+@pytest.fixture
+def config(sqlite_url: str) -> DatabaseConfig:
+    """A book with a trade."""
+    config = configured(sqlite_url)
+    with DatabaseManager(config) as book:
+        book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=2, order_id="first")
+    return config
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A folder for backups that does not exist yet."""
+    return Store(tmp_path / "backups")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> DatabaseConfig:
+    """A file that does not exist yet."""
+    return DatabaseConfig(path=tmp_path / "restored" / "book.db")
+
+
+@pytest.fixture
+def new_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], tuple[Encryption, Path | None]]]:
+    """Makes key pairs: whom to encrypt for, and the secret's file where the tool wants one."""
+    homes: list[Path] = []
+
+    def new(tool: str) -> tuple[Encryption, Path | None]:
+        folder = tmp_path / f"keys-{len(os.listdir(tmp_path))}"
+        folder.mkdir()
+        if tool == "age":
+            monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+            public, secret = age_tool(folder)
+            return Encryption("age", (public,)), secret
+        homes.append(Path(tempfile.mkdtemp(prefix="gpg-")))  # short, as its agent's socket must be
+        monkeypatch.setenv("GNUPGHOME", str(homes[-1]))
+        make = [
+            "gpg",
+            "--batch",
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "ann",
+            "future-default",
+        ]
+        subprocess.run(make, check=True, capture_output=True)
+        return Encryption("gpg", ("ann",)), None
+
+    yield new
+    for home in homes:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=True)
+        shutil.rmtree(home)
+
+
+def test_a_backup_while_others_write_has_everything_acknowledged_before(
+    config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig
+) -> None:
+    with Writers(config) as writers:
+        writers.go_on()
+        before = datetime.now(UTC)
+        made = back_up(config, store, report=lambda _done, _total: writers.go_on(2))
+        after = datetime.now(UTC)
+        writers.go_on()
+
+    restore_book(store, made, elsewhere)
+
+    restored = orders_in(elsewhere)
+    assert writers.acknowledged_before(before) <= restored
+    assert not writers.sent_after(after) & restored
+    assert made.counts["main"].trades == len(restored)
+    assert verify_backup(store, made).proven
+    assert not (Path(str(elsewhere.path)).parent / ".book.db.restoring").exists()
+
+
+def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: Store) -> None:
+    def interrupt(_done: int, _total: int) -> None:
+        assert len(os.listdir(store.folder)) == 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(config, store, report=interrupt)
+
+    assert os.listdir(store.folder) == []
+    assert store.all() == []
+
+
+def test_ctrl_c_and_systemd_end_the_command_cleanly(
+    config: DatabaseConfig, store: Store, tmp_path: Path
+) -> None:
+    # The pipe that age would write into is full: the command waits while it is interrupted.
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    (slow / "age").write_text("#!/bin/sh\nwhile :; do sleep 0.01; done\n")
+    (slow / "age").chmod(0o755)
+    with DatabaseManager(config) as book:
+        book.record_signal(symbol="AAPL", action="BUY", strength=1, source="x" * 200)
+    code = "from tradebook.entrypoints.cli import main; main()"
+    command = [sys.executable, "-c", code, "backup", "--store", str(store.folder)]
+    environment = {
+        **os.environ,
+        "PATH": f"{slow}:{os.environ['PATH']}",
+        "TRADEBOOK_DATABASE_URL": str(config.url),
+    }
+    command += ["--encrypt", "age:age1x"]
+    ended = [
+        (subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL), number)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    while len(list(store.folder.glob(".*/book.db.age"))) < len(ended):
+        assert all(process.poll() is None for process, _ in ended)
+    for process, number in ended:
+        process.send_signal(number)
+        assert process.wait() != 0
+    assert os.listdir(store.folder) == []
+
+
+def test_a_backup_that_was_damaged_is_noticed_and_restores_nothing(
+    config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig
+) -> None:
+    made = back_up(config, store)
+    file = store.folder / made.name / "book.db"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+    for attempt in (
+        lambda: restore_book(store, made, elsewhere),
+        lambda: verify_backup(store, made),
+    ):
+        with pytest.raises(BackupDamaged, match=r"book\.db is not what was written"):
+            attempt()
+    assert not Path(str(elsewhere.path)).exists()
+
+
+def test_a_book_that_is_there_is_not_restored_over_unless_that_is_said(
+    config: DatabaseConfig, store: Store
+) -> None:
+    made = back_up(config, store)
+    with DatabaseManager(config) as book:
+        book.record_trade(symbol="MSFT", action="BUY", quantity=1, price=2, order_id="later")
+        with pytest.raises(WouldOverwrite, match="--overwrite"):
+            restore_book(store, made, config)
+        assert len(book.get_trades()) == 2
+
+        restore_book(store, made, config, overwrite=True)
+
+        # A program that has the book open goes on with the restored one.
+        assert [trade.order_id for trade in book.get_trades()] == ["first"]
+        book.record_trade(symbol="MSFT", action="BUY", quantity=1, price=2, order_id="next")
+    assert orders_in(config) == {"first", "next"}
+
+
+def test_a_file_that_is_no_database_any_more_is_moved_aside(
+    config: DatabaseConfig, store: Store
+) -> None:
+    made = back_up(config, store)
+    path = Path(str(config.path))
+    path.write_bytes(b"rubbish" * 1000)
+
+    restore_book(store, made, config, overwrite=True)
+
+    assert orders_in(config) == {"first"}
+    assert path.with_name("book.db.damaged").read_bytes().startswith(b"rubbish")
+
+
+def test_what_is_no_sound_book_is_not_backed_up(store: Store, tmp_path: Path) -> None:
+    no_book, rubbish = (DatabaseConfig(path=tmp_path / name) for name in ("empty.db", "rubbish.db"))
+    with closing(sqlite3.connect(str(no_book.path))) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    Path(str(rubbish.path)).write_bytes(b"rubbish" * 1000)
+    missing = DatabaseConfig(path=tmp_path / "missing.db")
+
+    for config, error in (
+        (no_book, SchemaNotReady),
+        (rubbish, DatabaseCorrupt),
+        (missing, DatabaseUnavailable),
+        (DatabaseConfig(path=":memory:"), InvalidInput),
+    ):
+        with pytest.raises(error):
+            back_up(config, store)
+    assert os.listdir(store.folder) == []
+    assert not Path(str(missing.path)).exists()
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_encrypted_backup_is_read_by_its_key_alone(
+    tool: str,
+    config: DatabaseConfig,
+    store: Store,
+    elsewhere: DatabaseConfig,
+    new_keys: Callable[[str], tuple[Encryption, Path | None]],
+) -> None:
+    encryption, identity = new_keys(tool)
+
+    made = back_up(config, store, encryption=encryption)
+
+    [file] = made.files
+    written = (store.folder / made.name / file.path).read_bytes()
+    assert (file.path, made.encryption) == (f"book.db.{tool}", tool)
+    assert b"SQLite format" not in written
+    assert b"AAPL" not in written
+    restore_book(store, made, elsewhere, identity=identity)
+    assert orders_in(elsewhere) == {"first"}
+    assert verify_backup(store, made, identity=identity).proven
+
+    _, other = new_keys(tool)
+    with pytest.raises(OperationFailed, match=f"{tool} failed"):
+        verify_backup(store, made, identity=other)
+
+
+def test_without_the_tool_it_says_what_to_install(
+    config: DatabaseConfig, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    tradebook = Command(str(config.url))
+
+    for tool, package in (("age", "age"), ("gpg", "gnupg")):
+        said = tradebook.refused("backup", "--encrypt", f"{tool}:ann", "--store", str(store.folder))
+        assert f"{tool} is not installed; apt-get install {package}" in said
+        with pytest.raises(ProgramMissing):
+            back_up(config, store, encryption=Encryption(tool, ("ann",)))
+    assert store.all() == []
+    assert "gpg:RECIPIENT" in tradebook.refused("backup", "--encrypt", "pgp:ann")
+    assert "gpg:RECIPIENT" in tradebook.refused("backup", "--encrypt", "gpg:--output=x")
+
+
+def test_the_commands_back_up_list_verify_prune_and_restore(
+    config: DatabaseConfig, store: Store, tmp_path: Path
+) -> None:
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
+    assert tradebook("backup", "list", *where).stdout.startswith("no backups in ")
+    assert "tradebook backup list" in tradebook.refused("backup", "verify", *where)
+    made = tradebook("backup", "--verify", *where)
+    assert made.exit_code == 0
+    assert "(1 trade, 1 position, 2 events; " in made.stdout
+    assert "restored and proven: " in made.stdout
+    document = tradebook.json("backup", *where)
+    assert document["backup"]["counts"]["main"] == {"trades": 1, "positions": 1, "events": 2}
+    first, second = tradebook.json("backup", "list", *where)["backups"]
+    assert (first["verified"] != "", second["verified"]) == (True, "")
+    assert tradebook.json("backup", "verify", *where)["accounts"][0]["proven"] is True
+    assert first["name"] in tradebook("backup", "list", *where).stdout
+
+    assert tradebook("backup", "prune", "--keep", "1", *where, stdin="n\n").exit_code == 1
+    assert len(store.all()) == 2
+    pruned = tradebook.json("backup", "prune", "--keep", "1", "--yes", *where)
+    assert (pruned["removed"], pruned["kept"]) == ([first["name"]], [second["name"]])
+
+    target = ("--database", f"sqlite:///{tmp_path / 'new.db'}")
+    assert tradebook("restore", *where, *target).stdout.endswith("proven: 1 trade in 1 account\n")
+    assert "--overwrite" in tradebook.refused("restore", *where, *target)
+    asked = tradebook("restore", "--overwrite", *where, *target, stdin="n\n")
+    assert (asked.exit_code, "Replace the book in sqlite" in asked.stderr) == (1, True)
+    again = tradebook.json("restore", "--overwrite", "--yes", *where, *target)
+    assert (again["proven"], again["found"]["main"]["trades"]) == (True, 1)
+
+
+def test_a_backup_whose_book_does_not_add_up_is_not_proven(
+    config: DatabaseConfig, store: Store
+) -> None:
+    with closing(sqlite3.connect(str(config.path))) as connection:
+        connection.execute("UPDATE positions SET quantity = '2'")
+        connection.commit()
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
+    made = tradebook("backup", "--verify", *where)
+
+    assert made.exit_code == 1
+    assert "the book is not proven" in made.stdout
+    assert "not proven: " in made.stdout
+    assert tradebook.json("backup", "list", *where)["backups"][0]["verified"] == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backup"],
+        ["backup", "verify"],
+        ["backup", "list"],
+        ["backup", "prune"],
+        ["backup", "archive"],
+        ["backup", "schedule"],
+        ["restore"],
+    ],
+)
+def test_help_teaches_with_examples(tradebook: Command, command: list[str]) -> None:
+    result = tradebook(*command, "--help")
+
+    assert result.exit_code == 0
+    assert result.stdout.count(f"tradebook {' '.join(command)}") > 1  # besides its usage
+
+
+def test_options_before_a_subcommand_are_refused_and_so_are_kinds_that_do_not_fit(
+    config: DatabaseConfig, store: Store
+) -> None:
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
+    assert "write options after" in tradebook.refused("backup", *where, "list", exit_code=2)
+    assert "SQLite" in tradebook.refused("backup", "--physical", *where)
+    both = tradebook.refused("backup", "--physical", "--incremental", *where, exit_code=2)
+    assert "--physical" in both
+    assert "--into" in tradebook.refused("restore", "--to", "2024-05-17", *where, exit_code=2)
