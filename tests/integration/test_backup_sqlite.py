@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +95,7 @@ def new_keys(
     yield new
     for home in homes:
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "gpg-agent"], check=True)
-        shutil.rmtree(home)
+        shutil.rmtree(home, ignore_errors=True)  # its agent removes its socket meanwhile
 
 
 def test_a_backup_while_others_write_has_everything_acknowledged_before(
@@ -132,31 +133,24 @@ def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: 
 def test_ctrl_c_and_systemd_end_the_command_cleanly(
     config: DatabaseConfig, store: Store, tmp_path: Path
 ) -> None:
-    # The pipe that age would write into is full: the command waits while it is interrupted.
-    slow = tmp_path / "bin"
-    slow.mkdir()
-    (slow / "age").write_text("#!/bin/sh\nwhile :; do sleep 0.01; done\n")
-    (slow / "age").chmod(0o755)
-    with DatabaseManager(config) as book:
-        book.record_signal(symbol="AAPL", action="BUY", strength=1, source="x" * 200)
+    # In age's place something that never reads: the command waits for it while it is interrupted.
+    (tmp_path / "age").write_text('#!/bin/sh\necho > "$READY"\nexec sleep 600\n')
+    (tmp_path / "age").chmod(0o755)
     code = "from tradebook.entrypoints.cli import main; main()"
     command = [sys.executable, "-c", code, "backup", "--store", str(store.folder)]
-    environment = {
-        **os.environ,
-        "PATH": f"{slow}:{os.environ['PATH']}",
-        "TRADEBOOK_DATABASE_URL": str(config.url),
-    }
-    command += ["--encrypt", "age:age1x"]
-    ended = [
-        (subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL), number)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    ]
-    while len(list(store.folder.glob(".*/book.db.age"))) < len(ended):
-        assert all(process.poll() is None for process, _ in ended)
-    for process, number in ended:
-        process.send_signal(number)
-        assert process.wait() != 0
-    assert os.listdir(store.folder) == []
+    environment = {**os.environ, "TRADEBOOK_DATABASE_URL": str(config.url)}
+    environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        environment["READY"] = str(tmp_path / number.name)
+        os.mkfifo(environment["READY"])
+        with subprocess.Popen(
+            [*command, "--encrypt", "age:age1x"], env=environment, stderr=subprocess.DEVNULL
+        ) as process:
+            Path(environment["READY"]).read_text()  # waits until it is written
+            assert len(list(store.folder.glob(".*/book.db.age"))) == 1
+            process.send_signal(number)
+        assert process.returncode != 0
+        assert os.listdir(store.folder) == []
 
 
 def test_a_backup_that_was_damaged_is_noticed_and_restores_nothing(

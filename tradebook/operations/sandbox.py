@@ -24,6 +24,8 @@ from tradebook.operations.servers import DEFAULT_PORT, Server
 DEFAULT_FOLDER: Final = Path("tradebook-sandbox")
 SUPERUSER: Final = "tradebook"
 DATABASE: Final = "tradebook"
+SCRATCH: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""The settings of a server that is thrown away."""
 _FILE: Final = "sandbox.json"
 _PASSWORD_BYTES: Final = 24
 _LOOPBACK: Final = "127.0.0.1"
@@ -115,7 +117,7 @@ def is_sandbox(home: Path) -> bool:
 
 
 def start_sandbox(
-    home: Path, port: int | None = None, *, tables: bool = True
+    home: Path, port: int | None = None, *, tables: bool = True, lasting: bool = True
 ) -> tuple[Sandbox, bool]:
     """The sandbox in a folder, running; made where there is none.
 
@@ -123,6 +125,7 @@ def start_sandbox(
         home: the folder; what is missing of its path is made.
         port: on which it listens on loopback too, for programs that cannot use a socket.
         tables: whether its database gets the book's schema, or is brought up to this version.
+        lasting: whether what it acknowledges outlives a crash; a scratch server need not.
 
     Returns:
         The sandbox, and whether it was started by this call.
@@ -135,7 +138,7 @@ def start_sandbox(
     home = home.resolve()
     with _locked(home):
         if not is_sandbox(home):
-            _make(home, port)
+            _make(home, port, lasting=lasting)
         sandbox = Sandbox.at(home)
         if port not in (None, sandbox.port):
             sandbox = _moved(sandbox, port)
@@ -175,13 +178,14 @@ _UNFINISHED: Final = {"data", "data.new", "password", "password.new", f"{_FILE}.
 """What an interrupted start leaves."""
 
 
-def _make(home: Path, port: int | None) -> None:
+def _make(home: Path, port: int | None, *, lasting: bool) -> None:
     programs = wheel_programs()
-    sandbox = Sandbox(home, major_version(programs / "postgres"), port)
+    version = major_version(programs / "postgres")
+    sandbox = Sandbox(home, version, port, settings={} if lasting else SCRATCH)
     shutil.rmtree(home / "data", ignore_errors=True)
     (home / "password").unlink(missing_ok=True)
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
-    Server(home, programs).make(SUPERUSER, password)
+    Server(home, programs).make(SUPERUSER, password, lasting=lasting)
     write_private(home / "password", password)
     sandbox.save()
 

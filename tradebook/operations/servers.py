@@ -79,10 +79,10 @@ class Server:
                 return False
         return True
 
-    def make(self, superuser: str, password: str) -> None:
+    def make(self, superuser: str, password: str, *, lasting: bool = True) -> None:
         """Make an empty cluster: checksums, UTF-8, and a password for every connection.
 
-        Whatever interrupts this, there is a whole data directory or none.
+        Whatever interrupts this, there is a whole data directory or none; on disk, if `lasting`.
         """
         new, secret = self.home / "data.new", self.home / "password.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -99,7 +99,7 @@ class Server:
                 f"--username={superuser}",
             ]
             options += ["--auth=scram-sha-256", f"--pwfile={secret}", f"--pgdata={new}"]
-            self._run("initdb", options)
+            self._run("initdb", options if lasting else [*options, "--no-sync"])
             new.rename(self.data)
         finally:
             secret.unlink(missing_ok=True)

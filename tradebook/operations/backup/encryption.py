@@ -122,19 +122,16 @@ def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
         OperationFailed: the program failed, which explains whatever the block raised of a broken pipe.
     """
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([*command], stderr=errors, **options)
-        try:
-            yield process
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
-        except BrokenPipeError:  # it ended first, and says why below
-            pass
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        code = process.wait()
+        with subprocess.Popen([*command], stderr=errors, **options) as process:
+            try:
+                yield process
+            except BrokenPipeError:  # it ended first, and says why below
+                process.stdin = None
+            except BaseException:
+                process.kill()
+                process.stdin = None
+                raise
+        code = process.returncode
         if code != 0:
             errors.seek(0)
             raise program_failed(command[0], code, errors.read().decode(errors="replace"))

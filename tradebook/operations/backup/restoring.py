@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
 from tradebook.operations.connections import connected
 from tradebook.operations.programs import program
-from tradebook.operations.sandbox import Sandbox
+from tradebook.operations.sandbox import SCRATCH, Sandbox
 from tradebook.operations.servers import (
     Server,
     complaint,
@@ -124,7 +124,7 @@ def restore_server(
     *,
     moment: datetime | None = None,
     wal: Path | None = None,
-    at_once: bool = False,
+    scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
     report: Report = silent,
@@ -139,7 +139,8 @@ def restore_server(
         home: the folder.
         moment: to recover to, inclusive; everything that is archived by default.
         wal: the archive of the log; none for what the backup brought along.
-        at_once: stop recovering as soon as the copy is consistent: what the backup alone holds.
+        scratch: only what the backup alone holds, recovered no further than it must be, by a server
+            that need not outlive a crash.
         identity: age's secret key.
         overwrite: whether a folder that is there is renamed, to make room.
         report: is told of bytes checked.
@@ -161,8 +162,9 @@ def restore_server(
     try:
         require_entry(home, server_user())
         _lay_out(store, chain, home, identity)
-        target = "recovery_target = 'immediate'" if at_once else _target(moment)
-        return _recovered(manifest, Server(home, programs), wal, target, identity)
+        target = "recovery_target = 'immediate'" if scratch else _target(moment)
+        settings = {**_QUIET, **SCRATCH} if scratch else _QUIET
+        return _recovered(manifest, Server(home, programs), settings, wal, target, identity)
     except BaseException:
         _abandon(Server(home, programs))
         raise
@@ -217,7 +219,12 @@ def _target(moment: datetime | None) -> str:
 
 
 def _recovered(
-    manifest: Manifest, server: Server, wal: Path | None, target: str, identity: Path | None
+    manifest: Manifest,
+    server: Server,
+    settings: Mapping[str, str],
+    wal: Path | None,
+    target: str,
+    identity: Path | None,
 ) -> Sandbox:
     assert manifest.log is not None
     source = wal.resolve() if wal is not None else None
@@ -230,7 +237,7 @@ def _recovered(
         manifest.version,
         username=manifest.log.superuser,
         database=manifest.database_name or "postgres",
-        settings=_QUIET,
+        settings=settings,
     )
     with _recovering(server.data, source, target):
         sandbox.start()

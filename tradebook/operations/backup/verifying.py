@@ -103,10 +103,10 @@ def _restored(
     try:
         if manifest.is_physical:
             yield restore_server(
-                store, manifest, home, at_once=True, identity=identity, report=report
+                store, manifest, home, scratch=True, identity=identity, report=report
             ).config
         else:
-            sandbox, _ = start_sandbox(home, tables=False)
+            sandbox, _ = start_sandbox(home, tables=False, lasting=False)
             restore_book(
                 store, manifest, sandbox.config, identity=identity, privileges=False, report=report
             )
