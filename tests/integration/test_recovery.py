@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +31,7 @@ from tradebook.operations.backup import (
     restore_server,
     verify_backup,
 )
-from tradebook.operations.backup.archive import SCRIPT, clean_up, decrypt_from, is_encrypted, set_up
+from tradebook.operations.backup.archive import SCRIPT, clean_up, collect, is_readable, set_up
 from tradebook.operations.connections import connected
 from tradebook.operations.sandbox import Sandbox, remove_sandbox, start_sandbox
 
@@ -44,7 +46,7 @@ class Disaster:
         base, incremental: taken while the writers went on, before `moment`.
         moment: named while they went on.
         writers: what was sent and acknowledged until the server was killed, without warning.
-        arguments: of pg_basebackup while it ran.
+        arguments: of every program while the base was copied.
         password: of the server.
         identity: the secret key that reads the incremental backup.
     """
@@ -85,12 +87,12 @@ def _struck(home: Path, patch: pytest.MonkeyPatch) -> Disaster:
     live.stop()
     live.start()
     arguments: list[str] = []
-    with Writers(live.config) as writers:
+    with _received(live, store), Writers(live.config) as writers:
 
         def watch(_done: int, _total: int) -> None:
             if not arguments:  # of the first piece of many: its program runs
-                [child] = psutil.Process().children()
-                arguments.extend(child.cmdline())
+                for child in psutil.Process().children(recursive=True):
+                    arguments.extend(child.cmdline())
             writers.go_on(1)
 
         writers.go_on()
@@ -106,6 +108,28 @@ def _struck(home: Path, patch: pytest.MonkeyPatch) -> Disaster:
         kill_server_of(live.server.data)
     shutil.rmtree(live.home)
     return Disaster(home, store, base, incremental, moment, writers, arguments, password, identity)
+
+
+@contextmanager
+def _received(live: Sandbox, store: Store) -> Iterator[None]:
+    """Receive the log as it is written; the server acknowledges nothing before that."""
+    code = "from tradebook.entrypoints.cli import main; main()"
+    command = [sys.executable, "-c", code, "backup", "stream", "--store", str(store.folder)]
+    environment = {**os.environ, "TRADEBOOK_DATABASE_URL": str(live.config.url)}
+    with (
+        subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process,
+        connected(live.config) as statements,
+    ):
+        try:
+            while not statements.value("SELECT count(*) FROM pg_stat_replication"):
+                assert process.poll() is None
+            statements.rows("ALTER SYSTEM SET synchronous_standby_names = 'tradebook_stream'")
+            statements.rows("SELECT pg_reload_conf()")
+            while statements.value("SELECT sync_state FROM pg_stat_replication") != "sync":
+                assert process.poll() is None
+            yield
+        finally:
+            process.terminate()
 
 
 def test_every_trade_acknowledged_before_the_moment_is_there_and_none_after(
@@ -137,14 +161,16 @@ def test_every_trade_acknowledged_before_the_moment_is_there_and_none_after(
     assert tradebook("sandbox", "stop", str(home), "--remove", "--yes").exit_code == 0
 
 
-def test_without_a_moment_everything_archived_is_there(disaster: Disaster) -> None:
-    sandbox = restore_server(
-        disaster.store, disaster.base, disaster.home / "all", wal=disaster.store.wal
-    )
+def test_without_a_moment_every_trade_ever_acknowledged_is_there(disaster: Disaster) -> None:
+    tradebook, home = Command("sqlite://"), disaster.home / "all"
+    where = ("--store", str(disaster.store.folder), "--into", str(home))
 
-    orders = orders_in(sandbox.config)
-    assert disaster.writers.acknowledged_before(disaster.moment) < orders
-    remove_sandbox(sandbox.home)
+    restored = tradebook.json("restore", disaster.base.name, *where)
+
+    assert restored["proven"] is True
+    # The log was received as it was written, and the server waited for that.
+    assert set(disaster.writers.acknowledged) <= orders_in(Sandbox.at(home).config)
+    remove_sandbox(home)
 
 
 def test_an_encrypted_incremental_backup_is_proven_in_a_scratch_server(disaster: Disaster) -> None:
@@ -167,7 +193,7 @@ def test_a_moment_that_is_not_archived_cannot_be_restored_to(disaster: Disaster)
             disaster.base,
             home,
             moment=datetime.now(UTC) + timedelta(hours=1),
-            wal=disaster.store.wal,
+            wal=[disaster.store.wal],
         )
     with pytest.raises(OperationFailed, match="no physical backup from before"):
         disaster.store.before(disaster.base.started_at)
@@ -200,7 +226,8 @@ def test_what_is_damaged_or_in_the_way_is_noticed_before_anything_is_restored(
 
 
 def test_the_servers_password_is_among_no_programs_arguments(disaster: Disaster) -> None:
-    assert any("pg_basebackup" in word for word in disaster.arguments)
+    for program in ("pg_basebackup", "pg_receivewal"):
+        assert any(program in word for word in disaster.arguments)
     assert not any(disaster.password in word for word in disaster.arguments)
 
 
@@ -262,10 +289,10 @@ def test_an_encrypted_archive_takes_a_file_twice_and_is_cleaned_up(
     assert [archived(segment, segment.encode()) for segment in segments] == [0, 0, 0]
     assert archived(segments[0], segments[0].encode()) == 0
     assert archived(segments[0], b"another") == 1
-    assert is_encrypted(archive)
+    assert not is_readable(archive, None)
     assert segments[0].encode() not in (archive / f"{segments[0]}.age").read_bytes()
 
-    decrypt_from(archive, segments[1], tmp_path / "clear", identity)
+    collect(archive, segments[1], tmp_path / "clear", identity)
     assert clean_up(archive, segments[2]) == 4
 
     clear = {path.name: path.read_text() for path in (tmp_path / "clear").iterdir()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -128,9 +129,16 @@ def run(command: Sequence[str | Path], **options: Any) -> str:
 
 
 def run_in_place(command: Sequence[str | Path], config: DatabaseConfig) -> int:
-    """Run a program that talks with the user, connected to a database; gives its exit code."""
-    with connection_environment(config) as environment:
-        return subprocess.run([*command], env=environment, check=False).returncode
+    """Run a program that talks with the user, connected to a database; gives its exit code.
+
+    Ctrl-C is the program's: psql ends a query by it, not itself.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with connection_environment(config) as environment:
+            return subprocess.run([*command], env=environment, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(file: Any) -> str:

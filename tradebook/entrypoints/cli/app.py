@@ -11,7 +11,7 @@ from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli import (
     alerts,
     audit,
-    backup,
+    backup_upkeep,
     book,
     config,
     corrections,
@@ -103,6 +103,6 @@ app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
-app.add_typer(backup.app, name="backup", rich_help_panel=_OPERATE)
+app.add_typer(backup_upkeep.app, name="backup", rich_help_panel=_OPERATE)
 app.command("restore", rich_help_panel=_OPERATE)(restoring.restore)
 app.add_typer(sandbox.app, name="sandbox", rich_help_panel=_OPERATE)

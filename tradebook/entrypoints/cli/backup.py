@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from tradebook.entrypoints.cli.options import (
     AsJson,
     Database,
-    login_name,
     refuse_misplaced_options,
 )
 from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say, stdout
@@ -23,11 +21,10 @@ if TYPE_CHECKING:
     from tradebook.config import DatabaseConfig
     from tradebook.operations.backup.encryption import Encryption
     from tradebook.operations.backup.manifest import Manifest
-    from tradebook.operations.backup.retention import Plan
     from tradebook.operations.backup.store import Store
     from tradebook.operations.backup.verifying import BackupProof
 
-_FOLDER: Final = Path("backups")
+BACKUPS: Final = Path("backups")
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -69,7 +66,7 @@ Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do it without askin
 @app.callback()
 def backup(
     context: typer.Context,
-    store: StoreFolder = _FOLDER,
+    store: StoreFolder = BACKUPS,
     physical: Annotated[
         bool, typer.Option("--physical", help="The whole server: recovery to a moment starts here.")
     ] = False,
@@ -108,7 +105,7 @@ def backup(
     from tradebook.operations.backup.making import back_up
 
     kind = "physical" if physical else "incremental" if incremental else None
-    at, config, encryption = _store(store), _config(database), encryption_of(encrypt)
+    at, config, encryption = store_at(store), configured(database), encryption_of(encrypt)
     with ended_cleanly(), progress_bar("backing up", quiet=as_json) as report:
         made = back_up(config, at, kind=kind, jobs=jobs, encryption=encryption, report=report)
     proof = _proof_of(at, made, identity, as_json=as_json) if prove else None
@@ -125,7 +122,7 @@ def backup(
 @app.command()
 def verify(
     name: Annotated[str, typer.Argument(metavar="[BACKUP]", help="Which one.")] = "latest",
-    store: StoreFolder = _FOLDER,
+    store: StoreFolder = BACKUPS,
     identity: Identity = None,
     scratch: Annotated[
         Path | None,
@@ -149,7 +146,7 @@ def verify(
       tradebook backup verify
       tradebook backup verify 20240517T023000Z-logical --store /srv/backups
     """
-    at = _store(store)
+    at = store_at(store)
     proof = _proof_of(at, at.get(name), identity, scratch, as_json=as_json)
     if as_json:
         print_json(_document(proof))
@@ -160,14 +157,14 @@ def verify(
 
 
 @app.command("list")
-def list_backups(store: StoreFolder = _FOLDER, as_json: AsJson = False) -> None:
+def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
     """List the backups, the oldest first, and which of them were proven.
 
     tradebook backup list --store /srv/backups
     """
     from tradebook.operations.backup.verifying import verified
 
-    at = _store(store)
+    at = store_at(store)
     rows = [
         {
             "name": manifest.name,
@@ -204,139 +201,6 @@ def list_backups(store: StoreFolder = _FOLDER, as_json: AsJson = False) -> None:
     )
 
 
-@app.command()
-def prune(
-    keep: Annotated[
-        int | None, typer.Option("--keep", min=1, help="How many of each kind stay.")
-    ] = None,
-    keep_days: Annotated[
-        float | None, typer.Option("--keep-days", min=0, help="Younger ones stay, too.")
-    ] = None,
-    store: StoreFolder = _FOLDER,
-    wal: WalFolder = None,
-    yes: Yes = False,
-    as_json: AsJson = False,
-) -> None:
-    """Remove old backups, and the server's log from before the oldest that stays.
-
-    The newest always stays, and so does one that another builds upon.
-
-      tradebook backup prune --keep 7
-      tradebook backup prune --keep 4 --keep-days 30 --store /srv/backups --yes
-    """
-    from datetime import UTC, datetime
-
-    from tradebook.operations.backup import archive, retention
-
-    at = _store(store)
-    decided = retention.plan(at.all(), keep=keep, keep_days=keep_days, now=datetime.now(UTC))
-    folder, files = wal or at.wal, 0
-    if not yes and (decided.removed or at.leftovers()):
-        _list_removed(decided, at)
-        typer.confirm("Remove them?", abort=True, err=True)
-    retention.prune(at, decided)
-    if decided.oldest_segment is not None and folder.is_dir():
-        files = archive.clean_up(folder, decided.oldest_segment)
-    if as_json:
-        removed, kept = ([m.name for m in group] for group in (decided.removed, decided.kept))
-        print_json({"removed": removed, "kept": kept, "log_files_removed": files})
-    else:
-        log = f", {counted(files, 'file')} of the log" if files else ""
-        removed_count = counted(len(decided.removed), "backup")
-        say(f"removed {removed_count}{log}; {counted(len(decided.kept), 'backup')} stay")
-
-
-@app.command("archive")
-def archive_log(
-    store: StoreFolder = _FOLDER,
-    wal: WalFolder = None,
-    encrypt: Encrypt = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Set it up at the server, not only print it.")
-    ] = False,
-    now: Annotated[
-        bool, typer.Option("--now", help="Have what is written so far archived, and wait for it.")
-    ] = False,
-    database: Database = None,
-    as_json: AsJson = False,
-) -> None:
-    """Archive PostgreSQL's log, from which recovery reaches any moment.
-
-    Writes a short script into the archive, which the server calls for each file
-    of its log: it copies, flushes, renames, and refuses to overwrite. Prints the
-    settings; --apply makes them at the server (as a superuser). archive_mode
-    counts when the server is started again.
-
-      tradebook backup archive --store /srv/backups
-      tradebook backup archive --store /srv/backups --apply
-      tradebook backup archive --now
-    """
-    from tradebook.operations.backup import archive
-
-    folder = wal or _store(store).wal
-    if now:
-        name = archive.archive_now(_config(database))
-        print_json({"archived": name}) if as_json else say(f"archived up to {name}")
-        return
-    encryption = encryption_of(encrypt)
-    made = archive.apply(_config(database), folder, encryption) if apply else None
-    archiving = made or archive.set_up(folder, encryption)
-    if as_json:
-        print_json(
-            {
-                "folder": str(archiving.folder),
-                "settings": archiving.settings,
-                "applied": apply,
-                "restart": archiving.restart,
-            }
-        )
-        return
-    say("\n".join(archiving.lines))
-    if not apply:
-        say(f"# for postgresql.conf; the server's user must own {archiving.folder}")
-    elif archiving.restart:
-        say(f"# made; start the server again for {', '.join(archiving.restart)}")
-    else:
-        say("# made; `tradebook backup archive --now` tries it")
-
-
-@app.command()
-def schedule(
-    every: Annotated[Literal["hour", "day", "week"], typer.Option("--every")] = "day",
-    at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="Local time.")] = "02:30",
-    cron: Annotated[
-        bool, typer.Option("--cron", help="A line for cron, not systemd units.")
-    ] = False,
-    physical: Annotated[bool, typer.Option("--physical", help="As of `backup`.")] = False,
-    incremental: Annotated[bool, typer.Option("--incremental", help="As of `backup`.")] = False,
-    encrypt: Encrypt = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="How many stay.")] = 7,
-    store: StoreFolder = _FOLDER,
-) -> None:
-    """Print a systemd timer, or a line for cron, that backs up, verifies and prunes.
-
-    Nothing is installed, and no secret is printed: the scheduled commands find
-    the database in /etc/tradebook.env.
-
-      tradebook backup schedule --store /srv/backups
-      tradebook backup schedule --every hour --at 00:15 --incremental --cron
-    """
-    from tradebook.operations.backup.schedule import cron_line, systemd_units
-
-    program = str(Path(sys.argv[0]).resolve())
-    where = ["--store", str(store.resolve())]
-    # What is encrypted cannot be verified where only the public key is.
-    kind = ["--physical"] * physical + ["--incremental"] * incremental
-    ways = [*kind, *(["--encrypt", encrypt] if encrypt else ["--verify"])]
-    commands = [
-        [program, "backup", *where, *ways],
-        [program, "backup", "prune", *where, "--keep", str(keep), "--yes"],
-    ]
-    encryption_of(encrypt)
-    user = login_name() or "tradebook"
-    say(cron_line(commands, every, at) if cron else systemd_units(commands, every, at, user))
-
-
 def encryption_of(given: str | None) -> Encryption | None:
     """What `--encrypt` says; its tool must be there."""
     from tradebook.operations.backup.encryption import Encryption, installed
@@ -362,13 +226,13 @@ def ended_cleanly() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _store(folder: Path) -> Store:
+def store_at(folder: Path) -> Store:
     from tradebook.operations.backup.store import Store
 
     return Store(folder)
 
 
-def _config(database: str | None) -> DatabaseConfig:
+def configured(database: str | None) -> DatabaseConfig:
     from tradebook.config import DatabaseEnvironment
 
     return DatabaseEnvironment(url=database).current
@@ -433,10 +297,3 @@ def _say_proof(proof: BackupProof) -> None:
         )
     else:
         say(f"not proven: {proof.backup.name}; keep the one before, and back up again")
-
-
-def _list_removed(decided: Plan, store: Store) -> None:
-    for manifest in decided.removed:
-        typer.echo(f"  {manifest.name}", err=True)
-    for path in store.leftovers():
-        typer.echo(f"  {path.name}, which was not completed", err=True)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradebook.entrypoints.cli.backup import Identity, StoreFolder, WalFolder, Yes, ended_cleanly
+from tradebook.entrypoints.cli.backup import (
+    BACKUPS,
+    Identity,
+    StoreFolder,
+    WalFolder,
+    Yes,
+    ended_cleanly,
+)
 from tradebook.entrypoints.cli.options import AsJson, Database, time_given
 from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say
 
@@ -43,7 +50,7 @@ def restore(
             show_default=False,
         ),
     ] = None,
-    store: StoreFolder = Path("backups"),
+    store: StoreFolder = BACKUPS,
     wal: WalFolder = None,
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, max=64, help="Tables loaded at once, if dumped so.")
@@ -83,8 +90,8 @@ def restore(
     if into is None:
         _into_database(at, manifest, database, identity, jobs, overwrite, privileges, yes, as_json)
     else:
-        archive = wal or (at.wal if at.wal.is_dir() else None)
-        _into_folder(at, manifest, into, to, archive, identity, overwrite, as_json)
+        archives = [folder for folder in (wal or at.wal, at.stream) if folder.is_dir()]
+        _into_folder(at, manifest, into, to, archives, identity, overwrite, as_json)
 
 
 def _into_database(
@@ -125,7 +132,7 @@ def _into_folder(
     manifest: Manifest,
     folder: Path,
     moment: datetime | None,
-    wal: Path | None,
+    wal: list[Path],
     identity: Path | None,
     overwrite: bool,
     as_json: bool,

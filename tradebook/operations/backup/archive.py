@@ -9,24 +9,28 @@ import os
 import pwd
 import re
 import shlex
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed
 from tradebook.operations.backup.encryption import AGE, GPG, Encryption, read
 from tradebook.operations.connections import Statements, connected
-from tradebook.operations.programs import program, run
+from tradebook.operations.programs import connection_environment, program, run, run_in_place
 from tradebook.operations.servers import require_entry
 
 SCRIPT: Final = "archive-wal"
-_SEGMENT: Final = re.compile(r"[0-9A-F]{24}(?:\.[0-9A-F]{8}\.backup)?|[0-9A-F]{8}\.history")
+_SEGMENT: Final = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
 _SUMMARIES_SINCE: Final = 17
-_PIECE: Final = 1 << 20
+_PARTIAL: Final = ".partial"
+_SUM: Final = ".sha256"
+STREAM: Final = "tradebook_stream"
+"""The name of the slot and of the connection that the log is received through."""
 
 _PLAIN: Final = """\
 #!/bin/sh
@@ -204,36 +208,64 @@ def archive_now(config: DatabaseConfig, patience: float = 30.0) -> str:
             time.sleep(0.05)
 
 
-def restore_command(archive: Path | None) -> str:
-    """What fetches a file of the log from an archive, for the server."""
-    if archive is None:
-        return "/bin/false"  # it has what its backup brought along
-    folder = shlex.quote(str(archive)).replace("%", "%%")
-    return f'cp {folder}/%f "%p"'
+def stream(config: DatabaseConfig, folder: Path) -> int:
+    """Receive the server's log as it is written, until stopped; gives the program's exit code.
+
+    Each piece is on disk here before the server is told so. A server whose `synchronous_standby_names` is
+    `STREAM` acknowledges a trade only then: nothing acknowledged is lost with it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with connected(config) as statements:
+        receive: list[str | Path] = [program("pg_receivewal", statements.version)]
+    receive += ["--no-password", f"--slot={STREAM}", f"--directory={folder}"]
+    named = evolve(config, application_name=STREAM)
+    with connection_environment(named) as environment:
+        run([*receive, "--create-slot", "--if-not-exists"], env=environment)
+    return run_in_place([*receive, "--synchronous"], named)
 
 
-def is_encrypted(archive: Path) -> bool:
-    """Whether its files are."""
-    return _tool_of(archive) is not None
+def restore_command(folders: Sequence[Path]) -> str:
+    """What fetches a file of the log for the server, from the first folder that has it.
+
+    A file that was being received when the server ended is the last to be taken.
+    """
+    tried = [f'cp {_quoted(folder)}/%f "%p"' for folder in folders]
+    tried += [f'cp {_quoted(folder)}/%f{_PARTIAL} "%p"' for folder in folders]
+    return " || ".join(tried) or "/bin/false"  # it has what its backup brought along
 
 
-def _tool_of(archive: Path) -> str | None:
+def _quoted(folder: Path) -> str:
+    return shlex.quote(str(folder)).replace("%", "%%")
+
+
+def is_readable(folder: Path, user: pwd.struct_passwd | None) -> bool:
+    """Whether a server that recovers can read an archive as it is: in the clear, and its user's."""
+    if _tool_of(folder) is not None:
+        return False
+    return user is None or all(path.stat().st_uid == user.pw_uid for path in _files_of(folder))
+
+
+def _tool_of(folder: Path) -> str | None:
     for tool in (GPG, AGE):
-        if any(archive.glob(f"*.{tool}")):
+        if any(folder.glob(f"*.{tool}")):
             return tool
     return None
 
 
-def decrypt_from(archive: Path, segment: str, target: Path, identity: Path | None) -> None:
-    """Decrypt what is needed of an archive from a file of the log on, into a folder."""
-    tool = _tool_of(archive)
-    target.mkdir(mode=0o700)
-    for path in sorted(archive.glob(f"*.{tool}")):
+def _files_of(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if _SEGMENT.match(path.name)]
+
+
+def collect(folder: Path, segment: str, target: Path, identity: Path | None) -> None:
+    """Copy what is needed of an archive from a file of the log on, decrypted, where it is not there yet."""
+    target.mkdir(mode=0o700, exist_ok=True)
+    for path in _files_of(folder):
+        tool = next((tool for tool in (GPG, AGE) if path.suffix == f".{tool}"), None)
         name = path.name.removesuffix(f".{tool}")
-        if _SEGMENT.fullmatch(name) and (name[8:24] >= segment[8:24] or "history" in name):
-            with read(path, tool, identity) as stream, (target / name).open("wb") as file:
-                while piece := stream.read(_PIECE):
-                    file.write(piece)
+        is_needed = name[8:24] >= segment[8:24] or ".history" in name
+        if is_needed and path.suffix != _SUM and not (target / name).exists():
+            with read(path, tool, identity) as source, (target / name).open("wb") as file:
+                shutil.copyfileobj(source, file)
 
 
 def clean_up(archive: Path, oldest: str) -> int:
@@ -245,7 +277,7 @@ def clean_up(archive: Path, oldest: str) -> int:
     before = sum(1 for _ in archive.iterdir())
     tool = _tool_of(archive)
     cleanup = program("pg_archivecleanup", 0)
-    for extension in ("", *((f".{tool}", ".sha256") if tool else ())):
+    for extension in ("", *((f".{tool}", _SUM) if tool else ())):
         strip = ["-x", extension] if extension else []
         run([cleanup, *strip, archive, oldest])
     return before - sum(1 for _ in archive.iterdir())

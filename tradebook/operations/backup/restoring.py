@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,7 +123,7 @@ def restore_server(
     home: Path,
     *,
     moment: datetime | None = None,
-    wal: Path | None = None,
+    wal: Sequence[Path] = (),
     scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
@@ -138,7 +138,7 @@ def restore_server(
         manifest: the backup's.
         home: the folder.
         moment: to recover to, inclusive; everything that is archived by default.
-        wal: the archive of the log; none for what the backup brought along.
+        wal: archives of the log, tried one after another; none for what the backup brought along.
         scratch: only what the backup alone holds, recovered no further than it must be, by a server
             that need not outlive a crash.
         identity: age's secret key.
@@ -222,16 +222,18 @@ def _recovered(
     manifest: Manifest,
     server: Server,
     settings: Mapping[str, str],
-    wal: Path | None,
+    wal: Sequence[Path],
     target: str,
     identity: Path | None,
 ) -> Sandbox:
     assert manifest.log is not None
-    source = wal.resolve() if wal is not None else None
-    if source is not None and archives.is_encrypted(source):
-        archives.decrypt_from(source, manifest.log.segment, server.home / "wal", identity)
-        source = server.home / "wal"
-        give_all(source)
+    folders = [folder.resolve() for folder in wal]
+    if not all(archives.is_readable(folder, server_user()) for folder in folders):
+        copies = server.home / "wal"
+        for folder in folders:
+            archives.collect(folder, manifest.log.segment, copies, identity)
+        give_all(copies)
+        folders = [copies]
     sandbox = Sandbox(
         server.home,
         manifest.version,
@@ -239,7 +241,7 @@ def _recovered(
         database=manifest.database_name or "postgres",
         settings=settings,
     )
-    with _recovering(server.data, source, target):
+    with _recovering(server.data, folders, target):
         sandbox.start()
         _await_promotion(sandbox)
     sandbox.save()
@@ -269,11 +271,11 @@ def _unreachable(said: str) -> OperationFailed:
 
 
 @contextmanager
-def _recovering(data: Path, archive: Path | None, target: str) -> Iterator[None]:
+def _recovering(data: Path, wal: Sequence[Path], target: str) -> Iterator[None]:
     """Settings that count for the recovery alone: the file is as it was afterwards."""
     file = data / _SETTINGS_FILE
     before = file.read_text() if file.exists() else ""
-    command = archives.restore_command(archive).replace("\\", "\\\\").replace("'", "''")
+    command = archives.restore_command(wal).replace("\\", "\\\\").replace("'", "''")
     lines = [before, f"restore_command = '{command}'", "recovery_target_action = 'promote'", target]
     file.write_text("\n".join(lines) + "\n")
     (data / "recovery.signal").touch()

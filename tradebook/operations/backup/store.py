@@ -43,6 +43,11 @@ class Store:
         """Where the server's write-ahead log is archived, unless elsewhere."""
         return self.folder / "wal"
 
+    @property
+    def stream(self) -> Path:
+        """Where it is received as it is written, unless elsewhere."""
+        return self.folder / "stream"
+
     @contextmanager
     def adding(self, kind: str, at: datetime) -> Iterator[Path]:
         """A folder to write a backup into: it gets its name when complete, or it is removed."""
