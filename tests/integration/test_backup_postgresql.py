@@ -153,6 +153,7 @@ def test_a_restore_that_fails_leaves_the_book_that_was_there(
     config: DatabaseConfig, store: Store
 ) -> None:
     made = back_up(config, store)
+    constraints = _run(config, "SELECT count(*) FROM pg_constraint")
     [file] = made.files
     path = store.folder / made.name / file.path
     path.write_bytes(path.read_bytes()[:-2000])
@@ -162,6 +163,7 @@ def test_a_restore_that_fails_leaves_the_book_that_was_there(
     shorter = evolve(made, files=(evolve(file, size=path.stat().st_size, sha256=_sha256(path)),))
     with pytest.raises(OperationFailed, match="pg_restore failed"):
         restore_book(store, shorter, config, overwrite=True)
+    assert _run(config, "SELECT count(*) FROM pg_constraint") == constraints
     assert orders_in(config) == {"first"}
 
 

@@ -36,6 +36,7 @@ from tradebook.operations.backup import (
     Store,
     back_up,
     restore_book,
+    sqlite,
     verify_backup,
 )
 
@@ -99,20 +100,31 @@ def new_keys(
 
 
 def test_a_backup_while_others_write_has_everything_acknowledged_before(
-    config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig
+    config: DatabaseConfig,
+    store: Store,
+    elsewhere: DatabaseConfig,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sqlite, "_PAGES", 20)
+    reports: list[datetime] = []
+
+    def report(_done: int, _total: int) -> None:
+        reports.append(datetime.now(UTC))
+        assert len(reports) < 1000, "it starts again each time that somebody writes"
+        writers.go_on(1)
+
     with Writers(config) as writers:
         writers.go_on()
         before = datetime.now(UTC)
-        made = back_up(config, store, report=lambda _done, _total: writers.go_on(2))
-        after = datetime.now(UTC)
+        made = back_up(config, store, report=report)
         writers.go_on()
 
     restore_book(store, made, elsewhere)
 
     restored = orders_in(elsewhere)
     assert writers.acknowledged_before(before) <= restored
-    assert not writers.sent_after(after) & restored
+    assert len(reports) > 2
+    assert not writers.sent_after(reports[0]) & restored
     assert made.counts["main"].trades == len(restored)
     assert verify_backup(store, made).proven
     assert not (Path(str(elsewhere.path)).parent / ".book.db.restoring").exists()
@@ -340,3 +352,28 @@ def test_options_before_a_subcommand_are_refused_and_so_are_kinds_that_do_not_fi
     both = tradebook.refused("backup", "--physical", "--incremental", *where, exit_code=2)
     assert "--physical" in both
     assert "--into" in tradebook.refused("restore", "--to", "2024-05-17", *where, exit_code=2)
+
+
+def test_a_damaged_backup_is_not_in_the_way_of_the_others(
+    config: DatabaseConfig, store: Store
+) -> None:
+    damaged, sound = back_up(config, store), back_up(config, store)
+    (store.folder / damaged.name / "manifest.json").write_text("{}")
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
+    listed = tradebook("backup", "list", *where)
+
+    assert f"{damaged.name} is damaged" in listed.stderr
+    assert sound.name in listed.stdout
+    assert store.get() == sound
+    assert damaged.name in tradebook("backup", "prune", "--keep", "1", *where).stderr
+    assert (store.folder / damaged.name).is_dir()
+
+
+def test_what_the_operating_system_refuses_is_said_with_its_path(
+    config: DatabaseConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OperationFailed, match=r"file.*: (File exists|Not a directory)"):
+        back_up(config, Store(tmp_path / "file" / "backups"))

@@ -25,8 +25,6 @@ from tradebook.operations.backup import (
     Encryption,
     Manifest,
     Store,
-    archive_log,
-    archive_now,
     back_up,
     restore_server,
     verify_backup,
@@ -83,7 +81,10 @@ def _struck(home: Path, patch: pytest.MonkeyPatch) -> Disaster:
     encryption = Encryption("age", (public,))
     live, _ = start_sandbox(home / "live")
     store = Store(home / "backups")
-    assert "archive_mode" in archive_log(live.config, store.wal, None).restart
+    tradebook, where = Command(str(live.config.url)), ("--store", str(store.folder))
+    assert "archive_command = 'sh " in tradebook("backup", "archive", *where).stdout
+    assert "does not archive its log" in tradebook.refused("backup", "archive", "--now", *where)
+    assert "archive_mode" in tradebook.json("backup", "archive", "--apply", *where)["restart"]
     live.stop()
     live.start()
     arguments: list[str] = []
@@ -102,7 +103,7 @@ def _struck(home: Path, patch: pytest.MonkeyPatch) -> Disaster:
         writers.go_on()
         moment = datetime.now(UTC)
         writers.go_on()
-        archive_now(live.config)
+        assert len(tradebook.json("backup", "archive", "--now")["archived"]) == 24
         writers.go_on()
         password = str(live.config.password)
         kill_server_of(live.server.data)
@@ -234,14 +235,16 @@ def test_the_servers_password_is_among_no_programs_arguments(disaster: Disaster)
 def test_the_log_from_before_the_oldest_backup_is_removed_and_no_more(
     disaster: Disaster, tmp_path: Path
 ) -> None:
-    wal = tmp_path / "wal"
-    shutil.copytree(disaster.store.wal, wal)
-    assert disaster.incremental.log is not None
-    needed = disaster.incremental.log.segment
+    shutil.copytree(disaster.store.folder, tmp_path / "copy", copy_function=os.link)
+    wal = tmp_path / "copy" / "wal"
+    assert disaster.base.log is not None
+    needed = disaster.base.log.segment
     before = {path.name for path in wal.iterdir()}
 
-    removed = clean_up(wal, needed)
+    pruned = Command("sqlite://").json("backup", "prune", "--keep", "1", "--store", str(wal.parent))
 
+    assert pruned["kept"] == [disaster.base.name, disaster.incremental.name]
+    removed = pruned["log_files_removed"]
     left = {path.name for path in wal.iterdir()}
     assert removed > 0
     assert before - left == {name for name in before if len(name) == 24 and name < needed}

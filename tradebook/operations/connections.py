@@ -57,6 +57,9 @@ def connected(config: DatabaseConfig) -> Iterator[Statements]:
             driver: Any = connection.driver_connection
             driver.rollback()
             driver.autocommit = True
+            with driver.cursor() as cursor:  # while a program works beside it, it only waits
+                cursor.execute("SET idle_in_transaction_session_timeout = 0")
+                cursor.execute("SET statement_timeout = 0")
             yield Statements(driver)
             connection.invalidate()  # whatever state it is in, nobody else gets it
     finally:

@@ -121,11 +121,24 @@ def run(command: Sequence[str | Path], **options: Any) -> str:
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         # Files, not pipes: a server that was started keeps them open.
-        done = subprocess.run([*command], check=False, stdout=out, stderr=errors, **options)
+        try:
+            done = subprocess.run([*command], check=False, stdout=out, stderr=errors, **options)
+        except FileNotFoundError:
+            raise ProgramMissing(f"{command[0]} is needed, and not installed") from None
         written, complaint = _read(out), _read(errors)
     if done.returncode != 0:
         raise program_failed(command[0], done.returncode, complaint or written)
     return written
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """What the operating system refuses (no room, no permission) is an error of ours, with the path."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise OperationFailed(f"{where}{error.strerror or error}") from error
 
 
 def run_in_place(command: Sequence[str | Path], config: DatabaseConfig) -> int:

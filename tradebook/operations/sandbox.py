@@ -18,7 +18,13 @@ from tradebook.adapters.engine import make_engine
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
 from tradebook.operations.connections import connected
-from tradebook.operations.programs import major_version, program, wheel_programs, write_private
+from tradebook.operations.programs import (
+    major_version,
+    program,
+    told_apart,
+    wheel_programs,
+    write_private,
+)
 from tradebook.operations.servers import DEFAULT_PORT, Server
 
 DEFAULT_FOLDER: Final = Path("tradebook-sandbox")
@@ -116,6 +122,7 @@ def is_sandbox(home: Path) -> bool:
     return (home / _FILE).exists()
 
 
+@told_apart()
 def start_sandbox(
     home: Path, port: int | None = None, *, tables: bool = True, lasting: bool = True
 ) -> tuple[Sandbox, bool]:
@@ -147,6 +154,7 @@ def start_sandbox(
     return sandbox, started
 
 
+@told_apart()
 def remove_sandbox(home: Path) -> None:
     """Stop the server and remove its folder, with all data.
 

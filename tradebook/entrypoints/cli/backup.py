@@ -15,7 +15,14 @@ from tradebook.entrypoints.cli.options import (
     Database,
     refuse_misplaced_options,
 )
-from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say, stdout
+from tradebook.entrypoints.cli.output import (
+    complain,
+    counted,
+    print_json,
+    progress_bar,
+    say,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from tradebook.config import DatabaseConfig
@@ -165,6 +172,7 @@ def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
     from tradebook.operations.backup.verifying import verified
 
     at = store_at(store)
+    complain_of_damaged(at)
     rows = [
         {
             "name": manifest.name,
@@ -224,6 +232,12 @@ def ended_cleanly() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def complain_of_damaged(store: Store) -> None:
+    """Name on stderr the backups that do not count any more."""
+    for name in store.damaged():
+        complain(f"{name} is damaged: its manifest is not what was written")
 
 
 def store_at(folder: Path) -> Store:

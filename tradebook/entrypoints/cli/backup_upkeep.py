@@ -15,6 +15,7 @@ from tradebook.entrypoints.cli.backup import (
     WalFolder,
     Yes,
     app,
+    complain_of_damaged,
     configured,
     encryption_of,
     ended_cleanly,
@@ -55,6 +56,7 @@ def prune(
     from tradebook.operations.backup import archive, retention
 
     at = store_at(store)
+    complain_of_damaged(at)
     decided = retention.plan(at.all(), keep=keep, keep_days=keep_days, now=datetime.now(UTC))
     files = 0
     if not yes and (decided.removed or at.leftovers()):

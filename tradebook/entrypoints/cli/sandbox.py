@@ -85,18 +85,21 @@ def status(directory: Folder = _FOLDER, export: Export = False, as_json: AsJson 
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context, directory: Folder = _FOLDER) -> None:
-    """Open PostgreSQL's own shell on it; what follows the folder goes to psql.
+def psql(context: typer.Context) -> None:
+    """Open PostgreSQL's own shell on it; a folder comes first, all else goes to psql.
 
     tradebook sandbox psql
-    tradebook sandbox psql tradebook-sandbox -c "SELECT count(*) FROM trades"
+    tradebook sandbox psql -c "SELECT count(*) FROM trades"
+    tradebook sandbox psql /var/tmp/book
     """
     from tradebook.operations.programs import program, run_in_place
     from tradebook.operations.sandbox import Sandbox
 
-    sandbox = Sandbox.at(directory)
+    options = list(context.args)
+    named = options and not options[0].startswith("-")
+    sandbox = Sandbox.at(Path(options.pop(0)) if named else _FOLDER)
     path = program("psql", sandbox.version)
-    raise typer.Exit(run_in_place([path, *context.args], sandbox.config))
+    raise typer.Exit(run_in_place([path, *options], sandbox.config))
 
 
 @app.command()

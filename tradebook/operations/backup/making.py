@@ -25,8 +25,10 @@ from tradebook.operations.backup.manifest import (
 from tradebook.operations.backup.physical import cluster_of, copy_server
 from tradebook.operations.backup.sqlite import back_up_file
 from tradebook.operations.backup.store import Store
+from tradebook.operations.programs import told_apart
 
 
+@told_apart()
 def back_up(
     config: DatabaseConfig,
     store: Store,

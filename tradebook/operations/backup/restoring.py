@@ -26,7 +26,7 @@ from tradebook.operations.backup.physical import lay_out
 from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
 from tradebook.operations.connections import connected
-from tradebook.operations.programs import program
+from tradebook.operations.programs import program, told_apart
 from tradebook.operations.sandbox import SCRATCH, Sandbox
 from tradebook.operations.servers import (
     Server,
@@ -52,6 +52,7 @@ _QUIET: Final = {
 """A restored server keeps to itself: no archive of the old one's, no standby, no file of another machine."""
 
 
+@told_apart()
 def restore_book(
     store: Store,
     manifest: Manifest,
@@ -117,6 +118,7 @@ def _in_the_clear(folder: Path, manifest: Manifest, identity: Path | None) -> It
         yield copy
 
 
+@told_apart()
 def restore_server(
     store: Store,
     manifest: Manifest,

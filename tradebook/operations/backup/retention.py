@@ -10,6 +10,7 @@ from attrs import frozen
 from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
+from tradebook.operations.programs import told_apart
 
 
 @frozen
@@ -88,6 +89,7 @@ def _oldest_segment(kept: Iterable[Manifest]) -> str | None:
     return min(segments, key=lambda name: name[8:], default=None)
 
 
+@told_apart()
 def prune(store: Store, decided: Plan) -> None:
     """Remove the backups that a plan removes: those that build upon others first."""
     for manifest in reversed(decided.removed):

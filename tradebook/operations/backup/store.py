@@ -77,16 +77,20 @@ class Store:
         raise OperationFailed(f"{self.folder} has a thousand backups of one second: {wanted}")
 
     def all(self) -> list[Manifest]:
-        """Every backup that is complete, the oldest first.
+        """Every backup that is complete, the oldest first; without those whose manifest is damaged."""
+        found = []
+        for folder in self._folders():
+            with suppress(BackupDamaged):  # one that is must not be in the way of the others
+                found.append(read_manifest(folder))
+        return sorted(found, key=lambda manifest: (manifest.finished_at, manifest.name))
 
-        Raises:
-            BackupDamaged: the manifest of one is not what was written.
-        """
-        folders = self.folder.glob(f"[!.]*/{MANIFEST}")
-        return sorted(
-            (read_manifest(path.parent) for path in folders),
-            key=lambda manifest: (manifest.finished_at, manifest.name),
-        )
+    def damaged(self) -> list[str]:
+        """The names of backups whose manifest is damaged."""
+        names = {manifest.name for manifest in self.all()}
+        return sorted(folder.name for folder in self._folders() if folder.name not in names)
+
+    def _folders(self) -> list[Path]:
+        return [path.parent for path in self.folder.glob(f"[!.]*/{MANIFEST}")]
 
     def get(self, name: str = LATEST) -> Manifest:
         """A backup by name; the newest by default.
@@ -133,6 +137,7 @@ class Store:
 
         Raises:
             OperationFailed: there is none.
+            BackupDamaged: it misses one that it builds upon itself.
         """
         found = [
             manifest
@@ -142,7 +147,9 @@ class Store:
             and manifest.log.system == system
         ]
         complaint = "an incremental backup builds upon a physical one: there is none of this server"
-        return self._last(found, complaint)
+        parent = self._last(found, complaint)
+        self.chain(parent)
+        return parent
 
     def remove(self, manifest: Manifest) -> None:
         """Remove a backup; a removal that is interrupted leaves nothing that looks like one."""

@@ -22,6 +22,7 @@ from tradebook.operations.backup.counting import AccountProof, prove
 from tradebook.operations.backup.manifest import SQLITE, Manifest, Report, silent
 from tradebook.operations.backup.restoring import restore_book, restore_server
 from tradebook.operations.backup.store import Store
+from tradebook.operations.programs import told_apart
 from tradebook.operations.sandbox import is_sandbox, remove_sandbox, start_sandbox
 
 _FILE: Final = "verified.json"
@@ -47,6 +48,7 @@ class BackupProof:
         return all(account.proven for account in self.accounts)
 
 
+@told_apart()
 def verify_backup(
     store: Store,
     manifest: Manifest,
