@@ -142,6 +142,29 @@ def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: 
     assert store.all() == []
 
 
+def test_what_interrupts_a_restore_leaves_what_was_there(
+    config: DatabaseConfig,
+    store: Store,
+    elsewhere: DatabaseConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = back_up(config, store)
+    with DatabaseManager(config) as book:
+        book.record_trade(symbol="MSFT", action="BUY", quantity=1, price=2, order_id="later")
+    monkeypatch.setattr(sqlite, "_PAGES", 20)
+
+    def interrupt(done: int, total: int) -> None:
+        if total % 4096 == 0 and done < total:  # pages are being copied
+            raise KeyboardInterrupt
+
+    for target in (elsewhere, config):
+        with pytest.raises(KeyboardInterrupt):
+            restore_book(store, made, target, overwrite=True, report=interrupt)
+
+    assert os.listdir(Path(str(elsewhere.path)).parent) == []
+    assert orders_in(config) == {"first", "later"}
+
+
 def test_ctrl_c_and_systemd_end_the_command_cleanly(
     config: DatabaseConfig, store: Store, tmp_path: Path
 ) -> None:

@@ -182,6 +182,7 @@ def _finish(
             word = "proven" if proven else "NOT proven, see `tradebook verify`"
             say(f"{word}: {counted(trades, 'trade')} in {counted(len(accounts), 'account')}")
         if "directory" in where:
-            say(f"its server runs in {where['directory']}; `tradebook sandbox stop` stops it")
+            directory = where["directory"]
+            say(f"its server runs; `tradebook sandbox stop {directory}` stops it")
     if not proven and not later:
         raise typer.Exit(1)
