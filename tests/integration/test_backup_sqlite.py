@@ -400,3 +400,21 @@ def test_what_the_operating_system_refuses_is_said_with_its_path(
 
     with pytest.raises(OperationFailed, match=r"file.*: (File exists|Not a directory)"):
         back_up(config, Store(tmp_path / "file" / "backups"))
+
+
+def test_schedule_prints_what_backs_up_verifies_and_prunes_and_no_secret(store: Store) -> None:
+    tradebook = Command("postgresql://ann:secret@db.example.com/book")
+    where = ("--store", str(store.folder))
+
+    units = tradebook("backup", "schedule", "--at", "03:15", *where).stdout
+    line = tradebook("backup", "schedule", "--cron", "--physical", "--encrypt", "gpg:ann", *where)
+
+    assert "OnCalendar=*-*-* 03:15:00" in units
+    assert f" backup --store {store.folder} --verify\n" in units
+    assert f" backup prune --store {store.folder} --keep 7 --yes\n" in units
+    assert "secret" not in units + line.output
+    if shutil.which("gpg"):
+        assert f" backup --store {store.folder} --physical --encrypt gpg:ann && " in line.stdout
+    else:
+        assert "gpg is not installed" in line.stderr
+    assert "such as 02:30" in tradebook.refused("backup", "schedule", "--at", "noon")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from tests.backups import Writers, age_tool, orders_in
 from tests.command_line import Command
@@ -30,6 +30,7 @@ from tradebook.operations.backup import (
     verify_backup,
 )
 from tradebook.operations.backup.archive import SCRIPT, clean_up, collect, is_readable, set_up
+from tradebook.operations.backup.manifest import files_in, write_manifest
 from tradebook.operations.connections import connected
 from tradebook.operations.sandbox import Sandbox, remove_sandbox, start_sandbox
 
@@ -219,6 +220,13 @@ def test_what_is_damaged_or_in_the_way_is_noticed_before_anything_is_restored(
         file.write(b"rubbish")
     with pytest.raises(BackupDamaged, match=r"base\.tar is not what was written"):
         restore_server(copy, disaster.incremental, home)
+    # Nor does a manifest help that was written to fit: the server's own does not.
+    folder = tmp_path / disaster.base.name
+    fitted = evolve(disaster.base, files=files_in(folder))
+    write_manifest(folder, fitted)
+    with pytest.raises(BackupDamaged, match="pg_verifybackup failed"):
+        restore_server(copy, fitted, home)
+    assert not home.exists()
     home.mkdir()
     (home / "thesis.txt").touch()
     with pytest.raises(WouldOverwrite, match="is not empty"):

@@ -124,6 +124,9 @@ def test_it_stops_twice_without_complaint_and_moves_to_a_port_only_while_stopped
     assert "stop it first" in command.refused("sandbox", "start", str(home), "--port", port)
     assert command("sandbox", "stop", str(home)).stdout.startswith("stopped: ")
     assert command("sandbox", "stop", str(home)).stdout.startswith("stopped already: ")
+    with socket.create_server(("127.0.0.1", int(port))):
+        taken = command.refused("sandbox", "start", str(home), "--port", port)
+    assert "could not create any TCP/IP sockets" in taken
     url = command.json("sandbox", "start", str(home), "--port", port)["url"]
     with DatabaseManager(url) as book:
         assert book.health().reachable
