@@ -241,6 +241,16 @@ def test_grants_are_restored_where_the_roles_are(
     assert _run(elsewhere, may_read) is False
 
 
+def test_a_stream_that_ended_for_good_keeps_no_log_at_the_server(config: DatabaseConfig) -> None:
+    tradebook = Command(str(config.url))
+    _run(config, "SELECT pg_create_physical_replication_slot('tradebook_stream', true)")
+
+    for _ in range(2):  # the second time there is nothing to drop
+        assert tradebook("backup", "stream", "--drop").exit_code == 0
+
+    assert _run(config, "SELECT count(*) FROM pg_replication_slots") == 0
+
+
 def _run(config: DatabaseConfig, *statements: str) -> object:
     connection = psycopg2.connect(str(config.url).replace("+psycopg2", ""))
     connection.autocommit = True

@@ -130,7 +130,13 @@ def archive_log(
 
 
 @app.command()
-def stream(store: StoreFolder = BACKUPS, database: Database = None) -> None:
+def stream(
+    store: StoreFolder = BACKUPS,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Receive no more: the server need not keep its log.")
+    ] = False,
+    database: Database = None,
+) -> None:
     """Receive PostgreSQL's log as it is written, until stopped (pg_receivewal).
 
     The archive alone loses what the server wrote since its last file: up to a
@@ -142,10 +148,17 @@ def stream(store: StoreFolder = BACKUPS, database: Database = None) -> None:
     is acknowledged only when it is here, too: nothing acknowledged is ever lost
     with the server. Then trading waits where nobody receives.
 
-      tradebook restore --store /srv/backups --into /srv/restored
+    The server keeps its log until it was received, also while this does not
+    run; when it is not to run again, say so, or its disk fills up:
+
+      tradebook backup stream --drop
     """
     from tradebook.operations.backup import archive
 
+    if drop:
+        archive.stop_streaming(configured(database))
+        say("the server keeps its log for nobody now")
+        return
     with ended_cleanly():
         raise typer.Exit(archive.stream(configured(database), store_at(store).stream))
 

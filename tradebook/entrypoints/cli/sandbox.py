@@ -21,7 +21,7 @@ app = typer.Typer(
 
 It listens on a socket in the folder, asks for a password that it makes, and keeps
 what it acknowledged (checksums, fsync). Works as root too: the server then runs as
-a user of its own. Needs pip install 'tradebook[sandbox]'.
+a user of its own. Needs the extra `sandbox` of tradebook.
 
   eval "$(tradebook sandbox start --export)"    this shell's book is there now
   tradebook demo --database "$TRADEBOOK_DATABASE_URL"

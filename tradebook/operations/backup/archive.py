@@ -224,6 +224,20 @@ def stream(config: DatabaseConfig, folder: Path) -> int:
     return run_in_place([*receive, "--synchronous"], named)
 
 
+def stop_streaming(config: DatabaseConfig) -> None:
+    """Let the server keep its log for nobody; nobody may be receiving it.
+
+    Raises:
+        OperationFailed: it is being received.
+    """
+    with connected(config) as statements:
+        statements.rows(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+            "WHERE slot_name = %s",
+            STREAM,
+        )
+
+
 def restore_command(folders: Sequence[Path]) -> str:
     """What fetches a file of the log for the server, from the first folder that has it.
 
