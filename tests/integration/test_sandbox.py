@@ -167,6 +167,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(command: Command, tmp_
     with pytest.raises(OperationFailed, match="there is no sandbox"):
         remove_sandbox(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
+    for content in ("", "[]", '{"unknown": 1}'):
+        (tmp_path / "sandbox.json").write_text(content)
+        assert "sandbox.json cannot be read" in command.refused("sandbox", "stop", str(tmp_path))
 
 
 def test_without_the_wheel_it_says_what_to_install(

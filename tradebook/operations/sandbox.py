@@ -64,13 +64,15 @@ class Sandbox:
         Raises:
             OperationFailed: there is none.
         """
+        file = home.resolve() / _FILE
         try:
-            fields = json.loads((home.resolve() / _FILE).read_text())
+            return cls(home.resolve(), **json.loads(file.read_text()))
         except FileNotFoundError:
             raise OperationFailed(
                 f"there is no sandbox in {home}; `tradebook sandbox start {home}` makes one"
             ) from None
-        return cls(home.resolve(), **fields)
+        except (OSError, ValueError, TypeError) as error:
+            raise OperationFailed(f"{file} cannot be read: {error}") from error
 
     @property
     def server(self) -> Server:
