@@ -53,12 +53,6 @@ def elsewhere(new_database: Callable[[], URL]) -> DatabaseConfig:
     return configured(new_database())
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A folder for backups that does not exist yet."""
-    return Store(tmp_path / "backups")
-
-
 def test_a_dump_while_others_write_is_of_one_instant_and_counts_exactly(
     config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig
 ) -> None:
