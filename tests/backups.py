@@ -43,7 +43,7 @@ class Writers:
         acknowledged: when each was known to be booked.
     """
 
-    def __init__(self, config: DatabaseConfig, threads: int = 3) -> None:
+    def __init__(self, config: DatabaseConfig, threads: int = 2) -> None:
         self.started: dict[str, datetime] = {}
         self.acknowledged: dict[str, datetime] = {}
         self._book = DatabaseManager(config)

@@ -32,7 +32,7 @@ from tradebook.operations.backup import (
 from tradebook.operations.backup.archive import SCRIPT, clean_up, collect, is_readable, set_up
 from tradebook.operations.backup.manifest import files_in, write_manifest
 from tradebook.operations.connections import connected
-from tradebook.operations.sandbox import Sandbox, remove_sandbox, start_sandbox
+from tradebook.operations.sandbox import Sandbox, is_sandbox, remove_sandbox, start_sandbox
 
 
 @define
@@ -61,19 +61,28 @@ class Disaster:
     identity: Path
 
 
-@pytest.fixture(scope="module")
-def disaster() -> Iterator[Disaster]:
+@pytest.fixture(scope="session")
+def struck() -> Iterator[Disaster]:
+    """It takes a while: once for each process of the tests."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-recovery-"))
     home.chmod(0o711)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "PATIENCE", 0.0)  # nobody waits for a server that will not come back
-        try:
-            yield _struck(home, patch)
-        finally:
-            for folder in home.iterdir():
-                if (folder / "sandbox.json").exists():
-                    remove_sandbox(folder)
-            shutil.rmtree(home)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runner, "PATIENCE", 0.0)  # nobody waits for what will not come back
+            made = _struck(home, patch)
+        yield made
+    finally:
+        for folder in home.iterdir():
+            if is_sandbox(folder):
+                remove_sandbox(folder)
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def disaster(struck: Disaster, monkeypatch: pytest.MonkeyPatch) -> Disaster:
+    """With the tool that decrypts at hand."""
+    monkeypatch.setenv("PATH", str(struck.home), prepend=os.pathsep)
+    return struck
 
 
 def _struck(home: Path, patch: pytest.MonkeyPatch) -> Disaster:
