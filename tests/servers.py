@@ -54,7 +54,12 @@ def configured(url: str | URL) -> DatabaseConfig:
 
 def kill_server(url: URL) -> None:
     """End every process of a server at once, as a machine that loses its power does."""
-    postmaster = psutil.Process(_postmaster(url))
+    kill_server_of(Path(str(url.query["host"])))
+
+
+def kill_server_of(data: Path) -> None:
+    """The same, of the server on a data directory."""
+    postmaster = psutil.Process(_postmaster(data))
     postmaster.suspend()  # it would end or replace its children
     processes = [*postmaster.children(recursive=True), postmaster]
     for process in processes:
@@ -72,5 +77,5 @@ def start_server(url: URL) -> None:
     pg_ctl(start, pgdata=folder, user=get_server(folder).system_user)
 
 
-def _postmaster(url: URL) -> int:
-    return int((Path(str(url.query["host"])) / "postmaster.pid").read_text().split()[0])
+def _postmaster(data: Path) -> int:
+    return int((data / "postmaster.pid").read_text().split()[0])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tradebook.domain.alerts import Alert, Severity
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.errors import (
+        BackupDamaged,
         BookBusy,
         CommitUnknown,
         ConcurrentUpdate,
@@ -40,11 +41,14 @@ if TYPE_CHECKING:
         InvalidTransition,
         MissingRate,
         NotFound,
+        OperationFailed,
         PoolExhausted,
+        ProgramMissing,
         SchemaNotReady,
         StaleRecord,
         StatementCancelled,
         TradebookError,
+        WouldOverwrite,
     )
     from tradebook.domain.events import Event
     from tradebook.domain.numbers import exact
@@ -78,6 +82,7 @@ __all__ = [
     "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
+    "BackupDamaged",
     "Book",
     "BookBusy",
     "CallContext",
@@ -104,6 +109,7 @@ __all__ = [
     "InvalidTransition",
     "MissingRate",
     "NotFound",
+    "OperationFailed",
     "Page",
     "PerformanceMetric",
     "PoolExhausted",
@@ -111,6 +117,7 @@ __all__ = [
     "PortfolioPosition",
     "Position",
     "PositionStatus",
+    "ProgramMissing",
     "Row",
     "SchemaNotReady",
     "Seal",
@@ -127,6 +134,7 @@ __all__ = [
     "TradeStatus",
     "TradebookError",
     "Valuation",
+    "WouldOverwrite",
     "col",
     "context",
     "exact",
@@ -142,6 +150,7 @@ _HOMES = {
     "tradebook.domain.alerts": ("Alert", "Severity"),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.errors": (
+        "BackupDamaged",
         "BookBusy",
         "CommitUnknown",
         "ConcurrentUpdate",
@@ -159,11 +168,14 @@ _HOMES = {
         "InvalidTransition",
         "MissingRate",
         "NotFound",
+        "OperationFailed",
         "PoolExhausted",
+        "ProgramMissing",
         "SchemaNotReady",
         "StaleRecord",
         "StatementCancelled",
         "TradebookError",
+        "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.numbers": ("exact",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.command_line import Command
 from tests.contract.backends import new_book
-from tradebook import AsyncDatabaseManager, DatabaseManager
+from tests.servers import configured
+from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
+from tradebook.operations.backup import Store
 
 
 @pytest.fixture(params=[DatabaseManager, AsyncDatabaseManager])
@@ -37,3 +40,18 @@ def manager(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> 
 def tradebook(sqlite_url: str) -> Command:
     """The command line, on a book of its own."""
     return Command(sqlite_url)
+
+
+@pytest.fixture
+def config(sqlite_url: str) -> DatabaseConfig:
+    """A SQLite file with a trade in its book."""
+    config = configured(sqlite_url)
+    with DatabaseManager(config) as book:
+        book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=2, order_id="first")
+    return config
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A folder for backups that does not exist yet."""
+    return Store(tmp_path / "backups")

@@ -12,6 +12,10 @@ TradebookError
  +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
  |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
  +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
+ +-- OperationFailed         what keeps a book running (a server, a backup, a restore) did not work
+ |    +-- ProgramMissing     ... a program of PostgreSQL, gpg or age is missing, or of another version
+ |    +-- BackupDamaged      ... a backup is not what was written
+ |    +-- WouldOverwrite     ... something is there that would be lost
  +-- DatabaseFailure         the database could not do it
       +-- DatabaseUnavailable     not reachable, or the connection was lost
       |    +-- CommitUnknown      ... at COMMIT: done or not, call again and nothing is done twice
@@ -178,6 +182,22 @@ class ExtraNotInstalled(TradebookError):
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(f"{package} is not installed; pip install 'tradebook[{extra}]'")
         self.extra = extra
+
+
+class OperationFailed(TradebookError):
+    """A server, a backup or a restore did not work; what was there before is as it was."""
+
+
+class ProgramMissing(OperationFailed):
+    """A program is needed that is not installed, or not in a version that will do."""
+
+
+class BackupDamaged(OperationFailed):
+    """A backup is not complete, or not what was written; nothing was restored from it."""
+
+
+class WouldOverwrite(OperationFailed):
+    """Something is there that would be lost; nothing was changed."""
 
 
 class ConcurrentUpdate(TradebookError):

@@ -12,6 +12,7 @@ from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli import (
     alerts,
     audit,
+    backup_upkeep,
     book,
     config,
     corrections,
@@ -21,6 +22,8 @@ from tradebook.entrypoints.cli import (
     importing,
     metrics,
     portfolio,
+    restoring,
+    sandbox,
     top,
     trades,
 )
@@ -117,3 +120,6 @@ app.command("demo", rich_help_panel=_WRITE)(book.demo)
 app.add_typer(db.app, name="db", rich_help_panel=_OPERATE)
 app.command("top", rich_help_panel=_OPERATE)(top.top)
 app.command("metrics", rich_help_panel=_OPERATE)(metrics.metrics)
+app.add_typer(backup_upkeep.app, name="backup", rich_help_panel=_OPERATE)
+app.command("restore", rich_help_panel=_OPERATE)(restoring.restore)
+app.add_typer(sandbox.app, name="sandbox", rich_help_panel=_OPERATE)

@@ -1,0 +1,29 @@
+"""Backups of a book, and what proves that they can be restored."""
+
+from __future__ import annotations
+
+from tradebook.operations.backup.archive import apply as archive_log
+from tradebook.operations.backup.archive import archive_now
+from tradebook.operations.backup.encryption import Encryption
+from tradebook.operations.backup.making import back_up
+from tradebook.operations.backup.manifest import Counts, Manifest
+from tradebook.operations.backup.restoring import restore_book, restore_server
+from tradebook.operations.backup.retention import plan, prune
+from tradebook.operations.backup.store import Store
+from tradebook.operations.backup.verifying import BackupProof, verify_backup
+
+__all__ = [
+    "BackupProof",
+    "Counts",
+    "Encryption",
+    "Manifest",
+    "Store",
+    "archive_log",
+    "archive_now",
+    "back_up",
+    "plan",
+    "prune",
+    "restore_book",
+    "restore_server",
+    "verify_backup",
+]
