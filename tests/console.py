@@ -1,6 +1,6 @@
 """Runs what a document shows: commands behind `$`, and below each what one sees.
 
-In what one sees `...` stands for anything; a line may be left out by a line of three dots.
+In what one sees `...` stands for anything; `(exit code 1)` at its end is what the command ends with, else 0.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ class Step(NamedTuple):
     Attributes:
         command: for a shell.
         shown: a pattern of what it writes, stdout and stderr together.
+        status: its exit code.
     """
 
     command: str
     shown: str
+    status: int
 
 
 def steps(document: str) -> list[Step]:
@@ -35,7 +37,10 @@ def steps(document: str) -> list[Step]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             lines = part.splitlines()
             end = next(i for i, line in enumerate(lines) if not line.endswith("\\"))
-            found.append(Step("\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :]).strip()))
+            shown, status = "\n".join(lines[end + 1 :]).strip(), 0
+            if ends := re.search(r"\(exit code (\d+)\)$", shown):
+                shown, status = shown[: ends.start()].strip(), int(ends[1])
+            found.append(Step("\n".join(lines[: end + 1]), shown, status))
     return found
 
 
@@ -86,9 +91,8 @@ class Console:
         return done.stdout, done.returncode
 
     def check(self, step: Step) -> None:
-        """Run a step: what it shows must be seen, and where it shows nothing, it must not fail."""
+        """Run a step: what it shows must be seen, and it must end as it says."""
         seen, status = self.run(step.command)
-        matches = pattern(step.shown).search(seen) is not None
-        assert matches, f"$ {step.command}\n{step.shown}\n--- was seen as ---\n{seen}"
-        expected = re.search(r"^\(exit code (\d+)\)$", seen, flags=re.MULTILINE)
-        assert expected or status == 0, f"$ {step.command}\nexit code {status}\n{seen}"
+        what = f"$ {step.command}\n{step.shown}\n--- was seen as ---\n{seen}(exit code {status})"
+        assert pattern(step.shown).search(seen) is not None, what
+        assert status == step.status, what
