@@ -170,7 +170,11 @@ def test_a_password_may_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_bytes(b" p@ss\n\r\n")
     config = environment(DB_HOST="h", DB_PASSWORD_FILE=str(file)).current
-    assert config.password == " p@ss\n"
+    assert config.secret() == " p@ss\n"
+    file.write_text("another")
+    assert config.secret() == "another"
+    assert ":another@" in config.url
+    assert config.safe_url == "postgresql://:***@h:5432/tradebook"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"\n"])
@@ -275,6 +279,7 @@ def test_every_variable_is_documented() -> None:
     assert listed == {variable_of(name) for name in names} | {
         "TRADEBOOK_ENV",
         "TRADEBOOK_DATABASE_URL",
+        "TRADEBOOK_DATABASE_URL_FILE",
+        "TRADEBOOK_DATABASE_READ_URL_FILE",
         "DATABASE_URL",
-        "TRADEBOOK_DB_PASSWORD_FILE",
     }

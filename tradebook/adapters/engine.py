@@ -25,15 +25,15 @@ _BUSY_SECONDS: Final = 10
 
 def make_engine(config: DatabaseConfig) -> Engine:
     """An engine whose connections keep the book's promises. Connects when first used."""
-    url, arguments = _address(config, config.url)
+    url, arguments = _address(config, _stable(config).url)
     engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **_options(config))
     return _prepared(engine, config)
 
 
 def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
     """The same for asyncio: asyncpg or aiosqlite."""
-    url, arguments = _address(config, config.async_url)
-    if config.password is not None:
+    url, arguments = _address(config, _stable(config).async_url)
+    if isinstance(config.password, str):
         arguments["password"] = config.password.__str__  # asyncpg takes no kind of str, but calls
     if "connect_timeout" in config.parameters:
         arguments["timeout"] = _seconds(config.parameters["connect_timeout"])
@@ -44,6 +44,11 @@ def make_async_engine(config: DatabaseConfig) -> AsyncEngine:
     )
     _prepared(engine.sync_engine, config)
     return engine
+
+
+def _stable(config: DatabaseConfig) -> DatabaseConfig:
+    """What stays as it is from one connection to the next."""
+    return config.without_password() if config.renews_password else config
 
 
 def _address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
@@ -58,9 +63,10 @@ def _address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
         for name, value in parsed.query.items()
         if "password" in name or "password" in str(value)
     }
-    if config.password is not None:
+    if isinstance(config.password, str):
         hidden["password"] = config.password  # SQLAlchemy would make plain text of the URL's
-    return parsed.set(password=config.password).difference_update_query(hidden), hidden
+        parsed = parsed.set(password=config.password)
+    return parsed.difference_update_query(hidden), hidden
 
 
 def _seconds(text: str) -> float | None:

@@ -39,6 +39,16 @@ def looking(engine: AnyEngine) -> AnyEngine:
     return engine.execution_options(**options)
 
 
+def reader_of(config: DatabaseConfig, engine: Engine) -> Engine:
+    """The engine for queries: one of its own where `read_url` names another server or role."""
+    return engine if config.read_url is None else make_engine(config.for_reading())
+
+
+def async_reader_of(config: DatabaseConfig, engine: AsyncEngine) -> AsyncEngine:
+    """The same for asyncio."""
+    return engine if config.read_url is None else make_async_engine(config.for_reading())
+
+
 class Container(containers.DeclarativeContainer):
     """The object graph of one database and one account; nothing connects before it is used.
 
@@ -52,7 +62,10 @@ class Container(containers.DeclarativeContainer):
     retries = providers.ThreadSafeSingleton(Retries)
 
     engine = providers.ThreadSafeSingleton(make_engine, config)
-    reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    # Of the database itself: what decides whether and how it is written is never read elsewhere.
+    own_reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    reader = providers.ThreadSafeSingleton(reader_of, config, engine)
+    reading_engine = providers.ThreadSafeSingleton(reading, reader)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
         sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
@@ -71,7 +84,7 @@ class Container(containers.DeclarativeContainer):
     runner = providers.ThreadSafeSingleton(
         AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency, retries
     )
-    looking_engine = providers.ThreadSafeSingleton(looking, engine)
+    looking_engine = providers.ThreadSafeSingleton(looking, reader)
     looking_sessions = providers.ThreadSafeSingleton(
         sessionmaker, looking_engine, class_=ReadingSession, expire_on_commit=False
     )
@@ -82,7 +95,9 @@ class Container(containers.DeclarativeContainer):
     looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
 
     async_engine = providers.ThreadSafeSingleton(make_async_engine, config)
-    reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    own_reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    async_reader = providers.ThreadSafeSingleton(async_reader_of, config, async_engine)
+    reading_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
     )
@@ -107,7 +122,7 @@ class Container(containers.DeclarativeContainer):
         base_currency=base_currency,
         remembered=async_remembered,
     )
-    looking_async_engine = providers.ThreadSafeSingleton(looking, async_engine)
+    looking_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
     looking_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
         looking_async_engine,

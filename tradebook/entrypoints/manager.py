@@ -193,7 +193,7 @@ class DatabaseManager(Managed, Book):
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
-        return health(self._container.reading_engine(), self.config)
+        return health(self._container.own_reading_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
         """What the pool of connections is doing now."""
@@ -206,6 +206,7 @@ class DatabaseManager(Managed, Book):
         """
         self._is_ready = False
         self._container.remembered().clear()
+        self._container.reader().dispose()
         self._container.engine().dispose()
 
     def _prepare(self) -> None:
@@ -214,7 +215,7 @@ class DatabaseManager(Managed, Book):
             return
         with self._preparing:
             if not self._is_ready:
-                if self._lacks_tables(read_schema_state(self._container.reading_engine())):
+                if self._lacks_tables(read_schema_state(self._container.own_reading_engine())):
                     self.upgrade()
                 self._is_ready = True
 
