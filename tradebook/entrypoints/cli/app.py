@@ -14,6 +14,7 @@ from tradebook.entrypoints.cli import (
     book,
     config,
     corrections,
+    db,
     exporting,
     importing,
     portfolio,
@@ -85,6 +86,7 @@ def _tradebook(
 
 _READ = "What the book says"
 _WRITE = "What changes the book"
+_OPERATE = "What runs it in production"
 
 app.command("import", rich_help_panel=_WRITE)(importing.import_trades)
 app.add_typer(trades.app, name="trades", rich_help_panel=_READ)
@@ -99,3 +101,4 @@ app.command("rebuild", rich_help_panel=_WRITE)(corrections.rebuild)
 app.command("init", rich_help_panel=_WRITE)(book.init)
 app.command("config", rich_help_panel=_READ)(config.config)
 app.command("demo", rich_help_panel=_WRITE)(book.demo)
+app.add_typer(db.app, name="db", rich_help_panel=_OPERATE)

@@ -1,0 +1,1 @@
+"""What runs a book in production: migrate, secure, watch, back up, restore."""
