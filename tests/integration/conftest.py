@@ -10,6 +10,7 @@ import pytest
 
 from tests.command_line import Command
 from tests.contract.backends import new_book
+from tests.secured_servers import SecuredServer, sandbox_programs, secured_server
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
 
@@ -37,3 +38,12 @@ def manager(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> 
 def tradebook(sqlite_url: str) -> Command:
     """The command line, on a book of its own."""
     return Command(sqlite_url)
+
+
+@pytest.fixture(scope="session")
+def secured() -> Iterator[SecuredServer]:
+    """A server that asks for passwords, and writes its log as JSON."""
+    settings = {"logging_collector": "on", "log_destination": "stderr"}
+    rules = "host all all localhost scram-sha-256\n"
+    with secured_server(sandbox_programs(), settings, rules, {}) as server:
+        yield server

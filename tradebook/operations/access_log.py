@@ -50,7 +50,7 @@ def steps(
     for role, kind in kinds.items():
         level = writes if kind == WRITER else "all"
         yield Step(
-            f"ALTER ROLE {name(role)} SET log_statement = {level}",
+            f"ALTER ROLE {name(role)} SET log_statement = {literal(level)}",
             f"statements of {role}",
             may_fail=True,
         )

@@ -327,6 +327,12 @@ def _booked_trades(found: Found) -> Iterator[Step]:
 
 
 def _settings(wanted: Wanted) -> Iterator[Step]:
+    auditor = name(wanted.roles[AUDITOR])
+    yield Step(
+        f"GRANT pg_read_all_stats TO {auditor}",
+        "who seals must see what others are writing",
+        may_fail=True,
+    )
     for role, kind in wanted.kinds.items():
         if kind == READER:
             yield Step(

@@ -14,6 +14,8 @@ from tradebook.config import Secret
 from tradebook.domain.errors import DatabaseFailure, InvalidInput
 
 _LOCK_TIMEOUT: Final = "5s"
+_BEYOND: Final = ("42501", "42883", "0A000", "58P01")
+"""Not permitted; a function that could not be made; an extension that is not there."""
 
 
 @frozen
@@ -106,6 +108,8 @@ def _do(connection: Connection, step: Step, guarded: Sequence[str]) -> Iterable[
     try:
         _send(connection, sql)
     except connection.dialect.loaded_dbapi.Error as error:
+        if error.pgcode not in _BEYOND:
+            raise
         for statement in guarded[1:]:
             _send(connection, statement)
         yield Skipped(step, str(error).strip().splitlines()[0])
