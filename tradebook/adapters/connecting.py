@@ -40,6 +40,13 @@ _ADVICE: Final = (
         "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})",
     ),
     (
+        "",
+        "client certificate|certificate authentication|alert .*(certificate|unknown ca)|"
+        "certified .*closed in the middle",
+        "the server did not believe the client: check TRADEBOOK_DB_SSLCERT and TRADEBOOK_DB_SSLKEY, a "
+        "certificate for {user} that has not expired, of an authority that the server trusts",
+    ),
+    (
         "28P01 28000",
         r"password|authentication|\brole\b",
         "the server refused {user}: check TRADEBOOK_DB_USER and TRADEBOOK_DB_PASSWORD "
@@ -59,7 +66,8 @@ _ADVICE: Final = (
         "",
         r"\bssl\b|sslerror|certificate|hostname|^tcp.*filenotfound",
         "TLS failed with sslmode={sslmode}: check TRADEBOOK_DB_SSLROOTCERT, the certificate of the "
-        "authority that signed the server's, and that it names TRADEBOOK_DB_HOST",
+        "authority that signed the server's, and that the server's names TRADEBOOK_DB_HOST and has not "
+        "expired",
     ),
     (
         "",
@@ -146,6 +154,7 @@ def _advice(error: Exception, config: DatabaseConfig) -> str:
     state = getattr(error, "sqlstate", None) or "none"
     kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])  # for "TimeoutError"
     way = "socket" if str(config.host).startswith("/") else "tcp"  # where a file is for TLS
+    way += " certified" if config.sslcert is not None else ""
     text = f"{way} {error} {kinds}".replace(str(config.host), "")  # any word can be in its name
     advice = next(
         advice
