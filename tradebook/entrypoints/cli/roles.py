@@ -152,8 +152,9 @@ def _with_passwords(wanted: Wanted, found: Found, folder: Path | None) -> Wanted
 
     named = {*wanted.kinds, *(found.roles.keys() & {role for role, _ in wanted.bindings})}
     secrets: dict[str, Secret] = {}
-    for role in sorted(named) if folder is not None else ():
-        assert folder is not None
+    if folder is None:
+        return wanted
+    for role in sorted(named):
         if "/" not in role and (folder / role).is_file():
             secrets[role] = secret_in(str(folder / role))
     return evolve(wanted, passwords=secrets)
