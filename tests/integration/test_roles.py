@@ -148,6 +148,7 @@ FORBIDDEN = {
     "take back a bust": "UPDATE trades SET status = 'EXECUTED', bust_sequence = NULL WHERE status = 'BUSTED'",
     "change who busted it": "UPDATE trades SET busted_by = 'nobody' WHERE status = 'BUSTED'",
     "fill a cancelled order": "UPDATE trades SET price = 5 WHERE status = 'CANCELLED'",
+    "open a cancelled order again": "UPDATE trades SET status = 'PENDING' WHERE status = 'CANCELLED'",
     "change the version of the schema": "UPDATE alembic_version SET version_num = '0001'",
     "forge a version of the schema": "INSERT INTO alembic_version VALUES ('0009')",
     "take a role": "SET ROLE book_owner",
