@@ -49,13 +49,15 @@ def admin(secured: SecuredServer, passwords: Path) -> DatabaseConfig:
 
 def as_role(admin: DatabaseConfig, kind: str, **changes: Any) -> DatabaseConfig:
     return DatabaseConfig(
-        host=admin.host,
-        port=admin.port,
-        database=admin.database,
-        username=f"book_{kind}",
-        password=SECRETS[kind],
-        pool_size=3,
-        **changes,
+        **{
+            "host": admin.host,
+            "port": admin.port,
+            "database": admin.database,
+            "username": f"book_{kind}",
+            "password": SECRETS[kind],
+            "pool_size": 3,
+            **changes,
+        }
     )
 
 
@@ -123,7 +125,7 @@ FORBIDDEN = {
     "make a table": "CREATE TABLE mine (x int)",
     "drop an index": "DROP INDEX ix_trades_pending",
     "empty a table": "TRUNCATE alerts",
-    "take off the guard": "ALTER TABLE trades DISABLE TRIGGER keep_booked",
+    "take off the guard": "ALTER TABLE trades DISABLE TRIGGER USER",
     "drop the guard": "DROP FUNCTION tradebook_security.keep_booked() CASCADE",
     "delete a trade": "DELETE FROM trades",
     "delete an event": "DELETE FROM events",
@@ -250,6 +252,29 @@ def test_twice_changes_nothing_and_takes_back_what_was_granted_besides(
     assert execute(admin, grants) == before
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         execute(writer, "DELETE FROM events")
+
+
+def test_a_guard_of_another_version_is_replaced(admin: DatabaseConfig) -> None:
+    guards = "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'keep_booked%'"
+    [(now,)] = execute(admin, guards)
+    execute(admin, f"ALTER TRIGGER {now} ON trades RENAME TO keep_booked_before")
+    assert Command(str(admin.url))("db", "roles", "--prefix", "book", "--yes").exit_code == 0
+    assert execute(admin, guards) == [(now,)]
+
+
+def test_passwords_of_all_who_log_in_are_rotated_by_running_it_again(
+    admin: DatabaseConfig, tmp_path: Path
+) -> None:
+    command, file = Command(str(admin.url)), tmp_path / "bot_c"
+    again = ("db", "roles", "--prefix", "book", "--passwords", str(tmp_path), "--yes")
+    file.write_text("first")
+    assert command(*again, "--login", "bot_c=reader").exit_code == 0
+    file.write_text("second")
+    assert command.json(*again)["roles"]["bot_c"] == "reader"
+    bot = as_role(admin, "reader", username="bot_c", password="second")
+    assert execute(bot, "SHOW default_transaction_read_only") == [("on",)]
+    with pytest.raises(psycopg2.OperationalError):
+        execute(as_role(admin, "reader", username="bot_c", password="first"), "SELECT 1")
 
 
 def test_a_dry_run_shows_the_sql_without_a_password_and_changes_nothing(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from zlib import crc32
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import Connection, Engine, text
 
 from tradebook.adapters.errors import translated_errors
@@ -33,7 +34,9 @@ SCHEMA: Final = "tradebook_security"
 """Holds what is not the book's own: who sees which account, and what reads the server's log."""
 
 _UNSAFE: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
-_TRIGGER: Final = "keep_booked"
+_GUARD: Final = "keep_booked"
+_TRIGGER: Final = f"{_GUARD}_{crc32(forbidden_change().encode()):08x}"
+"""Named after what it refuses: another version's is replaced."""
 
 
 @frozen
@@ -82,7 +85,8 @@ class Found:
         tables: the book's tables that there are, each with its owner.
         secured: those that row security is on for.
         policies: (table, policy) that there are.
-        has_trigger: whether booked trades are guarded.
+        members: (role, group) of which it is a member, but for the one who asks.
+        triggers: what guards booked trades.
         has_access: whether there is a table of who sees which account.
         settings: the server's, as they are.
     """
@@ -95,7 +99,8 @@ class Found:
     tables: Mapping[str, str]
     secured: frozenset[str]
     policies: frozenset[tuple[str, str]]
-    has_trigger: bool
+    members: Sequence[tuple[str, str]]
+    triggers: frozenset[str]
     has_access: bool
     settings: Mapping[str, str]
 
@@ -116,7 +121,7 @@ def find(engine: Engine) -> Found:
 
 def _found(connection: Connection) -> Found:
     def rows(statement: str) -> list[tuple[str, ...]]:
-        return [tuple(row) for row in connection.execute(text(statement), {"trigger": _TRIGGER})]
+        return [tuple(row) for row in connection.execute(text(statement))]
 
     [(database, schema, user, is_superuser)] = rows(
         "SELECT current_database(), current_schema(), current_user, rolsuper "
@@ -145,10 +150,31 @@ def _found(connection: Connection) -> Found:
                 "SELECT tablename, policyname FROM pg_policies WHERE schemaname = current_schema()"
             )
         ),
-        has_trigger=bool(rows("SELECT tgname FROM pg_trigger WHERE tgname = :trigger")),
+        members=[
+            (role, group)
+            for role, group in rows(
+                "SELECT pg_get_userbyid(member), pg_get_userbyid(roleid) FROM pg_auth_members "
+                "WHERE member NOT IN (SELECT oid FROM pg_roles WHERE rolname = current_user)"
+            )
+        ],
+        triggers=frozenset(
+            str(row[0])
+            for row in rows(f"SELECT tgname FROM pg_trigger WHERE starts_with(tgname, '{_GUARD}')")  # noqa: S608, a name of ours
+        ),
         has_access=bool(rows(f"SELECT 1 WHERE to_regclass('{SCHEMA}.account_access') IS NOT NULL")),
         settings=dict(rows("SELECT name, setting FROM pg_settings")),  # type: ignore[arg-type]
     )
+
+
+def completed(wanted: Wanted, found: Found) -> Wanted:
+    """With the logins that there are already: members of the four roles that have no power besides."""
+    kinds = {role: kind for kind, role in wanted.roles.items()}
+    there = {
+        role: kinds[group]
+        for role, group in found.members
+        if group in kinds and role not in kinds and not found.roles[role]
+    }
+    return evolve(wanted, logins=there | dict(wanted.logins))
 
 
 def plan(wanted: Wanted, found: Found) -> list[Step]:
@@ -187,7 +213,7 @@ def _check(wanted: Wanted, found: Found, *, rls: bool) -> None:
         raise InvalidInput("bind", wanted.bindings[0][0], "nothing without row security (--rls)")
     _check_logins(wanted)
     for role in (*wanted.passwords, *(role for role, _ in wanted.bindings)):
-        if role not in wanted.kinds and role not in found.roles:
+        if role not in wanted.kinds:
             raise InvalidInput("role", role, "one of " + ", ".join(wanted.kinds))
     for role in wanted.kinds:
         powers = ", ".join(found.roles.get(role, ()))
@@ -227,13 +253,6 @@ def _roles(wanted: Wanted, found: Found) -> Iterator[Step]:
         if role not in wanted.roles.values():
             group = name(wanted.roles[kind])
             yield Step(f"GRANT {group} TO {name(role)}", f"{role} is a {kind}")
-    for role in wanted.passwords.keys() - wanted.kinds.keys():
-        yield Step(
-            f"ALTER ROLE {name(role)} LOGIN PASSWORD {{verifier}}",
-            f"the password of {role}",
-            role=role,
-            password=wanted.passwords[role],
-        )
     if not found.is_superuser:
         owner = name(wanted.roles[OWNER])
         yield Step(f"GRANT {owner} TO CURRENT_USER", "to hand the tables over")
@@ -308,9 +327,9 @@ def _later_tables(wanted: Wanted, found: Found, *, is_open: bool) -> Iterator[St
 
 def _booked_trades(found: Found) -> Iterator[Step]:
     """Column grants cannot tell an order that waits from a trade that is booked."""
-    if "trades" not in found.tables:
+    if "trades" not in found.tables or _TRIGGER in found.triggers:
         return
-    function = f"{name(SCHEMA)}.{name(_TRIGGER)}"
+    function, trades = f"{name(SCHEMA)}.{name(_GUARD)}", _in(found, "trades")
     yield Step(
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
         "SET search_path = pg_catalog, pg_temp AS $$ BEGIN RAISE EXCEPTION "
@@ -318,12 +337,13 @@ def _booked_trades(found: Found) -> Iterator[Step]:
         "USING ERRCODE = 'insufficient_privilege'; END $$",
         "what refuses to change a booked trade",
     )
-    if not found.has_trigger:
-        yield Step(
-            f"CREATE TRIGGER {name(_TRIGGER)} BEFORE UPDATE ON {_in(found, 'trades')} FOR EACH ROW "
-            f"WHEN ({forbidden_change()}) EXECUTE FUNCTION {function}()",
-            "asked whenever a trade changes",
-        )
+    for other in sorted(found.triggers):
+        yield Step(f"DROP TRIGGER IF EXISTS {name(other)} ON {trades}", "another version's")
+    yield Step(
+        f"CREATE TRIGGER {name(_TRIGGER)} BEFORE UPDATE ON {trades} FOR EACH ROW "
+        f"WHEN ({forbidden_change()}) EXECUTE FUNCTION {function}()",
+        "asked whenever a trade changes",
+    )
 
 
 def _settings(wanted: Wanted) -> Iterator[Step]:

@@ -128,17 +128,19 @@ def login_name() -> str:
 
 
 def configured(database: str | None) -> DatabaseConfig:
-    """The configuration that `--database` names, or the environment; warns of a password in it."""
+    """The configuration that `--database` names, or else the environment."""
     from tradebook.config import DatabaseEnvironment
 
-    config = DatabaseEnvironment(url=database).current
-    if database is not None and "***" in config.safe_url:
-        # The environment's own would not show in a list of processes.
-        from tradebook.config import DatabaseConfig
+    warn_of_password(database)
+    return DatabaseEnvironment(url=database).current
 
-        if "***" in DatabaseConfig.from_url(database).safe_url:
-            complain(_SHOWN)
-    return config
+
+def warn_of_password(database: str | None) -> None:
+    """Say on stderr that others can read what stands on the command line, if a password stands there."""
+    from tradebook.config import DatabaseConfig
+
+    if database is not None and "***" in DatabaseConfig.from_url(database).safe_url:
+        complain(_SHOWN)
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def roles(
       tradebook db roles --log-access
     """
     from tradebook.adapters.engine import make_engine
-    from tradebook.operations.roles import Wanted, find, plan, unbound
+    from tradebook.operations.roles import Wanted, completed, find, plan, unbound
     from tradebook.operations.steps import carry_out
 
     wanted = Wanted(
@@ -109,7 +109,7 @@ def roles(
     engine = make_engine(config)
     try:
         found = find(engine)
-        wanted = _with_passwords(wanted, found, passwords)
+        wanted = _with_passwords(completed(wanted, found), passwords)
         steps = plan(wanted, found)
         if dry_run:
             _show_plan(steps, as_json=as_json)
@@ -144,17 +144,16 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return first, second
 
 
-def _with_passwords(wanted: Wanted, found: Found, folder: Path | None) -> Wanted:
+def _with_passwords(wanted: Wanted, folder: Path | None) -> Wanted:
     """Of the files of a folder those that are named after a role."""
     from attrs import evolve
 
     from tradebook.config.secrets import secret_in
 
-    named = {*wanted.kinds, *(found.roles.keys() & {role for role, _ in wanted.bindings})}
     secrets: dict[str, Secret] = {}
     if folder is None:
         return wanted
-    for role in sorted(named):
+    for role in sorted(wanted.kinds):
         if "/" not in role and (folder / role).is_file():
             secrets[role] = secret_in(str(folder / role))
     return evolve(wanted, passwords=secrets)
