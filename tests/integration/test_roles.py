@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 
 from tests.command_line import Command
 from tests.reliability.calls import BEGIN
@@ -22,6 +23,7 @@ from tradebook import (
     NotPermitted,
     SealCheck,
 )
+from tradebook.operations import steps
 
 SECRETS = {"writer": "w'r\\ite%r", "reader": "read:er", "auditor": "audit@r", "owner": "own er"}
 
@@ -173,8 +175,6 @@ def test_the_writer_cannot(toured: DatabaseManager, writer: DatabaseConfig, what
 
 
 def test_a_refusal_is_an_error_of_the_book_that_says_what_to_do(writer: DatabaseConfig) -> None:
-    from sqlalchemy import text
-
     with DatabaseManager(writer) as manager, pytest.raises(NotPermitted, match="db roles"):  # noqa: SIM117
         with manager.unit_of_work() as uow:
             uow.session.execute(text("DELETE FROM trades"))
@@ -287,6 +287,20 @@ def test_a_dry_run_shows_the_sql_without_a_password_and_changes_nothing(
     assert 'GRANT "book_writer" TO "bot_dry"' in shown.stdout
     assert not any(secret in shown.stdout for secret in SECRETS.values())
     assert secured.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'bot_dry'") == [(0,)]
+
+
+def test_a_table_that_somebody_holds_is_not_waited_for_and_nothing_was_changed(
+    secured: SecuredServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = secured.create("held")
+    with DatabaseManager(config) as manager:
+        manager.upgrade()
+        monkeypatch.setattr(steps, "_LOCK_TIMEOUT", "50ms")
+        with manager.unit_of_work() as uow:
+            uow.session.execute(text("LOCK TABLE trades"))
+            refused = Command(str(config.url)).refused("db", "roles", "--prefix", "held", "--yes")
+    assert "lock not available" in refused
+    assert execute(config, "SELECT count(*) FROM pg_roles WHERE rolname = 'held_owner'") == [(0,)]
 
 
 def test_it_asks_first(admin: DatabaseConfig) -> None:

@@ -246,3 +246,14 @@ def test_a_password_file_shows_in_no_url_that_is_for_people(
     assert config.safe_url == f"postgresql://admin:***@localhost:{secured.port}/postgres"
     assert "s3cret" not in repr(make_engine(config).url)
     assert "s3cret" not in repr(config)
+
+
+@both
+def test_a_pgpass_file_gives_the_password(
+    secured: SecuredServer, connects: Connects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pgpass"
+    file.write_text("localhost:*:*:admin:s3cret/pass word\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    connects(secured.config("postgres", password=None))

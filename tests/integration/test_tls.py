@@ -209,6 +209,41 @@ def test_a_client_with_another_certificate_or_none_is_refused(
     assert "TRADEBOOK_DB_SSLCERT" in message
 
 
+@pytest.mark.parametrize("make", [make_engine, make_async_engine], ids=["psycopg2", "asyncpg"])
+def test_a_client_certificate_can_be_replaced_while_the_program_runs(
+    make: Callable[[DatabaseConfig], Any],
+    server: SecuredServer,
+    certificates: Certificates,
+    tmp_path: Path,
+) -> None:
+    files = {"sslcert": tmp_path / "client.crt", "sslkey": tmp_path / "client.key"}
+    engine = make(certificates.config(server, username="certified", **files))
+
+    async def connected() -> None:
+        try:
+            async with engine.connect():
+                pass
+        finally:
+            await engine.dispose()
+
+    def connect() -> None:
+        if make is make_engine:
+            engine.connect().close()
+        else:
+            asyncio.run(connected())
+
+    for name in ("outdated", "certified"):
+        for field, path in certificates.client(name).items():
+            files[field].write_bytes(path.read_bytes())
+            files[field].chmod(0o600)
+        if name == "outdated":
+            with pytest.raises(DatabaseUnavailable, match="TRADEBOOK_DB_SSLCERT"):
+                connect()
+    connect()
+    if make is make_engine:
+        engine.dispose()
+
+
 class serving:  # noqa: N801, a context
     """The server shows another certificate, until the end."""
 
