@@ -286,6 +286,8 @@ def test_a_dry_run_shows_the_sql_without_a_password_and_changes_nothing(
     assert "ALTER ROLE \"book_writer\" LOGIN PASSWORD '***'" in shown.stdout
     assert 'GRANT "book_writer" TO "bot_dry"' in shown.stdout
     assert not any(secret in shown.stdout for secret in SECRETS.values())
+    steps = Command(str(admin.url)).json("db", "roles", "--dry-run", *options)["steps"]
+    assert {"sql": 'GRANT "book_writer" TO "bot_dry"', "why": "bot_dry is a writer"} in steps
     assert secured.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'bot_dry'") == [(0,)]
 
 
@@ -347,6 +349,8 @@ def test_one_who_only_owns_the_database_can_set_it_up(
         each["reason"].startswith("permission denied") or "does not exist" in each["reason"]
         for each in document["skipped"]
     )
+    told = command("db", "roles", *options).stdout
+    assert "left out: ALTER SYSTEM SET log_connections" in told.replace("log_disconn", "log_conn")
     tenant = secured.config("rented", "rented_writer", password="tenant")
     with DatabaseManager(tenant) as manager:
         manager.record_trade(symbol="A", action="BUY", quantity=1, price=1)
