@@ -48,6 +48,7 @@ class Managed:
         actor: str = "",
     ) -> None:
         self.config = _configured(config)
+        self.config.for_reading()  # what is wrong with it is said now, not at the first query
         self.account = argument("account", name, account)
         self._actor = argument("actor", key, actor)
         self._container = Container(
