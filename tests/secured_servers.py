@@ -81,7 +81,7 @@ class SecuredServer:
 
 def execute(config: DatabaseConfig, statement: str, *values: Any) -> list[Any]:
     """Run a statement past SQLAlchemy and past the book, as any program could."""
-    connection = psycopg2.connect(str(config.url).replace("+psycopg2", "", 1))
+    connection = psycopg2.connect(str(config.url).replace("+psycopg2", "", 1), connect_timeout=60)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

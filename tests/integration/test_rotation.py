@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, Dat
 from tradebook.adapters.engine import make_async_engine, make_engine
 
 WORKERS, TRADES_BETWEEN, ROTATIONS = 4, 12, 4
+AT_MOST = 60
+"""Seconds; what never ends fails."""
 
 
 class Rotating:
@@ -52,8 +55,9 @@ class Rotating:
         ended = self._end_sessions()
         if not number % 2:
             refused = failures_logged(self.server, self.role)
+            until = time.monotonic() + AT_MOST
             while failures_logged(self.server, self.role) == refused:
-                pass  # somebody came with the old one meanwhile
+                assert time.monotonic() < until, "nobody came with the old one"
             self._tell(new)
         return ended
 
@@ -116,13 +120,15 @@ def test_threads_book_on_while_the_password_changes(rotating: Rotating) -> None:
         for thread in threads:
             thread.start()
         ended = 0
-        for number in range(1, ROTATIONS + 1):
+        try:
+            for number in range(1, ROTATIONS + 1):
+                for _ in range(TRADES_BETWEEN):
+                    assert booked.acquire(timeout=AT_MOST)
+                ended += rotating.rotate(number)
             for _ in range(TRADES_BETWEEN):
-                booked.acquire()
-            ended += rotating.rotate(number)
-        for _ in range(TRADES_BETWEEN):
-            booked.acquire()
-        done.set()
+                assert booked.acquire(timeout=AT_MOST)
+        finally:
+            done.set()
         for thread in threads:
             thread.join()
     assert failures == []
@@ -148,10 +154,10 @@ def test_tasks_book_on_while_the_password_changes(rotating: Rotating) -> None:
             ended = 0
             for number in range(1, ROTATIONS + 1):
                 for _ in range(TRADES_BETWEEN):
-                    await booked.acquire()
+                    await asyncio.wait_for(booked.acquire(), AT_MOST)
                 ended += await asyncio.to_thread(rotating.rotate, number)
             for _ in range(TRADES_BETWEEN):
-                await booked.acquire()
+                await asyncio.wait_for(booked.acquire(), AT_MOST)
             done.set()
             return ended
 

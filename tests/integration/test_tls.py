@@ -118,7 +118,7 @@ def ask_async(config: DatabaseConfig) -> Any:
         finally:
             await engine.dispose()
 
-    return asyncio.run(asked())
+    return asyncio.run(asyncio.wait_for(asked(), timeout=30))  # what never ends fails
 
 
 Connect = Callable[[DatabaseConfig], Any]
