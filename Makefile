@@ -9,7 +9,7 @@ MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow soak stalls coverage lint format bench mutants clean
+.PHONY: help demo test unit slow soak stalls coverage lint format audit bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,15 @@ lint: $(READY) ## ruff, mypy --strict and the layers
 format: $(READY) ## let ruff format and mend the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+$(BIN)/bandit: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[audit]'
+	@touch $@
+
+audit: $(BIN)/bandit ## dangerous code in what is here, known holes in what is installed (asks the network)
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml tradebook alembic
+	@$(BIN)/python -m pip freeze --disable-pip-version-check --exclude-editable > $(VENV)/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/installed.txt
 
 $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'

@@ -11,6 +11,7 @@ import pytest
 
 from tests.command_line import Command
 from tests.contract.backends import new_book
+from tests.secured_servers import SecuredServer, sandbox_programs, secured_server
 from tests.servers import configured
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
 from tradebook.operations.backup import Store
@@ -55,3 +56,12 @@ def config(sqlite_url: str) -> DatabaseConfig:
 def store(tmp_path: Path) -> Store:
     """A folder for backups that does not exist yet."""
     return Store(tmp_path / "backups")
+
+
+@pytest.fixture(scope="session")
+def secured() -> Iterator[SecuredServer]:
+    """A server that asks for passwords, and writes its log as JSON."""
+    settings = {"logging_collector": "on", "log_destination": "stderr", "log_rotation_age": "0"}
+    rules = "host all all localhost scram-sha-256\n"
+    with secured_server(sandbox_programs(), settings, rules, {}) as server:
+        yield server

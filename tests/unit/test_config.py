@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql import asyncpg, psycopg2
 
-from tradebook import DatabaseConfig, InvalidInput
+from tradebook import DatabaseConfig, DatabaseManager, InvalidInput
 from tradebook.config import DatabaseEnvironment, Secret
 
 PASSWORD = "hunter2" + "secret"
@@ -368,3 +368,64 @@ def test_a_database_in_memory_has_one_name_and_another_config_another() -> None:
     assert one.url != other.url
     assert DatabaseConfig.from_url(one.url).url == one.url
     assert "vfs=memdb" in one.url
+
+
+def test_queries_have_the_place_of_the_read_url_and_the_settings_of_the_rest() -> None:
+    config = DatabaseConfig(
+        host="primary",
+        username="writer",
+        password="w",
+        sslmode="verify-full",
+        sslrootcert="/ca.crt",
+        pool_size=3,
+        statement_timeout=500,
+        read_url="postgresql://reader:r@standby:6432/copy?statement_timeout=9000",
+    )
+    reading = config.for_reading()
+    assert reading == DatabaseConfig(
+        host="standby",
+        port=6432,
+        database="copy",
+        username="reader",
+        password="r",
+        sslmode="verify-full",
+        sslrootcert="/ca.crt",
+        pool_size=3,
+        statement_timeout=9000,
+    )
+    nobody = attrs.evolve(config, read_url="postgresql://standby/copy").for_reading()
+    assert (nobody.username, nobody.password) == (None, None)
+    alone = attrs.evolve(config, read_url=None)
+    assert alone.for_reading() is alone
+    assert "r@standby" not in repr(config)
+
+
+@pytest.mark.parametrize("read_url", ["sqlite:///copy.db", "mysql://u:p4ssword@h/x", "p4ssword"])
+def test_a_read_url_of_no_server_is_refused_without_showing_it(read_url: str) -> None:
+    config = DatabaseConfig(host="primary", read_url=read_url)
+    for reads in (config.for_reading, lambda: DatabaseManager(config)):
+        with pytest.raises(InvalidInput, match="read_url") as refused:
+            reads()
+        assert "p4ssword" not in str(refused.value)
+
+
+def test_a_file_has_no_read_url() -> None:
+    with pytest.raises(InvalidInput, match="read_url") as refused:
+        DatabaseConfig(path="book.db", read_url="postgresql://u:p4ssword@h/x")
+    assert "p4ssword" not in str(refused.value)
+
+
+def test_a_password_is_given_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="password_file"):
+        DatabaseConfig(host="h", password="p", password_file=tmp_path)
+
+
+def test_a_function_is_called_for_each_url_and_shows_nothing() -> None:
+    asked = iter(["one", "two"])
+    config = DatabaseConfig(host="h", username="u", password=lambda: next(asked))
+    assert config.renews_password
+    assert config.safe_url == "postgresql://u:***@h:5432/tradebook"
+    assert [str(config.url), str(config.url)] == [
+        "postgresql+psycopg2://u:one@h:5432/tradebook",
+        "postgresql+psycopg2://u:two@h:5432/tradebook",
+    ]

@@ -170,7 +170,11 @@ def test_a_password_may_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_bytes(b" p@ss\n\r\n")
     config = environment(DB_HOST="h", DB_PASSWORD_FILE=str(file)).current
-    assert config.password == " p@ss\n"
+    assert config.secret() == " p@ss\n"
+    file.write_text("another")
+    assert config.secret() == "another"
+    assert ":another@" in config.url
+    assert config.safe_url == "postgresql://:***@h:5432/tradebook"
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"\n"])
@@ -276,6 +280,45 @@ def test_every_variable_is_documented() -> None:
         "TRADEBOOK_ENV",
         "TRADEBOOK_LOG",
         "TRADEBOOK_DATABASE_URL",
+        "TRADEBOOK_DATABASE_URL_FILE",
+        "TRADEBOOK_DATABASE_READ_URL_FILE",
         "DATABASE_URL",
-        "TRADEBOOK_DB_PASSWORD_FILE",
     }
+
+
+def test_a_url_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(SERVER + "\n")
+    config = environment(DATABASE_URL_FILE=str(file)).current
+    assert (config.host, config.password) == ("server", "secret")
+    for name, also in (("DATABASE_URL", "DATABASE_URL_FILE"), ("DATABASE_READ_URL",) * 2):
+        given = {name: SERVER, f"{also.removesuffix('_FILE')}_FILE": str(file), "DB_HOST": "h"}
+        with pytest.raises(InvalidInput, match=f"TRADEBOOK_{name} is set"):
+            _ = environment(**given).current
+
+
+def test_the_read_url_comes_from_a_variable_or_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://standby/copy")
+    for given in ({"DATABASE_READ_URL": file.read_text()}, {"DATABASE_READ_URL_FILE": str(file)}):
+        config = environment(DB_HOST="primary", **given).current
+        assert config.for_reading().host == "standby"
+        explained = environment(DB_HOST="primary", **given).explained()
+        [shown] = [s for s in explained if s.field == "read_url"]
+        assert (shown.value, shown.source) == ("***", "TRADEBOOK_DATABASE_READ_URL")
+
+
+def test_a_read_url_is_not_that_of_another_database() -> None:
+    given = {"DATABASE_READ_URL": "postgresql://standby/copy"}
+    assert environment(url=SERVER, **given).current.read_url is None
+    assert environment(url="sqlite:///x.db", **given).current.read_url is None
+    assert environment(DATABASE_URL=SERVER, **given).current.read_url is not None
+
+
+def test_a_password_of_a_stronger_source_is_not_joined_by_another(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("from the file")
+    joined = environment(url=SERVER, DB_PASSWORD_FILE=str(file)).current
+    assert joined.secret() == "secret"
+    other = environment(url=f"postgresql://u@h/b?password_file={file}", DB_PASSWORD="x").current
+    assert other.secret() == "from the file"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tradebook.adapters import migrations
+
 pytest_plugins = ["pytester"]
+
+STAYS = migrations
+"""pytester forgets what its tests import first, and Alembic cannot be imported twice."""
 
 USERS_TESTS = """
 from sqlalchemy import select

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, text
 
-from tradebook.adapters.copying import copy_rows, escaped, is_taken
+from tradebook.adapters.copying import copy_rows, escaped, is_secured, is_taken
 from tradebook.adapters.types import Json
 from tradebook.domain.numbers import plain
 
@@ -38,7 +38,8 @@ def add_together(
     connection.exec_driver_sql("SAVEPOINT tradebook_add")
     try:
         if connection.dialect.name == "postgresql":
-            copy_rows(connection, table.name, table.columns.keys(), _lines(table, complete))
+            lines, staged = _lines(table, complete), is_secured(connection)
+            copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
         else:
             connection.execute(table.insert(), complete)
     except Exception as error:

@@ -8,7 +8,7 @@ from typing import Any
 import aiosqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tradebook.adapters.engine import address, options, prepared
+from tradebook.adapters.engine import address, options, prepared, stable
 from tradebook.adapters.pool import AsyncWatchedPool
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput
@@ -16,8 +16,8 @@ from tradebook.domain.errors import InvalidInput
 
 def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
     """As `make_engine`, on asyncpg or aiosqlite."""
-    url, arguments = address(config, config.async_url)
-    if config.password is not None:
+    url, arguments = address(config, stable(config).async_url)
+    if isinstance(config.password, str):
         arguments["password"] = config.password.__str__  # asyncpg takes no kind of str, but calls
     if "connect_timeout" in config.parameters:
         arguments["timeout"] = _seconds(config.parameters["connect_timeout"])

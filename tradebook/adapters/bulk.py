@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
 from tradebook.adapters.adding import new_ids
-from tradebook.adapters.copying import copy_rows, is_taken
+from tradebook.adapters.copying import copy_rows, is_secured, is_taken
 from tradebook.adapters.postings import (
     EVENT_COLUMNS,
     TRADE_COLUMNS,
@@ -115,6 +115,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     def __init__(self, session: Session, call: Call, write_position: WritePosition) -> None:
         super().__init__(session, call, write_position)
         self._is_asyncio = self.connection.dialect.is_async
+        self._is_staged = is_secured(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._posting: Future[bool] | None = None
         self._ids: list[int] = []
@@ -185,8 +186,8 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         connection = self.connection
         connection.exec_driver_sql("SAVEPOINT tradebook_bulk")
         try:
-            copy_rows(connection, "trades", TRADE_COLUMNS, trades)
-            copy_rows(connection, "events", EVENT_COLUMNS, events)
+            copy_rows(connection, "trades", TRADE_COLUMNS, trades, staged=self._is_staged)
+            copy_rows(connection, "events", EVENT_COLUMNS, events, staged=self._is_staged)
         except Exception as error:
             if not is_taken(error):
                 raise

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Dialect, Engine, event
 
-from tradebook.config import DatabaseConfig
+from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import DatabaseUnavailable
 
 _ADVICE: Final = (
@@ -40,6 +40,13 @@ _ADVICE: Final = (
         "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})",
     ),
     (
+        "",
+        "client certificate|certificate authentication|alert .*(certificate|unknown ca)|"
+        "certified .*closed in the middle",
+        "the server did not believe the client: check TRADEBOOK_DB_SSLCERT and TRADEBOOK_DB_SSLKEY, a "
+        "certificate for {user} that has not expired, of an authority that the server trusts",
+    ),
+    (
         "28P01 28000",
         r"password|authentication|\brole\b",
         "the server refused {user}: check TRADEBOOK_DB_USER and TRADEBOOK_DB_PASSWORD "
@@ -59,7 +66,8 @@ _ADVICE: Final = (
         "",
         r"\bssl\b|sslerror|certificate|hostname|^tcp.*filenotfound",
         "TLS failed with sslmode={sslmode}: check TRADEBOOK_DB_SSLROOTCERT, the certificate of the "
-        "authority that signed the server's, and that it names TRADEBOOK_DB_HOST",
+        "authority that signed the server's, and that the server's names TRADEBOOK_DB_HOST and has not "
+        "expired",
     ),
     (
         "",
@@ -90,15 +98,40 @@ def explain_failures(engine: Engine, config: DatabaseConfig) -> None:
     """Make every failure of `engine` to connect a `DatabaseUnavailable` that helps."""
 
     def connect(dialect: Dialect, _record: object, args: Any, options: Any) -> Any:
+        if not config.renews_password:
+            return _connected(dialect, args, options, config)
+        secret = config.secret()
         try:
-            return dialect.connect(*args, **options)
-        except BaseException as error:
-            _forget_values(error)
-            if not isinstance(error, Exception):
+            return _connected(dialect, args, _with_password(options, dialect, secret), config)
+        except DatabaseUnavailable as error:
+            changed = config.secret() if _is_wrong_password(error) else secret
+            if changed == secret:
                 raise
-            raise DatabaseUnavailable(_explained(error, config)) from error
+        return _connected(dialect, args, _with_password(options, dialect, changed), config)
 
     event.listen(engine, "do_connect", connect)
+
+
+def _connected(dialect: Dialect, args: Any, options: Any, config: DatabaseConfig) -> Any:
+    try:
+        return dialect.connect(*args, **options)
+    except BaseException as error:
+        _forget_values(error)
+        if not isinstance(error, Exception):
+            raise
+        raise DatabaseUnavailable(_explained(error, config)) from error
+
+
+def _with_password(options: Any, dialect: Dialect, secret: Secret | None) -> dict[str, Any]:
+    """asyncpg takes no kind of str, but calls."""
+    return {**options, "password": secret.__str__ if dialect.is_async else secret}
+
+
+def _is_wrong_password(error: DatabaseUnavailable) -> bool:
+    """psycopg2 has no SQLSTATE before there is a connection."""
+    cause = error.__cause__
+    wrong = "password authentication failed" in str(cause)
+    return wrong or getattr(cause, "sqlstate", None) == "28P01"
 
 
 def _forget_values(error: BaseException | None) -> None:
@@ -121,6 +154,7 @@ def _advice(error: Exception, config: DatabaseConfig) -> str:
     state = getattr(error, "sqlstate", None) or "none"
     kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])  # for "TimeoutError"
     way = "socket" if str(config.host).startswith("/") else "tcp"  # where a file is for TLS
+    way += " certified" if config.sslcert is not None else ""
     text = f"{way} {error} {kinds}".replace(str(config.host), "")  # any word can be in its name
     advice = next(
         advice

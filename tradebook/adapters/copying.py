@@ -17,8 +17,43 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 _TAKEN: Final = "23505"
 
 
-def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
-    """Insert rows, given in COPY's text format."""
+def is_secured(connection: Connection) -> bool:
+    """Whether row security decides what this role may write: COPY refuses such tables."""
+    secured = "SELECT row_security_active('trades') OR row_security_active('events')"
+    return bool(connection.exec_driver_sql(secured).scalar_one())
+
+
+def copy_rows(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: bytes,
+    *,
+    staged: bool = False,
+) -> None:
+    """Insert rows, given in COPY's text format.
+
+    Args:
+        connection: in a transaction.
+        table: where to.
+        columns: of the rows.
+        rows: the rows.
+        staged: copy them beside the table first, and insert them from there.
+    """
+    if not staged:
+        _copy(connection, table, columns, rows)
+        return
+    names, beside = ", ".join(columns), f"tradebook_new_{table}"
+    like = f"SELECT {names} FROM {table} WITH NO DATA"  # noqa: S608, names of ours
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {beside} ON COMMIT DROP AS {like}"
+    )
+    _copy(connection, beside, columns, rows)
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM {beside}")  # noqa: S608, names of ours
+    connection.exec_driver_sql(f"TRUNCATE {beside}")
+
+
+def _copy(connection: Connection, table: str, columns: Sequence[str], rows: bytes) -> None:
     raw: Any = connection.connection
     if connection.dialect.is_async:
         raw.run_async(

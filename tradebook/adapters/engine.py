@@ -16,9 +16,14 @@ from tradebook.config import DatabaseConfig, Secret
 
 def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
     """An engine whose connections keep the book's promises; `account` is for its log. Connects when first used."""
-    url, arguments = address(config, config.url)
+    url, arguments = address(config, stable(config).url)
     engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **options(config))
     return prepared(engine, config, account)
+
+
+def stable(config: DatabaseConfig) -> DatabaseConfig:
+    """What stays as it is from one connection to the next."""
+    return config.without_password() if config.renews_password else config
 
 
 def address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
@@ -33,9 +38,10 @@ def address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
         for name, value in parsed.query.items()
         if "password" in name or "password" in str(value)
     }
-    if config.password is not None:
+    if isinstance(config.password, str):
         hidden["password"] = config.password  # SQLAlchemy would make plain text of the URL's
-    return parsed.set(password=config.password).difference_update_query(hidden), hidden
+        parsed = parsed.set(password=config.password)
+    return parsed.difference_update_query(hidden), hidden
 
 
 def options(config: DatabaseConfig) -> dict[str, Any]:

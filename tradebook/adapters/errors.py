@@ -19,6 +19,7 @@ from tradebook.domain.errors import (
     DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    NotPermitted,
     SchemaNotReady,
     StatementCancelled,
     TradebookError,
@@ -42,10 +43,15 @@ _UNAVAILABLE: Final = {"57P01", "57P02", "57P03", "53300", "3D000", "28000", "28
 _NOT_NULL: Final = "23502"
 _CHECK: Final = "23514"
 _CANCELLED: Final = "57014"
+_NOT_PERMITTED: Final = "42501"
 _SCHEMA_ADVICE: Final = (
     "run `tradebook init` (or DatabaseManager.upgrade()) to bring it to this version"
 )
 _FULL_ADVICE: Final = "nothing was written: make room on the database's disk, then try again"
+_NOT_PERMITTED_ADVICE: Final = (
+    "the role that is connected may not do that (docs/security.md); after an upgrade run `tradebook db "
+    "roles` again"
+)
 _FILE_READ_ONLY_ADVICE: Final = (
     "this unit of work is read-only, or the file or its folder may not be written, or its disk is "
     "mounted read-only"
@@ -137,6 +143,8 @@ def _of_postgresql(state: str, message: str, cause: BaseException) -> TradebookE
         return _violation(state, message, cause)
     if state == _CANCELLED:
         return StatementCancelled(f"{message}; {_CANCELLED_ADVICE}")
+    if state == _NOT_PERMITTED:
+        return NotPermitted(f"{message}; {_NOT_PERMITTED_ADVICE}")
     if state == _FULL:
         return DatabaseFull(f"{message}; {_FULL_ADVICE}")
     if state == _READ_ONLY or (state == _NOT_SUPPORTED and "recovery" in message):

@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from attrs import field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
+from tradebook.config import bounds
 from tradebook.config.quiet import quiet, quiet_when_made
+from tradebook.config.secrets import (
+    GIVEN,
+    Password,
+    Secret,
+    is_sendable,
+    password_given,
+    secret_from,
+    secret_in,
+)
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fields import named_fields, truth
 
@@ -30,9 +40,12 @@ POSTGRESQL_ONLY: Final = (
     "sslrootcert",
     "sslcert",
     "sslkey",
+    "password_file",
+    "read_url",
 )
 _DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
 _TIMEOUTS: Final = ("statement_timeout", "lock_timeout")
+_PLACE: Final = ("host", "port", "database", "username", "password", "password_file")
 _TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 # What asyncpg reads from a DSN besides the server's own settings.
@@ -55,38 +68,14 @@ _HELD: Final = {"dbname", "dsn", "ssl", "timeout", "user"}
 _TIMEOUT_OPTION: Final = re.compile(
     r"(?:^|\s+)-c\s*(statement_timeout|lock_timeout)=([0-9]+)(?=\s|$)"
 )
-GIVEN: Final = "(the value given)"
-"""Stands in messages for what must not be shown."""
-
-
-class Secret(str):
-    """Text that does not show when an object, a log or a traceback is written out; `str()` has it."""
-
-    shown: str
-
-    def __new__(cls, value: str, shown: str = "***") -> Self:
-        made = super().__new__(cls, value)
-        made.shown = shown
-        return made
-
-    def __repr__(self) -> str:
-        return repr(self.shown)
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
-        return type(self), (str(self), self.shown)
 
 
 def _text(value: str | None) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value or not _is_sendable(value):
+    if not isinstance(value, str) or not value or not is_sendable(value):
         raise InvalidInput("", value, "Unicode text that is not empty, without NUL characters")
     return value
-
-
-def _is_sendable(value: str) -> bool:
-    """Whether a server can be sent it: no NUL, and no half of a character."""
-    return re.search("[\x00\ud800-\udfff]", value) is None
 
 
 def _host(value: str | None) -> str | None:
@@ -102,48 +91,12 @@ def _host(value: str | None) -> str | None:
     return host
 
 
-def _password(value: str | None) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or not _is_sendable(value):
-        raise InvalidInput("", GIVEN, "Unicode text without NUL characters")
-    return Secret(value)
-
-
-def _whole(value: int, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidInput("", value, f"a whole number from {least} to {most:,}")
-    return value
-
-
-def _port(value: int | None) -> int | None:
-    return None if value is None else _whole(value, 1, 65_535)
-
-
-def _milliseconds(value: int | None) -> int | None:
-    return None if value is None else _whole(value, 0, 2**31 - 1)
-
-
-def _some_connections(value: int) -> int:
-    return _whole(value, 1, 10_000)
-
-
-def _more_connections(value: int) -> int:
-    return _whole(value, 0, 10_000)
-
-
-def _whole_seconds(value: int) -> int:
-    return _whole(value, 1, 2**31 - 1)
-
-
-def _seconds(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise InvalidInput("", value, "a number of seconds, 0 or more")
-    return value
+def _read_url(value: str | None) -> str | None:
+    return None if value is None or value == "" else Secret(value)
 
 
 def _threshold(value: float | None) -> float | None:
-    return None if value is None else _seconds(value)
+    return None if value is None else seconds(value)
 
 
 def _ssl_mode(value: str | None) -> str | None:
@@ -161,7 +114,7 @@ def _parameters(value: Mapping[str, str]) -> dict[str, str]:
         raise InvalidInput("", value, "a mapping of names to text")
     for name, text in value.items():
         known = isinstance(name, str) and name not in _HELD | _FIELDS
-        if not known or not isinstance(text, str) or not _is_sendable(name + text):
+        if not known or not isinstance(text, str) or not is_sendable(name + text):
             raise InvalidInput(
                 "", name, "names and texts that no field of DatabaseConfig stands for"
             )
@@ -185,7 +138,8 @@ class DatabaseConfig:
         host: of the server, `localhost` by default; a folder (`/...`) of its unix socket.
         port: 5432 by default.
         database: on the server, `tradebook` by default.
-        username, password: of the role; the password shows in no `repr`.
+        username, password: of the role; the password shows in no `repr`. A function is called for the
+            password of each new connection: a vault's, or a token that expires.
         pool_size: connections that are kept.
         max_overflow: further ones that may be opened for a while.
         pool_timeout: seconds to wait for a free connection.
@@ -200,6 +154,11 @@ class DatabaseConfig:
         slow_query_seconds: log statements that take longer, with their plan; none by default.
         path: the SQLite file; `:memory:` for one in memory, shared by all managers of this config.
             `tradebook.db` when nothing names a PostgreSQL server.
+        password_file: a file that holds the password, read again for each new connection, and when the
+            server refuses the password: it can be changed while the program runs.
+        read_url: where queries go: a standby, another role. `run`, and every read that decides what is
+            written, stay with the database itself. Settings that the URL does not state are this one's; the
+            server, the role and its password are the URL's alone.
         parameters: further parameters of the URL. asyncpg takes those that it knows; those that only
             libpq knows (`channel_binding`, `keepalives`, ...) are left out of `async_url`. So is
             `connect_timeout`: SQLAlchemy hands asyncpg text only, and asyncpg wants a number
@@ -210,35 +169,39 @@ class DatabaseConfig:
     """
 
     host: str | None = field(default=None, converter=_host)
-    port: int | None = field(default=None, converter=_port)
+    port: int | None = field(default=None, converter=bounds.port)
     database: str | None = field(default=None, converter=_text)
     username: str | None = field(default=None, converter=_text)
-    password: str | None = field(default=None, converter=_password)
-    pool_size: int = field(default=10, converter=_some_connections)
-    max_overflow: int = field(default=20, converter=_more_connections)
-    pool_timeout: float = field(default=30, converter=_seconds)
-    pool_recycle: int = field(default=3600, converter=_whole_seconds)
+    password: Password = field(default=None, converter=password_given)
+    pool_size: int = field(default=10, converter=bounds.some_connections)
+    max_overflow: int = field(default=20, converter=bounds.more_connections)
+    pool_timeout: float = field(default=30, converter=bounds.seconds)
+    pool_recycle: int = field(default=3600, converter=bounds.whole_seconds)
     sslmode: str | None = field(default=None, converter=_ssl_mode)
     sslrootcert: str | None = field(default=None, converter=_path)
     sslcert: str | None = field(default=None, converter=_path)
     sslkey: str | None = field(default=None, converter=_path)
     application_name: str | None = field(default=None, converter=_text)
-    statement_timeout: int | None = field(default=None, converter=_milliseconds)
-    lock_timeout: int | None = field(default=None, converter=_milliseconds)
+    statement_timeout: int | None = field(default=None, converter=bounds.milliseconds)
+    lock_timeout: int | None = field(default=None, converter=bounds.milliseconds)
     echo: bool = field(default=False, converter=truth)
     pool_pre_ping: bool = field(default=False, converter=truth)
     slow_query_seconds: float | None = field(default=None, converter=_threshold, kw_only=True)
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
+    password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
+    read_url: str | None = field(default=None, converter=_read_url)
     _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         self._take_timeouts()
+        if self.password is not None and self.password_file is not None:
+            raise InvalidInput("password_file", self.password_file, "nothing beside a password")
         given = [name for name in POSTGRESQL_ONLY if getattr(self, name) is not None]
         if self.path is not None and given:
             raise InvalidInput(
                 given[0],
-                GIVEN if given[0] == "password" else getattr(self, given[0]),
+                GIVEN if given[0] in ("password", "read_url") else getattr(self, given[0]),
                 "nothing: a SQLite file (path) has none; give either a path or a server",
             )
         defaults = _DEFAULTS if given else {"path": self.path or DEFAULT_PATH}
@@ -249,8 +212,8 @@ class DatabaseConfig:
     def _take_timeouts(self) -> None:
         """Timeouts among libpq's `options` are the fields, so that both drivers get them."""
         options = self.parameters.get("options", "")
-        for name, milliseconds in _TIMEOUT_OPTION.findall(options):
-            object.__setattr__(self, name, _milliseconds(int(milliseconds)))
+        for name, limit in _TIMEOUT_OPTION.findall(options):
+            object.__setattr__(self, name, bounds.milliseconds(int(limit)))
         rest = _TIMEOUT_OPTION.sub("", options).strip()
         others = {n: text for n, text in self.parameters.items() if n != "options"}
         object.__setattr__(self, "parameters", {**others, "options": rest} if rest else others)
@@ -278,6 +241,48 @@ class DatabaseConfig:
         from tradebook.config.environment import DatabaseEnvironment  # which makes configs
 
         return DatabaseEnvironment(environ=environ).current
+
+    @property
+    def renews_password(self) -> bool:
+        """Whether the password is found anew for each connection."""
+        return self.password_file is not None or callable(self.password)
+
+    @quiet
+    def secret(self) -> Secret | None:
+        """The password as it is now: from the file or the function, where there is one.
+
+        Raises:
+            DatabaseUnavailable: there is none to be had at the moment.
+        """
+        if self.password_file is not None:
+            return secret_in(str(self.password_file))
+        if callable(self.password):
+            return secret_from(self.password)
+        return None if self.password is None else Secret(self.password)
+
+    @quiet
+    def for_reading(self) -> DatabaseConfig:
+        """The config of `read_url`; this one where there is none.
+
+        Raises:
+            InvalidInput: it is no URL of a PostgreSQL database.
+        """
+        if self.read_url is None:
+            return self
+        from tradebook.config.urls import parts_of  # reads this module's names
+
+        try:
+            parts = parts_of(str(self.read_url))
+        except InvalidInput as error:
+            raise InvalidInput("read_url", error.value, error.expected) from None
+        if "path" in parts:
+            raise InvalidInput("read_url", GIVEN, "the URL of a PostgreSQL database")
+        theirs: dict[str, Any] = dict.fromkeys((*_PLACE, "read_url")) | parts
+        return evolve(self, **theirs)
+
+    def without_password(self) -> DatabaseConfig:
+        """The same, for whoever finds the password of each connection by `secret()`."""
+        return evolve(self, password=None, password_file=None)
 
     @property
     def backend(self) -> str:
@@ -338,8 +343,8 @@ class DatabaseConfig:
 
     def _server_url(self, driver: str, query: Mapping[str, Any], *, mask: bool) -> str:
         user = "" if self.username is None else quote(self.username, safe="")
-        if self.password is not None:
-            user += ":" + ("***" if mask else quote(str(self.password), safe=""))
+        if self.password is not None or self.password_file is not None:
+            user += ":" + ("***" if mask else quote(str(self.secret() or ""), safe=""))
         host = str(self.host)
         is_plain = re.fullmatch(r"[A-Za-z0-9.:_-]+", host) is not None
         where = f"[{host}]" if ":" in host else host

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final, cast
 
 import environ as settings
 from attrs import AttrsInstance, fields, frozen
 
-from tradebook.config.database import GIVEN, MEMORY, POSTGRESQL_ONLY, DatabaseConfig, Secret
+from tradebook.config.database import MEMORY, POSTGRESQL_ONLY, DatabaseConfig
 from tradebook.config.quiet import quiet
+from tradebook.config.secrets import GIVEN, Secret, secret_in
 from tradebook.config.urls import parts_of, read_text
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import DatabaseUnavailable, InvalidInput
 
 EMBEDDED: Final = "embedded"
 TESTING: Final = "testing"
@@ -26,13 +26,24 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 _PREFIX: Final = "TRADEBOOK_DB_"
 _WHERE: Final = ("path", "host", "database")
 _OPTION: Final = "--database"
-_FROM_FILE: Final = "password_file"
-_NAMED_OTHERWISE: Final = {"database": "NAME", "username": "USER"}
+_PASSWORDS: Final = ("password", "password_file")
+_NAMED_OTHERWISE: Final = {
+    "database": "TRADEBOOK_DB_NAME",
+    "username": "TRADEBOOK_DB_USER",
+    "database_url": "TRADEBOOK_DATABASE_URL",
+    "database_url_file": "TRADEBOOK_DATABASE_URL_FILE",
+    "read_url": "TRADEBOOK_DATABASE_READ_URL",
+    "read_url_file": "TRADEBOOK_DATABASE_READ_URL_FILE",
+}
 
 
 def _variable(field: str, help: str) -> Any:
-    name = _PREFIX + _NAMED_OTHERWISE.get(field, field.upper())
-    return settings.var(default=None, name=name, help=help)
+    return settings.var(default=None, name=variable_of(field), help=help)
+
+
+def variable_of(field: str) -> str:
+    """The name of the variable that sets a field."""
+    return _NAMED_OTHERWISE.get(field, _PREFIX + field.upper())
 
 
 @settings.config(prefix="TRADEBOOK", frozen=True)
@@ -48,12 +59,19 @@ class Variables:
     fallback_url = settings.var(
         default=None, name="DATABASE_URL", help="The same, honoured last; never in testing."
     )
+    database_url_file = _variable("database_url_file", "A file that holds this URL.")
+    read_url = _variable(
+        "read_url", "Where queries go: a standby, another role (its password: ?password_file=...)."
+    )
+    read_url_file = _variable("read_url_file", "A file that holds this URL.")
     host = _variable("host", "The PostgreSQL server, or the folder of its unix socket.")
     port = _variable("port", "Its port; 5432.")
     database = _variable("database", "The database on it; tradebook.")
     username = _variable("username", "The role.")
     password = _variable("password", "Its password.")
-    password_file = _variable(_FROM_FILE, "A file that holds the password: a mounted secret.")
+    password_file = _variable(
+        "password_file", "A file that holds the password: a mounted secret, read anew."
+    )
     path = _variable("path", "A SQLite file instead of a server; :memory: for one in memory.")
     pool_size = _variable("pool_size", "Connections that are kept; 10.")
     max_overflow = _variable("max_overflow", "Further ones that may be opened for a while; 20.")
@@ -72,11 +90,6 @@ class Variables:
         "slow_query_seconds", "Log statements that take longer, with their plan."
     )
     log = settings.var(default=None, help="What the command logs to stderr: json or text.")
-
-
-def variable_of(field: str) -> str:
-    """The name of the variable that sets a field."""
-    return _PREFIX + _NAMED_OTHERWISE.get(field, field.upper())
 
 
 def variables_help() -> str:
@@ -199,8 +212,9 @@ class DatabaseEnvironment:
     def _stated_url(self) -> tuple[str, str | None]:
         if self._url is not None:
             return _OPTION, self._url
-        if self._variables.database_url is not None:
-            return "TRADEBOOK_DATABASE_URL", self._variables.database_url
+        url = self._said("database_url")
+        if url is not None:
+            return "TRADEBOOK_DATABASE_URL", url
         if self.name == TESTING or self._says_where():
             return "", None
         return "DATABASE_URL", self._variables.fallback_url
@@ -208,20 +222,33 @@ class DatabaseEnvironment:
     def _from_variables(self, where: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, str]]]:
         """What the variables state, of the kind of database that this is."""
         for f in fields(DatabaseConfig):
-            text = getattr(self._variables, f.name, None)
-            if text is not None and _fits(f.name, where):
+            text = self._said(f.name) if _fits(f.name, where) else None
+            if text is not None:
                 name = variable_of(f.name)
                 yield f.name, (read_text(f.name, text, called=name), name)
-        file = self._variables.password_file
-        if file is not None and _fits("password", where):
-            name = variable_of(_FROM_FILE)
-            if self._variables.password is not None:
-                raise InvalidInput(name, file, "nothing, where TRADEBOOK_DB_PASSWORD is set")
-            yield "password", (_secret_in(file, name), name)
+
+    def _said(self, field: str) -> str | None:
+        """What a variable says, or the file that its `_FILE` names."""
+        if field == "read_url" and self._url is not None:
+            return None  # that of another database
+        text: str | None = getattr(self._variables, field, None)
+        file: str | None = getattr(self._variables, f"{field}_file", None)
+        if file is None:
+            return text
+        name = variable_of(f"{field}_file")
+        if text is not None:
+            raise InvalidInput(name, file, f"nothing, where {variable_of(field)} is set")
+        try:
+            secret = secret_in(file)
+        except DatabaseUnavailable as error:
+            raise InvalidInput(name, file, f"a file that can be read ({error})") from None
+        return None if field == "password" else secret  # that file is read again later
 
 
 def _fits(field: str, values: Mapping[str, Any]) -> bool:
     """Whether a field belongs to the kind of database that stronger sources have chosen."""
+    if field in _PASSWORDS and not values.keys().isdisjoint(_PASSWORDS):
+        return False
     if "path" in values:
         return field not in POSTGRESQL_ONLY
     return field != "path" or not values.keys() & set(POSTGRESQL_ONLY)
@@ -254,17 +281,6 @@ def _in_url(error: InvalidInput, source: str) -> InvalidInput:
 
 def _kept(name: str, text: str) -> str:
     return Secret(text) if name.endswith(("PASSWORD", "URL")) else text
-
-
-def _secret_in(file: str, variable: str) -> Secret:
-    try:
-        text = Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(variable, file, f"a file that can be read ({error})") from None
-    password = text.removesuffix("\n").removesuffix("\r")
-    if not password:
-        raise InvalidInput(variable, file, "a file that holds the password; it is empty")
-    return Secret(password)
 
 
 def _refuse_misspelt(given: Mapping[str, str]) -> None:

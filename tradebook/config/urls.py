@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, unquote
 from attrs import fields
 
 from tradebook.config.database import (
-    GIVEN,
     MEMORY,
     POSTGRESQL,
     POSTGRESQL_ONLY,
     SQLITE,
     DatabaseConfig,
 )
+from tradebook.config.secrets import GIVEN
 from tradebook.domain.errors import InvalidInput
 
 ACCEPTED: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
@@ -49,7 +49,12 @@ _ALIASES: Final = {
     "ssl": "sslmode",
     "timeout": "connect_timeout",
 }
-_SETTABLE: Final = {f.name for f in fields(DatabaseConfig)} - {"path", "parameters", "_memory"}
+_SETTABLE: Final = {f.name for f in fields(DatabaseConfig)} - {
+    "path",
+    "parameters",
+    "read_url",
+    "_memory",
+}
 _WHOLE: Final = {
     "port",
     "pool_size",

@@ -22,6 +22,7 @@ TradebookError
       +-- DatabaseFull            no room is left on its disk
       +-- DatabaseReadOnly        it takes no writes
       +-- DatabaseCorrupt         its data is damaged
+      +-- NotPermitted            the role that is connected may not do it
       +-- StatementCancelled      a statement took too long, or somebody ended it
       +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables missing or of another version
@@ -264,6 +265,10 @@ class DatabaseCorrupt(DatabaseFailure):
             f"{damage}; the database is damaged: write no more, keep a copy, restore a backup, and "
             "let `tradebook verify` prove it"
         )
+
+
+class NotPermitted(DatabaseFailure):
+    """The role that is connected may not do it; nothing was written."""
 
 
 class StatementCancelled(DatabaseFailure):

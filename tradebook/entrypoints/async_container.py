@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dependency_injector import providers
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from tradebook.adapters.async_engine import make_async_engine
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
@@ -13,7 +13,13 @@ from tradebook.adapters.remembered import RememberedPositions, TaskTurn
 from tradebook.adapters.rows import LookingSession, ReadingSession
 from tradebook.adapters.runner import AsyncRunner
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.config import DatabaseConfig
 from tradebook.entrypoints.container import Container, looking, reading
+
+
+def async_reader_of(config: DatabaseConfig, account: str, engine: AsyncEngine) -> AsyncEngine:
+    """As `reader_of`."""
+    return engine if config.read_url is None else make_async_engine(config.for_reading(), account)
 
 
 class AsyncContainer(Container):
@@ -22,7 +28,11 @@ class AsyncContainer(Container):
     async_engine = providers.ThreadSafeSingleton(
         make_async_engine, Container.config, Container.account
     )
-    reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    own_reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    async_reader = providers.ThreadSafeSingleton(
+        async_reader_of, Container.config, Container.account, async_engine
+    )
+    reading_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
     )
@@ -47,7 +57,7 @@ class AsyncContainer(Container):
         base_currency=Container.base_currency,
         remembered=async_remembered,
     )
-    looking_async_engine = providers.ThreadSafeSingleton(looking, async_engine)
+    looking_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
     looking_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
         looking_async_engine,

@@ -153,7 +153,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
-        return await async_health(self._container.reading_async_engine(), self.config)
+        return await async_health(self._container.own_reading_async_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
         """What the pool of connections is doing now."""
@@ -166,6 +166,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """
         self._loop, self._preparing = None, asyncio.Lock()
         self._container.async_remembered().clear()
+        await self._container.async_reader().dispose()
         await self._container.async_engine().dispose()
 
     _is_async = True
@@ -187,7 +188,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
             )
         async with self._preparing:
             if self._loop is None:
-                engine = self._container.reading_async_engine()
+                engine = self._container.own_reading_async_engine()
                 if self._lacks_tables(await read_async_schema_state(engine)):
                     await self.upgrade()
                 self._loop = loop

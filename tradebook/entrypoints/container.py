@@ -49,6 +49,11 @@ def by_hand(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine, class_=HandSession, expire_on_commit=False)
 
 
+def reader_of(config: DatabaseConfig, account: str, engine: Engine) -> Engine:
+    """The engine for queries: one of its own where `read_url` names another server or role."""
+    return engine if config.read_url is None else make_engine(config.for_reading(), account)
+
+
 class Container(containers.DeclarativeContainer):
     """The object graph of one database and one account; nothing connects before it is used.
 
@@ -62,7 +67,10 @@ class Container(containers.DeclarativeContainer):
     retries = providers.ThreadSafeSingleton(Retries, account)
 
     engine = providers.ThreadSafeSingleton(make_engine, config, account)
-    reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    # Of the database itself: what decides whether and how it is written is never read elsewhere.
+    own_reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    reader = providers.ThreadSafeSingleton(reader_of, config, account, engine)
+    reading_engine = providers.ThreadSafeSingleton(reading, reader)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
     reading_sessions = providers.ThreadSafeSingleton(
         sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
@@ -79,7 +87,7 @@ class Container(containers.DeclarativeContainer):
     runner = providers.ThreadSafeSingleton(
         AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency, retries
     )
-    looking_engine = providers.ThreadSafeSingleton(looking, engine)
+    looking_engine = providers.ThreadSafeSingleton(looking, reader)
     looking_sessions = providers.ThreadSafeSingleton(
         sessionmaker, looking_engine, class_=LookingSession, expire_on_commit=False
     )
@@ -90,8 +98,8 @@ class Container(containers.DeclarativeContainer):
     looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
 
 
-def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> Engine:
-    """Put runners that tell `watchers` in the place of those that do not; gives the engine to attend to."""
+def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> list[Engine]:
+    """Put runners that tell `watchers` in the place of those that do not; gives the engines to attend to."""
     c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
     runners: tuple[Any, ...] = (
         (c.async_runner, c.reading_async_runner, c.looking_async_runner)
@@ -101,5 +109,8 @@ def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> En
     for provider in runners:
         provider.reset_override()
         provider.override(providers.Object(kind(provider(), c.account(), watchers)))
-    engine: Engine = c.async_engine().sync_engine if is_async else c.engine()
-    return engine
+    if is_async:
+        engines = [c.async_engine().sync_engine, c.async_reader().sync_engine]
+    else:
+        engines = [c.engine(), c.reader()]
+    return engines if engines[0] is not engines[1] else engines[:1]

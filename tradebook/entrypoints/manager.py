@@ -52,6 +52,7 @@ class Managed:
         actor: str = "",
     ) -> None:
         self.config = _configured(config)
+        self.config.for_reading()  # what is wrong with it is said now, not at the first query
         self.account = argument("account", name, account)
         self._actor = argument("actor", key, actor)
         self._container = self._wiring(
@@ -83,7 +84,8 @@ class Managed:
         """
         self._watchers = (*self._watchers, watcher)
         self._container.retries().listeners += (watcher.retried,)
-        watcher.attend(let_watch(self._container, self._watchers, self._is_async))
+        for engine in let_watch(self._container, self._watchers, self._is_async):
+            watcher.attend(engine)
 
     def _watched_call(self, name: str, context: CallContext) -> Call:
         return Call(name, self.account, context.actor, context.correlation_id)
@@ -222,7 +224,7 @@ class DatabaseManager(Managed, Book):
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
         from tradebook.adapters.health import health
 
-        return health(self._container.reading_engine(), self.config)
+        return health(self._container.own_reading_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
         """What the pool of connections is doing now."""
@@ -235,6 +237,7 @@ class DatabaseManager(Managed, Book):
         """
         self._is_ready = False
         self._container.remembered().clear()
+        self._container.reader().dispose()
         self._container.engine().dispose()
 
     def _prepare(self) -> None:
@@ -243,7 +246,7 @@ class DatabaseManager(Managed, Book):
             return
         with self._preparing:
             if not self._is_ready:
-                if self._lacks_tables(read_schema_state(self._container.reading_engine())):
+                if self._lacks_tables(read_schema_state(self._container.own_reading_engine())):
                     self.upgrade()
                 self._is_ready = True
 

@@ -183,13 +183,14 @@ def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
             environment[variable] = str(config.parameters[parameter])
     environment["PGAPPNAME"] = config.application_name or "tradebook backup"
     environment.pop("PGPASSWORD", None)
-    if config.password is None:
+    secret = config.secret()
+    if secret is None:
         yield environment
         return
     folder = tempfile.mkdtemp(prefix="tradebook-")  # of mode 0700
     try:
         file = Path(folder) / "password"
-        write_private(file, password_line(config.password))
+        write_private(file, password_line(secret))
         yield {**environment, "PGPASSFILE": str(file)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

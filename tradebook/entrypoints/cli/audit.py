@@ -1,4 +1,4 @@
-"""`audit seal`, `audit export` and `audit check`: proof that the audit trail was not tampered with."""
+"""`audit seal`, `export` and `check` prove that the audit trail was not tampered with; `access` lists who came."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
+from tradebook.entrypoints.cli import access
 from tradebook.entrypoints.cli.options import (
     AccountName,
     AsJson,
@@ -38,11 +39,14 @@ Every change leaves an event. `seal` takes a hash over the events since the last
 seal, and over that seal; nobody who trades waits for it. `export` writes the
 seals to a small file: keep it where those who can write to the database cannot.
 `check` proves that nothing sealed was changed, removed or inserted since.
+`access` lists who connected to the server, and what they sent.
 
   tradebook audit seal --export seals.json      every hour, say
   tradebook audit check seals.json              names the first thing that changed
 """,
 )
+
+app.command("access")(access.access)
 
 Export: TypeAlias = Annotated[
     Path | None,

@@ -13,6 +13,7 @@ import typer
 from tradebook.entrypoints.cli.options import (
     AsJson,
     Database,
+    configured,
     refuse_misplaced_options,
 )
 from tradebook.entrypoints.cli.output import (
@@ -25,7 +26,6 @@ from tradebook.entrypoints.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from tradebook.config import DatabaseConfig
     from tradebook.operations.backup.encryption import Encryption
     from tradebook.operations.backup.manifest import Manifest
     from tradebook.operations.backup.store import Store
@@ -244,12 +244,6 @@ def store_at(folder: Path) -> Store:
     from tradebook.operations.backup.store import Store
 
     return Store(folder)
-
-
-def configured(database: str | None) -> DatabaseConfig:
-    from tradebook.config import DatabaseEnvironment
-
-    return DatabaseEnvironment(url=database).current
 
 
 def _proof_of(

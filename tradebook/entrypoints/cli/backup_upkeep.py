@@ -16,12 +16,11 @@ from tradebook.entrypoints.cli.backup import (
     Yes,
     app,
     complain_of_damaged,
-    configured,
     encryption_of,
     ended_cleanly,
     store_at,
 )
-from tradebook.entrypoints.cli.options import AsJson, Database, login_name
+from tradebook.entrypoints.cli.options import AsJson, Database, configured, login_name
 from tradebook.entrypoints.cli.output import counted, print_json, say
 
 if TYPE_CHECKING:

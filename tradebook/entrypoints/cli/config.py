@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tradebook.entrypoints.cli.options import AsJson, Database
+from tradebook.entrypoints.cli.options import AsJson, Database, warn_of_password
 from tradebook.entrypoints.cli.output import print_json, say, stdout
 
 
@@ -32,6 +32,7 @@ def config(
     if variables:
         say(variables_help())
         return
+    warn_of_password(database)
     environment = DatabaseEnvironment(url=database)
     settings, url = environment.explained(), environment.current.safe_url
     if as_json:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from tradebook.entrypoints.cli.options import AsJson, Database
+from tradebook.entrypoints.cli import roles
+from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import complain, counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ until it is done.
   tradebook db check                is every table as it should be?
 """,
 )
+
+app.command("roles")(roles.roles)
 
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -207,9 +210,8 @@ def revision(message: Message, database: Database = None, as_json: AsJson = Fals
 def _opened(database: str | None) -> Iterator[tuple[Engine, str]]:
     """An engine on the database that `--database` or the environment names, and how that is written."""
     from tradebook.adapters.engine import make_engine
-    from tradebook.config import DatabaseEnvironment
 
-    config = DatabaseEnvironment(url=database).current
+    config = configured(database)
     engine = make_engine(config)
     try:
         yield engine, config.safe_url

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tradebook.entrypoints.cli.options import AsJson, Database
+from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -45,11 +45,10 @@ def metrics(
       tradebook metrics --once | grep alerts
       tradebook metrics --json
     """
-    from tradebook.config import DatabaseEnvironment
     from tradebook.operations.activity import engine_beside
     from tradebook.operations.metrics.database import database_registry, read_samples
 
-    config = DatabaseEnvironment(url=database).current
+    config = configured(database)
     with engine_beside(config, "tradebook metrics") as engine:
         registry = database_registry(engine)
         if as_json or once:

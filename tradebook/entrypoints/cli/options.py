@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import typer
 
+from tradebook.entrypoints.cli.output import complain
+
 if TYPE_CHECKING:
+    from tradebook.config import DatabaseConfig
     from tradebook.entrypoints.manager import DatabaseManager
 
 ACTOR: Final = "tradebook command"
 """Who writes, in the events of what the command line changed."""
+
+_SHOWN: Final = (
+    "warning: a password in --database shows in the list of processes and in the shell's history; name "
+    "a file by TRADEBOOK_DB_PASSWORD_FILE, or the URL by TRADEBOOK_DATABASE_URL(_FILE)"
+)
 
 Database: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--database",
         metavar="URL",
-        help="Which database: sqlite:///book.db or postgresql://user:password@host/book. "
+        help="Which database: sqlite:///book.db or postgresql://user@host/book, its password by "
+        "TRADEBOOK_DB_PASSWORD_FILE. "
         "By default what the environment's variables say (see `tradebook config`), else the file "
         "tradebook.db in the working directory.",
         show_default=False,
@@ -118,6 +127,22 @@ def login_name() -> str:
         return ""
 
 
+def configured(database: str | None) -> DatabaseConfig:
+    """The configuration that `--database` names, or else the environment."""
+    from tradebook.config import DatabaseEnvironment
+
+    warn_of_password(database)
+    return DatabaseEnvironment(url=database).current
+
+
+def warn_of_password(database: str | None) -> None:
+    """Say on stderr that others can read what stands on the command line, if a password stands there."""
+    from tradebook.config import DatabaseConfig
+
+    if database is not None and "***" in DatabaseConfig.from_url(database).safe_url:
+        complain(_SHOWN)
+
+
 @contextmanager
 def opened(
     database: str | None, account: str, actor: str | None = None
@@ -125,5 +150,6 @@ def opened(
     """The book that `--database` and `--account` name; `actor` writes, or else the command."""
     from tradebook.entrypoints.manager import DatabaseManager
 
-    with DatabaseManager(database, account=account, actor=actor or ACTOR) as manager:
+    config = configured(database)
+    with DatabaseManager(config, account=account, actor=actor or ACTOR) as manager:
         yield manager

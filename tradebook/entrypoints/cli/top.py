@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tradebook.entrypoints.cli.options import AsJson, Database
+from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import counted, print_json, printable, stdout
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def top(
       tradebook top --once --json
       tradebook top --app http://localhost:9464/metrics
     """
-    from tradebook.config import DatabaseEnvironment
     from tradebook.operations.activity import engine_beside
 
-    config = DatabaseEnvironment(url=database).current
+    config = configured(database)
     with engine_beside(config, "tradebook top") as engine:
         seen = _seen(engine, interval, app or [])
         console = stdout()

@@ -1,0 +1,203 @@
+"""Row-level security by account on a real server: a role sees nothing of another's, whatever it sends."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.command_line import Command
+from tests.secured_servers import SecuredServer, execute
+from tests.toured_books import take_tour
+from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
+from tradebook.adapters.orm import metadata
+from tradebook.domain.seals import UNKNOWN
+
+ACCOUNTS = {"bot_a": "A", "bot_b": "B", "bot_lost": "", "rows_writer": "*", "rows_auditor": ""}
+OPTIONS = (
+    "--prefix",
+    "rows",
+    "--login",
+    "bot_a=writer",
+    "--login",
+    "bot_b=writer",
+    "--rls",
+    "--yes",
+)
+
+
+@pytest.fixture(scope="module")
+def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> DatabaseConfig:
+    """A book of two accounts, each with a bot of its own; the superuser's way to it."""
+    config = secured.create("rows")
+    command = Command(str(config.url))
+    assert command("init").exit_code == 0
+    folder: Path = tmp_path_factory.mktemp("secrets")
+    for role in ACCOUNTS:
+        (folder / role).write_text(f"of {role}")
+    options = (*OPTIONS, "--login", "bot_lost=writer", "--passwords", str(folder))
+    bindings = [f"--bind={role}={account}" for role, account in ACCOUNTS.items() if account]
+    done = command("db", "roles", *options, *bindings)
+    assert done.exit_code == 0, done.output
+    assert "bot_lost sees no account: --bind bot_lost=ACCOUNT" in done.output
+    for role in ("bot_a", "bot_b"):
+        with DatabaseManager(of(config, role), account=ACCOUNTS[role]) as manager:
+            take_tour(manager)
+            manager.seal()
+    return config
+
+
+def of(admin: DatabaseConfig, role: str, **changes: Any) -> DatabaseConfig:
+    return DatabaseConfig(
+        host=admin.host,
+        port=admin.port,
+        database=admin.database,
+        username=role,
+        password=f"of {role}",
+        pool_size=3,
+        **changes,
+    )
+
+
+TABLES = sorted(metadata.tables)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_sees_its_own_rows_only(admin: DatabaseConfig, table: str) -> None:
+    accounts = f"SELECT DISTINCT account FROM {table}"
+    assert {row[0] for row in execute(admin, accounts)} == {"A", "B"}
+    assert execute(of(admin, "bot_a"), accounts) == [("A",)]
+    assert execute(of(admin, "bot_b"), accounts) == [("B",)]
+    assert execute(of(admin, "bot_lost"), accounts) == []
+    everything = {row[0] for row in execute(of(admin, "rows_writer"), accounts)}
+    assert everything == {"A", "B"}
+    assert {row[0] for row in execute(of(admin, "rows_auditor"), accounts)} == {"A", "B"}
+
+
+ATTEMPTS = {
+    "a setting of the session": "SET tradebook.account = 'B'; SELECT account FROM trades",
+    "the wider role": "SET ROLE rows_writer; SELECT account FROM trades",
+    "no row security": "SET row_security = off; SELECT account FROM trades",
+    "a function of its own": "CREATE FUNCTION pg_temp.all_trades() RETURNS SETOF text LANGUAGE sql "
+    "AS 'SELECT account FROM public.trades'; SELECT pg_temp.all_trades()",
+    "a view of its own": "CREATE TEMP VIEW mine AS SELECT * FROM trades; SELECT account FROM mine",
+    "a leaky condition": "SELECT account FROM trades WHERE "
+    "CASE WHEN account = 'B' THEN 1 / (quantity - quantity) > 0 ELSE true END",
+    "another's access": "SELECT role FROM tradebook_security.account_access WHERE role <> 'bot_a'",
+    "a change of another's": "UPDATE alerts SET message = 'x' RETURNING account",
+    "a deletion of another's": "DELETE FROM decision_signals WHERE account = 'B' RETURNING account",
+    "copying out": "CREATE TEMP TABLE copied AS SELECT * FROM trades; SELECT account FROM copied",
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_raw_sql_gets_no_further(admin: DatabaseConfig, attempt: str) -> None:
+    before = execute(admin, "SELECT * FROM alerts WHERE account = 'B'")
+    try:
+        found = execute(of(admin, "bot_a"), ATTEMPTS[attempt])
+    except psycopg2.errors.InsufficientPrivilege:
+        found = []
+    assert {row[0] for row in found} <= {"A"}
+    assert execute(admin, "SELECT * FROM alerts WHERE account = 'B'") == before
+
+
+def test_nobody_writes_into_another_account(admin: DatabaseConfig) -> None:
+    bot = of(admin, "bot_a")
+    columns = "id, created_at, updated_at, base_currency"
+    forged = "INSERT INTO accounts (account, id, created_at, updated_at, base_currency) VALUES "
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="row-level security"):
+        execute(bot, f"{forged} ('C', 999, now(), now(), 'USD')")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        execute(
+            bot, f"INSERT INTO accounts (account, {columns}) SELECT 'B', {columns} FROM accounts"
+        )
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        execute(bot, "INSERT INTO tradebook_security.account_access VALUES ('bot_a', 'B')")
+
+
+def test_another_account_is_an_empty_book_to_a_manager(admin: DatabaseConfig) -> None:
+    with DatabaseManager(of(admin, "bot_a"), account="B") as manager:
+        assert manager.get_positions() == []
+        assert manager.get_events() == []
+        assert manager.verify().trades == 0
+
+
+def test_many_trades_are_imported_under_row_security_through_both_drivers(
+    admin: DatabaseConfig,
+) -> None:
+    def fills(symbol: str) -> list[Any]:
+        terms = {"symbol": symbol, "action": "BUY", "quantity": 1, "details": {"a\\b": "c\td"}}
+        return [{**terms, "price": n + 1, "order_id": f"{symbol}-{n}"} for n in range(50)]
+
+    with DatabaseManager(of(admin, "bot_a"), account="A") as manager:
+        imported = manager.import_trades(fills("SYNC"), batch=20)
+        assert (imported.booked, imported.duplicates) == (50, 0)
+        assert manager.import_trades(fills("SYNC"), batch=20).duplicates == 50
+
+    async def book() -> bool:
+        async with AsyncDatabaseManager(of(admin, "bot_a"), account="A") as manager:
+            assert (await manager.import_trades(fills("ASYNC"), batch=20)).booked == 50
+            return (await manager.verify()).proven
+
+    assert asyncio.run(book())
+
+
+def test_again_leaves_row_security_on_and_only_no_rls_takes_it_off(
+    secured: SecuredServer,
+) -> None:
+    config = secured.create("switched")
+    command = Command(str(config.url))
+    assert command("init").exit_code == 0
+    arguments = ("db", "roles", "--prefix", "rows", "--yes")
+    secured_tables = "SELECT count(*) FROM pg_class WHERE relrowsecurity AND relkind = 'r'"
+
+    def count() -> int:
+        return int(execute(config, f"{secured_tables} AND relname <> 'account_access'")[0][0])
+
+    assert not command.json(*arguments)["row_security"]
+    assert count() == 0
+    assert command.json(*arguments, "--rls")["row_security"]
+    assert command.json(*arguments)["row_security"]
+    assert count() == len(TABLES)
+    assert not command.json(*arguments, "--no-rls")["row_security"]
+    assert count() == 0
+
+
+def test_a_table_of_a_later_migration_is_closed_until_it_is_secured(
+    admin: DatabaseConfig,
+) -> None:
+    execute(admin, "SET ROLE rows_owner; CREATE TABLE later (account text)")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        execute(of(admin, "bot_a"), "SELECT * FROM later")
+
+
+def test_a_policy_costs_no_index(admin: DatabaseConfig) -> None:
+    """The accounts are looked up once for a statement; the key finds the rows as before."""
+    explained = execute(
+        of(admin, "bot_a"),
+        "SET enable_seqscan = off; EXPLAIN SELECT * FROM trades "
+        "WHERE account = 'A' AND symbol = 'AAPL' AND sequence > 3",
+    )
+    plan = "\n".join(row[0] for row in explained)
+    assert "InitPlan" in plan
+    assert "SubPlan" not in plan
+    assert "Index" in plan
+
+
+def test_a_seal_of_one_who_does_not_see_all_sessions_settles_nothing(
+    admin: DatabaseConfig,
+) -> None:
+    """What another role is writing is hidden from a writer; the auditor sees it."""
+    with (
+        DatabaseManager(of(admin, "bot_b"), account="B") as other,
+        DatabaseManager(of(admin, "bot_a"), account="A") as writer,
+        DatabaseManager(of(admin, "rows_auditor"), account="A") as auditor,
+    ):
+        assert other.get_positions()  # its connection stays
+        with writer.unit_of_work() as uow:
+            assert uow.seals.moment() == UNKNOWN
+        with auditor.unit_of_work() as uow:
+            assert uow.seals.moment() != UNKNOWN
