@@ -96,7 +96,7 @@ def _read_url(value: str | None) -> str | None:
 
 
 def _threshold(value: float | None) -> float | None:
-    return None if value is None else seconds(value)
+    return None if value is None else bounds.seconds(value)
 
 
 def _ssl_mode(value: str | None) -> str | None:
