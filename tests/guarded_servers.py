@@ -89,7 +89,9 @@ class TlsFront:
         for writer in self._writers:  # whoever is still connected goes
             writer.transport.abort()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
-            await asyncio.wait(others)
+            await asyncio.wait(others, timeout=1)
+            for task in others:  # one may wait for a client that hung up during the handshake
+                task.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, ours = await asyncio.open_connection("127.0.0.1", self._server.port)
