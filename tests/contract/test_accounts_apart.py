@@ -137,6 +137,7 @@ SECOND: Final = (
 ASKED: Final[Mapping[str, Mapping[str, Any]]] = {
     "get_trades_by_symbol": {"symbol": "AAPL"},
     "get_all": {"kind": Trade},
+    "get_rows": {"kind": Trade},
     "get_recent_trades": {"days": 36_500},
 }
 

@@ -180,14 +180,10 @@ def interruptible() -> Iterator[None]:
     """
     from psycopg2 import extensions
 
-    interrupted = False
-
     def wait(connection: Any) -> None:
-        nonlocal interrupted
         try:
             _wait(connection)
         except KeyboardInterrupt:
-            interrupted = True
             connection.cancel()
             raise
 
@@ -195,11 +191,17 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of what could not be tidied up on the way out
-        if interrupted:
+        if _began_with_ctrl_c(error):
             raise KeyboardInterrupt from error
         raise
     finally:
         extensions.set_wait_callback(None)
+
+
+def _began_with_ctrl_c(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _wait(connection: Any) -> None:

@@ -16,7 +16,7 @@ from tradebook.entrypoints.cli.backup import (
     Yes,
     ended_cleanly,
 )
-from tradebook.entrypoints.cli.options import AsJson, Database, time_given
+from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
 from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 def restore(
     name: Annotated[
-        str, typer.Argument(metavar="[BACKUP]", help="Which one; with --to, the newest before it.")
+        str,
+        typer.Argument(
+            metavar="[BACKUP]",
+            help="Which one; the newest that can be, or with --to the newest before it.",
+        ),
     ] = "latest",
     to: Annotated[
         datetime | None,
@@ -86,7 +90,10 @@ def restore(
     if to is not None and into is None:
         raise typer.BadParameter("goes with --into, a new folder", param_hint="--to")
     at = Store(store)
-    manifest = at.before(to) if to is not None and name == "latest" else at.get(name)
+    if to is not None and name == "latest":
+        manifest = at.before(to)
+    else:
+        manifest = at.get(name, physical=into is not None)
     if into is None:
         _into_database(at, manifest, database, identity, jobs, overwrite, privileges, yes, as_json)
     else:
@@ -105,10 +112,9 @@ def _into_database(
     yes: bool,
     as_json: bool,
 ) -> None:
-    from tradebook.config import DatabaseEnvironment
     from tradebook.operations.backup.restoring import restore_book
 
-    config = DatabaseEnvironment(url=database).current
+    config = configured(database)
     if overwrite and not yes:
         typer.confirm(
             f"Replace the book in {config.safe_url} by {manifest.name}?", abort=True, err=True

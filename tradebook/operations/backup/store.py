@@ -92,15 +92,19 @@ class Store:
     def _folders(self) -> list[Path]:
         return [path.parent for path in self.folder.glob(f"[!.]*/{MANIFEST}")]
 
-    def get(self, name: str = LATEST) -> Manifest:
-        """A backup by name; the newest by default.
+    def get(self, name: str = LATEST, *, physical: bool | None = None) -> Manifest:
+        """A backup by name; the newest by default, or the newest that is physical, or is not.
 
         Raises:
             OperationFailed: there is none.
         """
         if name != LATEST and (self.folder / name).is_dir():
             return read_manifest(self.folder / name)
-        return self._last(self.all() if name == LATEST else [], f"no backup {name}")
+        found = [] if name != LATEST else self.all()
+        if physical is not None:
+            found = [manifest for manifest in found if manifest.is_physical is physical]
+        way = {None: "", True: "physical ", False: "logical "}[physical]
+        return self._last(found, f"no {way}backup" if name == LATEST else f"no backup {name}")
 
     def before(self, moment: datetime) -> Manifest:
         """The newest physical backup that was complete at a moment: where recovery to it starts.
