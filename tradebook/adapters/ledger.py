@@ -8,10 +8,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    CompoundSelect,
     RowMapping,
     Select,
     bindparam,
     func,
+    literal,
     null,
     select,
     type_coerce,
@@ -42,7 +44,7 @@ from tradebook.domain.cash import CashFlowKind, cash_totals
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.ledger import Ledger, LedgerPage
-from tradebook.domain.portfolio import Holdings
+from tradebook.domain.portfolio import BOOK, Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.unit_of_work import CallContext
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from tradebook.domain.bulk import BulkLedger
 
 _CHUNK: Final = 500
+_ACCOUNT: Final = "account"
+"""What no cash flow is called."""
 
 
 class SqlLedger(Ledger):
@@ -182,15 +186,35 @@ class SqlLedger(Ledger):
             .where(flows.account == self.account)
             .group_by(flows.currency, flows.kind)
         )
-        rows = self.session.connection().execute(union_all(held, cash)).mappings().all()
+        everything: CompoundSelect[Any] = union_all(held, cash, self._account_row())
+        rows = self.session.connection().execute(everything).mappings().all()
         positions = [_position(row) for row in rows if row["kind"] is None]
+        known = next((dict(row) for row in rows if row["kind"] == _ACCOUNT), {})
         return Holdings(
             positions=tuple(sorted(positions, key=lambda position: position.symbol)),
             cash=cash_totals(
                 (row["currency"], CashFlowKind(row["kind"]), row["total"])
                 for row in rows
-                if row["kind"] is not None
+                if row["kind"] not in (None, _ACCOUNT)
             ),
+            base_currency=known.get("currency"),
+            snapshot_at=known.get("updated_at"),
+        )
+
+    def _account_row(self) -> Select[Any]:
+        """The account, in the columns of positions: its base currency, and when its last snapshot was taken."""
+        taken = orm.portfolios.c
+        last = (
+            select(taken.timestamp)
+            .where(taken.account == self.account, taken.source == BOOK)
+            .order_by(taken.timestamp.desc(), taken.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        known = {"currency": orm.accounts.c.base_currency, "updated_at": last}
+        columns = (known.get(column.name, null()) for column in orm.positions.c)
+        return select(*columns, literal(_ACCOUNT), null()).where(
+            orm.accounts.c.account == self.account
         )
 
     def _select(self, *extra: Any) -> Select[Any]:

@@ -108,10 +108,14 @@ class Holdings:
     Attributes:
         positions: all that were ever traded, flat ones too (they realized P&L).
         cash: the sums of its cash flows, one for each currency.
+        base_currency: the account's; none where it is not open yet.
+        snapshot_at: the time of the last snapshot that was taken of it, UTC.
     """
 
     positions: tuple[Position, ...] = ()
     cash: tuple[CashTotal, ...] = ()
+    base_currency: str | None = None
+    snapshot_at: datetime | None = None
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

@@ -14,7 +14,7 @@ from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.fields import Entity
 from tradebook.domain.ledger import Ledger, LedgerPage
 from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
-from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.repositories import (
     AccountRepository,
@@ -268,6 +268,11 @@ class FakeLedger(Ledger):
             positions=tuple(self._copies(self._session.rows(Position))),
             cash=cash_totals(
                 (r["currency"], r["kind"], r["amount"]) for r in self._session.rows(CashFlow)
+            ),
+            base_currency=next((r["base_currency"] for r in self._session.rows(Account)), None),
+            snapshot_at=max(
+                (r["timestamp"] for r in self._session.rows(Portfolio) if r["source"] == BOOK),
+                default=None,
             ),
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from tradebook.domain.numbers import Number
-from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, Rates, value_holdings
+from tradebook.domain.portfolio import Holdings, Portfolio, Rates, value_holdings
 from tradebook.service_layer.handlers.accounts import open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -29,12 +29,12 @@ def take_snapshot(
         MissingRate: naming the currency that has no rate.
         InvalidInput: a rate is refused.
     """
-    account = open_account(uow)
     holdings = uow.ledger.holdings()
+    base_currency = holdings.base_currency or open_account(uow).base_currency
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,
-        rates=Rates(account.base_currency, {} if rates is None else rates),
+        rates=Rates(base_currency, {} if rates is None else rates),
         at=_time_of(uow, holdings),
     )
     uow.portfolios.add(portfolio, positions)
@@ -43,6 +43,5 @@ def take_snapshot(
 
 
 def _time_of(uow: AbstractUnitOfWork, holdings: Holdings) -> datetime:
-    last = uow.portfolios.page(limit=1, source=BOOK)
     entries = [position.updated_at for position in holdings.positions]
-    return max([uow.now(), *entries, *(snapshot.timestamp for snapshot in last)])
+    return max(uow.now(), holdings.snapshot_at or uow.now(), *entries)
