@@ -88,7 +88,7 @@ def objects_alive() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("database", "calls"), [("memory", 10_000), ("postgresql", 500)])
+@pytest.mark.parametrize(("database", "calls"), [("memory", 3_000), ("postgresql", 500)])
 def test_thousands_of_calls_leave_the_pool_empty_and_memory_flat(
     new_manager: Callable[..., Any],
     database: str,

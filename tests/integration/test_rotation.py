@@ -14,7 +14,8 @@ import pytest
 
 from tests.secured_servers import SecuredServer, execute
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, DatabaseUnavailable
-from tradebook.adapters.async_engine import make_async_engine, make_engine
+from tradebook.adapters.async_engine import make_async_engine
+from tradebook.adapters.engine import make_engine
 
 WORKERS, TRADES_BETWEEN, ROTATIONS = 4, 12, 4
 AT_MOST = 60

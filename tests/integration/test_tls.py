@@ -22,7 +22,8 @@ from tradebook import (
     DatabaseUnavailable,
     TradebookError,
 )
-from tradebook.adapters.async_engine import make_async_engine, make_engine
+from tradebook.adapters.async_engine import make_async_engine
+from tradebook.adapters.engine import make_engine
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="no wheel has a PostgreSQL with TLS for this system"

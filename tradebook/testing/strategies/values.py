@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from operator import neg
 from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
@@ -37,9 +38,11 @@ def decimals(
         signed: whether numbers below 0 are wanted too.
     """
     most = 10**digits - 1
+    long = st.integers(10 ** (digits - 1), most)  # by themselves, integers are mostly short ones
+    whole = [st.integers(-most if signed else 0, most), long, *([long.map(neg)] if signed else [])]
     return st.builds(
         lambda whole, exponent: canonical(EXACT.scaleb(Decimal(whole), -exponent)),
-        st.integers(-most if signed else 0, most),
+        st.one_of(whole),
         st.integers(0, places),
     )
 
