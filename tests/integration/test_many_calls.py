@@ -88,7 +88,7 @@ def objects_alive() -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("database", "calls"), [("memory", 3_000), ("postgresql", 500)])
+@pytest.mark.parametrize(("database", "calls"), [("memory", 5_000), ("postgresql", 500)])
 def test_thousands_of_calls_leave_the_pool_empty_and_memory_flat(
     new_manager: Callable[..., Any],
     database: str,
@@ -99,9 +99,9 @@ def test_thousands_of_calls_leave_the_pool_empty_and_memory_flat(
     manager = new_manager(url, uuid4().hex)
     for number in range(7):  # their positions are remembered from here on
         manager.record_trade(**{**ONE_TRADE, "symbol": f"X{number}"})
-    mixed_calls(manager, range(calls // 5))
+    mixed_calls(manager, range(calls // 2))
     before = objects_alive()
-    mixed_calls(manager, range(calls // 5, calls))
+    mixed_calls(manager, range(calls // 2, calls))
     assert objects_alive() - before < calls // 50
     assert manager.pool_status().checked_out == 0
     assert manager.verify().proven
