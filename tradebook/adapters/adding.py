@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -67,15 +67,18 @@ def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
 
 def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """In COPY's text format."""
-    columns = [(name, isinstance(column.type, Json)) for name, column in table.columns.items()]
-    lines = [
-        "\t".join(_field(row[name], is_json=is_json) for name, is_json in columns) for row in rows
+    fields = [
+        (name, _json if isinstance(column.type, Json) else _plain)
+        for name, column in table.columns.items()
     ]
+    lines = ["\t".join([write(row[name]) for name, write in fields]) for row in rows]
     return "\n".join([*lines, ""]).encode()
 
 
-def _field(value: Any, *, is_json: bool) -> str:
-    if is_json and value is not None:
-        return escaped(json.dumps(value))
-    write = _WRITE.get(type(value), str)
-    return str(write(value))
+def _plain(value: Any) -> str:
+    write: Callable[[Any], str] = _WRITE.get(type(value), str)
+    return write(value)
+
+
+def _json(value: Any) -> str:
+    return _NULL if value is None else escaped(json.dumps(value))

@@ -29,7 +29,11 @@ STATE: Final = "_sa_instance_state"
 
 def values_of(entity: Entity) -> dict[str, Any]:
     """An entity's columns; the id only when it has one."""
-    values = {column: getattr(entity, column) for column in columns_of(type(entity))}
+    held = vars(entity)  # past the ORM's attributes, but for what it would have to load
+    values = {
+        column: held[column] if column in held else getattr(entity, column)
+        for column in columns_of(type(entity))
+    }
     if values["id"] is None:
         del values["id"]
     return values
