@@ -37,7 +37,10 @@ def doctor(
     from tradebook.adapters.engine import make_engine
     from tradebook.operations.doctor import Level, examine
 
-    with opened(database, account) as manager, watched(quiet=as_json) as report:
+    with (
+        opened(database, account, reads_elsewhere=False) as manager,
+        watched(quiet=as_json) as report,
+    ):
         engine = make_engine(manager.config)
         try:
             diagnosis = examine(
