@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from tradebook.adapters import migrations
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.schema import BEHIND, read_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.counting import AccountProof, prove
@@ -120,12 +120,9 @@ def _restored(
 
 def _bring_up(config: DatabaseConfig) -> None:
     """A backup from before an upgrade is brought up to this version, in the scratch copy."""
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         if read_schema_state(engine).name == BEHIND:
             migrations.upgrade(engine)
-    finally:
-        engine.dispose()
 
 
 def _note(folder: Path, proof: BackupProof) -> None:
