@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg2
 import pytest
 from sqlalchemy import text
@@ -50,17 +51,8 @@ def admin(secured: SecuredServer, passwords: Path) -> DatabaseConfig:
 
 
 def as_role(admin: DatabaseConfig, kind: str, **changes: Any) -> DatabaseConfig:
-    return DatabaseConfig(
-        **{
-            "host": admin.host,
-            "port": admin.port,
-            "database": admin.database,
-            "username": f"book_{kind}",
-            "password": SECRETS[kind],
-            "pool_size": 3,
-            **changes,
-        }
-    )
+    role = {"username": f"book_{kind}", "password": SECRETS[kind], "pool_size": 3}
+    return attrs.evolve(admin, **{**role, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg2
 import pytest
 
@@ -51,15 +52,7 @@ def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> D
 
 
 def of(admin: DatabaseConfig, role: str, **changes: Any) -> DatabaseConfig:
-    return DatabaseConfig(
-        host=admin.host,
-        port=admin.port,
-        database=admin.database,
-        username=role,
-        password=f"of {role}",
-        pool_size=3,
-        **changes,
-    )
+    return attrs.evolve(admin, username=role, password=f"of {role}", pool_size=3, **changes)
 
 
 TABLES = sorted(metadata.tables)
