@@ -93,14 +93,14 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         return self
 
     def __enter__(self) -> Self:
-        self._around = self._new_around()
-        self._around.__enter__()
         for name in _REPOSITORIES:
             vars(self).pop(name, None)
         self.session = self._new_session()
         self.ledger: SqlLedger = SqlLedger(
             self.session, self.account, self.context, self._remembered
         )
+        self._around = self._new_around()
+        self._around.__enter__()
         return self
 
     def __getattr__(self, name: str) -> Any:
