@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg2
 import pytest
 
@@ -40,16 +41,7 @@ def config_of(server: SecuredServer) -> list[Any]:
 
 
 def as_role(admin: DatabaseConfig, kind: str, **changes: Any) -> DatabaseConfig:
-    return DatabaseConfig(
-        **{
-            "host": admin.host,
-            "port": admin.port,
-            "database": admin.database,
-            "username": f"seen_{kind}",
-            "password": SECRET,
-            **changes,
-        }
-    )
+    return attrs.evolve(admin, **{"username": f"seen_{kind}", "password": SECRET, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ def test_import_names_the_line_of_a_row_that_the_book_refuses_and_books_nothing(
     column: str,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(bookings, "BATCH", 8)
+    monkeypatch.setattr(bookings, "BATCH_OF_TRADES", 8)
     tradebook("import", str(TRADES))
 
     message = tradebook.refused("import", write(file_with_a_row(row)))
@@ -227,7 +227,7 @@ def test_import_skips_the_rows_that_the_book_refuses_and_books_the_others_when_t
     column: str,
     reason: str,
 ) -> None:
-    monkeypatch.setattr(bookings, "BATCH", 8)
+    monkeypatch.setattr(bookings, "BATCH_OF_TRADES", 8)
     tradebook("import", str(TRADES))
 
     summary = tradebook.json("import", write(file_with_a_row(row)), "--skip-bad")
@@ -280,7 +280,7 @@ class Interrupted:
 def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Breaks imports off in the middle, until called."""
     originals = bookings.book_all, bookings.book_what_can_be
-    monkeypatch.setattr(bookings, "BATCH", 2)
+    monkeypatch.setattr(bookings, "BATCH_OF_TRADES", 2)
     for original in originals:
 
         def book(*arguments: Any, _original: Any = original) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -15,9 +14,9 @@ import attrs
 import pytest
 from sqlalchemy import text
 
+from tests.asking import ask, ask_async
 from tests.guarded_servers import PASSWORD, TlsFront, guarded_server, make_certificate
 from tradebook import DatabaseConfig, DatabaseManager, DatabaseUnavailable
-from tradebook.adapters.async_engine import make_async_engine
 from tradebook.adapters.engine import make_engine
 
 Connect = Callable[[DatabaseConfig], Any]
@@ -49,30 +48,6 @@ def _no_files_of_this_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
-
-
-def ask(config: DatabaseConfig, question: str = "SELECT 1") -> Any:
-    """Through psycopg2."""
-    engine = make_engine(config)
-    try:
-        with engine.connect() as connection:
-            return connection.scalar(text(question))
-    finally:
-        engine.dispose()
-
-
-def ask_async(config: DatabaseConfig, question: str = "SELECT 1") -> Any:
-    """Through asyncpg."""
-
-    async def asked() -> Any:
-        engine = make_async_engine(config)
-        try:
-            async with engine.connect() as connection:
-                return await connection.scalar(text(question))
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(asyncio.wait_for(asked(), timeout=30))  # what never ends fails
 
 
 @pytest.fixture(params=[ask, ask_async], ids=["psycopg2", "asyncpg"])

@@ -24,6 +24,7 @@ from tradebook import (
     ConcurrentUpdate,
     DatabaseManager,
     DuplicateOrder,
+    Trade,
     handlers,
 )
 from tradebook.adapters import runner
@@ -138,6 +139,18 @@ async def commit_and_discard(config: Any, value: Metrics) -> None:
             await uow.run(handlers.record_trade, **BUY)
             await uow.rollback()
             await uow.commit()
+
+
+def test_a_unit_of_work_that_is_entered_again_counts_again(value: Metrics, sqlite_url: str) -> None:
+    with DatabaseManager(sqlite_url) as book:
+        value.watch(book)
+        uow = book.unit_of_work()
+        for order in ("o-1", "o-2"):
+            with uow:
+                handlers.record_trade(uow, **BUY, order_id=order)
+                uow.commit()
+        assert book.count(Trade) == 2
+    assert value("trades_total") == 2
 
 
 def test_sessions_by_hand_and_functions_of_others_are_counted(watched: Any, value: Metrics) -> None:

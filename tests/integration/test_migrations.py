@@ -80,12 +80,19 @@ def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     assert schema(engine) == migrated
 
 
-def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str) -> None:
-    code = (
-        "import sqlalchemy; from tradebook import metadata;"
-        f"metadata.create_all(sqlalchemy.create_engine({sqlite_url!r}))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)  # here, migrations may have run
+AGAIN = "for index in metadata.tables['alerts'].indexes: index.drop(engine); index.create(engine)"
+
+
+@pytest.mark.parametrize(
+    "programs", [["metadata.create_all(engine)"], ["metadata.create_all(engine)", AGAIN]]
+)
+def test_partial_indexes_are_partial_where_no_migration_ever_ran(
+    sqlite_url: str, programs: list[str]
+) -> None:
+    engine_made = f"engine = sqlalchemy.create_engine({sqlite_url!r})"
+    for program in programs:  # here, migrations may have run
+        code = f"import sqlalchemy; from tradebook import metadata; {engine_made}\n{program}"
+        subprocess.run([sys.executable, "-c", code], check=True)
     engine = make_engine(configured(sqlite_url))
     conditions = {
         str(index["name"]): str(index["dialect_options"].get("sqlite_where"))
@@ -93,6 +100,7 @@ def test_partial_indexes_are_partial_where_no_migration_ever_ran(sqlite_url: str
     }
     engine.dispose()
     assert conditions["ix_alerts_unresolved"] == "NOT resolved"
+    assert "NOT resolved" in conditions["uq_alerts_account_dedup_key"]
     assert conditions["ix_alerts_account_timestamp_id"] == "None"
 
 

@@ -79,6 +79,27 @@ def test_what_decides_a_write_is_never_read_there(
     assert whole.check_seals().sound
 
 
+def test_commands_show_what_they_have_just_put_right(
+    split: DatabaseConfig, secured: SecuredServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = f"corrected{uuid4().hex}"
+    here = secured.config("split")
+    with DatabaseManager(here, account=account) as manager:
+        for order in ("o-1", "o-2"):
+            manager.record_trade(symbol="A", action="BUY", quantity=2, price=3, order_id=order)
+    monkeypatch.setenv("TRADEBOOK_DATABASE_READ_URL", str(split.read_url))
+    command = Command(str(here.url))
+    of = ("--account", account, "--reason", "wrong")
+    assert command.json("trades", "bust", "o-1", *of)["position"]["quantity"] == "2"
+    right = ("trades", "correct", "o-2", "--quantity", "5")
+    assert command.json(*right, *of)["position"]["quantity"] == "5"
+    execute(here, "UPDATE positions SET quantity = 1 WHERE account = %s", account)
+    assert command.json("rebuild", "--account", account)["positions"] == ["A"]
+    document = command.json("doctor", "--account", account, exit_code=1)
+    [proof] = [found for found in document["findings"] if found["check"] == "verify"]
+    assert "3 trades" in proof["what"]
+
+
 def test_health_and_the_schema_are_those_of_the_database_itself(
     split: DatabaseConfig, new_manager: Callable[..., Any], secured: SecuredServer
 ) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +86,34 @@ def test_entities_that_were_read_are_free_to_change_and_to_record(book: Database
         merged.strategy = "merged"
 
     assert book.get(Trade, order.id).strategy == "merged"  # type: ignore[union-attr]
+
+
+def test_entities_that_were_read_travel_to_programs_that_have_read_nothing(sqlite_url: str) -> None:
+    with DatabaseManager(sqlite_url) as book:
+        book.record_trade(**BUY, status="PENDING")
+        [order] = book.get_trades()
+    there = (
+        "import pickle, sys; order = pickle.load(sys.stdin.buffer); from tradebook import DatabaseManager;"
+        "order.strategy = 'mine'; print(order.symbol, DatabaseManager(sys.argv[1]).update(order).strategy)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", there, sqlite_url],
+        input=pickle.dumps(order),
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout.split() == [b"AAPL", b"mine"], done.stderr
+
+
+def test_a_copy_of_an_entity_that_was_read_is_another_entity(book: DatabaseManager) -> None:
+    order = book.record_trade(**BUY, status="PENDING")
+    read = book.get(Trade, order.id)
+    copied = copy.copy(read)
+    assert copied is not None
+    copied.strategy = "mine"
+    assert book.update(copied).strategy == "mine"
+    assert read is not None
+    assert (read.strategy, copied.strategy) == ("", "mine")
 
 
 def test_times_are_read_on_servers_that_keep_another_time(

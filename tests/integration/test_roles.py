@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg2
 import pytest
 from sqlalchemy import text
@@ -50,17 +51,8 @@ def admin(secured: SecuredServer, passwords: Path) -> DatabaseConfig:
 
 
 def as_role(admin: DatabaseConfig, kind: str, **changes: Any) -> DatabaseConfig:
-    return DatabaseConfig(
-        **{
-            "host": admin.host,
-            "port": admin.port,
-            "database": admin.database,
-            "username": f"book_{kind}",
-            "password": SECRETS[kind],
-            "pool_size": 3,
-            **changes,
-        }
-    )
+    role = {"username": f"book_{kind}", "password": SECRETS[kind], "pool_size": 3}
+    return attrs.evolve(admin, **{**role, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +342,8 @@ def test_one_who_only_owns_the_database_can_set_it_up(
         for each in document["skipped"]
     )
     told = command("db", "roles", *options).stdout
-    assert "left out: ALTER SYSTEM SET log_connections" in told.replace("log_disconn", "log_conn")
+    # Settings of the whole server may be as they should be: it is other tests' too.
+    assert "left out: ALTER ROLE \"rented_auditor\" SET log_statement = 'all'" in told
     tenant = secured.config("rented", "rented_writer", password="tenant")
     with DatabaseManager(tenant) as manager:
         manager.record_trade(symbol="A", action="BUY", quantity=1, price=1)

@@ -6,13 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import attrs
 import psycopg2
 import pytest
 
 from tests.command_line import Command
+from tests.contract.test_adding_together import MANY, signal
 from tests.secured_servers import SecuredServer, execute
 from tests.toured_books import take_tour
-from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
+from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, NotPermitted, Signal
 from tradebook.adapters.orm import metadata
 from tradebook.domain.seals import UNKNOWN
 
@@ -51,15 +53,7 @@ def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> D
 
 
 def of(admin: DatabaseConfig, role: str, **changes: Any) -> DatabaseConfig:
-    return DatabaseConfig(
-        host=admin.host,
-        port=admin.port,
-        database=admin.database,
-        username=role,
-        password=f"of {role}",
-        pool_size=3,
-        **changes,
-    )
+    return attrs.evolve(admin, username=role, password=f"of {role}", pool_size=3, **changes)
 
 
 TABLES = sorted(metadata.tables)
@@ -143,6 +137,32 @@ def test_many_trades_are_imported_under_row_security_through_both_drivers(
             return (await manager.verify()).proven
 
     assert asyncio.run(book())
+
+
+def test_many_records_are_created_under_row_security_through_both_drivers(
+    admin: DatabaseConfig,
+) -> None:
+    def new() -> list[Signal]:
+        return [signal(number, reference=None) for number in range(MANY)]
+
+    with DatabaseManager(of(admin, "bot_a"), account="A") as manager:
+        made = manager.bulk_create(new())
+        kept = {one.id: one.details for one in manager.get_signals(limit=MANY)}
+        assert kept == {one.id: given.details for one, given in zip(made, new(), strict=True)}
+        first, again = (
+            [one.id for one in manager.bulk_create([signal(n) for n in range(MANY)])]
+            for _ in range(2)
+        )
+        assert first == again
+    elsewhere = DatabaseManager(of(admin, "bot_a"), account="B")
+    with elsewhere as manager, pytest.raises(NotPermitted):
+        manager.bulk_create(new())
+
+    async def create() -> int:
+        async with AsyncDatabaseManager(of(admin, "bot_a"), account="A") as manager:
+            return len(await manager.bulk_create(new()))
+
+    assert asyncio.run(create()) == MANY
 
 
 def test_again_leaves_row_security_on_and_only_no_rls_takes_it_off(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trustme
 from attrs import frozen
-from sqlalchemy import text
 
+from tests.asking import ask, ask_async
 from tests.secured_servers import SecuredServer, secured_server, tls_programs
 from tradebook import (
     AsyncDatabaseManager,
@@ -101,33 +101,13 @@ def _no_files_of_this_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def ask(config: DatabaseConfig) -> Any:
-    engine = make_engine(config)
-    try:
-        with engine.connect() as connection:
-            return connection.scalar(text(ENCRYPTION))
-    finally:
-        engine.dispose()
-
-
-def ask_async(config: DatabaseConfig) -> Any:
-    async def asked() -> Any:
-        engine = make_async_engine(config)
-        try:
-            async with engine.connect() as connection:
-                return await connection.scalar(text(ENCRYPTION))
-        finally:
-            await engine.dispose()
-
-    return asyncio.run(asyncio.wait_for(asked(), timeout=30))  # what never ends fails
-
-
 Connect = Callable[[DatabaseConfig], Any]
 
 
 @pytest.fixture(params=[ask, ask_async], ids=["psycopg2", "asyncpg"])
 def connect(request: pytest.FixtureRequest) -> Connect:
-    return request.param
+    """Says whether the connection is encrypted."""
+    return lambda config: request.param(config, ENCRYPTION)
 
 
 def refused(connect: Connect, config: DatabaseConfig) -> str:

@@ -44,7 +44,7 @@ _WHERE: Final = "where"
 
 def record_table(name: str, *items: Any) -> Table:
     """A table with what every record has."""
-    table = Table(
+    return Table(
         name,
         metadata,
         Column("account", Text, nullable=False),
@@ -54,8 +54,6 @@ def record_table(name: str, *items: Any) -> Table:
         *items,
         AccountKey("account", "id"),
     )
-    event.listen(table, "before_create", _say_where)
-    return table
 
 
 def text_column(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -99,12 +97,18 @@ def refers_to(column: str, table: str) -> ForeignKeyConstraint:
 
 def unique_where(name: str, condition: str, *columns: str) -> Index:
     """A unique key of the rows that meet a condition."""
-    return Index(name, *columns, unique=True, info={_WHERE: text(condition)})
+    return _where(Index(name, *columns, unique=True), condition)
 
 
 def index_where(name: str, condition: str, *columns: str) -> Index:
     """An index of the rows that meet a condition."""
-    return Index(name, *columns, info={_WHERE: text(condition)})
+    return _where(Index(name, *columns), condition)
+
+
+def _where(index: Index, condition: str) -> Index:
+    index.info[_WHERE] = text(condition)
+    event.listen(index, "before_create", _say_on_creation)
+    return index
 
 
 def say_where(table: Table, dialect: str) -> None:
@@ -114,8 +118,12 @@ def say_where(table: Table, dialect: str) -> None:
     """
     for index in table.indexes:
         if _WHERE in index.info:
-            index.dialect_kwargs[f"{dialect}_where"] = index.info[_WHERE]
+            _say(index, dialect)
 
 
-def _say_where(table: Table, connection: Connection, **_options: Any) -> None:
-    say_where(table, connection.dialect.name)
+def _say(index: Index, dialect: str) -> None:
+    index.dialect_kwargs[f"{dialect}_where"] = index.info[_WHERE]
+
+
+def _say_on_creation(index: Index, connection: Connection, **_options: Any) -> None:
+    _say(index, connection.dialect.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -19,6 +21,16 @@ def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
     url, arguments = address(config, stable(config).url)
     engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **options(config))
     return prepared(engine, config, account)
+
+
+@contextmanager
+def engine_for(config: DatabaseConfig) -> Iterator[Engine]:
+    """An engine for one piece of work; its connections are closed at the end."""
+    engine = make_engine(config)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def stable(config: DatabaseConfig) -> DatabaseConfig:

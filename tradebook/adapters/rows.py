@@ -6,11 +6,12 @@ They come detached, as from a session that was closed: readable, and another ses
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, SupportsIndex, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, inspect, select
 from sqlalchemy.orm import InstanceState, Session, configure_mappers
 
+from tradebook.adapters.orm import start_mappers
 from tradebook.adapters.sessions import STATE, table_of
 from tradebook.domain.fields import Entity
 from tradebook.service_layer.garbage import no_collecting
@@ -88,6 +89,23 @@ class _StateWhenAsked:
         return found
 
 
+def _reduced(entity: Entity, protocol: SupportsIndex) -> Any:
+    """How one that SQLAlchemy never asked about is pickled and copied; others as SQLAlchemy has it."""
+    values = vars(entity)
+    if STATE in values:
+        return object.__reduce_ex__(entity, protocol)
+    return _again, (type(entity), dict(values))
+
+
+def _again(kind: type[Entity], values: dict[str, Any]) -> Entity:
+    """In a program that may have read nothing, nor mapped anything, yet."""
+    start_mappers()
+    _maker_of(kind)
+    entity = object.__new__(kind)
+    vars(entity).update(values)
+    return entity
+
+
 def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     if kind not in _MAKERS:
         _MAKERS[kind] = _maker(kind)
@@ -97,6 +115,7 @@ def _maker_of(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
 def _maker(kind: type[E]) -> Callable[[Sequence[Row[Any]]], list[E]]:
     configure_mappers()  # what the ORM does before its first query
     setattr(kind, STATE, _StateWhenAsked(kind))
+    kind.__reduce_ex__ = _reduced  # type: ignore[method-assign, assignment]
     names = tuple(table_of(kind).columns.keys())
     blank = dict.fromkeys(names)  # a copy has room for all: a dict that grows costs as much again
     fill = object.__setattr__  # past the entities' own, which checks what is assigned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -84,22 +84,23 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         super().__init__(account, base_currency, context)
         self._new_session = new_session
         self._remembered = remembered
-        self._around: AbstractContextManager[object] | None = None
+        self._new_around: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._around: AbstractContextManager[object] = nullcontext()
 
-    def surround(self, around: AbstractContextManager[object]) -> Self:
-        """Let it begin inside `around`, and end there."""
-        self._around = around
+    def surround(self, new_around: Callable[[], AbstractContextManager[object]]) -> Self:
+        """Let it begin inside what `new_around` gives, and end there, each time that it is entered."""
+        self._new_around = new_around
         return self
 
     def __enter__(self) -> Self:
-        if self._around is not None:
-            self._around.__enter__()
         for name in _REPOSITORIES:
             vars(self).pop(name, None)
         self.session = self._new_session()
         self.ledger: SqlLedger = SqlLedger(
             self.session, self.account, self.context, self._remembered
         )
+        self._around = self._new_around()
+        self._around.__enter__()
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -124,8 +125,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             if meaning is not None:
                 raise meaning from exc
         finally:
-            if self._around is not None:
-                self._around.__exit__(exc_type, exc, traceback)
+            self._around.__exit__(exc_type, exc, traceback)
 
     def require_intact(self) -> None:
         connection = self.session.connection()

@@ -7,7 +7,7 @@ whole days in the book, and the next run goes on with the day after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -32,6 +32,7 @@ from tradebook.domain.numbers import ZERO
 from tradebook.domain.signals import SignalAction
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
 
 CAPITAL: Final = Decimal(100_000)
@@ -41,8 +42,6 @@ DEPOSIT: Final = "demo/deposit"
 
 _FEE_PER_SHARE: Final = Decimal("0.005")
 _LOWEST_FEE: Final = Decimal(1)
-
-Progress = Callable[[int, int], None]
 
 
 def simulate(book: Book, days: Sequence[TradingDay], progress: Progress) -> int:

@@ -97,7 +97,7 @@ class Happened:
 
     # Not made by attrs, which would compile methods for each of the kinds whenever a program starts.
     def __init_subclass__(cls) -> None:
-        cls._fields |= cls.__annotations__.keys()
+        cls._fields = cls._fields.union(cls.__annotations__)
         cls._required = frozenset(field for field in cls._fields if not hasattr(cls, field))
 
     def __init__(self, **values: Any) -> None:

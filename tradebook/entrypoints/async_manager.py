@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
 from tradebook.adapters.by_hand import async_hand_session
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.health import async_health
 from tradebook.adapters.pool import pool_status
@@ -198,8 +198,5 @@ def _upgrade(config: DatabaseConfig) -> None:
     """Upgrade on an engine of its own: this thread goes on when the task that waits is cancelled."""
     from tradebook.adapters import migrations  # Alembic: slow to import, seldom needed
 
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         migrations.upgrade(engine)
-    finally:
-        engine.dispose()

@@ -175,7 +175,7 @@ class DatabaseManager(Managed, Book):
         new = container.reading_unit_of_work if only_reads else container.unit_of_work
         uow = new(context=by)
         if self._watchers:
-            uow.surround(watched(self._watched_call(UNIT_OF_WORK, by), self._watchers))
+            uow.surround(lambda: watched(self._watched_call(UNIT_OF_WORK, by), self._watchers))
         return uow
 
     def run(

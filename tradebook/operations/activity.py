@@ -17,7 +17,7 @@ from attrs import field, frozen
 from sqlalchemy import Connection, Engine, func, select, text
 
 from tradebook.adapters.columns import metadata
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.masking import masked
 from tradebook.adapters.orm import alerts
@@ -183,21 +183,17 @@ def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
     """
     if config.path is not None and not config.is_in_memory and not _exists(str(config.path)):
         raise DatabaseUnavailable(f"there is no file {config.path}; check --database")
-    engine = make_engine(
-        attrs.evolve(
-            config,
-            application_name=name,
-            pool_size=1,
-            max_overflow=1,
-            statement_timeout=_LIMIT_MILLISECONDS,
-            slow_query_seconds=None,
-            echo=False,
-        )
+    watching = attrs.evolve(
+        config,
+        application_name=name,
+        pool_size=1,
+        max_overflow=1,
+        statement_timeout=_LIMIT_MILLISECONDS,
+        slow_query_seconds=None,
+        echo=False,
     )
-    try:
+    with engine_for(watching) as engine:
         yield engine
-    finally:
-        engine.dispose()
 
 
 def _exists(path: str) -> bool:

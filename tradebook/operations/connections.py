@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed
@@ -51,16 +51,16 @@ def connected(config: DatabaseConfig) -> Iterator[Statements]:
     Raises:
         DatabaseUnavailable: the server is not reachable; says what to look at.
     """
-    engine = make_engine(config)
-    try:
-        with translated_errors(), closing(engine.raw_connection()) as connection:
-            driver: Any = connection.driver_connection
-            driver.rollback()
-            driver.autocommit = True
-            with driver.cursor() as cursor:  # while a program works beside it, it only waits
-                cursor.execute("SET idle_in_transaction_session_timeout = 0")
-                cursor.execute("SET statement_timeout = 0")
-            yield Statements(driver)
-            connection.invalidate()  # whatever state it is in, nobody else gets it
-    finally:
-        engine.dispose()
+    with (
+        engine_for(config) as engine,
+        translated_errors(),
+        closing(engine.raw_connection()) as connection,
+    ):
+        driver: Any = connection.driver_connection
+        driver.rollback()
+        driver.autocommit = True
+        with driver.cursor() as cursor:  # while a program works beside it, it only waits
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+            cursor.execute("SET statement_timeout = 0")
+        yield Statements(driver)
+        connection.invalidate()  # whatever state it is in, nobody else gets it

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Text, cast, column, func, inspect, ta
 from sqlalchemy import select as select_from
 
 from tradebook.adapters import migrations
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.schema import AHEAD, schema_state
 from tradebook.config import DatabaseConfig
@@ -160,14 +160,14 @@ def new_revision(message: str, engine: Engine | None = None) -> Path:
         raise TradebookError(
             f"a revision is part of tradebook's source: write it in a checkout, not into {folder}"
         )
-    compared = engine or _scratch(migrations.HEAD)
+    if engine is None:
+        with _scratch(migrations.HEAD) as newest:
+            return new_revision(message, newest)
     number = int(migrations.head_revision()) + 1
-    with translated_errors(), compared.connect() as connection:
+    with translated_errors(), engine.connect() as connection:
         config = migrations.alembic_config(connection)
         config.cmd_opts = Namespace(quiet=True)
         script = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
-    if engine is None:
-        compared.dispose()
     assert isinstance(script, Script)
     return Path(script.path)
 
@@ -231,21 +231,20 @@ def _tables_at(revision: str | None) -> _Tables:
     """The tables of a revision and their columns, of a scratch database that the migrations make."""
     if revision is None:
         return {}
-    engine = _scratch(revision)
-    found = inspect(engine)
-    tables = {
-        name: {described["name"] for described in found.get_columns(name)}
-        for name in found.get_table_names()
-        if name != "alembic_version"
-    }
-    engine.dispose()
-    return tables
+    with _scratch(revision) as engine:
+        found = inspect(engine)
+        return {
+            name: {described["name"] for described in found.get_columns(name)}
+            for name in found.get_table_names()
+            if name != "alembic_version"
+        }
 
 
-def _scratch(revision: str) -> Engine:
-    engine = make_engine(DatabaseConfig.from_url("sqlite://"))
-    migrations.upgrade(engine, revision)
-    return engine
+@contextmanager
+def _scratch(revision: str) -> Iterator[Engine]:
+    with engine_for(DatabaseConfig.from_url("sqlite://")) as engine:
+        migrations.upgrade(engine, revision)
+        yield engine
 
 
 def _added(there: _Tables, then: _Tables) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import asdict, evolve, field, frozen
 
 from tradebook.adapters import migrations
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
 from tradebook.operations.connections import connected
@@ -222,6 +222,5 @@ def _prepare(sandbox: Sandbox, *, tables: bool) -> None:
         if not statements.value("SELECT 1 FROM pg_database WHERE datname = %s", sandbox.database):
             statements.rows(f'CREATE DATABASE "{sandbox.database}"')
     if tables:
-        engine = make_engine(sandbox.config)
-        migrations.upgrade(engine)
-        engine.dispose()
+        with engine_for(sandbox.config) as engine:
+            migrations.upgrade(engine)

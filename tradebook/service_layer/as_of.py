@@ -31,8 +31,8 @@ from tradebook.domain.portfolio import (
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.handlers.positions import named_prices
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.verification import Progress
 
 _TICK: Final = timedelta(microseconds=1)
 _END: Final = datetime.max.replace(tzinfo=UTC)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tradebook.service_layer.arrow import Decimals
     from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
     from tradebook.service_layer.handlers.importing import Progress as Count
-    from tradebook.service_layer.handlers.seals import Progress, Sealed
+    from tradebook.service_layer.handlers.seals import Sealed
+    from tradebook.service_layer.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from attrs import frozen
@@ -14,10 +14,10 @@ from tradebook.domain.paging import BATCH
 from tradebook.domain.seals import FIRST, Prints, Seal, hash_of
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.service_layer.evidence import CHANGED, INSERTED, REMOVED, Finding, trade_findings
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.seal_files import KeptSeal, document, kept_seals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-Progress = Callable[[int, int], None]
 _LOWEST: Final = -(2**63)
 """Below every id, those too that no database gives."""
 _SEALS: Final = 20

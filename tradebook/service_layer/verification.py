@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from operator import attrgetter
 from typing import Final
@@ -19,10 +19,10 @@ from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carri
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.repositories import Corrections
 from tradebook.domain.trades import Settlement, TradeStatus
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.views import Point, Views
 
-Progress = Callable[[int, int], None]
 _PAGE: Final = 1000
 _TRADES: Final = 10_000
 """How many are read at a time; as plain values they take 15 MB."""

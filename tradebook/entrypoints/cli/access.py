@@ -82,13 +82,10 @@ def _accesses(log: Path | None, database: str | None, wanted: Wanted) -> Iterato
     if log is not None:
         yield from accesses(read_files(log), wanted)
         return
-    from tradebook.adapters.engine import make_engine
+    from tradebook.adapters.engine import engine_for
 
-    engine = make_engine(configured(database))
-    try:
+    with engine_for(configured(database)) as engine:
         yield from accesses(read_server(engine), wanted)
-    finally:
-        engine.dispose()
 
 
 def _show(found: list[Access]) -> None:

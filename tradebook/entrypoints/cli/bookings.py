@@ -16,7 +16,8 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
-from tradebook.entrypoints.cli.output import Report, counted
+from tradebook.domain.paging import BATCH_OF_TRADES
+from tradebook.entrypoints.cli.output import counted
 from tradebook.entrypoints.cli.trade_files import BadRow, ImportRefused, Row, TradeFile
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import (
@@ -25,9 +26,9 @@ from tradebook.service_layer.handlers import (
     import_trades,
     record_trade,
 )
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-BATCH: Final = 10_000
 MAX_SHOWN: Final = 20
 _MAX_BAD: Final = 100
 _FILL: Final = {"action", "quantity", "price", "executed_at"}
@@ -78,7 +79,7 @@ class Booked:
         return self.booked + self.duplicates + len(self.refused)
 
 
-def check(file: TradeFile, report: Report, *, skip_bad: bool) -> Checked:
+def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
     """Read the whole file once, and book nothing.
 
     Raises:
@@ -94,14 +95,14 @@ def check(file: TradeFile, report: Report, *, skip_bad: bool) -> Checked:
         else:
             checked.good += 1
             checked.repeated += row.repeats
-        if number % BATCH == 0:
+        if number % BATCH_OF_TRADES == 0:
             report(file.position, file.size)
     if checked.bad and not skip_bad:
         raise _bad_file(file, checked.bad)
     return checked
 
 
-def book_all(book: Book, file: TradeFile, total: int, report: Report) -> Booked:
+def book_all(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
     """Book every row in one unit of work, or none.
 
     Raises:
@@ -110,7 +111,7 @@ def book_all(book: Book, file: TradeFile, total: int, report: Report) -> Booked:
     return book.run(_book_all, file, total, report)
 
 
-def book_what_can_be(book: Book, file: TradeFile, total: int, report: Report) -> Booked:
+def book_what_can_be(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
     """Book in batches, each in a unit of work of its own, and pass over the rows that are refused."""
     done = Booked()
     for batch in _batches(row for row in file.rows() if isinstance(row, Row)):
@@ -119,7 +120,7 @@ def book_what_can_be(book: Book, file: TradeFile, total: int, report: Report) ->
     return done
 
 
-def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Report) -> Booked:
+def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Progress) -> Booked:
     waiting: deque[Row] = deque()
     dealt_with = 0
 
@@ -139,7 +140,7 @@ def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Repo
 
     done = Booked()
     try:
-        done.add(import_trades(uow, terms(), progress=progress, batch=BATCH))
+        done.add(import_trades(uow, terms(), progress=progress, batch=BATCH_OF_TRADES))
     except _ROW_ERRORS as error:
         bad = _first_refused(uow, file, waiting)
         raise _bad_file(file, [bad]) if bad else error from None
@@ -205,5 +206,5 @@ def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH)):
+    while batch := list(islice(remaining, BATCH_OF_TRADES)):
         yield batch

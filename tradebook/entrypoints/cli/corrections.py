@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, 
 if TYPE_CHECKING:
     from tradebook.domain.positions import Position
     from tradebook.domain.trades import Trade
+    from tradebook.entrypoints.manager import DatabaseManager
 
 Reason: TypeAlias = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept with the trade.")
@@ -79,7 +81,7 @@ def bust(
     """
     _require_one(order_id, trade_id)
     with (
-        opened(database, account, login_name() if by is None else by) as manager,
+        _opened(database, account, by) as manager,
         progress_bar("folding", quiet=as_json) as report,
     ):
         trade = manager.bust_trade(
@@ -155,7 +157,7 @@ def correct(
         options = ", ".join(f"--{name.replace('_', '-')}" for name in terms)
         raise typer.BadParameter(f"say what is right: {options}")
     with (
-        opened(database, account, login_name() if by is None else by) as manager,
+        _opened(database, account, by) as manager,
         progress_bar("folding", quiet=as_json) as report,
     ):
         trade = manager.correct_trade(
@@ -172,6 +174,12 @@ def correct(
     else:
         say(f"order {trade.identity} counts as {terms_of(trade)} (revision {trade.revision})")
         _say_what_is_held(position)
+
+
+def _opened(
+    database: str | None, account: str, by: str | None
+) -> AbstractContextManager[DatabaseManager]:
+    return opened(database, account, login_name() if by is None else by, reads_elsewhere=False)
 
 
 def _require_one(order_id: str | None, trade_id: int | None) -> None:
@@ -217,7 +225,7 @@ def rebuild(
       tradebook verify || tradebook rebuild
       tradebook rebuild --symbol AAPL
     """
-    with opened(database, account) as manager:
+    with opened(database, account, reads_elsewhere=False) as manager:
         with progress_bar("folding", quiet=as_json) as report:
             rebuilt = manager.rebuild(symbol, progress=report)
         with progress_bar("verifying", quiet=as_json) as report:

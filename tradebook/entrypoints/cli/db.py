@@ -209,14 +209,11 @@ def revision(message: Message, database: Database = None, as_json: AsJson = Fals
 @contextmanager
 def _opened(database: str | None) -> Iterator[tuple[Engine, str]]:
     """An engine on the database that `--database` or the environment names, and how that is written."""
-    from tradebook.adapters.engine import make_engine
+    from tradebook.adapters.engine import engine_for
 
     config = configured(database)
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         yield engine, config.safe_url
-    finally:
-        engine.dispose()
 
 
 @contextmanager

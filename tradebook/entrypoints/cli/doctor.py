@@ -34,17 +34,17 @@ def doctor(
       tradebook doctor --quick --strict && deploy
       tradebook doctor --json | jq '.findings[] | select(.level != "green")'
     """
-    from tradebook.adapters.engine import make_engine
+    from tradebook.adapters.engine import engine_for
     from tradebook.operations.doctor import Level, examine
 
-    with opened(database, account) as manager, watched(quiet=as_json) as report:
-        engine = make_engine(manager.config)
-        try:
-            diagnosis = examine(
-                manager, engine, manager.config, account, thorough=not quick, progress=report
-            )
-        finally:
-            engine.dispose()
+    with (
+        opened(database, account, reads_elsewhere=False) as manager,
+        engine_for(manager.config) as engine,
+        watched(quiet=as_json) as report,
+    ):
+        diagnosis = examine(
+            manager, engine, manager.config, account, thorough=not quick, progress=report
+        )
     if as_json:
         print_json({"level": diagnosis.level, **_fields(diagnosis)})
     else:

@@ -145,11 +145,19 @@ def warn_of_password(database: str | None) -> None:
 
 @contextmanager
 def opened(
-    database: str | None, account: str, actor: str | None = None
+    database: str | None, account: str, actor: str | None = None, *, reads_elsewhere: bool = True
 ) -> Iterator[DatabaseManager]:
-    """The book that `--database` and `--account` name; `actor` writes, or else the command."""
+    """The book that `--database` and `--account` name; `actor` writes, or else the command.
+
+    Where `reads_elsewhere` is false, queries do not go to the configuration's `read_url`: a standby is behind
+    what was just written.
+    """
+    from attrs import evolve
+
     from tradebook.entrypoints.manager import DatabaseManager
 
     config = configured(database)
+    if not reads_elsewhere:
+        config = evolve(config, read_url=None)
     with DatabaseManager(config, account=account, actor=actor or ACTOR) as manager:
         yield manager

@@ -14,6 +14,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tradebook.service_layer.progress import Progress
+
 DERIVED: Final = {"Position": ("entry_price", "market_value", "unrealized_pnl", "net_pnl")}
 """What JSON says of a record besides its fields."""
 
@@ -76,10 +78,6 @@ def as_fields(record: object) -> dict[str, Any]:
     return {name: getattr(record, name) for name in (*names, *DERIVED.get(kind.__name__, ()))}
 
 
-Report = Callable[[int, int], None]
-"""Takes how much is done, and of how much."""
-
-
 @contextmanager
 def watched(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """As `progress_bar`, for work that has several parts, each with a name and a bar of its own."""
@@ -87,10 +85,11 @@ def watched(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]
     if quiet or not console.is_terminal:
         yield lambda _what, _done, _total: None
         return
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
     bars: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console=console, transient=True) as progress:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in bars:
@@ -101,14 +100,14 @@ def watched(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Report]:
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Progress]:
     """A progress bar on stderr while a command works; none where nobody would see it."""
     console = stderr()
     if quiet or not console.is_terminal:
         yield lambda _done, _total: None
         return
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
-    with Progress(console=console, transient=True) as progress:
+    with Bars(console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -93,7 +93,7 @@ def roles(
       tradebook db roles --login bot_a=writer --rls --bind bot_a=A --yes
       tradebook db roles --log-access
     """
-    from tradebook.adapters.engine import make_engine
+    from tradebook.adapters.engine import engine_for
     from tradebook.operations.roles import Wanted, completed, find, plan, unbound
     from tradebook.operations.steps import carry_out
 
@@ -106,8 +106,7 @@ def roles(
         log_writes=log_writes,
     )
     config = configured(database)
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         found = find(engine)
         wanted = _with_passwords(completed(wanted, found), passwords)
         steps = plan(wanted, found)
@@ -119,8 +118,6 @@ def roles(
         skipped = carry_out(engine, steps)
         secured = bool(found.secured) if rls is None else rls
         blind = unbound(wanted, engine) if secured else []
-    finally:
-        engine.dispose()
     if as_json:
         print_json(
             {

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import sessionmaker
 
 from tradebook.adapters import orm
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.rows import ReadingSession
 from tradebook.adapters.schema import read_schema_state
@@ -69,8 +69,7 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
         SchemaNotReady: it is of another revision than this code; install the version that fits.
     """
     orm.start_mappers()
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         read_schema_state(engine).require()
         with translated_errors(), engine.connect() as connection:
             found = read_counts(lambda query: connection.execute(text(query)).fetchall())
@@ -80,8 +79,6 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
             _prove_account(sessions, account, manifest, found)
             for account in sorted({*manifest.counts, *found})
         )
-    finally:
-        engine.dispose()
 
 
 def _prove_account(

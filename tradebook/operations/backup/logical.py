@@ -12,9 +12,10 @@ from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, OperationFailed, SchemaNotReady, WouldOverwrite
 from tradebook.operations.backup.counting import read_counts
 from tradebook.operations.backup.encryption import Encryption, piped, read, written
-from tradebook.operations.backup.manifest import Facts, Manifest, Report
+from tradebook.operations.backup.manifest import Facts, Manifest
 from tradebook.operations.connections import Statements, connected
 from tradebook.operations.programs import connection_environment, program, run
+from tradebook.service_layer.progress import Progress
 
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
@@ -23,7 +24,7 @@ _LOCK_WAIT: Final = "60s"
 
 
 def dump(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Report
+    config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Progress
 ) -> Facts:
     """Dump a database while others write; it is as of one instant, and so are the counts.
 
@@ -60,7 +61,7 @@ def _stream(
     target: Path,
     encryption: Encryption | None,
     size: int,
-    report: Report,
+    report: Progress,
 ) -> None:
     done = 0
     with (

@@ -17,7 +17,6 @@ from tradebook.operations.backup.manifest import (
     PHYSICAL,
     SQLITE,
     Manifest,
-    Report,
     files_in,
     silent,
     write_manifest,
@@ -26,6 +25,7 @@ from tradebook.operations.backup.physical import cluster_of, copy_server
 from tradebook.operations.backup.sqlite import back_up_file
 from tradebook.operations.backup.store import Store
 from tradebook.operations.programs import told_apart
+from tradebook.service_layer.progress import Progress
 
 
 @told_apart()
@@ -36,7 +36,7 @@ def back_up(
     kind: str | None = None,
     jobs: int = 1,
     encryption: Encryption | None = None,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> Manifest:
     """Back a book up while others write; whatever interrupts it leaves nothing.
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from tradebook.domain.errors import BackupDamaged
+from tradebook.service_layer.progress import Progress
 
 MANIFEST: Final = "manifest.json"
 SQLITE: Final = "sqlite"
@@ -21,9 +22,6 @@ PHYSICAL: Final = "physical"
 INCREMENTAL: Final = "incremental"
 _FORMAT: Final = 1
 _PIECE: Final = 1 << 20
-
-Report = Callable[[int, int], None]
-"""Takes how many bytes are done, and of about how many."""
 
 
 def silent(_done: int, _total: int) -> None:
@@ -208,7 +206,7 @@ def sha256_of(path: Path, report: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def require_whole(folder: Path, manifest: Manifest, report: Report = silent) -> None:
+def require_whole(folder: Path, manifest: Manifest, report: Progress = silent) -> None:
     """Read every file of a backup and compare its checksum.
 
     Raises:

@@ -15,9 +15,10 @@ from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import BackupDamaged, OperationFailed
 from tradebook.operations.backup.encryption import Encryption, piped, read, written
 from tradebook.operations.backup.logical import facts_of
-from tradebook.operations.backup.manifest import Facts, Log, Manifest, Report
+from tradebook.operations.backup.manifest import Facts, Log, Manifest
 from tradebook.operations.connections import Statements, connected
 from tradebook.operations.programs import connection_environment, program, run
+from tradebook.service_layer.progress import Progress
 
 SERVERS_MANIFEST: Final = "backup_manifest"
 """The server's own: what an incremental backup compares with, and pg_verifybackup."""
@@ -34,7 +35,7 @@ def copy_server(
     folder: Path,
     encryption: Encryption | None,
     parent: Path | None,
-    report: Report,
+    report: Progress,
 ) -> Facts:
     """Copy a server's data directory while it works, with the log that makes the copy consistent.
 
@@ -103,7 +104,7 @@ class _Tee:
     source: BinaryIO
     target: BinaryIO
     size: int
-    report: Report
+    report: Progress
     done: int = 0
 
     def read(self, size: int) -> bytes:
@@ -120,7 +121,7 @@ def _stream(
     folder: Path,
     encryption: Encryption | None,
     size: int,
-    report: Report,
+    report: Progress,
 ) -> tuple[bytes, bytes]:
     """Write the copy; gives the label and the server's manifest that passed by in it."""
     target = folder / (_TAR + (encryption.suffix if encryption else ""))

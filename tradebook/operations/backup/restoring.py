@@ -21,7 +21,7 @@ from tradebook.domain.errors import (
 from tradebook.operations.backup import archive as archives
 from tradebook.operations.backup.encryption import read
 from tradebook.operations.backup.logical import load
-from tradebook.operations.backup.manifest import SQLITE, Manifest, Report, require_whole, silent
+from tradebook.operations.backup.manifest import SQLITE, Manifest, require_whole, silent
 from tradebook.operations.backup.physical import lay_out
 from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
@@ -36,6 +36,7 @@ from tradebook.operations.servers import (
     require_entry,
     server_user,
 )
+from tradebook.service_layer.progress import Progress
 
 _ASKED_AGAIN: Final = 0.05
 _SETTINGS_FILE: Final = "postgresql.auto.conf"
@@ -62,7 +63,7 @@ def restore_book(
     jobs: int = 1,
     overwrite: bool = False,
     privileges: bool = True,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> None:
     """Restore a SQLite or a logical backup into a database; all of it or nothing.
 
@@ -129,7 +130,7 @@ def restore_server(
     scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> Sandbox:
     """Restore a whole server into a folder, and start it there: `tradebook sandbox` stops it.
 

@@ -20,7 +20,8 @@ from tradebook.domain.errors import (
 )
 from tradebook.operations.backup.counting import read_counts
 from tradebook.operations.backup.encryption import Encryption, written
-from tradebook.operations.backup.manifest import Facts, Report
+from tradebook.operations.backup.manifest import Facts
+from tradebook.service_layer.progress import Progress
 
 BOOK: Final = "book.db"
 _PAGES: Final = 512
@@ -31,7 +32,7 @@ _VERSIONS: Final = "alembic_version"
 
 
 def back_up_file(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: Report
+    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: Progress
 ) -> Facts:
     """Copy a book that others write into, as it is at one instant; gives what it is of.
 
@@ -84,7 +85,7 @@ def file_of(config: DatabaseConfig) -> Path:
     return Path(str(config.path))
 
 
-def copy_database(source: sqlite3.Connection, target: Path, report: Report) -> None:
+def copy_database(source: sqlite3.Connection, target: Path, report: Progress) -> None:
     """Copy all of a database into a file, whoever has it open: they see the old or the new one."""
     size = source.execute("PRAGMA page_size").fetchone()[0]
 
@@ -95,7 +96,9 @@ def copy_database(source: sqlite3.Connection, target: Path, report: Report) -> N
         source.backup(copy, pages=_PAGES, progress=progress, sleep=0.01)
 
 
-def restore_file(backup: Path, config: DatabaseConfig, report: Report, *, overwrite: bool) -> None:
+def restore_file(
+    backup: Path, config: DatabaseConfig, report: Progress, *, overwrite: bool
+) -> None:
     """Put a backup's book where a config says.
 
     Args:
@@ -121,7 +124,7 @@ def restore_file(backup: Path, config: DatabaseConfig, report: Report, *, overwr
             _create(source, path, report)
 
 
-def _create(source: sqlite3.Connection, path: Path, report: Report) -> None:
+def _create(source: sqlite3.Connection, path: Path, report: Progress) -> None:
     """Whatever interrupts this, there is a whole book or none."""
     new = path.with_name(f".{path.name}.restoring")
     new.unlink(missing_ok=True)
@@ -134,7 +137,7 @@ def _create(source: sqlite3.Connection, path: Path, report: Report) -> None:
         new.unlink(missing_ok=True)
 
 
-def _replace(source: sqlite3.Connection, path: Path, report: Report) -> None:
+def _replace(source: sqlite3.Connection, path: Path, report: Progress) -> None:
     try:
         copy_database(source, path, report)
     except sqlite3.OperationalError as error:  # locked, or no room

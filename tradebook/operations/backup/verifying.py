@@ -15,15 +15,16 @@ from typing import Final
 from attrs import frozen
 
 from tradebook.adapters import migrations
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine import engine_for
 from tradebook.adapters.schema import BEHIND, read_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.counting import AccountProof, prove
-from tradebook.operations.backup.manifest import SQLITE, Manifest, Report, silent
+from tradebook.operations.backup.manifest import SQLITE, Manifest, silent
 from tradebook.operations.backup.restoring import restore_book, restore_server
 from tradebook.operations.backup.store import Store
 from tradebook.operations.programs import told_apart
 from tradebook.operations.sandbox import is_sandbox, remove_sandbox, start_sandbox
+from tradebook.service_layer.progress import Progress
 
 _FILE: Final = "verified.json"
 
@@ -55,7 +56,7 @@ def verify_backup(
     *,
     identity: Path | None = None,
     scratch: Path | None = None,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> BackupProof:
     """Restore a backup where nobody sees it, compare it with its manifest, verify every account.
 
@@ -94,7 +95,7 @@ def _scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _restored(
-    store: Store, manifest: Manifest, folder: Path, identity: Path | None, report: Report
+    store: Store, manifest: Manifest, folder: Path, identity: Path | None, report: Progress
 ) -> Iterator[DatabaseConfig]:
     if manifest.kind == SQLITE:
         config = DatabaseConfig(path=folder / "book.db")
@@ -120,12 +121,9 @@ def _restored(
 
 def _bring_up(config: DatabaseConfig) -> None:
     """A backup from before an upgrade is brought up to this version, in the scratch copy."""
-    engine = make_engine(config)
-    try:
+    with engine_for(config) as engine:
         if read_schema_state(engine).name == BEHIND:
             migrations.upgrade(engine)
-    finally:
-        engine.dispose()
 
 
 def _note(folder: Path, proof: BackupProof) -> None:

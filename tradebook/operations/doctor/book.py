@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tradebook.operations.doctor.findings import Finding, green, red, yellow
+from tradebook.operations.doctor.patient import PartProgress
 from tradebook.service_layer.book import Book
 
-Progress = Callable[[str, int, int], None]
 
-
-def audit_trail(book: Book, progress: Progress) -> Iterator[Finding]:
+def audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
     """Whether the chain of seals holds, and how much of the trail it covers."""
     checked = book.check_seals(progress=lambda done, total: progress("audit trail", done, total))
     if not checked.sound:
@@ -29,7 +28,7 @@ def audit_trail(book: Book, progress: Progress) -> Iterator[Finding]:
         )
 
 
-def proof(book: Book, progress: Progress) -> Iterator[Finding]:
+def proof(book: Book, progress: PartProgress) -> Iterator[Finding]:
     """Whether all that is stored follows from the trades."""
     result = book.verify(progress=lambda done, total: progress("verify", done, total))
     if result.proven:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 from sqlalchemy import Engine
@@ -13,11 +13,8 @@ from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 from tradebook.operations.doctor import alike, book, files, indexes, servers, tables
 from tradebook.operations.doctor.findings import Finding, Level, green, red, unknown
-from tradebook.operations.doctor.patient import Check, Patient
+from tradebook.operations.doctor.patient import Check, PartProgress, Patient
 from tradebook.service_layer.book import Book
-
-Progress = Callable[[str, int, int], None]
-"""Takes what is being looked at, how much of it is done, and of how much."""
 
 _POSTGRESQL: tuple[Check, ...] = (
     servers.encryption,
@@ -74,7 +71,7 @@ def examine(
     account: str,
     *,
     thorough: bool = True,
-    progress: Progress | None = None,
+    progress: PartProgress | None = None,
 ) -> Diagnosis:
     """Look at a database and the book in it; changes nothing.
 
@@ -89,7 +86,7 @@ def examine(
     Returns:
         What was found; a database that does not answer is a finding too.
     """
-    report: Progress = progress or (lambda _what, _done, _total: None)
+    report: PartProgress = progress or (lambda _what, _done, _total: None)
     found = _answering(engine, config)
     if found[-1].level is not Level.RED:
         found += _on_connection(engine, config, account)

@@ -12,6 +12,9 @@ from sqlalchemy import Connection, Engine, Row, text
 from tradebook.config import DatabaseConfig
 from tradebook.operations.doctor.findings import Finding
 
+PartProgress: TypeAlias = Callable[[str, int, int], None]
+"""Takes what is being looked at, how much of it is done, and of how much."""
+
 
 @frozen
 class Patient:

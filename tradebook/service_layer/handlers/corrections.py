@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -34,10 +34,10 @@ from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
 from tradebook.service_layer.handlers.trades import find_trade
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.watching import BUSTS, TRADES, note
 
-Progress = Callable[[int, int], None]
 _BATCH: Final = 1000
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from attrs import define, frozen
@@ -13,9 +12,9 @@ from tradebook.domain.fields import argument
 from tradebook.domain.given import optional_function
 from tradebook.domain.paging import BATCH, page_limit
 from tradebook.domain.seals import FIRST, Horizon, Prints, Seal
+from tradebook.service_layer.progress import Progress
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-Progress = Callable[[int, int], None]
 _EVER: Final = 2**63 - 1
 
 

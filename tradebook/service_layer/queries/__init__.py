@@ -1,0 +1,61 @@
+"""What is asked of the book: plain functions `query(uow, ...)` that change nothing."""
+
+from tradebook.service_layer.queries.holdings import (
+    CashBalance,
+    get_cash_balances,
+    get_cash_flows,
+    get_latest_portfolio,
+    get_open_positions,
+    get_portfolio_history,
+    get_portfolio_positions,
+    get_position_by_symbol,
+    get_positions,
+    get_recent_trades,
+    get_trades,
+    get_trades_by_symbol,
+)
+from tradebook.service_layer.queries.notes import (
+    get_actions,
+    get_alerts,
+    get_decision,
+    get_decisions,
+    get_events,
+    get_metrics,
+    get_signals,
+    get_unresolved_alerts,
+)
+from tradebook.service_layer.queries.records import (
+    count,
+    exists,
+    get,
+    get_all,
+    get_rows,
+)
+
+__all__ = [
+    "CashBalance",
+    "count",
+    "exists",
+    "get",
+    "get_actions",
+    "get_alerts",
+    "get_all",
+    "get_cash_balances",
+    "get_cash_flows",
+    "get_decision",
+    "get_decisions",
+    "get_events",
+    "get_latest_portfolio",
+    "get_metrics",
+    "get_open_positions",
+    "get_portfolio_history",
+    "get_portfolio_positions",
+    "get_position_by_symbol",
+    "get_positions",
+    "get_recent_trades",
+    "get_rows",
+    "get_signals",
+    "get_trades",
+    "get_trades_by_symbol",
+    "get_unresolved_alerts",
+]
