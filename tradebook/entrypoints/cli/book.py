@@ -50,7 +50,9 @@ def verify(
 
       tradebook verify && echo proven
     """
-    with opened(database, account) as manager, progress_bar("folding", quiet=as_json) as report:
+    # Of the database itself, for `tradebook verify || tradebook rebuild`: a standby may be behind.
+    book = opened(database, account, reads_elsewhere=False)
+    with book as manager, progress_bar("folding", quiet=as_json) as report:
         result = manager.verify(progress=report)
     if as_json:
         from tradebook.entrypoints.cli.output import as_fields
