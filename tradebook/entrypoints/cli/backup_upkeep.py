@@ -50,6 +50,8 @@ def prune(
       tradebook backup prune --keep 7
       tradebook backup prune --keep 4 --keep-days 30 --store /srv/backups --yes
     """
+    if keep is None and keep_days is None:
+        raise typer.BadParameter("say how many stay: --keep N, --keep-days DAYS, or both")
     from datetime import UTC, datetime
 
     from tradebook.operations.backup import archive, retention
