@@ -135,18 +135,30 @@ def test_no_header_time_or_digit_is_cut_on_a_terminal() -> None:
         Column("market value", "value", Kind.NUMBER),
         Column("at", "at", Kind.TIME),
         Column("name", "name"),
+        Column("builds upon", "short"),
         Column("entry price", "price", Kind.NUMBER, spare=1),
     ]
-    row = {"value": Decimal(7), "at": datetime(2024, 3, 1, tzinfo=UTC), "name": "two 語語 words"}
+    row = {
+        "value": Decimal(7),
+        "at": datetime(2024, 3, 1, tzinfo=UTC),
+        "name": "two 語語 words",
+        "short": "x",
+    }
 
     show(
-        Console(file=out, width=62, force_terminal=True),
+        Console(file=out, width=76, force_terminal=True),
         "",
         columns,
         [{**row, "price": Decimal(1)}],
     )
 
-    for text in ("market value", "2024-03-01 00:00:00", "two 語語 words", "width: entry price"):
+    for text in (
+        "market value",
+        "2024-03-01 00:00:00",
+        "two 語語 words",
+        "builds upon",
+        "width: entry price",
+    ):
         assert text in out.getvalue()
 
 
