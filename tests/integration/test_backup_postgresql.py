@@ -185,7 +185,7 @@ def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
 ) -> None:
     with pytest.raises(SchemaNotReady):
         back_up(elsewhere, store)
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     with pytest.raises(InvalidInput, match="logical backup"):
         restore_book(store, back_up(config, store), configured(sqlite_url))
 
@@ -201,7 +201,7 @@ def test_what_interrupts_a_dump_leaves_no_file_and_no_program(
     with pytest.raises(KeyboardInterrupt):
         back_up(config, store, report=interrupt)
 
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     assert "pg_dump" not in [child.name() for child in psutil.Process().children()]
 
 
@@ -303,3 +303,18 @@ def test_an_archive_command_of_another_tool_is_replaced_only_where_somebody_agre
         assert f"sh {archive}/archive-wal" in tradebook(*elsewhere_yet, stdin="n\n").stderr
         assert tradebook(*elsewhere_yet, "--yes").exit_code == 0
         assert f"sh {archive}2/archive-wal" in statements.value(in_file)
+
+
+def test_a_server_that_archives_by_a_library_gets_no_command_besides(
+    elsewhere: DatabaseConfig, archive: Path
+) -> None:
+    with connected(elsewhere) as statements:
+        statements.rows("ALTER SYSTEM SET archive_library = 'basic_archive'")
+        statements.rows("SELECT pg_reload_conf()")
+        while not statements.value("SHOW archive_library"):
+            pass
+
+        with pytest.raises(OperationFailed, match="by a library, basic_archive"):
+            apply(elsewhere, archive, None, overwrite=True)
+
+    assert not archive.exists()

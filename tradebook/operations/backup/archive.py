@@ -151,12 +151,20 @@ def other_command(config: DatabaseConfig, folder: Path) -> str | None:
     Args:
         config: of a superuser.
         folder: of the archive that is not elsewhere.
+
+    Raises:
+        OperationFailed: it archives by a library, beside which there can be no command.
     """
     with connected(config) as statements:
         return _other_command(statements, folder)
 
 
 def _other_command(statements: Statements, folder: Path) -> str | None:
+    if library := statements.value("SELECT current_setting('archive_library', true)"):
+        raise OperationFailed(
+            f"the server archives its log by a library, {library}, beside which there can be no "
+            "archive_command: stay with it, or ALTER SYSTEM SET archive_library = '' first"
+        )
     command: str = statements.value(_COMMAND)
     return command if command not in ("", _command(folder.resolve())) else None
 
@@ -186,6 +194,7 @@ def apply(
 
     Raises:
         WouldOverwrite: the server archives by another command; nothing was done.
+        OperationFailed: it archives by a library.
     """
     with connected(config) as statements:
         other = _other_command(statements, folder)
