@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +31,8 @@ from tradebook import (
 from tradebook.adapters import migrations
 from tradebook.adapters.engine import make_engine
 from tradebook.operations.backup import Encryption, Store, back_up, restore_book, verify_backup
+from tradebook.operations.backup.archive import apply
+from tradebook.operations.connections import connected
 from tradebook.operations.programs import (
     connection_environment,
     major_version,
@@ -51,6 +55,21 @@ def config(new_database: Callable[[], URL]) -> DatabaseConfig:
 def elsewhere(new_database: Callable[[], URL]) -> DatabaseConfig:
     """An empty database."""
     return configured(new_database())
+
+
+@pytest.fixture
+def archive(elsewhere: DatabaseConfig) -> Iterator[Path]:
+    """A folder to be, for the log of a server, whose settings are then as they were."""
+    home = Path(tempfile.mkdtemp(prefix="tradebook-archive-"))
+    home.chmod(0o711)
+    yield home / "wal"
+    shutil.rmtree(home)
+    with connected(elsewhere) as statements:
+        for (name,) in statements.rows(
+            "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf'"
+        ):
+            statements.rows(f"ALTER SYSTEM RESET {name}")
+        statements.rows("SELECT pg_reload_conf()")
 
 
 def test_a_dump_while_others_write_is_of_one_instant_and_counts_exactly(
@@ -166,7 +185,7 @@ def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
 ) -> None:
     with pytest.raises(SchemaNotReady):
         back_up(elsewhere, store)
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     with pytest.raises(InvalidInput, match="logical backup"):
         restore_book(store, back_up(config, store), configured(sqlite_url))
 
@@ -182,7 +201,7 @@ def test_what_interrupts_a_dump_leaves_no_file_and_no_program(
     with pytest.raises(KeyboardInterrupt):
         back_up(config, store, report=interrupt)
 
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     assert "pg_dump" not in [child.name() for child in psutil.Process().children()]
 
 
@@ -254,3 +273,48 @@ def _run(config: DatabaseConfig, *statements: str) -> object:
         found = cursor.fetchone() if cursor.description else None
     connection.close()
     return found[0] if found else None
+
+
+def test_an_archive_command_of_another_tool_is_replaced_only_where_somebody_agrees(
+    elsewhere: DatabaseConfig, archive: Path
+) -> None:
+    others = "pgbackrest --stanza=main archive-push %p"
+    in_file = "SELECT setting FROM pg_file_settings WHERE name = 'archive_command'"
+    tradebook = Command(str(elsewhere.url))
+    where = ("backup", "archive", "--apply", "--wal", str(archive))
+    with connected(elsewhere) as statements:
+        assert statements.value(in_file) is None
+        statements.rows(f"ALTER SYSTEM SET archive_command = '{others}'")
+        statements.rows("SELECT pg_reload_conf()")
+        assert statements.value("SHOW archive_command") == "(disabled)"  # archive_mode is off
+
+        with pytest.raises(WouldOverwrite, match=r"pgbackrest.*--yes"):
+            apply(elsewhere, archive, None)
+        refused = tradebook(*where, stdin="n\n")
+
+        assert (refused.exit_code, others in refused.stderr) == (1, True)
+        assert statements.value(in_file) == others
+        assert not archive.exists()
+        assert "Replace it?" in tradebook(*where, stdin="y\n").stderr
+        assert f"sh {archive}/archive-wal" in statements.value(in_file)
+        again = tradebook(*where)  # ours
+        assert (again.exit_code, again.stderr) == (0, "")
+        elsewhere_yet = ("backup", "archive", "--apply", "--wal", f"{archive}2")
+        assert f"sh {archive}/archive-wal" in tradebook(*elsewhere_yet, stdin="n\n").stderr
+        assert tradebook(*elsewhere_yet, "--yes").exit_code == 0
+        assert f"sh {archive}2/archive-wal" in statements.value(in_file)
+
+
+def test_a_server_that_archives_by_a_library_gets_no_command_besides(
+    elsewhere: DatabaseConfig, archive: Path
+) -> None:
+    with connected(elsewhere) as statements:
+        statements.rows("ALTER SYSTEM SET archive_library = 'basic_archive'")
+        statements.rows("SELECT pg_reload_conf()")
+        while not statements.value("SHOW archive_library"):
+            pass
+
+        with pytest.raises(OperationFailed, match="by a library, basic_archive"):
+            apply(elsewhere, archive, None, overwrite=True)
+
+    assert not archive.exists()

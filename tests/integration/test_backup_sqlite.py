@@ -118,7 +118,7 @@ def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: 
     with pytest.raises(KeyboardInterrupt):
         back_up(config, store, report=interrupt)
 
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     assert store.all() == []
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_sound_book_is_not_backed_up(store: Store, tmp_path: Path) ->
     ):
         with pytest.raises(error):
             back_up(config, store)
-    assert os.listdir(store.folder) == []
+    assert not store.folder.exists()
     assert not Path(str(missing.path)).exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -9,9 +10,13 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from attrs import evolve
+from rich.console import Console
 
 from tests.command_line import Command
 from tradebook import (
@@ -23,6 +28,7 @@ from tradebook.operations.backup import (
     Store,
     back_up,
 )
+from tradebook.operations.backup.manifest import write_manifest
 
 
 def test_ctrl_c_and_systemd_end_the_command_cleanly(
@@ -45,7 +51,7 @@ def test_ctrl_c_and_systemd_end_the_command_cleanly(
             assert len(list(store.folder.glob(".*/book.db.age"))) == 1
             process.send_signal(number)
         assert process.returncode != 0
-        assert os.listdir(store.folder) == []
+        assert not store.folder.exists()
 
 
 def test_without_the_tool_it_says_what_to_install(
@@ -78,10 +84,12 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
     document = tradebook.json("backup", *where)
     assert document["backup"]["counts"]["main"] == {"trades": 1, "positions": 1, "events": 2}
     first, second = tradebook.json("backup", "list", *where)["backups"]
-    assert (first["verified"] != "", second["verified"]) == (True, "")
+    assert datetime.fromisoformat(first["verified"]).tzinfo is not None
+    assert second["verified"] is None
     assert tradebook.json("backup", "verify", *where)["accounts"][0]["proven"] is True
     assert first["name"] in tradebook("backup", "list", *where).stdout
 
+    assert "--keep-days" in tradebook.refused("backup", "prune", "--yes", *where, exit_code=2)
     assert tradebook("backup", "prune", "--keep", "1", *where, stdin="n\n").exit_code == 1
     assert len(store.all()) == 2
     pruned = tradebook.json("backup", "prune", "--keep", "1", "--yes", *where)
@@ -109,7 +117,7 @@ def test_a_backup_whose_book_does_not_add_up_is_not_proven(
     assert made.exit_code == 1
     assert "the book is not proven" in made.stdout
     assert "not proven: " in made.stdout
-    assert tradebook.json("backup", "list", *where)["backups"][0]["verified"] == ""
+    assert tradebook.json("backup", "list", *where)["backups"][0]["verified"] is None
 
 
 @pytest.mark.parametrize(
@@ -157,6 +165,49 @@ def test_a_damaged_backup_is_not_in_the_way_of_the_others(
     assert store.get() == sound
     assert damaged.name in tradebook("backup", "prune", "--keep", "1", *where).stderr
     assert (store.folder / damaged.name).is_dir()
+
+
+def test_a_list_at_80_columns_says_what_was_proven_and_what_builds_upon_what(
+    config: DatabaseConfig, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = back_up(config, store)
+    parent, name = "20240517T023000Z-incremental", "20240517T033000Z-incremental"
+    folder = store.folder / name
+    (store.folder / made.name).rename(folder)
+    write_manifest(folder, evolve(made, name=name, kind="incremental", parent=parent))
+    (folder / "verified.json").write_text('{"at": "2024-05-17T04:05:06+00:00", "proven": true}')
+    out = io.StringIO()
+    terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("tradebook.entrypoints.cli.backup.stdout", lambda: terminal)
+
+    Command(str(config.url))("backup", "list", "--store", str(store.folder))
+
+    assert f"{name}   2024-05-17 04:05:06   20240517T023000Z" in out.getvalue()
+    assert "verified (UTC)        builds upon" in out.getvalue()
+    assert max(len(line) for line in out.getvalue().splitlines()[1:]) <= 80  # below the title
+
+
+def test_a_backup_that_fails_leaves_no_folder_of_backups_that_was_not_there(
+    config: DatabaseConfig, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tradebook.operations.backup.making.write_manifest", Mock(side_effect=OSError)
+    )
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
+    assert tradebook("backup", *where).exit_code == 1
+    assert not store.folder.exists()
+    store.folder.mkdir()
+    assert tradebook("backup", *where).exit_code == 1
+    assert os.listdir(store.folder) == []
+
+
+def test_gpg_is_not_let_into_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It finds the keys of addresses that it does not know by itself, of whoever answers.
+    (tmp_path / "gpg").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert "--no-auto-key-locate" in Encryption.of("gpg:ann@example.com").command
 
 
 def test_schedule_prints_what_backs_up_verifies_and_prunes_and_no_secret(store: Store) -> None:

@@ -78,6 +78,7 @@ def test_the_revision_that_is_written_mends_what_differs_and_goes_back(
     found = find_drift(engine)
     assert found
     file = new_revision("mend it", engine)
+    assert file is not None
     assert file.parent == folder / "versions"
     assert file.name == f"{int(before) + 1:04}_mend_it.py"
     migrations.upgrade(engine)
@@ -95,6 +96,7 @@ def test_what_is_written_for_a_new_column_index_and_check_is_what_others_can_tra
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE trades DROP bust_reason, DROP busted_by"))
     file = new_revision("mend it", engine)
+    assert file is not None
     written = file.read_text().partition("def upgrade")[2].partition("def downgrade")[0]
     assert written.count("changes.add_column(") == 2
     assert written.count("changes.create_index(") == 2
@@ -116,9 +118,20 @@ def test_alembics_own_check_finds_a_check_that_differs(engine: Engine) -> None:
 
 
 def test_nothing_is_written_where_nothing_differs(folder: Path) -> None:
-    file = new_revision("nothing new")
+    before = set((folder / "versions").iterdir())
+    assert new_revision("nothing new") is None
+    assert set((folder / "versions").iterdir()) == before
+
+
+def test_an_empty_revision_is_written_where_it_is_asked_for(folder: Path) -> None:
+    file = new_revision("by hand", empty=True)
+    assert file is not None
     assert "changes." not in file.read_text()
-    assert "op." not in file.read_text().partition("def upgrade")[2]
+    assert file.read_text().count("    pass\n") == 2
+    engine = make_engine(configured("sqlite://"))
+    migrations.upgrade(engine)
+    assert migrations.current_revision(engine) == file.name[:4]
+    engine.dispose()
 
 
 def test_an_installed_package_has_no_place_for_revisions(

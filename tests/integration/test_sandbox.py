@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import psycopg2
 import pytest
@@ -19,6 +21,7 @@ import pytest
 from tests.command_line import Command
 from tests.servers import kill_server_of
 from tradebook import DatabaseManager, ExtraNotInstalled, OperationFailed
+from tradebook.adapters import migrations
 from tradebook.operations import programs
 from tradebook.operations.sandbox import Sandbox, remove_sandbox, start_sandbox
 from tradebook.operations.servers import require_entry
@@ -139,13 +142,13 @@ def test_removing_it_asks_first_and_leaves_nothing(command: Command) -> None:
     home = folder / ("long" * 30)  # too long a path for a socket
     start = [*TRADEBOOK, "sandbox", "start", str(home), "--no-tables"]
 
-    # Ctrl-C in the middle of making it leaves what a second start can use.
+    # Ctrl-C in the middle of making it leaves nothing.
     with subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         while not (home / "data.new").exists():
             assert first.poll() is None
         first.send_signal(signal.SIGINT)
     assert first.returncode != 0
-    assert not {"data", "data.new", "password", "password.new"} & set(os.listdir(home))
+    assert os.listdir(folder) == []
     assert command("sandbox", "start", str(home), "--no-tables").exit_code == 0
 
     sockets = Sandbox.at(home).server.sockets
@@ -157,6 +160,63 @@ def test_removing_it_asks_first_and_leaves_nothing(command: Command) -> None:
     assert list(folder.iterdir()) == []
     assert not sockets.exists()
     folder.rmdir()
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_ctrl_c_while_its_tables_are_made_leaves_it_as_it_was_running_or_not(
+    home: Path, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    sandbox, _ = start_sandbox(home)
+    if not runs:
+        sandbox.stop()
+
+    def interrupted(*_: object) -> None:
+        assert sandbox.is_running
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "upgrade", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            start_sandbox(home)
+
+    assert sandbox.is_running is runs
+    assert start_sandbox(home)[1] is not runs
+
+
+def test_a_start_that_fails_leaves_no_folder_that_was_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "find_spec", lambda name: None)
+    (tmp_path / "mine").mkdir()
+
+    for name in ("mine", "new"):
+        with pytest.raises(ExtraNotInstalled):
+            start_sandbox(tmp_path / name)
+
+    assert os.listdir(tmp_path) == ["mine"]
+    assert os.listdir(tmp_path / "mine") == []
+
+
+def test_one_who_waited_for_a_start_that_failed_makes_the_folder_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, take, made = tmp_path / "new", fcntl.flock, []
+
+    def removed_meanwhile(file: TextIO, operation: int) -> None:
+        take(file, operation)
+        if not made:
+            shutil.rmtree(home)
+        made.append(home)
+
+    def fails(*_: object, **__: object) -> None:
+        assert (home / "lock").exists()
+        raise OperationFailed("as far as this test goes")
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    monkeypatch.setattr("tradebook.operations.sandbox._make", fails)
+    with pytest.raises(OperationFailed, match="this test"):
+        start_sandbox(home)
+    assert len(made) == 2
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(command: Command, tmp_path: Path) -> None:

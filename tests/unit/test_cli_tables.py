@@ -129,6 +129,39 @@ def test_a_terminal_that_is_too_narrow_loses_whole_columns_and_says_which() -> N
     assert "left out for want of width: quantity, note" in plain
 
 
+def test_no_header_time_or_digit_is_cut_on_a_terminal() -> None:
+    out = io.StringIO()
+    columns = [
+        Column("market value", "value", Kind.NUMBER),
+        Column("at", "at", Kind.TIME),
+        Column("name", "name"),
+        Column("builds upon", "short"),
+        Column("entry price", "price", Kind.NUMBER, spare=1),
+    ]
+    row = {
+        "value": Decimal(7),
+        "at": datetime(2024, 3, 1, tzinfo=UTC),
+        "name": "two 語語 words",
+        "short": "x",
+    }
+
+    show(
+        Console(file=out, width=76, force_terminal=True),
+        "",
+        columns,
+        [{**row, "price": Decimal(1)}],
+    )
+
+    for text in (
+        "market value",
+        "2024-03-01 00:00:00",
+        "two 語語 words",
+        "builds upon",
+        "width: entry price",
+    ):
+        assert text in out.getvalue()
+
+
 def test_columns_without_a_value_are_left_out() -> None:
     assert "note" not in shown([{"symbol": "A", "note": ""}])
 

@@ -10,6 +10,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op_text
 from alembic.operations import MigrationScript, ops
 from alembic.runtime.migration import MigrationContext
+from alembic.util import msg
 from sqlalchemy import CheckConstraint
 
 from tradebook.adapters.drift import Difference, compare, descriptions
@@ -40,7 +41,7 @@ def _render_change(autogen: AutogenContext, change: Change) -> str:
 
 
 def complete(context: MigrationContext, _revision: Any, scripts: list[MigrationScript]) -> None:
-    """Alembic's hook: make a generated revision one of ours."""
+    """Alembic's hook: make a generated revision one of ours; where nothing differs, none."""
     script = scripts[0]
     upgrade, downgrade = script.upgrade_ops, script.downgrade_ops
     if upgrade is None or downgrade is None or context.connection is None:
@@ -53,6 +54,12 @@ def complete(context: MigrationContext, _revision: Any, scripts: list[MigrationS
         if difference.kind == "check":
             upgrade.ops += _checks(difference, forth=True)
             downgrade.ops[:0] = _checks(difference, forth=False)
+    if (
+        not upgrade.ops and script.message is not None
+    ):  # `alembic check` wants to see that it is empty
+        scripts.clear()
+        if context.config is not None:
+            msg("nothing differs: no revision is written", **context.config.messaging_opts)
 
 
 def _flattened(given: _Ops, made: set[str]) -> Iterator[ops.MigrateOperation]:

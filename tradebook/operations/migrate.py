@@ -141,16 +141,17 @@ def plan_downgrade(engine: Engine, revision: str) -> Plan:
     return Plan(current, target, tuple(done[end:][::-1]), losses=losses)
 
 
-def new_revision(message: str, engine: Engine | None = None) -> Path:
+def new_revision(message: str, engine: Engine | None = None, *, empty: bool = False) -> Path | None:
     """Write a new revision, for a developer to look through: what the tables of the code have otherwise.
 
     Args:
         message: what it is about; it names the file.
         engine: of a database at the newest revision to compare with; by default a scratch one that the
             migrations have just made, on SQLite.
+        empty: compare nothing: what it does is then written by hand.
 
     Returns:
-        The new file.
+        The new file; None where nothing differs.
 
     Raises:
         TradebookError: this is an installed package, no checkout.
@@ -160,16 +161,23 @@ def new_revision(message: str, engine: Engine | None = None) -> Path:
         raise TradebookError(
             f"a revision is part of tradebook's source: write it in a checkout, not into {folder}"
         )
+    if empty:
+        return _written(message)
     if engine is None:
         with _scratch(migrations.HEAD) as newest:
             return new_revision(message, newest)
-    number = int(migrations.head_revision()) + 1
     with translated_errors(), engine.connect() as connection:
-        config = migrations.alembic_config(connection)
-        config.cmd_opts = Namespace(quiet=True)
-        script = command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
-    assert isinstance(script, Script)
-    return Path(script.path)
+        return _written(message, connection)
+
+
+def _written(message: str, compared: Connection | None = None) -> Path | None:
+    config = migrations.alembic_config(compared)
+    config.cmd_opts = Namespace(quiet=True)
+    number = int(migrations.head_revision()) + 1
+    script = command.revision(
+        config, message, autogenerate=compared is not None, rev_id=f"{number:04}"
+    )
+    return Path(script.path) if isinstance(script, Script) else None
 
 
 @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from attrs import asdict, evolve, field, frozen
 
@@ -157,7 +158,12 @@ def start_sandbox(
         if port not in (None, sandbox.port):
             sandbox = _moved(sandbox, port)
         started = sandbox.start()
-        _prepare(sandbox, tables=tables)
+        try:
+            _prepare(sandbox, tables=tables)
+        except BaseException:  # Ctrl-C, say: nobody knows yet that it runs
+            if started:
+                sandbox.stop()
+            raise
     return sandbox, started
 
 
@@ -177,16 +183,44 @@ def remove_sandbox(home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Two who start the same sandbox at once wait for each other."""
+    """Two who start the same sandbox at once wait for each other; a failure leaves no empty folder."""
+    is_new = not home.exists()
     home.mkdir(parents=True, exist_ok=True)
     others = [path.name for path in home.iterdir() if path.name != "lock"]
     if others and not is_sandbox(home) and not set(others) <= _UNFINISHED:
         raise WouldOverwrite(
             f"{home} holds something else ({', '.join(sorted(others)[:3])}): choose an empty folder"
         )
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with _lock(home / "lock"):
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # somebody else needs it after all
+                _tidy_up(home, is_new=is_new)
+            raise
+
+
+def _tidy_up(home: Path, *, is_new: bool) -> None:
+    if os.listdir(home) == ["lock"]:
+        (home / "lock").unlink()
+        if is_new:
+            home.rmdir()
+
+
+def _lock(path: Path) -> TextIO:
+    """A file that is locked, and still there: whoever had it before may have removed its folder."""
+    while True:
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+            except BaseException:
+                file.close()
+                raise
+            file.close()
 
 
 _UNFINISHED: Final = {"data", "data.new", "password", "password.new", f"{_FILE}.new", "run", "log"}

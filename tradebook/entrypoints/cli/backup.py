@@ -181,7 +181,7 @@ def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
             "trades": manifest.totals.trades,
             "encrypted": manifest.encryption,
             "parent": manifest.parent,
-            "verified": verified(at, manifest)[:19],
+            "verified": verified(at, manifest),
         }
         for manifest in at.all()
     ]
@@ -198,15 +198,20 @@ def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
         f"{counted(len(rows), 'backup')} in {store}",
         [
             Column("backup", "name"),
-            Column("finished (UTC)", "finished", Kind.TIME),
-            Column("bytes", "size", Kind.NUMBER),
-            Column("trades", "trades", Kind.NUMBER),
-            Column("encrypted", "encrypted", spare=3),
-            Column("builds upon", "parent", spare=2),
-            Column("verified (UTC)", "verified", spare=1),
+            Column("verified (UTC)", "verified", Kind.TIME, spare=1),
+            Column("builds upon", "upon", spare=2),
+            Column("bytes", "size", Kind.NUMBER, spare=3),
+            Column("encrypted", "encrypted", spare=4),
+            Column("finished (UTC)", "finished", Kind.TIME, spare=5),
+            Column("trades", "trades", Kind.NUMBER, spare=6),
         ],
-        rows,
+        [{**row, "upon": _moment_of(row["parent"])} for row in rows],
     )
+
+
+def _moment_of(name: object) -> str:
+    """What a backup's name begins with: enough to find it in a list, and a terminal has room for it."""
+    return str(name or "").partition("-")[0]
 
 
 def encryption_of(given: str | None) -> Encryption | None:

@@ -21,7 +21,7 @@ from tradebook.entrypoints.cli.backup import (
     store_at,
 )
 from tradebook.entrypoints.cli.options import AsJson, Database, configured, login_name
-from tradebook.entrypoints.cli.output import counted, print_json, say
+from tradebook.entrypoints.cli.output import counted, print_json, printable, say
 
 if TYPE_CHECKING:
     from tradebook.operations.backup.retention import Plan
@@ -50,6 +50,8 @@ def prune(
       tradebook backup prune --keep 7
       tradebook backup prune --keep 4 --keep-days 30 --store /srv/backups --yes
     """
+    if keep is None and keep_days is None:
+        raise typer.BadParameter("say how many stay: --keep N, --keep-days DAYS, or both")
     from datetime import UTC, datetime
 
     from tradebook.operations.backup import archive, retention
@@ -85,6 +87,7 @@ def archive_log(
     now: Annotated[
         bool, typer.Option("--now", help="Have what is written so far archived, and wait for it.")
     ] = False,
+    yes: Yes = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
@@ -93,7 +96,8 @@ def archive_log(
     Writes a short script into the archive, which the server calls for each file
     of its log: it copies, flushes, renames, and refuses to overwrite. Prints the
     settings; --apply makes them at the server (as a superuser). archive_mode
-    counts when the server is started again.
+    counts when the server is started again. Another archive_command, of
+    another tool say, is replaced only where you agree, or say --yes.
 
       tradebook backup archive --store /srv/backups
       tradebook backup archive --store /srv/backups --apply
@@ -107,8 +111,12 @@ def archive_log(
         print_json({"archived": name}) if as_json else say(f"archived up to {name}")
         return
     encryption = encryption_of(encrypt)
-    made = archive.apply(configured(database), folder, encryption) if apply else None
-    archiving = made or archive.set_up(folder, encryption)
+    if apply:
+        config = configured(database)
+        overwrite = yes or _may_replace(archive.other_command(config, folder))
+        archiving = archive.apply(config, folder, encryption, overwrite=overwrite)
+    else:
+        archiving = archive.set_up(folder, encryption)
     if as_json:
         print_json(
             {
@@ -197,6 +205,18 @@ def schedule(
     encryption_of(encrypt)
     user = login_name() or "tradebook"
     say(cron_line(commands, every, at) if cron else systemd_units(commands, every, at, user))
+
+
+def _may_replace(command: str | None) -> bool:
+    """Whether the server's other archive_command may go; ends the command where somebody says no."""
+    if command is None:
+        return False
+    typer.echo(
+        f"the server has another archive_command: {printable(command)}\n"
+        "It is replaced, and what it feeds gets nothing more (--yes does not ask).",
+        err=True,
+    )
+    return typer.confirm("Replace it?", abort=True, err=True)
 
 
 def _list_removed(decided: Plan, store: Store) -> None:

@@ -184,24 +184,35 @@ def check(database: Database = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revision(message: Message, database: Database = None, as_json: AsJson = False) -> None:
+def revision(
+    message: Message,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Compare nothing: what it does is written by hand.")
+    ] = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
     """Write a new revision: what the tables of the code have and the migrations have not.
 
     For developers, in a checkout. Compares with a scratch database that the
-    migrations make, or with the one that --database names. Look the file
-    through before you run it, and write its number into SCHEMA_REVISION.
+    migrations make, or with the one that --database names; where nothing
+    differs, nothing is written. Look the file through before you run it, and
+    write its number into SCHEMA_REVISION.
 
       tradebook db revision -m "a memo on each trade"
+      tradebook db revision -m "round the old fees" --empty
     """
     from tradebook.operations import migrate
 
-    if database is None:
-        file = migrate.new_revision(message)
+    if database is None or empty:
+        file = migrate.new_revision(message, empty=empty)
     else:
         with _opened(database) as (engine, _url):
             file = migrate.new_revision(message, engine)
     if as_json:
-        print_json({"file": str(file)})
+        print_json({"file": None if file is None else str(file)})
+    elif file is None:
+        say("nothing differs: no revision is written (--empty writes one to fill in by hand)")
     else:
         say(f"written: {file}")
 

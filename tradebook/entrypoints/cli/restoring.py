@@ -83,7 +83,9 @@ def restore(
       tradebook restore --into /srv/restored --to 2024-05-17T14:30:00
 
     What is there already is refused. With --overwrite a database loses its book
-    (it asks, or --yes); a folder is renamed.
+    (it asks, or --yes); a folder is renamed. Stop first what writes to the
+    database: it is refused where others are connected, which is looked at once,
+    before it begins. Who connects later and books meanwhile loses that.
     """
     from tradebook.operations.backup.store import Store
 

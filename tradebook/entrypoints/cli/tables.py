@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import frozen
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -134,7 +135,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
             Text(column.header.rjust(width)),
             no_wrap=not wraps,
             overflow="fold" if wraps else "ignore",
-            min_width=_LEAST_PROSE if wraps else None,
+            min_width=_LEAST_PROSE if wraps else _widest([column.header, *map(str, of_column)]),
         )
     for number, (first, *others) in enumerate(zip(*cells, strict=True)):
         if number < len(rows):
@@ -143,6 +144,10 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
             table.add_section()
             table.add_row(Text("total"), *others, style="bold")
     return table
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(cell_len(text) for text in texts)
 
 
 def _cells(column: Column, rows: Sequence[Row]) -> list[Text]:

@@ -18,7 +18,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import OperationFailed
+from tradebook.domain.errors import OperationFailed, WouldOverwrite
 from tradebook.operations.backup.encryption import AGE, GPG, Encryption, read
 from tradebook.operations.connections import Statements, connected
 from tradebook.operations.programs import connection_environment, program, run, run_in_place
@@ -121,16 +121,19 @@ def set_up(folder: Path, encryption: Encryption | None, version: int = 18) -> Ar
     new.write_text(_script(folder, script, encryption))
     new.chmod(0o755)
     new.replace(script)
-    quoted = shlex.quote(str(script)).replace("%", "%%")
     settings = {
         "wal_level": "replica",
         "archive_mode": "on",
-        "archive_command": f'sh {quoted} "%p" "%f"',
+        "archive_command": _command(folder),
         "archive_timeout": "60s",
     }
     if version >= _SUMMARIES_SINCE:
         settings["summarize_wal"] = "on"
     return Archiving(folder, settings)
+
+
+def _command(folder: Path) -> str:
+    return f'sh {_quoted(folder / SCRIPT)} "%p" "%f"'
 
 
 def _script(folder: Path, script: Path, encryption: Encryption | None) -> str:
@@ -142,13 +145,64 @@ def _script(folder: Path, script: Path, encryption: Encryption | None) -> str:
     )
 
 
-def apply(config: DatabaseConfig, folder: Path, encryption: Encryption | None) -> Archiving:
+def other_command(config: DatabaseConfig, folder: Path) -> str | None:
+    """The command by which a server archives its log elsewhere, by another tool say; None where it does not.
+
+    Args:
+        config: of a superuser.
+        folder: of the archive that is not elsewhere.
+
+    Raises:
+        OperationFailed: it archives by a library, beside which there can be no command.
+    """
+    with connected(config) as statements:
+        return _other_command(statements, folder)
+
+
+def _other_command(statements: Statements, folder: Path) -> str | None:
+    if library := statements.value("SELECT current_setting('archive_library', true)"):
+        raise OperationFailed(
+            f"the server archives its log by a library, {library}, beside which there can be no "
+            "archive_command: stay with it, or ALTER SYSTEM SET archive_library = '' first"
+        )
+    command: str = statements.value(_COMMAND)
+    return command if command not in ("", _command(folder.resolve())) else None
+
+
+_COMMAND: Final = """\
+SELECT coalesce(
+  nullif(current_setting('archive_command'), '(disabled)'),
+  (SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1),
+  ''
+)"""
+"""While archive_mode is off a server says `(disabled)`, whatever its files say."""
+
+
+def apply(
+    config: DatabaseConfig, folder: Path, encryption: Encryption | None, *, overwrite: bool = False
+) -> Archiving:
     """Set up the archive, and tell a running server of it.
 
     The folder goes to the owner of the data directory, where that is on this machine and we are root.
     Settings that need it wait for the server's next start: `restart` says which.
+
+    Args:
+        config: of a superuser.
+        folder: of the archive.
+        encryption: by whose public keys.
+        overwrite: whether another archive_command, which may be another tool's, is replaced.
+
+    Raises:
+        WouldOverwrite: the server archives by another command; nothing was done.
+        OperationFailed: it archives by a library.
     """
     with connected(config) as statements:
+        other = _other_command(statements, folder)
+        if other is not None and not overwrite:
+            raise WouldOverwrite(
+                f"the server has another archive_command, perhaps of another tool: {other}; say "
+                "--yes to replace it"
+            )
         archiving = set_up(folder, encryption, statements.version)
         _give_to_server(archiving.folder, statements)
         for name, value in archiving.settings.items():

@@ -60,7 +60,8 @@ class Encryption:
         tool = installed(self.tool)
         if self.tool == GPG:
             given = [word for name in self.recipients for word in ("--recipient", name)]
-            return [tool, "--batch", "--quiet", "--encrypt", *given]
+            here_only = "--no-auto-key-locate"  # a mistyped address is not looked up in the network
+            return [tool, "--batch", "--quiet", here_only, "--encrypt", *given]
         return [tool, "--encrypt", *(word for name in self.recipients for word in _for_age(name))]
 
 

@@ -127,7 +127,8 @@ def load(
         config: of the database, which must exist.
         identity: age's secret key.
         jobs: more than one load a dump made with several, into an empty database; not in one transaction.
-        overwrite: whether the tables that are there may go; never while others are connected.
+        overwrite: whether the tables that are there may go; never while others are connected, which is
+            looked at before pg_restore begins: who connects and books after that loses it.
         privileges: whether to grant what was granted; the roles must be there.
 
     Raises:

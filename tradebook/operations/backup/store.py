@@ -51,6 +51,7 @@ class Store:
     @contextmanager
     def adding(self, kind: str, at: datetime) -> Iterator[Path]:
         """A folder to write a backup into: it gets its name when complete, or it is removed."""
+        is_new = not self.folder.exists()
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)  # the server archives below
         working = self._working_folder(f"{at:%Y%m%dT%H%M%SZ}-{kind}")
         try:
@@ -60,6 +61,9 @@ class Store:
             _sync(self.folder)
         except BaseException:
             shutil.rmtree(working, ignore_errors=True)
+            if is_new:
+                with suppress(OSError):  # somebody else put something there
+                    self.folder.rmdir()
             raise
 
     def name_of(self, working: Path) -> str:

@@ -132,10 +132,10 @@ def _note(folder: Path, proof: BackupProof) -> None:
     (folder / _FILE).write_text(json.dumps(document))
 
 
-def verified(store: Store, manifest: Manifest) -> str:
-    """When a backup was last verified, as text; empty where it was not, or did not hold."""
+def verified(store: Store, manifest: Manifest) -> datetime | None:
+    """When a backup was last verified; None where it was not, or did not hold."""
     try:
         document = json.loads((store.folder / manifest.name / _FILE).read_text())
-        return str(document["at"]) if document["proven"] else ""
-    except (OSError, ValueError, KeyError):
-        return ""
+        return datetime.fromisoformat(document["at"]) if document["proven"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
