@@ -244,7 +244,7 @@ def _tables_at(revision: str | None) -> _Tables:
 
 def _scratch(revision: str) -> Engine:
     engine = make_engine(DatabaseConfig.from_url("sqlite://"))
-    migrations.upgrade(engine, revision)
+    migrations.upgrade(engine, revision, logged=False)
     return engine
 
 
