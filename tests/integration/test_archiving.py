@@ -27,6 +27,7 @@ from tradebook.operations.programs import program
 
 FAILURES = (catalog.ARCHIVE_FAILURES.name, ())
 AGE = (catalog.ARCHIVE_AGE.name, ())
+STATUS = "FROM pg_ls_archive_statusdir()"
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,9 @@ def test_archiving_that_fails_is_found_and_that_it_went_on(
     assert failed[AGE] > 0
     archive_with(server, "true")
     until(lambda: archived(server))
-    until(lambda: samples(engine)[AGE] == 0)
+    server.wait_for(f"SELECT count(*) = 0 {STATUS} WHERE name LIKE '%.ready'")
+    assert server.execute(f"SELECT count(*) {STATUS}") > 0
+    assert samples(engine)[AGE] == 0
     assert samples(engine)[FAILURES] >= failed[FAILURES]
 
 
@@ -107,8 +110,8 @@ def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
 
 
 @contextmanager
-def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[None]:
-    """A program of PostgreSQL's, with all that it starts, until the block ends."""
+def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[int]:
+    """A program of PostgreSQL's, with all that it starts, until the block ends; gives its process group."""
     command = [program(name, 18), *arguments, "-d", server.url("postgres").render_as_string(False)]
     started = subprocess.Popen(
         command,
@@ -118,7 +121,7 @@ def running(server: BreakableServer, name: str, *arguments: str, called: str) ->
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield
+        yield started.pid
     finally:
         os.killpg(started.pid, signal.SIGKILL)
         started.wait()
@@ -137,9 +140,14 @@ def test_a_receiver_of_the_log_is_as_late_as_what_it_has_written(
     if slot:
         server.execute("SELECT pg_create_physical_replication_slot('receiver', true)")
         arguments += ["--slot=receiver", "--synchronous"]
-    with running(server, "pg_receivewal", *arguments, called="tradebook_stream"):
+    with running(server, "pg_receivewal", *arguments, called="tradebook_stream") as receiver:
         until(lambda: samples(engine)[catalog.REPLICAS.name, ()] == 1)
         assert server.execute("SELECT replay_lsn IS NULL FROM pg_stat_replication")
+        until(lambda: samples(engine)[lag] == 0)
+        os.killpg(receiver, signal.SIGSTOP)
+        server.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 9000), true)")
+        assert samples(engine)[lag] > 9000
+        os.killpg(receiver, signal.SIGCONT)
         until(lambda: samples(engine)[lag] == 0)
         assert "slots" not in trouble(server)
     until(lambda: samples(engine)[catalog.REPLICAS.name, ()] == 0)
