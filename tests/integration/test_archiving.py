@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from tests.breakable_servers import BreakableServer, breakable_servers
 from tests.command_line import Command
@@ -24,6 +25,7 @@ from tradebook.operations.activity import engine_beside
 from tradebook.operations.doctor import Finding, Level, archiving
 from tradebook.operations.metrics import catalog
 from tradebook.operations.programs import program
+from tradebook.operations.write_ahead_log import Archive, read_archive
 
 FAILURES = (catalog.ARCHIVE_FAILURES.name, ())
 AGE = (catalog.ARCHIVE_AGE.name, ())
@@ -87,6 +89,23 @@ def test_archiving_without_a_command_is_red(server: BreakableServer) -> None:
     found = trouble(server)["archive"]
     assert found.level is Level.RED
     assert "without an archive_command" in found.what
+
+
+def test_a_standby_leaves_archiving_to_its_primary_unless_it_always_archives(
+    server: BreakableServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_with(server, "")
+
+    def level(**changed: Any) -> Level:
+        def changed_archive(connection: Connection) -> Archive:
+            return attrs.evolve(read_archive(connection), **changed)
+
+        monkeypatch.setattr(archiving, "read_archive", changed_archive)
+        found = diagnosis(configured(server.url("postgres"))).findings
+        return next(finding.level for finding in found if finding.check == "archive")
+
+    assert level(is_standby=True) is Level.GREEN
+    assert level(is_standby=True, mode="always") is Level.RED
 
 
 def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
