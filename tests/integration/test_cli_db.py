@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import URL, text
 
 from tests.command_line import Command
+from tests.loggers import logging_restored
 from tests.servers import configured
 from tradebook import DatabaseManager
 from tradebook.adapters import migrations
@@ -91,6 +93,20 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
     assert {loss["table"]: loss["rows"] for loss in document["losses"]}["trades"] == 3
     assert (document["to"], document["done"]) == (None, True)
     assert tradebook.json("db", "current", exit_code=1)["revision"] is None
+
+
+def test_an_upgrade_logs_what_became_of_its_database_and_nothing_of_scratch_ones(
+    tradebook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEBOOK_LOG", "json")
+    with logging_restored():
+        up = tradebook("db", "upgrade").stderr
+        down = tradebook("db", "downgrade", "0001", "--yes").stderr
+    for said, revision in ((up, HEAD), (down, "0001")):
+        [record] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        assert record["database"] == configured(tradebook.url).safe_url
+        assert record["to_revision"] == revision
+    assert up.count("None") == 1
 
 
 def test_check_lists_what_differs(tradebook: Command) -> None:

@@ -78,11 +78,14 @@ def test_a_sound_file_is_all_green(file: DatabaseConfig) -> None:
     }
 
 
-def test_a_sound_server_lacks_nothing_but_a_role_for_applications(server: URL) -> None:
+def test_a_sound_server_lacks_nothing_but_a_role_for_applications_and_an_archive(
+    server: URL,
+) -> None:
     found = diagnosis(configured(server), thorough=True)
-    assert bad(found).keys() == {"roles"}
+    assert bad(found).keys() == {"roles", "archive"}
     assert found.level is Level.YELLOW
     assert "tradebook db roles" in bad(found)["roles"].fix
+    assert "tradebook backup archive" in bad(found)["archive"].fix
 
 
 TROUBLES: dict[str, tuple[str, str, Level]] = {

@@ -80,6 +80,16 @@ def test_trades_duplicates_busts_and_alerts_are_counted(watched: Any, value: Met
     assert value("unit_of_work_seconds_count", handler="import_trades", **done) == 1
 
 
+def test_a_manager_that_is_instrumented_twice_counts_once(watched: Any, value: Metrics) -> None:
+    value.watch(watched, pool="again")
+    watched.record_trade(**BUY)
+    assert value("trades_total") == 1
+    done = {"handler": "record_trade", "outcome": "done"}
+    assert value("unit_of_work_seconds_count", **done) == 1
+    assert value("pool_size", pool="again") == 0
+    assert value("pool_size", pool="here") == 10
+
+
 def test_what_is_refused_is_no_trade(watched: Any, value: Metrics) -> None:
     watched.record_trade(**BUY, order_id="o-1")
     with pytest.raises(DuplicateOrder):

@@ -190,22 +190,62 @@ def test_without_standbys_there_is_no_lag(engine: Engine) -> None:
     assert not [name for name, _ in found if name.startswith("tradebook_postgresql_replication")]
 
 
-def test_every_metric_of_a_database_is_exported_but_those_of_standbys(engine: Engine) -> None:
+def test_every_metric_of_a_database_is_exported_but_those_of_its_log(engine: Engine) -> None:
     exported = {name for name, _ in samples(engine)}
     of_standbys = {catalog.REPLICATION_LAG.name, catalog.REPLICATION_LAG_BYTES.name}
-    assert {metric.name for metric in catalog.OF_DATABASE} == exported | of_standbys
+    of_log = {
+        m.name for m in (catalog.ARCHIVE_FAILURES, catalog.ARCHIVE_AGE, catalog.SLOT_RETAINED)
+    }
+    assert {metric.name for metric in catalog.OF_DATABASE} == exported | of_standbys | of_log
 
 
-def test_a_role_that_may_not_see_others_counts_them(url: URL) -> None:
+@pytest.fixture(scope="module")
+def modest(url: URL) -> URL:
+    """The same database, for a role that may read the book, and is not told what others do."""
     role = "CREATE ROLE modest LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest"
     with session(url, role) as connection:
         connection.commit()
-        connection.cursor().execute("SELECT 'hunter2'")
-        with engine_beside(configured(url.set(username="modest")), "modest") as engine:
-            found = seen(engine)
-            assert samples(engine)[catalog.UP.name, ()] == 1
-    assert found.states()["unknown"] >= 1
+    return url.set(username="modest")
+
+
+def test_a_role_that_may_not_see_others_counts_them(url: URL, modest: URL) -> None:
+    with session(url, "SELECT 'hunter2'"), engine_beside(configured(modest), "modest") as engine:
+        found = seen(engine)
+        assert samples(engine)[catalog.UP.name, ()] == 1
+    assert found.hidden == found.states()["unknown"] >= 1
     assert "hunter2" not in str(found)
+
+
+def test_a_role_that_may_not_see_others_sees_who_waits_and_claims_nothing_else(
+    url: URL, modest: URL, engine: Engine
+) -> None:
+    tradebook = Command(modest.render_as_string(False))
+    with (
+        engine_beside(configured(modest), "modest") as asking,
+        blocked_writer(url, engine) as holder,
+    ):
+        found = samples(asking)
+        shown = tradebook.json("top", "--once", "--interval", "0.1")
+        text = tradebook("top", "--once", "--interval", "0.1").stdout
+    assert found[catalog.LOCK_WAITS.name, ()] == 1
+    assert found[catalog.LONGEST_LOCK_WAIT.name, ()] > 0
+    assert found[catalog.CHAIN.name, ()] == 2
+    not_known = (catalog.LONG_TRANSACTIONS, catalog.OLDEST_TRANSACTION, catalog.REPLICAS)
+    assert not {(metric.name, ()) for metric in not_known} & found.keys()
+    [waiting] = shown["blocked"]
+    assert (waiting["blocked_by"], waiting["waits_for"][:5]) == ([holder], "Lock ")
+    assert shown["hidden_sessions"] >= 2
+    assert "GRANT pg_monitor TO modest" in " ".join(text.split())
+
+
+def test_what_pg_monitor_sees_needs_no_word_about_it(url: URL, modest: URL) -> None:
+    with session(url, "GRANT pg_monitor TO modest") as connection:
+        connection.commit()
+        text = Command(modest.render_as_string(False))("top", "--once", "--interval", "0.1").stdout
+        connection.cursor().execute("REVOKE pg_monitor FROM modest")
+        connection.commit()
+    assert "connections:" in text
+    assert "pg_monitor" not in text
 
 
 def test_a_database_that_does_not_answer_is_an_answer(tmp_path: Any, postgresql: URL) -> None:

@@ -192,3 +192,4 @@ def test_a_migration_is_logged_once_with_the_revision_that_it_came_to(
     [moved] = [line for line in lines if line["logger"] == "tradebook.migrations"]
     assert "from_revision" not in moved
     assert moved["message"] == f"the schema went from None to {moved['to_revision']}"
+    assert moved["database"] == sqlite_url

@@ -33,6 +33,9 @@ INCIDENTS = {
     "incident-reads-come-from-disk",
     "incident-the-server-runs-out-of-connections",
     "incident-a-standby-lags",
+    "incident-the-log-is-not-archived",
+    "incident-a-slot-keeps-the-log",
+    "incident-sessions-are-hidden",
 }
 _WORDS = {"and", "or", "unless", "bool", "offset"}
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")

@@ -1,4 +1,4 @@
-"""Migrations in the log: from which revision to which, and how long it took."""
+"""Migrations in the log: of which database, from which revision to which, and how long it took."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ def logged_migration(engine: Engine) -> Iterator[None]:
     yield
     after, seconds = _revision(engine), round(time.monotonic() - began, 3)
     if after != before:
-        about = log.about(from_revision=before, to_revision=after, seconds=seconds)
+        about = log.about(
+            database=_safe_url(engine), from_revision=before, to_revision=after, seconds=seconds
+        )
         log.MIGRATIONS.info("the schema went from %s to %s", before, after, extra=about)
+
+
+def _safe_url(engine: Engine) -> str:
+    """As `DatabaseConfig.safe_url`: what else is secret never was in the engine's URL."""
+    url = engine.url.set(drivername=engine.dialect.name)
+    return url.render_as_string(hide_password=True)
 
 
 def _revision(engine: Engine) -> str | None:

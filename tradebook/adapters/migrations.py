@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +60,9 @@ def alembic_config(connection: Connection | None = None, report: Report | None =
     return config
 
 
-def upgrade(engine: Engine, revision: str = HEAD, report: Report | None = None) -> None:
+def upgrade(
+    engine: Engine, revision: str = HEAD, report: Report | None = None, *, logged: bool = True
+) -> None:
     """Bring the schema up to `revision`; does nothing when it is there already.
 
     Every revision is safe to run while others keep booking, and after one that was interrupted. One that
@@ -70,6 +72,7 @@ def upgrade(engine: Engine, revision: str = HEAD, report: Report | None = None) 
         engine: of the database.
         revision: one of `known_revisions()`, or `head`.
         report: is told what goes on, a line at a time.
+        logged: whether what becomes of the schema is logged; of a scratch database nobody wants to know.
 
     Raises:
         SchemaNotReady: it is newer than this code knows, or was made without migrations.
@@ -78,7 +81,8 @@ def upgrade(engine: Engine, revision: str = HEAD, report: Report | None = None) 
         DatabaseFailure: the role may not, the database takes no writes, or has tables of these names.
     """
     checked_revision(revision, HEAD)
-    _patiently(engine, command.upgrade, revision, report)
+    with logged_migration(engine) if logged else nullcontext():
+        _patiently(engine, command.upgrade, revision, report)
 
 
 def downgrade(engine: Engine, revision: str, report: Report | None = None) -> None:
@@ -90,7 +94,8 @@ def downgrade(engine: Engine, revision: str, report: Report | None = None) -> No
         BookBusy: it could not get its lock, however often it was tried.
     """
     checked_revision(revision, BASE)
-    _patiently(engine, command.downgrade, revision, report)
+    with logged_migration(engine):
+        _patiently(engine, command.downgrade, revision, report)
 
 
 def checked_revision(given: str, *names: str) -> str:
@@ -144,8 +149,7 @@ def _patiently(
         reraise=True,
     )
     try:
-        with logged_migration(engine):
-            tries(_run, engine, run, revision, say)
+        tries(_run, engine, run, revision, say)
     except ConcurrentUpdate as error:
         message = (
             f"the migration could not get its lock in {ATTEMPTS} tries ({error}); what it had finished "

@@ -7,7 +7,7 @@ counted, and what they send is not shown. No statement shows a value.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +25,19 @@ from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import DatabaseUnavailable
+from tradebook.operations.write_ahead_log import (
+    Archive,
+    Replica,
+    Slot,
+    read_archive,
+    read_replicas,
+    read_slots,
+)
 
 _LIMIT_MILLISECONDS: Final = 10_000
 _STATES: Final = ("active", "idle", "idle in transaction")
+UNKNOWN: Final = "unknown"
+"""The state of a session whose role this one is not told of."""
 LONG: Final = 60.0
 """Seconds after which a transaction is a long one."""
 
@@ -79,19 +89,17 @@ class Index:
 
 
 @frozen(kw_only=True)
-class Replica:
-    """A standby, and how far it is behind."""
-
-    name: str
-    lag_seconds: float
-    lag_bytes: int
-
-
-@frozen(kw_only=True)
 class Server:
-    """The server's own figures; counts are since its statistics were reset."""
+    """The server's own figures; counts are since its statistics were reset.
+
+    Attributes:
+        role: who asks, quoted for SQL.
+        sees_others: whether it is told what sessions of other roles do.
+    """
 
     version: str
+    role: str
+    sees_others: bool
     is_standby: bool
     max_connections: int
     connections: int
@@ -118,6 +126,8 @@ class Activity:
     tables: tuple[Table, ...] = ()
     indexes: tuple[Index, ...] = ()
     replicas: tuple[Replica, ...] = ()
+    archive: Archive | None = None
+    slots: tuple[Slot, ...] = ()
 
     @property
     def blocked(self) -> list[Session]:
@@ -130,6 +140,11 @@ class Activity:
         """Who has been in a transaction for more than a minute, the longest first."""
         long = [s for s in self.sessions if s.transaction_seconds > LONG]
         return sorted(long, key=lambda session: -session.transaction_seconds)
+
+    @property
+    def hidden(self) -> int:
+        """How many sessions are of roles whose doings this one is not told."""
+        return self.states().get(UNKNOWN, 0)
 
     @property
     def chain_length(self) -> int:
@@ -235,7 +250,7 @@ def read_activity(connection: Connection, *, storage: bool = True) -> Activity |
 
     Args:
         connection: of `looking_at`.
-        storage: whether to read tables, indexes and standbys too.
+        storage: whether to read tables, indexes and what becomes of the server's log too.
     """
     if connection.dialect.name != "postgresql":
         return None
@@ -249,7 +264,9 @@ def read_activity(connection: Connection, *, storage: bool = True) -> Activity |
         sessions=sessions,
         tables=tuple(Table(**row) for row in _rows(connection, _TABLES, names)),
         indexes=tuple(Index(**row) for row in _rows(connection, _INDEXES, names)),
-        replicas=tuple(_replicas(connection, server)),
+        replicas=tuple(read_replicas(connection, is_standby=server.is_standby)),
+        archive=read_archive(connection),
+        slots=tuple(read_slots(connection)),
     )
 
 
@@ -259,16 +276,6 @@ def _session(row: Mapping[str, Any]) -> Session:
         if name.endswith("_seconds"):
             values[name] = max(0.0, float(value))
     return Session(**values)
-
-
-def _replicas(connection: Connection, server: Server) -> Iterable[Replica]:
-    statement = _AS_STANDBY if server.is_standby else _REPLICAS
-    for row in _rows(connection, statement):
-        yield Replica(
-            name=row["name"],
-            lag_seconds=max(0.0, float(row["lag_seconds"])),
-            lag_bytes=max(0, int(row["lag_bytes"])),
-        )
 
 
 def _rows(
@@ -299,6 +306,8 @@ SELECT pages.page_count * size.page_size FROM pragma_page_count AS pages, pragma
 """
 _SERVER: Final = """
 SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby,
+       quote_ident(current_user) AS role,
+       pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_others,
        current_setting('max_connections')::int AS max_connections,
        (SELECT sum(numbackends)::int FROM pg_stat_database) AS connections,
        pg_database_size(current_database()) AS database_bytes,
@@ -306,21 +315,24 @@ SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_s
        blks_hit AS blocks_hit, blks_read AS blocks_read
   FROM pg_stat_database WHERE datname = current_database()
 """
+# Locks are shown to everybody; what a session of another role waits for, to pg_monitor alone.
 _SESSIONS: Final = """
+WITH waiting AS MATERIALIZED (
+    SELECT pid, min(waitstart) AS since, min(locktype) AS lock
+      FROM pg_locks WHERE NOT granted GROUP BY pid
+)
 SELECT pid, coalesce(usename, '') AS user, coalesce(application_name, '') AS application,
        coalesce(state, 'unknown') AS state,
-       CASE WHEN state = 'active' THEN coalesce(wait_event_type || ' ' || wait_event, '') ELSE ''
-       END AS waits_for,
+       CASE WHEN state = 'active' THEN coalesce(wait_event_type || ' ' || wait_event, '')
+            ELSE coalesce('Lock ' || lock, '') END AS waits_for,
        coalesce(query, '') AS statement,
        coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0) AS transaction_seconds,
        CASE WHEN state = 'active'
             THEN coalesce(extract(epoch FROM clock_timestamp() - query_start), 0) ELSE 0
        END AS statement_seconds,
-       coalesce(extract(epoch FROM clock_timestamp() - (
-           SELECT min(waitstart) FROM pg_locks WHERE pg_locks.pid = a.pid AND NOT granted
-       )), 0) AS waiting_seconds,
-       CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blocked_by
-  FROM pg_stat_activity AS a
+       coalesce(extract(epoch FROM clock_timestamp() - since), 0) AS waiting_seconds,
+       CASE WHEN lock IS NULL THEN '{}' ELSE pg_blocking_pids(pid) END AS blocked_by
+  FROM pg_stat_activity LEFT JOIN waiting USING (pid)
  WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
    AND pid <> pg_backend_pid()
  ORDER BY pid
@@ -335,19 +347,4 @@ _INDEXES: Final = """
 SELECT relname AS table, indexrelname AS name, idx_scan AS scans
   FROM pg_stat_user_indexes WHERE schemaname = current_schema() AND relname = ANY(:tables)
  ORDER BY relname, indexrelname
-"""
-_REPLICAS: Final = """
-SELECT coalesce(nullif(application_name, ''), client_addr::text, 'standby') AS name,
-       CASE WHEN replay_lsn = pg_current_wal_lsn() THEN 0
-            ELSE coalesce(extract(epoch FROM replay_lag), 0) END AS lag_seconds,
-       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0) AS lag_bytes
-  FROM pg_stat_replication WHERE state = 'streaming' ORDER BY name
-"""
-# Of an idle primary the last transaction grows old: where all that came is replayed, there is no lag.
-_AS_STANDBY: Final = """
-SELECT 'this standby' AS name,
-       CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)
-       END AS lag_seconds,
-       coalesce(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0) AS lag_bytes
 """

@@ -251,7 +251,7 @@ def _tables_at(revision: str | None) -> _Tables:
 @contextmanager
 def _scratch(revision: str) -> Iterator[Engine]:
     with engine_for(DatabaseConfig.from_url("sqlite://")) as engine:
-        migrations.upgrade(engine, revision)
+        migrations.upgrade(engine, revision, logged=False)
         yield engine
 
 

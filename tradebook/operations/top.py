@@ -93,6 +93,7 @@ def document(before: Look, now: Look, pools: Iterable[dict[str, Any]] = ()) -> d
         "server": attrs.asdict(activity.server)
         | {"cache_hit_ratio": activity.server.cache_hit_ratio},
         "connections": activity.states(),
+        "hidden_sessions": activity.hidden,
         "blocked": [attrs.asdict(s) for s in activity.blocked],
         "blockers": [attrs.asdict(s) for s in blockers(activity)],
         "blocking_chain_length": activity.chain_length,
@@ -100,6 +101,7 @@ def document(before: Look, now: Look, pools: Iterable[dict[str, Any]] = ()) -> d
         "slow_statements": [attrs.asdict(s) for s in running[:_SHOWN]],
         "dead_rows": {t.name: t.dead_rows for t in activity.tables if t.dead_rows},
         "replicas": [attrs.asdict(r) for r in activity.replicas],
+        "slots": [attrs.asdict(s) for s in activity.slots],
     }
 
 

@@ -134,6 +134,11 @@ def _header(title: str, seen: dict[str, Any]) -> Iterator[str]:
             f"on the server; cache hits {server['cache_hit_ratio']:.1%}, "
             f"{server['deadlocks']} deadlocks"
         )
+        if seen["hidden_sessions"]:
+            yield printable(
+                f"what {seen['hidden_sessions']:,} of them do, and their transactions, is not shown: "
+                f"GRANT pg_monitor TO {server['role']}"
+            )
 
 
 def _tables(seen: dict[str, Any]) -> Iterator[Table]:

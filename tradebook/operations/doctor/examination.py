@@ -11,7 +11,7 @@ from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.health import health
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
-from tradebook.operations.doctor import alike, book, files, indexes, servers, tables
+from tradebook.operations.doctor import alike, archiving, book, files, indexes, servers, tables
 from tradebook.operations.doctor.findings import Finding, Level, green, red, unknown
 from tradebook.operations.doctor.patient import Check, PartProgress, Patient
 from tradebook.service_layer.book import Book
@@ -24,6 +24,8 @@ _POSTGRESQL: tuple[Check, ...] = (
     servers.durability,
     servers.connections,
     servers.disk,
+    archiving.archive,
+    archiving.slots,
     tables.autovacuum,
     tables.bloat,
     tables.long_transactions,

@@ -192,7 +192,9 @@ ROLLBACKS: Final = Metric(
     "tradebook_postgresql_rollbacks_total", "counter", "Transactions rolled back."
 )
 DEADLOCKS: Final = Metric("tradebook_postgresql_deadlocks_total", "counter", "Deadlocks found.")
-REPLICAS: Final = Metric("tradebook_postgresql_replicas", "gauge", "Standbys that are connected.")
+REPLICAS: Final = Metric(
+    "tradebook_postgresql_replicas", "gauge", "Standbys and receivers of the log."
+)
 REPLICATION_LAG: Final = Metric(
     "tradebook_postgresql_replication_lag_seconds",
     "gauge",
@@ -204,6 +206,22 @@ REPLICATION_LAG_BYTES: Final = Metric(
     "gauge",
     "How much of the log a standby has yet to replay.",
     ("replica",),
+)
+ARCHIVE_FAILURES: Final = Metric(
+    "tradebook_postgresql_archive_failures_total",
+    "counter",
+    "How often a file of the server's log could not be archived.",
+)
+ARCHIVE_AGE: Final = Metric(
+    "tradebook_postgresql_archive_age_seconds",
+    "gauge",
+    "For how long the oldest finished file of the log has waited to be archived; 0 where none waits.",
+)
+SLOT_RETAINED: Final = Metric(
+    "tradebook_postgresql_slot_retained_bytes",
+    "gauge",
+    "How much of the log is kept for a replication slot.",
+    ("slot",),
 )
 
 OF_DATABASE: Final = (
@@ -237,6 +255,9 @@ OF_DATABASE: Final = (
     REPLICAS,
     REPLICATION_LAG,
     REPLICATION_LAG_BYTES,
+    ARCHIVE_FAILURES,
+    ARCHIVE_AGE,
+    SLOT_RETAINED,
 )
 """What `tradebook metrics` exports, of any process."""
 

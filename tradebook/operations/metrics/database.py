@@ -116,6 +116,7 @@ def _of_activity(activity: Activity) -> Iterable[Sample]:
     for index in activity.indexes:
         yield catalog.INDEX_SCANS, (index.table, index.name), index.scans
     yield from _of_replicas(activity)
+    yield from _of_log(activity)
 
 
 def _of_sessions(activity: Activity) -> Iterable[Sample]:
@@ -125,6 +126,8 @@ def _of_sessions(activity: Activity) -> Iterable[Sample]:
     yield catalog.LOCK_WAITS, (), len(blocked)
     yield catalog.LONGEST_LOCK_WAIT, (), max((s.waiting_seconds for s in blocked), default=0)
     yield catalog.CHAIN, (), activity.chain_length
+    if not activity.server.sees_others:
+        return  # no transaction of theirs is shown: 0 would be a guess
     yield catalog.LONG_TRANSACTIONS, (), len(activity.long_transactions)
     oldest = max((s.transaction_seconds for s in activity.sessions), default=0)
     yield catalog.OLDEST_TRANSACTION, (), oldest
@@ -132,9 +135,20 @@ def _of_sessions(activity: Activity) -> Iterable[Sample]:
 
 def _of_replicas(activity: Activity) -> Iterable[Sample]:
     standbys = () if activity.server.is_standby else activity.replicas
-    yield catalog.REPLICAS, (), len(standbys)
+    if activity.server.sees_others:
+        yield catalog.REPLICAS, (), len(standbys)
     # Several may have one name: the one that is furthest behind stands for them.
     furthest = {r.name: r for r in sorted(activity.replicas, key=lambda r: r.lag_bytes)}
     for replica in furthest.values():
         yield catalog.REPLICATION_LAG, (replica.name,), replica.lag_seconds
         yield catalog.REPLICATION_LAG_BYTES, (replica.name,), replica.lag_bytes
+
+
+def _of_log(activity: Activity) -> Iterable[Sample]:
+    archive = activity.archive
+    if archive is not None and archive.is_on:
+        yield catalog.ARCHIVE_FAILURES, (), archive.failures
+        if archive.waiting_seconds is not None:
+            yield catalog.ARCHIVE_AGE, (), archive.waiting_seconds
+    for slot in activity.slots:
+        yield catalog.SLOT_RETAINED, (slot.name,), slot.retained_bytes

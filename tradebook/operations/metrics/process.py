@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Engine, event
 
@@ -33,7 +33,9 @@ _BEGUN: Final = "_tradebook_begun"
 def instrument(
     book: Watchable, *, pool: str | None = None, registry: CollectorRegistry | None = None
 ) -> None:
-    """Count what a manager does, from now on; call it once for each, before its first use or later.
+    """Count what a manager does, from now on; call it for each, before its first use or later.
+
+    One that is counted in this registry already is not counted twice, and keeps its pool's name.
 
     Args:
         book: a `DatabaseManager` or an `AsyncDatabaseManager`.
@@ -48,6 +50,9 @@ def instrument(
     except ImportError:
         raise ExtraNotInstalled("prometheus", "prometheus_client") from None
     instruments = _of(prometheus_client.REGISTRY if registry is None else registry)
+    if book in instruments.watched:
+        return
+    instruments.watched.add(book)
     instruments.pools.add(pool or _pool_name(book), book)
     book.watch(instruments)
 
@@ -72,6 +77,7 @@ class Instruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.pools = _Pools()
+        self.watched: WeakSet[Watchable] = WeakSet()
         registry.register(self.pools)
         self._unit_of_work = _made(catalog.UNIT_OF_WORK, registry)
         self._query = _made(catalog.QUERY, registry)
