@@ -254,6 +254,40 @@ def test_twice_changes_nothing_and_takes_back_what_was_granted_besides(
         execute(writer, "DELETE FROM events")
 
 
+def test_a_restore_over_it_says_that_the_owner_lost_the_tables_and_roles_give_them_back(
+    secured: SecuredServer, tmp_path: Path
+) -> None:
+    config = secured.create("restored")
+    command, store = Command(str(config.url)), str(tmp_path / "store")
+    roles = ("db", "roles", "--prefix", "restored", "--rls", "--yes")
+    owners = (
+        "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class JOIN pg_namespace AS held "
+        "ON held.oid = relnamespace WHERE relkind = 'r' AND nspname IN ('public', 'tradebook_security') "
+        "UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'tradebook_security'"
+    )
+
+    def doctor() -> dict[str, Any]:
+        found = command.json("doctor", "--quick", exit_code=1)["findings"]  # no fsync: red
+        return {each["check"]: each for each in found}
+
+    assert command("init").exit_code == 0
+    assert command(*roles).exit_code == 0
+    assert "ownership" not in doctor()
+    assert command("backup", "--store", store).exit_code == 0
+
+    restored = command("restore", "--store", store, "--overwrite", "--yes")
+
+    assert restored.exit_code == 0, restored.output
+    say = (
+        "the tables are no longer restored_owner's: run `tradebook db roles --prefix restored` now"
+    )
+    assert say in restored.stdout
+    assert doctor()["ownership"]["level"] == "yellow"
+    assert command(*roles).exit_code == 0
+    assert execute(config, owners) == [("restored_owner",)]
+    assert "ownership" not in doctor()
+
+
 def test_a_guard_of_another_version_is_replaced(admin: DatabaseConfig) -> None:
     guards = "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'keep_booked%'"
     [(now,)] = execute(admin, guards)

@@ -33,6 +33,22 @@ from tradebook.operations.steps import Step, name
 SCHEMA: Final = "tradebook_security"
 """Holds what is not the book's own: who sees which account, and what reads the server's log."""
 
+_DISOWNED: Final = """
+SELECT owner.rolname
+FROM pg_class AS book, pg_roles AS owner, pg_roles AS writer
+WHERE book.oid = to_regclass('trades') AND owner.rolname <> pg_get_userbyid(book.relowner)
+AND owner.rolname LIKE '%\\_owner'
+AND writer.rolname = regexp_replace(owner.rolname, '_owner$', '_writer')
+AND (
+    EXISTS (SELECT FROM aclexplode(book.relacl) AS granted WHERE granted.grantee = writer.oid)
+    OR EXISTS (
+        SELECT FROM pg_database, aclexplode(datacl) AS granted
+        WHERE datname = current_database() AND granted.grantee = owner.oid
+    )
+)
+ORDER BY 1 LIMIT 1
+"""
+"""A restore leaves the tables to whoever restores, and the grants with the roles."""
 _UNSAFE: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
 _GUARD: Final = "keep_booked"
 _TRIGGER: Final = f"{_GUARD}_{crc32(forbidden_change().encode()):08x}"
@@ -276,6 +292,7 @@ def _places(wanted: Wanted, found: Found) -> Iterator[Step]:
     yield Step(
         f"CREATE SCHEMA IF NOT EXISTS {held} AUTHORIZATION {owner}", "a place beside the book"
     )
+    yield Step(f"ALTER SCHEMA {held} OWNER TO {owner}", "after a restore it is another's")
     yield Step(f"GRANT USAGE ON SCHEMA {held} TO {everybody}", "policies look there")
 
 
@@ -373,3 +390,9 @@ def unbound(wanted: Wanted, engine: Engine) -> list[str]:
             {"groups": [wanted.roles[WRITER], wanted.roles[READER]]},
         )
         return [str(role) for role in found.scalars()]
+
+
+def disowned(connection: Connection) -> str | None:
+    """The role that was made to own the book's tables, but does not; None where all is as it was made."""
+    owner: str | None = connection.scalar(text(_DISOWNED))
+    return owner
