@@ -16,8 +16,12 @@ OWNER: Final = "owner"
 WRITER: Final = "writer"
 READER: Final = "reader"
 AUDITOR: Final = "auditor"
-KINDS: Final = (OWNER, WRITER, READER, AUDITOR)
-"""Owns the schema and migrates it; books; reads; reads and seals."""
+BACKUP: Final = "backup"
+KINDS: Final = (OWNER, WRITER, READER, AUDITOR, BACKUP)
+"""Owns the schema and migrates it; books; reads; reads and seals; copies the whole server."""
+
+COPYING: Final = ("rolreplication", "rolbypassrls")
+"""What who backs up has, and nobody else: a copy of what one may see is no backup."""
 
 VERSIONS: Final = "alembic_version"
 _BOOKED: Final = (

@@ -1,4 +1,4 @@
-"""Least-privilege roles on PostgreSQL: owner, writer, reader and auditor, made and granted again and again.
+"""Least-privilege roles on PostgreSQL: owner, writer, reader, auditor and backup, made and granted again and again.
 
 The plan says every statement before one is sent. Done twice, it does nothing new; what somebody granted to
 these roles besides is taken back.
@@ -20,6 +20,8 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.operations import access_log, row_security
 from tradebook.operations.privileges import (
     AUDITOR,
+    BACKUP,
+    COPYING,
     KINDS,
     OWNER,
     READER,
@@ -33,22 +35,6 @@ from tradebook.operations.steps import Step, name
 SCHEMA: Final = "tradebook_security"
 """Holds what is not the book's own: who sees which account, and what reads the server's log."""
 
-_DISOWNED: Final = """
-SELECT owner.rolname
-FROM pg_class AS book, pg_roles AS owner, pg_roles AS writer
-WHERE book.oid = to_regclass('trades') AND owner.rolname <> pg_get_userbyid(book.relowner)
-AND owner.rolname LIKE '%\\_owner'
-AND writer.rolname = regexp_replace(owner.rolname, '_owner$', '_writer')
-AND (
-    EXISTS (SELECT FROM aclexplode(book.relacl) AS granted WHERE granted.grantee = writer.oid)
-    OR EXISTS (
-        SELECT FROM pg_database, aclexplode(datacl) AS granted
-        WHERE datname = current_database() AND granted.grantee = owner.oid
-    )
-)
-ORDER BY 1 LIMIT 1
-"""
-"""A restore leaves the tables to whoever restores, and the grants with the roles."""
 _UNSAFE: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
 _GUARD: Final = "keep_booked"
 _TRIGGER: Final = f"{_GUARD}_{crc32(forbidden_change().encode()):08x}"
@@ -60,9 +46,9 @@ class Wanted:
     """What shall be.
 
     Attributes:
-        prefix: of the four roles: PREFIX_owner, PREFIX_writer, PREFIX_reader, PREFIX_auditor.
+        prefix: of the five roles: PREFIX_owner, PREFIX_writer, PREFIX_reader, PREFIX_auditor, PREFIX_backup.
         logins: further roles that can log in, each with the kind of role that it is a member of; one
-            of the four itself, with its own kind, can log in without a password (by a certificate).
+            of the five itself, with its own kind, can log in without a password (by a certificate).
         passwords: of roles; each of them can log in.
         rls: whether every role sees the accounts that it is bound to only; None leaves it as it is.
         bindings: (role, account) that it may see and write; `*` is every account.
@@ -183,14 +169,20 @@ def _found(connection: Connection) -> Found:
 
 
 def completed(wanted: Wanted, found: Found) -> Wanted:
-    """With the logins that there are already: members of the four roles that have no power besides."""
+    """With the logins that there are already: members of the five roles that have no power besides."""
     kinds = {role: kind for kind, role in wanted.roles.items()}
     there = {
         role: kinds[group]
         for role, group in found.members
-        if group in kinds and role not in kinds and not found.roles[role]
+        if group in kinds and role not in kinds and not _powers(role, kinds[group], found)
     }
     return evolve(wanted, logins=there | dict(wanted.logins))
+
+
+def _powers(role: str, kind: str, found: Found) -> list[str]:
+    """What a role may besides what its kind is for."""
+    needed = COPYING if kind == BACKUP else ()
+    return [power for power in found.roles.get(role, ()) if power not in needed]
 
 
 def plan(wanted: Wanted, found: Found) -> list[Step]:
@@ -231,8 +223,8 @@ def _check(wanted: Wanted, found: Found, *, rls: bool) -> None:
     for role in (*wanted.passwords, *(role for role, _ in wanted.bindings)):
         if role not in wanted.kinds:
             raise InvalidInput("role", role, "one of " + ", ".join(wanted.kinds))
-    for role in wanted.kinds:
-        powers = ", ".join(found.roles.get(role, ()))
+    for role, kind in wanted.kinds.items():
+        powers = ", ".join(_powers(role, kind, found))
         if powers:
             raise InvalidInput(
                 "role", role, f"a role without {powers}: it would pass by everything"
@@ -309,7 +301,7 @@ def _ownership(wanted: Wanted, found: Found) -> Iterator[Step]:
 
 def _privileges(wanted: Wanted, found: Found) -> Iterator[Step]:
     """Everything is taken back first: what is not said here is not granted."""
-    others = [wanted.roles[kind] for kind in (WRITER, READER, AUDITOR)]
+    others = [wanted.roles[kind] for kind in (WRITER, READER, AUDITOR, BACKUP)]
     to_others = ", ".join(["PUBLIC", *map(name, others)])
     for table in sorted(found.tables):
         place = _in(found, table)
@@ -370,11 +362,29 @@ def _settings(wanted: Wanted) -> Iterator[Step]:
         "who seals must see what others are writing",
         may_fail=True,
     )
+    yield from _copying(wanted)
     for role, kind in wanted.kinds.items():
-        if kind == READER:
+        if kind in (READER, BACKUP):
             yield Step(
                 f"ALTER ROLE {name(role)} SET default_transaction_read_only = on",
                 f"{role} only reads",
+            )
+
+
+def _copying(wanted: Wanted) -> Iterator[Step]:
+    """Only a superuser may give these; a member of a role does not get its attributes."""
+    backup = name(wanted.roles[BACKUP])
+    for grant, why in {
+        "pg_read_all_data": "a dump reads all tables and sequences",
+        "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now`",
+    }.items():
+        yield Step(f"GRANT {grant} TO {backup}", why, may_fail=True)
+    for role, kind in wanted.kinds.items():
+        if kind == BACKUP:
+            yield Step(
+                f"ALTER ROLE {name(role)} REPLICATION BYPASSRLS",
+                f"{role} copies the server, and dumps every account",
+                may_fail=True,
             )
 
 
@@ -390,9 +400,3 @@ def unbound(wanted: Wanted, engine: Engine) -> list[str]:
             {"groups": [wanted.roles[WRITER], wanted.roles[READER]]},
         )
         return [str(role) for role in found.scalars()]
-
-
-def disowned(connection: Connection) -> str | None:
-    """The role that was made to own the book's tables, but does not; None where all is as it was made."""
-    owner: str | None = connection.scalar(text(_DISOWNED))
-    return owner

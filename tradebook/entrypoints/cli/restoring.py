@@ -211,7 +211,7 @@ def _disowned(config: DatabaseConfig) -> str | None:
     """The role that owned the tables before they were restored."""
     from tradebook.adapters.engine import make_engine
     from tradebook.adapters.errors import translated_errors
-    from tradebook.operations.roles import disowned
+    from tradebook.operations.ownership import disowned
 
     engine = make_engine(config)
     try:

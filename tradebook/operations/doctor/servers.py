@@ -9,7 +9,7 @@ from typing import Final
 
 from tradebook.operations.doctor.findings import Finding, green, red, unknown, yellow
 from tradebook.operations.doctor.patient import Patient
-from tradebook.operations.roles import disowned
+from tradebook.operations.ownership import disowned
 
 _OLDEST: Final = 150_000
 _LEAST_FREE: Final = 0.05
