@@ -21,6 +21,7 @@ from tradebook.operations import access_log, row_security
 from tradebook.operations.privileges import (
     AUDITOR,
     BACKUP,
+    COPIES,
     COPYING,
     KINDS,
     OWNER,
@@ -373,12 +374,8 @@ def _settings(wanted: Wanted) -> Iterator[Step]:
 
 def _copying(wanted: Wanted) -> Iterator[Step]:
     """Only a superuser may give these; a member of a role does not get its attributes."""
-    backup = name(wanted.roles[BACKUP])
-    for grant, why in {
-        "pg_read_all_data": "a dump reads all tables and sequences",
-        "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now`",
-    }.items():
-        yield Step(f"GRANT {grant} TO {backup}", why, may_fail=True)
+    for grant, why in COPIES.items():
+        yield Step(f"GRANT {grant} TO {name(wanted.roles[BACKUP])}", why, may_fail=True)
     for role, kind in wanted.kinds.items():
         if kind == BACKUP:
             yield Step(
