@@ -62,6 +62,6 @@ def store(tmp_path: Path) -> Store:
 def secured() -> Iterator[SecuredServer]:
     """A server that asks for passwords, and writes its log as JSON."""
     settings = {"logging_collector": "on", "log_destination": "stderr", "log_rotation_age": "0"}
-    rules = "host all all localhost scram-sha-256\n"
+    rules = "host all,replication all localhost scram-sha-256\n"
     with secured_server(sandbox_programs(), settings, rules, {}) as server:
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import attrs
 import psycopg2
 import pytest
+from rich.console import Console
 
 from tests.command_line import Command
 from tests.secured_servers import SecuredServer, execute
@@ -130,6 +132,58 @@ def test_people_get_a_table(auditor: Command) -> None:
     assert "seen_owner" in shown
     assert "28P01" not in shown
     assert "password authentication failed" in " ".join(shown.split())
+
+
+def test_reading_the_log_does_not_fill_it(auditor: Command) -> None:
+    def sent(*arguments: str) -> list[str]:
+        return [each["text"] for each in accesses(auditor, "--kind", "statement", *arguments)]
+
+    wait_for(auditor, lambda each: "log_part" in each["text"], "--all")
+    shown, everything = sent(), sent("--all")
+    assert "BEGIN" in everything
+    assert "SELECT name, size FROM tradebook_security.log_files()" in everything
+    assert not any("log_part('postgresql" in text for text in shown)
+    assert not {"BEGIN", "SELECT name, size FROM tradebook_security.log_files()"} & set(shown)
+    assert {"BEGIN", "ROLLBACK"} <= set(sent("--all", "--role", "seen_auditor"))
+    assert not {"BEGIN", "ROLLBACK"} & set(sent("--role", "seen_auditor"))
+    assert "COMMIT" in shown  # of transactions in which something was sent
+
+
+def test_a_narrow_terminal_gets_the_statement_whole(
+    auditor: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("tradebook.entrypoints.cli.access.stdout", lambda: console)
+    assert auditor("audit", "access", "--kind", "refused", "--role", "seen_owner").exit_code == 0
+    lines = said.getvalue().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 80
+    assert "left out for want of width" in said.getvalue()
+    assert "seen_owner" in said.getvalue()
+
+
+@pytest.mark.parametrize("content", ["symbol,price\nA,1\n", '{"symbol": "A"}\n', "LOG:  ready\n"])
+def test_what_is_no_log_in_json_is_refused(sqlite_url: str, tmp_path: Path, content: str) -> None:
+    (tmp_path / "other.json").write_text(content)
+    for place in (tmp_path / "other.json", tmp_path):
+        refused = Command(sqlite_url).refused("audit", "access", "--log", str(place))
+        assert "log_destination = 'jsonlog'" in refused
+
+
+def test_a_folder_without_a_log_is_refused_and_an_empty_log_has_nothing(
+    sqlite_url: str, tmp_path: Path, secured: SecuredServer, auditor: Command
+) -> None:
+    command = Command(sqlite_url)
+    assert "jsonlog" in command.refused("audit", "access", "--log", str(tmp_path))
+    (tmp_path / "new.json").touch()
+    assert command("audit", "access", "--log", str(tmp_path)).stdout == "nothing found\n"
+    nobody = auditor("audit", "access", "--log", str(secured.log), "--role", "nobody")
+    assert nobody.stdout == "nothing found\n"
+
+
+def test_a_file_has_no_log_of_who_came(sqlite_url: str) -> None:
+    refused = Command(sqlite_url).refused("audit", "access")
+    assert "a PostgreSQL database: nobody logs who opens a file" in refused
 
 
 @pytest.mark.parametrize("kind", ["writer", "reader", "owner"])

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import psycopg2
 import pytest
+from attrs import evolve
 from sqlalchemy import text
 
 from tests.command_line import Command
@@ -25,8 +26,15 @@ from tradebook import (
     SealCheck,
 )
 from tradebook.operations import steps
+from tradebook.operations.backup import Store
 
-SECRETS = {"writer": "w'r\\ite%r", "reader": "read:er", "auditor": "audit@r", "owner": "own er"}
+SECRETS = {
+    "writer": "w'r\\ite%r",
+    "reader": "read:er",
+    "auditor": "audit@r",
+    "owner": "own er",
+    "backup": "copy",
+}
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +215,39 @@ def test_the_auditor_reads_seals_and_checks_and_nothing_else(
         execute(auditor, "INSERT INTO events SELECT * FROM events")
 
 
+@pytest.mark.parametrize("role", ["book_backup", "bot_backup"])
+def test_who_backs_up_copies_everything_and_changes_nothing(
+    secured: SecuredServer, passwords: Path, tmp_path: Path, role: str
+) -> None:
+    """Row security on: a dump of what one may see would be no backup."""
+    config = secured.create(f"copied by {role}")
+    command, store = Command(str(config.url)), str(tmp_path / "store")
+    (passwords / "bot_backup").write_text(SECRETS["backup"])
+    options = ("--prefix", "book", "--login", "bot_backup=backup", "--passwords", str(passwords))
+    assert command("init").exit_code == 0
+    with DatabaseManager(config, account="A") as manager:
+        manager.record_trade(symbol="A", action="BUY", quantity=1, price=1)
+    for _ in range(2):
+        assert command.json("db", "roles", *options, "--rls", "--yes")["skipped"] == []
+    backup = as_role(config, "backup", username=role)
+    copying = Command(str(backup.url))
+
+    assert copying("backup", "--store", store).exit_code == 0
+    done = copying("backup", "--physical", "--store", store)
+    assert done.exit_code == 0, done.output
+    made = {each.is_physical: each for each in Store(Path(store)).all()}
+    assert {each.counts["A"].trades for each in made.values()} == {1}
+    emptied = "SELECT pg_logical_emit_message(true, 'a', 'b'), pg_switch_wal() IS NOT NULL"
+    assert execute(backup, emptied)[0][1]
+
+    bold = evolve(backup, parameters={"options": "-c default_transaction_read_only=off"})
+    for statement in ("UPDATE alerts SET message = 'x'", "DELETE FROM events", "DROP TABLE alerts"):
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            execute(backup, statement)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            execute(bold, statement)
+
+
 def test_the_owner_migrates_and_later_tables_can_be_used_at_once(
     secured: SecuredServer, passwords: Path
 ) -> None:
@@ -244,6 +285,41 @@ def test_twice_changes_nothing_and_takes_back_what_was_granted_besides(
     assert execute(admin, grants) == before
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         execute(writer, "DELETE FROM events")
+
+
+def test_a_restore_over_it_says_that_the_owner_lost_the_tables_and_roles_give_them_back(
+    secured: SecuredServer, tmp_path: Path
+) -> None:
+    config = secured.create("restored")
+    command, store = Command(str(config.url)), str(tmp_path / "store")
+    roles = ("db", "roles", "--prefix", "restored", "--rls", "--yes")
+    owners = (
+        "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class JOIN pg_namespace AS held "
+        "ON held.oid = relnamespace WHERE relkind = 'r' AND nspname IN ('public', 'tradebook_security') "
+        "UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'tradebook_security'"
+    )
+
+    def doctor() -> dict[str, Any]:
+        found = command.json("doctor", "--quick", exit_code=1)["findings"]  # no fsync: red
+        return {each["check"]: each for each in found}
+
+    assert command("init").exit_code == 0
+    assert command(*roles).exit_code == 0
+    assert "ownership" not in doctor()
+    made = command("backup", "--verify", "--store", store)  # a scratch server has none of the roles
+    assert made.exit_code == 0, made.output
+
+    restored = command("restore", "--store", store, "--overwrite", "--yes")
+
+    assert restored.exit_code == 0, restored.output
+    say = (
+        "the tables are no longer restored_owner's: run `tradebook db roles --prefix restored` now"
+    )
+    assert say in restored.stdout
+    assert doctor()["ownership"]["level"] == "yellow"
+    assert command(*roles).exit_code == 0
+    assert execute(config, owners) == [("restored_owner",)]
+    assert "ownership" not in doctor()
 
 
 def test_a_guard_of_another_version_is_replaced(admin: DatabaseConfig) -> None:
@@ -307,7 +383,7 @@ def test_it_asks_first(admin: DatabaseConfig) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--login", "bot=chief"], "one of owner, writer, reader, auditor"),
+        (["--login", "bot=chief"], "one of owner, writer, reader, auditor, backup"),
         (["--login", "admin=writer"], "a role without rolsuper"),
         (["--login", "book_reader=writer"], "its own kind"),
         (["--bind", "book_writer=A"], "nothing without row security"),

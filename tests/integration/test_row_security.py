@@ -17,6 +17,9 @@ from tests.toured_books import take_tour
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, NotPermitted, Signal
 from tradebook.adapters.orm import metadata
 from tradebook.domain.seals import UNKNOWN
+from tradebook.operations.activity import engine_beside
+from tradebook.operations.metrics import catalog
+from tradebook.operations.metrics.database import read_samples
 
 ACCOUNTS = {"bot_a": "A", "bot_b": "B", "bot_lost": "", "rows_writer": "*", "rows_auditor": ""}
 OPTIONS = (
@@ -116,7 +119,64 @@ def test_another_account_is_an_empty_book_to_a_manager(admin: DatabaseConfig) ->
     with DatabaseManager(of(admin, "bot_a"), account="B") as manager:
         assert manager.get_positions() == []
         assert manager.get_events() == []
-        assert manager.verify().trades == 0
+
+
+JUDGEMENTS = ("verify", "check_seals", "export_seals", "rebuild")
+
+
+@pytest.mark.parametrize("judgement", JUDGEMENTS)
+def test_nothing_is_said_of_a_book_that_the_role_does_not_see(
+    admin: DatabaseConfig, judgement: str
+) -> None:
+    """An empty book is proven, and one without its seals was tampered with: both would be false."""
+
+    async def ask(role: str) -> None:
+        async with AsyncDatabaseManager(of(admin, role), account="B") as manager:
+            await getattr(manager, judgement)()
+
+    for role in ("bot_a", "bot_lost"):
+        bind = f"--bind {role}=B"
+        with (
+            DatabaseManager(of(admin, role), account="B") as manager,
+            pytest.raises(NotPermitted, match=bind),
+        ):
+            getattr(manager, judgement)()
+        with pytest.raises(NotPermitted, match=bind):
+            asyncio.run(ask(role))
+
+
+def test_who_sees_an_account_judges_it(admin: DatabaseConfig) -> None:
+    for config in (*(of(admin, role) for role in ("bot_b", "rows_writer", "rows_auditor")), admin):
+        with DatabaseManager(config, account="B") as manager:
+            assert manager.verify().trades > 0
+            assert manager.check_seals().seals == 1
+            assert manager.export_seals()["seals"]
+    with DatabaseManager(of(admin, "bot_b"), account="B") as manager:
+        assert manager.rebuild().trades > 0
+
+
+def test_the_doctor_proves_nothing_that_the_role_does_not_see(admin: DatabaseConfig) -> None:
+    def findings(role: str) -> dict[str, Any]:  # a server without fsync is red
+        document = Command(str(of(admin, role).url)).json("doctor", "--account", "B", exit_code=1)
+        return {each["check"]: each for each in document["findings"]}
+
+    blind = findings("bot_a")
+    for check in ("audit trail", "verify"):
+        assert blind[check]["level"] == "yellow"
+        assert "--bind bot_a=B" in blind[check]["what"]
+    assert findings("bot_b")["verify"]["level"] == "green"
+
+
+def test_totals_are_left_out_where_the_role_sees_no_account(admin: DatabaseConfig) -> None:
+    def booked(role: str) -> set[float]:
+        with engine_beside(of(admin, role), "test") as engine:
+            return {value for metric, _, value in read_samples(engine) if metric is catalog.BOOKED}
+
+    assert booked("bot_lost") == set()
+    assert min(booked("bot_a")) > 0
+    assert booked("rows_auditor") == booked("rows_writer") > booked("bot_lost")
+    message = Command(str(of(admin, "bot_lost").url)).refused("top", "--json")
+    assert "--bind bot_lost=ACCOUNT" in message
 
 
 def test_many_trades_are_imported_under_row_security_through_both_drivers(

@@ -134,6 +134,9 @@ class _AtOnce(AbstractUnitOfWork):
     def rollback(self) -> NoReturn:
         raise _NeedsMore
 
+    def require_sight(self) -> NoReturn:
+        raise _NeedsMore
+
     def require_intact(self) -> NoReturn:
         raise _NeedsMore
 

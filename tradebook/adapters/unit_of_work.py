@@ -25,6 +25,7 @@ from tradebook.adapters.repositories import (
     SqlTradeRepository,
 )
 from tradebook.adapters.seals import SqlSealRepository
+from tradebook.adapters.sight import require_sight
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
@@ -126,6 +127,9 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
                 raise meaning from exc
         finally:
             self._around.__exit__(exc_type, exc, traceback)
+
+    def require_sight(self) -> None:
+        require_sight(self.session.connection(), self.account)
 
     def require_intact(self) -> None:
         connection = self.session.connection()

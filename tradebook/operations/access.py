@@ -40,6 +40,24 @@ _BEGINNINGS: Final = (
     ("fastpath ", Kind.STATEMENT),
     ("AUDIT: ", Kind.AUDIT),
 )
+_READING: Final = re.compile(
+    rf"SELECT name, size FROM {SCHEMA}\.{LOG_FILES}\(\)"  # noqa: S608  # a pattern, sent to nobody
+    rf"|SELECT {SCHEMA}\.{LOG_PART}\('[^']*', \d+, \d+\)"
+)
+_PREPARING: Final = frozenset(
+    {
+        "BEGIN",
+        "SET TIME ZONE 'UTC'",
+        "select current_schema()",
+        "select pg_catalog.version()",
+        "show standard_conforming_strings",
+        "show transaction isolation level",
+        "SELECT t.oid, typarray FROM pg_type t JOIN pg_namespace ns ON typnamespace = ns.oid "
+        "WHERE typname = 'hstore';",
+    }
+)
+"""What the driver and SQLAlchemy send before anything is asked of them."""
+_ENDS: Final = ("COMMIT", "ROLLBACK")
 _REFUSALS: Final = re.compile("28|42501|53300|3D000")
 """SQLSTATEs of who may not connect, and of who may not do it."""
 
@@ -80,6 +98,8 @@ class Wanted:
     Attributes:
         role, kind, database: the only one; all when None.
         since, until: from then on, and before then.
+        trifles: also what drivers send to begin, transactions in which nothing was sent, and the reading
+            of this log, which would fill it.
     """
 
     role: str | None = None
@@ -87,6 +107,7 @@ class Wanted:
     database: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    trifles: bool = False
 
     def holds(self, access: Access) -> bool:
         """Whether it is one of them."""
@@ -103,26 +124,39 @@ def read_files(place: Path) -> Iterator[bytes]:
     """The lines of a log file, or of every `.json` in a folder, in the order of their names.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: it cannot be read, or is something else than a log of PostgreSQL in JSON.
     """
+    is_log = is_empty = False
     try:
         files = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        is_empty = bool(files) and not any(file.stat().st_size for file in files)
         for file in files:
             with file.open("rb") as lines:
-                yield from lines
+                for line in lines:
+                    is_log = is_log or "session_id" in (_entry(line) or {})
+                    yield line
     except OSError as error:
         raise InvalidInput(
             "log", str(place), f"a file that can be read ({error.strerror})"
         ) from None
+    if not (is_log or is_empty):
+        raise InvalidInput(
+            "log", str(place), "what PostgreSQL writes with log_destination = 'jsonlog'"
+        )
 
 
 def read_server(engine: Engine) -> Iterator[bytes]:
     """The lines of the server's log, through the functions that `tradebook db roles --log-access` made.
 
     Raises:
+        InvalidInput: it is no PostgreSQL: nobody logs who opens a file.
         SchemaNotReady: there are no such functions.
         NotPermitted: the role is neither the auditor nor a superuser.
     """
+    if engine.dialect.name != "postgresql":
+        raise InvalidInput(
+            "database", engine.url.database, "a PostgreSQL database: nobody logs who opens a file"
+        )
     with translated_errors(), engine.connect() as connection:
         try:
             files = list(_files(connection))
@@ -175,11 +209,38 @@ def accesses(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Access]:
     Raises:
         InvalidInput: a time is of a zone that the log gives by its short name only.
     """
+    trifles = _Trifles()
     for line in lines:
         entry = _entry(line)
         access = None if entry is None else _access(entry)
-        if access is not None and wanted.holds(access):
+        if access is None:
+            continue
+        is_trifle = trifles.has(access)
+        if wanted.holds(access) and (wanted.trifles or not is_trifle):
             yield access
+
+
+class _Trifles:
+    """Tells what is sent for its own sake; the end of a transaction is one where nothing else was sent in it."""
+
+    def __init__(self) -> None:
+        self._busy: set[int] = set()
+
+    def has(self, access: Access) -> bool:
+        """Whether it is one; to be asked of each access in turn."""
+        if access.kind in (Kind.CONNECT, Kind.DISCONNECT):
+            self._busy.discard(access.process)
+            return False
+        if access.kind is Kind.STATEMENT:
+            sent = " ".join(access.text.split())
+            if sent in _PREPARING or _READING.fullmatch(sent):
+                return True
+            if sent in _ENDS:
+                is_empty = access.process not in self._busy
+                self._busy.discard(access.process)
+                return is_empty
+        self._busy.add(access.process)
+        return False
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

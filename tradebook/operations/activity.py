@@ -21,6 +21,7 @@ from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.masking import masked
 from tradebook.adapters.orm import alerts
+from tradebook.adapters.sight import require_sight
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
@@ -224,7 +225,12 @@ def looking_at(engine: Engine) -> Iterator[Connection]:
 
 
 def read_totals(connection: Connection) -> Totals:
-    """What the book holds."""
+    """What the book holds, of the accounts that the role sees.
+
+    Raises:
+        NotPermitted: row security hides all accounts from it.
+    """
+    require_sight(connection)
     found = connection.execute(text(_TOTALS)).one()
     alerts = {
         str(severity): (int(count), max(0.0, time.time() - oldest.timestamp()))

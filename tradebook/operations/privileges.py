@@ -16,8 +16,17 @@ OWNER: Final = "owner"
 WRITER: Final = "writer"
 READER: Final = "reader"
 AUDITOR: Final = "auditor"
-KINDS: Final = (OWNER, WRITER, READER, AUDITOR)
-"""Owns the schema and migrates it; books; reads; reads and seals."""
+BACKUP: Final = "backup"
+KINDS: Final = (OWNER, WRITER, READER, AUDITOR, BACKUP)
+"""Owns the schema and migrates it; books; reads; reads and seals; copies the whole server."""
+
+COPIES: Final = {
+    "pg_read_all_data": "a dump reads all tables and sequences",
+    "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now`",
+}
+"""What is granted to who backs up, and why."""
+COPYING: Final = ("rolreplication", "rolbypassrls")
+"""What who backs up has, and nobody else: a copy of what one may see is no backup."""
 
 VERSIONS: Final = "alembic_version"
 _BOOKED: Final = (

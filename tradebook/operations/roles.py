@@ -1,4 +1,4 @@
-"""Least-privilege roles on PostgreSQL: owner, writer, reader and auditor, made and granted again and again.
+"""Least-privilege roles on PostgreSQL: owner, writer, reader, auditor and backup, made and granted again and again.
 
 The plan says every statement before one is sent. Done twice, it does nothing new; what somebody granted to
 these roles besides is taken back.
@@ -20,6 +20,9 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.operations import access_log, row_security
 from tradebook.operations.privileges import (
     AUDITOR,
+    BACKUP,
+    COPIES,
+    COPYING,
     KINDS,
     OWNER,
     READER,
@@ -44,9 +47,9 @@ class Wanted:
     """What shall be.
 
     Attributes:
-        prefix: of the four roles: PREFIX_owner, PREFIX_writer, PREFIX_reader, PREFIX_auditor.
+        prefix: of the five roles: PREFIX_owner, PREFIX_writer, PREFIX_reader, PREFIX_auditor, PREFIX_backup.
         logins: further roles that can log in, each with the kind of role that it is a member of; one
-            of the four itself, with its own kind, can log in without a password (by a certificate).
+            of the five itself, with its own kind, can log in without a password (by a certificate).
         passwords: of roles; each of them can log in.
         rls: whether every role sees the accounts that it is bound to only; None leaves it as it is.
         bindings: (role, account) that it may see and write; `*` is every account.
@@ -167,14 +170,20 @@ def _found(connection: Connection) -> Found:
 
 
 def completed(wanted: Wanted, found: Found) -> Wanted:
-    """With the logins that there are already: members of the four roles that have no power besides."""
+    """With the logins that there are already: members of the five roles that have no power besides."""
     kinds = {role: kind for kind, role in wanted.roles.items()}
     there = {
         role: kinds[group]
         for role, group in found.members
-        if group in kinds and role not in kinds and not found.roles[role]
+        if group in kinds and role not in kinds and not _powers(role, kinds[group], found)
     }
     return evolve(wanted, logins=there | dict(wanted.logins))
+
+
+def _powers(role: str, kind: str, found: Found) -> list[str]:
+    """What a role may besides what its kind is for."""
+    needed = COPYING if kind == BACKUP else ()
+    return [power for power in found.roles.get(role, ()) if power not in needed]
 
 
 def plan(wanted: Wanted, found: Found) -> list[Step]:
@@ -215,8 +224,8 @@ def _check(wanted: Wanted, found: Found, *, rls: bool) -> None:
     for role in (*wanted.passwords, *(role for role, _ in wanted.bindings)):
         if role not in wanted.kinds:
             raise InvalidInput("role", role, "one of " + ", ".join(wanted.kinds))
-    for role in wanted.kinds:
-        powers = ", ".join(found.roles.get(role, ()))
+    for role, kind in wanted.kinds.items():
+        powers = ", ".join(_powers(role, kind, found))
         if powers:
             raise InvalidInput(
                 "role", role, f"a role without {powers}: it would pass by everything"
@@ -276,6 +285,7 @@ def _places(wanted: Wanted, found: Found) -> Iterator[Step]:
     yield Step(
         f"CREATE SCHEMA IF NOT EXISTS {held} AUTHORIZATION {owner}", "a place beside the book"
     )
+    yield Step(f"ALTER SCHEMA {held} OWNER TO {owner}", "after a restore it is another's")
     yield Step(f"GRANT USAGE ON SCHEMA {held} TO {everybody}", "policies look there")
 
 
@@ -292,7 +302,7 @@ def _ownership(wanted: Wanted, found: Found) -> Iterator[Step]:
 
 def _privileges(wanted: Wanted, found: Found) -> Iterator[Step]:
     """Everything is taken back first: what is not said here is not granted."""
-    others = [wanted.roles[kind] for kind in (WRITER, READER, AUDITOR)]
+    others = [wanted.roles[kind] for kind in (WRITER, READER, AUDITOR, BACKUP)]
     to_others = ", ".join(["PUBLIC", *map(name, others)])
     for table in sorted(found.tables):
         place = _in(found, table)
@@ -353,11 +363,25 @@ def _settings(wanted: Wanted) -> Iterator[Step]:
         "who seals must see what others are writing",
         may_fail=True,
     )
+    yield from _copying(wanted)
     for role, kind in wanted.kinds.items():
-        if kind == READER:
+        if kind in (READER, BACKUP):
             yield Step(
                 f"ALTER ROLE {name(role)} SET default_transaction_read_only = on",
                 f"{role} only reads",
+            )
+
+
+def _copying(wanted: Wanted) -> Iterator[Step]:
+    """Only a superuser may give these; a member of a role does not get its attributes."""
+    for grant, why in COPIES.items():
+        yield Step(f"GRANT {grant} TO {name(wanted.roles[BACKUP])}", why, may_fail=True)
+    for role, kind in wanted.kinds.items():
+        if kind == BACKUP:
+            yield Step(
+                f"ALTER ROLE {name(role)} REPLICATION BYPASSRLS",
+                f"{role} copies the server, and dumps every account",
+                may_fail=True,
             )
 
 

@@ -41,6 +41,8 @@ def steps(
     """Who sees what; then each table's policies, where row security is wanted."""
     if not found.has_access:
         yield from _access(roles, schema)
+    owned = f"ALTER TABLE {name(schema)}.{_TABLE} OWNER TO {name(roles[OWNER])}"
+    yield Step(owned, "the owner says who sees what")
     for role, account in bindings:
         bound = "NULL" if account == EVERY_ACCOUNT else literal(account)
         yield Step(
@@ -67,7 +69,6 @@ def _access(roles: Mapping[str, str], schema: str) -> Iterator[Step]:
         f"CREATE POLICY {_OWN} ON {place} FOR SELECT USING (role = session_user)",
         "everybody sees their own",
     )
-    yield Step(f"ALTER TABLE {place} OWNER TO {name(roles[OWNER])}", "the owner says who sees what")
 
 
 def _secured(table: str, roles: Mapping[str, str], found: Found, schema: str) -> Iterator[Step]:

@@ -77,7 +77,9 @@ def check_seals(
 
     Raises:
         InvalidInput: `kept` is of another account, or not as it was exported.
+        NotPermitted: row security hides the account from the role that is connected.
     """
+    uow.require_sight()
     known = {} if kept is None else kept_seals(kept, uow.account)
     report = argument("progress", optional_function, progress)
     return _Check(uow, known, (lambda _done, _total: None) if report is None else report).run()
@@ -88,7 +90,11 @@ def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
 
     Returns:
         JSON, that `check_seals` takes; about 600 bytes for each seal.
+
+    Raises:
+        NotPermitted: row security hides the account from the role that is connected.
     """
+    uow.require_sight()
     return document(uow.account, _seals(uow))
 
 

@@ -170,6 +170,14 @@ class AbstractUnitOfWork(ABC):
         self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
+    def require_sight(self) -> None:
+        """Let the store say whether it shows the account at all: a hidden one looks like an empty one.
+
+        Raises:
+            NotPermitted: row security hides it from the role that is connected.
+        """
+
+    @abstractmethod
     def require_intact(self) -> None:
         """Let the store look whether it is damaged, where it can.
 

@@ -89,8 +89,10 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
 
     Raises:
         DatabaseCorrupt: the database itself is damaged; says where.
+        NotPermitted: row security hides the account from the role that is connected.
     """
     report = argument("progress", optional_function, progress)
+    uow.require_sight()
     uow.require_intact()
     return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
 

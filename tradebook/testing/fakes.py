@@ -104,6 +104,9 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     ) -> None:
         self._session.close()
 
+    def require_sight(self) -> None:
+        """Memory hides nothing."""
+
     def require_intact(self) -> None:
         """Memory has no damage to look for."""
 

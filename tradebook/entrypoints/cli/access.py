@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
-from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
+from tradebook.entrypoints.cli.output import as_fields, print_json, say, stdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,10 @@ def access(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="No more than the last so many.")
     ] = 100,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Also what drivers send to begin, and the reading of this log."),
+    ] = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +64,8 @@ def access(
 
     Reads what PostgreSQL logged: `tradebook db roles --log-access` sets that up.
     Connect as the auditor, or name the log's files. `refused` is a failed login
-    or a statement that a role may not send; `audit` is what pgAudit wrote.
+    or a statement that a role may not send; `audit` is what pgAudit wrote. A
+    SQLite file has no such log: nobody logs who opens a file.
 
       tradebook audit access --kind refused --since 2024-05-17
       tradebook audit access --role tradebook_writer --json
@@ -68,12 +73,14 @@ def access(
     """
     from tradebook.operations.access import Kind, Wanted
 
-    wanted = Wanted(role, None if kind is None else Kind(kind), None, since, until)
+    wanted = Wanted(role, None if kind is None else Kind(kind), None, since, until, everything)
     found = deque(_accesses(log, database, wanted), maxlen=limit)
     if as_json:
         print_json({"accesses": [as_fields(each) for each in found]})
-    else:
+    elif found:
         _show(list(found))
+    else:
+        say("nothing found")
 
 
 def _accesses(log: Path | None, database: str | None, wanted: Wanted) -> Iterator[Access]:
@@ -98,8 +105,8 @@ def _show(found: list[Access]) -> None:
             Column("at", "at"),
             Column("kind", "kind"),
             Column("role", "role"),
-            Column("database", "database"),
-            Column("from", "address"),
+            Column("database", "database", spare=2),
+            Column("from", "address", spare=1),
             Column("what", "text", Kind.PROSE),
         ],
         found,

@@ -175,12 +175,20 @@ def _finish(
         accounts = prove(config, manifest)
     except SchemaNotReady as error:
         later = str(error)
+    owner = None if config.backend == "sqlite" else _disowned(config)
     proven = not later and all(account.proven for account in accounts)
     trades = sum(account.found.trades for account in accounts)
     if as_json:
         found = {account.account: account.found for account in accounts}
         print_json(
-            {"backup": manifest.name, **where, "proven": proven, "found": found, "note": later}
+            {
+                "backup": manifest.name,
+                **where,
+                "proven": proven,
+                "found": found,
+                "note": later,
+                "disowned": owner,
+            }
         )
     else:
         say(f"restored: {manifest.name} into {where['database']}")
@@ -189,8 +197,27 @@ def _finish(
         else:
             word = "proven" if proven else "NOT proven, see `tradebook verify`"
             say(f"{word}: {counted(trades, 'trade')} in {counted(len(accounts), 'account')}")
+        if owner is not None:
+            prefix = owner.removesuffix("_owner")
+            say(
+                f"the tables are no longer {owner}'s: run `tradebook db roles --prefix {prefix}` now"
+            )
         if "directory" in where:
             directory = where["directory"]
             say(f"its server runs; `tradebook sandbox stop {directory}` stops it")
     if not proven and not later:
         raise typer.Exit(1)
+
+
+def _disowned(config: DatabaseConfig) -> str | None:
+    """The role that owned the tables before they were restored."""
+    from tradebook.adapters.engine import make_engine
+    from tradebook.adapters.errors import translated_errors
+    from tradebook.operations.ownership import disowned
+
+    engine = make_engine(config)
+    try:
+        with translated_errors(), engine.connect() as connection:
+            return disowned(connection)
+    finally:
+        engine.dispose()

@@ -20,7 +20,7 @@ _EVERYTHING: Final = "*"
 
 def roles(
     prefix: Annotated[
-        str, typer.Option("--prefix", metavar="NAME", help="What the four roles' names begin with.")
+        str, typer.Option("--prefix", metavar="NAME", help="What the five roles' names begin with.")
     ] = "tradebook",
     passwords: Annotated[
         Path | None,
@@ -39,7 +39,7 @@ def roles(
         typer.Option(
             "--login",
             metavar="ROLE=KIND",
-            help="A further role that logs in: owner, writer, reader or auditor.",
+            help="A further role that logs in: owner, writer, reader, auditor or backup.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +80,8 @@ def roles(
     """Make and grant the roles that a book needs on PostgreSQL, and no more.
 
     PREFIX_owner owns the tables and migrates, PREFIX_writer books, PREFIX_reader
-    reads, PREFIX_auditor reads and seals. The writer cannot alter the schema,
+    reads, PREFIX_auditor reads and seals, PREFIX_backup copies the whole server
+    for `tradebook backup`, which only a superuser can let it. The writer cannot alter the schema,
     delete events or trades, or change a booked trade: PostgreSQL refuses it.
     Whoever owned the tables before owns them no longer.
 

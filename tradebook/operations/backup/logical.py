@@ -20,6 +20,7 @@ from tradebook.service_layer.progress import Progress
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
 _PIECE: Final = 1 << 20
+_LEAVES_POLICIES_OUT: Final = 18
 _LOCK_WAIT: Final = "60s"
 
 
@@ -118,6 +119,7 @@ def load(
     jobs: int = 1,
     overwrite: bool = False,
     privileges: bool = True,
+    policies: bool = True,
 ) -> None:
     """Load a dump into a database: all of it, in one transaction, or nothing.
 
@@ -130,6 +132,7 @@ def load(
         overwrite: whether the tables that are there may go; never while others are connected, which is
             looked at before pg_restore begins: who connects and books after that loses it.
         privileges: whether to grant what was granted; the roles must be there.
+        policies: whether to keep row security, whose roles must be there too; PostgreSQL 18 can leave it out.
 
     Raises:
         WouldOverwrite: there are tables, or others are connected.
@@ -140,6 +143,7 @@ def load(
         restore: list[str | Path] = [program("pg_restore", version), "--no-password", "--no-owner"]
     restore += [f"--dbname={config.database}", "--exit-on-error"]
     restore += [] if privileges else ["--no-privileges"]
+    restore += [] if policies or version < _LEAVES_POLICIES_OUT else ["--no-policies"]
     restore += [] if is_empty else ["--clean", "--if-exists"]
     restore += [f"--jobs={jobs}"] if jobs > 1 and is_empty else ["--single-transaction"]
     with connection_environment(config) as environment:

@@ -63,6 +63,7 @@ def restore_book(
     jobs: int = 1,
     overwrite: bool = False,
     privileges: bool = True,
+    policies: bool = True,
     report: Progress = silent,
 ) -> None:
     """Restore a SQLite or a logical backup into a database; all of it or nothing.
@@ -75,6 +76,7 @@ def restore_book(
         jobs: of a logical one.
         overwrite: whether the book that is there may go.
         privileges: whether roles get what was granted to them.
+        policies: whether row security is kept; without it no role needs to be there.
         report: is told of bytes checked and copied.
 
     Raises:
@@ -97,6 +99,7 @@ def restore_book(
             jobs=jobs,
             overwrite=overwrite,
             privileges=privileges,
+            policies=policies,
         )
         return
     with _in_the_clear(folder, manifest, identity) as copy:

@@ -111,7 +111,13 @@ def _restored(
         else:
             sandbox, _ = start_sandbox(home, tables=False, lasting=False)
             restore_book(
-                store, manifest, sandbox.config, identity=identity, privileges=False, report=report
+                store,
+                manifest,
+                sandbox.config,
+                identity=identity,
+                privileges=False,
+                policies=False,
+                report=report,
             )
             yield sandbox.config
     finally:

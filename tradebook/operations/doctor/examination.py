@@ -20,6 +20,7 @@ _POSTGRESQL: tuple[Check, ...] = (
     servers.encryption,
     servers.version,
     servers.roles,
+    servers.ownership,
     servers.isolation,
     servers.durability,
     servers.connections,

@@ -9,6 +9,7 @@ from typing import Final
 
 from tradebook.operations.doctor.findings import Finding, green, red, unknown, yellow
 from tradebook.operations.doctor.patient import Patient
+from tradebook.operations.ownership import disowned
 
 _OLDEST: Final = 150_000
 _LEAST_FREE: Final = 0.05
@@ -64,6 +65,18 @@ def roles(patient: Patient) -> Iterator[Finding]:
         yield yellow("roles", f"{may.name} may remove events from the audit trail", fix)
     else:
         yield green("roles", f"{may.name} may do what it needs, and no more")
+
+
+def ownership(patient: Patient) -> Iterator[Finding]:
+    """Whether the owner that `tradebook db roles` made lost the tables, as it does in a restore."""
+    owner = disowned(patient.connection)
+    if owner is not None:
+        prefix = owner.removesuffix("_owner")
+        yield yellow(
+            "ownership",
+            f"{owner} does not own the book's tables, so it cannot migrate them",
+            f"run `tradebook db roles --prefix {prefix}` as who owns them now, or a superuser",
+        )
 
 
 def isolation(patient: Patient) -> Iterator[Finding]:

@@ -170,10 +170,12 @@ def rebuild(
 
     Raises:
         NotFound: nothing was ever booked of the symbol.
+        NotPermitted: row security hides the account from the role that is connected.
     """
     if symbol is not None:
         symbol = argument("symbol", name, symbol)
     progress = argument("progress", optional_function, progress)
+    uow.require_sight()
     total = uow.trades.count_booked(symbol)
     if symbol is not None and not total:
         raise NotFound("booked trade of", symbol, uow.account)
