@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -24,7 +23,7 @@ from tradebook.adapters.orm import alerts
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
-from tradebook.domain.errors import DatabaseUnavailable
+from tradebook.operations.connections import require_file
 
 _LIMIT_MILLISECONDS: Final = 10_000
 _STATES: Final = ("active", "idle", "idle in transaction")
@@ -181,8 +180,7 @@ def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
     Raises:
         DatabaseUnavailable: it is a SQLite file that does not exist, and would be made by opening it.
     """
-    if config.path is not None and not config.is_in_memory and not _exists(str(config.path)):
-        raise DatabaseUnavailable(f"there is no file {config.path}; check --database")
+    require_file(config)
     engine = make_engine(
         attrs.evolve(
             config,
@@ -198,10 +196,6 @@ def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def _exists(path: str) -> bool:
-    return path.startswith("file:") or Path(path).exists()
 
 
 @contextmanager
