@@ -308,7 +308,9 @@ def test_a_table_that_somebody_holds_is_not_waited_for_and_nothing_was_changed(
 def test_it_asks_first(admin: DatabaseConfig) -> None:
     asked = Command(str(admin.url))("db", "roles", "--prefix", "asked", stdin="n\n")
     assert asked.exit_code == 1
-    assert "the book's tables become asked_owner's: they are book_owner's now" in asked.output
+    assert "the book's tables become asked_owner's: they are book_owner's now" in asked.stderr
+    unanswered = Command(str(admin.url)).refused("db", "roles", "--prefix", "asked", "--json")
+    assert "nothing was changed: say --yes" in unanswered
     assert execute(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'asked_owner'") == [(0,)]
 
 

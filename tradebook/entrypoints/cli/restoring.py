@@ -17,7 +17,13 @@ from tradebook.entrypoints.cli.backup import (
     ended_cleanly,
 )
 from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
-from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say
+from tradebook.entrypoints.cli.output import (
+    ask_first,
+    counted,
+    print_json,
+    progress_bar,
+    say,
+)
 
 if TYPE_CHECKING:
     from tradebook.config import DatabaseConfig
@@ -89,6 +95,8 @@ def restore(
 
     if to is not None and into is None:
         raise typer.BadParameter("goes with --into, a new folder", param_hint="--to")
+    if into is not None and database is not None:
+        raise typer.BadParameter("goes without --into, a folder", param_hint="--database")
     at = Store(store)
     if to is not None and name == "latest":
         manifest = at.before(to)
@@ -115,10 +123,9 @@ def _into_database(
     from tradebook.operations.backup.restoring import restore_book
 
     config = configured(database)
-    if overwrite and not yes:
-        typer.confirm(
-            f"Replace the book in {config.safe_url} by {manifest.name}?", abort=True, err=True
-        )
+    if overwrite:
+        question = f"Replace the book in {config.safe_url} by {manifest.name}?"
+        ask_first(question, yes=yes, otherwise="nothing was replaced")
     with ended_cleanly(), progress_bar("restoring", quiet=as_json) as report:
         restore_book(
             store,
