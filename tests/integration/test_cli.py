@@ -56,7 +56,7 @@ def test_init_does_not_show_the_password_of_the_database(tradebook: Command) -> 
 def test_a_server_database_without_tables_asks_for_init(new_database: Callable[[], URL]) -> None:
     tradebook = Command(new_database().render_as_string(hide_password=False))
 
-    assert "tradebook init" in tradebook.refused("import", str(TRADES))
+    assert "tradebook db upgrade" in tradebook.refused("import", str(TRADES))
 
     assert tradebook("init").exit_code == 0
     assert tradebook.json("import", str(TRADES))["booked"] == 5

@@ -98,7 +98,7 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
 
 
 def test_check_lists_what_differs(tradebook: Command) -> None:
-    assert "run `tradebook init`" in tradebook.refused("db", "check")
+    assert "run `tradebook db upgrade`" in tradebook.refused("db", "check")
     tradebook("db", "upgrade")
     assert tradebook("db", "check").stdout == "every table is as it should be\n"
     execute(tradebook, "DROP INDEX ix_trades_pending")

@@ -80,6 +80,12 @@ def test_a_port_that_is_taken_is_named(tradebook: Command) -> None:
         )
 
 
+@pytest.mark.parametrize("address", ["nonsense.invalid", "203.0.113.1"])
+def test_an_address_that_is_not_this_machine_s_is_named(tradebook: Command, address: str) -> None:
+    said = tradebook.refused("metrics", "--port", "0", "--address", address)
+    assert f"--address: '{address}' is not accepted" in said
+
+
 def test_top_is_live_in_a_terminal(sqlite_url: str) -> None:
     ours, theirs = pty.openpty()
     with running(sqlite_url, "top", "--interval", "0.1", stdout=theirs, stderr=theirs) as process:
