@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from tradebook.operations.backup.counting import AccountProof
     from tradebook.operations.backup.manifest import Manifest
     from tradebook.operations.backup.store import Store
+
+_HANDED_OVER: Final = """\
+its server runs, to be looked at: it archives nothing, has no TCP, and asks nobody for a password
+who may enter {0}/run
+to trade on it: `tradebook sandbox stop {0}`, move {0}/data to where the
+lost one was, and start the server as always; docs/operations.md, Restore, goes through it"""
 
 
 def restore(
@@ -195,7 +201,6 @@ def _finish(
             word = "proven" if proven else "NOT proven, see `tradebook verify`"
             say(f"{word}: {counted(trades, 'trade')} in {counted(len(accounts), 'account')}")
         if "directory" in where:
-            directory = where["directory"]
-            say(f"its server runs; `tradebook sandbox stop {directory}` stops it")
+            say(_HANDED_OVER.format(where["directory"]))
     if not proven and not later:
         raise typer.Exit(1)
