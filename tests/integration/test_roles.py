@@ -197,6 +197,15 @@ def test_the_reader_reads_and_nothing_else(toured: DatabaseManager, admin: Datab
             execute(bold, statement)  # the grants hold, whatever it sets
 
 
+@pytest.mark.parametrize("kind", ["reader", "auditor", "writer"])
+def test_nothing_that_roles_set_is_mended(
+    toured: DatabaseManager, admin: DatabaseConfig, kind: str
+) -> None:
+    seen = Command(str(as_role(admin, kind).url)).json("doctor", "--quick", exit_code=1)
+    assert [f for f in seen["findings"] if f["level"] == "yellow"] == []
+    assert [f["check"] for f in seen["findings"] if f["level"] == "red"] == ["fsync"]
+
+
 def test_the_auditor_reads_seals_and_checks_and_nothing_else(
     toured: DatabaseManager, admin: DatabaseConfig
 ) -> None:
