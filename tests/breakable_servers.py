@@ -13,6 +13,8 @@ from typing import Any, Final
 import psycopg2
 from sqlalchemy import URL
 
+from tests.servers import give_runtime_folder
+
 _SETTINGS: Final = {
     "listen_addresses": "",
     "max_connections": 40,
@@ -120,7 +122,7 @@ def _user() -> str | None:
 @contextmanager
 def breakable_servers() -> Iterator[list[BreakableServer]]:
     """Two servers that are not made yet; whatever runs of them is stopped at the end."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
+    give_runtime_folder()
     homes = [Path(tempfile.mkdtemp(prefix="tradebook-pg-")) for _ in range(2)]
     servers = [BreakableServer(home) for home in homes]
     try:

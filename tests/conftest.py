@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
-from tests.servers import create_database, postgresql_server
+from tests.servers import create_database, give_runtime_folder, postgresql_server
 from tradebook import DatabaseManager
 
 pytest_plugins = ["tradebook.testing.plugin"]
@@ -24,6 +24,11 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+
+def pytest_configure() -> None:
+    """One folder for all workers, which end without tidying up."""
+    give_runtime_folder()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

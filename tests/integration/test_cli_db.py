@@ -22,6 +22,10 @@ REVISIONS = [script.revision for script in migrations.all_revisions()]
 
 @pytest.fixture
 def tradebook(empty_database: str | URL) -> Command:
+    if isinstance(empty_database, str):
+        Path(
+            empty_database.removeprefix("sqlite:///")
+        ).touch()  # an empty file is an empty database
     return Command(str(configured(empty_database).url))
 
 
@@ -110,7 +114,7 @@ def test_an_upgrade_logs_what_became_of_its_database_and_nothing_of_scratch_ones
 
 
 def test_check_lists_what_differs(tradebook: Command) -> None:
-    assert "run `tradebook init`" in tradebook.refused("db", "check")
+    assert "run `tradebook db upgrade`" in tradebook.refused("db", "check")
     tradebook("db", "upgrade")
     assert tradebook("db", "check").stdout == "every table is as it should be\n"
     execute(tradebook, "DROP INDEX ix_trades_pending")
@@ -135,6 +139,29 @@ def test_a_revision_that_is_not_known_or_newer_is_refused(tradebook: Command) ->
     for arguments in (["upgrade"], ["downgrade", "0001", "--yes"], ["history"], ["check"]):
         assert "pip install --upgrade tradebook" in tradebook.refused("db", *arguments)
     assert tradebook.json("db", "current", exit_code=1)["state"] == "ahead"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["db", "current"],
+        ["db", "check"],
+        ["db", "history"],
+        ["db", "upgrade", "--dry-run"],
+        ["db", "downgrade", "base", "--dry-run"],
+        ["db", "downgrade", "base", "--yes"],
+        ["db", "revision", "-m", "x", "--database", "{}"],
+    ],
+)
+def test_who_only_looks_makes_no_file(arguments: list[str], sqlite_url: str) -> None:
+    said = Command(sqlite_url).refused(*(word.format(sqlite_url) for word in arguments))
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    assert f"there is no file {file}; check --database" in said
+    assert not file.exists()
+
+
+def test_an_upgrade_makes_the_file(sqlite_url: str) -> None:
+    assert Command(sqlite_url)("db", "upgrade").stdout.endswith(f"at {HEAD}\n")
 
 
 def test_no_password_is_shown(sqlite_url: str) -> None:

@@ -24,6 +24,7 @@ from tests.command_line import Command
 from tests.loggers import logging_restored
 from tradebook import DatabaseManager, DatabaseUnavailable
 from tradebook.entrypoints.cli import app, top
+from tradebook.entrypoints.cli.metrics import PORT
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 10}
@@ -78,6 +79,12 @@ def test_a_port_that_is_taken_is_named(tradebook: Command) -> None:
         assert f"--port: {port} is not accepted" in tradebook.refused(
             "metrics", "--port", str(port)
         )
+
+
+@pytest.mark.parametrize("address", ["nonsense.invalid", "203.0.113.1"])
+def test_an_address_that_is_not_this_machine_s_is_named(tradebook: Command, address: str) -> None:
+    said = tradebook.refused("metrics", "--port", "0", "--address", address)
+    assert f"--address: '{address}' is not accepted" in said
 
 
 def test_top_is_live_in_a_terminal(sqlite_url: str) -> None:
@@ -182,3 +189,10 @@ def test_every_option_in_the_documentation_is_one_of_a_command(option: str) -> N
     assert option in DOCUMENT
     helps = [CliRunner().invoke(app, [name, "--help"]).stdout for name in ("top", "metrics")]
     assert any(option in text for text in helps)
+
+
+def test_an_application_exports_beside_the_command() -> None:
+    shown = CliRunner().invoke(app, ["top", "--help"]).stdout
+    assert f"http://localhost:{PORT + 1}/metrics" in shown
+    assert f"start_http_server({PORT + 1})" in DOCUMENT
+    assert f":{PORT}/" not in shown

@@ -56,7 +56,10 @@ def guarded() -> Iterator[DatabaseConfig]:
             {"password": "s3cret-and-wrong"},
             ["password", "TRADEBOOK_DB_USER", "TRADEBOOK_DB_PASSWORD", "_PASSWORD_FILE"],
         ),
-        ({"database": "missing"}, ["does not exist", "createdb", "missing", "tradebook init"]),
+        (
+            {"database": "missing"},
+            ["does not exist", "createdb", "missing", "tradebook db upgrade"],
+        ),
         ({"sslmode": "require"}, ["TLS", "TRADEBOOK_DB_SSLMODE"]),
     ],
     ids=["down", "unknown host", "wrong password", "no database", "no TLS"],

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client import start_http_server
 from typer.main import get_command
 
+from tradebook import DatabaseConfig, DatabaseManager
 from tradebook.config import variables_help
 from tradebook.entrypoints.cli import app
+from tradebook.operations.activity import engine_beside
+from tradebook.operations.metrics.database import database_registry
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -49,6 +55,41 @@ def test_containers_are_not_root_and_say_whether_they_are_well() -> None:
     assert re.findall(r"^USER (\w+)", DOCKERFILE, flags=re.MULTILINE)[-1] == "tradebook"
     assert "HEALTHCHECK" in DOCKERFILE
     assert "healthcheck" in COMPOSE["services"]["postgres"]
+
+
+def test_each_check_asks_what_its_container_does() -> None:
+    postgres = COMPOSE["services"]["postgres"]["healthcheck"]
+    assert {"--host", "127.0.0.1"} <= set(postgres["test"])
+    assert "start_period" in postgres
+    assert re.findall(r'CMD \["tradebook", (.*)\]', DOCKERFILE) == ['"db", "current"']
+
+
+def test_the_exporter_is_well_while_its_database_answers(sqlite_url: str) -> None:
+    kind, python, option, code = COMPOSE["services"]["metrics"]["healthcheck"]["test"]
+    assert (kind, python, option) == ("CMD", "python", "-c")
+    with DatabaseManager(sqlite_url) as book:
+        book.upgrade()
+    with engine_beside(DatabaseConfig.from_url(sqlite_url), "metrics") as engine:
+        server, thread = start_http_server(0, "127.0.0.1", database_registry(engine))
+        command = [sys.executable, "-c", code.replace(":9464/", f":{server.server_port}/")]
+        well = subprocess.run(command, check=False)
+        book_file = Path(sqlite_url.removeprefix("sqlite:///"))
+        engine.dispose()
+        book_file.write_bytes(b"no book" * 1000)
+        ill = subprocess.run(command, check=False)
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert (well.returncode, ill.returncode) == (0, 1)
+
+
+def test_commands_have_the_programs_and_the_room_that_backups_take() -> None:
+    major = re.findall(r"postgresql-client-(\d+)", DOCKERFILE)
+    assert COMPOSE["services"]["postgres"]["image"] == f"postgres:{major[0]}"
+    assert "WORKDIR /data" in DOCKERFILE
+    assert COMPOSE["services"]["tradebook"]["volumes"] == ["files:/data"]
+    assert "files" in COMPOSE["volumes"]
+    assert COMPOSE["x-tradebook"]["tmpfs"] == ["/tmp"]
 
 
 def test_ports_are_open_on_this_machine_only() -> None:

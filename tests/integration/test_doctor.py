@@ -140,11 +140,36 @@ def test_trouble_on_a_server_is_found(server: URL, trouble: str) -> None:
     assert bad(found)[check].fix
 
 
-def test_a_schema_that_is_behind_ends_the_examination(server: URL) -> None:
-    execute(server, "UPDATE alembic_version SET version_num = '0001'")
-    found = diagnosis(configured(server))
-    assert found.findings[-1].check == "migrations"
-    assert "db upgrade" in found.findings[-1].fix
+def test_with_a_schema_that_is_behind_only_what_is_around_it_is_looked_at(server: URL) -> None:
+    execute(
+        server,
+        "UPDATE alembic_version SET version_num = '0001'",
+        f"ALTER DATABASE {server.database} SET synchronous_commit = off",
+    )
+    found = diagnosis(configured(server), thorough=True)
+    assert bad(found).keys() == {"migrations", "synchronous_commit"}
+    assert "db upgrade" in bad(found)["migrations"].fix
+    checks = {finding.check for finding in found.findings}
+    assert {"fsync", "free disk", "connections", "clock", "autovacuum"} <= checks
+    assert not {"roles", "indexes", "tables", "verify", "audit trail"} & checks
+
+
+def test_an_empty_file_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "book.db").touch(0o622)
+    (tmp_path / "book.db").chmod(0o622)
+    found = diagnosis(DatabaseConfig(path=tmp_path / "book.db"), thorough=True)
+    assert {check for check, finding in bad(found).items() if finding.level is Level.RED} == {
+        "migrations",
+        "file",
+    }
+    assert {finding.level for finding in found.findings if finding.check == "free disk"}
+
+
+def test_a_file_that_is_missing_is_red_and_not_made(tmp_path: Path) -> None:
+    found = diagnosis(DatabaseConfig(path=tmp_path / "typo.db"), thorough=True)
+    assert [finding.check for finding in found.findings] == ["connection"]
+    assert "typo.db; check --database" in bad(found)["connection"].what
+    assert not (tmp_path / "typo.db").exists()
 
 
 def test_a_server_that_does_not_answer_is_red(server: URL) -> None:
@@ -152,6 +177,23 @@ def test_a_server_that_does_not_answer_is_red(server: URL) -> None:
     found = diagnosis(gone)
     assert [finding.check for finding in found.findings] == ["connection"]
     assert found.level is Level.RED
+    assert "createdb" in bad(found)["connection"].what
+    assert "start the server" not in bad(found)["connection"].fix
+
+
+@pytest.mark.parametrize(("granted", "level"), [("SELECT", None), ("SELECT, INSERT", Level.YELLOW)])
+def test_read_only_by_default_is_right_for_a_role_that_only_reads(
+    server: URL, granted: str, level: Level | None
+) -> None:
+    role = f"{server.database}_reader"
+    execute(
+        server,
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT {granted} ON ALL TABLES IN SCHEMA public TO {role}",
+        f"ALTER ROLE {role} SET default_transaction_read_only = on",
+    )
+    found = bad(diagnosis(configured(server.set(username=role))))
+    assert (found["writes"].level if "writes" in found else None) is level
 
 
 def test_a_role_that_owns_nothing_and_removes_nothing_is_green(server: URL) -> None:
@@ -275,6 +317,17 @@ def test_a_damaged_file_is_red(file: DatabaseConfig) -> None:
         )
     connection.close()
     assert diagnosis(file).level is Level.RED
+
+
+def test_nothing_that_the_command_says_is_cut(
+    tradebook: Command, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with DatabaseManager(sqlite_url) as book:
+        book.upgrade()
+    shown = tradebook("doctor", "--quick").stdout
+    assert "chmod" in shown
+    assert "…" not in shown
 
 
 def test_the_command_exits_with_1_when_something_is_red(

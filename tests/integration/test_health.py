@@ -115,7 +115,7 @@ def test_tables_of_others_only_are_not_the_books(
 ) -> None:
     execute(empty_database, "CREATE TABLE trades (theirs TEXT)")
     manager = new_manager(empty_database)
-    assert "run `tradebook init`" in refused(manager)
+    assert "run `tradebook db upgrade`" in refused(manager)
     assert manager.health().schema == "missing"
 
 
@@ -124,7 +124,7 @@ def test_a_schema_taken_down_again_is_missing(
 ) -> None:
     migrated(empty_database)
     execute(empty_database, "DELETE FROM alembic_version")
-    assert "run `tradebook init`" in refused(new_manager(empty_database))
+    assert "run `tradebook db upgrade`" in refused(new_manager(empty_database))
 
 
 def test_an_older_schema_says_what_to_run(
@@ -136,7 +136,7 @@ def test_an_older_schema_says_what_to_run(
     message = refused(manager)
     assert f"at revision {SCHEMA_REVISION}" in message
     assert "needs 9999" in message
-    assert "run `tradebook init`" in message
+    assert "run `tradebook db upgrade`" in message
     assert manager.health().schema == "behind"
 
 

@@ -112,7 +112,7 @@ def test_a_server_without_the_schema_is_refused_until_it_is_upgraded(
 ) -> None:
     manager = new_manager(new_database())
     for _ in range(2):
-        with pytest.raises(SchemaNotReady, match="tradebook init"):
+        with pytest.raises(SchemaNotReady, match="tradebook db upgrade"):
             manager.get_positions()
         with pytest.raises(SchemaNotReady), manager.unit_of_work() as uow:
             within(uow, handlers.record_trade, **ONE_TRADE)

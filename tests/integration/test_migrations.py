@@ -136,7 +136,7 @@ def test_a_server_without_the_schema_says_what_to_run(new_database: object) -> N
     assert callable(new_database)
     with (
         DatabaseManager(new_database()) as manager,
-        pytest.raises(SchemaNotReady, match="tradebook init"),
+        pytest.raises(SchemaNotReady, match="tradebook db upgrade"),
     ):
         manager.record_trade(symbol="X", action="BUY", quantity=1, price=1)
 

@@ -40,6 +40,12 @@ def test_every_command_of_the_runbook_does_what_it_says(folder: Path) -> None:
             console.run(f"tradebook sandbox stop {server} --remove --yes")
 
 
+def test_no_command_of_the_runbook_shows_a_password() -> None:
+    commands = [step.command for step in steps(RUNBOOK)]
+    assert any("tradebook restore" in command for command in commands)
+    assert [command for command in commands if "--database" in command] == []
+
+
 def test_the_runbook_has_an_incident_for_every_alert() -> None:
     headings = re.findall(r"^### (Incident: .*)$", RUNBOOK, flags=re.MULTILINE)
     anchors = {re.sub(r"[^a-z -]", "", heading.lower()).replace(" ", "-") for heading in headings}

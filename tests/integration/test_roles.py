@@ -197,6 +197,15 @@ def test_the_reader_reads_and_nothing_else(toured: DatabaseManager, admin: Datab
             execute(bold, statement)  # the grants hold, whatever it sets
 
 
+@pytest.mark.parametrize("kind", ["reader", "auditor", "writer"])
+def test_nothing_that_roles_set_is_mended(
+    toured: DatabaseManager, admin: DatabaseConfig, kind: str
+) -> None:
+    seen = Command(str(as_role(admin, kind).url)).json("doctor", "--quick", exit_code=1)
+    assert [f for f in seen["findings"] if f["level"] == "yellow"] == []
+    assert [f["check"] for f in seen["findings"] if f["level"] == "red"] == ["fsync"]
+
+
 def test_the_auditor_reads_seals_and_checks_and_nothing_else(
     toured: DatabaseManager, admin: DatabaseConfig
 ) -> None:
@@ -376,7 +385,9 @@ def test_a_table_that_somebody_holds_is_not_waited_for_and_nothing_was_changed(
 def test_it_asks_first(admin: DatabaseConfig) -> None:
     asked = Command(str(admin.url))("db", "roles", "--prefix", "asked", stdin="n\n")
     assert asked.exit_code == 1
-    assert "the book's tables become asked_owner's: they are book_owner's now" in asked.output
+    assert "the book's tables become asked_owner's: they are book_owner's now" in asked.stderr
+    unanswered = Command(str(admin.url)).refused("db", "roles", "--prefix", "asked", "--json")
+    assert "nothing was changed: say --yes" in unanswered
     assert execute(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'asked_owner'") == [(0,)]
 
 

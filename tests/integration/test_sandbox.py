@@ -153,8 +153,10 @@ def test_removing_it_asks_first_and_leaves_nothing(command: Command) -> None:
 
     sockets = Sandbox.at(home).server.sockets
     assert sockets.is_dir()
-    refused = command("sandbox", "stop", str(home), "--remove", stdin="n\n")
-    assert refused.exit_code == 1
+    for answer in ("n\n", None):
+        refused = command("sandbox", "stop", str(home), "--remove", "--json", stdin=answer)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "nothing was removed: say --yes" in refused.stderr
     assert Sandbox.at(home).is_running
     assert command("sandbox", "stop", str(home), "--remove", "--yes").exit_code == 0
     assert list(folder.iterdir()) == []

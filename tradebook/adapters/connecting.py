@@ -20,7 +20,7 @@ _ADVICE: Final = (
         "3D000",
         r'database ".*" does not exist',
         "there is no database {database}: create it with `createdb -h {host} -p {port} {database}` "
-        "and run `tradebook init`, or check TRADEBOOK_DB_NAME",
+        "and run `tradebook db upgrade`, or check TRADEBOOK_DB_NAME",
     ),
     (
         "53300",

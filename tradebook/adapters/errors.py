@@ -45,7 +45,7 @@ _CHECK: Final = "23514"
 _CANCELLED: Final = "57014"
 _NOT_PERMITTED: Final = "42501"
 _SCHEMA_ADVICE: Final = (
-    "run `tradebook init` (or DatabaseManager.upgrade()) to bring it to this version"
+    "run `tradebook db upgrade` (or DatabaseManager.upgrade()) to bring it to this version"
 )
 _FULL_ADVICE: Final = "nothing was written: make room on the database's disk, then try again"
 _NOT_PERMITTED_ADVICE: Final = (

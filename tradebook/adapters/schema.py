@@ -46,11 +46,11 @@ class SchemaState:
         SchemaNotReady: it is not the one that this code needs; says what to run.
         """
         if self.name in (EMPTY, MISSING):
-            raise SchemaNotReady("the database has no tables yet; run `tradebook init`")
+            raise SchemaNotReady("the database has no tables yet; run `tradebook db upgrade`")
         if self.name == BEHIND:
             raise SchemaNotReady(
                 f"the database's schema is at revision {self.revision}, this version of tradebook "
-                f"needs {SCHEMA_REVISION}; run `tradebook init`"
+                f"needs {SCHEMA_REVISION}; run `tradebook db upgrade`"
             )
         if self.name == AHEAD:
             raise SchemaNotReady(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -25,7 +24,7 @@ from tradebook.adapters.sight import require_sight
 from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
-from tradebook.domain.errors import DatabaseUnavailable
+from tradebook.operations.connections import require_file
 from tradebook.operations.write_ahead_log import (
     Archive,
     Replica,
@@ -197,8 +196,7 @@ def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
     Raises:
         DatabaseUnavailable: it is a SQLite file that does not exist, and would be made by opening it.
     """
-    if config.path is not None and not config.is_in_memory and not _exists(str(config.path)):
-        raise DatabaseUnavailable(f"there is no file {config.path}; check --database")
+    require_file(config)
     watching = attrs.evolve(
         config,
         application_name=name,
@@ -210,10 +208,6 @@ def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
     )
     with engine_for(watching) as engine:
         yield engine
-
-
-def _exists(path: str) -> bool:
-    return path.startswith("file:") or Path(path).exists()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -11,7 +12,19 @@ from attrs import frozen
 from tradebook.adapters.engine import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import OperationFailed
+from tradebook.domain.errors import DatabaseUnavailable, OperationFailed
+
+
+def require_file(config: DatabaseConfig) -> None:
+    """Whether there is something to look at: opening a SQLite file that is missing would make it.
+
+    Raises:
+        DatabaseUnavailable: it is a SQLite file that does not exist.
+    """
+    path = str(config.path)
+    made_anew = config.path is None or config.is_in_memory or path.startswith("file:")
+    if not made_anew and not Path(path).exists():
+        raise DatabaseUnavailable(f"there is no file {path}; check --database")
 
 
 @frozen

@@ -115,7 +115,7 @@ def read_pools(url: str) -> list[dict[str, Any]]:
     """The pools that an application exports, by `metrics.instrument(book)`.
 
     Args:
-        url: where its metrics are, such as `http://localhost:9464/metrics`.
+        url: where its metrics are, such as `http://localhost:9465/metrics`.
 
     Raises:
         InvalidInput: it is no such URL.
@@ -127,7 +127,7 @@ def read_pools(url: str) -> list[dict[str, Any]]:
     except ImportError:
         raise ExtraNotInstalled("prometheus", "prometheus_client") from None
     if urlsplit(url).scheme not in ("http", "https"):
-        raise InvalidInput("--app", url, "a URL such as http://localhost:9464/metrics")
+        raise InvalidInput("--app", url, "a URL such as http://localhost:9465/metrics")
     try:
         with urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # the scheme is checked above
             text = answer.read().decode()

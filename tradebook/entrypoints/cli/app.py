@@ -48,7 +48,8 @@ _EXAMPLES = """Try it:
 
 `tradebook COMMAND --help` has more examples.
 
-Exit codes: 0 done, 1 refused (nothing was changed), 2 used wrongly.
+Exit codes: 0 done, 1 refused (nothing was changed) or not well, 2 used
+wrongly, 130 interrupted by Ctrl-C.
 """
 
 

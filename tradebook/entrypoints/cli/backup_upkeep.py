@@ -21,7 +21,7 @@ from tradebook.entrypoints.cli.backup import (
     store_at,
 )
 from tradebook.entrypoints.cli.options import AsJson, Database, configured, login_name
-from tradebook.entrypoints.cli.output import counted, print_json, printable, say
+from tradebook.entrypoints.cli.output import ask_first, counted, print_json, printable, say
 
 if TYPE_CHECKING:
     from tradebook.operations.backup.retention import Plan
@@ -62,7 +62,7 @@ def prune(
     files = 0
     if not yes and (decided.removed or at.leftovers()):
         _list_removed(decided, at)
-        typer.confirm("Remove them?", abort=True, err=True)
+        ask_first("Remove them?", yes=yes, otherwise="nothing was removed")
     retention.prune(at, decided)
     for folder in (wal or at.wal, at.stream):
         if decided.oldest_segment is not None and folder.is_dir():

@@ -10,7 +10,14 @@ import typer
 
 from tradebook.entrypoints.cli import roles
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
-from tradebook.entrypoints.cli.output import complain, counted, print_json, progress_bar, say
+from tradebook.entrypoints.cli.output import (
+    ask_first,
+    complain,
+    counted,
+    print_json,
+    progress_bar,
+    say,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
 _SHOWN_DIFFERENCES: Final = 100
 _INTERRUPTED: Final = 130
+_KEPT: Final = "nothing was done, rows would be lost (--dry-run says which)"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,7 +122,7 @@ def upgrade(
     from tradebook.adapters import migrations
     from tradebook.operations import migrate
 
-    with _opened(database) as (engine, url):
+    with _opened(database, making=not dry_run) as (engine, url):
         plan = migrate.plan_upgrade(engine, revision)
         if not as_json:
             _say_plan(plan, "up to")
@@ -152,7 +160,7 @@ def downgrade(
             _say_plan(plan, "down to")
         if plan.steps and not dry_run:
             if plan.losses:
-                _ask(yes)
+                ask_first("Do it?", yes=yes, otherwise=_KEPT)
             with _migrating(plan, as_json) as tell:
                 migrations.downgrade(engine, revision, tell)
     _conclude(url, plan, dry_run, as_json)
@@ -218,11 +226,18 @@ def revision(
 
 
 @contextmanager
-def _opened(database: str | None) -> Iterator[tuple[Engine, str]]:
-    """An engine on the database that `--database` or the environment names, and how that is written."""
+def _opened(database: str | None, *, making: bool = False) -> Iterator[tuple[Engine, str]]:
+    """An engine on the database that `--database` or the environment names, and how that is written.
+
+    Raises:
+        DatabaseUnavailable: there is no such file, and the command is not one for `making` it.
+    """
     from tradebook.adapters.engine import engine_for
+    from tradebook.operations.connections import require_file
 
     config = configured(database)
+    if not making:
+        require_file(config)
     with engine_for(config) as engine:
         yield engine, config.safe_url
 
@@ -261,21 +276,6 @@ def _say_plan(plan: Plan, way: str) -> None:
         say("adds " + ", ".join(plan.adds))
     for loss in plan.losses:
         say(f"loses {loss}")
-
-
-def _ask(yes: bool) -> None:
-    """Go on only where somebody said so.
-
-    Raises:
-        typer.Exit: nobody did.
-    """
-    try:
-        agreed = yes or typer.confirm("Do it?", err=True)
-    except typer.Abort:  # nobody there to answer
-        agreed = False
-    if not agreed:
-        complain("nothing was done: rows would be lost (--dry-run says which); say --yes to do it")
-        raise typer.Exit(1)
 
 
 def _conclude(url: str, plan: Plan, dry_run: bool, as_json: bool) -> None:

@@ -65,7 +65,9 @@ def _show(diagnosis: Diagnosis) -> None:
 
     from tradebook.entrypoints.cli.output import printable
 
-    table = Table("", "check", "found", "fix", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "check", "found", "fix"):
+        table.add_column(heading, overflow="fold")
     for finding in diagnosis.findings:
         style = {"unknown": "dim"}.get(finding.level, finding.level)
         what, fix = (Text(printable(each)) for each in (finding.what, finding.fix))

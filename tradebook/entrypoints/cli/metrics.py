@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,6 +15,8 @@ from tradebook.entrypoints.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from tradebook.domain.errors import InvalidInput
 
 PORT: Final = 9464
 
@@ -73,16 +77,23 @@ def _print(registry: CollectorRegistry) -> None:
     say(generate_latest(registry).decode().rstrip())
 
 
+def _refusal(error: OSError, address: str, port: int) -> InvalidInput:
+    """Which of the two was wrong."""
+    from tradebook.domain.errors import InvalidInput
+
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return InvalidInput("--address", address, f"an address of this machine ({error})")
+    return InvalidInput("--port", port, f"one that is free at {address} ({error})")
+
+
 def _serve(registry: CollectorRegistry, address: str, port: int) -> None:
     """Serve until somebody ends it."""
     from prometheus_client import start_http_server
 
-    from tradebook.domain.errors import InvalidInput
-
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
-        raise InvalidInput("--port", port, f"one that is free at {address} ({error})") from None
+        raise _refusal(error, address, port) from None
     ended = threading.Event()
     former = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -42,6 +43,33 @@ def complain(message: str) -> None:
 def say(message: str) -> None:
     """Say something on stdout."""
     typer.echo(printable(message))
+
+
+def note(message: str) -> None:
+    """Say something on stderr, which is not the command's answer."""
+    typer.echo(printable(message), err=True)
+
+
+def ask_first(question: str, *, yes: bool, otherwise: str = "nothing was done") -> None:
+    """Go on only where somebody said so, by `--yes` or at a terminal.
+
+    Args:
+        question: asked on stderr, which click's own would not do alone: stdout is for the document.
+        yes: whether `--yes` was given.
+        otherwise: what became of it where nobody agreed.
+
+    Raises:
+        typer.Exit: nobody agreed; how to is said.
+    """
+    if yes:
+        return
+    typer.echo(f"{printable(question)} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer:  # nobody is there to answer, nor ended the line
+        note("")
+    if answer.strip().lower() not in ("y", "yes"):
+        complain(f"{otherwise}: say --yes to do it")
+        raise typer.Exit(1)
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,13 +17,25 @@ from tradebook.entrypoints.cli.backup import (
     ended_cleanly,
 )
 from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
-from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say
+from tradebook.entrypoints.cli.output import (
+    ask_first,
+    counted,
+    print_json,
+    progress_bar,
+    say,
+)
 
 if TYPE_CHECKING:
     from tradebook.config import DatabaseConfig
     from tradebook.operations.backup.counting import AccountProof
     from tradebook.operations.backup.manifest import Manifest
     from tradebook.operations.backup.store import Store
+
+_HANDED_OVER: Final = """\
+its server runs, to be looked at: it archives nothing, has no TCP, and asks nobody for a password
+who may enter {0}/run
+to trade on it: `tradebook sandbox stop {0}`, move {0}/data to where the
+lost one was, and start the server as always; docs/operations.md, Restore, goes through it"""
 
 
 def restore(
@@ -91,6 +103,8 @@ def restore(
 
     if to is not None and into is None:
         raise typer.BadParameter("goes with --into, a new folder", param_hint="--to")
+    if into is not None and database is not None:
+        raise typer.BadParameter("goes without --into, a folder", param_hint="--database")
     at = Store(store)
     if to is not None and name == "latest":
         manifest = at.before(to)
@@ -117,10 +131,9 @@ def _into_database(
     from tradebook.operations.backup.restoring import restore_book
 
     config = configured(database)
-    if overwrite and not yes:
-        typer.confirm(
-            f"Replace the book in {config.safe_url} by {manifest.name}?", abort=True, err=True
-        )
+    if overwrite:
+        question = f"Replace the book in {config.safe_url} by {manifest.name}?"
+        ask_first(question, yes=yes, otherwise="nothing was replaced")
     with ended_cleanly(), progress_bar("restoring", quiet=as_json) as report:
         restore_book(
             store,
@@ -203,8 +216,7 @@ def _finish(
                 f"the tables are no longer {owner}'s: run `tradebook db roles --prefix {prefix}` now"
             )
         if "directory" in where:
-            directory = where["directory"]
-            say(f"its server runs; `tradebook sandbox stop {directory}` stops it")
+            say(_HANDED_OVER.format(where["directory"]))
     if not proven and not later:
         raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
-from tradebook.entrypoints.cli.output import complain, counted, print_json, say
+from tradebook.entrypoints.cli.output import ask_first, counted, note, print_json, say
 
 if TYPE_CHECKING:
     from tradebook.config import Secret
@@ -167,16 +167,14 @@ def _show_plan(steps: list[Step], *, as_json: bool) -> None:
 
 def _ask(url: str, wanted: Wanted, found: Found) -> None:
     owner = wanted.roles["owner"]
-    say(f"{url}: only {', '.join(wanted.kinds)} and superusers will connect;")
+    note(f"{url}: only {', '.join(wanted.kinds)} and superusers will connect;")
     taken = sorted({current for current in found.tables.values() if current != owner})
     if taken:
-        say(f"the book's tables become {owner}'s: they are {', '.join(taken)}'s now;")
+        note(f"the book's tables become {owner}'s: they are {', '.join(taken)}'s now;")
     if wanted.log_access:
-        say("the server, for all its databases, logs every connection;")
-    say("--dry-run prints the SQL.")
-    if not typer.confirm("Go on?"):
-        complain("nothing was changed")
-        raise typer.Exit(1)
+        note("the server, for all its databases, logs every connection;")
+    note("--dry-run prints the SQL.")
+    ask_first("Go on?", yes=False, otherwise="nothing was changed")
 
 
 def _say_more(wanted: Wanted, found: Found, skipped: list[Skipped], blind: list[str]) -> None:

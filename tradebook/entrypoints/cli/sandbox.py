@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from tradebook.entrypoints.cli.options import AsJson
-from tradebook.entrypoints.cli.output import print_json, say
+from tradebook.entrypoints.cli.output import ask_first, print_json, say
 
 if TYPE_CHECKING:
     from tradebook.operations.sandbox import Sandbox
@@ -123,8 +123,7 @@ def stop(
         said = "stopped" if sandbox.stop() else "stopped already"
         _show(sandbox, said, export=False, as_json=as_json)
         return
-    if not yes:
-        typer.confirm(f"Remove {sandbox.home} and all its data?", abort=True, err=True)
+    ask_first(f"Remove {sandbox.home} and all its data?", yes=yes, otherwise="nothing was removed")
     remove_sandbox(directory)
     if as_json:
         print_json({"directory": str(sandbox.home), "state": "removed"})

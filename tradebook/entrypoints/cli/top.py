@@ -48,7 +48,7 @@ def top(
 
       tradebook top
       tradebook top --once --json
-      tradebook top --app http://localhost:9464/metrics
+      tradebook top --app http://localhost:9465/metrics
     """
     from tradebook.operations.activity import engine_beside
 

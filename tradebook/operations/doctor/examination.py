@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Engine
@@ -10,17 +11,18 @@ from sqlalchemy import Engine
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.health import health
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import TradebookError
+from tradebook.domain.errors import DatabaseUnavailable, TradebookError
+from tradebook.operations.connections import require_file
 from tradebook.operations.doctor import alike, archiving, book, files, indexes, servers, tables
 from tradebook.operations.doctor.findings import Finding, Level, green, red, unknown
 from tradebook.operations.doctor.patient import Check, PartProgress, Patient
 from tradebook.service_layer.book import Book
 
+_CORRECT: Final = "do as it says: `tradebook config` names where each value comes from"
+
 _POSTGRESQL: tuple[Check, ...] = (
     servers.encryption,
     servers.version,
-    servers.roles,
-    servers.ownership,
     servers.isolation,
     servers.durability,
     servers.connections,
@@ -28,8 +30,13 @@ _POSTGRESQL: tuple[Check, ...] = (
     archiving.archive,
     archiving.slots,
     tables.autovacuum,
-    tables.bloat,
     tables.long_transactions,
+    alike.clock,
+)
+_POSTGRESQL_TABLES: tuple[Check, ...] = (
+    servers.roles,
+    servers.ownership,
+    tables.bloat,
     indexes.missing,
     indexes.invalid,
     indexes.unused,
@@ -43,7 +50,7 @@ _SQLITE: tuple[Check, ...] = (
     files.bloat,
     files.write_ahead_log,
 )
-_BOTH: tuple[Check, ...] = (alike.clock, alike.drift)
+_TABLES: tuple[Check, ...] = (alike.clock_of_writers, alike.drift)
 
 
 @frozen
@@ -91,29 +98,41 @@ def examine(
     """
     report: PartProgress = progress or (lambda _what, _done, _total: None)
     found = _answering(engine, config)
-    if found[-1].level is not Level.RED:
-        found += _on_connection(engine, config, account)
-        if thorough:
-            found += _found("audit trail", book.audit_trail(the_book, report))
-            found += _found("verify", book.proof(the_book, report))
+    answers, usable = found[0].level is Level.GREEN, found[-1].level is not Level.RED
+    if answers:
+        found += _on_connection(_checks(config, usable=usable), engine, config, account)
+    if usable and thorough:
+        found += _found("audit trail", book.audit_trail(the_book, report))
+        found += _found("verify", book.proof(the_book, report))
     return Diagnosis(config.safe_url, account, tuple(found))
 
 
 def _answering(engine: Engine, config: DatabaseConfig) -> list[Finding]:
     """Whether it answers, and has the tables."""
+    try:
+        require_file(config)
+    except DatabaseUnavailable as error:
+        return [red("connection", str(error), _CORRECT)]
     state = health(engine, config)
     if not state.reachable:
-        fix = "start the server, or correct the URL: `tradebook config` says where it comes from"
-        return [red("connection", str(state.error), fix)]
+        return [red("connection", str(state.error), _CORRECT)]
     assert state.latency is not None
     answer = green("connection", f"{state.server} answers in {state.latency * 1000:.1f} ms")
     return [answer, alike.schema(state)]
 
 
-def _on_connection(engine: Engine, config: DatabaseConfig, account: str) -> list[Finding]:
+def _checks(config: DatabaseConfig, *, usable: bool) -> tuple[Check, ...]:
+    """What can be looked at; without the tables of this code only what is around them."""
+    if config.backend == "sqlite":
+        return (*_SQLITE, *_TABLES) if usable else _SQLITE
+    return (*_POSTGRESQL, *_POSTGRESQL_TABLES, *_TABLES) if usable else _POSTGRESQL
+
+
+def _on_connection(
+    checks: Iterable[Check], engine: Engine, config: DatabaseConfig, account: str
+) -> list[Finding]:
     found: list[Finding] = []
-    checks = _SQLITE if config.backend == "sqlite" else _POSTGRESQL
-    for check in (*checks, *_BOTH):
+    for check in checks:
         # A connection of its own: after an error the last one's transaction is void.
         with translated_errors(), engine.connect() as connection:
             name = check.__name__.replace("_", " ")

@@ -20,6 +20,9 @@ _HARMFUL: Final = {
     "synchronous_commit": "a trade that was acknowledged can be lost",
 }
 
+# Without the tables nobody can tell; then it is taken for a role that books.
+_BOOKS: Final = "SELECT coalesce(has_table_privilege(to_regclass('trades'), 'INSERT'), true)"
+
 
 def encryption(patient: Patient) -> Iterator[Finding]:
     """Whether what goes over the network can be read there."""
@@ -92,6 +95,8 @@ def isolation(patient: Patient) -> Iterator[Finding]:
     if patient.value("SELECT pg_is_in_recovery()"):
         what = "a standby, which takes no writes"
         yield yellow("writes", what, "connect to the primary, or use this as the read URL")
+    elif default["default_transaction_read_only"] == "on" and not patient.value(_BOOKS):
+        yield green("writes", "read-only by default, for a role that may only read")
     elif default["default_transaction_read_only"] == "on":
         fix = "ALTER ROLE ... RESET default_transaction_read_only, unless it only reads"
         yield yellow("writes", "read-only by default", fix)

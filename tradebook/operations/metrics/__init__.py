@@ -4,7 +4,7 @@
     from tradebook.operations import metrics
 
     metrics.instrument(book)
-    start_http_server(9464)
+    start_http_server(9465)
 
 Needs the extra `prometheus`. What is exported stands in `catalog.py`.
 """
