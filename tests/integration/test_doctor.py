@@ -147,7 +147,7 @@ def test_with_a_schema_that_is_behind_only_what_is_around_it_is_looked_at(server
         f"ALTER DATABASE {server.database} SET synchronous_commit = off",
     )
     found = diagnosis(configured(server), thorough=True)
-    assert bad(found).keys() == {"migrations", "synchronous_commit"}
+    assert bad(found).keys() == {"migrations", "synchronous_commit", "archive"}
     assert "db upgrade" in bad(found)["migrations"].fix
     checks = {finding.check for finding in found.findings}
     assert {"fsync", "free disk", "connections", "clock", "autovacuum"} <= checks

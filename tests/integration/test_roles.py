@@ -202,7 +202,8 @@ def test_nothing_that_roles_set_is_mended(
     toured: DatabaseManager, admin: DatabaseConfig, kind: str
 ) -> None:
     seen = Command(str(as_role(admin, kind).url)).json("doctor", "--quick", exit_code=1)
-    assert [f for f in seen["findings"] if f["level"] == "yellow"] == []
+    yellow = [f["check"] for f in seen["findings"] if f["level"] == "yellow"]
+    assert yellow == ["archive"]  # which the tests' server does not keep
     assert [f["check"] for f in seen["findings"] if f["level"] == "red"] == ["fsync"]
 
 

@@ -70,7 +70,7 @@ def test_a_time_of_an_unknown_zone_is_refused() -> None:
 
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     for name, text in (("b.json", "SELECT 2"), ("a.json", "SELECT 1"), ("c.log", "SELECT 3")):
-        (tmp_path / name).write_bytes(line(message=f"statement: {text}") + b"\n")
+        (tmp_path / name).write_bytes(line(message=f"statement: {text}", session_id="s") + b"\n")
     found = [each.text for each in accesses(read_files(tmp_path), Wanted())]
     assert found == ["SELECT 1", "SELECT 2"]
 
