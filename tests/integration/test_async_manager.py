@@ -193,7 +193,9 @@ def test_a_task_cancelled_in_a_session_leaves_all_of_it_or_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["memory", "postgresql"])
+@pytest.mark.parametrize(
+    ("where", "moment"), [("memory", "before"), ("postgresql", "before"), ("postgresql", "after")]
+)
 def test_a_first_call_cancelled_leaves_a_manager_that_works(
     where: str, moment: str, request: pytest.FixtureRequest
 ) -> None:

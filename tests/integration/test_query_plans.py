@@ -129,6 +129,12 @@ WITH_SIGNALS = {"pk_decision_signals", "pk_signals", "a sort"}
 WHOLE_ACCOUNT = {"uq_positions_account_symbol", "pk_positions"}
 """What reads all of an account's positions may take either."""
 
+THE_ACCOUNT = {
+    *("uq_accounts_account", "SCAN accounts", "SCAN portfolios"),
+    *("ix_portfolios_account_timestamp_id", "pk_portfolios", "a sort"),
+}
+"""What reads an account and its last snapshot, of a few accounts and a few snapshots."""
+
 # Each query, and the means that it may use. "a sort" is of a few rows.
 QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get": (lambda uow: queries.get(uow, Trade, 4000), {"pk_trades"}),
@@ -172,7 +178,8 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get_cash_balances": (
         queries.get_cash_balances,
         WHOLE_ACCOUNT
-        | {"ix_cash_flows_account_occurred_at_id", "pk_cash_flows", "SCAN cash_flows"},
+        | {"ix_cash_flows_account_occurred_at_id", "pk_cash_flows", "SCAN cash_flows"}
+        | THE_ACCOUNT,
     ),
     "get_latest_portfolio": (
         queries.get_latest_portfolio,

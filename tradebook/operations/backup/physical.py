@@ -27,6 +27,11 @@ _TAR: Final = "base.tar"
 _LABEL: Final = "backup_label"
 _PIECE: Final = 1 << 20
 _INCREMENTAL_SINCE: Final = 17
+_SIZE: Final = (
+    "SELECT sum(pg_database_size(oid)) FROM pg_database "
+    "WHERE has_database_privilege(oid, 'CONNECT')"
+)
+"""For the progress bar: of other databases a role is not told."""
 _LOG_FIELDS: Final = "START WAL LOCATION: "
 
 
@@ -50,7 +55,7 @@ def copy_server(
         _require_possible(statements, parent)
         pg_basebackup = program("pg_basebackup", statements.version)
         facts = facts_of(statements, pg_basebackup)
-        size = int(statements.value("SELECT sum(pg_database_size(oid)) FROM pg_database"))
+        size = int(statements.value(_SIZE))
         # Held while this connection lives: the server keeps the log that the copy needs at its end.
         slot = f"tradebook_backup_{os.getpid()}"
         statements.rows("SELECT pg_create_physical_replication_slot(%s, true, true)", slot)

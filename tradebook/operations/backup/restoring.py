@@ -248,7 +248,10 @@ def _recovered(
         settings=settings,
     )
     with _recovering(server.data, folders, target):
-        sandbox.start()
+        try:
+            sandbox.start()
+        except OperationFailed as error:  # it was over before anybody could have asked
+            raise _unreachable(str(error)) from error
         _await_promotion(sandbox)
     sandbox.save()
     shutil.rmtree(server.home / "wal", ignore_errors=True)
