@@ -35,20 +35,30 @@ def add_together(
     """
     ids = new_ids(connection, table.name, len(rows))
     complete = [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)]
-    connection.exec_driver_sql("SAVEPOINT tradebook_add")
-    try:
+
+    def write() -> None:
         if connection.dialect.name == "postgresql":
             lines, staged = _lines(table, complete), is_secured(connection)
             copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
         else:
             connection.execute(table.insert(), complete)
+
+    return ids if all_new(connection, write) else None
+
+
+def all_new(connection: Connection, write: Callable[[], object]) -> bool:
+    """Write what should be new; False when a unique key of it is taken: then nothing of it was written."""
+    connection.exec_driver_sql("SAVEPOINT tradebook_new")
+    is_new = True
+    try:
+        write()
     except Exception as error:
         if not is_taken(error):
             raise
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_add")
-        return None
-    connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_add")
-    return ids
+        is_new = False
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_new")
+    connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_new")
+    return is_new
 
 
 def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:

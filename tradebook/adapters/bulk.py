@@ -17,8 +17,8 @@ from sqlalchemy import Connection, exists, select, text
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.adding import new_ids
-from tradebook.adapters.copying import copy_rows, is_secured, is_taken
+from tradebook.adapters.adding import all_new, new_ids
+from tradebook.adapters.copying import copy_rows, is_secured
 from tradebook.adapters.postings import (
     EVENT_COLUMNS,
     TRADE_COLUMNS,
@@ -184,17 +184,12 @@ class PostgresqlBulkLedger(SqlBulkLedger):
 
     def _post(self, trades: bytes, events: bytes) -> bool:
         connection = self.connection
-        connection.exec_driver_sql("SAVEPOINT tradebook_bulk")
-        try:
+
+        def write() -> None:
             copy_rows(connection, "trades", TRADE_COLUMNS, trades, staged=self._is_staged)
             copy_rows(connection, "events", EVENT_COLUMNS, events, staged=self._is_staged)
-        except Exception as error:
-            if not is_taken(error):
-                raise
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_bulk")
-            return False
-        connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_bulk")
-        return True
+
+        return all_new(connection, write)
 
     def _keep_ids(self) -> None:
         """Have ids ready for as many trades as any batch had; what is left over is lost."""
@@ -229,17 +224,7 @@ class SqliteBulkLedger(SqlBulkLedger):
         return by_symbol(postings)
 
     def post(self, prepared: Sequence[Posting]) -> None:
-        connection = self.connection
-        connection.exec_driver_sql("SAVEPOINT tradebook_bulk")
-        self._was_new = True
-        try:
-            self._insert(prepared)
-        except Exception as error:
-            if not is_taken(error):
-                raise
-            self._was_new = False
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_bulk")
-        connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_bulk")
+        self._was_new = all_new(self.connection, lambda: self._insert(prepared))
 
     def settled(self) -> bool:
         return self._was_new

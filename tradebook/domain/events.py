@@ -18,7 +18,6 @@ from tradebook.domain.fields import (
     IMMUTABLE,
     Entity,
     Json,
-    json_value,
     key,
     name,
     named_fields,
@@ -73,8 +72,8 @@ class Event(Entity):
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
 
 
-def _told(value: Json) -> Json:
-    """A value as JSON; what cannot be refused at once: each booking tells some twenty."""
+def _at_once(value: Json) -> Json:
+    """A value as JSON, where it can be nothing else: each booking tells some twenty. Else none."""
     kind = type(value)
     if kind is str and len(value) <= MAX_NAME and value.isascii() and value.isprintable():
         return value
@@ -82,7 +81,7 @@ def _told(value: Json) -> Json:
         return plain(value)
     if kind is datetime and value.tzinfo is UTC:
         return value.isoformat()
-    return value.value if issubclass(kind, StrEnum) else json_value(value, room=3)
+    return value.value if issubclass(kind, StrEnum) else None
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -128,7 +127,10 @@ class Happened:
 
     def payload(self) -> Particulars:
         """What is known of it, by name, as JSON; fields that are none are left out."""
-        return Particulars({name: _told(value) for name, value in self._known().items()})
+        known = self._known()
+        told = {name: _at_once(value) for name, value in known.items()}
+        rest = {name: known[name] for name, value in told.items() if value is None}
+        return Particulars({**told, **particulars(rest)})
 
 
 class AccountOpened(Happened):

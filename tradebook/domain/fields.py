@@ -159,23 +159,23 @@ def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
     return cast("dict[str, Json]", json_value(value))
 
 
-def json_value(value: Json, room: int = 1) -> Json:
+def json_value(value: Json) -> Json:
     """A JSON value, in the form in which every database gives it back.
 
     Decimals become their plain text, datetimes ISO 8601 in UTC, tuples lists, and floats of 1e16 and
-    more integers (PostgreSQL's JSONB writes them so). `room` is for how many values of the largest size.
+    more integers (PostgreSQL's JSONB writes them so).
 
     Raises:
         InvalidInput: another type, a non-finite number, or deeper or larger than the limits.
     """
-    return _jsonable(value, MAX_JSON_DEPTH + room - 1, [room * MAX_JSON])
+    return _jsonable(value, MAX_JSON_DEPTH, [MAX_JSON])
 
 
 def particulars(value: Mapping[str, Json]) -> dict[str, Json]:
     """As `json_object`, with room for what a record's own JSON was before a change and is after it."""
     if not is_a(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
-    return cast("dict[str, Json]", json_value(value, 4))
+    return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
 
 
 def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
-from tradebook.entrypoints.cli.output import counted, print_json, say, stdout, watched
+from tradebook.entrypoints.cli.output import (
+    as_fields,
+    counted,
+    print_json,
+    printable,
+    say,
+    stdout,
+    watched,
+)
 
 if TYPE_CHECKING:
     from tradebook.operations.doctor import Diagnosis
@@ -46,24 +54,16 @@ def doctor(
             manager, engine, manager.config, account, thorough=not quick, progress=report
         )
     if as_json:
-        print_json({"level": diagnosis.level, **_fields(diagnosis)})
+        print_json({"level": diagnosis.level, **as_fields(diagnosis)})
     else:
         _show(diagnosis)
     if diagnosis.level is Level.RED or (strict and diagnosis.level is Level.YELLOW):
         raise typer.Exit(1)
 
 
-def _fields(diagnosis: Diagnosis) -> dict[str, object]:
-    from tradebook.entrypoints.cli.output import as_fields
-
-    return as_fields(diagnosis)
-
-
 def _show(diagnosis: Diagnosis) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from tradebook.entrypoints.cli.output import printable
 
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "found", "fix"):
