@@ -33,10 +33,10 @@ slow: $(READY) ## the tests that take more than a few seconds, alone
 	$(BIN)/python -m pytest -m slow
 
 soak: $(READY) ## kill, cut off and crowd the book for MINUTES=n; then a table of what was tried, and lost
-	$(BIN)/python -m tests.reliability --minutes $(MINUTES)
+	$(BIN)/python -m reliability --minutes $(MINUTES)
 
 stalls: $(READY) ## how long who books waits while a book of a million trades is migrated (minutes)
-	$(BIN)/python -m tests.stalls
+	$(BIN)/python -m benchmarks.migration_stalls
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html
@@ -65,7 +65,7 @@ $(VENV)/.bench: $(READY)
 	@touch $@
 
 bench: $(VENV)/.bench ## how fast, next to other ways in the same run; writes docs/benchmarks.md (FULL=1: an hour)
-	$(BIN)/python -m tests.benchmarks $(if $(FULL),--full)
+	$(BIN)/python -m benchmarks $(if $(FULL),--full)
 
 $(BIN)/mutmut: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,mutants]'

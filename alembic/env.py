@@ -15,9 +15,10 @@ from sqlalchemy import Connection
 from sqlalchemy.schema import SchemaItem
 
 from tradebook.adapters import columns, orm, types
-from tradebook.adapters.autogenerate import complete
-from tradebook.adapters.engine import make_engine
-from tradebook.adapters.migration_turn import Report, turn
+from tradebook.adapters.engine.factory import make_engine
+from tradebook.adapters.migrations.autogenerate import complete
+from tradebook.adapters.migrations.revisions import Report
+from tradebook.adapters.migrations.upgrade import turn
 from tradebook.config import DatabaseEnvironment
 
 

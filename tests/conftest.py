@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
-from tests.servers import create_database, give_runtime_folder, postgresql_server
+from tests.support.servers import create_database, give_runtime_folder, postgresql_server
 from tradebook import DatabaseManager
 
 pytest_plugins = ["tradebook.testing.plugin"]

@@ -8,18 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tradebook.service_layer.garbage import made_to_last
+from tradebook.service_layer.gc_pause import made_to_last
 
 if TYPE_CHECKING:
     __version__: str
+    from tradebook.adapters.orm import col, metadata
     from tradebook.config import DatabaseConfig, DatabaseEnvironment
     from tradebook.domain import limits
-    from tradebook.domain.agents import (
-        ActionStatus,
-        AgentAction,
-        AgentDecision,
-        DecisionStatus,
-    )
+    from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
     from tradebook.domain.alerts import Alert, Severity
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.errors import (
@@ -53,24 +49,22 @@ if TYPE_CHECKING:
     )
     from tradebook.domain.events import Event
     from tradebook.domain.numbers import exact
-    from tradebook.domain.paging import Page
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import Position, PositionStatus
-    from tradebook.domain.rows import Row
     from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
     from tradebook.entrypoints.async_manager import AsyncDatabaseManager
     from tradebook.entrypoints.manager import DatabaseManager
-    from tradebook.entrypoints.mapping import col, metadata
     from tradebook.service_layer import handlers
-    from tradebook.service_layer.as_of import AsOf, Valuation
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
-    from tradebook.service_layer.caller import context
-    from tradebook.service_layer.tampering import SealCheck
-    from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+    from tradebook.service_layer.call_context import CallContext, context
+    from tradebook.service_layer.ports.paging import Page, Row
+    from tradebook.service_layer.queries.as_of import AsOf, Valuation
+    from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+    from tradebook.service_layer.verification.seal_check import SealCheck
 
 __all__ = [
     "AbstractUnitOfWork",
@@ -182,23 +176,22 @@ _HOMES = {
     ),
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.numbers": ("exact",),
-    "tradebook.domain.paging": ("Page",),
+    "tradebook.service_layer.ports.paging": ("Page", "Row"),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("Position", "PositionStatus"),
-    "tradebook.domain.rows": ("Row",),
     "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
-    "tradebook.entrypoints.mapping": ("col", "metadata"),
+    "tradebook.adapters.orm": ("col", "metadata"),
     "tradebook.entrypoints.async_manager": ("AsyncDatabaseManager",),
     "tradebook.entrypoints.manager": ("DatabaseManager",),
     "tradebook.service_layer": ("handlers",),
-    "tradebook.service_layer.as_of": ("AsOf", "Valuation"),
+    "tradebook.service_layer.queries.as_of": ("AsOf", "Valuation"),
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
-    "tradebook.service_layer.caller": ("context",),
-    "tradebook.service_layer.tampering": ("SealCheck",),
+    "tradebook.service_layer.call_context": ("context",),
+    "tradebook.service_layer.verification.seal_check": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

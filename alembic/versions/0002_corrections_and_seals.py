@@ -10,7 +10,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from tradebook.adapters import changes, types
+from tradebook.adapters import types
+from tradebook.adapters.migrations import online_ddl
 
 revision = "0002"
 down_revision = "0001"
@@ -30,31 +31,31 @@ _BUSTED_HAS_SEQUENCE = "ck_trades_busted_has_sequence"
 def upgrade() -> None:
     """Bring the schema up."""
     busted_by = sa.Column("busted_by", sa.Text(), nullable=False, server_default=sa.text("''"))
-    changes.add_column("trades", busted_by)
-    changes.add_column("trades", sa.Column("bust_sequence", sa.BigInteger()))
+    online_ddl.add_column("trades", busted_by)
+    online_ddl.add_column("trades", sa.Column("bust_sequence", sa.BigInteger()))
     _number_busts()
-    if not changes.has_table("seals"):
+    if not online_ddl.has_table("seals"):
         _create_seals()
-    changes.add_check(
+    online_ddl.add_check(
         "trades", _BUSTED_HAS_SEQUENCE, "(status = 'BUSTED') = (bust_sequence IS NOT NULL)"
     )
     for name, (column, columns) in _UNIQUE.items():
-        changes.create_index(name, "trades", columns, unique=True, where=f"{column} IS NOT NULL")
-    changes.create_index(
+        online_ddl.create_index(name, "trades", columns, unique=True, where=f"{column} IS NOT NULL")
+    online_ddl.create_index(
         "ix_trades_pending", "trades", ["account", "order_id"], where="status = 'PENDING'"
     )
 
 
 def downgrade() -> None:
     """Take it down again."""
-    if changes.has_table("seals"):
+    if online_ddl.has_table("seals"):
         op.drop_table("seals")
-    changes.drop_index("ix_trades_pending", "trades")
+    online_ddl.drop_index("ix_trades_pending", "trades")
     for name in reversed(_UNIQUE):
-        changes.drop_index(name, "trades")
-    changes.drop_check("trades", _BUSTED_HAS_SEQUENCE)
-    changes.drop_column("trades", "bust_sequence")
-    changes.drop_column("trades", "busted_by")
+        online_ddl.drop_index(name, "trades")
+    online_ddl.drop_check("trades", _BUSTED_HAS_SEQUENCE)
+    online_ddl.drop_column("trades", "bust_sequence")
+    online_ddl.drop_column("trades", "busted_by")
 
 
 def _number_busts() -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from alembic import op
 
-from tradebook.adapters.changes import on_sqlite
-from tradebook.adapters.rebuilding import rebuild
+from tradebook.adapters.migrations.online_ddl import on_sqlite
+from tradebook.adapters.migrations.sqlite_rebuild import rebuild
 
 revision = "0003"
 down_revision = "0002"

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.backends import BACKENDS, new_book
+from tests.support.backends import BACKENDS, new_book
 from tradebook.service_layer.book import Book
 
 

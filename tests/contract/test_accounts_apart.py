@@ -9,11 +9,11 @@ from uuid import uuid4
 import attrs
 import pytest
 
-from tests.contract.attacks import ACCEPTED, answer, dump
-from tests.contract.backends import BACKENDS, new_book
-from tests.contract.calls import KINDS, called, prepared, public_calls, valid_calls
+from tests.support.attacks import ACCEPTED, answer, dump
+from tests.support.backends import BACKENDS, new_book
+from tests.support.public_calls import KINDS, called, prepared, public_calls, valid_calls
 from tradebook import AgentDecision, DatabaseManager, Trade
-from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.testing import FakeBook
 from tradebook.testing.fake_store import FakeStore
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.contract.test_paging import fill
 from tradebook import ExtraNotInstalled, InvalidInput, Position, Trade
-from tradebook.domain.fields import Entity
+from tradebook.domain.entity import Entity
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KINDS = [kind for kind in Entity.__subclasses__() if kind.__module__.startswith("tradebook.")]

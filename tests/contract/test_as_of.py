@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contract.diary import BEGIN, Diary, amended, facts, held, trading_day, worth
+from tests.support.diary import BEGIN, Diary, amended, facts, held, trading_day, worth
 from tradebook import Amendment, AsOf, handlers
-from tradebook.service_layer import as_of
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.queries import as_of
 
 HOUR = timedelta(hours=1)
 END = datetime.max.replace(tzinfo=UTC)

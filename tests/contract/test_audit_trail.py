@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 import tradebook
-from tests.tampering import ORDER
+from tests.support.tampering import ORDER
 from tradebook import Alert, CashFlow, Event, Signal, Trade, handlers
 from tradebook.service_layer.book import Book
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import BACKENDS, new_book, within
+from tests.support.backends import BACKENDS, new_book, within
 from tradebook import CallContext, Event, Portfolio, Trade, handlers
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

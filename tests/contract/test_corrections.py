@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import run_together, within
+from tests.support.backends import run_together, within
 from tradebook import (
     DuplicateOrder,
     InvalidInput,

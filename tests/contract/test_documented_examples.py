@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import joinedload, sessionmaker
 
-from tests.servers import configured
+from tests.support.servers import configured
 from tradebook import (
     AgentDecision,
     Alert,

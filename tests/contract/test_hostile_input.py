@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tradebook
-from tests.contract.attacks import ACCEPTED, OWN, Attack, EntityAttack, answer, attacks, dump
-from tests.contract.calls import (
+from tests.support.attacks import ACCEPTED, OWN, Attack, EntityAttack, answer, attacks, dump
+from tests.support.hostile_values import NASTY, Midway, raising
+from tests.support.public_calls import (
     BUY,
     KINDS,
     NOT_A_CALL,
@@ -24,7 +25,6 @@ from tests.contract.calls import (
     public_calls,
     valid_calls,
 )
-from tests.contract.nasty import NASTY, Midway, raising
 from tradebook import AsyncBook, CallContext, ConcurrentUpdate, InvalidInput, Trade, handlers
 from tradebook.service_layer.book import Book
 from tradebook.testing import AsyncFakeBook, FakeBook

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from tests.contract.backends import within
+from tests.support.backends import within
 from tradebook import (
     AgentDecision,
     CallContext,
@@ -26,7 +26,7 @@ from tradebook import (
     TradebookError,
     handlers,
 )
-from tradebook.domain.fields import Entity
+from tradebook.domain.entity import Entity
 from tradebook.testing import FakeBook
 
 Terms = dict[str, Any]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.calls import BUY, NOON, PERIOD, arguments_taken
+from tests.support.public_calls import BUY, NOON, PERIOD, arguments_taken
 from tradebook import InvalidInput, Trade, TradebookError, handlers
 from tradebook.service_layer import queries
 from tradebook.service_layer.book import Book

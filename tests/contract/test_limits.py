@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.contract.calls import BUY
+from tests.support.checkout import ROOT
+from tests.support.public_calls import BUY
 from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
 from tradebook.service_layer.book import Book
 
-README: Final = Path(__file__).parents[2] / "README.md"
+README: Final = ROOT / "README.md"
 WIDE: Final = "".join(chr(0x10000 + 5003 * n) for n in range(limits.MAX_NAME_BYTES // 4))
 """Characters of four bytes, as many as fit, which no index can compress."""
 

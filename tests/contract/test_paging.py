@@ -27,9 +27,9 @@ from tradebook import (
     Signal,
     Trade,
 )
-from tradebook.domain.fields import Entity
-from tradebook.domain.paging import Page, sort_keys
+from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.ports.paging import Page, sort_keys
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KINDS = [

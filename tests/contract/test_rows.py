@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.contract.backends import within
 from tests.contract.test_paging import KINDS, NOON, fill, order, pages
+from tests.support.backends import within
 from tradebook import InvalidInput, Row, Trade, TradeAction
-from tradebook.domain.fields import Entity
+from tradebook.domain.entity import Entity
 from tradebook.service_layer import queries
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import run_together
-from tests.tampering import a_day
+from tests.support.backends import run_together
+from tests.support.tampering import a_day
 from tradebook import Event, InvalidInput, InvalidTransition, Seal, handlers
 from tradebook.domain.seals import FACTS, Prints, hash_of
 from tradebook.service_layer.book import Book

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.backends import run_together
+from tests.support.backends import run_together
 from tradebook import (
     AbstractUnitOfWork,
     DuplicateOrder,

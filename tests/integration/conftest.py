@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.command_line import Command
-from tests.contract.backends import new_book
-from tests.secured_servers import SecuredServer, sandbox_programs, secured_server
-from tests.servers import configured
+from tests.support.backends import new_book
+from tests.support.command_line import Command
+from tests.support.secured_servers import SecuredServer, sandbox_programs, secured_server
+from tests.support.servers import configured
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
 from tradebook.operations.backup import Store
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tests import examples
+from tests.support import examples
 from tradebook import Position, Settlement, Trade, TradeAction
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import EXACT, MAX_DIGITS, ZERO, canonical, exact, number

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import examples
-from tests.property.histories import RATES, histories, shuffled
+from tests.support import examples
+from tests.support.histories import RATES, histories, shuffled
 from tradebook import ConcurrentUpdate, TradebookError, handlers
-from tradebook.domain.fields import Entity
+from tradebook.domain.entity import Entity
 from tradebook.domain.numbers import exact
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork

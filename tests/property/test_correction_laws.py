@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import examples
-from tests.contract.diary import Diary, facts, worth
-from tests.property.histories import RATES, histories
+from tests.support import examples
+from tests.support.diary import Diary, facts, worth
+from tests.support.histories import RATES, histories
 from tradebook import Trade, TradeAction, handlers
 from tradebook.domain.folding import AMOUNTS
 from tradebook.domain.positions import INSTRUMENT

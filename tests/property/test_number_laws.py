@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import examples
-from tradebook.domain.fields import json_object
+from tests.support import examples
 from tradebook.domain.numbers import canonical, divide, fraction, number, plain, positive
+from tradebook.domain.validation import json_object
 from tradebook.testing import strategies as book
 
 law = examples.law(250)

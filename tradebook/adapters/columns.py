@@ -20,14 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from tradebook.adapters.types import (
-    AccountKey,
-    EnumText,
-    ExactDecimal,
-    Id,
-    Json,
-    UtcDateTime,
-)
+from tradebook.adapters.types import AccountKey, EnumText, ExactDecimal, Id, Json, UtcDateTime
 
 metadata: Final = MetaData(
     naming_convention={

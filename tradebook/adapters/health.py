@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.schema import SCHEMA_REVISION, schema_state
+from tradebook.adapters.migrations.schema_state import SCHEMA_REVISION, schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
-from tradebook.service_layer.health import Health
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+from tradebook.service_layer.ports.health import Health
 
 
 def health(engine: Engine, config: DatabaseConfig) -> Health:

@@ -7,7 +7,7 @@ is indexed: updates would stop being HOT.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.orm import Mapper, registry, relationship
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, registry, relationship
 
 from tradebook.adapters.columns import (
     choice_column,
@@ -34,15 +34,14 @@ from tradebook.adapters.columns import (
     unique_where,
     whole_column,
 )
-from tradebook.adapters.columns import (
-    metadata as metadata,
-)
-from tradebook.adapters.guard import stand_guard
+from tradebook.adapters.columns import metadata as metadata
+from tradebook.adapters.sessions.write_guard import stand_guard
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
+from tradebook.domain.entity import Entity
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event
-from tradebook.domain.fields import Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
@@ -390,3 +389,27 @@ def start_mappers() -> None:
     _map(Event, events)
     _map(Seal, seals)
     stand_guard()
+
+
+T = TypeVar("T")
+
+
+def col(attribute: T) -> InstrumentedAttribute[T]:
+    """The column behind an entity's field, typed for queries: `col(Trade.symbol) == "AAPL"`.
+
+    Args:
+        attribute: a mapped field of an entity's class. At run time it is the column already; type
+            checkers take it for the value that it has in an entity.
+
+    Returns:
+        The same object.
+
+    Raises:
+        InvalidInput: it is no mapped field: a value, or one that is computed, such as `entry_price`.
+    """
+    if not isinstance(attribute, InstrumentedAttribute):
+        raise InvalidInput("attribute", attribute, "a mapped field such as Trade.symbol")
+    return cast("InstrumentedAttribute[T]", attribute)
+
+
+start_mappers()

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import PrimaryKeyConstraint
@@ -284,7 +285,6 @@ class Json(TypeDecorator[Any]):
         """JSONB on PostgreSQL, whose dialect is imported for those who use it."""
         if dialect.name != "postgresql":
             return super().load_dialect_impl(dialect)
-        from sqlalchemy.dialects.postgresql import JSONB
 
         return JSONB(none_as_null=True)
 

@@ -1,49 +1,108 @@
-"""The unit of work on a SQLAlchemy session; the same for sync use and inside `run_sync`."""
+"""The unit of work on an asyncio session: the synchronous one, run inside `run_sync`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.decisions import SqlDecisionRepository
+from tradebook.adapters.commit_outcome import forget_witness
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
-from tradebook.adapters.ledger import SqlLedger
-from tradebook.adapters.outcome import forget_witness
-from tradebook.adapters.remembered import RememberedPositions
-from tradebook.adapters.repositories import (
+from tradebook.adapters.ledger.ledger import SqlLedger
+from tradebook.adapters.ledger.position_cache import RememberedPositions
+from tradebook.adapters.repositories.base import SqlRepository
+from tradebook.adapters.repositories.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
+    SqlDecisionRepository,
     SqlEventRepository,
     SqlPortfolioRepository,
     SqlPositionRepository,
-    SqlRepository,
+    SqlSealRepository,
     SqlSignalRepository,
     SqlTradeRepository,
 )
-from tradebook.adapters.seals import SqlSealRepository
-from tradebook.adapters.sight import require_sight
+from tradebook.adapters.repositories.row_security import require_sight
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.events import Event
-from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.unit_of_work import (
-    DEFAULT_BASE_CURRENCY,
-    AbstractUnitOfWork,
-    CallContext,
-)
-from tradebook.service_layer.watching import note_commit, note_rollback
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.instrumentation import note_commit, note_rollback
+from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
+    """One database transaction of asyncio. Entities stay readable after it ends.
+
+    Args:
+        new_session: makes the asyncio session.
+        new_unit_of_work: makes the synchronous unit of work on the session inside it.
+        context: the time, actor and correlation id of the call; the time now by default.
+
+    Attributes:
+        session: the `AsyncSession`, for queries of your own; open while the unit of work is.
+    """
+
+    session: AsyncSession
+
+    def __init__(
+        self,
+        new_session: Callable[[], AsyncSession],
+        new_unit_of_work: Callable[..., AbstractUnitOfWork],
+        context: CallContext | None = None,
+    ) -> None:
+        self._new_session = new_session
+        self._new_unit_of_work = new_unit_of_work
+        self._context = context
+
+    async def __aenter__(self) -> Self:
+        self.session = self._new_session()
+        self._uow = self._new_unit_of_work(lambda: self.session.sync_session, context=self._context)
+        self._uow.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with translated_errors():
+            # Not close(): this one finishes, the connection returned, though the task is cancelled.
+            await self.session.__aexit__(exc_type, exc, traceback)
+        self._uow.__exit__(exc_type, exc, traceback)
+
+    async def run(
+        self,
+        function: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        return await self.session.run_sync(lambda _: function(self._uow, *args, **kwargs))
+
+    async def commit(self) -> None:
+        await self.session.run_sync(lambda _: self._uow.commit())
+
+    async def rollback(self) -> None:
+        await self.session.run_sync(lambda _: self._uow.rollback())
+
 
 _DAMAGES_SHOWN: Final = 5
 

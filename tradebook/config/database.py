@@ -12,18 +12,20 @@ from uuid import uuid4
 from attrs import evolve, field, fields, frozen
 
 from tradebook.config import bounds
-from tradebook.config.quiet import quiet, quiet_when_made
 from tradebook.config.secrets import (
     GIVEN,
     Password,
     Secret,
     is_sendable,
     password_given,
+    quiet,
+    quiet_when_made,
     secret_from,
     secret_in,
 )
+from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.fields import named_fields, truth
+from tradebook.domain.validation import truth
 
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
@@ -230,7 +232,7 @@ class DatabaseConfig:
         Raises:
             InvalidInput: it is no such URL, or a part of it is refused; the password does not show.
         """
-        from tradebook.config.urls import parts_of  # reads this module's names
+        from tradebook.config.urls import parts_of
 
         return cls(**parts_of(url))
 
@@ -238,7 +240,7 @@ class DatabaseConfig:
     @quiet
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> DatabaseConfig:
         """The config that the environment's variables say; see `tradebook config --variables`."""
-        from tradebook.config.environment import DatabaseEnvironment  # which makes configs
+        from tradebook.config.environment import DatabaseEnvironment
 
         return DatabaseEnvironment(environ=environ).current
 
@@ -269,7 +271,7 @@ class DatabaseConfig:
         """
         if self.read_url is None:
             return self
-        from tradebook.config.urls import parts_of  # reads this module's names
+        from tradebook.config.urls import parts_of
 
         try:
             parts = parts_of(str(self.read_url))

@@ -10,8 +10,7 @@ import environ as settings
 from attrs import AttrsInstance, fields, frozen
 
 from tradebook.config.database import MEMORY, POSTGRESQL_ONLY, DatabaseConfig
-from tradebook.config.quiet import quiet
-from tradebook.config.secrets import GIVEN, Secret, secret_in
+from tradebook.config.secrets import GIVEN, Secret, quiet, secret_in
 from tradebook.config.urls import parts_of, read_text
 from tradebook.domain.errors import DatabaseUnavailable, InvalidInput
 

@@ -1,13 +1,42 @@
-"""Secrets: text that does not show, and where it comes from: as given, from a file, from a function."""
+"""No frame that knows a password stands in the traceback of an error."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, ParamSpec, Self, TypeAlias, TypeVar
 
 from tradebook.domain.errors import DatabaseUnavailable, InvalidInput
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """The function; the errors it raises begin their traceback here, where no password is."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as refused:
+            error = refused.with_traceback(None)
+        # What is left of the frames below, and what this one was given.
+        error.__cause__ = error.__context__ = None
+        del args, kwargs
+        raise error
+
+    return call
+
+
+def quiet_when_made(cls: type[T]) -> type[T]:
+    """The class, its constructor `quiet`."""
+    cls.__init__ = quiet(cls.__init__)  # type: ignore[method-assign]
+    return cls
+
 
 Password: TypeAlias = str | Callable[[], str] | None
 """A password, or a function that is called for it."""

@@ -10,13 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from attrs import fields
 
-from tradebook.config.database import (
-    MEMORY,
-    POSTGRESQL,
-    POSTGRESQL_ONLY,
-    SQLITE,
-    DatabaseConfig,
-)
+from tradebook.config.database import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, DatabaseConfig
 from tradebook.config.secrets import GIVEN
 from tradebook.domain.errors import InvalidInput
 

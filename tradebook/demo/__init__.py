@@ -7,10 +7,16 @@ prices and where they come from: `tradebook.demo.prices`.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
+
+from tradebook.demo import report
+from tradebook.demo.prices import trading_days
+from tradebook.demo.results import read_results
+from tradebook.demo.simulation import simulate
+from tradebook.domain.errors import TradebookError
+from tradebook.entrypoints.cli.output import progress_bar
+from tradebook.entrypoints.manager import DatabaseManager
 
 __all__ = ["run_demo"]
 
@@ -29,13 +35,6 @@ def run_demo(database_url: str, console: Console, as_json: bool = False) -> None
         InvalidInput: the database holds a book that is not the demo's; nothing was written.
         TradebookError: the book is not proven, or the database could not do it.
     """
-    from tradebook.demo import report
-    from tradebook.demo.prices import trading_days
-    from tradebook.demo.results import read_results
-    from tradebook.demo.simulation import simulate
-    from tradebook.domain.errors import TradebookError
-    from tradebook.entrypoints.cli.output import progress_bar
-    from tradebook.entrypoints.manager import DatabaseManager
 
     with DatabaseManager(database_url, actor="demo") as manager:
         started = perf_counter()

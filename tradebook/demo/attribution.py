@@ -14,8 +14,7 @@ from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from tradebook.domain.accounting import Balance
-from tradebook.domain.booked import BookedTrade
+from tradebook.domain.accounting import Balance, BookedTrade
 from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TradeStatus

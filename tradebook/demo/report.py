@@ -18,10 +18,10 @@ from tradebook.demo.prices import SOURCE
 from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.fields import Json
 from tradebook.domain.numbers import ZERO, plain
 from tradebook.domain.positions import Position
-from tradebook.service_layer.verification import Verification
+from tradebook.domain.validation import Json
+from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {
     Severity.INFO: "cyan",

@@ -17,7 +17,7 @@ from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.positions import Position
 from tradebook.service_layer import queries
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.verification import Verification, verify
+from tradebook.service_layer.verification.verify import Verification, verify
 
 
 @frozen(kw_only=True)

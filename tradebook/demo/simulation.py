@@ -16,12 +16,7 @@ from attrs import define
 
 from tradebook.demo.agents import Agent, Momentum, Opinion, Reversion
 from tradebook.demo.attribution import Balances, balances_of, executed_trades
-from tradebook.demo.figures import (
-    TRADING_DAYS_PER_YEAR,
-    max_drawdown,
-    sharpe_ratio,
-    total_return,
-)
+from tradebook.demo.figures import TRADING_DAYS_PER_YEAR, max_drawdown, sharpe_ratio, total_return
 from tradebook.demo.prices import TradingDay
 from tradebook.demo.risk import DrawdownWatch, objection
 from tradebook.domain.accounting import Balance
@@ -32,8 +27,9 @@ from tradebook.domain.numbers import ZERO
 from tradebook.domain.signals import SignalAction
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.progress import Progress
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 CAPITAL: Final = Decimal(100_000)
 """What the account starts with, in USD."""

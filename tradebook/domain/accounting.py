@@ -7,13 +7,53 @@ to a rounded average. For CASH settlement, after any fills and to the last digit
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, cast
 
-from tradebook.domain.booked import BookedTrade
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import ZERO, divide, exact
-from tradebook.domain.trades import Settlement, Trade
+from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
+
+
+class BookedTrade(NamedTuple):
+    """Some fields of a `Trade` that was booked, under their names there."""
+
+    id: int
+    symbol: str
+    order_id: str
+    execution_id: str
+    strategy: str
+    action: TradeAction
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    currency: str
+    multiplier: Decimal
+    settlement: Settlement
+    executed_at: datetime
+    status: TradeStatus
+    sequence: int
+    booked_at: datetime
+    realized_pnl: Decimal
+    corrects_id: int | None
+    busted_at: datetime | None
+    bust_sequence: int | None
+
+    @classmethod
+    def of(cls, trade: Trade) -> BookedTrade:
+        """The values of an entity."""
+        return cls._make(cast("Any", _values)(trade))
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """Positive when bought, negative when sold."""
+        bought = self.action is TradeAction.BUY
+        return self.quantity if bought else self.quantity.copy_negate()
+
+
+_values: Final = attrgetter(*BookedTrade._fields)
 
 
 class Balance(NamedTuple):

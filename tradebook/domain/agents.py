@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field
 
+from tradebook.domain.entity import IMMUTABLE, LINKS, Entity, named_fields
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import (
     ActionRecorded,
@@ -17,16 +18,17 @@ from tradebook.domain.events import (
     DecisionRecorded,
     DecisionResolved,
 )
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
+from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
+from tradebook.domain.plain_values import entries, is_a
+from tradebook.domain.positions import optional_number
+from tradebook.domain.signals import Signal, SignalAction, signal_action
+from tradebook.domain.validation import (
     Json,
     choice,
     json_object,
     json_value,
     key,
     name,
-    named_fields,
     optional_id,
     optional_name,
     optional_text,
@@ -34,11 +36,6 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
-from tradebook.domain.given import entries, is_a
-from tradebook.domain.making import LINKS
-from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
-from tradebook.domain.positions import optional_number
-from tradebook.domain.signals import Signal, SignalAction, signal_action
 
 
 class DecisionStatus(StrEnum):

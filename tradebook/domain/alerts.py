@@ -8,14 +8,13 @@ from typing import ClassVar, Final
 
 from attrs import define, field
 
+from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InvalidTransition, cut, shown
 from tradebook.domain.events import AlertRaised, AlertResolved
-from tradebook.domain.fields import (
-    Entity,
+from tradebook.domain.validation import (
     choice,
     key,
     name,
-    named_fields,
     optional_name,
     optional_text,
     optional_utc,

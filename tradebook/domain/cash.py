@@ -10,19 +10,11 @@ from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
+from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import AccountOpened, CashFlowRecorded
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
-    choice,
-    name,
-    named_fields,
-    optional_name,
-    utc,
-    utc_now,
-)
 from tradebook.domain.numbers import EXACT, ZERO, canonical, nonzero
+from tradebook.domain.validation import choice, name, optional_name, utc, utc_now
 
 
 class CashFlowKind(StrEnum):

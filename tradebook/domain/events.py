@@ -14,19 +14,10 @@ from typing import Any, ClassVar, Final, NoReturn, Self, dataclass_transform
 
 from attrs import define, field
 
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
-    Json,
-    key,
-    name,
-    named_fields,
-    optional_id,
-    particulars,
-    utc,
-)
+from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.limits import MAX_NAME
 from tradebook.domain.numbers import plain
+from tradebook.domain.validation import Json, key, name, optional_id, particulars, utc
 
 
 class Effect(StrEnum):

@@ -9,8 +9,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from tradebook.domain.accounting import Balance
-from tradebook.domain.booked import BookedTrade
+from tradebook.domain.accounting import Balance, BookedTrade
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import canonical, exact
 from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus

@@ -26,8 +26,8 @@ from decimal import (
 from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.given import is_a, plain_text
 from tradebook.domain.limits import MAX_AMOUNT_PLACES, MAX_DECIMALS, MAX_DIGITS
+from tradebook.domain.plain_values import is_a, plain_text
 
 Number: TypeAlias = Decimal | int | str | float
 

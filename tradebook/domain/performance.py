@@ -8,19 +8,11 @@ from typing import ClassVar
 
 from attrs import define, field
 
+from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import MetricRecorded
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
-    Json,
-    json_object,
-    name,
-    named_fields,
-    utc,
-    utc_now,
-)
 from tradebook.domain.numbers import number
+from tradebook.domain.validation import Json, json_object, name, utc, utc_now
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

@@ -10,21 +10,9 @@ from typing import ClassVar, Final
 from attrs import define, field, frozen
 
 from tradebook.domain.cash import CashTotal
+from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate, shown
 from tradebook.domain.events import SnapshotTaken
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
-    Json,
-    argument,
-    json_object,
-    name,
-    named_fields,
-    record_id,
-    utc,
-    utc_now,
-)
-from tradebook.domain.given import mapping
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -36,8 +24,10 @@ from tradebook.domain.numbers import (
     plain,
     positive,
 )
+from tradebook.domain.plain_values import mapping
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Settlement, Trade, settlement_kind
+from tradebook.domain.validation import Json, argument, json_object, name, record_id, utc, utc_now
 
 BOOK: Final = "book"
 EXTERNAL_SOURCE: Final = "external"

@@ -11,18 +11,9 @@ from typing import Final
 from attrs import define, field
 
 from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
-from tradebook.domain.fields import (
-    Entity,
-    Json,
-    choice,
-    name,
-    named_fields,
-    optional_utc,
-    record_id,
-    utc,
-)
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -36,6 +27,7 @@ from tradebook.domain.numbers import (
     positive,
 )
 from tradebook.domain.trades import Settlement, Trade, settlement_kind
+from tradebook.domain.validation import Json, choice, name, optional_utc, record_id, utc
 
 
 class PositionStatus(StrEnum):

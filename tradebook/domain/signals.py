@@ -9,22 +9,20 @@ from typing import ClassVar
 
 from attrs import define, field
 
+from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.events import SignalRecorded
-from tradebook.domain.fields import (
-    IMMUTABLE,
-    Entity,
+from tradebook.domain.numbers import ONE, ZERO, fraction, number
+from tradebook.domain.positions import optional_number
+from tradebook.domain.validation import (
     Json,
     choice,
     json_object,
     key,
     name,
-    named_fields,
     optional_name,
     utc,
     utc_now,
 )
-from tradebook.domain.numbers import ONE, ZERO, fraction, number
-from tradebook.domain.positions import optional_number
 
 
 class SignalAction(StrEnum):

@@ -11,19 +11,17 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from tradebook.domain.encoding import digest
+from tradebook.domain.canonical_json import digest
+from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
 from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
-from tradebook.domain.fields import (
-    Entity,
+from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
+from tradebook.domain.validation import (
     Json,
     choice,
-    differences,
-    frozen_when,
     json_object,
     key,
     name,
-    named_fields,
     optional_id,
     optional_text,
     optional_utc,
@@ -31,7 +29,6 @@ from tradebook.domain.fields import (
     utc,
     utc_now,
 )
-from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
 
 
 class TradeAction(StrEnum):

@@ -1,1 +1,3 @@
 """How tradebook is entered: the managers, the command line, and the container that wires them."""
+
+from __future__ import annotations

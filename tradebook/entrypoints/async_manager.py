@@ -10,26 +10,25 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tradebook.adapters.async_unit_of_work import AsyncUnitOfWork
-from tradebook.adapters.by_hand import async_hand_session
-from tradebook.adapters.engine import engine_for
+from tradebook.adapters.engine.factory import engine_for
+from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.health import async_health
-from tradebook.adapters.pool import pool_status
-from tradebook.adapters.schema import read_async_schema_state
-from tradebook.adapters.watching import SESSION, UNIT_OF_WORK, watched
+from tradebook.adapters.migrations import upgrade as migrations
+from tradebook.adapters.migrations.schema_state import read_async_schema_state
+from tradebook.adapters.runner.watched_runner import SESSION, UNIT_OF_WORK, watched
+from tradebook.adapters.sessions.account_session import async_hand_session
+from tradebook.adapters.unit_of_work import AsyncUnitOfWork
 from tradebook.config import DatabaseConfig
-from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, truth
-from tradebook.domain.given import function
-from tradebook.entrypoints.async_container import AsyncContainer
+from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.plain_values import function
+from tradebook.domain.validation import argument, truth
+from tradebook.entrypoints.container import AsyncContainer
 from tradebook.entrypoints.manager import Managed
 from tradebook.service_layer.async_book import AsyncBook
-from tradebook.service_layer.health import Health, PoolStatus
-from tradebook.service_layer.unit_of_work import (
-    DEFAULT_BASE_CURRENCY,
-    AbstractUnitOfWork,
-    CallContext,
-)
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.ports.health import Health, PoolStatus
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,7 +195,6 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
 def _upgrade(config: DatabaseConfig) -> None:
     """Upgrade on an engine of its own: this thread goes on when the task that waits is cancelled."""
-    from tradebook.adapters import migrations  # Alembic: slow to import, seldom needed
 
     with engine_for(config) as engine:
         migrations.upgrade(engine)

@@ -1,27 +1,26 @@
-"""What is wired to what: engines, sessions, units of work and runners; one instance for each manager."""
+"""What is wired to what for asyncio; besides what `Container` wires."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from tradebook.adapters.at_once import AtOnceRunner
-from tradebook.adapters.engine import make_engine
-from tradebook.adapters.remembered import RememberedPositions
-from tradebook.adapters.retrying import Retries
-from tradebook.adapters.rows import LookingSession, ReadingSession
-from tradebook.adapters.runner import Runner
-from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
-from tradebook.adapters.watching import AsyncWatchedRunner, WatchedRunner, Watcher
+from tradebook.adapters.engine.factory import make_async_engine, make_engine
+from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
+from tradebook.adapters.ledger.position_cache import RememberedPositions, TaskTurn
+from tradebook.adapters.repositories.read_sessions import LookingSession, ReadingSession
+from tradebook.adapters.runner.fast_record_trade import AsyncAtOnceRunner, AtOnceRunner
+from tradebook.adapters.runner.retries import Retries
+from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
+from tradebook.adapters.sessions.account_session import HandSession
+from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
 
@@ -44,7 +43,6 @@ def looking(engine: AnyEngine) -> AnyEngine:
 
 def by_hand(engine: Engine) -> sessionmaker[Session]:
     """What makes the sessions of `get_session`, which few programs ask for."""
-    from tradebook.adapters.by_hand import HandSession
 
     return sessionmaker(engine, class_=HandSession, expire_on_commit=False)
 
@@ -114,3 +112,80 @@ def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> li
     else:
         engines = [c.engine(), c.reader()]
     return engines if engines[0] is not engines[1] else engines[:1]
+
+
+def async_reader_of(config: DatabaseConfig, account: str, engine: AsyncEngine) -> AsyncEngine:
+    """As `reader_of`."""
+    return engine if config.read_url is None else make_async_engine(config.for_reading(), account)
+
+
+class AsyncContainer(Container):
+    """The object graph of one database and one account, with the one for asyncio."""
+
+    async_engine = providers.ThreadSafeSingleton(
+        make_async_engine, Container.config, Container.account
+    )
+    own_reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    async_reader = providers.ThreadSafeSingleton(
+        async_reader_of, Container.config, Container.account, async_engine
+    )
+    reading_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
+    async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
+    )
+    reading_async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        reading_async_engine,
+        class_=AsyncSession,
+        sync_session_class=ReadingSession,
+        expire_on_commit=False,
+    )
+    async_hand_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        async_engine,
+        class_=AsyncSession,
+        sync_session_class=HandSession,
+        expire_on_commit=False,
+    )
+    async_remembered = providers.ThreadSafeSingleton(RememberedPositions, TaskTurn)
+    session_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork,
+        account=Container.account,
+        base_currency=Container.base_currency,
+        remembered=async_remembered,
+    )
+    looking_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
+    looking_async_sessions = providers.ThreadSafeSingleton(
+        async_sessionmaker,
+        looking_async_engine,
+        class_=AsyncSession,
+        sync_session_class=LookingSession,
+        expire_on_commit=False,
+    )
+    looking_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, looking_async_sessions, session_unit_of_work.provider
+    )
+    async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
+    )
+    reading_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
+    )
+    ordinary_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, async_unit_of_work.provider, Container.retries
+    )
+    async_runner = providers.ThreadSafeSingleton(
+        AsyncAtOnceRunner,
+        ordinary_async_runner,
+        async_engine,
+        async_remembered,
+        Container.account,
+        Container.base_currency,
+        Container.retries,
+    )
+    reading_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, reading_async_unit_of_work.provider, Container.retries
+    )
+    looking_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, looking_async_unit_of_work.provider, Container.retries
+    )

@@ -5,32 +5,36 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.pool import pool_status
-from tradebook.adapters.schema import EMPTY, SchemaState, read_schema_state
+from tradebook.adapters.engine.pool import pool_status
+from tradebook.adapters.health import health
+from tradebook.adapters.migrations import upgrade as migrations
+from tradebook.adapters.migrations.schema_state import EMPTY, SchemaState, read_schema_state
+from tradebook.adapters.runner.watched_runner import (
+    SESSION,
+    UNIT_OF_WORK,
+    Watcher,
+    watched,
+    watched_session,
+)
+from tradebook.adapters.sessions.account_session import hand_session
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
-from tradebook.adapters.watching import SESSION, UNIT_OF_WORK, Watcher, watched, watched_session
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, key, name, truth
-from tradebook.domain.given import function, is_a, plain_text
+from tradebook.domain.plain_values import function, is_a, plain_text
+from tradebook.domain.validation import argument, key, name, truth
 from tradebook.entrypoints.container import Container, let_watch
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.caller import caller
-from tradebook.service_layer.unit_of_work import (
-    DEFAULT_BASE_CURRENCY,
-    AbstractUnitOfWork,
-    CallContext,
-)
-from tradebook.service_layer.watching import Call
-
-if TYPE_CHECKING:
-    from tradebook.service_layer.health import Health, PoolStatus
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, caller
+from tradebook.service_layer.instrumentation import Call
+from tradebook.service_layer.ports.health import Health, PoolStatus
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,7 +142,6 @@ class DatabaseManager(Managed, Book):
 
     def upgrade(self) -> None:
         """Bring the database's schema to this version; does nothing when it is there already."""
-        from tradebook.adapters import migrations  # Alembic: slow to import, seldom needed
 
         migrations.upgrade(self._container.engine())
 
@@ -150,7 +153,6 @@ class DatabaseManager(Managed, Book):
         leaves an event. `unit_of_work()` is the other way round: it offers the repositories, and
         discards whatever was not committed.
         """
-        from tradebook.adapters.by_hand import hand_session
 
         self._prepare()
         by = self._new_context()
@@ -222,7 +224,6 @@ class DatabaseManager(Managed, Book):
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
-        from tradebook.adapters.health import health
 
         return health(self._container.own_reading_engine(), self.config)
 

@@ -1,1 +1,3 @@
 """What runs a book in production: migrate, secure, watch, back up, restore."""
+
+from __future__ import annotations

@@ -16,16 +16,16 @@ from attrs import field, frozen
 from sqlalchemy import Connection, Engine, func, select, text
 
 from tradebook.adapters.columns import metadata
-from tradebook.adapters.engine import engine_for
+from tradebook.adapters.engine.factory import engine_for
+from tradebook.adapters.engine.slow_queries import masked
+from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.masking import masked
 from tradebook.adapters.orm import alerts
-from tradebook.adapters.sight import require_sight
-from tradebook.adapters.transactions import ONE_STATEMENT, READ_ONLY
+from tradebook.adapters.repositories.row_security import require_sight
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
-from tradebook.operations.connections import require_file
-from tradebook.operations.write_ahead_log import (
+from tradebook.operations.server.admin_connection import require_file
+from tradebook.operations.server.wal import (
     Archive,
     Replica,
     Slot,

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
-from tradebook.adapters.log import ADAPTERS, FIELDS, ROOT, SUMMARY
+from tradebook.adapters.loggers import ADAPTERS, FIELDS, ROOT, SUMMARY
 from tradebook.domain.errors import InvalidInput
-from tradebook.service_layer.caller import caller
+from tradebook.service_layer.call_context import caller
 
 VARIABLE: Final = "TRADEBOOK_LOG"
 JSON: Final = "json"

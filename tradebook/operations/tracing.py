@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
-from tradebook.adapters.retrying import Retry
+from tradebook.adapters.runner.retries import Retry
+from tradebook.adapters.runner.watched_runner import Watchable
 from tradebook.domain.errors import ExtraNotInstalled
-from tradebook.operations.watchable import Watchable
-from tradebook.service_layer.watching import Call
+from tradebook.service_layer.instrumentation import Call
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
+
 
 NAME: Final = "tradebook"
 HANDLER: Final = "tradebook.handler"

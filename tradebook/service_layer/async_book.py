@@ -14,23 +14,26 @@ from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook import service_layer
-from tradebook.domain.fields import Entity, adopted, argument
-from tradebook.domain.given import entries, function
-from tradebook.domain.paging import BATCH, BATCH_OF_TRADES, page_limit
+from tradebook.domain.entity import Entity, adopted
+from tradebook.domain.plain_values import entries, function
+from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
-from tradebook.service_layer.late import late
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
+from tradebook.service_layer.handlers.importing import Progress as Count
+from tradebook.service_layer.handlers.importing import Rereadable
+from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit
+from tradebook.service_layer.queries import as_of, snapshots
+from tradebook.service_layer.queries.arrow import Decimals
+from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
+from tradebook.service_layer.verification import seal_check
+from tradebook.service_layer.verification.verify import verify as verify_book
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from tradebook.service_layer.arrow import Decimals
-    from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
-    from tradebook.service_layer.handlers.importing import Progress as Count
-    from tradebook.service_layer.handlers.seals import Sealed
-    from tradebook.service_layer.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -179,7 +182,6 @@ class AsyncBook(ABC):
 
     async def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
         """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
-        from tradebook.service_layer.handlers.seals import Sealing, seal_next, unsealed
 
         sealing = Sealing.of(batch, progress)
         if sealing.progress is not None:
@@ -200,7 +202,6 @@ class AsyncBook(ABC):
         Give what can be iterated over more than once, where you can: when another writer was first, all
         of it is read again.
         """
-        from tradebook.service_layer.handlers.importing import Rereadable
 
         return await self.run(
             handlers.import_trades,
@@ -209,26 +210,26 @@ class AsyncBook(ABC):
             batch=batch,
         )
 
-    delete = late(lambda: _async_operation(handlers.delete))
+    delete = _async_operation(handlers.delete)
 
     record_trade = _async_operation(handlers.record_trade)
     execute_trade = _async_operation(handlers.execute_trade)
     cancel_trade = _async_operation(handlers.cancel_trade)
     reject_trade = _async_operation(handlers.reject_trade)
-    bust_trade = late(lambda: _async_operation(handlers.bust_trade))
-    correct_trade = late(lambda: _async_operation(handlers.correct_trade))
-    rebuild = late(lambda: _async_operation(handlers.rebuild))
-    mark_prices = late(lambda: _async_operation(handlers.mark_prices))
-    update_position = late(lambda: _async_operation(handlers.update_position))
-    record_cash_flow = late(lambda: _async_operation(handlers.record_cash_flow))
-    take_snapshot = late(lambda: _async_operation(handlers.take_snapshot))
-    raise_alert = late(lambda: _async_operation(handlers.raise_alert))
-    resolve_alert = late(lambda: _async_operation(handlers.resolve_alert))
-    record_signal = late(lambda: _async_operation(handlers.record_signal))
-    record_decision = late(lambda: _async_operation(handlers.record_decision))
-    decide = late(lambda: _async_operation(handlers.decide))
-    record_action = late(lambda: _async_operation(handlers.record_action))
-    record_metric = late(lambda: _async_operation(handlers.record_metric))
+    bust_trade = _async_operation(handlers.bust_trade)
+    correct_trade = _async_operation(handlers.correct_trade)
+    rebuild = _async_operation(handlers.rebuild)
+    mark_prices = _async_operation(handlers.mark_prices)
+    update_position = _async_operation(handlers.update_position)
+    record_cash_flow = _async_operation(handlers.record_cash_flow)
+    take_snapshot = _async_operation(handlers.take_snapshot)
+    raise_alert = _async_operation(handlers.raise_alert)
+    resolve_alert = _async_operation(handlers.resolve_alert)
+    record_signal = _async_operation(handlers.record_signal)
+    record_decision = _async_operation(handlers.record_decision)
+    decide = _async_operation(handlers.decide)
+    record_action = _async_operation(handlers.record_action)
+    record_metric = _async_operation(handlers.record_metric)
 
     get = _async_look(queries.get)
     get_all = _async_look(queries.get_all)
@@ -246,7 +247,7 @@ class AsyncBook(ABC):
     get_latest_portfolio = _async_look(queries.get_latest_portfolio)
     get_portfolio_history = _async_look(queries.get_portfolio_history)
     get_portfolio_positions = _async_look(queries.get_portfolio_positions)
-    get_snapshot = late(lambda: _async_question(service_layer.snapshots.get_snapshot))
+    get_snapshot = _async_question(snapshots.get_snapshot)
     get_alerts = _async_look(queries.get_alerts)
     get_unresolved_alerts = _async_look(queries.get_unresolved_alerts)
     get_signals = _async_look(queries.get_signals)
@@ -255,11 +256,11 @@ class AsyncBook(ABC):
     get_actions = _async_look(queries.get_actions)
     get_metrics = _async_look(queries.get_metrics)
     get_events = _async_look(queries.get_events)
-    positions_as_of = late(lambda: _async_question(service_layer.as_of.positions_as_of))
-    portfolio_as_of = late(lambda: _async_question(service_layer.as_of.portfolio_as_of))
-    verify = late(lambda: _async_question(service_layer.verification.verify))
-    check_seals = late(lambda: _async_question(service_layer.tampering.check_seals))
-    export_seals = late(lambda: _async_question(service_layer.tampering.export_seals))
+    positions_as_of = _async_question(as_of.positions_as_of)
+    portfolio_as_of = _async_question(as_of.portfolio_as_of)
+    verify = _async_question(verify_book)
+    check_seals = _async_question(seal_check.check_seals)
+    export_seals = _async_question(seal_check.export_seals)
 
     async def iterate(
         self,
@@ -292,8 +293,8 @@ class AsyncBook(ABC):
         **equal: object,
     ) -> AsyncIterator[pyarrow.RecordBatch]:
         """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
-        from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
-        from tradebook.service_layer.arrow import ArrowKind
+        from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
+        from tradebook.service_layer.queries.arrow import ArrowKind
 
         as_arrow, after = ArrowKind.of(kind, decimals), None
         while True:
@@ -314,7 +315,7 @@ class AsyncBook(ABC):
         **equal: object,
     ) -> pyarrow.Table:
         """Every record of a kind, newest first, as an Arrow table; see `Book.to_arrow`."""
-        from tradebook.service_layer.arrow import ArrowKind
+        from tradebook.service_layer.queries.arrow import ArrowKind
 
         found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
         return ArrowKind.of(kind, decimals).table([batch async for batch in found])

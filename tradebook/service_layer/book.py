@@ -12,22 +12,26 @@ from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook import service_layer
-from tradebook.domain.fields import Entity, adopted, argument
-from tradebook.domain.given import entries, function
-from tradebook.domain.paging import BATCH, BATCH_OF_TRADES, page_limit, walk
+from tradebook.domain.entity import Entity, adopted
+from tradebook.domain.plain_values import entries, function
+from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
-from tradebook.service_layer.late import late
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, CallContext
+from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
+from tradebook.service_layer.handlers.importing import Progress as Count
+from tradebook.service_layer.handlers.importing import Rereadable
+from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, walk
+from tradebook.service_layer.queries import as_of, snapshots
+from tradebook.service_layer.queries.arrow import Decimals
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification import seal_check
+from tradebook.service_layer.verification.verify import verify as verify_book
 
 if TYPE_CHECKING:
     import pyarrow
 
-    from tradebook.service_layer.arrow import Decimals
-    from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
-    from tradebook.service_layer.handlers.importing import Progress as Count
-    from tradebook.service_layer.handlers.seals import Sealed
-    from tradebook.service_layer.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,7 +171,6 @@ class Book(ABC):
 
     def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
         """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
-        from tradebook.service_layer.handlers.seals import Sealing, seal_next, unsealed
 
         sealing = Sealing.of(batch, progress)
         if sealing.progress is not None:
@@ -188,7 +191,6 @@ class Book(ABC):
         Give what can be iterated over more than once, where you can: when another writer was first, all
         of it is read again.
         """
-        from tradebook.service_layer.handlers.importing import Rereadable
 
         return self.run(
             handlers.import_trades,
@@ -197,26 +199,26 @@ class Book(ABC):
             batch=batch,
         )
 
-    delete = late(lambda: _operation(handlers.delete))
+    delete = _operation(handlers.delete)
 
     record_trade = _operation(handlers.record_trade)
     execute_trade = _operation(handlers.execute_trade)
     cancel_trade = _operation(handlers.cancel_trade)
     reject_trade = _operation(handlers.reject_trade)
-    bust_trade = late(lambda: _operation(handlers.bust_trade))
-    correct_trade = late(lambda: _operation(handlers.correct_trade))
-    rebuild = late(lambda: _operation(handlers.rebuild))
-    mark_prices = late(lambda: _operation(handlers.mark_prices))
-    update_position = late(lambda: _operation(handlers.update_position))
-    record_cash_flow = late(lambda: _operation(handlers.record_cash_flow))
-    take_snapshot = late(lambda: _operation(handlers.take_snapshot))
-    raise_alert = late(lambda: _operation(handlers.raise_alert))
-    resolve_alert = late(lambda: _operation(handlers.resolve_alert))
-    record_signal = late(lambda: _operation(handlers.record_signal))
-    record_decision = late(lambda: _operation(handlers.record_decision))
-    decide = late(lambda: _operation(handlers.decide))
-    record_action = late(lambda: _operation(handlers.record_action))
-    record_metric = late(lambda: _operation(handlers.record_metric))
+    bust_trade = _operation(handlers.bust_trade)
+    correct_trade = _operation(handlers.correct_trade)
+    rebuild = _operation(handlers.rebuild)
+    mark_prices = _operation(handlers.mark_prices)
+    update_position = _operation(handlers.update_position)
+    record_cash_flow = _operation(handlers.record_cash_flow)
+    take_snapshot = _operation(handlers.take_snapshot)
+    raise_alert = _operation(handlers.raise_alert)
+    resolve_alert = _operation(handlers.resolve_alert)
+    record_signal = _operation(handlers.record_signal)
+    record_decision = _operation(handlers.record_decision)
+    decide = _operation(handlers.decide)
+    record_action = _operation(handlers.record_action)
+    record_metric = _operation(handlers.record_metric)
 
     get = _look(queries.get)
     get_all = _look(queries.get_all)
@@ -235,7 +237,7 @@ class Book(ABC):
     get_latest_portfolio = _look(queries.get_latest_portfolio)
     get_portfolio_history = _look(queries.get_portfolio_history)
     get_portfolio_positions = _look(queries.get_portfolio_positions)
-    get_snapshot = late(lambda: _question(service_layer.snapshots.get_snapshot))
+    get_snapshot = _question(snapshots.get_snapshot)
     get_alerts = _look(queries.get_alerts)
     get_unresolved_alerts = _look(queries.get_unresolved_alerts)
     get_signals = _look(queries.get_signals)
@@ -244,11 +246,11 @@ class Book(ABC):
     get_actions = _look(queries.get_actions)
     get_metrics = _look(queries.get_metrics)
     get_events = _look(queries.get_events)
-    positions_as_of = late(lambda: _question(service_layer.as_of.positions_as_of))
-    portfolio_as_of = late(lambda: _question(service_layer.as_of.portfolio_as_of))
-    verify = late(lambda: _question(service_layer.verification.verify))
-    check_seals = late(lambda: _question(service_layer.tampering.check_seals))
-    export_seals = late(lambda: _question(service_layer.tampering.export_seals))
+    positions_as_of = _question(as_of.positions_as_of)
+    portfolio_as_of = _question(as_of.portfolio_as_of)
+    verify = _question(verify_book)
+    check_seals = _question(seal_check.check_seals)
+    export_seals = _question(seal_check.export_seals)
 
     def iterate(
         self,
@@ -289,8 +291,8 @@ class Book(ABC):
         **equal: object,
     ) -> pyarrow.RecordBatchReader:
         """Every record of a kind, newest first, as Arrow in constant memory; see `iterate` and `to_arrow`."""
-        from tradebook.service_layer.arrow import BATCH as ARROW_BATCH
-        from tradebook.service_layer.arrow import ArrowKind
+        from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
+        from tradebook.service_layer.queries.arrow import ArrowKind
 
         as_arrow = ArrowKind.of(kind, decimals)
 

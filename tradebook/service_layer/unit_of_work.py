@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
-from uuid import uuid4
-
-from attrs import evolve, field, frozen
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar, cast
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event, Happened
-from tradebook.domain.fields import DEFAULT_ACCOUNT, Entity, key, name, named_fields, utc, utc_now
-from tradebook.domain.given import is_a
-from tradebook.domain.ledger import Ledger
 from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.plain_values import is_a
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
-from tradebook.domain.repositories import (
+from tradebook.domain.seals import Seal
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.ports.ledger import Ledger
+from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     DecisionRepository,
     EventRepository,
@@ -33,14 +34,8 @@ from tradebook.domain.repositories import (
     SignalRepository,
     TradeRepository,
 )
-from tradebook.domain.seals import Seal
-from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
-from tradebook.service_layer.caller import caller
 
 E = TypeVar("E", bound=Entity)
-
-DEFAULT_BASE_CURRENCY = "USD"
 
 _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Account: "accounts",
@@ -57,38 +52,6 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Signal: "signals",
     Trade: "trades",
 }
-
-
-@frozen(kw_only=True, field_transformer=named_fields)
-class CallContext:
-    """What stays the same when a unit of work is tried again, so that a retry repeats, not adds.
-
-    Attributes:
-        at: the time of the call, UTC.
-        token: the seed of the ids made during the call.
-        actor: who calls; as the surrounding `tradebook.context` says by default.
-        correlation_id: shared by the events of the call; the same.
-    """
-
-    at: datetime = field(factory=utc_now, converter=utc)
-    token: str = field(factory=lambda: uuid4().hex, converter=name)
-    actor: str = field(factory=lambda: caller().actor, converter=key)
-    correlation_id: str = field(factory=lambda: caller().correlation_id, converter=key)
-
-    @classmethod
-    def of(cls, given: CallContext | None) -> CallContext | None:
-        """The context that a caller gave.
-
-        Raises:
-            InvalidInput: it is no context.
-        """
-        if given is not None and not is_a(given, cls):
-            raise InvalidInput("context", given, "a CallContext")
-        return given
-
-    def or_by(self, actor: str) -> CallContext:
-        """The same call, by `actor` where nobody else is named."""
-        return self if self.actor or not actor else evolve(self, actor=actor)
 
 
 class AbstractUnitOfWork(ABC):
@@ -211,3 +174,58 @@ class AbstractUnitOfWork(ABC):
     @abstractmethod
     def rollback(self) -> None:
         """Discard everything done since the last commit; entities keep the values they have."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AbstractAsyncUnitOfWork(ABC):
+    """One transaction on one account's book; leaving it without `commit` discards what was done.
+
+    It is one transaction, so its calls come one after another: never from two tasks at a time.
+    """
+
+    @abstractmethod
+    async def run(
+        self,
+        function: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call a handler or query in this transaction, without committing, and return its result.
+
+        Args:
+            function: `handlers.record_trade`, `queries.get_all`, or a function of yours
+                `function(uow, ...)`: an ordinary one, in which `uow` needs no `await`.
+            args: its arguments after `uow`.
+            kwargs: its named arguments.
+        """
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Make everything done so far durable.
+
+        Raises:
+            ConcurrentUpdate: another writer was first; run the whole unit of work again.
+            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
+                references.
+        """
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Discard everything done since the last commit; entities keep the values they have."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self:
+        """Begin; the transaction starts with the first statement."""
+
+    @abstractmethod
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End; what was not committed is discarded, and the connection returned."""

@@ -4,6 +4,8 @@
 here.
 """
 
+from __future__ import annotations
+
 from tradebook.testing.async_fakes import AsyncFakeBook, AsyncFakeUnitOfWork
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork

@@ -9,14 +9,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.fields import DEFAULT_ACCOUNT, utc_now
+from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.validation import utc_now
 from tradebook.service_layer.async_book import AsyncBook
-from tradebook.service_layer.async_unit_of_work import AbstractAsyncUnitOfWork
-from tradebook.service_layer.unit_of_work import (
-    DEFAULT_BASE_CURRENCY,
-    AbstractUnitOfWork,
-    CallContext,
-)
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
 

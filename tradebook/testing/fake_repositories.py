@@ -7,16 +7,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
 
+from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
-from tradebook.domain.booked import BookedTrade
 from tradebook.domain.cash import Account, CashFlow, cash_totals
+from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
-from tradebook.domain.fields import Entity
-from tradebook.domain.ledger import Ledger, LedgerPage
-from tradebook.domain.paging import BATCH, Filter, Place, sort_keys
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
-from tradebook.domain.repositories import (
+from tradebook.domain.seals import Seal
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.ports.event_horizon import UNKNOWN, Moment
+from tradebook.service_layer.ports.ledger import Ledger, LedgerPage
+from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
+from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
     DecisionRepository,
@@ -28,9 +32,6 @@ from tradebook.domain.repositories import (
     SignalRepository,
     TradeRepository,
 )
-from tradebook.domain.seals import UNKNOWN, Moment, Seal
-from tradebook.domain.signals import Signal
-from tradebook.domain.trades import OrderKey, Trade
 from tradebook.testing.fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, values_of
 

@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 from attrs import define
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.entity import Entity
 from tradebook.domain.errors import (
     ConcurrentUpdate,
     ConstraintViolated,
@@ -15,9 +16,9 @@ from tradebook.domain.errors import (
     InvalidTransition,
     NotFound,
 )
-from tradebook.domain.fields import Entity, record_id
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal
+from tradebook.domain.validation import record_id
 from tradebook.testing.fake_store import (
     REFERENCES,
     UNIQUE,

@@ -17,9 +17,9 @@ from attrs import define, frozen
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
-from tradebook.domain.fields import Entity
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position

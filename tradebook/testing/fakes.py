@@ -13,22 +13,20 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
 from tradebook.domain.events import Event
-from tradebook.domain.fields import DEFAULT_ACCOUNT, argument, key, name, truth, utc_now
-from tradebook.domain.given import function, is_a
 from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.plain_values import function, is_a
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import argument, key, name, truth, utc_now
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.unit_of_work import (
-    DEFAULT_BASE_CURRENCY,
-    AbstractUnitOfWork,
-    CallContext,
-)
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing.fake_repositories import (
     FakeAccountRepository,
     FakeDecisionRepository,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.engine import make_engine
+from tradebook.adapters.engine.factory import make_engine
+from tradebook.adapters.orm import metadata
 from tradebook.config import DatabaseConfig
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.entrypoints.mapping import metadata
 from tradebook.testing.async_fakes import AsyncFakeBook
 from tradebook.testing.fakes import FakeBook
 

@@ -6,15 +6,15 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import typer
+from attrs import evolve
 
+from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli.output import complain
-
-if TYPE_CHECKING:
-    from tradebook.config import DatabaseConfig
-    from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.entrypoints.manager import DatabaseManager
 
 ACTOR: Final = "tradebook command"
 """Who writes, in the events of what the command line changed."""
@@ -53,7 +53,6 @@ def time_given(given: str) -> datetime:
     Raises:
         typer.BadParameter: it gives none.
     """
-    from tradebook.domain.fields import utc
 
     try:
         if not given.isdigit():  # digits alone, such as seconds since 1970, could pass for a date
@@ -129,7 +128,6 @@ def login_name() -> str:
 
 def configured(database: str | None) -> DatabaseConfig:
     """The configuration that `--database` names, or else the environment."""
-    from tradebook.config import DatabaseEnvironment
 
     warn_of_password(database)
     return DatabaseEnvironment(url=database).current
@@ -137,7 +135,6 @@ def configured(database: str | None) -> DatabaseConfig:
 
 def warn_of_password(database: str | None) -> None:
     """Say on stderr that others can read what stands on the command line, if a password stands there."""
-    from tradebook.config import DatabaseConfig
 
     if database is not None and "***" in DatabaseConfig.from_url(database).safe_url:
         complain(_SHOWN)
@@ -152,9 +149,6 @@ def opened(
     Where `reads_elsewhere` is false, queries do not go to the configuration's `read_url`: a standby is behind
     what was just written.
     """
-    from attrs import evolve
-
-    from tradebook.entrypoints.manager import DatabaseManager
 
     config = configured(database)
     if not reads_elsewhere:

@@ -15,7 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tradebook.service_layer.progress import Progress
+    from tradebook.service_layer.instrumentation import Progress
+
 
 DERIVED: Final = {"Position": ("entry_price", "market_value", "unrealized_pnl", "net_pnl")}
 """What JSON says of a record besides its fields."""

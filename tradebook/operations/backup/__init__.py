@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tradebook.operations.backup.archive import apply as archive_log
-from tradebook.operations.backup.archive import archive_now
+from tradebook.operations.backup.create import back_up
 from tradebook.operations.backup.encryption import Encryption
-from tradebook.operations.backup.making import back_up
 from tradebook.operations.backup.manifest import Counts, Manifest
-from tradebook.operations.backup.restoring import restore_book, restore_server
+from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.retention import plan, prune
 from tradebook.operations.backup.store import Store
-from tradebook.operations.backup.verifying import BackupProof, verify_backup
+from tradebook.operations.backup.verify import BackupProof, verify_backup
+from tradebook.operations.backup.wal_archive import apply as archive_log
+from tradebook.operations.backup.wal_archive import archive_now
 
 __all__ = [
     "BackupProof",

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput, ProgramMissing
-from tradebook.operations.programs import program_failed
+from tradebook.operations.server.programs import program_failed
 
 GPG: Final = "gpg"
 AGE: Final = "age"

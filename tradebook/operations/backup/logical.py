@@ -10,12 +10,12 @@ from typing import Final
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, OperationFailed, SchemaNotReady, WouldOverwrite
-from tradebook.operations.backup.counting import read_counts
+from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import Encryption, piped, read, written
 from tradebook.operations.backup.manifest import Facts, Manifest
-from tradebook.operations.connections import Statements, connected
-from tradebook.operations.programs import connection_environment, program, run
-from tradebook.service_layer.progress import Progress
+from tradebook.operations.server.admin_connection import Statements, connected
+from tradebook.operations.server.programs import connection_environment, program, run
+from tradebook.service_layer.instrumentation import Progress
 
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"

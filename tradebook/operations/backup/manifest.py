@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from tradebook.domain.errors import BackupDamaged
-from tradebook.service_layer.progress import Progress
+from tradebook.service_layer.instrumentation import Progress
 
 MANIFEST: Final = "manifest.json"
 SQLITE: Final = "sqlite"

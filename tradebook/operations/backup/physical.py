@@ -16,9 +16,9 @@ from tradebook.domain.errors import BackupDamaged, OperationFailed
 from tradebook.operations.backup.encryption import Encryption, piped, read, written
 from tradebook.operations.backup.logical import facts_of
 from tradebook.operations.backup.manifest import Facts, Log, Manifest
-from tradebook.operations.connections import Statements, connected
-from tradebook.operations.programs import connection_environment, program, run
-from tradebook.service_layer.progress import Progress
+from tradebook.operations.server.admin_connection import Statements, connected
+from tradebook.operations.server.programs import connection_environment, program, run
+from tradebook.service_layer.instrumentation import Progress
 
 SERVERS_MANIFEST: Final = "backup_manifest"
 """The server's own: what an incremental backup compares with, and pg_verifybackup."""

@@ -10,7 +10,7 @@ from attrs import frozen
 from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
-from tradebook.operations.programs import told_apart
+from tradebook.operations.server.programs import told_apart
 
 
 @frozen

@@ -18,10 +18,10 @@ from tradebook.domain.errors import (
     SchemaNotReady,
     WouldOverwrite,
 )
-from tradebook.operations.backup.counting import read_counts
+from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import Encryption, written
 from tradebook.operations.backup.manifest import Facts
-from tradebook.service_layer.progress import Progress
+from tradebook.service_layer.instrumentation import Progress
 
 BOOK: Final = "book.db"
 _PAGES: Final = 512

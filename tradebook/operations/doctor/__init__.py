@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradebook.operations.doctor.examination import Diagnosis, examine
-from tradebook.operations.doctor.findings import Finding, Level
+from tradebook.operations.doctor.checks import Finding, Level
+from tradebook.operations.doctor.run import Diagnosis, examine
 
 __all__ = ["Diagnosis", "Finding", "Level", "examine"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tradebook.domain.errors import NotPermitted
-from tradebook.operations.doctor.findings import Finding, green, red, yellow
-from tradebook.operations.doctor.patient import PartProgress
+from tradebook.operations.doctor.checks import Finding, PartProgress, green, red, yellow
 from tradebook.service_layer.book import Book
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tradebook.adapters.columns import metadata
-from tradebook.operations.doctor.findings import Finding, green, red, yellow
-from tradebook.operations.doctor.patient import Patient
+from tradebook.operations.doctor.checks import Finding, Patient, green, red, yellow
 
 _OURS: Final = "schemaname = current_schema() AND tablename = ANY(:tables)"
 _UPDATES: Final = 10_000

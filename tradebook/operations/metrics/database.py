@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
 
+
 Sample = tuple[Metric, tuple[str, ...], float]
 """A metric, the values of its labels, and its value."""
 

@@ -11,19 +11,20 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Engine, event
 
-from tradebook.adapters.retrying import Retry
+from tradebook.adapters.runner.retries import Retry
+from tradebook.adapters.runner.watched_runner import Watchable
 from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import ExtraNotInstalled
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.catalog import Metric
 from tradebook.operations.metrics.statements import statement_name
-from tradebook.operations.watchable import Watchable
-from tradebook.service_layer import watching
-from tradebook.service_layer.watching import Call
+from tradebook.service_layer import instrumentation
+from tradebook.service_layer.instrumentation import Call
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
+
 
 # From a round trip on one machine to what a person waits for.
 _BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
@@ -87,14 +88,14 @@ class Instruments:
         self._counters = {
             what: _made(metric, registry)
             for what, metric in (
-                (watching.TRADES, catalog.TRADES),
-                (watching.DUPLICATES, catalog.DUPLICATES),
-                (watching.BUSTS, catalog.BUSTS),
+                (instrumentation.TRADES, catalog.TRADES),
+                (instrumentation.DUPLICATES, catalog.DUPLICATES),
+                (instrumentation.BUSTS, catalog.BUSTS),
             )
         }
         alerts = _made(catalog.ALERTS, registry)
         for severity in Severity:  # there from the beginning, or the first one makes no increase
-            self._counters[watching.ALERTS + severity] = alerts.labels(severity.value)
+            self._counters[instrumentation.ALERTS + severity] = alerts.labels(severity.value)
 
     def attend(self, engine: Engine) -> None:
         """Time its statements."""

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from tradebook.adapters.bookings import PREPARED  # which loads the tables
 from tradebook.adapters.columns import metadata
+from tradebook.adapters.ledger.single_trade import PREPARED
 
 OTHER: Final = "other"
 RECORD: Final = "insert trades"

@@ -12,10 +12,10 @@ from tradebook.domain.agents import (
     DecisionStatus,
     decision_status,
 )
-from tradebook.domain.fields import Json, argument, record_id, record_ids, text
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
-from tradebook.service_layer.handlers.references import confirm, given_terms
+from tradebook.domain.validation import Json, argument, record_id, record_ids, text
+from tradebook.service_layer.handlers._common import confirm, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 

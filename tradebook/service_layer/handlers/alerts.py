@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.fields import argument, record_id, text
+from tradebook.domain.validation import argument, record_id, text
+from tradebook.service_layer.instrumentation import ALERTS, note
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.watching import ALERTS, note
 
 
 def raise_alert(

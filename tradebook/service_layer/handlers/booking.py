@@ -17,10 +17,8 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
-from tradebook.domain.fields import Json, argument
-from tradebook.domain.given import mapping, plain_text
-from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.numbers import Number
+from tradebook.domain.plain_values import mapping, plain_text
 from tradebook.domain.trades import (
     OrderKey,
     Settlement,
@@ -29,7 +27,9 @@ from tradebook.domain.trades import (
     TradeStatus,
     trade_status,
 )
-from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.domain.validation import Json, argument
+from tradebook.service_layer.handlers._common import open_account
+from tradebook.service_layer.ports.ledger import LedgerPage
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _MOST_OPENINGS: Final = 100

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.numbers import Number
-from tradebook.service_layer.handlers.accounts import open_account
-from tradebook.service_layer.handlers.references import confirm, given_terms
+from tradebook.service_layer.handlers._common import confirm, given_terms, open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 

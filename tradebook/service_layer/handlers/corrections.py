@@ -9,7 +9,8 @@ from typing import Final
 
 from attrs import define, frozen
 
-from tradebook.domain.booked import BookedTrade
+from tradebook.domain.accounting import BookedTrade
+from tradebook.domain.entity import differences
 from tradebook.domain.errors import (
     ConcurrentUpdate,
     InvalidInput,
@@ -18,25 +19,16 @@ from tradebook.domain.errors import (
     shown,
 )
 from tradebook.domain.events import PositionRebuilt, TradeBusted, TradeCorrected
-from tradebook.domain.fields import (
-    Json,
-    argument,
-    differences,
-    json_object,
-    key,
-    name,
-    text,
-)
 from tradebook.domain.folding import AMOUNTS, Fold, differing
-from tradebook.domain.given import optional_function
-from tradebook.domain.ledger import LedgerPage
 from tradebook.domain.numbers import ZERO, Number
+from tradebook.domain.plain_values import optional_function
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
+from tradebook.domain.validation import Json, argument, json_object, key, name, text
 from tradebook.service_layer.handlers.trades import find_trade
-from tradebook.service_layer.progress import Progress
+from tradebook.service_layer.instrumentation import BUSTS, TRADES, Progress, note
+from tradebook.service_layer.ports.ledger import LedgerPage
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.watching import BUSTS, TRADES, note
 
 _BATCH: Final = 1000
 

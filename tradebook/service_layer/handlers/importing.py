@@ -10,20 +10,21 @@ from typing import Final, NamedTuple, TypeAlias
 
 from attrs import define, field, frozen
 
-from tradebook.domain.bulk import BulkLedger, Fill, FillName, Posting, Running, Terms
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
-from tradebook.domain.fields import argument
-from tradebook.domain.given import is_a, mapping, optional_function
+from tradebook.domain.fills import Fill, FillName, Posting, Running, Terms
 from tradebook.domain.numbers import exact
-from tradebook.domain.paging import BATCH_OF_TRADES, page_limit
+from tradebook.domain.plain_values import is_a, mapping, optional_function
 from tradebook.domain.trades import OrderKey, TradeStatus
-from tradebook.service_layer.garbage import no_collecting
-from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.domain.validation import argument
+from tradebook.service_layer.gc_pause import no_collecting
+from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import TradeTerms
-from tradebook.service_layer.handlers.fills import FillReader
+from tradebook.service_layer.handlers.import_rows import FillReader
 from tradebook.service_layer.handlers.trades import RecordedTrades, book_trades
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
+from tradebook.service_layer.ports.ledger import BulkLedger
+from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.watching import DUPLICATES, TRADES, note
 
 Progress: TypeAlias = Callable[[int], None]
 

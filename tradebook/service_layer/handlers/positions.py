@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any, Final, cast
 
 from tradebook.domain.errors import InvalidInput, NotFound, shown
-from tradebook.domain.fields import argument, name, optional_utc, text, utc
-from tradebook.domain.given import mapping
 from tradebook.domain.numbers import Number, number
+from tradebook.domain.plain_values import mapping
 from tradebook.domain.positions import Position
+from tradebook.domain.validation import argument, name, optional_utc, text, utc
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _UPDATABLE: Final = ("current_price", "marked_at")

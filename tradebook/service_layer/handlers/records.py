@@ -11,41 +11,35 @@ import attrs
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import RESOLUTION, Alert
-from tradebook.domain.by_hand import (
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.edit_rules import (
     check_changes,
     check_consistent,
     check_ledger_state,
     check_new,
     check_removal,
 )
-from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
 from tradebook.domain.events import Event, Happened, RecordDeleted, RecordUpdated
-from tradebook.domain.fields import (
-    DEFAULT_ACCOUNT,
-    Entity,
-    argument,
-    differences,
-    record_id,
-)
-from tradebook.domain.given import entries, is_a
+from tradebook.domain.plain_values import entries, is_a
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.garbage import no_collecting
-from tradebook.service_layer.handlers.accounts import open_account
+from tradebook.domain.validation import argument, record_id
+from tradebook.service_layer.gc_pause import no_collecting
+from tradebook.service_layer.handlers._common import confirm, open_account
 from tradebook.service_layer.handlers.agents import decide
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.positions import update_position
-from tradebook.service_layer.handlers.references import confirm
 from tradebook.service_layer.handlers.trades import (
     cancel_trade,
     record_trade,
     record_trades,
     reject_trade,
 )
+from tradebook.service_layer.instrumentation import ALERTS, note
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.watching import ALERTS, note
 
 E = TypeVar("E", bound=Entity)
 

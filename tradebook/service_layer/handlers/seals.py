@@ -8,11 +8,12 @@ from attrs import define, frozen
 
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
-from tradebook.domain.fields import argument
-from tradebook.domain.given import optional_function
-from tradebook.domain.paging import BATCH, page_limit
-from tradebook.domain.seals import FIRST, Horizon, Prints, Seal
-from tradebook.service_layer.progress import Progress
+from tradebook.domain.plain_values import optional_function
+from tradebook.domain.seals import FIRST, Prints, Seal
+from tradebook.domain.validation import argument
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.ports.event_horizon import Horizon
+from tradebook.service_layer.ports.paging import BATCH, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _EVER: Final = 2**63 - 1

@@ -10,13 +10,13 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
-from tradebook.domain.fields import argument, key, optional_id, optional_name, text
-from tradebook.domain.given import entries
 from tradebook.domain.numbers import Number
+from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.validation import argument, key, optional_id, optional_name, text
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.service_layer.watching import DUPLICATES, TRADES, note
 
 
 @frozen

@@ -1,6 +1,18 @@
 """What is asked of the book: plain functions `query(uow, ...)` that change nothing."""
 
-from tradebook.service_layer.queries.holdings import (
+from __future__ import annotations
+
+from tradebook.service_layer.queries.journal import (
+    get_actions,
+    get_alerts,
+    get_decision,
+    get_decisions,
+    get_events,
+    get_metrics,
+    get_signals,
+    get_unresolved_alerts,
+)
+from tradebook.service_layer.queries.portfolio import (
     CashBalance,
     get_cash_balances,
     get_cash_flows,
@@ -14,23 +26,7 @@ from tradebook.service_layer.queries.holdings import (
     get_trades,
     get_trades_by_symbol,
 )
-from tradebook.service_layer.queries.notes import (
-    get_actions,
-    get_alerts,
-    get_decision,
-    get_decisions,
-    get_events,
-    get_metrics,
-    get_signals,
-    get_unresolved_alerts,
-)
-from tradebook.service_layer.queries.records import (
-    count,
-    exists,
-    get,
-    get_all,
-    get_rows,
-)
+from tradebook.service_layer.queries.records import count, exists, get, get_all, get_rows
 
 __all__ = [
     "CashBalance",

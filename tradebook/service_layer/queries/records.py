@@ -1,23 +1,46 @@
-"""Records of any kind."""
+"""How lists are asked for."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
 
-from tradebook.domain import fields
-from tradebook.domain.errors import NotFound
-from tradebook.domain.fields import Entity, argument
-from tradebook.domain.paging import DEFAULT_LIMIT, Page
-from tradebook.domain.rows import Row
+from tradebook.domain import validation
+from tradebook.domain.entity import Entity
+from tradebook.domain.errors import InvalidInput, NotFound
+from tradebook.domain.plain_values import plain_int
+from tradebook.domain.validation import argument
+from tradebook.service_layer.ports.paging import DEFAULT_LIMIT, Page, Row
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+LONG: Final = 1000
+"""The limit of lists that people want whole."""
+
+
+def asked(**equal: object) -> dict[str, Any]:
+    """What was asked for; None stands for any."""
+    return {name: value for name, value in equal.items() if value is not None}
+
+
+def days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
+    """So many days before now."""
+    whole = argument("days", partial(plain_int, expected=_DAYS), days)
+    try:
+        return uow.now() - timedelta(days=whole)
+    except OverflowError:
+        raise InvalidInput("days", days, _DAYS) from None
+
+
+_DAYS: Final = "a whole number of days within the calendar"
+
 
 E = TypeVar("E", bound=Entity)
 
 
 def get(uow: AbstractUnitOfWork, kind: type[E], record_id: int, /) -> E | None:
     """The record of a kind with this id, or None when the account has none."""
-    records, id_ = uow.records(kind), argument("record_id", fields.record_id, record_id)
+    records, id_ = uow.records(kind), argument("record_id", validation.record_id, record_id)
     try:
         return records.get(id_)
     except NotFound:

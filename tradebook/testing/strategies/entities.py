@@ -9,16 +9,10 @@ from hypothesis import strategies as st
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
+from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.events import Event
-from tradebook.domain.fields import DEFAULT_ACCOUNT
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.portfolio import (
-    Holdings,
-    Portfolio,
-    PortfolioPosition,
-    Rates,
-    value_holdings,
-)
+from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Trade

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
 
-from tradebook.domain.fields import Json
 from tradebook.domain.limits import MAX_DECIMALS, MAX_DIGITS
 from tradebook.domain.numbers import EXACT, ONE, ZERO, canonical, number
+from tradebook.domain.validation import Json
 
 Strategy: TypeAlias = st.SearchStrategy
 

@@ -1,0 +1,294 @@
+"""Upgrades that meet others: another upgrade, who trades, an interruption, and what is not allowed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from sqlalchemy import URL, Connection, Engine, text
+
+from tests.support.servers import configured
+from tradebook import (
+    BookBusy,
+    DatabaseConfig,
+    DatabaseFailure,
+    DatabaseReadOnly,
+    InvalidInput,
+    SchemaNotReady,
+)
+from tradebook.adapters.engine.factory import make_engine
+from tradebook.adapters.migrations import revisions
+from tradebook.adapters.migrations import upgrade as migrations
+from tradebook.adapters.migrations.drift import find_drift
+from tradebook.adapters.orm import metadata
+
+UPGRADE = (
+    "import sys; from tradebook import DatabaseManager; DatabaseManager(sys.argv[1]).upgrade()"
+)
+HALF_MADE = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+BUILDING = (
+    "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE%CONCURRENTLY%' AND datname = :name"
+)
+
+
+class Reports:
+    """What an upgrade says, and when it first says a word."""
+
+    def __init__(self, word: str) -> None:
+        self.lines: list[str] = []
+        self.said = threading.Event()
+        self._word = word
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+        if self._word in line:
+            self.said.set()
+
+
+@pytest.fixture
+def url(new_database: Callable[[], URL]) -> URL:
+    """A database at 0001."""
+    made = new_database()
+    engine = make_engine(configured(made))
+    migrations.upgrade(engine, "0001")
+    engine.dispose()
+    return made
+
+
+@pytest.fixture
+def engine(url: URL) -> Iterator[Engine]:
+    made = make_engine(configured(url))
+    yield made
+    made.dispose()
+
+
+def upgrading(url: URL | str) -> subprocess.Popen[bytes]:
+    """An upgrade in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", UPGRADE, str(configured(url).url)])
+
+
+def wait_until(engine: Engine, question: str) -> object:
+    """Ask until the answer is not nothing; what never comes is not waited for."""
+    for _ in range(10_000):
+        with engine.connect() as connection:
+            names = {"name": engine.url.database} if ":name" in question else {}
+            answer = connection.scalar(text(question), names)
+        if answer:
+            return answer
+    raise AssertionError(f"it never came to this: {question}")
+
+
+def reading_of_before(engine: Engine) -> Connection:
+    """A transaction that goes on, and that whoever makes an index concurrently waits for."""
+    connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    connection.execute(text("SELECT count(*) FROM accounts"))
+    return connection
+
+
+def test_the_second_upgrade_waits_for_the_first(engine: Engine) -> None:
+    reports = Reports("waiting")
+    with ThreadPoolExecutor(1) as threads:
+        with engine.connect() as first:
+            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._KEY})
+            first.commit()
+            second = threads.submit(migrations.upgrade, engine, report=reports)
+            assert reports.said.wait(60)
+            assert migrations.current_revision(engine) == "0001"
+            first.invalidate()
+        second.result(60)
+    assert migrations.current_revision(engine) == revisions.head_revision()
+    assert len([line for line in reports.lines if "waiting" in line]) == 1
+
+
+def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
+    engine: Engine, url: URL
+) -> None:
+    reading = reading_of_before(engine)
+    first = upgrading(url)
+    wait_until(engine, HALF_MADE)
+    with ThreadPoolExecutor(1) as threads:
+        reports = Reports("waiting")
+        second = threads.submit(migrations.upgrade, engine, report=reports)
+        assert reports.said.wait(60)
+        reading.close()
+        assert first.wait(60) == 0
+        second.result(60)
+    assert find_drift(engine) == ()
+
+
+def test_an_index_that_a_killed_upgrade_left_half_made_is_made_anew(
+    engine: Engine, url: URL
+) -> None:
+    reading = reading_of_before(engine)
+    killed = upgrading(url)
+    wait_until(engine, HALF_MADE)
+    killed.kill()
+    killed.wait()
+    server_side = wait_until(engine, BUILDING)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 60000)"), {"pid": server_side})
+        assert connection.scalar(text(HALF_MADE)) == 1
+    reading.close()
+    assert migrations.current_revision(engine) == "0001"
+    migrations.upgrade(engine)
+    assert find_drift(engine) == ()
+
+
+def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
+    engine: Engine, url: URL
+) -> None:
+    code = "from tradebook.entrypoints.cli import main; main()"
+    command = [sys.executable, "-c", code, "db", "upgrade", "--database", str(configured(url).url)]
+    reading = reading_of_before(engine)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as upgrade:
+        wait_until(engine, HALF_MADE)
+        upgrade.send_signal(signal.SIGINT)
+        _, said = upgrade.communicate(timeout=60)
+    assert upgrade.returncode == 130, said
+    assert b"run it again to go on" in said
+    assert b"Traceback" not in said
+    wait_until(engine, f"SELECT NOT EXISTS ({BUILDING})")
+    reading.close()
+    migrations.upgrade(engine)
+    assert find_drift(engine) == ()
+
+
+def test_a_killed_upgrade_of_a_file_leaves_it_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from tradebook.adapters import migrations, engine;"
+        "from tradebook import DatabaseConfig;"
+        "made = engine.make_engine(DatabaseConfig.from_url(sys.argv[1]));"
+        "tell = lambda line: (print(line, flush=True), 'to 0002' in line and sys.stdin.read());"
+        "migrations.upgrade(made, report=tell)"
+    )
+    engine = make_engine(configured(sqlite_url))
+    migrations.upgrade(engine, "0001")
+    command = [sys.executable, "-c", code, sqlite_url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"up to 0002")
+        process.kill()
+    assert migrations.current_revision(engine) == "0001"
+    migrations.upgrade(engine)
+    assert find_drift(engine) == ()
+    engine.dispose()
+
+
+def test_a_revision_that_cannot_get_its_lock_lets_others_go_first_and_is_tried_again(
+    engine: Engine,
+) -> None:
+    reports = Reports("tried again")
+    with ThreadPoolExecutor(1) as threads:
+        with engine.connect() as reading, engine.connect() as writing:
+            reading.execute(text("SELECT count(*) FROM trades"))
+            upgrade = threads.submit(migrations.upgrade, engine, report=reports)
+            assert reports.said.wait(60)
+            writing.execute(text("UPDATE trades SET strategy = ''"))
+            writing.commit()
+            assert migrations.current_revision(engine) == "0001"
+        upgrade.result(60)
+    assert find_drift(engine) == ()
+
+
+def test_a_revision_that_never_gets_its_lock_gives_up_and_says_why(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "ATTEMPTS", 2)
+    with engine.connect() as reading:
+        reading.execute(text("SELECT count(*) FROM trades"))
+        with pytest.raises(BookBusy, match=r"in 2 tries .*lock timeout.*running it again") as busy:
+            migrations.upgrade(engine)
+    assert busy.value.attempts == 2
+    migrations.upgrade(engine)
+
+
+def test_an_upgrade_of_a_file_that_somebody_writes_waits_for_the_end(tmp_path: Path) -> None:
+    engine = make_engine(DatabaseConfig(path=tmp_path / "book.db", lock_timeout=0))
+    migrations.upgrade(engine, "0001")
+    reports = Reports("tried again")
+    with ThreadPoolExecutor(1) as threads:
+        with engine.begin():
+            upgrade = threads.submit(migrations.upgrade, engine, report=reports)
+            assert reports.said.wait(60)
+        upgrade.result(60)
+    assert find_drift(engine) == ()
+    engine.dispose()
+
+
+def test_the_timeout_of_statements_does_not_end_a_migration_and_holds_again_afterwards(
+    engine: Engine, url: URL
+) -> None:
+    impatient = make_engine(evolve(configured(url), statement_timeout=400, lock_timeout=9000))
+    reading = reading_of_before(engine)
+    with ThreadPoolExecutor(1) as threads:
+        upgrade = threads.submit(migrations.upgrade, impatient)
+        wait_until(engine, f"{BUILDING} AND now() - query_start > interval '500 ms'")
+        reading.close()
+        upgrade.result(60)
+    with impatient.connect() as connection:
+        assert connection.scalar(text("SHOW statement_timeout")) == "400ms"
+        assert connection.scalar(text("SHOW lock_timeout")) == "9s"
+    impatient.dispose()
+
+
+def test_a_revision_that_is_not_known_is_refused_and_the_known_ones_are_named(
+    engine: Engine,
+) -> None:
+    for change in (migrations.upgrade, migrations.downgrade):
+        with pytest.raises(InvalidInput, match=r"'0815' is not accepted.*0001, 0002"):
+            change(engine, "0815")
+    with pytest.raises(InvalidInput):
+        migrations.downgrade(engine, revisions.HEAD)
+    with pytest.raises(InvalidInput):
+        migrations.upgrade(engine, revisions.BASE)
+
+
+def test_a_schema_that_is_newer_is_not_touched(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'f00d'"))
+    for change in (migrations.upgrade, migrations.downgrade):
+        with pytest.raises(SchemaNotReady, match="newer than this version"):
+            change(engine, "0001")
+
+
+def test_tables_made_without_migrations_are_not_guessed_at(empty_database: str | URL) -> None:
+    made = make_engine(configured(empty_database))
+    metadata.create_all(made)
+    with pytest.raises(SchemaNotReady, match=r"made without migrations.*stamp head"):
+        migrations.upgrade(made)
+    made.dispose()
+
+
+def test_who_does_not_own_the_tables_is_told_who_may(engine: Engine, url: URL) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest"))
+    guest = make_engine(configured(url.set(username="guest", password=None)))
+    with pytest.raises(DatabaseFailure, match=r"must be owner of table trades.*role that owns"):
+        migrations.upgrade(guest)
+    guest.dispose()
+
+
+def test_a_database_that_takes_no_writes_is_not_migrated(
+    engine: Engine, url: URL, sqlite_url: str, tmp_path: Path
+) -> None:
+    file = make_engine(configured(sqlite_url))
+    migrations.upgrade(file, "0001")
+    with engine.begin() as connection:
+        connection.execute(
+            text(f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = on')
+        )
+    for where in (url, f"sqlite:///file:{tmp_path}/book.db?mode=ro&uri=true"):
+        closed = make_engine(configured(where))
+        with pytest.raises(DatabaseReadOnly):
+            migrations.upgrade(closed)
+        closed.dispose()
+    assert migrations.current_revision(file) == "0001"
+    file.dispose()

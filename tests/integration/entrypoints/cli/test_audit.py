@@ -1,0 +1,114 @@
+"""`tradebook audit`: seal, export and check, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.entrypoints.cli.test_cli import Command
+from tests.support.tampering import a_day, change, remove, rows
+from tradebook import DatabaseManager
+
+
+@pytest.fixture
+def tradebook(sqlite_url: str) -> Command:
+    with DatabaseManager(sqlite_url) as book:
+        a_day(book)
+    return Command(sqlite_url)
+
+
+def test_seal_says_what_it_sealed_and_seals_nothing_again(tradebook: Command) -> None:
+    assert tradebook("audit", "seal", "--by", "ann").stdout == "1 event sealed in 1 seal\n"
+    assert tradebook("audit", "seal").stdout == "0 events sealed in 0 seals\n"
+    again = tradebook.json("audit", "seal")
+    assert (again["seals"], again["events"], again["last"]) == (0, 0, None)
+
+
+def test_seal_as_json_has_the_last_seal(tradebook: Command) -> None:
+    last = tradebook.json("audit", "seal", "--by", "ann")["last"]
+    assert (last["number"], last["count"], last["actor"]) == (5, 1, "ann")
+    assert len(last["hash"]) == 64
+
+
+def test_check_of_an_untouched_book_says_so(tradebook: Command, tmp_path: Path) -> None:
+    file = str(tmp_path / "seals.json")
+    assert tradebook("audit", "export", file).stdout == f"4 seals exported to {file}\n"
+    for arguments in ([], [file]):
+        result = tradebook("audit", "check", *arguments)
+        assert result.exit_code == 0
+        assert "nothing was tampered with (16 events in 4 seals, 9 trades)" in result.stdout
+        assert "1 event not sealed yet" in result.stdout
+    tradebook("audit", "seal", "--export", file)
+    document = tradebook.json("audit", "check", file)
+    assert (document["sound"], document["seals"], document["unsealed"]) == (True, 5, 0)
+    assert document["findings"] == []
+
+
+def test_check_names_what_was_tampered_with(tradebook: Command) -> None:
+    with DatabaseManager(tradebook.url) as book:
+        event = rows(book, "events")[3]
+        change(book, "events", {"actor": "bob"}, id=event["id"])
+        change(book, "trades", {"strategy": "other"}, order_id="o-5")
+    result = tradebook("audit", "check")
+    assert result.exit_code == 1
+    first, *rest = result.stdout.splitlines()
+    assert first.startswith("tampered with: 2 findings")
+    assert rest[0].strip() == "Event 4 was changed: it is not what seal 1 covers"
+    assert rest[1].strip().startswith("Trade 6 (order 'o-5' for AAPL) was changed: strategy is")
+    findings = tradebook.json("audit", "check", exit_code=1)["findings"]
+    assert (findings[0]["entity"], findings[0]["key"], findings[0]["what"]) == (
+        "Event",
+        "4",
+        "changed",
+    )
+
+
+def test_check_with_an_export_sees_that_seals_were_dropped(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "seals.json")
+    tradebook("audit", "export", file)
+    with DatabaseManager(tradebook.url) as book:
+        remove(book, "seals", number=4)
+    assert tradebook("audit", "check").exit_code == 0
+    result = tradebook("audit", "check", file)
+    assert result.exit_code == 1
+    assert "Seal 4 was removed" in result.stdout
+
+
+def test_a_file_that_is_no_export_of_the_account_is_refused(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "seals.json"
+    tradebook("audit", "export", str(file))
+    assert "account" in tradebook.refused("audit", "check", str(file), "--account", "other")
+    document = json.loads(file.read_text())
+    document["seals"][1]["count"] = 7
+    file.write_text(json.dumps(document))
+    assert "seal 2" in tradebook.refused("audit", "check", str(file))
+    for content in ("{}", "not JSON", "[" * 100_000, "\ud800".encode("utf-8", "surrogatepass")):
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        assert "seals.json" in tradebook.refused("audit", "check", str(file)) or content == "{}"
+    missing = str(tmp_path / "missing.json")
+    assert "does not exist" in tradebook.refused("audit", "check", missing, exit_code=2)
+
+
+def test_an_export_that_cannot_be_written_leaves_the_one_before(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    assert "cannot write" in tradebook.refused("audit", "export", str(tmp_path / "no" / "x.json"))
+    file = tmp_path / "seals.json"
+    tradebook("audit", "export", str(file))
+    before = file.read_text()
+    (tmp_path / "seals.json.new").mkdir()
+    assert "cannot write" in tradebook.refused("audit", "export", str(file))
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("command", [[], ["seal"], ["export"], ["check"]])
+def test_help_teaches_with_examples(tradebook: Command, command: list[str]) -> None:
+    result = tradebook("audit", *command, "--help")
+    assert result.exit_code == 0
+    assert "tradebook audit" in result.stdout

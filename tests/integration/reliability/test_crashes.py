@@ -1,0 +1,37 @@
+"""Clients and servers that are killed, briefly; `make soak` does the same for as long as asked."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import URL
+
+from reliability.concurrency import postgresql_book as new_server
+from reliability.crashes import cut_commits, kill_clients, kill_servers
+from reliability.scenario import new_seed
+from tradebook import AsyncDatabaseManager, DatabaseManager
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["postgresql_book", "sqlite_url"])
+def test_what_was_acknowledged_to_a_client_that_is_killed_is_there_once(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    figures = kill_clients(request.getfixturevalue(database), new_seed(), kills=4)
+    assert figures.kept, figures
+    assert (figures.kills, figures.operations >= 8) == (8, True)
+
+
+@pytest.mark.slow
+def test_what_a_server_that_is_killed_acknowledged_is_there_once_and_no_call_fails() -> None:
+    with new_server() as server:
+        figures = kill_servers(server, new_seed(), kills=2)
+    assert figures.kept, figures
+    assert (figures.kills, figures.operations > 0) == (2, True)
+
+
+@pytest.mark.parametrize("kind", [DatabaseManager, AsyncDatabaseManager])
+def test_every_change_whose_commit_is_cut_off_at_random_is_done_once(
+    postgresql_book: URL, kind: type[DatabaseManager | AsyncDatabaseManager]
+) -> None:
+    figures = cut_commits(postgresql_book, new_seed(), kind)
+    assert figures.kept, figures

@@ -1,0 +1,1 @@
+"""Engines, pools, drivers and what SQLite and PostgreSQL need of them."""

@@ -1,0 +1,1 @@
+"""The ledger on SQL: one trade in a single statement, or many by COPY."""

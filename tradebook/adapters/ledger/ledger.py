@@ -1,0 +1,286 @@
+"""The Ledger on SQL: a position is locked, its trades folded in Python, and all of it written together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import (
+    CompoundSelect,
+    RowMapping,
+    Select,
+    bindparam,
+    func,
+    literal,
+    null,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from tradebook.adapters import orm
+from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
+from tradebook.adapters.ledger.bulk_rows import Call
+from tradebook.adapters.ledger.position_cache import RememberedPositions
+from tradebook.adapters.ledger.raw_sql import Sender
+from tradebook.adapters.ledger.single_trade import book_one
+from tradebook.adapters.repositories.entity_rows import (
+    as_stored,
+    attach,
+    bring_up_to_date,
+    columns_of,
+    insert_all,
+    insert_if_new,
+    remember,
+    values_of,
+    write_marks,
+)
+from tradebook.adapters.sessions.write_guard import permitted
+from tradebook.adapters.types import ExactDecimal
+from tradebook.domain.cash import CashFlowKind, cash_totals
+from tradebook.domain.errors import ConcurrentUpdate
+from tradebook.domain.events import Event
+from tradebook.domain.portfolio import BOOK, Holdings
+from tradebook.domain.positions import Position
+from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, LedgerPage
+
+_CHUNK: Final = 500
+_ACCOUNT: Final = "account"
+"""What no cash flow is called."""
+
+
+class SqlLedger(Ledger):
+    """Locks first: the page that `open` returns stands until the unit of work ends."""
+
+    def __init__(
+        self,
+        session: Session,
+        account: str,
+        context: CallContext,
+        remembered: RememberedPositions | None = None,
+    ) -> None:
+        self.session = session
+        self.account = account
+        self.at = context.at
+        self._context = context
+        self._remembered = remembered
+        self._written: dict[str, Position] = {}
+
+    def guess(self, symbol: str) -> LedgerPage | None:
+        position = self._locked(symbol)
+        if position is None or not position.has_trades:
+            return None
+        return LedgerPage(position, ())
+
+    def committed(self) -> None:
+        """Remember what was written: it is in the book now."""
+        if self._remembered is not None:
+            for position in self._written.values():
+                self._remembered.keep(position)
+        self._written.clear()
+
+    def rolled_back(self) -> None:
+        """Forget what was written: it is not in the book."""
+        self._written.clear()
+
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
+        position = self._locked(symbol)
+        if position is None:
+            flat = values_of(Position(account=self.account, symbol=symbol, created_at=self.at))
+            self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
+            position = self._locked(symbol)
+            assert position is not None  # positions are never removed
+        return LedgerPage(position, tuple(self._of_orders(symbol, orders)))
+
+    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        if not self._booked(page, bookings):
+            return False
+        bring_up_to_date(self.session, page.position, columns_of(Position))
+        self._written[page.position.symbol] = page.position
+        return True
+
+    def _booked(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        taken_over = [trade for trade, _ in bookings if trade.id is not None]
+        if len(bookings) == 1 and not taken_over:
+            return self._book_one(page, *bookings[0])
+        if not self._write(page.position, page.version):
+            for trade in taken_over:
+                self.session.expire(trade)  # it is still the pending order that it was
+            return False
+        if taken_over:
+            with permitted(self.session, taken_over):
+                self.session.flush()
+        self._insert([trade for trade, _ in bookings if trade.id is None])
+        for trade, event in bookings:
+            event.entity_id = trade.id
+        insert_all(self.session, [event for _, event in bookings])
+        return True
+
+    def _book_one(self, page: LedgerPage, trade: Trade, event: Event) -> bool:
+        if not book_one(Sender.of(self.session.connection()), page, trade, event):
+            return False
+        attach(self.session, trade)
+        remember(self.session, event, event.id)
+        return True
+
+    def bulk(self) -> BulkLedger:
+
+        by = self._context
+        call = Call(self.account, by.at, by.actor, by.correlation_id)
+        return bulk_ledger(self.session, call, self._write_and_keep)
+
+    def _write_and_keep(self, position: Position, version: int) -> bool:
+        if not self._write(position, version):
+            return False
+        self._written[position.symbol] = position
+        return True
+
+    def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
+        if not realized_pnl:
+            return
+        columns = orm.trades.c
+        statement = (
+            update(orm.trades)
+            .where(columns.account == self.account, columns.id == bindparam("of_id"))
+            .values(realized_pnl=bindparam("realized"))
+        )
+        restated = [{"of_id": id_, "realized": pnl} for id_, pnl in realized_pnl.items()]
+        self.session.connection().execute(statement, restated)
+        for trade in self.session.identity_map.values():
+            if isinstance(trade, Trade) and trade.id in realized_pnl:
+                set_committed_value(trade, "realized_pnl", realized_pnl[trade.id])
+
+    def marked(self, symbols: Collection[str]) -> list[Position]:
+        found: list[Position] = []
+        for chunk in _chunks(sorted(symbols)):
+            columns = orm.positions.c
+            traded = self._select().where(columns.symbol.in_(chunk), columns.sequence > 0)
+            found += self._positions(traded)
+        return sorted(found, key=lambda position: position.symbol)
+
+    def mark(self, positions: Collection[Position]) -> None:
+        write_marks(self.session, positions)
+
+    def holdings(self) -> Holdings:
+        # One statement is one instant, whatever the isolation level.
+        flows = orm.cash_flows.c
+        held = self._select(
+            null().label("kind"), type_coerce(null(), ExactDecimal()).label("total")
+        ).where(orm.positions.c.sequence > 0)
+        cash = (
+            select(
+                *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
+                flows.kind,
+                func.sum(flows.amount),
+            )
+            .where(flows.account == self.account)
+            .group_by(flows.currency, flows.kind)
+        )
+        everything: CompoundSelect[Any] = union_all(held, cash, self._account_row())
+        rows = self.session.connection().execute(everything).mappings().all()
+        positions = [_position(row) for row in rows if row["kind"] is None]
+        known = next((dict(row) for row in rows if row["kind"] == _ACCOUNT), {})
+        return Holdings(
+            positions=tuple(sorted(positions, key=lambda position: position.symbol)),
+            cash=cash_totals(
+                (row["currency"], CashFlowKind(row["kind"]), row["total"])
+                for row in rows
+                if row["kind"] not in (None, _ACCOUNT)
+            ),
+            base_currency=known.get("currency"),
+            snapshot_at=known.get("updated_at"),
+        )
+
+    def _account_row(self) -> Select[Any]:
+        """The account, in the columns of positions: its base currency, and when its last snapshot was taken."""
+        taken = orm.portfolios.c
+        last = (
+            select(taken.timestamp)
+            .where(taken.account == self.account, taken.source == BOOK)
+            .order_by(taken.timestamp.desc(), taken.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        known = {"currency": orm.accounts.c.base_currency, "updated_at": last}
+        columns = (known.get(column.name, null()) for column in orm.positions.c)
+        return select(*columns, literal(_ACCOUNT), null()).where(
+            orm.accounts.c.account == self.account
+        )
+
+    def _select(self, *extra: Any) -> Select[Any]:
+        return select(*orm.positions.c, *extra).where(orm.positions.c.account == self.account)
+
+    def _positions(self, statement: Select[Any]) -> list[Position]:
+        rows = self.session.connection().execute(statement).mappings()
+        return [_position(row) for row in rows]
+
+    def _locked(self, symbol: str) -> Position | None:
+        found = self._select().where(orm.positions.c.symbol == symbol).with_for_update()
+        return next(iter(self._positions(found)), None)
+
+    def _of_orders(self, symbol: str, orders: Collection[OrderKey]) -> Iterator[Trade]:
+        columns = orm.trades.c
+        for venue in sorted({order.venue for order in orders}):
+            ids = sorted(order.order_id for order in orders if order.venue == venue)
+            for chunk in _chunks(ids):
+                statement = (
+                    select(Trade)
+                    .where(
+                        columns.account == self.account,
+                        columns.symbol == symbol,
+                        columns.venue == venue,
+                        columns.order_id.in_(chunk),
+                    )
+                    .execution_options(populate_existing=True)
+                )
+                # Sorted here: asked to, SQLite would walk the account by id instead of the order key.
+                yield from sorted(self.session.scalars(statement), key=lambda trade: trade.id)
+
+    def _write(self, position: Position, version: int) -> bool:
+        columns = orm.positions.c
+        values = values_of(position)
+        key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
+        statement = (
+            update(orm.positions)
+            .where(
+                columns.account == bindparam("of_account"),
+                columns.id == bindparam("of_id"),
+                columns.version == bindparam("of_version"),
+            )
+            .values({name: bindparam(name) for name in values})
+        )
+        written = self.session.connection().execute(
+            statement,
+            {**values, "of_account": key["account"], "of_id": key["id"], "of_version": version},
+        )
+        return written.rowcount == 1
+
+    def _insert(self, trades: list[Trade]) -> None:
+        if not trades:
+            return
+        columns = orm.trades.c
+        statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
+        rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
+        ids = {sequence: id_ for id_, sequence in rows}
+        if len(ids) < len(trades):  # recorded past the page's lock, by something else than a Ledger
+            raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
+        for trade in trades:
+            trade.id = ids[trade.sequence]
+            attach(self.session, trade)
+
+
+def _position(row: RowMapping) -> Position:
+    return as_stored(Position, {name: row[name] for name in columns_of(Position)})
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(values)
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk

@@ -1,0 +1,1 @@
+"""Migrations of the schema, and the comparison of a database with it."""

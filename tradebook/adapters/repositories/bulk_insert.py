@@ -1,0 +1,94 @@
+"""Many new records of one kind at a time: PostgreSQL takes them by COPY, SQLite in one statement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, text
+
+from tradebook.adapters.engine.postgresql_copy import copy_rows, escaped, is_secured, is_taken
+from tradebook.adapters.types import Json
+from tradebook.domain.numbers import plain
+
+_NULL: Final = "\\N"
+_WRITE: Final[Mapping[type, Any]] = {
+    bool: lambda value: "t" if value else "f",
+    datetime: datetime.isoformat,
+    Decimal: plain,
+    str: escaped,
+    type(None): lambda _: _NULL,
+}
+"""How values are written in COPY's text format; others by `str`."""
+
+
+def add_together(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
+) -> Sequence[int] | None:
+    """Insert rows with new ids.
+
+    Returns:
+        The ids, or None when a unique key of one is taken: then nothing was inserted.
+    """
+    ids = new_ids(connection, table.name, len(rows))
+    complete = [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)]
+
+    def write() -> None:
+        if connection.dialect.name == "postgresql":
+            lines, staged = _lines(table, complete), is_secured(connection)
+            copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
+        else:
+            connection.execute(table.insert(), complete)
+
+    return ids if all_new(connection, write) else None
+
+
+def all_new(connection: Connection, write: Callable[[], object]) -> bool:
+    """Write what should be new; False when a unique key of it is taken: then nothing of it was written."""
+    connection.exec_driver_sql("SAVEPOINT tradebook_new")
+    is_new = True
+    try:
+        write()
+    except Exception as error:
+        if not is_taken(error):
+            raise
+        is_new = False
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_new")
+    connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_new")
+    return is_new
+
+
+def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
+    """Ids that nobody else gets; on SQLite those that come next, for nobody else writes."""
+    if connection.dialect.name == "postgresql":
+        ids = text(
+            "SELECT array_agg(nextval(ids)) "
+            "FROM (SELECT CAST(pg_get_serial_sequence(:table, 'id') AS regclass) AS ids) AS ids "
+            "CROSS JOIN generate_series(1, CAST(:count AS integer))"
+        )
+        return list(connection.execute(ids, {"table": table, "count": count}).scalar_one())
+    last = text("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = :table")
+    first: int = connection.execute(last, {"table": table}).scalar_one() + 1
+    return range(first, first + count)
+
+
+def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """In COPY's text format."""
+    fields = [
+        (name, _json if isinstance(column.type, Json) else _plain)
+        for name, column in table.columns.items()
+    ]
+    lines = ["\t".join([write(row[name]) for name, write in fields]) for row in rows]
+    return "\n".join([*lines, ""]).encode()
+
+
+def _plain(value: Any) -> str:
+    write: Callable[[Any], str] = _WRITE.get(type(value), str)
+    return write(value)
+
+
+def _json(value: Any) -> str:
+    return _NULL if value is None else escaped(json.dumps(value))

@@ -1,0 +1,344 @@
+"""Decisions on SQL, with the signals behind them where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session, aliased, contains_eager
+
+from tradebook.adapters import orm
+from tradebook.adapters.repositories.base import SqlRecords, SqlRepository
+from tradebook.adapters.repositories.entity_rows import (
+    add_if_new,
+    insert_all,
+    remember,
+)
+from tradebook.adapters.repositories.page_queries import is_false
+from tradebook.domain.accounting import BookedTrade
+from tradebook.domain.agents import AgentDecision
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account
+from tradebook.domain.errors import NotFound
+from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position, PositionStatus
+from tradebook.domain.seals import Seal
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import Trade
+from tradebook.domain.validation import record_id as checked_id
+from tradebook.service_layer.ports.event_horizon import ALONE, UNKNOWN, Moment
+from tradebook.service_layer.ports.paging import (
+    BATCH,
+    Filter,
+    Place,
+    sort_keys,
+)
+from tradebook.service_layer.ports.repositories import (
+    AccountRepository,
+    Corrections,
+    DecisionRepository,
+    EventRepository,
+    PortfolioRepository,
+    PositionRepository,
+    SealRepository,
+    SignalRepository,
+    TradeRepository,
+)
+
+_SYMBOLS: Final = 100
+"""How many are asked for in one statement."""
+
+
+class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
+    def of_order(self, order_id: str) -> list[Trade]:
+        columns = self.table.c
+        return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
+
+    def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
+        self.session.flush()  # as for a page
+        columns = self.table.c
+        statement = (
+            select(*(columns[name] for name in BookedTrade._fields))
+            .where(columns.account == self.account, columns.symbol == symbol)
+            .where(columns.sequence > after)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        return [*map(BookedTrade._make, self.session.connection().execute(statement))]
+
+    def count_booked(self, symbol: str | None = None) -> int:
+        columns = self.table.c
+        of_symbol = [] if symbol is None else [columns.symbol == symbol]
+        statement = select(func.count()).where(
+            columns.account == self.account, columns.sequence.is_not(None), *of_symbol
+        )
+        return self.session.scalar(statement) or 0
+
+    def booked_symbols(self) -> list[str]:
+        columns = self.table.c
+        booked = columns.account == self.account, columns.sequence.is_not(None)
+        return sorted(self.session.scalars(select(columns.symbol).where(*booked).distinct()))
+
+    def correcting(self, ids: Collection[int]) -> list[Trade]:
+        corrected = self.table.c.corrects_id
+        return self.fetch(self.where(corrected.is_not(None), corrected.in_(ids)))
+
+    def corrections(self, symbol: str) -> Corrections:
+        columns = self.table.c
+        busts = columns.bust_sequence.is_not(None)
+        bookings = columns.corrects_id.is_not(None)
+        return Corrections(
+            busts=self._numbers(columns.bust_sequence, symbol, busts),
+            bookings=self._numbers(columns.sequence, symbol, bookings),
+        )
+
+    def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
+        columns = self.table.c
+        found: list[Trade] = []
+        symbols = sorted(sequences)
+        for start in range(0, len(symbols), _SYMBOLS):
+            later = [
+                and_(
+                    columns.symbol == symbol,
+                    columns.sequence <= sequences[symbol],
+                    columns.bust_sequence > sequences[symbol],
+                )
+                for symbol in symbols[start : start + _SYMBOLS]
+            ]
+            found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
+        return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
+
+    def _numbers(
+        self, column: ColumnElement[int], symbol: str, condition: ColumnElement[bool]
+    ) -> list[int]:
+        columns = self.table.c
+        of_symbol = columns.account == self.account, columns.symbol == symbol
+        return sorted(self.session.scalars(select(column).where(*of_symbol, condition)))
+
+
+class SqlPositionRepository(SqlRepository[Position], PositionRepository):
+    def by_symbol(self, symbol: str) -> Position | None:
+        columns = self.table.c
+        found = self.where(columns.symbol == symbol, columns.sequence > 0)
+        return next(iter(self.fetch(found)), None)
+
+    def all(self, *, open_only: bool = False) -> list[Position]:
+        columns = self.table.c
+        conditions = [columns.status == PositionStatus.OPEN] if open_only else []
+        # In Python: databases sort text by their own collations.
+        return sorted(
+            self.fetch(self.where(columns.sequence > 0, *conditions)), key=lambda p: p.symbol
+        )
+
+
+class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
+    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+        add_if_new(self.session, entity)
+        for position in positions:
+            position.portfolio_id = entity.id
+        insert_all(self.session, positions)
+        return entity
+
+    def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
+        columns = orm.portfolio_positions.c
+        rows = self._positions(columns.portfolio_id.in_(portfolio_ids))
+        return sorted(rows, key=lambda row: (row.portfolio_id, row.symbol))
+
+    def positions_in(self, symbol: str) -> list[PortfolioPosition]:
+        rows = self._positions(orm.portfolio_positions.c.symbol == symbol)
+        return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
+
+    def _positions(self, condition: ColumnElement[bool]) -> list[PortfolioPosition]:
+        rows = SqlRecords(self.session, self.account, PortfolioPosition)
+        return rows.fetch(rows.where(condition))
+
+
+class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
+    def of_ids(self, ids: Collection[int]) -> list[Signal]:
+        wanted = [checked_id(id_) for id_ in ids]
+        if not wanted:
+            return []
+        found = {s.id: s for s in self.fetch(self.where(self.table.c.id.in_(wanted)))}
+        for id_ in wanted:
+            if id_ not in found:
+                raise NotFound("Signal", id_, self.account)
+        return [found[id_] for id_ in wanted]
+
+
+class SqlAlertRepository(SqlRepository[Alert]):
+    def add_all(self, entities: Sequence[Alert]) -> list[Alert]:
+        self.session.flush()
+        return super().add_all(entities)
+
+    def add(self, entity: Alert) -> Alert:
+        self.session.flush()  # an alert resolved in this unit of work no longer holds its key
+        return super().add(entity)
+
+    def _identity(self, entity: Alert) -> Sequence[ColumnElement[bool]]:
+        return [self.table.c.dedup_key == entity.dedup_key, is_false(self.table.c.resolved)]
+
+
+class SqlEventRepository(SqlRepository[Event], EventRepository):
+    def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        added = super().add_all(entities)
+        if added:
+            remember(self.session, added[-1], added[-1].id)
+        return added
+
+    def _keep(self, entity: Event) -> None:
+        """Nobody changes it."""
+
+    def of(self, entity: str, entity_id: int) -> list[Event]:
+        columns = self.table.c
+        of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
+        return self.fetch(of_record.order_by(columns.id))
+
+    def newest_id(self) -> int:
+        columns = self.table.c
+        statement = select(func.max(columns.id)).where(columns.account == self.account)
+        return self.session.scalar(statement) or 0
+
+    def count_up_to(self, id_: int) -> int:
+        columns = self.table.c
+        of_account = columns.account == self.account
+        statement = select(func.count()).where(of_account, columns.id <= id_)
+        return self.session.scalar(statement) or 0
+
+    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
+        return self.fetch(found.order_by(columns.id))
+
+    def count_bookings(self) -> int:
+        of_account = self.table.c.account == self.account
+        statement = select(func.count()).where(of_account, *self._bookings())
+        return self.session.scalar(statement) or 0
+
+    def _bookings(self) -> Sequence[ColumnElement[bool]]:
+        columns = self.table.c
+        return columns.entity == Trade.__name__, columns.event_type.in_(BOOKINGS + BUSTS)
+
+
+class SqlAccountRepository(SqlRepository[Account], AccountRepository):
+    def current(self) -> Account | None:
+        return next(iter(self.fetch(self.where())), None)
+
+
+class _WithSignals(SqlRecords[AgentDecision]):
+    """Decisions and their signals, read together in one statement."""
+
+    def fetch(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None
+    ) -> list[AgentDecision]:
+        # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
+        found = statement.subquery()
+        decision: Any = aliased(AgentDecision, found)
+        links, signals = orm.decision_signals.c, orm.signals.c
+        of_found = and_(links.account == found.c.account, links.decision_id == found.c.id)
+        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
+        read = (
+            select(decision)
+            .outerjoin(orm.decision_signals, of_found)
+            .outerjoin(Signal, of_link)
+            .options(contains_eager(decision.signals))
+            .order_by(found.c.id, signals.id)
+            .execution_options(populate_existing=True)
+        )
+        return list(self.session.scalars(read, values).unique())
+
+    def _reads_rows(self) -> bool:
+        return True
+
+    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
+        found = super()._newest(wanted, place, limit)
+        return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
+
+
+class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
+    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
+        super().__init__(session, account, kind)
+        self.with_signals = _WithSignals(session, account, kind)
+
+    def add(self, entity: AgentDecision) -> AgentDecision:
+        recorded = super().add(entity)
+        if recorded is entity and entity.signals:
+            links = [
+                {"account": self.account, "decision_id": entity.id, "signal_id": signal.id}
+                for signal in entity.signals
+            ]
+            self.session.connection().execute(orm.decision_signals.insert(), links)
+        return recorded
+
+    def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
+        return False  # each has links to its signals
+
+    def remove(self, entity: AgentDecision) -> None:
+        links = orm.decision_signals
+        mine = (links.c.account == self.account, links.c.decision_id == entity.id)
+        self.session.connection().execute(delete(links).where(*mine))
+        super().remove(entity)
+
+
+_TRANSACTIONS: Final = text(
+    """
+    SELECT pg_snapshot_xmin(now)::text::bigint AS ended,
+           pg_snapshot_xmax(now)::text::bigint AS begun,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
+           (SELECT (extract(epoch FROM min(query_start)) * 1000000)::bigint
+            FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+              AND state = 'active' AND backend_xid IS NULL
+              AND wait_event_type IS DISTINCT FROM 'Lock') AS running,
+           EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') AS is_distributed,
+           EXISTS (SELECT FROM pg_stat_activity
+                   WHERE query = '<insufficient privilege>' AND usesysid IS NOT NULL
+                     AND datname = current_database()) AS is_partly_hidden
+    FROM pg_stat_clear_snapshot() AS forgotten, pg_current_snapshot() AS now
+    """
+)
+"""A statement that waits for a lock has no id yet that it could still insert."""
+
+_NONE: Final = 2**63 - 1
+
+
+class SqlSealRepository(SqlRepository[Seal], SealRepository):
+    def last(self) -> Seal | None:
+        newest_first = self.table.c.number.desc()
+        return next(iter(self.fetch(self.where().order_by(newest_first).limit(1))), None)
+
+    def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
+        number = self.table.c.number
+        return self.fetch(self.where(number > after).order_by(number).limit(limit))
+
+    def covering(self, low: int, high: int) -> list[Seal]:
+        columns = self.table.c
+        overlapping = self.where(columns.to_id >= low, columns.from_id <= high)
+        # Sorted here: asked to, SQLite would read every seal of the account in that order.
+        return sorted(self.fetch(overlapping), key=lambda seal: seal.number)
+
+    def count_covered(self) -> int:
+        columns = self.table.c
+        statement = select(func.sum(columns.count)).where(columns.account == self.account)
+        return int(self.session.scalar(statement) or 0)
+
+    def moment(self) -> Moment:
+        if self.session.get_bind().dialect.name == "sqlite":
+            return ALONE  # one transaction writes at a time, and it is this one
+        found = self.session.connection().execute(_TRANSACTIONS).one()
+        # Transactions of other nodes are numbered there; what a role may not see, may be writing.
+        if found.is_distributed or found.is_partly_hidden:
+            return UNKNOWN
+        running = _NONE if found.running is None else found.running
+        return Moment(ended=found.ended, begun=found.begun, at=found.at, running=running)

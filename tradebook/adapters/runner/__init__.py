@@ -1,0 +1,1 @@
+"""Runners: one call, its transaction and its retries."""

@@ -1,0 +1,1 @@
+"""Ad hoc sessions of applications, and the guard of their writes."""

@@ -1,0 +1,183 @@
+"""What may be written without a handler: by `create`, `update` and `delete`, and in sessions of one's own.
+
+Trades move positions, and what happened stays recorded; whatever would break that is refused here, in
+words that name the way to do it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from attrs import fields_dict
+
+from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
+from tradebook.domain.alerts import Alert
+from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.entity import Entity
+from tradebook.domain.errors import InvalidInput, InvalidTransition
+from tradebook.domain.events import Event
+from tradebook.domain.performance import PerformanceMetric
+from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
+from tradebook.domain.positions import Position
+from tradebook.domain.seals import Seal
+from tradebook.domain.signals import Signal
+from tradebook.domain.trades import BOOKED, Trade, TradeStatus
+
+LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
+    Trade: (
+        "sequence",
+        "booked_at",
+        "realized_pnl",
+        "revision",
+        "corrects_id",
+        "busted_at",
+        "busted_by",
+        "bust_reason",
+        "bust_sequence",
+    ),
+    Position: (
+        "symbol",
+        "quantity",
+        "cost_basis",
+        "realized_pnl",
+        "fees",
+        "cash_flow",
+        "currency",
+        "multiplier",
+        "settlement",
+        "status",
+        "opened_at",
+        "closed_at",
+        "sequence",
+        "version",
+    ),
+}
+"""What follows from booked trades, and is never set by hand."""
+
+_APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
+    Account: "an account keeps its base currency",
+    AgentAction: "record another action with record_action",
+    CashFlow: "record the reversing entry with record_cash_flow",
+    Event: "the audit trail only grows",
+    PerformanceMetric: "record another metric with record_metric",
+    Portfolio: "take another snapshot with take_snapshot",
+    PortfolioPosition: "take another snapshot with take_snapshot",
+    Seal: "a seal is for good",
+    Signal: "record another signal with record_signal",
+}
+"""What never changes, and what to do instead."""
+
+_KEPT: Final[Mapping[type[Entity], str]] = {
+    kind: _APPEND_ONLY[kind]
+    for kind in (Account, CashFlow, Event, Portfolio, PortfolioPosition, Seal)
+} | {Position: "trade it flat with record_trade"}
+"""What is never deleted, and what to do instead."""
+
+
+def check_new(entity: Entity) -> None:
+    """Refuse a new record that only a handler may make.
+
+    Raises:
+        InvalidInput: naming the field and the handler to call.
+    """
+    if isinstance(entity, Trade) and entity.status in BOOKED:
+        raise InvalidInput(
+            "status", str(entity.status), "PENDING: record_trade books an executed trade"
+        )
+    check_ledger_state(entity)
+    if isinstance(entity, PortfolioPosition):
+        raise InvalidInput("portfolio_id", entity.portfolio_id, "positions made by take_snapshot")
+    if isinstance(entity, Seal):
+        raise InvalidInput("number", entity.number, "no seal by hand: `seal` makes them")
+    if isinstance(entity, Portfolio) and entity.source == BOOK:
+        raise InvalidInput(
+            "source", BOOK, f"{EXTERNAL_SOURCE!r}, or another name: take_snapshot makes the book's"
+        )
+    if isinstance(entity, AgentDecision) and entity.status is DecisionStatus.EXECUTED:
+        raise InvalidInput(
+            "status", str(entity.status), "another: its first booked trade makes it EXECUTED"
+        )
+    check_consistent(entity)
+
+
+def check_ledger_state(entity: Entity) -> None:
+    """Refuse a new record with values that follow from booked trades.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    kind = type(entity)
+    for field in LEDGER_STATE.get(kind, ()):
+        value = getattr(entity, field)
+        if field != "symbol" and value != fields_dict(kind)[field].default:
+            raise InvalidInput(field, value, "no value by hand: record_trade makes it")
+
+
+def check_consistent(entity: Entity) -> None:
+    """Refuse fields that contradict each other.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
+        raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
+
+
+def check_changes(entity: Entity, changed: Collection[str]) -> None:
+    """Refuse changes that only a handler may make.
+
+    Args:
+        entity: the record, with its changes or as it was.
+        changed: the names of the fields that change.
+
+    Raises:
+        InvalidTransition: naming a field and what to do instead.
+    """
+    kind = type(entity)
+    for field in sorted(changed):
+        if kind in _APPEND_ONLY:
+            _refuse_change(entity, field, _APPEND_ONLY[kind])
+        if field in LEDGER_STATE.get(kind, ()):
+            _refuse_change(entity, field, "it follows from the trades: book one with record_trade")
+        if kind is AgentDecision and field != "status":
+            _refuse_change(entity, field, "record another decision with record_decision")
+
+
+def check_transition(entity: Entity, before: str, after: str) -> None:
+    """Refuse a change of status that only a handler may make.
+
+    Raises:
+        InvalidTransition: naming the handler to call.
+    """
+    if isinstance(entity, Trade):
+        if before != TradeStatus.PENDING:
+            _refuse_change(entity, "status", f"it is {before} for good; record another trade")
+        if after in BOOKED:
+            _refuse_change(entity, "status", "execute_trade books a pending trade")
+    if isinstance(entity, AgentDecision) and after == DecisionStatus.EXECUTED:
+        _refuse_change(entity, "status", "its first booked trade makes it EXECUTED")
+
+
+def check_removal(entity: Entity) -> None:
+    """Refuse to delete what is recorded for good.
+
+    Raises:
+        InvalidTransition: with the reason and the alternative.
+    """
+    kind = type(entity)
+    if kind in _KEPT:
+        raise InvalidTransition(f"{_called(entity)} cannot be deleted; {_KEPT[kind]}")
+    if isinstance(entity, Trade) and entity.status in BOOKED:
+        raise InvalidTransition(
+            f"{_called(entity)} is {entity.status}: it moved the position in {entity.symbol}, and "
+            "what was booked is never deleted; bust_trade or correct_trade puts a wrong one right"
+        )
+
+
+def _refuse_change(entity: Entity, field: str, advice: str) -> None:
+    raise InvalidTransition(f"{_called(entity)}: {field} cannot change by hand; {advice}")
+
+
+def _called(entity: Entity) -> str:
+    return f"{type(entity).__name__} {entity.id}"

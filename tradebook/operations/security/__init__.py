@@ -1,0 +1,1 @@
+"""Roles, privileges, row-level security and the log of accesses."""

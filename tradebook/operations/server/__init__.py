@@ -1,0 +1,1 @@
+"""PostgreSQL servers and their programs: found, started, connected to."""

@@ -1,0 +1,43 @@
+"""Accounts are opened by the first thing that is booked in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tradebook.domain.cash import Account
+from tradebook.domain.entity import Entity, differences
+from tradebook.domain.errors import DuplicateRecord
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+
+def open_account(uow: AbstractUnitOfWork) -> Account:
+    """The account of the unit of work, opened with its base currency if it is not open yet."""
+    current = uow.accounts.current()
+    if current is not None:
+        return current
+    account = Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now())
+    opened = uow.accounts.add(account)
+    if opened is account:
+        uow.record(account.opened(), account)
+    return opened
+
+
+E = TypeVar("E", bound=Entity)
+
+
+def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:
+    """What is recorded under a reference, when it agrees with every term given now.
+
+    Raises:
+        DuplicateRecord: naming the fields that differ.
+    """
+    differing = differences(recorded, given, terms.keys())
+    if differing:
+        raise DuplicateRecord(type(recorded).__name__, repr(identity), differing)
+    return recorded
+
+
+def given_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """The terms that were given: those that are not None."""
+    return {name: value for name, value in terms.items() if value is not None}

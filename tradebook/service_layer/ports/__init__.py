@@ -1,0 +1,1 @@
+"""Interfaces that the service layer needs of a store."""

@@ -1,0 +1,161 @@
+"""Records as Apache Arrow, with every digit: for pandas, DuckDB, Parquet. pyarrow is imported when asked for.
+
+Numbers are `decimal256(76, 40)`, which holds what the book computes (36 digits before the point, 40 after
+it), or text; times are UTC to the microsecond, enumerations dictionaries of text, and JSON is text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
+
+from attrs import frozen
+
+from tradebook.domain.entity import Entity
+from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
+from tradebook.domain.numbers import plain
+from tradebook.domain.plain_values import is_a
+from tradebook.service_layer.gc_pause import no_collecting
+from tradebook.service_layer.ports.paging import row_names
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+E = TypeVar("E", bound=Entity)
+
+Decimals: TypeAlias = Literal["exact", "text"]
+"""How numbers come: as decimals of 76 digits, or as canonical text, which every program reads."""
+
+BATCH: Final = 10_000
+"""How many records are read at a time."""
+
+_DIGITS: Final = 76
+_PLACES: Final = 40
+
+
+@frozen
+class ArrowKind(Generic[E]):
+    """How the records of a kind become batches.
+
+    Attributes:
+        schema: the fields of the kind, by name and in their order; no lists of other records.
+    """
+
+    kind: type[E]
+    schema: pyarrow.Schema
+    decimals: Decimals
+
+    @classmethod
+    def of(cls, kind: type[E], decimals: Decimals = "exact") -> ArrowKind[E]:
+        """That of a kind of record.
+
+        Raises:
+            ExtraNotInstalled: pyarrow is missing.
+            InvalidInput: no kind of record, or no such way to give decimals.
+        """
+        if not is_a(kind, type) or not issubclass(kind, Entity):
+            raise InvalidInput("kind", kind, "a kind of record, such as Trade")
+        if not is_a(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
+            raise InvalidInput("decimals", decimals, "'exact' or 'text'")
+        arrow = _pyarrow()
+        columns = [(name, _type(of, decimals)) for name, of in _types(kind).items()]
+        return cls(kind, arrow.schema(columns), decimals)
+
+    def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
+        """Rows of the kind as a batch.
+
+        Raises:
+            InvalidInput: a number has more digits than a decimal of Arrow.
+        """
+        columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
+        with no_collecting():
+            arrays = [
+                self._column(name, of, values)
+                for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
+            ]
+        return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
+        """Batches, one after the other."""
+        return _pyarrow().RecordBatchReader.from_batches(self.schema, batches)
+
+    def table(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.Table:
+        """Batches as one table."""
+        return _pyarrow().Table.from_batches(batches, self.schema)
+
+    def _column(self, name: str, of: Any, values: Sequence[Any]) -> pyarrow.Array:
+        arrow, type_ = _pyarrow(), self.schema.field(name).type
+        if _is_choice(of):
+            places = {member: place for place, member in enumerate(of)}
+            indices = arrow.array([places[value] for value in values], arrow.int8())
+            return arrow.DictionaryArray.from_arrays(indices, [str(member) for member in of])
+        write = self._text_of(of)
+        if write is not None:
+            values = [None if value is None else write(value) for value in values]
+        try:
+            return arrow.array(values, type_)
+        except arrow.ArrowInvalid:
+            wide = f"{_DIGITS - _PLACES} digits before the point and {_PLACES} after it"
+            raise InvalidInput(
+                name, "a number", f"at most {wide}; ask for decimals='text'"
+            ) from None
+
+    def _text_of(self, of: Any) -> Callable[[Any], str] | None:
+        if of is Decimal:
+            return plain if self.decimals == "text" else None
+        return None if of in (bool, datetime, int, str) else _json_text
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value) if value else _EMPTY.get(type(value)) or json.dumps(value)
+
+
+_EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise ExtraNotInstalled("arrow", "pyarrow") from None
+    return pyarrow
+
+
+def _types(kind: type[Entity]) -> dict[str, Any]:
+    """What each field holds, by name, where it is not None; no lists of other records."""
+    hints = get_type_hints(kind)
+    return {name: _not_none(hints[name]) for name in row_names(kind)}
+
+
+def _not_none(hint: Any) -> Any:
+    some = [each for each in get_args(hint) if each is not type(None)]
+    return some[0] if type(None) in get_args(hint) else hint
+
+
+def _is_choice(of: Any) -> bool:
+    return isinstance(of, type) and issubclass(of, StrEnum)
+
+
+def _type(of: Any, decimals: Decimals) -> Any:
+    arrow = _pyarrow()
+    if _is_choice(of):
+        return arrow.dictionary(arrow.int8(), arrow.string())
+    if of is Decimal and decimals == "exact":
+        return arrow.decimal256(_DIGITS, _PLACES)
+    known = {bool: arrow.bool_(), int: arrow.int64(), datetime: arrow.timestamp("us", tz="UTC")}
+    return known.get(of, arrow.string())

@@ -1,0 +1,1 @@
+"""Proofs of the book: verify, the check of seals, and what they fold."""

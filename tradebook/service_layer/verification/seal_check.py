@@ -1,0 +1,255 @@
+"""Whether the audit trail and the trades are what they were when they were sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+from tradebook.domain.events import BOOKINGS, BUSTS
+from tradebook.domain.plain_values import optional_function
+from tradebook.domain.seals import FIRST, Prints, Seal, hash_of
+from tradebook.domain.trades import BOOKED, Trade
+from tradebook.domain.validation import Json, argument
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
+from tradebook.service_layer.verification.trade_evidence import (
+    CHANGED,
+    INSERTED,
+    REMOVED,
+    Finding,
+    trade_findings,
+)
+
+_LOWEST: Final = -(2**63)
+"""Below every id, those too that no database gives."""
+_SEALS: Final = 20
+"""How many are read at a time: each says which events it covers."""
+
+
+@frozen
+class SealCheck:
+    """What `check_seals` found.
+
+    Attributes:
+        account: whose book.
+        seals: how many were checked.
+        events: how many sealed events were checked.
+        unsealed: how many events no seal covers yet.
+        trades: how many booked trades were compared with their events.
+        findings: all there are, sealed events first; none when nothing was tampered with.
+    """
+
+    account: str
+    seals: int
+    events: int
+    unsealed: int
+    trades: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was changed, removed or inserted."""
+        return not self.findings
+
+
+def check_seals(
+    uow: AbstractUnitOfWork,
+    kept: Mapping[str, Json] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> SealCheck:
+    """Prove that no sealed event, and no booked trade's terms, were changed, removed or inserted since.
+
+    Every seal's hash is computed again from its events, and every booked trade compared with the events
+    that booked, corrected and busted it; each has exactly one. Events are covered by their ids, so one that
+    was committed late, below events that are sealed, is no finding: it is unsealed until the next seal.
+    One is called inserted only where nothing could still have come: up to `Seal.settled_id`.
+
+    What this cannot show: a change of events that no seal covers yet, together with their trades; and that
+    the whole chain, or its end, was replaced by another, unless `kept` was exported before. So seal often,
+    and keep exports where whoever can write to the database cannot.
+
+    Args:
+        uow: a read-only unit of work, which sees one instant.
+        kept: what `export_seals` returned earlier; the chain must go through all of it.
+        progress: called with (events and trades checked, how many there are) as it goes.
+
+    Returns:
+        What was checked, and everything that is not what it was.
+
+    Raises:
+        InvalidInput: `kept` is of another account, or not as it was exported.
+        NotPermitted: row security hides the account from the role that is connected.
+    """
+    uow.require_sight()
+    known = {} if kept is None else kept_seals(kept, uow.account)
+    report = argument("progress", optional_function, progress)
+    return _Check(uow, known, (lambda _done, _total: None) if report is None else report).run()
+
+
+def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
+    """All seals of the account without their events: a small document, to be kept elsewhere.
+
+    Returns:
+        JSON, that `check_seals` takes; about 600 bytes for each seal.
+
+    Raises:
+        NotPermitted: row security hides the account from the role that is connected.
+    """
+    uow.require_sight()
+    return document(uow.account, _seals(uow))
+
+
+def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
+    after = 0
+    while page := uow.seals.numbered(after=after, limit=_SEALS):
+        yield from page
+        after = page[-1].number
+
+
+class _Check:
+    def __init__(
+        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: Progress
+    ) -> None:
+        self.uow = uow
+        self.kept = kept
+        self.progress = progress
+        self.findings: list[Finding] = []
+        self.hashes: dict[int, str] = {}
+        last = uow.seals.last()
+        self.settled = 0 if last is None else last.settled_id
+        self.total = uow.seals.count_covered() + uow.trades.count()
+        self.done = self.seals = self.events = self.settled_events = self.trades = 0
+        self.bookings = 0
+
+    def run(self) -> SealCheck:
+        self._check_chain()
+        self._check_kept()
+        self._check_insertions()
+        self._check_trades()
+        self._check_orphans()
+        return SealCheck(
+            account=self.uow.account,
+            seals=self.seals,
+            events=self.events,
+            unsealed=self.uow.events.count() - self.events,
+            trades=self.trades,
+            findings=tuple(self.findings),
+        )
+
+    def _found(self, entity: str, key: object, what: str, detail: str) -> None:
+        self.findings.append(Finding(entity, str(key), what, detail))
+
+    def _advance(self, count: int) -> None:
+        self.done += count
+        self.progress(self.done, max(self.total, self.done))
+
+    # Seals and the events that they cover.
+
+    def _check_chain(self) -> None:
+        number, expected = 0, FIRST
+        for seal in _seals(self.uow):
+            if seal.number != number + 1:
+                self._found("Seal", number + 1, REMOVED, f"seal {seal.number} is there")
+            self._check_events(seal)
+            self._check_seal(seal, expected)
+            number, expected = seal.number, seal.seal_hash
+            if number in self.kept:
+                self.hashes[number] = seal.seal_hash
+            self.seals += 1
+            self._advance(seal.count)
+
+    def _check_events(self, seal: Seal) -> None:
+        covered = _covered(seal)
+        events = self.uow.events.found(covered.keys())
+        prints = Prints.of(events)
+        self.events += len(events)
+        self.settled_events += sum(event.id <= self.settled for event in events)
+        before = len(self.findings)
+        present = dict(prints.covered)
+        for id_, print_ in covered.items():
+            if id_ not in present:
+                self._found("Event", id_, REMOVED, f"seal {seal.number} covers it")
+            elif present[id_] != print_:
+                self._found("Event", id_, CHANGED, f"it is not what seal {seal.number} covers")
+        if prints.hash != seal.events_hash and len(self.findings) == before:
+            span = f"events from {seal.from_id} to {seal.to_id}"
+            self._found("Seal", seal.number, CHANGED, f"it covers other {span} than there are")
+
+    def _check_seal(self, seal: Seal, expected: str) -> None:
+        if seal.previous_hash != expected:
+            self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
+        if hash_of(seal.facts()) != seal.seal_hash:
+            self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
+
+    def _check_kept(self) -> None:
+        """Names the first seal that is not the kept one; those after it follow from it."""
+        for number, kept in self.kept.items():
+            hash_ = self.hashes.get(number)
+            if hash_ != kept.hash:
+                what = REMOVED if hash_ is None else CHANGED
+                self._found("Seal", number, what, f"another one was exported, of {kept.covers}")
+                return
+
+    def _check_insertions(self) -> None:
+        settled = self.settled
+        if any(finding.entity == "Seal" for finding in self.findings):
+            return  # what a seal covered that is gone or spoilt, nobody knows
+        if self.uow.events.count_up_to(settled) == self.settled_events:
+            return
+        after = _LOWEST
+        while page := self.uow.events.in_order(after=after, limit=BATCH):
+            covered: set[Any] = set()
+            for seal in self.uow.seals.covering(page[0].id, page[-1].id):
+                covered |= _covered(seal).keys()
+            for event in page:
+                if event.id <= settled and event.id not in covered:
+                    detail = f"no seal covers it, and all up to {settled} were sealed"
+                    self._found("Event", event.id, INSERTED, detail)
+            after = page[-1].id
+
+    # Trades and the events that say how they were booked.
+
+    def _check_trades(self) -> None:
+        after = _LOWEST
+        while page := self.uow.trades.in_order(after=after, limit=BATCH):
+            said: dict[int, list[Any]] = {trade.id: [] for trade in page}
+            for event in self.uow.events.bookings_of(said.keys()):
+                said[event.entity_id].append(event)
+                self.bookings += 1
+            for trade in page:
+                self.trades += trade.status in BOOKED
+                self.findings += trade_findings(trade, said[trade.id])
+            after = page[-1].id
+            self._advance(len(page))
+
+    def _check_orphans(self) -> None:
+        """Events that booked a trade which is not there; looked for when there must be some."""
+        if self.uow.events.count_bookings() == self.bookings:
+            return
+        after = _LOWEST
+        while page := self.uow.events.in_order(after=after, limit=BATCH):
+            said = {
+                event.entity_id: event
+                for event in page
+                if event.entity == Trade.__name__ and event.event_type in BOOKINGS + BUSTS
+            }
+            there = {trade.id for trade in self.uow.trades.found(said.keys())}
+            for id_, event in said.items():
+                if id_ not in there:
+                    order = event.payload.get("order_id")
+                    detail = f"event {event.id} says that it was recorded"
+                    self._found("Trade", f"{id_} (order {order!r})", REMOVED, detail)
+            after = page[-1].id
+
+
+def _covered(seal: Seal) -> dict[int, str]:
+    """The ids that a seal covers, with the beginning of each event's hash; nothing where that is spoilt."""
+    try:
+        return {int(id_): str(print_) for id_, print_ in seal.covered}
+    except (TypeError, ValueError):
+        return {}

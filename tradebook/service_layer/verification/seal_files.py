@@ -1,0 +1,74 @@
+"""Seals in a small document that is kept elsewhere: what was sealed cannot be replaced unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from typing import Any, Final
+
+from attrs import frozen
+
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.plain_values import is_a
+from tradebook.domain.seals import FACTS, FIRST, Seal, hash_of
+from tradebook.domain.validation import Json
+
+FORMAT: Final = "tradebook seals 1"
+
+
+def document(account: str, seals: Iterable[Seal]) -> dict[str, Json]:
+    """The document of an account's seals, as JSON."""
+    return {"format": FORMAT, "account": account, "seals": [_entry(seal) for seal in seals]}
+
+
+def _entry(seal: Seal) -> dict[str, Json]:
+    facts = {**seal.facts(), "hash": seal.seal_hash}
+    del facts["account"]
+    time = seal.sealed_at.astimezone(UTC)
+    return {**facts, "sealed_at": time.isoformat(timespec="microseconds")}
+
+
+@frozen
+class KeptSeal:
+    """What a document says of a seal.
+
+    Attributes:
+        hash: the seal's.
+        covers: which events, in words.
+    """
+
+    hash: str
+    covers: str
+
+
+def kept_seals(given: Any, account: str) -> dict[int, KeptSeal]:
+    """The seals of a document that is whole and of this account, by number.
+
+    Raises:
+        InvalidInput: it is of another account, or no document of seals, or was altered.
+    """
+    if not is_a(given, Mapping) or given.get("format") != FORMAT:
+        raise InvalidInput("kept", given, "what export_seals made")
+    if given.get("account") != account:
+        raise InvalidInput("kept", given.get("account"), f"seals of the account {account!r}")
+    try:
+        return _read(given["seals"], account)
+    except InvalidInput:
+        raise
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidInput("kept", "this document", "one that is whole") from error
+
+
+def _read(entries: Iterable[Mapping[str, Any]], account: str) -> dict[int, KeptSeal]:
+    seals: dict[int, KeptSeal] = {}
+    last = FIRST
+    for number, entry in enumerate(entries, start=1):
+        facts = {fact: entry[fact] for fact in FACTS if fact != "account"}
+        is_next = (entry["number"], entry["previous_hash"]) == (number, last)
+        if not is_next or hash_of({**facts, "account": account}) != entry["hash"]:
+            raise InvalidInput("kept", f"seal {number}", "the document as it was exported")
+        seals[number] = KeptSeal(
+            entry["hash"], f"events from {entry['from_id']} to {entry['to_id']}"
+        )
+        last = entry["hash"]
+    return seals

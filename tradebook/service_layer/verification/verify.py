@@ -1,0 +1,349 @@
+"""Proof: fold all trades again and compare with what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from operator import attrgetter
+from typing import Final
+
+from attrs import define, field, frozen
+
+from tradebook.domain.accounting import BookedTrade
+from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
+from tradebook.domain.folding import AMOUNTS, Fold
+from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
+from tradebook.domain.plain_values import optional_function
+from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
+from tradebook.domain.positions import INSTRUMENT, Position
+from tradebook.domain.trades import Settlement, TradeStatus
+from tradebook.domain.validation import argument
+from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.ports.repositories import Corrections
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.snapshot_folds import Point, Views
+
+_PAGE: Final = 1000
+_TRADES: Final = 10_000
+"""How many are read at a time; as plain values they take 15 MB."""
+_constants: Final = attrgetter(*INSTRUMENT)
+
+
+@frozen
+class Difference:
+    """Something stored that does not follow from the trades.
+
+    Attributes:
+        entity: the kind of record.
+        key: which one.
+        field: of the record.
+        stored: what the book says.
+        computed: what the trades say.
+    """
+
+    entity: str
+    key: str
+    field: str
+    stored: str
+    computed: str
+
+
+@frozen
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        account: which book.
+        trades: how many were folded.
+        positions: how many were compared.
+        cash_flows: how many were summed.
+        portfolios: how many snapshots were checked.
+        differences: all there are; none when the book is proven.
+    """
+
+    account: str
+    trades: int
+    positions: int
+    cash_flows: int
+    portfolios: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything stored follows from the trades and cash flows."""
+        return not self.differences
+
+
+def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Verification:
+    """Fold every trade by `sequence` and every cash flow, and compare with all that is stored.
+
+    Positions, P&L of each trade, cash, and every identity of snapshots taken from the book; sums and
+    totals to the last digit. A SQLite database is first looked through for damage.
+
+    Args:
+        uow: a read-only unit of work, which sees one instant.
+        progress: called with (trades folded, trades in all) as it goes.
+
+    Returns:
+        What was checked, and every difference, each with both values.
+
+    Raises:
+        DatabaseCorrupt: the database itself is damaged; says where.
+        NotPermitted: row security hides the account from the role that is connected.
+    """
+    report = argument("progress", optional_function, progress)
+    uow.require_sight()
+    uow.require_intact()
+    return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
+
+
+@define
+class _Totals:
+    """What the positions contribute to one snapshot, in its currency, as the trades make it."""
+
+    realized_pnl: Decimal = ZERO
+    fees: Decimal = ZERO
+    cash_flow: Decimal = ZERO
+
+
+class _Proof:
+    def __init__(self, uow: AbstractUnitOfWork, progress: Progress) -> None:
+        self.uow = uow
+        self.progress = progress
+        self.differences: list[Difference] = []
+        self.done = 0
+        self.cash_flows = 0
+        self.total = uow.trades.count_booked()
+        self.portfolios: dict[int, Portfolio] = {}
+        self.closed: dict[str, list[tuple[int, int]]] = {}
+        self.totals: dict[int, _Totals] = {}
+
+    def run(self) -> Verification:
+        holdings = self.uow.ledger.holdings()
+        self._read_portfolios()
+        for position in holdings.positions:
+            self._check_position(position)
+        self._compare("Account", self.uow.account, {"booked trades": (self.total, self.done)})
+        self._check_cash(holdings.cash)
+        self._check_portfolios()
+        return Verification(
+            account=self.uow.account,
+            trades=self.done,
+            positions=len(holdings.positions),
+            cash_flows=self.cash_flows,
+            portfolios=len(self.portfolios),
+            differences=tuple(self.differences),
+        )
+
+    def _compare(
+        self, entity: str, key: object, values: Mapping[str, tuple[object, object]]
+    ) -> None:
+        for name, (stored, computed) in values.items():
+            if stored != computed:
+                self.differences.append(
+                    Difference(entity, str(key), name, _shown(stored), _shown(computed))
+                )
+
+    def _check_position(self, position: Position) -> None:
+        symbol = position.symbol
+        corrections = self.uow.trades.corrections(symbol)
+        views = self._views(position, corrections)
+        numbers = _Numbers(corrections)
+        for trade in self._trades(symbol):
+            expected = numbers.expected(trade)
+            if trade.sequence != expected:
+                self._compare("Trade", _called(trade), {"sequence": (trade.sequence, expected)})
+            if trade.corrects_id is None:
+                views.check_before(trade.sequence, self._check_snapshot)
+            self._check_trade(trade, views.apply(trade), views.now.constants)
+        views.check_before(numbers.last + 1, self._check_snapshot)
+        computed = {**views.now.values(), "sequence": numbers.last}
+        stored = {name: (getattr(position, name), v) for name, v in computed.items()}
+        self._compare("Position", symbol, stored)
+        if position.settlement is Settlement.CASH:
+            earned = EXACT.subtract(position.realized_pnl, position.fees)
+            kept = EXACT.add(position.cash_flow, position.cost_basis)
+            law = {"realized_pnl - fees == cash_flow + cost_basis": (earned, kept)}
+            self._compare("Position", symbol, law)
+        for point in views.left():
+            missing = {f"sequence of {symbol}": (point.sequence, "missing")}
+            self._compare("Portfolio", point.portfolio_id, missing)
+
+    def _trades(self, symbol: str) -> Iterator[BookedTrade]:
+        for trade in self.uow.trades.in_fold_order(symbol, batch=_TRADES):
+            self.done += 1
+            if self.done % _PAGE == 0 or self.done == self.total:
+                self.progress(self.done, self.total)
+            yield trade
+
+    def _check_trade(
+        self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
+    ) -> None:
+        counts = trade.status is TradeStatus.EXECUTED
+        if trade.realized_pnl == realized and (
+            not counts or _constants(trade) == tuple(constants.values())
+        ):
+            return  # as nearly all do: naming what is compared would take longer than the fold
+        checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
+        if counts:
+            checks |= {name: (getattr(trade, name), value) for name, value in constants.items()}
+        self._compare("Trade", _called(trade), checks)
+
+    # Snapshots: what they say of a symbol is compared as the fold passes their sequence.
+
+    def _read_portfolios(self) -> None:
+        after = 0
+        while page := self.uow.portfolios.in_order(after=after, limit=_PAGE):
+            after = page[-1].id
+            for portfolio in page:
+                if portfolio.source == BOOK:
+                    self.portfolios[portfolio.id] = portfolio
+                    self.totals[portfolio.id] = _Totals()
+                    for symbol, sequence in portfolio.closed_sequences.items():
+                        self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
+
+    def _views(self, position: Position, corrections: Corrections) -> Views:
+        """The snapshots of a position, each with the trades that counted when it was taken."""
+        rows = self.uow.portfolios.positions_in(position.symbol)
+        points = [
+            Point(row.sequence, row.portfolio_id, row)
+            for row in rows
+            if row.portfolio_id in self.portfolios
+        ]
+        points += [Point(s, id_, None) for s, id_ in self.closed.get(position.symbol, [])]
+        return Views(position.symbol, points, corrections.busts)
+
+    def _check_snapshot(self, fold: Fold, point: Point) -> None:
+        self._check_row(fold, point.portfolio_id, point.row)
+        self._add_to_totals(fold, point.portfolio_id)
+
+    def _check_row(self, fold: Fold, portfolio_id: int, row: PortfolioPosition | None) -> None:
+        balance = fold.balance
+        if row is None:
+            flat = {f"quantity of {fold.symbol}": (ZERO, canonical(balance.quantity))}
+            self._compare("Portfolio", portfolio_id, flat)
+            return
+        computed = {name: canonical(getattr(balance, name)) for name in AMOUNTS}
+        with exact():
+            value = balance.quantity * row.current_price * row.multiplier
+            computed["market_value"] = canonical(value)
+            computed["unrealized_pnl"] = canonical(value - balance.cost_basis)
+        self._compare(
+            "PortfolioPosition",
+            f"{portfolio_id} {row.symbol}",
+            {name: (getattr(row, name), value) for name, value in computed.items()},
+        )
+
+    def _add_to_totals(self, fold: Fold, portfolio_id: int) -> None:
+        if not fold.constants:  # of what was busted nothing is left to convert
+            return
+        rate = _rate(self.portfolios[portfolio_id], str(fold.constants["currency"]))
+        totals, balance = self.totals[portfolio_id], fold.balance
+        with exact():
+            totals.realized_pnl += balance.realized_pnl * rate
+            totals.fees += balance.fees * rate
+            totals.cash_flow += balance.cash_flow * rate
+
+    def _check_portfolios(self) -> None:
+        ids = list(self.portfolios)
+        for start in range(0, len(ids), _PAGE):
+            of_page = ids[start : start + _PAGE]
+            rows: dict[int, list[PortfolioPosition]] = {id_: [] for id_ in of_page}
+            for row in self.uow.portfolios.positions_of(of_page):
+                rows[row.portfolio_id].append(row)
+            for id_ in of_page:
+                identities = _identities(self.portfolios[id_], rows[id_], self.totals[id_])
+                self._compare("Portfolio", id_, identities)
+
+    def _check_cash(self, stored: Iterable[CashTotal]) -> None:
+        flows = ((flow.currency, flow.kind, flow.amount) for flow in self._cash_flows())
+        folded = {total.currency: total for total in cash_totals(flows)}
+        totals = {total.currency: total for total in stored}
+        for currency in sorted(folded.keys() | totals.keys()):
+            computed = folded.get(currency, CashTotal(currency))
+            total = totals.get(currency, CashTotal(currency))
+            self._compare(
+                "CashFlow",
+                currency,
+                {
+                    "external": (total.external, computed.external),
+                    "income": (total.income, computed.income),
+                },
+            )
+
+    def _cash_flows(self) -> Iterator[CashFlow]:
+        after = 0
+        while page := self.uow.cash_flows.in_order(after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].id
+            self.cash_flows += len(page)
+
+
+def _identities(
+    portfolio: Portfolio, rows: list[PortfolioPosition], totals: _Totals
+) -> dict[str, tuple[object, object]]:
+    """Each of a snapshot's identities: (what it says, what it must be)."""
+
+    def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
+        return sum((a * _rate(portfolio, currency) for a, currency in amounts), start=ZERO)
+
+    p = portfolio
+    with exact():
+        computed = {
+            "realized_pnl": totals.realized_pnl,
+            "fees": totals.fees,
+            "cash_balance": p.external_flows + p.income + totals.cash_flow,
+            "positions_value": total((carried_value(r), r.currency) for r in rows),
+            "unrealized_pnl": total((r.unrealized_pnl, r.currency) for r in rows),
+            "gross_exposure": total((abs(r.market_value), r.currency) for r in rows),
+            "net_exposure": total((r.market_value, r.currency) for r in rows),
+            "total_value": p.cash_balance + p.positions_value,
+        }
+        earned = p.external_flows + p.income + p.realized_pnl + p.unrealized_pnl - p.fees
+    checks: dict[str, tuple[object, object]] = {
+        name: (getattr(p, name), canonical(value)) for name, value in computed.items()
+    }
+    checks["total_value == external_flows + income + realized_pnl + unrealized_pnl - fees"] = (
+        p.total_value,
+        canonical(earned),
+    )
+    return checks
+
+
+def _rate(portfolio: Portfolio, currency: str) -> Decimal:
+    """What the snapshot converted this currency at; an amount that was 0 needed no rate."""
+    if currency == portfolio.currency:
+        return Decimal(1)
+    return Decimal(portfolio.rates.get(currency, "0"))
+
+
+def _called(trade: BookedTrade) -> str:
+    return f"{trade.symbol} {trade.order_id} {trade.execution_id}".strip()
+
+
+@define
+class _Numbers:
+    """The entries in a symbol's ledger, which leave no number out."""
+
+    corrections: Corrections
+    last: int = 0
+    _expected: int = 0
+    _taken: frozenset[int] = field(init=False)
+
+    @_taken.default
+    def _by_corrections(self) -> frozenset[int]:
+        return frozenset(self.corrections.busts) | frozenset(self.corrections.bookings)
+
+    def expected(self, trade: BookedTrade) -> int:
+        """The number that the next trade must have; a correction's own stands for itself."""
+        self.last = max(self.last, trade.sequence, trade.bust_sequence or 0)
+        if trade.corrects_id is not None:
+            return trade.sequence
+        self._expected += 1
+        while self._expected in self._taken:
+            self._expected += 1
+        return self._expected
+
+
+def _shown(value: object) -> str:
+    return plain(value) if isinstance(value, Decimal) else str(value)
