@@ -13,25 +13,25 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
-from tradebook.adapters.repositories.entity_rows import WITNESS, insert_if_new
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER, insert_if_new
 
-Witness = Mapping[str, Any]
+CommitMarker = Mapping[str, Any]
 
 _WAIT: Final = "2000ms"
 
 
-def witness_of(session: Session) -> Witness | None:
+def commit_marker_of(session: Session) -> CommitMarker | None:
     """The row of an event that the session's transaction wrote; None when it wrote none."""
-    found: Witness | None = session.info.get(WITNESS)
+    found: CommitMarker | None = session.info.get(COMMIT_MARKER)
     return found
 
 
-def forget_witness(session: Session) -> None:
+def clear_commit_marker(session: Session) -> None:
     """The transaction has ended: what comes next is another one."""
-    session.info.pop(WITNESS, None)
+    session.info.pop(COMMIT_MARKER, None)
 
 
-def was_committed(session: Session, witness: Witness) -> bool:
+def was_committed(session: Session, witness: CommitMarker) -> bool:
     """Whether the transaction that wrote the witness was committed; end this one by a rollback.
 
     The server may not have finished that transaction yet. So the event's id is claimed: the claim waits

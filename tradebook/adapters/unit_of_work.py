@@ -10,10 +10,10 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.commit_outcome import forget_witness
+from tradebook.adapters.commit_outcome import clear_commit_marker
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger.ledger import SqlLedger
-from tradebook.adapters.ledger.position_cache import RememberedPositions
+from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.repositories import (
     SqlAccountRepository,
@@ -26,7 +26,7 @@ from tradebook.adapters.repositories.repositories import (
     SqlSignalRepository,
     SqlTradeRepository,
 )
-from tradebook.adapters.repositories.row_security import require_sight
+from tradebook.adapters.repositories.row_security import require_visible
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
@@ -139,7 +139,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         account: str = DEFAULT_ACCOUNT,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
-        remembered: RememberedPositions | None = None,
+        remembered: PositionCache | None = None,
     ) -> None:
         super().__init__(account, base_currency, context)
         self._new_session = new_session
@@ -187,8 +187,8 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         finally:
             self._around.__exit__(exc_type, exc, traceback)
 
-    def require_sight(self) -> None:
-        require_sight(self.session.connection(), self.account)
+    def require_visible(self) -> None:
+        require_visible(self.session.connection(), self.account)
 
     def require_intact(self) -> None:
         connection = self.session.connection()
@@ -203,7 +203,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             self.session.flush()
         with translated_commit():
             self.session.commit()
-        forget_witness(self.session)
+        clear_commit_marker(self.session)
         self.ledger.committed()
         note_commit()
 
@@ -211,6 +211,6 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
-        forget_witness(self.session)
+        clear_commit_marker(self.session)
         self.ledger.rolled_back()
         note_rollback()

@@ -25,7 +25,7 @@ from tradebook.config.secrets import (
 )
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.validation import truth
+from tradebook.domain.validation import boolean
 
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
@@ -186,8 +186,8 @@ class DatabaseConfig:
     application_name: str | None = field(default=None, converter=_text)
     statement_timeout: int | None = field(default=None, converter=bounds.milliseconds)
     lock_timeout: int | None = field(default=None, converter=bounds.milliseconds)
-    echo: bool = field(default=False, converter=truth)
-    pool_pre_ping: bool = field(default=False, converter=truth)
+    echo: bool = field(default=False, converter=boolean)
+    pool_pre_ping: bool = field(default=False, converter=boolean)
     slow_query_seconds: float | None = field(default=None, converter=_threshold, kw_only=True)
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)

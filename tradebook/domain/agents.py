@@ -19,20 +19,20 @@ from tradebook.domain.events import (
     DecisionResolved,
 )
 from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
-from tradebook.domain.plain_values import entries, is_a
+from tradebook.domain.plain_values import entries, is_instance
 from tradebook.domain.positions import optional_number
 from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.validation import (
     Json,
-    choice,
+    enum_member,
+    identifier,
     json_object,
     json_value,
-    key,
-    name,
+    long_text,
     optional_id,
-    optional_name,
-    optional_text,
-    text,
+    optional_identifier,
+    optional_long_text,
+    short_text,
     utc,
     utc_now,
 )
@@ -57,12 +57,12 @@ class ActionStatus(StrEnum):
 
 def decision_status(value: DecisionStatus | str) -> DecisionStatus:
     """A decision's status."""
-    return choice(DecisionStatus, value)
+    return enum_member(DecisionStatus, value)
 
 
 def action_status(value: ActionStatus | str) -> ActionStatus:
     """SUCCEEDED or FAILED."""
-    return choice(ActionStatus, value)
+    return enum_member(ActionStatus, value)
 
 
 def optional_quantity(value: Number | None) -> Decimal | None:
@@ -74,7 +74,7 @@ def signal_list(value: Iterable[Signal]) -> list[Signal]:
     """Signals, as a list."""
     signals = entries(value)
     for signal in signals:
-        if not is_a(signal, Signal):
+        if not is_instance(signal, Signal):
             raise InvalidInput("", signal, "a Signal")
     return signals
 
@@ -108,23 +108,23 @@ class AgentDecision(Entity):
 
     ordered_by: ClassVar[str] = "decided_at"
 
-    agent: str = field(converter=name, on_setattr=IMMUTABLE)
-    strategy: str = field(default="", converter=key, on_setattr=IMMUTABLE)
-    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    agent: str = field(converter=identifier, on_setattr=IMMUTABLE)
+    strategy: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
+    symbol: str = field(converter=identifier, on_setattr=IMMUTABLE)
     action: SignalAction = field(converter=signal_action, on_setattr=IMMUTABLE)
     quantity: Decimal | None = field(
         default=None, converter=optional_quantity, on_setattr=IMMUTABLE
     )
     price: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
     confidence: Decimal = field(default=ONE, converter=fraction, on_setattr=IMMUTABLE)
-    reasoning: str = field(default="", converter=text, on_setattr=IMMUTABLE)
-    model: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    reasoning: str = field(default="", converter=long_text, on_setattr=IMMUTABLE)
+    model: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     inputs: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
     status: DecisionStatus = field(default=DecisionStatus.PROPOSED, converter=decision_status)
     decided_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
     cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
-    cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
-    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    cost_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     signals: list[Signal] = field(factory=list, converter=signal_list, repr=False, metadata=LINKS)
 
     def recorded(self) -> DecisionRecorded:
@@ -190,19 +190,19 @@ class AgentAction(Entity):
 
     ordered_by: ClassVar[str] = "started_at"
 
-    agent: str = field(converter=name, on_setattr=IMMUTABLE)
-    action_type: str = field(converter=name, on_setattr=IMMUTABLE)
+    agent: str = field(converter=identifier, on_setattr=IMMUTABLE)
+    action_type: str = field(converter=identifier, on_setattr=IMMUTABLE)
     input: Json = field(default=None, converter=json_value, on_setattr=IMMUTABLE)
     output: Json = field(default=None, converter=json_value, on_setattr=IMMUTABLE)
     status: ActionStatus = field(
         default=ActionStatus.SUCCEEDED, converter=action_status, on_setattr=IMMUTABLE
     )
-    error: str | None = field(default=None, converter=optional_text, on_setattr=IMMUTABLE)
+    error: str | None = field(default=None, converter=optional_long_text, on_setattr=IMMUTABLE)
     started_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
     duration: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
     cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
-    cost_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
-    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    cost_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     decision_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
 
     def recorded(self) -> ActionRecorded:

@@ -12,14 +12,14 @@ from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InvalidTransition, cut, shown
 from tradebook.domain.events import AlertRaised, AlertResolved
 from tradebook.domain.validation import (
-    choice,
-    key,
-    name,
-    optional_name,
-    optional_text,
+    boolean,
+    enum_member,
+    identifier,
+    long_text,
+    optional_identifier,
+    optional_long_text,
     optional_utc,
-    text,
-    truth,
+    short_text,
     utc,
     utc_now,
 )
@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 def severity(value: Severity | str) -> Severity:
     """INFO, WARNING, CRITICAL or EMERGENCY."""
-    return choice(Severity, value)
+    return enum_member(Severity, value)
 
 
 RESOLUTION: Final = ("resolved", "resolution", "resolved_at", "resolved_by")
@@ -63,16 +63,16 @@ class Alert(Entity):
 
     ordered_by: ClassVar[str] = "timestamp"
 
-    alert_type: str = field(converter=name)
+    alert_type: str = field(converter=identifier)
     severity: Severity = field(converter=severity)
-    message: str = field(default="", converter=text)
-    source: str = field(default="", converter=key)
-    symbol: str | None = field(default=None, converter=optional_name)
-    dedup_key: str | None = field(default=None, converter=optional_name)
-    resolved: bool = field(default=False, converter=truth)
-    resolution: str | None = field(default=None, converter=optional_text)
+    message: str = field(default="", converter=long_text)
+    source: str = field(default="", converter=short_text)
+    symbol: str | None = field(default=None, converter=optional_identifier)
+    dedup_key: str | None = field(default=None, converter=optional_identifier)
+    resolved: bool = field(default=False, converter=boolean)
+    resolution: str | None = field(default=None, converter=optional_long_text)
     resolved_at: datetime | None = field(default=None, converter=optional_utc)
-    resolved_by: str | None = field(default=None, converter=optional_text)
+    resolved_by: str | None = field(default=None, converter=optional_long_text)
     timestamp: datetime = field(factory=utc_now, converter=utc)
 
     def raised(self) -> AlertRaised:

@@ -14,7 +14,7 @@ from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import AccountOpened, CashFlowRecorded
 from tradebook.domain.numbers import EXACT, ZERO, canonical, nonzero
-from tradebook.domain.validation import choice, name, optional_name, utc, utc_now
+from tradebook.domain.validation import enum_member, identifier, optional_identifier, utc, utc_now
 
 
 class CashFlowKind(StrEnum):
@@ -36,7 +36,7 @@ EXTERNAL: Final = (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL, CashFlowKind.T
 
 def cash_flow_kind(value: CashFlowKind | str) -> CashFlowKind:
     """A kind of cash flow."""
-    return choice(CashFlowKind, value)
+    return enum_member(CashFlowKind, value)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -47,7 +47,7 @@ class Account(Entity):
         base_currency: what its snapshots are expressed in.
     """
 
-    base_currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    base_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
 
     def opened(self) -> AccountOpened:
         """What happened when it was used for the first time."""
@@ -71,10 +71,10 @@ class CashFlow(Entity):
 
     kind: CashFlowKind = field(converter=cash_flow_kind, on_setattr=IMMUTABLE)
     amount: Decimal = field(converter=nonzero, on_setattr=IMMUTABLE)
-    currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
-    symbol: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
+    symbol: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
-    reference: str = field(converter=name, on_setattr=IMMUTABLE)
+    reference: str = field(converter=identifier, on_setattr=IMMUTABLE)
 
     def __attrs_post_init__(self) -> None:
         if self.kind is CashFlowKind.DEPOSIT and self.amount < ZERO:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, TypeVar, ca
 from attrs import NOTHING, Attribute, Converter, Factory, define, field, fields, setters
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition
-from tradebook.domain.validation import name, utc, utc_now
+from tradebook.domain.validation import identifier, utc, utc_now
 
 CONVERTER: Final = "converter"
 """Where a field's metadata keeps its converter as it was written: one that does not name the field."""
@@ -164,7 +164,7 @@ class Entity:
     dated_by: ClassVar[str] = "created_at"
 
     id: int = _UNSAVED
-    account: str = field(default=DEFAULT_ACCOUNT, converter=name)
+    account: str = field(default=DEFAULT_ACCOUNT, converter=identifier)
     created_at: datetime = field(factory=utc_now, converter=utc)
     updated_at: datetime = field(converter=utc)
 

@@ -17,7 +17,14 @@ from attrs import define, field
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.limits import MAX_NAME
 from tradebook.domain.numbers import plain
-from tradebook.domain.validation import Json, key, name, optional_id, particulars, utc
+from tradebook.domain.validation import (
+    Json,
+    event_payload,
+    identifier,
+    optional_id,
+    short_text,
+    utc,
+)
 
 
 class Effect(StrEnum):
@@ -30,12 +37,12 @@ class Effect(StrEnum):
     FLIPPED = "FLIPPED"
 
 
-class Particulars(dict[str, Json]):
+class JsonPayload(dict[str, Json]):
     """A payload that is JSON already."""
 
 
 def _payload(value: Mapping[str, Json]) -> dict[str, Json]:
-    return value if type(value) is Particulars else particulars(value)
+    return value if type(value) is JsonPayload else event_payload(value)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -54,12 +61,12 @@ class Event(Entity):
 
     dated_by: ClassVar[str] = "occurred_at"
 
-    event_type: str = field(converter=name, on_setattr=IMMUTABLE)
-    entity: str = field(converter=name, on_setattr=IMMUTABLE)
+    event_type: str = field(converter=identifier, on_setattr=IMMUTABLE)
+    entity: str = field(converter=identifier, on_setattr=IMMUTABLE)
     entity_id: int = field(converter=optional_id)
     payload: dict[str, Json] = field(factory=dict, converter=_payload, on_setattr=IMMUTABLE)
-    actor: str = field(default="", converter=key, on_setattr=IMMUTABLE)
-    correlation_id: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    actor: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
+    correlation_id: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
 
 
@@ -76,7 +83,7 @@ def _at_once(value: Json) -> Json:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class Happened:
+class DomainEvent:
     """Something that happened to one record; its kinds say by annotations what is known of it.
 
     Where something changed, `changes` holds, for each changed field, the value before and the value after.
@@ -116,21 +123,21 @@ class Happened:
         """The same, with what it changed."""
         return type(self)(**{**vars(self), "changes": changes})
 
-    def payload(self) -> Particulars:
+    def payload(self) -> JsonPayload:
         """What is known of it, by name, as JSON; fields that are none are left out."""
         known = self._known()
         told = {name: _at_once(value) for name, value in known.items()}
         rest = {name: known[name] for name, value in told.items() if value is None}
-        return Particulars({**told, **particulars(rest)})
+        return JsonPayload({**told, **event_payload(rest)})
 
 
-class AccountOpened(Happened):
+class AccountOpened(DomainEvent):
     """An account was used for the first time."""
 
     base_currency: str
 
 
-class TradeSubmitted(Happened):
+class TradeSubmitted(DomainEvent):
     """A trade was recorded that is not filled yet."""
 
     symbol: str
@@ -140,7 +147,7 @@ class TradeSubmitted(Happened):
     price: Decimal
 
 
-class TradeBooked(Happened):
+class TradeBooked(DomainEvent):
     """All that a trade was booked with: see `Trade.evidence`, which says what is left out."""
 
     symbol: str
@@ -179,7 +186,7 @@ class TradeRecorded(TradeBooked):
     quantity_after: Decimal
 
 
-class TradeBusted(Happened):
+class TradeBusted(DomainEvent):
     """A booked trade was taken out: its position is as if it had never been.
 
     `before` and `after` hold the position's totals; `changes` what became of the trade; `corrected_by`
@@ -202,7 +209,7 @@ class TradeCorrected(TradeBooked):
     """A trade was booked in the place of the one that it `corrects`; `changes` are those of the terms."""
 
 
-class PositionRebuilt(Happened):
+class PositionRebuilt(DomainEvent):
     """A position was folded from its trades again, and was not what it should have been.
 
     `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did.
@@ -214,7 +221,7 @@ class PositionRebuilt(Happened):
     after: dict[str, Json]
 
 
-class TradeCancelled(Happened):
+class TradeCancelled(DomainEvent):
     """A pending trade will not be filled: it was cancelled."""
 
     order_id: str
@@ -222,7 +229,7 @@ class TradeCancelled(Happened):
     changes: dict[str, Json]
 
 
-class TradeRejected(Happened):
+class TradeRejected(DomainEvent):
     """A pending trade will not be filled: the venue refused it."""
 
     order_id: str
@@ -230,7 +237,7 @@ class TradeRejected(Happened):
     changes: dict[str, Json]
 
 
-class CashFlowRecorded(Happened):
+class CashFlowRecorded(DomainEvent):
     """Cash moved that no trade moved."""
 
     kind: str
@@ -239,7 +246,7 @@ class CashFlowRecorded(Happened):
     reference: str
 
 
-class SnapshotTaken(Happened):
+class SnapshotTaken(DomainEvent):
     """The portfolio was valued and kept."""
 
     total_value: Decimal
@@ -248,7 +255,7 @@ class SnapshotTaken(Happened):
     timestamp: datetime
 
 
-class SignalRecorded(Happened):
+class SignalRecorded(DomainEvent):
     """A signal was emitted."""
 
     symbol: str
@@ -256,7 +263,7 @@ class SignalRecorded(Happened):
     source: str
 
 
-class DecisionRecorded(Happened):
+class DecisionRecorded(DomainEvent):
     """An agent made a decision, on these signals."""
 
     agent: str
@@ -266,7 +273,7 @@ class DecisionRecorded(Happened):
     signals: list[int]
 
 
-class DecisionResolved(Happened):
+class DecisionResolved(DomainEvent):
     """A decision was approved, rejected or expired."""
 
     status: str
@@ -274,14 +281,14 @@ class DecisionResolved(Happened):
     changes: dict[str, Json]
 
 
-class DecisionExecuted(Happened):
+class DecisionExecuted(DomainEvent):
     """The first trade of a decision was booked."""
 
     trade_id: int
     changes: dict[str, Json]
 
 
-class ActionRecorded(Happened):
+class ActionRecorded(DomainEvent):
     """An agent took a step."""
 
     agent: str
@@ -289,7 +296,7 @@ class ActionRecorded(Happened):
     status: str
 
 
-class AlertRaised(Happened):
+class AlertRaised(DomainEvent):
     """Something needs attention."""
 
     alert_type: str
@@ -297,7 +304,7 @@ class AlertRaised(Happened):
     message: str
 
 
-class AlertResolved(Happened):
+class AlertResolved(DomainEvent):
     """An alert was dealt with."""
 
     resolution: str
@@ -305,14 +312,14 @@ class AlertResolved(Happened):
     changes: dict[str, Json]
 
 
-class MetricRecorded(Happened):
+class MetricRecorded(DomainEvent):
     """A performance metric was computed."""
 
     name: str
     value: Decimal
 
 
-class RecordCreated(Happened):
+class RecordCreated(DomainEvent):
     """A record was added without a handler of its own.
 
     `values` holds its fields.
@@ -321,13 +328,13 @@ class RecordCreated(Happened):
     values: dict[str, Json]
 
 
-class RecordUpdated(Happened):
+class RecordUpdated(DomainEvent):
     """A record was changed without a handler of its own."""
 
     changes: dict[str, Json]
 
 
-class RecordDeleted(Happened):
+class RecordDeleted(DomainEvent):
     """A record was deleted.
 
     `values` holds what its fields were.
@@ -336,13 +343,13 @@ class RecordDeleted(Happened):
     values: dict[str, Json]
 
 
-def _kinds(kind: type[Happened]) -> Iterator[type[Happened]]:
+def _kinds(kind: type[DomainEvent]) -> Iterator[type[DomainEvent]]:
     for more in kind.__subclasses__():
         yield more
         yield from _kinds(more)
 
 
-OWN: Final = frozenset(kind.__name__ for kind in _kinds(Happened))
+OWN: Final = frozenset(kind.__name__ for kind in _kinds(DomainEvent))
 """The names of what the book itself records: nobody else says that a trade was booked."""
 
 BOOKINGS: Final = (TradeRecorded.__name__, TradeCorrected.__name__)

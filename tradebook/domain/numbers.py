@@ -27,7 +27,7 @@ from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_AMOUNT_PLACES, MAX_DECIMALS, MAX_DIGITS
-from tradebook.domain.plain_values import is_a, plain_text
+from tradebook.domain.plain_values import is_instance, plain_text
 
 Number: TypeAlias = Decimal | int | str | float
 
@@ -141,15 +141,15 @@ _ACCEPTED = f"a number of at most {MAX_DIGITS} digits, {MAX_DECIMALS} of them de
 
 
 def _parsed(value: Any) -> Decimal:
-    if is_a(value, Decimal):
+    if is_instance(value, Decimal):
         return _bounded(Decimal(value))
-    if is_a(value, bool):
+    if is_instance(value, bool):
         raise InvalidInput("", value, "a number, not a truth value")
-    if is_a(value, int):
+    if is_instance(value, int):
         return _from_int(int.__index__(value))
-    if is_a(value, float):
+    if is_instance(value, float):
         return Decimal(float.__repr__(value))
-    if is_a(value, str):
+    if is_instance(value, str):
         return _from_text(plain_text(value))
     return _from_int(_index(value))
 
@@ -216,7 +216,7 @@ def nonzero(value: Number) -> Decimal:
 
 def amount(value: Number) -> Decimal:
     """What the book computed itself: a canonical Decimal of up to 1,000 places; else as `number`."""
-    if not is_a(value, Decimal):
+    if not is_instance(value, Decimal):
         return number(value)
     total = Decimal(value)
     if not total.is_finite():

@@ -12,7 +12,7 @@ from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import MetricRecorded
 from tradebook.domain.numbers import number
-from tradebook.domain.validation import Json, json_object, name, utc, utc_now
+from tradebook.domain.validation import Json, identifier, json_object, utc, utc_now
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -29,7 +29,7 @@ class PerformanceMetric(Entity):
 
     ordered_by: ClassVar[str] = "period_end"
 
-    name: str = field(converter=name, on_setattr=IMMUTABLE)
+    name: str = field(converter=identifier, on_setattr=IMMUTABLE)
     value: Decimal = field(converter=number, on_setattr=IMMUTABLE)
     period_start: datetime = field(converter=utc, on_setattr=IMMUTABLE)
     period_end: datetime = field(converter=utc, on_setattr=IMMUTABLE)

@@ -16,21 +16,21 @@ V = TypeVar("V")
 _Given = TypeVar("_Given")
 
 
-def is_a(value: object, kind: type) -> bool:
+def is_instance(value: object, kind: type) -> bool:
     """Whether `value` is of a class; `isinstance` would believe its `__class__`."""
     return issubclass(type(value), kind)
 
 
 def plain_text(value: str) -> str:
     """The text itself, of a subclass too."""
-    if not is_a(value, str):
+    if not is_instance(value, str):
         raise InvalidInput("", value, "text")
     return str.__str__(value)
 
 
 def plain_int(value: int, expected: str) -> int:
     """The integer itself, of a subclass too; no truth value."""
-    if not is_a(value, int) or is_a(value, bool):
+    if not is_instance(value, int) or is_instance(value, bool):
         raise InvalidInput("", value, expected)
     return int.__index__(value)
 
@@ -41,7 +41,7 @@ def plain_datetime(value: datetime) -> datetime:
     Raises:
         InvalidInput: no datetime, or its time zone gives no offset, or one that leads out of the calendar.
     """
-    if not is_a(value, datetime):
+    if not is_instance(value, datetime):
         raise InvalidInput("", value, "a datetime")
     try:
         if value.utcoffset() is None:
@@ -70,7 +70,7 @@ def _rebuilt(value: datetime) -> datetime:
 
 def mapping(value: Mapping[Any, V]) -> Mapping[Any, V]:
     """A mapping; its keys are not looked at."""
-    if not is_a(value, Mapping):
+    if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping")
     return value
 
@@ -82,7 +82,7 @@ def optional_mapping(value: Mapping[Any, V] | None) -> Mapping[Any, V]:
 
 def entries(value: Iterable[V]) -> list[V]:
     """All that a list, or anything else that can be gone through, holds."""
-    if not is_a(value, Iterable):
+    if not is_instance(value, Iterable):
         raise InvalidInput("", value, "a list")
     return list(value)
 

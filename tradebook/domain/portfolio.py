@@ -27,7 +27,15 @@ from tradebook.domain.numbers import (
 from tradebook.domain.plain_values import mapping
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Settlement, Trade, settlement_kind
-from tradebook.domain.validation import Json, argument, json_object, name, record_id, utc, utc_now
+from tradebook.domain.validation import (
+    Json,
+    argument,
+    identifier,
+    json_object,
+    record_id,
+    utc,
+    utc_now,
+)
 
 BOOK: Final = "book"
 EXTERNAL_SOURCE: Final = "external"
@@ -48,7 +56,7 @@ class PortfolioPosition(Entity):
     """
 
     portfolio_id: int = field(default=0, converter=record_id)
-    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    symbol: str = field(converter=identifier, on_setattr=IMMUTABLE)
     quantity: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
     cost_basis: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
     current_price: Decimal = field(converter=number, on_setattr=IMMUTABLE)
@@ -57,7 +65,7 @@ class PortfolioPosition(Entity):
     realized_pnl: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
     fees: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
     cash_flow: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
-    currency: str = field(converter=name, on_setattr=IMMUTABLE)
+    currency: str = field(converter=identifier, on_setattr=IMMUTABLE)
     multiplier: Decimal = field(converter=positive, on_setattr=IMMUTABLE)
     settlement: Settlement = field(converter=settlement_kind, on_setattr=IMMUTABLE)
     sequence: int = field(converter=record_id, on_setattr=IMMUTABLE)
@@ -137,7 +145,7 @@ class Portfolio(Entity):
 
     ordered_by: ClassVar[str] = "timestamp"
 
-    currency: str = field(default="USD", converter=name, on_setattr=IMMUTABLE)
+    currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
     cash_balance: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
     positions_value: Decimal = field(default=ZERO, converter=amount, on_setattr=IMMUTABLE)
     total_value: Decimal = field(converter=amount, on_setattr=IMMUTABLE)
@@ -152,7 +160,7 @@ class Portfolio(Entity):
     closed_sequences: dict[str, Json] = field(
         factory=dict, converter=json_object, on_setattr=IMMUTABLE
     )
-    source: str = field(default=EXTERNAL_SOURCE, converter=name, on_setattr=IMMUTABLE)
+    source: str = field(default=EXTERNAL_SOURCE, converter=identifier, on_setattr=IMMUTABLE)
     timestamp: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
 
     def taken(self) -> SnapshotTaken:
@@ -200,7 +208,9 @@ class Rates:
     def __init__(self, base_currency: str, rates: Mapping[str, Number]) -> None:
         self.base_currency = base_currency
         self._rates = {
-            argument("rates", name, currency): argument(f"rates[{shown(currency)}]", positive, rate)
+            argument("rates", identifier, currency): argument(
+                f"rates[{shown(currency)}]", positive, rate
+            )
             for currency, rate in argument("rates", mapping, rates).items()
         }
         if self._rates.setdefault(base_currency, ONE) != ONE:

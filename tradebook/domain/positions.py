@@ -27,7 +27,7 @@ from tradebook.domain.numbers import (
     positive,
 )
 from tradebook.domain.trades import Settlement, Trade, settlement_kind
-from tradebook.domain.validation import Json, choice, name, optional_utc, record_id, utc
+from tradebook.domain.validation import Json, enum_member, identifier, optional_utc, record_id, utc
 
 
 class PositionStatus(StrEnum):
@@ -39,7 +39,7 @@ class PositionStatus(StrEnum):
 
 def position_status(value: PositionStatus | str) -> PositionStatus:
     """OPEN or CLOSED."""
-    return choice(PositionStatus, value)
+    return enum_member(PositionStatus, value)
 
 
 def optional_number(value: Number | None) -> Decimal | None:
@@ -75,13 +75,13 @@ class Position(Entity):
         updated_at: the booking time of the last trade, UTC; marks do not move it.
     """
 
-    symbol: str = field(converter=name)
+    symbol: str = field(converter=identifier)
     quantity: Decimal = field(default=ZERO, converter=amount)
     cost_basis: Decimal = field(default=ZERO, converter=amount)
     realized_pnl: Decimal = field(default=ZERO, converter=amount)
     fees: Decimal = field(default=ZERO, converter=amount)
     cash_flow: Decimal = field(default=ZERO, converter=amount)
-    currency: str = field(default="USD", converter=name)
+    currency: str = field(default="USD", converter=identifier)
     multiplier: Decimal = field(default=ONE, converter=positive)
     settlement: Settlement = field(default=Settlement.CASH, converter=settlement_kind)
     current_price: Decimal | None = field(default=None, converter=optional_number)

@@ -16,7 +16,7 @@ from attrs import define, field, fields, frozen
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.events import Event
-from tradebook.domain.validation import Json, json_value, key, name, record_id, utc
+from tradebook.domain.validation import Json, identifier, json_value, record_id, short_text, utc
 
 FIRST: Final = ""
 """What stands for the hash before the first seal's."""
@@ -41,7 +41,7 @@ class Seal(Entity):
             events are committed, so a seal may cover some that are lower than those of the one before.
         settled_id: every event with an id up to this one is covered by this seal or one before, and no
             transaction is left that could still commit another.
-        horizon: what the database says of the transactions that had begun; see `Moment`; 0 for nothing.
+        horizon: what the database says of the transactions that had begun; see `TransactionSnapshot`; 0 for nothing.
         events_hash: the SHA-256 over the hashes of the events.
         previous_hash: the hash of the seal before, `""` for the first.
         actor: who sealed.
@@ -59,12 +59,12 @@ class Seal(Entity):
     covered: list[list[Any]] = field(converter=_pairs, on_setattr=IMMUTABLE)
     settled_id: int = field(converter=record_id, on_setattr=IMMUTABLE)
     horizon: int = field(on_setattr=IMMUTABLE)
-    events_hash: str = field(converter=name, on_setattr=IMMUTABLE)
-    previous_hash: str = field(converter=key, on_setattr=IMMUTABLE)
-    actor: str = field(default="", converter=key, on_setattr=IMMUTABLE)
-    correlation_id: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    events_hash: str = field(converter=identifier, on_setattr=IMMUTABLE)
+    previous_hash: str = field(converter=short_text, on_setattr=IMMUTABLE)
+    actor: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
+    correlation_id: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     sealed_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
-    seal_hash: str = field(converter=name, on_setattr=IMMUTABLE)
+    seal_hash: str = field(converter=identifier, on_setattr=IMMUTABLE)
 
     @seal_hash.default
     def _of_itself(self) -> str:
@@ -105,7 +105,7 @@ def hash_of(facts: Mapping[str, Any]) -> str:
 
 
 @frozen
-class Prints:
+class Digests:
     """Events as a seal sees them.
 
     Attributes:
@@ -117,7 +117,7 @@ class Prints:
     hash: str
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> Prints:
+    def of(cls, events: Iterable[Event]) -> Digests:
         """Those of events, in their order: of every column of each."""
         covered, together = [], sha256()
         for event in events:

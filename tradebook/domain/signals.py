@@ -15,11 +15,11 @@ from tradebook.domain.numbers import ONE, ZERO, fraction, number
 from tradebook.domain.positions import optional_number
 from tradebook.domain.validation import (
     Json,
-    choice,
+    enum_member,
+    identifier,
     json_object,
-    key,
-    name,
-    optional_name,
+    optional_identifier,
+    short_text,
     utc,
     utc_now,
 )
@@ -35,7 +35,7 @@ class SignalAction(StrEnum):
 
 def signal_action(value: SignalAction | str) -> SignalAction:
     """BUY, SELL or HOLD."""
-    return choice(SignalAction, value)
+    return enum_member(SignalAction, value)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -58,16 +58,16 @@ class Signal(Entity):
 
     ordered_by: ClassVar[str] = "generated_at"
 
-    symbol: str = field(converter=name, on_setattr=IMMUTABLE)
+    symbol: str = field(converter=identifier, on_setattr=IMMUTABLE)
     action: SignalAction = field(converter=signal_action, on_setattr=IMMUTABLE)
     strength: Decimal = field(default=ZERO, converter=number, on_setattr=IMMUTABLE)
     confidence: Decimal = field(default=ONE, converter=fraction, on_setattr=IMMUTABLE)
-    source: str = field(default="", converter=key, on_setattr=IMMUTABLE)
-    strategy: str = field(default="", converter=key, on_setattr=IMMUTABLE)
+    source: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
+    strategy: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     price: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
     generated_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
     horizon: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
-    reference: str | None = field(default=None, converter=optional_name, on_setattr=IMMUTABLE)
+    reference: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     details: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
 
     def recorded(self) -> SignalRecorded:

@@ -18,14 +18,14 @@ from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
 from tradebook.domain.validation import (
     Json,
-    choice,
+    enum_member,
+    identifier,
     json_object,
-    key,
-    name,
     optional_id,
-    optional_text,
+    optional_long_text,
     optional_utc,
     record_id,
+    short_text,
     utc,
     utc_now,
 )
@@ -62,17 +62,17 @@ def new_order_id() -> str:
 
 def trade_action(value: TradeAction | str) -> TradeAction:
     """BUY or SELL."""
-    return choice(TradeAction, value)
+    return enum_member(TradeAction, value)
 
 
 def trade_status(value: TradeStatus | str) -> TradeStatus:
     """A trade's status."""
-    return choice(TradeStatus, value)
+    return enum_member(TradeStatus, value)
 
 
 def settlement_kind(value: Settlement | str) -> Settlement:
     """CASH or MARGINED."""
-    return choice(Settlement, value)
+    return enum_member(Settlement, value)
 
 
 class OrderKey(NamedTuple):
@@ -164,22 +164,22 @@ class Trade(Entity):
 
     ordered_by: ClassVar[str] = "executed_at"
 
-    symbol: str = field(converter=name, on_setattr=_terms_freeze)
-    venue: str = field(default="", converter=key, on_setattr=_terms_freeze)
+    symbol: str = field(converter=identifier, on_setattr=_terms_freeze)
+    venue: str = field(default="", converter=short_text, on_setattr=_terms_freeze)
     action: TradeAction = field(converter=trade_action, on_setattr=_terms_freeze)
     quantity: Decimal = field(converter=positive, on_setattr=_terms_freeze)
     price: Decimal = field(converter=number, on_setattr=_terms_freeze)
     fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
-    currency: str = field(default="USD", converter=name, on_setattr=_terms_freeze)
-    fee_currency: str = field(converter=name, on_setattr=_terms_freeze)
+    currency: str = field(default="USD", converter=identifier, on_setattr=_terms_freeze)
+    fee_currency: str = field(converter=identifier, on_setattr=_terms_freeze)
     multiplier: Decimal = field(default=ONE, converter=positive, on_setattr=_terms_freeze)
     settlement: Settlement = field(
         default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
     )
     executed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=_terms_freeze)
-    order_id: str = field(factory=new_order_id, converter=name, on_setattr=_terms_freeze)
-    execution_id: str = field(default="", converter=key, on_setattr=_terms_freeze)
-    strategy: str = field(default="", converter=key)
+    order_id: str = field(factory=new_order_id, converter=identifier, on_setattr=_terms_freeze)
+    execution_id: str = field(default="", converter=short_text, on_setattr=_terms_freeze)
+    strategy: str = field(default="", converter=short_text)
     decision_id: int | None = field(default=None, converter=optional_id)
     details: dict[str, Json] = field(factory=dict, converter=json_object)
     status: TradeStatus = field(default=TradeStatus.PENDING, converter=trade_status)
@@ -189,8 +189,8 @@ class Trade(Entity):
     revision: int = field(default=0, converter=record_id)
     corrects_id: int | None = field(default=None, converter=optional_id)
     busted_at: datetime | None = field(default=None, converter=optional_utc)
-    busted_by: str = field(default="", converter=key)
-    bust_reason: str | None = field(default=None, converter=optional_text)
+    busted_by: str = field(default="", converter=short_text)
+    bust_reason: str | None = field(default=None, converter=optional_long_text)
     bust_sequence: int | None = field(default=None, converter=optional_id)
 
     @fee_currency.default

@@ -21,7 +21,7 @@ from tradebook.domain.limits import (
     MAX_TEXT,
 )
 from tradebook.domain.numbers import amount
-from tradebook.domain.plain_values import is_a, plain_datetime, plain_int, plain_text
+from tradebook.domain.plain_values import is_instance, plain_datetime, plain_int, plain_text
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
@@ -69,17 +69,17 @@ def _encodable(value: str) -> bool:
     return True
 
 
-def name(value: str) -> str:
+def identifier(value: str) -> str:
     """Text of 1 to 200 characters, without blanks around it."""
     if type(value) is str and _PLAIN_NAME(value):
         return value
-    value = key(value)
+    value = short_text(value)
     if not value or value != value.strip():
         raise InvalidInput("", value, "text that is not empty and has no blanks around it")
     return value
 
 
-def key(value: str) -> str:
+def short_text(value: str) -> str:
     """Text of 0 to 200 characters; `""` stands for none."""
     value = _checked_text(value, MAX_NAME)
     if not value.isascii() and len(value.encode()) > MAX_NAME_BYTES:
@@ -87,22 +87,22 @@ def key(value: str) -> str:
     return value
 
 
-def optional_name(value: str | None) -> str | None:
+def optional_identifier(value: str | None) -> str | None:
     """`name`, or none."""
-    return None if value is None else name(value)
+    return None if value is None else identifier(value)
 
 
-def text(value: str) -> str:
+def long_text(value: str) -> str:
     """Text of any kind, up to 100,000 characters."""
     return _checked_text(value, MAX_TEXT)
 
 
-def optional_text(value: str | None) -> str | None:
+def optional_long_text(value: str | None) -> str | None:
     """`text`, or none."""
-    return None if value is None else text(value)
+    return None if value is None else long_text(value)
 
 
-def choice(kind: type[_Choice], value: _Choice | str) -> _Choice:
+def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
     """The member of a string enumeration that `value` names."""
     if type(value) is kind:
         return value
@@ -127,7 +127,7 @@ def record_id(value: int) -> int:
 
 def record_ids(value: Sequence[int]) -> list[int]:
     """A list of records' ids; no iterator, which could not be gone through again on a retry."""
-    if not is_a(value, Sequence):
+    if not is_instance(value, Sequence):
         raise InvalidInput("", value, "a list of records' ids")
     return [record_id(each) for each in value]
 
@@ -135,16 +135,16 @@ def record_ids(value: Sequence[int]) -> list[int]:
 _AN_ID: Final = "a record's id, a whole number"
 
 
-def truth(value: bool) -> bool:
+def boolean(value: bool) -> bool:
     """True or False."""
-    if not is_a(value, bool):
+    if not is_instance(value, bool):
         raise InvalidInput("", value, "True or False")
     return value
 
 
 def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
     """A JSON object, in the form in which every database gives it back (see `json_value`)."""
-    if not is_a(value, Mapping):
+    if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", json_value(value))
 
@@ -161,9 +161,9 @@ def json_value(value: Json) -> Json:
     return _jsonable(value, MAX_JSON_DEPTH, [MAX_JSON])
 
 
-def particulars(value: Mapping[str, Json]) -> dict[str, Json]:
+def event_payload(value: Mapping[str, Json]) -> dict[str, Json]:
     """As `json_object`, with room for what a record's own JSON was before a change and is after it."""
-    if not is_a(value, Mapping):
+    if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
 
@@ -208,7 +208,7 @@ def _json_text(value: str, budget: list[int]) -> str:
 
 
 def _json_key(value: Any, budget: list[int]) -> str:
-    if not is_a(value, str):
+    if not is_instance(value, str):
         raise InvalidInput("", value, "text as the key of a JSON object")
     key = _checked_text(value, MAX_NAME)
     budget[0] -= len(key)

@@ -17,12 +17,12 @@ from tradebook.adapters.health import async_health
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.schema_state import read_async_schema_state
 from tradebook.adapters.runner.watched_runner import SESSION, UNIT_OF_WORK, watched
-from tradebook.adapters.sessions.account_session import async_hand_session
+from tradebook.adapters.sessions.account_session import async_ad_hoc_session
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork
 from tradebook.config import DatabaseConfig
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.plain_values import function
-from tradebook.domain.validation import argument, truth
+from tradebook.domain.validation import argument, boolean
 from tradebook.entrypoints.container import AsyncContainer
 from tradebook.entrypoints.manager import Managed
 from tradebook.service_layer.async_book import AsyncBook
@@ -83,8 +83,8 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """
         await self._prepare()
         by = self._new_context()
-        new_session = self._container.async_hand_sessions()
-        session = async_hand_session(new_session, self.account, by.actor, by.correlation_id)
+        new_session = self._container.async_ad_hoc_sessions()
+        session = async_ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
         with self._watched(SESSION, by):
             async with session as opened:
                 yield opened
@@ -98,11 +98,11 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         Handlers and queries compose in it; leaving it without `await uow.commit()` discards everything.
         `get_session()` is the other way round: a plain session that commits at its end.
         """
-        only_reads = argument("read_only", truth, read_only)
+        only_reads = argument("read_only", boolean, read_only)
         by = self._new_context(context)
         await self._prepare()
         container = self._container
-        new = container.reading_async_unit_of_work if only_reads else container.async_unit_of_work
+        new = container.read_async_unit_of_work if only_reads else container.async_unit_of_work
         with self._watched(UNIT_OF_WORK, by):
             async with new(context=by) as uow:
                 yield uow
@@ -134,7 +134,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
         argument("query", function, query)
         await self._prepare()
-        runner = self._container.reading_async_runner()
+        runner = self._container.read_async_runner()
         return await runner.read(self._new_context(), query, *args, **kwargs)
 
     async def look_up(
@@ -147,12 +147,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
         argument("query", function, query)
         await self._prepare()
-        runner = self._container.looking_async_runner()
+        runner = self._container.statement_async_runner()
         return await runner.read(self._new_context(), query, *args, **kwargs)
 
     async def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
-        return await async_health(self._container.own_reading_async_engine(), self.config)
+        return await async_health(self._container.own_read_async_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
         """What the pool of connections is doing now."""
@@ -187,7 +187,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
             )
         async with self._preparing:
             if self._loop is None:
-                engine = self._container.own_reading_async_engine()
+                engine = self._container.own_read_async_engine()
                 if self._lacks_tables(await read_async_schema_state(engine)):
                     await self.upgrade()
                 self._loop = loop

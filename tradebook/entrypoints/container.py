@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.engine.factory import make_async_engine, make_engine
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.ledger.position_cache import RememberedPositions, TaskTurn
-from tradebook.adapters.repositories.read_sessions import LookingSession, ReadingSession
-from tradebook.adapters.runner.fast_record_trade import AsyncAtOnceRunner, AtOnceRunner
+from tradebook.adapters.ledger.position_cache import PositionCache, TaskTurn
+from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
+from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastRunner
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
 from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
-from tradebook.adapters.sessions.account_session import HandSession
+from tradebook.adapters.sessions.account_session import AdHocSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
@@ -44,7 +44,7 @@ def looking(engine: AnyEngine) -> AnyEngine:
 def by_hand(engine: Engine) -> sessionmaker[Session]:
     """What makes the sessions of `get_session`, which few programs ask for."""
 
-    return sessionmaker(engine, class_=HandSession, expire_on_commit=False)
+    return sessionmaker(engine, class_=AdHocSession, expire_on_commit=False)
 
 
 def reader_of(config: DatabaseConfig, account: str, engine: Engine) -> Engine:
@@ -66,43 +66,45 @@ class Container(containers.DeclarativeContainer):
 
     engine = providers.ThreadSafeSingleton(make_engine, config, account)
     # Of the database itself: what decides whether and how it is written is never read elsewhere.
-    own_reading_engine = providers.ThreadSafeSingleton(reading, engine)
+    own_read_engine = providers.ThreadSafeSingleton(reading, engine)
     reader = providers.ThreadSafeSingleton(reader_of, config, account, engine)
-    reading_engine = providers.ThreadSafeSingleton(reading, reader)
+    read_engine = providers.ThreadSafeSingleton(reading, reader)
     sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
-    reading_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, reading_engine, class_=ReadingSession, expire_on_commit=False
+    read_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, read_engine, class_=ReadSession, expire_on_commit=False
     )
-    hand_sessions = providers.ThreadSafeSingleton(by_hand, engine)
-    remembered = providers.ThreadSafeSingleton(RememberedPositions)
+    ad_hoc_sessions = providers.ThreadSafeSingleton(by_hand, engine)
+    remembered = providers.ThreadSafeSingleton(PositionCache)
     unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered
     )
-    reading_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, reading_sessions, account, base_currency
+    read_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, read_sessions, account, base_currency
     )
     ordinary_runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
     runner = providers.ThreadSafeSingleton(
-        AtOnceRunner, ordinary_runner, engine, remembered, account, base_currency, retries
+        FastRunner, ordinary_runner, engine, remembered, account, base_currency, retries
     )
-    looking_engine = providers.ThreadSafeSingleton(looking, reader)
-    looking_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, looking_engine, class_=LookingSession, expire_on_commit=False
+    statement_engine = providers.ThreadSafeSingleton(looking, reader)
+    statement_sessions = providers.ThreadSafeSingleton(
+        sessionmaker, statement_engine, class_=StatementReadSession, expire_on_commit=False
     )
-    looking_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, looking_sessions, account, base_currency
+    statement_unit_of_work = providers.Factory(
+        SqlAlchemyUnitOfWork, statement_sessions, account, base_currency
     )
-    reading_runner = providers.ThreadSafeSingleton(Runner, reading_unit_of_work.provider, retries)
-    looking_runner = providers.ThreadSafeSingleton(Runner, looking_unit_of_work.provider, retries)
+    read_runner = providers.ThreadSafeSingleton(Runner, read_unit_of_work.provider, retries)
+    statement_runner = providers.ThreadSafeSingleton(
+        Runner, statement_unit_of_work.provider, retries
+    )
 
 
 def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> list[Engine]:
     """Put runners that tell `watchers` in the place of those that do not; gives the engines to attend to."""
     c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
     runners: tuple[Any, ...] = (
-        (c.async_runner, c.reading_async_runner, c.looking_async_runner)
+        (c.async_runner, c.read_async_runner, c.statement_async_runner)
         if is_async
-        else (c.runner, c.reading_runner, c.looking_runner)
+        else (c.runner, c.read_runner, c.statement_runner)
     )
     for provider in runners:
         provider.reset_override()
@@ -125,57 +127,57 @@ class AsyncContainer(Container):
     async_engine = providers.ThreadSafeSingleton(
         make_async_engine, Container.config, Container.account
     )
-    own_reading_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
+    own_read_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
     async_reader = providers.ThreadSafeSingleton(
         async_reader_of, Container.config, Container.account, async_engine
     )
-    reading_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
+    read_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
     async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
     )
-    reading_async_sessions = providers.ThreadSafeSingleton(
+    read_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
-        reading_async_engine,
+        read_async_engine,
         class_=AsyncSession,
-        sync_session_class=ReadingSession,
+        sync_session_class=ReadSession,
         expire_on_commit=False,
     )
-    async_hand_sessions = providers.ThreadSafeSingleton(
+    async_ad_hoc_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
         async_engine,
         class_=AsyncSession,
-        sync_session_class=HandSession,
+        sync_session_class=AdHocSession,
         expire_on_commit=False,
     )
-    async_remembered = providers.ThreadSafeSingleton(RememberedPositions, TaskTurn)
+    async_remembered = providers.ThreadSafeSingleton(PositionCache, TaskTurn)
     session_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork,
         account=Container.account,
         base_currency=Container.base_currency,
         remembered=async_remembered,
     )
-    looking_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
-    looking_async_sessions = providers.ThreadSafeSingleton(
+    statement_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
+    statement_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,
-        looking_async_engine,
+        statement_async_engine,
         class_=AsyncSession,
-        sync_session_class=LookingSession,
+        sync_session_class=StatementReadSession,
         expire_on_commit=False,
     )
-    looking_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, looking_async_sessions, session_unit_of_work.provider
+    statement_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, statement_async_sessions, session_unit_of_work.provider
     )
     async_unit_of_work = providers.Factory(
         AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
     )
-    reading_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, reading_async_sessions, session_unit_of_work.provider
+    read_async_unit_of_work = providers.Factory(
+        AsyncUnitOfWork, read_async_sessions, session_unit_of_work.provider
     )
     ordinary_async_runner = providers.ThreadSafeSingleton(
         AsyncRunner, async_unit_of_work.provider, Container.retries
     )
     async_runner = providers.ThreadSafeSingleton(
-        AsyncAtOnceRunner,
+        AsyncFastRunner,
         ordinary_async_runner,
         async_engine,
         async_remembered,
@@ -183,9 +185,9 @@ class AsyncContainer(Container):
         Container.base_currency,
         Container.retries,
     )
-    reading_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, reading_async_unit_of_work.provider, Container.retries
+    read_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, read_async_unit_of_work.provider, Container.retries
     )
-    looking_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, looking_async_unit_of_work.provider, Container.retries
+    statement_async_runner = providers.ThreadSafeSingleton(
+        AsyncRunner, statement_async_unit_of_work.provider, Container.retries
     )

@@ -22,13 +22,13 @@ from tradebook.adapters.runner.watched_runner import (
     watched,
     watched_session,
 )
-from tradebook.adapters.sessions.account_session import hand_session
+from tradebook.adapters.sessions.account_session import ad_hoc_session
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.plain_values import function, is_a, plain_text
-from tradebook.domain.validation import argument, key, name, truth
+from tradebook.domain.plain_values import function, is_instance, plain_text
+from tradebook.domain.validation import argument, boolean, identifier, short_text
 from tradebook.entrypoints.container import Container, let_watch
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, caller
@@ -57,12 +57,12 @@ class Managed:
     ) -> None:
         self.config = _configured(config)
         self.config.for_reading()  # what is wrong with it is said now, not at the first query
-        self.account = argument("account", name, account)
-        self._actor = argument("actor", key, actor)
+        self.account = argument("account", identifier, account)
+        self._actor = argument("actor", short_text, actor)
         self._container = self._wiring(
             config=self.config,
             account=self.account,
-            base_currency=argument("base_currency", name, base_currency),
+            base_currency=argument("base_currency", identifier, base_currency),
         )
         self._watchers: tuple[Watcher, ...] = ()
 
@@ -156,8 +156,8 @@ class DatabaseManager(Managed, Book):
 
         self._prepare()
         by = self._new_context()
-        new_session = self._container.hand_sessions()
-        session = hand_session(new_session, self.account, by.actor, by.correlation_id)
+        new_session = self._container.ad_hoc_sessions()
+        session = ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
         if not self._watchers:
             return session
         return watched_session(self._watched_call(SESSION, by), self._watchers, session)
@@ -170,11 +170,11 @@ class DatabaseManager(Managed, Book):
         Handlers compose in it; leaving it without `commit` discards everything. `get_session()` is the
         other way round: a plain session that commits at its end.
         """
-        only_reads = argument("read_only", truth, read_only)
+        only_reads = argument("read_only", boolean, read_only)
         by = self._new_context(context)
         self._prepare()
         container = self._container
-        new = container.reading_unit_of_work if only_reads else container.unit_of_work
+        new = container.read_unit_of_work if only_reads else container.unit_of_work
         uow = new(context=by)
         if self._watchers:
             uow.surround(lambda: watched(self._watched_call(UNIT_OF_WORK, by), self._watchers))
@@ -206,7 +206,7 @@ class DatabaseManager(Managed, Book):
         """Call `query(uow, ...)` on one consistent view; again where the connection was lost."""
         argument("query", function, query)
         self._prepare()
-        runner = self._container.reading_runner()
+        runner = self._container.read_runner()
         return runner.read(self._new_context(), query, *args, **kwargs)
 
     def look_up(
@@ -219,13 +219,13 @@ class DatabaseManager(Managed, Book):
         """Call `query(uow, ...)`, which is one statement, without a transaction around it."""
         argument("query", function, query)
         self._prepare()
-        runner = self._container.looking_runner()
+        runner = self._container.statement_runner()
         return runner.read(self._new_context(), query, *args, **kwargs)
 
     def health(self) -> Health:
         """How the database is: reachable, its version, its latency, its schema. Never raises for that."""
 
-        return health(self._container.own_reading_engine(), self.config)
+        return health(self._container.own_read_engine(), self.config)
 
     def pool_status(self) -> PoolStatus:
         """What the pool of connections is doing now."""
@@ -247,18 +247,18 @@ class DatabaseManager(Managed, Book):
             return
         with self._preparing:
             if not self._is_ready:
-                if self._lacks_tables(read_schema_state(self._container.own_reading_engine())):
+                if self._lacks_tables(read_schema_state(self._container.own_read_engine())):
                     self.upgrade()
                 self._is_ready = True
 
 
 def _configured(config: DatabaseConfig | str | URL | None) -> DatabaseConfig:
-    if isinstance(config, DatabaseConfig) and is_a(config, DatabaseConfig):
+    if isinstance(config, DatabaseConfig) and is_instance(config, DatabaseConfig):
         return config
-    if isinstance(config, URL) and is_a(config, URL):
+    if isinstance(config, URL) and is_instance(config, URL):
         return DatabaseEnvironment(url=config.render_as_string(hide_password=False)).current
     if config is None:
         return DatabaseEnvironment().current
-    if isinstance(config, str) and is_a(config, str):
+    if isinstance(config, str) and is_instance(config, str):
         return DatabaseEnvironment(url=plain_text(config)).current
     raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL or None")

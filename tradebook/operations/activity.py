@@ -21,7 +21,7 @@ from tradebook.adapters.engine.slow_queries import masked
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.orm import alerts
-from tradebook.adapters.repositories.row_security import require_sight
+from tradebook.adapters.repositories.row_security import require_visible
 from tradebook.config import DatabaseConfig
 from tradebook.domain.alerts import Severity
 from tradebook.operations.server.admin_connection import require_file
@@ -224,7 +224,7 @@ def read_totals(connection: Connection) -> Totals:
     Raises:
         NotPermitted: row security hides all accounts from it.
     """
-    require_sight(connection)
+    require_visible(connection)
     found = connection.execute(text(_TOTALS)).one()
     alerts = {
         str(severity): (int(count), max(0.0, time.time() - oldest.timestamp()))

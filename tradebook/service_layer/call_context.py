@@ -13,16 +13,16 @@ from attrs import evolve, field, frozen
 
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.plain_values import is_a
-from tradebook.domain.validation import key, name, utc, utc_now
+from tradebook.domain.plain_values import is_instance
+from tradebook.domain.validation import identifier, short_text, utc, utc_now
 
 
 @frozen(kw_only=True, field_transformer=named_fields)
 class Caller:
     """Who calls, `""` where nobody said."""
 
-    actor: str = field(default="", converter=key)
-    correlation_id: str = field(default="", converter=key)
+    actor: str = field(default="", converter=short_text)
+    correlation_id: str = field(default="", converter=short_text)
 
 
 _caller: Final[ContextVar[Caller]] = ContextVar("tradebook_caller", default=Caller())  # noqa: B039
@@ -73,9 +73,9 @@ class CallContext:
     """
 
     at: datetime = field(factory=utc_now, converter=utc)
-    token: str = field(factory=lambda: uuid4().hex, converter=name)
-    actor: str = field(factory=lambda: caller().actor, converter=key)
-    correlation_id: str = field(factory=lambda: caller().correlation_id, converter=key)
+    token: str = field(factory=lambda: uuid4().hex, converter=identifier)
+    actor: str = field(factory=lambda: caller().actor, converter=short_text)
+    correlation_id: str = field(factory=lambda: caller().correlation_id, converter=short_text)
 
     @classmethod
     def of(cls, given: CallContext | None) -> CallContext | None:
@@ -84,7 +84,7 @@ class CallContext:
         Raises:
             InvalidInput: it is no context.
         """
-        if given is not None and not is_a(given, cls):
+        if given is not None and not is_instance(given, cls):
             raise InvalidInput("context", given, "a CallContext")
         return given
 

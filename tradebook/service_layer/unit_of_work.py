@@ -13,9 +13,9 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.events import Event, Happened
+from tradebook.domain.events import DomainEvent, Event
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.plain_values import is_a
+from tradebook.domain.plain_values import is_instance
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
@@ -104,12 +104,12 @@ class AbstractUnitOfWork(ABC):
         Raises:
             InvalidInput: it is no kind of record.
         """
-        if not is_a(kind, type) or kind not in _REPOSITORIES:
+        if not is_instance(kind, type) or kind not in _REPOSITORIES:
             kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
             raise InvalidInput("kind", kind, f"one of {kinds}")
         return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
 
-    def event(self, happened: Happened, entity: Entity) -> Event:
+    def event(self, happened: DomainEvent, entity: Entity) -> Event:
         """The event that says what happened to `entity`, not recorded yet."""
         return Event(
             account=self.account,
@@ -123,17 +123,17 @@ class AbstractUnitOfWork(ABC):
             occurred_at=self.now(),
         )
 
-    def record(self, happened: Happened | None, entity: Entity) -> None:
+    def record(self, happened: DomainEvent | None, entity: Entity) -> None:
         """Record what happened to `entity`; nothing when nothing did."""
         if happened is not None:
             self.events.add(self.event(happened, entity))
 
-    def record_all(self, happened: Iterable[tuple[Happened, Entity]]) -> None:
+    def record_all(self, happened: Iterable[tuple[DomainEvent, Entity]]) -> None:
         """Record what happened to many entities."""
         self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
-    def require_sight(self) -> None:
+    def require_visible(self) -> None:
         """Let the store say whether it shows the account at all: a hidden one looks like an empty one.
 
         Raises:

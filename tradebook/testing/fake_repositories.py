@@ -17,8 +17,7 @@ from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade
-from tradebook.service_layer.ports.event_horizon import UNKNOWN, Moment
-from tradebook.service_layer.ports.ledger import Ledger, LedgerPage
+from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
@@ -32,6 +31,7 @@ from tradebook.service_layer.ports.repositories import (
     SignalRepository,
     TradeRepository,
 )
+from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
 from tradebook.testing.fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, values_of
 
@@ -204,7 +204,7 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
     def count_covered(self) -> int:
         return sum(row["count"] for row in self._session.rows(Seal))
 
-    def moment(self) -> Moment:
+    def moment(self) -> TransactionSnapshot:
         return UNKNOWN  # other units of work have their ids long before they commit
 
 
@@ -221,16 +221,16 @@ class FakeLedger(Ledger):
         self._account = account
         self._at = at
 
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         row = self._row(symbol) or self._flat(symbol)
         position = self._session.copy(Position, row)
         wanted = set(orders)
         trades = self._session.find(
             Trade, lambda row: OrderKey(row["venue"], row["symbol"], row["order_id"]) in wanted
         )
-        return LedgerPage(position, tuple(trades))
+        return OpenPosition(position, tuple(trades))
 
-    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         position, trades = page.position, [trade for trade, _ in bookings]
         row = self._row(position.symbol)
         if row is None or row["version"] != page.version or self._clash(trades):

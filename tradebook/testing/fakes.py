@@ -17,13 +17,13 @@ from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
 from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.plain_values import function, is_a
+from tradebook.domain.plain_values import function, is_instance
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import argument, key, name, truth, utc_now
+from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -102,7 +102,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     ) -> None:
         self._session.close()
 
-    def require_sight(self) -> None:
+    def require_visible(self) -> None:
         """Memory hides nothing."""
 
     def require_intact(self) -> None:
@@ -139,17 +139,17 @@ class FakeBook(Book):
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
-        self.account = argument("account", name, account)
-        self.base_currency = argument("base_currency", name, base_currency)
+        self.account = argument("account", identifier, account)
+        self.base_currency = argument("base_currency", identifier, base_currency)
         self.store = FakeStore() if store is None else argument("store", _store, store)
-        self._actor = argument("actor", key, actor)
+        self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
         """A unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
-        only_reads = argument("read_only", truth, read_only)
+        only_reads = argument("read_only", boolean, read_only)
         context = self._new_context(context)
         return FakeUnitOfWork(
             self.store, self.account, self.base_currency, context, read_only=only_reads
@@ -186,6 +186,6 @@ class FakeBook(Book):
 
 
 def _store(store: FakeStore) -> FakeStore:
-    if not is_a(store, FakeStore):
+    if not is_instance(store, FakeStore):
         raise InvalidInput("", store, "a FakeStore")
     return store

@@ -25,7 +25,7 @@ from tradebook.operations.doctor import (
     indexes,
     vacuum,
 )
-from tradebook.operations.doctor.checks import Patient
+from tradebook.operations.doctor.checks import CheckTarget
 
 
 def diagnosis(config: DatabaseConfig, *, thorough: bool = False) -> Diagnosis:
@@ -267,9 +267,9 @@ def test_dead_rows_and_updates_that_are_not_hot_are_found(
 def test_what_makes_a_server_unsafe_is_red(
     server: URL, setting: str, check: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Patient.settings
+    asked = CheckTarget.settings
     monkeypatch.setattr(
-        Patient,
+        CheckTarget,
         "settings",
         lambda self, *names: {
             name: "off" if name == setting else value for name, value in asked(self, *names).items()
@@ -281,7 +281,7 @@ def test_what_makes_a_server_unsafe_is_red(
 def test_a_server_elsewhere_without_tls_is_red(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Patient, "is_local", False)
+    monkeypatch.setattr(CheckTarget, "is_local", False)
     found = bad(diagnosis(configured(server)))
     assert found["TLS"].level is Level.RED
     assert found["free disk"].level is Level.UNKNOWN
@@ -290,11 +290,11 @@ def test_a_server_elsewhere_without_tls_is_red(
 def test_a_check_that_is_refused_does_not_keep_the_others_from_looking(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(patient: Patient, *_names: str) -> dict[str, str]:
+    def refuse(patient: CheckTarget, *_names: str) -> dict[str, str]:
         patient.connection.execute(text("SELECT 1/0"))
         return {}
 
-    monkeypatch.setattr(Patient, "settings", refuse)
+    monkeypatch.setattr(CheckTarget, "settings", refuse)
     found = diagnosis(configured(server))
     assert bad(found)["durability"].level is Level.UNKNOWN
     assert "verify" not in bad(found)

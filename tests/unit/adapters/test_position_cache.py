@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from tradebook import InvalidInput
 from tradebook.adapters import orm
 from tradebook.adapters.ledger import position_cache
-from tradebook.adapters.ledger.position_cache import Remembered, RememberedPositions, ThreadTurn
+from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache, ThreadTurn
 from tradebook.adapters.ledger.single_trade import _processor
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.domain.positions import Position
@@ -29,7 +29,7 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(position_cache, "MOST", 2)
-    memory = RememberedPositions()
+    memory = PositionCache()
     for symbol in "AB":
         memory.keep(position(symbol))
     memory.of("A")
@@ -38,7 +38,7 @@ def test_memory_is_bounded_and_forgets_what_was_used_longest_ago(
 
 
 def test_a_later_version_is_kept() -> None:
-    memory = RememberedPositions()
+    memory = PositionCache()
     for version in (2, 3, 1):
         memory.keep(position("A", version))
     copy = memory.of("A").copy()
@@ -47,7 +47,7 @@ def test_a_later_version_is_kept() -> None:
 
 
 def test_copies_are_the_callers_own() -> None:
-    memory = RememberedPositions()
+    memory = PositionCache()
     memory.keep(position("A"))
     first, second = memory.of("A").copy(), memory.of("A").copy()
     assert first is not None
@@ -57,19 +57,19 @@ def test_copies_are_the_callers_own() -> None:
 
 
 def test_guesses_rest_the_longer_the_more_of_them_were_wrong() -> None:
-    symbol = Remembered(ThreadTurn())
+    symbol = CachedPosition(ThreadTurn())
     rests = []
     for _ in range(8):
-        symbol.was_wrong()
+        symbol.invalidate()
         rests.append(symbol.rest)
     assert rests == [0, 2, 6, 14, 30, 62, 64, 64]
-    symbol.was_right()
-    symbol.was_wrong()
+    symbol.confirm_guess()
+    symbol.invalidate()
     assert symbol.rest == 0
 
 
 def test_a_symbol_at_rest_is_asked_of_the_database() -> None:
-    symbol = Remembered(ThreadTurn(), values={"symbol": "A"}, rest=1)
+    symbol = CachedPosition(ThreadTurn(), values={"symbol": "A"}, rest=1)
     assert symbol.copy() is None
     assert symbol.copy() is not None
 

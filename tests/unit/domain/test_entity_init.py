@@ -11,7 +11,7 @@ from attrs import define, field
 from tradebook import InvalidInput
 from tradebook.domain.entity import make_straight, named_fields
 from tradebook.domain.numbers import ONE, positive
-from tradebook.domain.validation import name
+from tradebook.domain.validation import identifier
 
 
 @define(slots=False, kw_only=True, field_transformer=named_fields)
@@ -19,10 +19,10 @@ class Thing:
     """One of every kind of field."""
 
     id: int | None = None
-    symbol: str = field(converter=name)
+    symbol: str = field(converter=identifier)
     size: Decimal = field(default=ONE, converter=positive)
     details: dict[str, Any] = field(factory=dict)
-    called: str = field(converter=name)
+    called: str = field(converter=identifier)
 
     @called.default
     def _as_symbol(self) -> str:

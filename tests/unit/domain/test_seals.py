@@ -8,7 +8,7 @@ from tests.support.tampering import a_day
 from tradebook import Event, Seal
 from tradebook.domain.validation import utc_now
 from tradebook.service_layer.handlers.seals import seal_next
-from tradebook.service_layer.ports.event_horizon import ALONE, UNKNOWN, Horizon, Moment
+from tradebook.service_layer.ports.watermark import ALONE, UNKNOWN, TransactionSnapshot, Watermark
 from tradebook.testing import FakeBook
 
 
@@ -27,8 +27,8 @@ def last_seal(to_id: int, settled_id: int, horizon: int) -> Seal:
     )
 
 
-def moment(ended: int, begun: int, at: int = 7, running: int = 2**63 - 1) -> Moment:
-    return Moment(ended, begun, at, running)
+def moment(ended: int, begun: int, at: int = 7, running: int = 2**63 - 1) -> TransactionSnapshot:
+    return TransactionSnapshot(ended, begun, at, running)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +49,20 @@ def moment(ended: int, begun: int, at: int = 7, running: int = 2**63 - 1) -> Mom
     ],
 )
 def test_all_is_there_up_to_what_no_transaction_can_still_commit(
-    first: Moment, second: Moment, number: int, settled: int
+    first: TransactionSnapshot, second: TransactionSnapshot, number: int, settled: int
 ) -> None:
-    horizon = Horizon(newest=50, first=first, second=second)
+    horizon = Watermark(newest=50, first=first, second=second)
     assert horizon.number == number
     assert horizon.settled(last_seal(to_id=40, settled_id=10, horizon=90)) == settled
 
 
 def test_before_the_first_seal_nothing_is_settled_while_somebody_writes() -> None:
-    assert Horizon(50, moment(90, 100), moment(90, 100)).settled(None) == 0
-    assert Horizon(50, ALONE, ALONE).settled(None) == 50
+    assert Watermark(50, moment(90, 100), moment(90, 100)).settled(None) == 0
+    assert Watermark(50, ALONE, ALONE).settled(None) == 50
 
 
 def test_of_a_last_seal_whose_horizon_is_not_known_nothing_more_is_settled() -> None:
-    horizon = Horizon(50, moment(90, 100), moment(90, 100))
+    horizon = Watermark(50, moment(90, 100), moment(90, 100))
     assert horizon.settled(last_seal(to_id=40, settled_id=10, horizon=0)) == 10
 
 

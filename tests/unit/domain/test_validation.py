@@ -20,20 +20,20 @@ TOO_LATE = datetime.max.replace(tzinfo=timezone(timedelta(hours=-9)))
 @pytest.mark.parametrize("given", ["", " AAPL", "AAPL\n", "x" * 201, "a\x00b", "\ud800", 7, None])
 def test_names_are_short_text_without_blanks_around_it(given: Any) -> None:
     with pytest.raises(InvalidInput):
-        validation.name(given)
+        validation.identifier(given)
 
 
 @pytest.mark.parametrize(
     ("convert", "given", "expected"),
     [
-        (validation.name, 7, "text"),
-        (validation.name, " AAPL", "text that is not empty and has no blanks"),
-        (validation.key, "x" * 201, "at most 200 characters"),
-        (validation.text, "a\x00b", "text without NUL"),
+        (validation.identifier, 7, "text"),
+        (validation.identifier, " AAPL", "text that is not empty and has no blanks"),
+        (validation.short_text, "x" * 201, "at most 200 characters"),
+        (validation.long_text, "a\x00b", "text without NUL"),
         (validation.utc, "2026-01-01", "a datetime"),
         (validation.utc, TOO_LATE, "a datetime within the years"),
         (validation.record_id, -1, "a record's id"),
-        (validation.truth, 1, "True or False"),
+        (validation.boolean, 1, "True or False"),
         (validation.json_object, [1], "a mapping"),
         (validation.json_value, object(), "a JSON value"),
         (validation.json_value, float("nan"), "a finite number"),
@@ -63,15 +63,15 @@ def test_an_argument_is_named_when_it_is_refused() -> None:
 
 
 def test_a_key_may_be_empty_and_a_name_may_be_200_characters() -> None:
-    assert validation.key("") == ""
-    assert validation.name("x" * 200) == validation.key("x" * 200) == "x" * 200
+    assert validation.short_text("") == ""
+    assert validation.identifier("x" * 200) == validation.short_text("x" * 200) == "x" * 200
 
 
 def test_text_of_any_kind_is_kept_as_it_is() -> None:
-    assert validation.text(" Grüße \n 😀 ") == " Grüße \n 😀 "
-    assert len(validation.text("x" * 100_000)) == 100_000
+    assert validation.long_text(" Grüße \n 😀 ") == " Grüße \n 😀 "
+    assert len(validation.long_text("x" * 100_000)) == 100_000
     with pytest.raises(InvalidInput, match="at most 100000 characters"):
-        validation.text("x" * 100_001)
+        validation.long_text("x" * 100_001)
 
 
 def test_a_naive_time_is_taken_as_utc() -> None:
@@ -103,10 +103,10 @@ def test_what_is_no_time_in_utc_is_refused(given: Any) -> None:
 
 
 def test_enumerations_accept_their_text_and_equal_it() -> None:
-    assert validation.choice(TradeAction, "BUY") is TradeAction.BUY
+    assert validation.enum_member(TradeAction, "BUY") is TradeAction.BUY
     assert Severity.CRITICAL == "CRITICAL"
     with pytest.raises(InvalidInput, match="'HOLD' is not accepted; expected one of BUY, SELL"):
-        validation.choice(TradeAction, "HOLD")
+        validation.enum_member(TradeAction, "HOLD")
 
 
 @pytest.mark.parametrize("given", [-1, 2**63, True, "1", 1.0, None])
@@ -242,14 +242,14 @@ def refuse_by_name(value: str) -> str:
 class Note:
     """A kind of record that an application might add."""
 
-    title: str = field(converter=validation.name)
+    title: str = field(converter=validation.identifier)
     pages: int = 0
 
 
 def test_a_kind_of_ones_own_names_its_fields_in_refusals_too() -> None:
     @define(kw_only=True, field_transformer=entity.named_fields)
     class Letter(Note):
-        receiver: str = field(default="ann", converter=validation.name)
+        receiver: str = field(default="ann", converter=validation.identifier)
         rates: str = field(default="", converter=lambda rates: rates and refuse_by_name(rates))
         stamps: Any = None
 
@@ -269,7 +269,7 @@ def test_a_field_is_frozen_while_its_entity_says_so_and_checked_until_then() -> 
     class Draft(entity.Entity):
         closed: bool = False
         title: str = field(
-            converter=validation.name,
+            converter=validation.identifier,
             validator=validators.max_len(5),
             on_setattr=entity.frozen_when(lambda draft: draft.closed, "open another"),
         )

@@ -31,7 +31,7 @@ from tradebook import (
 )
 from tradebook.domain.events import TradeCancelled
 from tradebook.domain.portfolio import PortfolioPosition
-from tradebook.service_layer.ports.ledger import LedgerPage
+from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.testing import FakeBook, FakeStore, FakeUnitOfWork
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -523,7 +523,7 @@ def test_threads_lose_no_update() -> None:
 # The Ledger.
 
 
-def page_with(uow: FakeUnitOfWork, **terms: Any) -> tuple[LedgerPage, Trade, Any]:
+def page_with(uow: FakeUnitOfWork, **terms: Any) -> tuple[OpenPosition, Trade, Any]:
     """A page with a new trade applied to it, ready to book."""
     trade = Trade(**{**BUY, **terms})
     page = uow.ledger.open("X", {trade.order_key})

@@ -16,7 +16,7 @@ from tradebook.adapters.engine.connect_errors import explain_failures
 from tradebook.adapters.engine.pool import AsyncWatchedPool, WatchedPool
 from tradebook.adapters.engine.psycopg2_values import let_driver_make_values
 from tradebook.adapters.engine.slow_queries import log_slow_queries
-from tradebook.adapters.engine.transactions import attend_transactions
+from tradebook.adapters.engine.transactions import listen_to_transactions
 from tradebook.adapters.types import read_json
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import InvalidInput
@@ -77,7 +77,7 @@ def options(config: DatabaseConfig) -> dict[str, Any]:
 def prepared(engine: Engine, config: DatabaseConfig, account: str) -> Engine:
     """The engine, its connections and transactions attended to."""
     explain_failures(engine, config)
-    attend_transactions(engine)
+    listen_to_transactions(engine)
     if config.slow_query_seconds is not None:
         log_slow_queries(engine, config, account, make_engine)
     if engine.dialect.driver == "psycopg2":

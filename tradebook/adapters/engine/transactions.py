@@ -15,7 +15,7 @@ ONE_STATEMENT: Final = "tradebook_one_statement"
 _READING: Final = "REPEATABLE READ"
 
 
-def attend_transactions(engine: Engine) -> None:
+def listen_to_transactions(engine: Engine) -> None:
     """Let an engine's transactions begin as the execution options of their connections say."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "begin", _begin_sqlite)

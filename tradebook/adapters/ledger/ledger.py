@@ -26,7 +26,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
 from tradebook.adapters.ledger.bulk_rows import Call
-from tradebook.adapters.ledger.position_cache import RememberedPositions
+from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.ledger.raw_sql import Sender
 from tradebook.adapters.ledger.single_trade import book_one
 from tradebook.adapters.repositories.entity_rows import (
@@ -49,7 +49,7 @@ from tradebook.domain.portfolio import BOOK, Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, LedgerPage
+from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
 _CHUNK: Final = 500
 _ACCOUNT: Final = "account"
@@ -64,7 +64,7 @@ class SqlLedger(Ledger):
         session: Session,
         account: str,
         context: CallContext,
-        remembered: RememberedPositions | None = None,
+        remembered: PositionCache | None = None,
     ) -> None:
         self.session = session
         self.account = account
@@ -73,11 +73,11 @@ class SqlLedger(Ledger):
         self._remembered = remembered
         self._written: dict[str, Position] = {}
 
-    def guess(self, symbol: str) -> LedgerPage | None:
+    def guess(self, symbol: str) -> OpenPosition | None:
         position = self._locked(symbol)
         if position is None or not position.has_trades:
             return None
-        return LedgerPage(position, ())
+        return OpenPosition(position, ())
 
     def committed(self) -> None:
         """Remember what was written: it is in the book now."""
@@ -90,23 +90,23 @@ class SqlLedger(Ledger):
         """Forget what was written: it is not in the book."""
         self._written.clear()
 
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         position = self._locked(symbol)
         if position is None:
             flat = values_of(Position(account=self.account, symbol=symbol, created_at=self.at))
             self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
             position = self._locked(symbol)
             assert position is not None  # positions are never removed
-        return LedgerPage(position, tuple(self._of_orders(symbol, orders)))
+        return OpenPosition(position, tuple(self._of_orders(symbol, orders)))
 
-    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         if not self._booked(page, bookings):
             return False
         bring_up_to_date(self.session, page.position, columns_of(Position))
         self._written[page.position.symbol] = page.position
         return True
 
-    def _booked(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def _booked(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if len(bookings) == 1 and not taken_over:
             return self._book_one(page, *bookings[0])
@@ -123,7 +123,7 @@ class SqlLedger(Ledger):
         insert_all(self.session, [event for _, event in bookings])
         return True
 
-    def _book_one(self, page: LedgerPage, trade: Trade, event: Event) -> bool:
+    def _book_one(self, page: OpenPosition, trade: Trade, event: Event) -> bool:
         if not book_one(Sender.of(self.session.connection()), page, trade, event):
             return False
         attach(self.session, trade)

@@ -70,7 +70,7 @@ class TaskTurn:
 
 
 @define(eq=False)
-class Remembered:
+class CachedPosition:
     """What is remembered of one symbol.
 
     Attributes:
@@ -92,30 +92,30 @@ class Remembered:
             return None
         return None if self.values is None else as_stored(Position, self.values)
 
-    def was_right(self) -> None:
+    def confirm_guess(self) -> None:
         """The guess stood."""
         self.misses = 0
 
-    def was_wrong(self) -> None:
+    def invalidate(self) -> None:
         """The guess did not stand: somebody else trades the symbol too. The more, the longer the rest."""
         self.values, self.misses = None, self.misses + 1
         self.rest = min(2**self.misses - 2, _LONGEST_REST)
 
 
 @define(eq=False)
-class RememberedPositions:
+class PositionCache:
     """The positions of one account, by symbol; shared by the threads, or the tasks, of one manager."""
 
     new_turn: Callable[[], Turn] = ThreadTurn
-    _symbols: OrderedDict[str, Remembered] = field(factory=OrderedDict, init=False)
+    _symbols: OrderedDict[str, CachedPosition] = field(factory=OrderedDict, init=False)
     _changing: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def of(self, symbol: str) -> Remembered:
+    def of(self, symbol: str) -> CachedPosition:
         """What is remembered of a symbol, if only that it was asked for."""
         with self._changing:
             found = self._symbols.get(symbol)
             if found is None:
-                found = self._symbols[symbol] = Remembered(self.new_turn())
+                found = self._symbols[symbol] = CachedPosition(self.new_turn())
                 if len(self._symbols) > MOST:
                     self._symbols.popitem(last=False)
             self._symbols.move_to_end(symbol)

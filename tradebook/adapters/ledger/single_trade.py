@@ -23,7 +23,7 @@ from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.ports.ledger import LedgerPage
+from tradebook.service_layer.ports.ledger import OpenPosition
 
 _MARK: Final = ("current_price", "marked_at")
 _FIXED: Final = ("account", "id", "symbol", "created_at")
@@ -42,7 +42,7 @@ Processor = Callable[[Any], Any]
 
 def book_one(
     sender: Sender,
-    page: LedgerPage,
+    page: OpenPosition,
     trade: Trade,
     event: Event,
     *,
@@ -83,7 +83,7 @@ class _Writer(ABC):
     ) -> bool:
         """Write all three, and give them their ids; False when nothing was written."""
 
-    def values(self, page: LedgerPage, trade: Trade, event: Event) -> Values:
+    def values(self, page: OpenPosition, trade: Trade, event: Event) -> Values:
         """What the statements are given, in the order of the names."""
         position = page.position
         mark = (position.current_price, position.marked_at)

@@ -24,7 +24,7 @@ from tradebook.adapters.repositories.entity_rows import (
     values_of,
 )
 from tradebook.adapters.repositories.page_queries import is_false, page_statement, page_values
-from tradebook.adapters.repositories.read_sessions import ReadingSession
+from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
@@ -75,7 +75,7 @@ class SqlRecords(Records[E], Generic[E]):
 
     def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[E]:
         """The records that a statement of `where` selects."""
-        if isinstance(self.session, ReadingSession):
+        if isinstance(self.session, ReadSession):
             return self.session.entities(self.kind, statement, values)
         return list(self.session.scalars(statement, values))
 
@@ -83,7 +83,7 @@ class SqlRecords(Records[E], Generic[E]):
         return select(self.table) if self._reads_rows() else select(self.kind)
 
     def _reads_rows(self) -> bool:
-        return isinstance(self.session, ReadingSession)
+        return isinstance(self.session, ReadSession)
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
         statement = self._by_id(record_id)
@@ -140,7 +140,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     """Written past the flush: what is taken already is recognised, what is gone is gone."""
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        if lock or not isinstance(self.session, ReadingSession):
+        if lock or not isinstance(self.session, ReadSession):
             return super().get(record_id, lock=lock)
         found = self.session.by_id(self.kind, self.account, checked_id(record_id))
         if not found:

@@ -19,7 +19,7 @@ E = TypeVar("E", bound=Entity)
 MARK: Final = frozenset({"current_price", "marked_at"})
 """What prices change of a position."""
 
-WITNESS: Final = "tradebook_witness"
+COMMIT_MARKER: Final = "tradebook_witness"
 """Where a session keeps the row of the event that it wrote last."""
 
 
@@ -90,7 +90,7 @@ def insert_all(session: Session, entities: Sequence[Entity]) -> None:
 def remember(session: Session, entity: Entity, id_: int | None) -> None:
     """Any of the events that one unit of work writes will do as its witness: they have one time."""
     if isinstance(entity, Event) and id_ is not None:
-        session.info[WITNESS] = {**values_of(entity), "id": id_}
+        session.info[COMMIT_MARKER] = {**values_of(entity), "id": id_}
 
 
 def write_marks(session: Session, positions: Collection[Position]) -> None:

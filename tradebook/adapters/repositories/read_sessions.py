@@ -19,7 +19,7 @@ from tradebook.service_layer.gc_pause import no_collecting
 E = TypeVar("E", bound=Entity)
 
 
-class ReadingSession(Session):
+class ReadSession(Session):
     """A session of a unit of work that only reads: its repositories make entities from rows."""
 
     def entities(
@@ -43,7 +43,7 @@ class ReadingSession(Session):
         return _maker_of(kind)(rows)
 
 
-class LookingSession(ReadingSession):
+class StatementReadSession(ReadSession):
     """A session for one statement: past the ORM, it needs a connection and none of the ORM's transactions."""
 
     _connection: Connection | None = None

@@ -38,7 +38,6 @@ from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import record_id as checked_id
-from tradebook.service_layer.ports.event_horizon import ALONE, UNKNOWN, Moment
 from tradebook.service_layer.ports.paging import (
     BATCH,
     Filter,
@@ -56,6 +55,7 @@ from tradebook.service_layer.ports.repositories import (
     SignalRepository,
     TradeRepository,
 )
+from tradebook.service_layer.ports.watermark import ALONE, UNKNOWN, TransactionSnapshot
 
 _SYMBOLS: Final = 100
 """How many are asked for in one statement."""
@@ -333,7 +333,7 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         statement = select(func.sum(columns.count)).where(columns.account == self.account)
         return int(self.session.scalar(statement) or 0)
 
-    def moment(self) -> Moment:
+    def moment(self) -> TransactionSnapshot:
         if self.session.get_bind().dialect.name == "sqlite":
             return ALONE  # one transaction writes at a time, and it is this one
         found = self.session.connection().execute(_TRANSACTIONS).one()
@@ -341,4 +341,6 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         if found.is_distributed or found.is_partly_hidden:
             return UNKNOWN
         running = _NONE if found.running is None else found.running
-        return Moment(ended=found.ended, begun=found.begun, at=found.at, running=running)
+        return TransactionSnapshot(
+            ended=found.ended, begun=found.begun, at=found.at, running=running
+        )

@@ -26,7 +26,7 @@ SELECT session_user, EXISTS (
 """`*` stands for any account at all."""
 
 
-def require_sight(connection: Connection, account: str = "*") -> None:
+def require_visible(connection: Connection, account: str = "*") -> None:
     """Ask PostgreSQL whether the rows of an account are shown to who is connected.
 
     Args:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
-from tradebook.adapters.ledger.position_cache import Remembered, RememberedPositions
+from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
 from tradebook.adapters.ledger.raw_sql import committing
 from tradebook.adapters.ledger.single_trade import book_one
 from tradebook.adapters.runner.retries import Called, Retries, Retry
@@ -29,7 +29,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers import record_trade
-from tradebook.service_layer.ports.ledger import Ledger, LedgerPage
+from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 P = ParamSpec("P")
@@ -48,28 +48,28 @@ class _NeedsMore(Exception):
 class _Guess(Ledger):
     """Knows what its manager wrote last, and writes one trade at a time."""
 
-    def __init__(self, engine: Engine, remembered: RememberedPositions) -> None:
+    def __init__(self, engine: Engine, remembered: PositionCache) -> None:
         self._engine = engine
         self._positions = remembered
-        self._turn: Remembered | None = None
+        self._turn: CachedPosition | None = None
 
-    def guess(self, symbol: str) -> LedgerPage | None:
+    def guess(self, symbol: str) -> OpenPosition | None:
         remembered = self._positions.of(symbol)
         if not remembered.turn.acquire():
             return None
         self._turn = remembered
         position = remembered.copy()
-        return None if position is None else LedgerPage(position, ())
+        return None if position is None else OpenPosition(position, ())
 
-    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         [(trade, event)] = bookings
         assert self._turn is not None
         with committing(self._engine) as sender:
             booked = book_one(sender, page, trade, event, prepared=True)
         if not booked:
-            self._turn.was_wrong()
+            self._turn.invalidate()
             return False
-        self._turn.was_right()
+        self._turn.confirm_guess()
         self._positions.keep(page.position)
         make_transient_to_detached(trade)
         return True
@@ -102,7 +102,7 @@ class _AtOnce(AbstractUnitOfWork):
     def __init__(
         self,
         engine: Engine,
-        remembered: RememberedPositions,
+        remembered: PositionCache,
         account: str,
         base_currency: str,
         retries: Retries,
@@ -133,7 +133,7 @@ class _AtOnce(AbstractUnitOfWork):
     def rollback(self) -> NoReturn:
         raise _NeedsMore
 
-    def require_sight(self) -> NoReturn:
+    def require_visible(self) -> NoReturn:
         raise _NeedsMore
 
     def require_intact(self) -> NoReturn:
@@ -152,14 +152,14 @@ class _AtOnce(AbstractUnitOfWork):
             return None
 
 
-class AtOnceRunner:
+class FastRunner:
     """Runs handlers at once where that can be done, and in the ordinary way where not."""
 
     def __init__(
         self,
         ordinary: Runner,
         engine: Engine,
-        remembered: RememberedPositions,
+        remembered: PositionCache,
         account: str,
         base_currency: str,
         retries: Retries,
@@ -185,14 +185,14 @@ class AtOnceRunner:
             return self._ordinary.run(context, handler, *args, **kwargs)
 
 
-class AsyncAtOnceRunner:
+class AsyncFastRunner:
     """The same for asyncio."""
 
     def __init__(
         self,
         ordinary: AsyncRunner,
         engine: AsyncEngine,
-        remembered: RememberedPositions,
+        remembered: PositionCache,
         account: str,
         base_currency: str,
         retries: Retries,

@@ -14,7 +14,7 @@ from attrs import define, field
 from sqlalchemy.orm import Session
 from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
-from tradebook.adapters.commit_outcome import Witness, was_committed, witness_of
+from tradebook.adapters.commit_outcome import CommitMarker, commit_marker_of, was_committed
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.runner.retries import Called, Retries, Retry
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
@@ -140,7 +140,7 @@ class _Call(Generic[R]):
     """
 
     work: Callable[[AbstractUnitOfWork], R]
-    in_doubt: tuple[Witness, R] | None = None
+    in_doubt: tuple[CommitMarker, R] | None = None
     noted: Counter[str] = field(factory=Counter)
 
     def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
@@ -156,14 +156,14 @@ class _Call(Generic[R]):
         try:
             uow.commit()
         except CommitUnknown:
-            witnessed = witness_of(session)
+            witnessed = commit_marker_of(session)
             self.in_doubt = None if witnessed is None else (witnessed, result)
             self.noted = noted()
             raise
         return result
 
 
-def _was_committed(session: Session, witness: Witness) -> bool:
+def _was_committed(session: Session, witness: CommitMarker) -> bool:
     """Ask; where that fails, for whatever reason, the doubt remains."""
     try:
         with translated_errors():

@@ -24,7 +24,7 @@ from tradebook.adapters.sessions.write_guard import changed_fields, records, sto
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
-from tradebook.domain.events import Event, Happened, RecordCreated, RecordDeleted, RecordUpdated
+from tradebook.domain.events import DomainEvent, Event, RecordCreated, RecordDeleted, RecordUpdated
 from tradebook.domain.validation import utc_now
 
 _ACCOUNT: Final = "tradebook_account"
@@ -33,13 +33,13 @@ _TICK: Final = timedelta(microseconds=1)
 
 
 @contextmanager
-def hand_session(
+def ad_hoc_session(
     new_session: Callable[[], Session], account: str, actor: str, correlation_id: str = ""
 ) -> Iterator[Session]:
     """A session on one account: committed at the end, rolled back on an error, always closed.
 
     Args:
-        new_session: makes the session; of `HandSession`, `get` takes plain ids too.
+        new_session: makes the session; of `AdHocSession`, `get` takes plain ids too.
         account: the only one that the session sees and writes; SQL text and tables see all.
         actor: who works, for the events.
         correlation_id: shared by the events.
@@ -54,10 +54,10 @@ def hand_session(
 
 
 @asynccontextmanager
-async def async_hand_session(
+async def async_ad_hoc_session(
     new_session: Callable[[], AsyncSession], account: str, actor: str, correlation_id: str = ""
 ) -> AsyncIterator[AsyncSession]:
-    """The same for asyncio; of sessions with `sync_session_class=HandSession`, `get` takes plain ids."""
+    """The same for asyncio; of sessions with `sync_session_class=AdHocSession`, `get` takes plain ids."""
     with translated_errors():
         async with new_session() as session:
             _Work(account, actor, correlation_id).attend(session.sync_session)
@@ -65,7 +65,7 @@ async def async_hand_session(
             await session.commit()
 
 
-class HandSession(Session):
+class AdHocSession(Session):
     """A session in which `get(Trade, 5)` finds a record of the account by its id alone.
 
     A connection that is lost while it commits is a `CommitUnknown`.
@@ -118,7 +118,7 @@ class _Work:
     account: str
     actor: str
     correlation_id: str
-    _done: list[tuple[Entity, Happened | None]] = field(factory=list, init=False)
+    _done: list[tuple[Entity, DomainEvent | None]] = field(factory=list, init=False)
 
     def attend(self, session: Session) -> None:
         session.info[_ACCOUNT] = self.account
@@ -179,7 +179,7 @@ class _Work:
                 "account", entity.account, f"{self.account!r}: a session writes one account"
             )
 
-    def _event(self, entity: Entity, happened: Happened) -> Event:
+    def _event(self, entity: Entity, happened: DomainEvent) -> Event:
         return Event(
             account=self.account,
             event_type=type(happened).__name__,

@@ -31,7 +31,7 @@ _FIXED: Final = frozenset({"id", "account", "created_at"})
 _PERMITTED: Final = "tradebook_permitted"
 
 
-def stand_guard() -> None:
+def install_write_guard() -> None:
     """Guard every session, those of applications too; again changes nothing."""
     if not event.contains(Session, "before_flush", _check_flush):
         event.listen(Session, "before_flush", _check_flush)

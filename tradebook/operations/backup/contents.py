@@ -14,7 +14,7 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.schema_state import read_schema_state
-from tradebook.adapters.repositories.read_sessions import ReadingSession
+from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.manifest import Counts, Manifest
@@ -74,7 +74,7 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
         with translated_errors(), engine.connect() as connection:
             found = read_counts(lambda query: connection.execute(text(query)).fetchall())
         reading = engine.execution_options(**{READ_ONLY: True})
-        sessions = sessionmaker(reading, class_=ReadingSession, expire_on_commit=False)
+        sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
         return tuple(
             _prove_account(sessions, account, manifest, found)
             for account in sorted({*manifest.counts, *found})

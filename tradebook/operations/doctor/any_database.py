@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import AHEAD, CURRENT, UNVERSIONED
 from tradebook.adapters.orm import events
-from tradebook.operations.doctor.checks import Finding, Patient, green, red, yellow
+from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
 from tradebook.service_layer.ports.health import Health
 
 _SKEW: Final = timedelta(seconds=1)
@@ -33,7 +33,7 @@ def schema(state: Health) -> Finding:
     return red("migrations", what, fix)
 
 
-def drift(patient: Patient) -> Iterator[Finding]:
+def drift(patient: CheckTarget) -> Iterator[Finding]:
     """Whether somebody changed tables by hand."""
     differences = find_drift(patient.engine)
     if differences:
@@ -44,7 +44,7 @@ def drift(patient: Patient) -> Iterator[Finding]:
         yield green("tables", "as the migrations made them")
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the clocks of this machine and of the server agree."""
     before = datetime.now(UTC)
     there = patient.value("SELECT clock_timestamp()")
@@ -52,7 +52,7 @@ def clock(patient: Patient) -> Iterator[Finding]:
     yield _compared("clock", "the server's clock", there - here)
 
 
-def clock_of_writers(patient: Patient) -> Iterator[Finding]:
+def clock_of_writers(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the clock of whoever wrote last is not ahead."""
     statement = select(events.c.occurred_at).where(events.c.account == patient.account)
     newest = patient.connection.scalar(statement.order_by(events.c.id.desc()).limit(1))

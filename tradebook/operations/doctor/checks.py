@@ -67,7 +67,7 @@ PartProgress: TypeAlias = Callable[[str, int, int], None]
 
 
 @frozen
-class Patient:
+class CheckTarget:
     """A database.
 
     Attributes:
@@ -111,4 +111,4 @@ class Patient:
         return Path(str(self.config.path))
 
 
-Check: TypeAlias = Callable[[Patient], Iterable[Finding]]
+Check: TypeAlias = Callable[[CheckTarget], Iterable[Finding]]

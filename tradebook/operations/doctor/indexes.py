@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tradebook.adapters.columns import metadata
-from tradebook.operations.doctor.checks import Finding, Patient, green, red, yellow
+from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
 
 _OURS: Final = "schemaname = current_schema() AND tablename = ANY(:tables)"
 _UPDATES: Final = 10_000
@@ -30,12 +30,12 @@ def _expected() -> set[str]:
     return names
 
 
-def _present(patient: Patient) -> set[str]:
+def _present(patient: CheckTarget) -> set[str]:
     query = f"SELECT indexname FROM pg_indexes WHERE {_OURS}"  # noqa: S608, text of ours alone
     return {row.indexname for row in patient.rows(query, tables=_tables())}
 
 
-def missing(patient: Patient) -> Iterator[Finding]:
+def missing(patient: CheckTarget) -> Iterator[Finding]:
     """Whether an index is gone that queries need."""
     absent = sorted(_expected() - _present(patient))
     if absent:
@@ -45,7 +45,7 @@ def missing(patient: Patient) -> Iterator[Finding]:
         yield green("indexes", f"all {len(_expected())} are there")
 
 
-def invalid(patient: Patient) -> Iterator[Finding]:
+def invalid(patient: CheckTarget) -> Iterator[Finding]:
     """Whether an index was not finished: it costs writes and serves nothing."""
     rows = patient.rows(
         "SELECT indexrelid::regclass::text AS name FROM pg_index JOIN pg_class ON pg_class.oid = indrelid "
@@ -55,7 +55,7 @@ def invalid(patient: Patient) -> Iterator[Finding]:
         yield red("indexes", f"{row.name} is invalid", f"REINDEX INDEX CONCURRENTLY {row.name}")
 
 
-def unused(patient: Patient) -> Iterator[Finding]:
+def unused(patient: CheckTarget) -> Iterator[Finding]:
     """Whether somebody added an index that nothing reads."""
     rows = patient.rows(
         "SELECT indexrelname, relname, pg_relation_size(indexrelid) AS size FROM pg_stat_user_indexes "
@@ -71,7 +71,7 @@ def unused(patient: Patient) -> Iterator[Finding]:
             yield yellow("indexes", what, f"DROP INDEX CONCURRENTLY {row.indexrelname}")
 
 
-def hot_updates(patient: Patient) -> Iterator[Finding]:
+def hot_updates(patient: CheckTarget) -> Iterator[Finding]:
     """Whether moving a position touches only its row: an index on what changes ends that."""
     rows = patient.rows(
         "SELECT n_tup_upd AS all, n_tup_hot_upd AS hot FROM pg_stat_user_tables "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tradebook.operations.doctor.checks import Finding, Patient, green, red, unknown, yellow
+from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, unknown, yellow
 from tradebook.operations.security.privileges import disowned
 from tradebook.operations.server.wal import Slot, read_archive, read_slots
 
@@ -16,7 +16,7 @@ _MUCH: Final = 2**30
 """Bytes of the log that a slot in use may keep."""
 
 
-def archive(patient: Patient) -> Iterator[Finding]:
+def archive(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the server's log is archived, and the last try went well."""
     found = read_archive(patient.connection)
     if found.mode == "off":
@@ -34,7 +34,7 @@ def archive(patient: Patient) -> Iterator[Finding]:
         yield green("archive", "the last file of the log that was finished is archived")
 
 
-def slots(patient: Patient) -> Iterator[Finding]:
+def slots(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the server keeps its log for somebody who does not come to get it."""
     found = read_slots(patient.connection)
     bad = [slot for slot in found if not slot.active or slot.retained_bytes > _MUCH]
@@ -65,7 +65,7 @@ _HARMFUL: Final = {
 _BOOKS: Final = "SELECT coalesce(has_table_privilege(to_regclass('trades'), 'INSERT'), true)"
 
 
-def encryption(patient: Patient) -> Iterator[Finding]:
+def encryption(patient: CheckTarget) -> Iterator[Finding]:
     """Whether what goes over the network can be read there."""
     tls = patient.row("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     mode = patient.config.sslmode
@@ -81,7 +81,7 @@ def encryption(patient: Patient) -> Iterator[Finding]:
         yield red("TLS", "none: passwords and trades cross the network readable", fix)
 
 
-def version(patient: Patient) -> Iterator[Finding]:
+def version(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the server is one that tradebook knows."""
     number = int(patient.value("SHOW server_version_num"))
     shown = f"PostgreSQL {patient.value('SHOW server_version')}"
@@ -91,7 +91,7 @@ def version(patient: Patient) -> Iterator[Finding]:
         yield green("version", shown)
 
 
-def roles(patient: Patient) -> Iterator[Finding]:
+def roles(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the role that connects may do more than an application has to."""
     may = patient.row(
         "SELECT current_user AS name, rolsuper OR rolcreaterole AS rules, "
@@ -111,7 +111,7 @@ def roles(patient: Patient) -> Iterator[Finding]:
         yield green("roles", f"{may.name} may do what it needs, and no more")
 
 
-def ownership(patient: Patient) -> Iterator[Finding]:
+def ownership(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the owner that `tradebook db roles` made lost the tables, as it does in a restore."""
     owner = disowned(patient.connection)
     if owner is not None:
@@ -123,7 +123,7 @@ def ownership(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def isolation(patient: Patient) -> Iterator[Finding]:
+def isolation(patient: CheckTarget) -> Iterator[Finding]:
     """Whether transactions begin as the book expects, and may write."""
     default = patient.settings("default_transaction_isolation", "default_transaction_read_only")
     level = default["default_transaction_isolation"]
@@ -143,7 +143,7 @@ def isolation(patient: Patient) -> Iterator[Finding]:
         yield yellow("writes", "read-only by default", fix)
 
 
-def durability(patient: Patient) -> Iterator[Finding]:
+def durability(patient: CheckTarget) -> Iterator[Finding]:
     """Whether acknowledged means on disk."""
     settings = patient.settings(*_HARMFUL, "data_checksums")
     for name, harm in _HARMFUL.items():
@@ -157,7 +157,7 @@ def durability(patient: Patient) -> Iterator[Finding]:
         yield yellow("data_checksums", "off: a damaged page is not noticed", fix)
 
 
-def connections(patient: Patient) -> Iterator[Finding]:
+def connections(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the server has as many connections as the pool may want."""
     limits = patient.settings(
         "max_connections", "superuser_reserved_connections", "reserved_connections"
@@ -180,7 +180,7 @@ def connections(patient: Patient) -> Iterator[Finding]:
         yield green("connections", f"{what}: {free // pool} processes with such a pool fit")
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
+def disk(patient: CheckTarget) -> Iterator[Finding]:
     """Whether there is room for more."""
     folder = patient.settings("data_directory").get("data_directory")
     if folder is None or not patient.is_local or not Path(folder).exists():

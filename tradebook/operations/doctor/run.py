@@ -15,10 +15,10 @@ from tradebook.domain.errors import DatabaseUnavailable, TradebookError
 from tradebook.operations.doctor import any_database, book, indexes, postgresql, sqlite, vacuum
 from tradebook.operations.doctor.checks import (
     Check,
+    CheckTarget,
     Finding,
     Level,
     PartProgress,
-    Patient,
     green,
     red,
     unknown,
@@ -144,7 +144,7 @@ def _on_connection(
         # A connection of its own: after an error the last one's transaction is void.
         with translated_errors(), engine.connect() as connection:
             name = check.__name__.replace("_", " ")
-            found += _found(name, check(Patient(connection, config, engine, account)))
+            found += _found(name, check(CheckTarget(connection, config, engine, account)))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tradebook.operations.doctor.checks import Finding, Patient, green, red, yellow
+from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
 from tradebook.operations.doctor.postgresql import room_on_disk
 
 _OLDEST: Final = (3, 35)
@@ -16,7 +16,7 @@ _MANY_FREE: Final = 10_000
 _LARGE_LOG: Final = 256 * 2**20
 
 
-def version(patient: Patient) -> Iterator[Finding]:
+def version(patient: CheckTarget) -> Iterator[Finding]:
     """Whether this SQLite knows what the book uses."""
     shown = patient.value("SELECT sqlite_version()")
     if tuple(map(int, shown.split(".")))[:2] < _OLDEST:
@@ -26,7 +26,7 @@ def version(patient: Patient) -> Iterator[Finding]:
         yield green("version", f"SQLite {shown}")
 
 
-def access(patient: Patient) -> Iterator[Finding]:
+def access(patient: CheckTarget) -> Iterator[Finding]:
     """Whether others on this machine can read or change the file."""
     if patient.config.is_in_memory:
         yield green("file", "in memory, for this process alone")
@@ -41,7 +41,7 @@ def access(patient: Patient) -> Iterator[Finding]:
         yield green("file", "yours alone")
 
 
-def durability(patient: Patient) -> Iterator[Finding]:
+def durability(patient: CheckTarget) -> Iterator[Finding]:
     """Whether acknowledged means on disk, and the file is not damaged."""
     mode = patient.value("PRAGMA journal_mode")
     if mode in ("wal", "memory") or patient.config.is_in_memory:
@@ -57,13 +57,13 @@ def durability(patient: Patient) -> Iterator[Finding]:
         yield green("damage", "none found")
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
+def disk(patient: CheckTarget) -> Iterator[Finding]:
     """Whether there is room for more."""
     if not patient.config.is_in_memory:
         yield room_on_disk(patient.file.absolute().parent)
 
 
-def bloat(patient: Patient) -> Iterator[Finding]:
+def bloat(patient: CheckTarget) -> Iterator[Finding]:
     """Whether much of the file is free."""
     pages, free = patient.value("PRAGMA page_count"), patient.value("PRAGMA freelist_count")
     if free > max(_MANY_FREE, pages * _MUCH_FREE):
@@ -73,7 +73,7 @@ def bloat(patient: Patient) -> Iterator[Finding]:
         yield green("bloat", "little of the file is free")
 
 
-def write_ahead_log(patient: Patient) -> Iterator[Finding]:
+def write_ahead_log(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the log is ever put back into the file."""
     log = Path(f"{patient.file}-wal")
     if not patient.config.is_in_memory and log.exists() and log.stat().st_size > _LARGE_LOG:

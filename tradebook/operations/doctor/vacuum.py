@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tradebook.operations.doctor.checks import Finding, Patient, green, red, yellow
+from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
 
 _MANY_DEAD: Final = 10_000
 _MUCH_DEAD: Final = 0.2
@@ -15,7 +15,7 @@ _OLD_AGE: Final = 1_000_000_000
 """Transactions; at twice as many the server stops."""
 
 
-def autovacuum(patient: Patient) -> Iterator[Finding]:
+def autovacuum(patient: CheckTarget) -> Iterator[Finding]:
     """Whether dead rows are ever removed."""
     settings = patient.settings("autovacuum", "track_counts")
     off = [name for name, setting in settings.items() if setting == "off"]
@@ -40,7 +40,7 @@ def autovacuum(patient: Patient) -> Iterator[Finding]:
         yield red("transaction ids", what, "end what holds them back, then VACUUM (FREEZE)")
 
 
-def bloat(patient: Patient) -> Iterator[Finding]:
+def bloat(patient: CheckTarget) -> Iterator[Finding]:
     """Whether tables are full of dead rows."""
     rows = patient.rows(
         "SELECT relname, n_live_tup, n_dead_tup FROM pg_stat_user_tables "
@@ -58,7 +58,7 @@ def bloat(patient: Patient) -> Iterator[Finding]:
         yield green("bloat", "few dead rows")
 
 
-def long_transactions(patient: Patient) -> Iterator[Finding]:
+def long_transactions(patient: CheckTarget) -> Iterator[Finding]:
     """Whether somebody keeps dead rows from being removed, or locks from being released."""
     rows = patient.rows(
         "SELECT pid, usename, state, extract(epoch FROM now() - xact_start) AS seconds "

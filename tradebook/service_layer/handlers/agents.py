@@ -14,7 +14,7 @@ from tradebook.domain.agents import (
 )
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
-from tradebook.domain.validation import Json, argument, record_id, record_ids, text
+from tradebook.domain.validation import Json, argument, long_text, record_id, record_ids
 from tradebook.service_layer.handlers._common import confirm, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -155,7 +155,7 @@ def decide(
         InvalidTransition: another verdict fell before, or it was executed.
     """
     verdict = argument("status", decision_status, status)
-    why = argument("reason", text, reason)
+    why = argument("reason", long_text, reason)
     decision = uow.decisions.get(argument("decision_id", record_id, decision_id), lock=True)
     uow.record(decision.resolve(verdict, reason=why, at=uow.now()), decision)
     return decision

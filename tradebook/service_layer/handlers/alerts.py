@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tradebook.domain.alerts import Alert, Severity
-from tradebook.domain.validation import argument, record_id, text
+from tradebook.domain.validation import argument, long_text, record_id
 from tradebook.service_layer.instrumentation import ALERTS, note
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -69,8 +69,8 @@ def resolve_alert(
         NotFound: there is no such alert.
         InvalidTransition: it was resolved with another resolution, which the message names.
     """
-    resolution = argument("resolution", text, resolution)
-    by = argument("resolved_by", text, resolved_by) or uow.context.actor
+    resolution = argument("resolution", long_text, resolution)
+    by = argument("resolved_by", long_text, resolved_by) or uow.context.actor
     alert = uow.alerts.get(argument("alert_id", record_id, alert_id), lock=True)
     resolved = alert.resolve(resolution, by=by, at=uow.now())
     uow.record(resolved, alert)

@@ -29,7 +29,7 @@ from tradebook.domain.trades import (
 )
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.handlers._common import open_account
-from tradebook.service_layer.ports.ledger import LedgerPage
+from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _MOST_OPENINGS: Final = 100
@@ -153,7 +153,7 @@ def _book_at_once(uow: AbstractUnitOfWork, symbol: str, draft: Draft) -> bool:
     return False
 
 
-def _book_on(uow: AbstractUnitOfWork, page: LedgerPage, drafts: Sequence[Draft]) -> bool:
+def _book_on(uow: AbstractUnitOfWork, page: OpenPosition, drafts: Sequence[Draft]) -> bool:
     if not page.position.has_trades:
         base_currency = open_account(uow).base_currency
         for draft in drafts:
@@ -183,7 +183,7 @@ def _decisions(uow: AbstractUnitOfWork, drafts: Sequence[Draft]) -> dict[int, Ag
 class _Posting:
     """Applies drafts to an open page, and collects what is to be written."""
 
-    def __init__(self, uow: AbstractUnitOfWork, page: LedgerPage) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, page: OpenPosition) -> None:
         self.uow = uow
         self.position = page.position
         self.known = {trade.fill_key: trade for trade in page.trades}

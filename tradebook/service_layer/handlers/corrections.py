@@ -24,10 +24,17 @@ from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
-from tradebook.domain.validation import Json, argument, json_object, key, name, text
+from tradebook.domain.validation import (
+    Json,
+    argument,
+    identifier,
+    json_object,
+    long_text,
+    short_text,
+)
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.instrumentation import BUSTS, TRADES, Progress, note
-from tradebook.service_layer.ports.ledger import LedgerPage
+from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _BATCH: Final = 1000
@@ -165,9 +172,9 @@ def rebuild(
         NotPermitted: row security hides the account from the role that is connected.
     """
     if symbol is not None:
-        symbol = argument("symbol", name, symbol)
+        symbol = argument("symbol", identifier, symbol)
     progress = argument("progress", optional_function, progress)
-    uow.require_sight()
+    uow.require_visible()
     total = uow.trades.count_booked(symbol)
     if symbol is not None and not total:
         raise NotFound("booked trade of", symbol, uow.account)
@@ -231,7 +238,7 @@ class _Folding:
 
 def _replace(
     uow: AbstractUnitOfWork,
-    page: LedgerPage,
+    page: OpenPosition,
     wrong: Trade,
     right: Trade | None,
     reason: str,
@@ -276,7 +283,7 @@ def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
 
 
 def _mend(
-    uow: AbstractUnitOfWork, page: LedgerPage, values: Mapping[str, object], restated: int
+    uow: AbstractUnitOfWork, page: OpenPosition, values: Mapping[str, object], restated: int
 ) -> bool:
     position = page.position
     wrong = differing(position, values)
@@ -299,10 +306,10 @@ def _mend(
 
 def _booked(
     uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
-) -> tuple[LedgerPage, Trade]:
+) -> tuple[OpenPosition, Trade]:
     """The trade that is meant, on its page of the ledger: with an order id its last revision."""
     if execution_id is not None:
-        execution_id = argument("execution_id", key, execution_id)
+        execution_id = argument("execution_id", short_text, execution_id)
     found = find_trade(uow, order_id, trade_id)
     page = uow.ledger.open(found.symbol, {found.order_key})
     fills = [
@@ -327,20 +334,20 @@ def _booked(
 
 
 def _words(reason: str) -> str:
-    words = text(reason)
+    words = long_text(reason)
     if not words.strip():
         raise InvalidInput("", reason, "some words: they are kept with the trade")
     return words
 
 
-def _last_revision(page: LedgerPage, trade: Trade) -> Trade:
+def _last_revision(page: OpenPosition, trade: Trade) -> Trade:
     following = {other.corrects_id: other for other in page.trades}
     while trade.id in following:
         trade = following[trade.id]
     return trade
 
 
-def _require_same_bust(page: LedgerPage, wrong: Trade, reason: str) -> None:
+def _require_same_bust(page: OpenPosition, wrong: Trade, reason: str) -> None:
     last = _last_revision(page, wrong)
     if last is not wrong:
         raise InvalidTransition(

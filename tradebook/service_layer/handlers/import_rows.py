@@ -14,7 +14,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.fills import Fill, FillName, Terms
 from tradebook.domain.numbers import ZERO, Number, number, positive
 from tradebook.domain.trades import TERMS, TradeStatus, settlement_kind, trade_action
-from tradebook.domain.validation import json_object, key, name, utc
+from tradebook.domain.validation import identifier, json_object, short_text, utc
 from tradebook.service_layer.handlers.booking import TradeTerms
 
 _MOST: Final = 10_000
@@ -65,8 +65,8 @@ class FillReader:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._names = _Remembered(name)
-        self._keys = _Remembered(key)
+        self._names = _Remembered(identifier)
+        self._keys = _Remembered(short_text)
         self._actions = _Remembered(trade_action)
         self._settlements = _Remembered(settlement_kind)
         self._multipliers = _Remembered(positive)
@@ -122,7 +122,7 @@ class FillReader:
         which = FillName(
             names[given["symbol"]],
             self._keys[get("venue", "")],
-            name(given["order_id"]),
+            identifier(given["order_id"]),
             self._keys[get("execution_id", "")],
         )
         strategy = self._keys[get("strategy", "")]

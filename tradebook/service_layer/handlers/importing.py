@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fills import Fill, FillName, Posting, Running, Terms
 from tradebook.domain.numbers import exact
-from tradebook.domain.plain_values import is_a, mapping, optional_function
+from tradebook.domain.plain_values import is_instance, mapping, optional_function
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
@@ -96,7 +96,7 @@ class Rereadable:
     """
 
     def __init__(self, trades: Iterable[TradeTerms]) -> None:
-        if not is_a(trades, Iterable):
+        if not is_instance(trades, Iterable):
             raise InvalidInput("", trades, "a list of trades, or what can be iterated over")
         self._trades = trades
         self._is_spent = False

@@ -11,7 +11,7 @@ from tradebook.domain.errors import InvalidInput, NotFound, shown
 from tradebook.domain.numbers import Number, number
 from tradebook.domain.plain_values import mapping
 from tradebook.domain.positions import Position
-from tradebook.domain.validation import argument, name, optional_utc, text, utc
+from tradebook.domain.validation import argument, identifier, long_text, optional_utc, utc
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _UPDATABLE: Final = ("current_price", "marked_at")
@@ -57,9 +57,9 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
         InvalidInput: another field, by name: the rest is derived from the trades.
         NotFound: the symbol was never traded.
     """
-    symbol = argument("symbol", name, symbol)
+    symbol = argument("symbol", identifier, symbol)
     given: dict[str, Any] = {
-        argument("changes", text, field): value
+        argument("changes", long_text, field): value
         for field, value in argument("changes", mapping, changes).items()
     }
     for field in given:
@@ -85,6 +85,6 @@ def named_prices(prices: Mapping[str, Number]) -> dict[str, Decimal]:
         InvalidInput: naming the symbol whose price is refused.
     """
     return {
-        argument("prices", name, symbol): argument(f"prices[{shown(symbol)}]", number, price)
+        argument("prices", identifier, symbol): argument(f"prices[{shown(symbol)}]", number, price)
         for symbol, price in argument("prices", mapping, prices).items()
     }

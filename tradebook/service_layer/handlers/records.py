@@ -21,8 +21,8 @@ from tradebook.domain.edit_rules import (
 )
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
-from tradebook.domain.events import Event, Happened, RecordDeleted, RecordUpdated
-from tradebook.domain.plain_values import entries, is_a
+from tradebook.domain.events import DomainEvent, Event, RecordDeleted, RecordUpdated
+from tradebook.domain.plain_values import entries, is_instance
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
@@ -162,7 +162,7 @@ def delete(uow: AbstractUnitOfWork, entity: Entity) -> None:
 
 
 def _entity(uow: AbstractUnitOfWork, entity: E) -> E:
-    if not is_a(entity, Entity):
+    if not is_instance(entity, Entity):
         raise InvalidInput("entity", entity, "an entity such as a Trade or an Alert")
     if entity.account not in (uow.account, DEFAULT_ACCOUNT):
         raise InvalidInput("account", entity.account, f"{uow.account!r}, whose book this is")
@@ -243,8 +243,8 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
     return recorded
 
 
-def _happened(new: Any) -> Happened:
-    happened: Happened = new.raised() if isinstance(new, Alert) else new.recorded()
+def _happened(new: Any) -> DomainEvent:
+    happened: DomainEvent = new.raised() if isinstance(new, Alert) else new.recorded()
     return happened
 
 

@@ -9,11 +9,11 @@ from attrs import define, frozen
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
-from tradebook.domain.seals import FIRST, Prints, Seal
+from tradebook.domain.seals import FIRST, Digests, Seal
 from tradebook.domain.validation import argument
 from tradebook.service_layer.instrumentation import Progress
-from tradebook.service_layer.ports.event_horizon import Horizon
 from tradebook.service_layer.ports.paging import BATCH, page_limit
+from tradebook.service_layer.ports.watermark import Watermark
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _EVER: Final = 2**63 - 1
@@ -68,7 +68,7 @@ def unsealed(uow: AbstractUnitOfWork) -> int:
 def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     """Seal the next batch; None when there is nothing to seal."""
     last = uow.seals.last()
-    horizon = Horizon(uow.events.newest_id(), uow.seals.moment(), uow.seals.moment())
+    horizon = Watermark(uow.events.newest_id(), uow.seals.moment(), uow.seals.moment())
     events = _next_events(uow, last, horizon.newest, batch)
     if not events:
         return None
@@ -97,7 +97,7 @@ def _next_events(
 def _made(
     uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
 ) -> Seal:
-    prints = Prints.of(events)
+    prints = Digests.of(events)
     return Seal(
         account=uow.account,
         created_at=uow.now(),

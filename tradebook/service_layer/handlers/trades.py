@@ -13,7 +13,13 @@ from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.domain.validation import argument, key, optional_id, optional_name, text
+from tradebook.domain.validation import (
+    argument,
+    long_text,
+    optional_id,
+    optional_identifier,
+    short_text,
+)
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -114,7 +120,7 @@ def execute_trade(
     """
     order = find_trade(uow, order_id, trade_id)
     if execution_id is not None:
-        execution_id = argument("execution_id", key, execution_id)
+        execution_id = argument("execution_id", short_text, execution_id)
     given = {
         "price": price,
         "quantity": quantity,
@@ -154,7 +160,7 @@ def cancel_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was executed or rejected.
     """
-    why = argument("reason", text, reason)
+    why = argument("reason", long_text, reason)
     return _end(uow, order_id, trade_id, lambda trade: trade.cancel(why, uow.now()))
 
 
@@ -171,7 +177,7 @@ def reject_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was executed or cancelled.
     """
-    why = argument("reason", text, reason)
+    why = argument("reason", long_text, reason)
     return _end(uow, order_id, trade_id, lambda trade: trade.reject(why, uow.now()))
 
 
@@ -182,7 +188,7 @@ def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | No
         NotFound: there is none.
         InvalidInput: both are given, or none, or the order id is that of several orders.
     """
-    order_id = argument("order_id", optional_name, order_id)
+    order_id = argument("order_id", optional_identifier, order_id)
     trade_id = argument("trade_id", optional_id, trade_id)
     if (order_id is None) == (trade_id is None):
         raise InvalidInput("order_id", order_id, "either an order_id or a trade_id")

@@ -57,7 +57,7 @@ class BulkLedger(ABC):
 
 
 @frozen
-class LedgerPage:
+class OpenPosition:
     """A symbol's page of the ledger, as it stood when it was opened.
 
     Attributes:
@@ -89,7 +89,7 @@ class Ledger(ABC):
     """Positions, booked trades and their events, which only change together."""
 
     @abstractmethod
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> LedgerPage:
+    def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         """A symbol's page, to book on.
 
         Args:
@@ -97,7 +97,7 @@ class Ledger(ABC):
             orders: whose trades are wanted.
         """
 
-    def guess(self, symbol: str) -> LedgerPage | None:  # noqa: ARG002, a store need not guess
+    def guess(self, symbol: str) -> OpenPosition | None:  # noqa: ARG002, a store need not guess
         """A symbol's page as it may be, to book on it one fill that is probably new.
 
         Returns:
@@ -107,7 +107,7 @@ class Ledger(ABC):
         return None
 
     @abstractmethod
-    def book(self, page: LedgerPage, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         """Write a position with the trades that moved it and their events, all or nothing.
 
         Args:

@@ -21,7 +21,7 @@ from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_LIMIT
 from tradebook.domain.plain_values import plain_int, plain_text
-from tradebook.domain.validation import argument, optional_id, optional_utc, record_id, truth, utc
+from tradebook.domain.validation import argument, boolean, optional_id, optional_utc, record_id, utc
 
 T = TypeVar("T")
 
@@ -192,7 +192,7 @@ def conditions(kind: type[Entity], equal: Mapping[str, object]) -> dict[str, Any
 _UNCONVERTED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "int": record_id,
     "int | None": optional_id,
-    "bool": truth,
+    "bool": boolean,
 }
 
 

@@ -26,7 +26,6 @@ from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.ports.event_horizon import Moment
 from tradebook.service_layer.ports.paging import (
     BATCH,
     DEFAULT_LIMIT,
@@ -40,6 +39,7 @@ from tradebook.service_layer.ports.paging import (
     row_type,
     walk,
 )
+from tradebook.service_layer.ports.watermark import TransactionSnapshot
 
 E = TypeVar("E", bound=Entity)
 
@@ -329,7 +329,7 @@ class SealRepository(Repository[Seal]):
         """How many events all seals cover, as they say themselves."""
 
     @abstractmethod
-    def moment(self) -> Moment:
+    def moment(self) -> TransactionSnapshot:
         """What the database knows of its transactions now."""
 
 

@@ -28,7 +28,7 @@ from attrs import frozen
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
 from tradebook.domain.numbers import plain
-from tradebook.domain.plain_values import is_a
+from tradebook.domain.plain_values import is_instance
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.ports.paging import row_names
 
@@ -68,9 +68,9 @@ class ArrowKind(Generic[E]):
             ExtraNotInstalled: pyarrow is missing.
             InvalidInput: no kind of record, or no such way to give decimals.
         """
-        if not is_a(kind, type) or not issubclass(kind, Entity):
+        if not is_instance(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
-        if not is_a(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
+        if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
             raise InvalidInput("decimals", decimals, "'exact' or 'text'")
         arrow = _pyarrow()
         columns = [(name, _type(of, decimals)) for name, of in _types(kind).items()]

@@ -28,7 +28,7 @@ from tradebook.domain.portfolio import (
 )
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import TradeStatus
-from tradebook.domain.validation import argument, choice, name, utc
+from tradebook.domain.validation import argument, enum_member, identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
 from tradebook.service_layer.instrumentation import Progress
 from tradebook.service_layer.ports.paging import BATCH
@@ -94,7 +94,7 @@ def positions_as_of(
         InvalidInput: `by` or `time` is something else.
     """
     view = _view(time, by)
-    of_symbol = None if symbol is None else argument("symbol", name, symbol)
+    of_symbol = None if symbol is None else argument("symbol", identifier, symbol)
     return list(_Past(uow, view, _Marks.of(uow, view.time), progress).positions(of_symbol))
 
 
@@ -220,7 +220,7 @@ _VIEWS: Final[Mapping[AsOf, type[_View]]] = {
 
 
 def _view(time: datetime, by: AsOf | str) -> _View:
-    chosen = argument("by", partial(choice, AsOf), by)
+    chosen = argument("by", partial(enum_member, AsOf), by)
     return _VIEWS[chosen](argument("time", utc, time))
 
 

@@ -11,7 +11,7 @@ from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.signals import Signal, SignalAction
-from tradebook.domain.validation import argument, truth
+from tradebook.domain.validation import argument, boolean
 from tradebook.service_layer.ports.paging import Page, Window
 from tradebook.service_layer.queries.records import LONG, asked
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -77,7 +77,7 @@ def get_decisions(
         with_signals: whether `decision.signals` is loaded too, in the same query.
         window: since, until, limit, after.
     """
-    loads = argument("with_signals", truth, with_signals)
+    loads = argument("with_signals", boolean, with_signals)
     records = uow.decisions.with_signals if loads else uow.decisions
     wanted = asked(agent=agent, symbol=symbol, action=action, status=status)
     return records.page(**window, **wanted)

@@ -78,7 +78,7 @@ def get_positions(uow: AbstractUnitOfWork) -> list[Position]:
 
 def get_position_by_symbol(uow: AbstractUnitOfWork, symbol: str) -> Position | None:
     """The position in a symbol, open or closed; None when it was never traded."""
-    return uow.positions.by_symbol(argument("symbol", validation.name, symbol))
+    return uow.positions.by_symbol(argument("symbol", validation.identifier, symbol))
 
 
 def get_cash_flows(

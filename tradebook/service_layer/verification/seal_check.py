@@ -9,7 +9,7 @@ from attrs import frozen
 
 from tradebook.domain.events import BOOKINGS, BUSTS
 from tradebook.domain.plain_values import optional_function
-from tradebook.domain.seals import FIRST, Prints, Seal, hash_of
+from tradebook.domain.seals import FIRST, Digests, Seal, hash_of
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.instrumentation import Progress
@@ -85,7 +85,7 @@ def check_seals(
         InvalidInput: `kept` is of another account, or not as it was exported.
         NotPermitted: row security hides the account from the role that is connected.
     """
-    uow.require_sight()
+    uow.require_visible()
     known = {} if kept is None else kept_seals(kept, uow.account)
     report = argument("progress", optional_function, progress)
     return _Check(uow, known, (lambda _done, _total: None) if report is None else report).run()
@@ -100,7 +100,7 @@ def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
     Raises:
         NotPermitted: row security hides the account from the role that is connected.
     """
-    uow.require_sight()
+    uow.require_visible()
     return document(uow.account, _seals(uow))
 
 
@@ -166,7 +166,7 @@ class _Check:
     def _check_events(self, seal: Seal) -> None:
         covered = _covered(seal)
         events = self.uow.events.found(covered.keys())
-        prints = Prints.of(events)
+        prints = Digests.of(events)
         self.events += len(events)
         self.settled_events += sum(event.id <= self.settled for event in events)
         before = len(self.findings)

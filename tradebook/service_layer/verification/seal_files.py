@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.plain_values import is_a
+from tradebook.domain.plain_values import is_instance
 from tradebook.domain.seals import FACTS, FIRST, Seal, hash_of
 from tradebook.domain.validation import Json
 
@@ -47,7 +47,7 @@ def kept_seals(given: Any, account: str) -> dict[int, KeptSeal]:
     Raises:
         InvalidInput: it is of another account, or no document of seals, or was altered.
     """
-    if not is_a(given, Mapping) or given.get("format") != FORMAT:
+    if not is_instance(given, Mapping) or given.get("format") != FORMAT:
         raise InvalidInput("kept", given, "what export_seals made")
     if given.get("account") != account:
         raise InvalidInput("kept", given.get("account"), f"seals of the account {account!r}")

@@ -92,7 +92,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Veri
         NotPermitted: row security hides the account from the role that is connected.
     """
     report = argument("progress", optional_function, progress)
-    uow.require_sight()
+    uow.require_visible()
     uow.require_intact()
     return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
 

@@ -197,7 +197,7 @@ def test_an_id_that_a_promoted_server_gave_to_another_event_is_no_witness(
         manager.record_trade(**BUY)
         with manager.unit_of_work() as uow:
             handlers.raise_alert(uow, "drawdown", "WARNING")
-            lost = commit_outcome.witness_of(uow.session)
+            lost = commit_outcome.commit_marker_of(uow.session)
         assert lost is not None
         with manager.unit_of_work() as uow:
             assert not commit_outcome.was_committed(uow.session, lost)

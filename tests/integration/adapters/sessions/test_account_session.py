@@ -38,9 +38,9 @@ from tradebook import (
 )
 from tradebook.adapters import orm
 from tradebook.adapters.sessions.account_session import (
-    HandSession,
-    async_hand_session,
-    hand_session,
+    AdHocSession,
+    ad_hoc_session,
+    async_ad_hoc_session,
 )
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.errors import StaleRecord
@@ -58,8 +58,8 @@ class Hands:
         return self.manager.account
 
     def session(self, account: str | None = None) -> AbstractContextManager[Session]:
-        new = sessionmaker(self.engine, expire_on_commit=False, class_=HandSession)
-        return hand_session(new, account or self.account, "ann")
+        new = sessionmaker(self.engine, expire_on_commit=False, class_=AdHocSession)
+        return ad_hoc_session(new, account or self.account, "ann")
 
     def events(self, event_type: str | None = None) -> list[Event]:
         with Session(self.engine) as session:
@@ -171,7 +171,7 @@ def test_a_table_that_is_missing_is_a_tradebook_error() -> None:
     engine = create_engine("sqlite://")
     with (
         pytest.raises(SchemaNotReady),
-        hand_session(sessionmaker(engine), "main", "ann") as session,
+        ad_hoc_session(sessionmaker(engine), "main", "ann") as session,
     ):
         session.scalars(select(Trade)).all()
     engine.dispose()
@@ -263,7 +263,7 @@ def test_queries_see_one_account(hands: Hands) -> None:
 
 
 def test_a_plain_id_needs_a_session_by_hand(hands: Hands) -> None:
-    with HandSession(hands.engine) as session, pytest.raises(InvalidRequestError, match="identif"):
+    with AdHocSession(hands.engine) as session, pytest.raises(InvalidRequestError, match="identif"):
         session.get(Trade, 1)
 
 
@@ -470,12 +470,12 @@ class AsyncHands:
     @asynccontextmanager
     async def sessions(self) -> AsyncIterator[async_sessionmaker[AsyncSession]]:
         engine = create_async_engine(self.url, pool_size=2, max_overflow=0)
-        yield async_sessionmaker(engine, expire_on_commit=False, sync_session_class=HandSession)
+        yield async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AdHocSession)
         assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
         await engine.dispose()
 
     def session(self, new: Callable[[], AsyncSession]) -> Any:
-        return async_hand_session(new, self.account, "ann")
+        return async_ad_hoc_session(new, self.account, "ann")
 
 
 @pytest.fixture(params=["aiosqlite", "asyncpg"])

@@ -531,7 +531,7 @@ def test_the_session_of_a_unit_of_work_is_guarded(book: Hands) -> None:
 
 def test_the_guard_stands_once(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     orm.start_mappers()
-    write_guard.stand_guard()
+    write_guard.install_write_guard()
     checked: list[Entity] = []
     monkeypatch.setattr(write_guard, "check_new", checked.append)
     alert = Alert(account=hands.account, alert_type="a", severity="INFO")

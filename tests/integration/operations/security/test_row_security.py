@@ -19,7 +19,7 @@ from tradebook.adapters.orm import metadata
 from tradebook.operations.activity import engine_beside
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.database import read_samples
-from tradebook.service_layer.ports.event_horizon import UNKNOWN
+from tradebook.service_layer.ports.watermark import UNKNOWN
 
 ACCOUNTS = {"bot_a": "A", "bot_b": "B", "bot_lost": "", "rows_writer": "*", "rows_auditor": ""}
 OPTIONS = (

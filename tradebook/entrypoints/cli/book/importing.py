@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tradebook.domain.validation import optional_name
+from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run, trade_files
 from tradebook.entrypoints.cli.book.import_run import Booked, Checked
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
@@ -87,7 +87,7 @@ def import_trades(
             binary,
             mapping=mapping,
             ignored=ignored or [],
-            currency=optional_name(currency),
+            currency=optional_identifier(currency),
         )
         with progress_bar("checking", quiet=as_json) as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)

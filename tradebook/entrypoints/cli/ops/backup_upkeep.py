@@ -92,7 +92,7 @@ def archive_log(
     """Archive PostgreSQL's log, from which recovery reaches any moment.
 
     Writes a short script into the archive, which the server calls for each file
-    of its log: it copies, flushes, renames, and refuses to overwrite. Prints the
+    of its log: it copies, flushes, renames, and refuses to overwrite. Digests the
     settings; --apply makes them at the server (as a superuser). archive_mode
     counts when the server is started again. Another archive_command, of
     another tool say, is replaced only where you agree, or say --yes.

@@ -10,7 +10,7 @@ from tradebook.domain.seals import Seal
 
 
 @frozen
-class Moment:
+class TransactionSnapshot:
     """What a database knows of its transactions, which it numbers when they first write.
 
     Attributes:
@@ -26,14 +26,14 @@ class Moment:
     running: int
 
 
-ALONE: Final = Moment(ended=1, begun=1, at=1, running=2)
+ALONE: Final = TransactionSnapshot(ended=1, begun=1, at=1, running=2)
 """Nobody else can be writing."""
-UNKNOWN: Final = Moment(ended=0, begun=1, at=1, running=0)
+UNKNOWN: Final = TransactionSnapshot(ended=0, begun=1, at=1, running=0)
 """Anybody may be writing."""
 
 
 @define
-class Horizon:
+class Watermark:
     """Up to which event nothing can come any more that is not there yet.
 
     Ids are given from a sequence before a transaction commits, so an event may appear below events that
@@ -48,8 +48,8 @@ class Horizon:
     """
 
     newest: int
-    first: Moment
-    second: Moment
+    first: TransactionSnapshot
+    second: TransactionSnapshot
 
     @property
     def number(self) -> int:
