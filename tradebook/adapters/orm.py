@@ -35,7 +35,6 @@ from tradebook.adapters.columns import (
     whole_column,
 )
 from tradebook.adapters.columns import metadata as metadata
-from tradebook.adapters.sessions.write_guard import install_write_guard
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
@@ -388,7 +387,6 @@ def start_mappers() -> None:
     _map(PerformanceMetric, performance_metrics)
     _map(Event, events)
     _map(Seal, seals)
-    install_write_guard()
 
 
 T = TypeVar("T")

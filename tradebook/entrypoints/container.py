@@ -19,8 +19,11 @@ from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
 from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
 from tradebook.adapters.sessions.account_session import AdHocSession
+from tradebook.adapters.sessions.write_guard import install_write_guard
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
+
+install_write_guard()
 
 AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
 
