@@ -1,20 +1,20 @@
-"""The unit of work on an asyncio session: the synchronous one, run inside `run_sync`."""
+"""Units of work on SQLAlchemy sessions; the one for asyncio runs the other inside `run_sync`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
-from tradebook.adapters.commit_outcome import clear_commit_marker
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
 from tradebook.adapters.repositories.repositories import (
     SqlAccountRepository,
     SqlAlertRepository,
@@ -40,11 +40,148 @@ from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
-from tradebook.service_layer.instrumentation import note_commit, note_rollback
+from tradebook.service_layer.instrumentation import current_call
 from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_DAMAGES_SHOWN: Final = 5
+
+
+_REPOSITORIES: Final[Mapping[str, tuple[type[SqlRepository[Any]], type[Entity]]]] = {
+    "accounts": (SqlAccountRepository, Account),
+    "actions": (SqlRepository, AgentAction),
+    "alerts": (SqlAlertRepository, Alert),
+    "cash_flows": (SqlRepository, CashFlow),
+    "decisions": (SqlDecisionRepository, AgentDecision),
+    "events": (SqlEventRepository, Event),
+    "metrics": (SqlRepository, PerformanceMetric),
+    "portfolio_positions": (SqlRepository, PortfolioPosition),
+    "portfolios": (SqlPortfolioRepository, Portfolio),
+    "positions": (SqlPositionRepository, Position),
+    "seals": (SqlSealRepository, Seal),
+    "signals": (SqlSignalRepository, Signal),
+    "trades": (SqlTradeRepository, Trade),
+}
+
+
+class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
+    """One database transaction. Entities stay readable after it ends.
+
+    Attributes:
+        session: the SQLAlchemy session, for queries of your own; open while the unit of work is.
+    """
+
+    session: Session
+    ledger: SqlLedger
+
+    def __init__(
+        self,
+        new_session: Callable[[], Session],
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
+        context: CallContext | None = None,
+        position_cache: PositionCache | None = None,
+        observe: Callable[[], AbstractContextManager[object]] | None = None,
+    ) -> None:
+        """Prepare a unit of work; the session is made on entering.
+
+        Args:
+            new_session: makes the session.
+            account: the account that everything inside reads and writes.
+            base_currency: for an account that is opened inside.
+            context: the time, actor and correlation id of the call; the time now by default.
+            position_cache: of the manager, brought up to date at the end.
+            observe: makes the context, for observers, in which the unit of work runs.
+        """
+        super().__init__(account, base_currency, context)
+        self._new_session = new_session
+        self._position_cache = position_cache
+        self._observe = observe
+        self._observed: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> Self:
+        if "session" in vars(self):  # entered again: forget what belongs to the session before
+            for name in (*_REPOSITORIES, "ledger"):
+                vars(self).pop(name, None)
+        self.session = self._new_session()
+        if self._observe is not None:
+            self._observed = self._observe()
+            self._observed.__enter__()
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the ledger or a repository on first use; most units of work need one or two of them."""
+        if name == "ledger":
+            made: Any = SqlLedger(self.session, self.account, self.context, self._position_cache)
+        elif name in _REPOSITORIES:
+            repository, kind = _REPOSITORIES[name]
+            made = repository(self.session, self.account, kind)
+        else:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        setattr(self, name, made)
+        return made
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            try:
+                self.session.close()  # not rollback(), which would expire what was read
+            except Exception:
+                with translated_errors():
+                    raise
+            meaning = None if exc is None else translated(exc)
+            if meaning is not None:
+                raise meaning from exc
+        finally:
+            if self._observed is not None:
+                self._observed.__exit__(exc_type, exc, traceback)
+
+    def require_visible(self) -> None:
+        require_visible(self.session.connection(), self.account)
+
+    def require_intact(self) -> None:
+        connection = self.session.connection()
+        if connection.dialect.name == "sqlite":
+            found = connection.exec_driver_sql(f"PRAGMA integrity_check({_DAMAGES_SHOWN})")
+            damages = [" ".join(str(damage).split()) for damage in found.scalars()]
+            if damages != ["ok"]:
+                raise DatabaseCorrupt("; ".join(damages))
+
+    def commit(self) -> None:
+        try:
+            self.session.flush()
+        except Exception:
+            with translated_errors():
+                raise
+        try:
+            self.session.commit()
+        except Exception:
+            with translated_commit():
+                raise
+        self.session.info.pop(COMMIT_MARKER, None)  # the next transaction has a marker of its own
+        if "ledger" in vars(self):
+            self.ledger.committed()
+        call = current_call.get()
+        if call is not None:
+            call.commit()
+
+    def rollback(self) -> None:
+        with translated_errors():
+            self.session.expunge_all()  # entities keep their values
+            self.session.rollback()
+        self.session.info.pop(COMMIT_MARKER, None)
+        if "ledger" in vars(self):
+            self.ledger.rolled_back()
+        call = current_call.get()
+        if call is not None:
+            call.rollback()
 
 
 class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
@@ -102,115 +239,3 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
 
     async def rollback(self) -> None:
         await self.session.run_sync(lambda _: self._uow.rollback())
-
-
-_DAMAGES_SHOWN: Final = 5
-
-
-_REPOSITORIES: Final[Mapping[str, tuple[type[SqlRepository[Any]], type[Entity]]]] = {
-    "accounts": (SqlAccountRepository, Account),
-    "actions": (SqlRepository, AgentAction),
-    "alerts": (SqlAlertRepository, Alert),
-    "cash_flows": (SqlRepository, CashFlow),
-    "decisions": (SqlDecisionRepository, AgentDecision),
-    "events": (SqlEventRepository, Event),
-    "metrics": (SqlRepository, PerformanceMetric),
-    "portfolio_positions": (SqlRepository, PortfolioPosition),
-    "portfolios": (SqlPortfolioRepository, Portfolio),
-    "positions": (SqlPositionRepository, Position),
-    "seals": (SqlSealRepository, Seal),
-    "signals": (SqlSignalRepository, Signal),
-    "trades": (SqlTradeRepository, Trade),
-}
-
-
-class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
-    """One database transaction. Entities stay readable after it ends.
-
-    Attributes:
-        session: the SQLAlchemy session, for queries of your own; open while the unit of work is.
-    """
-
-    session: Session
-
-    def __init__(
-        self,
-        new_session: Callable[[], Session],
-        account: str = DEFAULT_ACCOUNT,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
-        context: CallContext | None = None,
-        remembered: PositionCache | None = None,
-    ) -> None:
-        super().__init__(account, base_currency, context)
-        self._new_session = new_session
-        self._remembered = remembered
-        self._new_around: Callable[[], AbstractContextManager[object]] = nullcontext
-        self._around: AbstractContextManager[object] = nullcontext()
-
-    def surround(self, new_around: Callable[[], AbstractContextManager[object]]) -> Self:
-        """Let it begin inside what `new_around` gives, and end there, each time that it is entered."""
-        self._new_around = new_around
-        return self
-
-    def __enter__(self) -> Self:
-        for name in _REPOSITORIES:
-            vars(self).pop(name, None)
-        self.session = self._new_session()
-        self.ledger: SqlLedger = SqlLedger(
-            self.session, self.account, self.context, self._remembered
-        )
-        self._around = self._new_around()
-        self._around.__enter__()
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        """A repository is made when it is first asked for; most units of work need few."""
-        if name not in _REPOSITORIES:
-            raise AttributeError(f"{type(self).__name__} has no {name}")
-        repository, kind = _REPOSITORIES[name]
-        made = repository(self.session, self.account, kind)
-        setattr(self, name, made)
-        return made
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            with translated_errors():
-                self.session.close()  # not rollback(), which would expire what was read
-            meaning = None if exc is None else translated(exc)
-            if meaning is not None:
-                raise meaning from exc
-        finally:
-            self._around.__exit__(exc_type, exc, traceback)
-
-    def require_visible(self) -> None:
-        require_visible(self.session.connection(), self.account)
-
-    def require_intact(self) -> None:
-        connection = self.session.connection()
-        if connection.dialect.name == "sqlite":
-            found = connection.exec_driver_sql(f"PRAGMA integrity_check({_DAMAGES_SHOWN})")
-            damages = [" ".join(str(damage).split()) for damage in found.scalars()]
-            if damages != ["ok"]:
-                raise DatabaseCorrupt("; ".join(damages))
-
-    def commit(self) -> None:
-        with translated_errors():
-            self.session.flush()
-        with translated_commit():
-            self.session.commit()
-        clear_commit_marker(self.session)
-        self.ledger.committed()
-        note_commit()
-
-    def rollback(self) -> None:
-        with translated_errors():
-            self.session.expunge_all()  # entities keep their values
-            self.session.rollback()
-        clear_commit_marker(self.session)
-        self.ledger.rolled_back()
-        note_rollback()

@@ -19,7 +19,7 @@ from typing import Any, Final, TextIO
 
 from tradebook.adapters.loggers import ADAPTERS, FIELDS, ROOT, SUMMARY
 from tradebook.domain.errors import InvalidInput
-from tradebook.service_layer.call_context import caller
+from tradebook.service_layer.call_context import current_actor, current_correlation_id
 
 VARIABLE: Final = "TRADEBOOK_LOG"
 JSON: Final = "json"
@@ -70,8 +70,7 @@ def configure_from(environ: Mapping[str, str]) -> None:
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a record is about; who calls, and for which request, where it does not say so itself."""
-    by = caller()
-    known = {"actor": by.actor, "correlation_id": by.correlation_id}
+    known = {"actor": current_actor.get(), "correlation_id": current_correlation_id.get()}
     said: Mapping[str, Any] = getattr(record, FIELDS, {})
     return {**{name: value for name, value in known.items() if value}, **said}
 

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
-from tradebook.adapters.runner.retries import Retry
-from tradebook.adapters.runner.watched_runner import Watchable
+from tradebook.adapters.runner.observers import Observable, RetryAttempt
 from tradebook.domain.errors import ExtraNotInstalled
-from tradebook.service_layer.instrumentation import Call
+from tradebook.service_layer.instrumentation import CallRecord
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -36,7 +35,7 @@ RETRIES: Final = "tradebook.retries"
 
 
 def instrument(
-    book: Watchable, *, provider: TracerProvider | None = None, statements: bool = True
+    book: Observable, *, provider: TracerProvider | None = None, statements: bool = True
 ) -> None:
     """Trace what a manager does, from now on; call it once for each.
 
@@ -69,13 +68,13 @@ class _Tracing:
         self._tracer, self._trace_engine, self._statements = tracer, trace_engine, statements
         self._failed = StatusCode.ERROR
 
-    def attend(self, engine: Engine) -> None:
+    def observe_engine(self, engine: Engine) -> None:
         """Let its statements have spans."""
         if self._statements:
             self._trace_engine(engine)
 
     @contextmanager
-    def around(self, call: Call) -> Iterator[None]:
+    def observe_call(self, call: CallRecord) -> Iterator[None]:
         """The span of a call; of an error that leaves it the kind alone, for messages quote values."""
         attributes = {
             HANDLER: call.handler,
@@ -98,10 +97,10 @@ class _Tracing:
             finally:
                 span.set_attribute(RETRIES, call.retries)
 
-    def retried(self, retry: Retry) -> None:
+    def observe_retry(self, attempt: RetryAttempt) -> None:
         """An event in the span."""
         from opentelemetry import trace
 
         trace.get_current_span().add_event(
-            f"{NAME}.retry", {"reason": retry.reason, "attempt": retry.attempt}
+            f"{NAME}.retry", {"reason": attempt.reason, "attempt": attempt.number}
         )

@@ -1,4 +1,4 @@
-"""The unit of work: the transaction boundary, and what all calls inside it share."""
+"""The unit of work: the transaction boundary, and the values that all calls inside it share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ from tradebook.service_layer.ports.repositories import (
     TradeRepository,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
+F = TypeVar("F", bound=Callable[..., object])
+
+_SINGLE_STATEMENT: Final = "tradebook_single_statement"
 
 _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Account: "accounts",
@@ -54,13 +59,28 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
 }
 
 
+def single_statement(query: F) -> F:
+    """Mark a query that reads with one statement, so that `read` needs no transaction around it.
+
+    One statement sees one instant by itself. A query that sends several needs one consistent view over all of
+    them, and gets it by default: functions of applications need state nothing.
+    """
+    setattr(query, _SINGLE_STATEMENT, True)
+    return query
+
+
+def is_single_statement(query: object) -> bool:
+    """Return whether a query is marked by `single_statement`."""
+    return getattr(query, _SINGLE_STATEMENT, False) is True
+
+
 class AbstractUnitOfWork(ABC):
     """One transaction on one account's book; leaving it without `commit` discards what was done.
 
     Attributes:
-        account: the account that everything inside sees and writes.
+        account: the account that everything inside reads and writes.
         base_currency: for an account that is opened inside.
-        context: the time, ids and names shared by the call.
+        context: the time, ids and names that all calls inside share.
     """
 
     accounts: AccountRepository
@@ -84,25 +104,32 @@ class AbstractUnitOfWork(ABC):
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
     ) -> None:
+        """Prepare a unit of work; the transaction starts inside `with`.
+
+        Args:
+            account: the account that everything inside reads and writes.
+            base_currency: for an account that is opened inside.
+            context: the time, actor and correlation id of the call; the time now by default.
+        """
         self.account = account
         self.base_currency = base_currency
         self.context = context or CallContext()
         self._ids_made = 0
 
     def now(self) -> datetime:
-        """The time of the call, UTC; the same on a retry."""
+        """Return the time of the call, UTC; the same on a retry."""
         return self.context.at
 
     def new_id(self) -> str:
-        """A new unique id; the same one on a retry."""
+        """Make a new unique id; the same one on a retry."""
         self._ids_made += 1
         return f"{self.context.token}-{self._ids_made}"
 
     def records(self, kind: type[E]) -> Repository[E]:
-        """The repository of a kind of record.
+        """Return the repository of a kind of record.
 
         Raises:
-            InvalidInput: it is no kind of record.
+            InvalidInput: `kind` is not a kind of record.
         """
         if not is_instance(kind, type) or kind not in _REPOSITORIES:
             kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
@@ -110,7 +137,7 @@ class AbstractUnitOfWork(ABC):
         return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
 
     def event(self, happened: DomainEvent, entity: Entity) -> Event:
-        """The event that says what happened to `entity`, not recorded yet."""
+        """Make the audit record of a domain event of `entity`; it is not recorded yet."""
         return Event(
             account=self.account,
             created_at=self.now(),
@@ -124,33 +151,33 @@ class AbstractUnitOfWork(ABC):
         )
 
     def record(self, happened: DomainEvent | None, entity: Entity) -> None:
-        """Record what happened to `entity`; nothing when nothing did."""
+        """Record a domain event of `entity`, where there is one."""
         if happened is not None:
             self.events.add(self.event(happened, entity))
 
     def record_all(self, happened: Iterable[tuple[DomainEvent, Entity]]) -> None:
-        """Record what happened to many entities."""
+        """Record the domain events of many entities."""
         self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
     def require_visible(self) -> None:
-        """Let the store say whether it shows the account at all: a hidden one looks like an empty one.
+        """Check that the store shows this account's rows: a hidden account looks like an empty one.
 
         Raises:
-            NotPermitted: row security hides it from the role that is connected.
+            NotPermitted: row-level security hides the account from the role that is connected.
         """
 
     @abstractmethod
     def require_intact(self) -> None:
-        """Let the store look whether it is damaged, where it can.
+        """Check the store's files for damage, where the store offers that.
 
         Raises:
-            DatabaseCorrupt: saying what is.
+            DatabaseCorrupt: naming the damage.
         """
 
     @abstractmethod
     def __enter__(self) -> Self:
-        """Begin; the transaction starts with the first statement."""
+        """Begin the unit of work; the transaction starts with the first statement."""
 
     @abstractmethod
     def __exit__(
@@ -159,7 +186,7 @@ class AbstractUnitOfWork(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End; what was not committed is discarded, and the connection returned."""
+        """End the unit of work: discard what was not committed, and return the connection."""
 
     @abstractmethod
     def commit(self) -> None:
@@ -167,8 +194,8 @@ class AbstractUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
-            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
-                references.
+            CommitUnknown: the connection was lost at COMMIT; repeat the unit of work with the same order
+                ids and references.
         """
 
     @abstractmethod
@@ -176,14 +203,10 @@ class AbstractUnitOfWork(ABC):
         """Discard everything done since the last commit; entities keep the values they have."""
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
 class AbstractAsyncUnitOfWork(ABC):
-    """One transaction on one account's book; leaving it without `commit` discards what was done.
+    """One transaction of asyncio on one account's book; leaving it without `commit` discards what was done.
 
-    It is one transaction, so its calls come one after another: never from two tasks at a time.
+    Await its calls one after another: two tasks must not use one transaction at the same time.
     """
 
     @abstractmethod
@@ -209,8 +232,8 @@ class AbstractAsyncUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
-            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
-                references.
+            CommitUnknown: the connection was lost at COMMIT; repeat the unit of work with the same order
+                ids and references.
         """
 
     @abstractmethod
@@ -219,7 +242,7 @@ class AbstractAsyncUnitOfWork(ABC):
 
     @abstractmethod
     async def __aenter__(self) -> Self:
-        """Begin; the transaction starts with the first statement."""
+        """Begin the unit of work; the transaction starts with the first statement."""
 
     @abstractmethod
     async def __aexit__(
@@ -228,4 +251,4 @@ class AbstractAsyncUnitOfWork(ABC):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End; what was not committed is discarded, and the connection returned."""
+        """End the unit of work: discard what was not committed, and return the connection."""

@@ -108,5 +108,16 @@ class AsyncFakeBook(AsyncBook):
         await asyncio.sleep(0)
         return self._book.run(handler, *args, **kwargs)
 
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        await asyncio.sleep(0)
+        return self._book.read(query, *args, **kwargs)
+
     async def aclose(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""

@@ -204,7 +204,7 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
     def count_covered(self) -> int:
         return sum(row["count"] for row in self._session.rows(Seal))
 
-    def moment(self) -> TransactionSnapshot:
+    def transaction_snapshot(self) -> TransactionSnapshot:
         return UNKNOWN  # other units of work have their ids long before they commit
 
 

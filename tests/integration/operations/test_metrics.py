@@ -27,7 +27,7 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.operations import metrics
 
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 10}
@@ -176,7 +176,7 @@ def test_sessions_by_hand_and_functions_of_others_are_counted(watched: Any, valu
 def test_conflicts_and_retries_are_counted(
     watched: Any, value: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 3)
     conflicts = iter([True, True, False])
 
     def sometimes(uow: Any) -> None:
@@ -261,5 +261,4 @@ def test_a_manager_that_nobody_watches_has_none_of_it(manager: Any) -> None:
     )
     assert not engine.dispatch.before_cursor_execute
     assert not engine.dispatch.after_cursor_execute
-    runner = container.runner if isinstance(inner, DatabaseManager) else container.async_runner
-    assert not runner.overridden
+    assert container.observers() == []

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, event
 
 from tradebook.adapters import loggers
 from tradebook.config import DatabaseConfig
-from tradebook.service_layer.call_context import caller
+from tradebook.service_layer.call_context import current_actor, current_correlation_id
 from tradebook.service_layer.instrumentation import current_call
 
 MASK: Final = "?"
@@ -162,12 +162,12 @@ class _SlowQueries:
 
     def _about(self) -> dict[str, object]:
         """Who calls, as far as that is known here."""
-        call, by = current_call(), caller()
+        call = current_call.get()
         return {
             "handler": call.handler if call else "",
             "account": self.account,
-            "actor": (call.actor if call else "") or by.actor,
-            "correlation_id": (call.correlation_id if call else "") or by.correlation_id,
+            "actor": (call.actor if call else "") or current_actor.get(),
+            "correlation_id": (call.correlation_id if call else "") or current_correlation_id.get(),
         }
 
 

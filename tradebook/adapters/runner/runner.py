@@ -1,247 +1,243 @@
-"""One unit of work for each call, tried again as a whole when another writer was first or the connection was lost.
+"""Runners: each call gets a unit of work, and another one after a conflict or a lost connection.
 
-What must not change between tries (the time, ids, order ids) is made once, in the `CallContext`. A
-connection that is lost at COMMIT leaves open whether it was done: the next try asks first.
+What must not change between attempts (the time, ids, order ids) is made once, in the `CallContext`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from sqlalchemy.orm import Session
-from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
-from tradebook.adapters.commit_outcome import CommitMarker, commit_marker_of, was_committed
+from tradebook.adapters.commit_outcome import CommitMarker, was_committed
 from tradebook.adapters.errors import commit_unknown, translated_errors
-from tradebook.adapters.runner.retries import Called, Retries, Retry
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
+from tradebook.adapters.runner.observers import Observer, observed
+from tradebook.adapters.runner.retries import BackOff, Retries
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.domain.errors import (
-    BookBusy,
     CommitUnknown,
     ConcurrentUpdate,
     DatabaseUnavailable,
-    StaleRecord,
     TradebookError,
 )
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import note, noted
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.instrumentation import current_call, handler_name
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, is_single_statement
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_ATTEMPTS: Final = 20
-"""How often a unit of work is tried while others are first."""
 
-PATIENCE: Final = 20.0
-"""Seconds for which a connection that was lost is sought again: a server that restarts needs some."""
-
-_FIRST_WAIT: Final = 0.004
-_LONGEST_WAIT: Final = 0.5
-
-
+@frozen
 class Runner:
-    """Runs handlers, each in a unit of work of its own."""
+    """Runs handlers and queries, each in a unit of work of its own.
 
-    def __init__(
-        self, new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork], retries: Retries
-    ) -> None:
-        self._new_unit_of_work = new_unit_of_work
-        self._retries = retries
+    Attributes:
+        new_unit_of_work: makes one that writes, given the context of the call.
+        new_read_unit_of_work: makes one with a consistent view over several statements.
+        new_statement_unit_of_work: makes one for a single statement, without a transaction.
+        first_use: checks the database's schema before the first call.
+        retries: counts the attempts that are repeated.
+        account: whose book it is, for observers.
+        actor: who calls, where the surrounding `tradebook.context` names no one.
+        observers: of every call; the list may grow later.
+    """
+
+    new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
+    new_read_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
+    new_statement_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
+    first_use: FirstUse
+    retries: Retries
+    account: str
+    actor: str
+    observers: Sequence[Observer]
 
     def run(
         self,
-        context: CallContext,
         handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work, call, commit; on a conflict or a lost connection do all of it again.
+        """Call `handler(uow, ...)` and commit; after a conflict or a lost connection do all of it again.
 
         Raises:
             BookBusy: conflicts outlasted every retry; the last one is its cause.
-            DatabaseUnavailable: no connection was to be had for `PATIENCE` seconds.
+            DatabaseUnavailable: there was no connection for `MAX_OUTAGE` seconds.
             CommitUnknown: the same, after the connection was lost at COMMIT.
         """
-        call = _Call(lambda uow: handler(uow, *args, **kwargs))
-
-        def attempt() -> R:
-            with self._new_unit_of_work(context=context) as uow:
-                return call.attempt(uow, uow.session)
-
-        return _tried(attempt, self._retries, Called(handler, context))
+        work = _CommittedWork(lambda uow: handler(uow, *args, **kwargs))
+        return self._observed(self.new_unit_of_work, handler, work)
 
     def read(
         self,
-        context: CallContext,
         query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work and call, without committing; on a lost connection again."""
+        """Call `query(uow, ...)` without committing; after a lost connection again."""
+        is_single = is_single_statement(query)
+        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+        return self._observed(new, query, lambda uow: query(uow, *args, **kwargs))
 
-        def attempt() -> R:
-            with self._new_unit_of_work(context=context) as uow:
-                return query(uow, *args, **kwargs)
+    def _observed(
+        self,
+        new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork],
+        function: Callable[..., object],
+        work: Callable[[AbstractUnitOfWork], R],
+    ) -> R:
+        if not self.first_use.is_done:
+            self.first_use.prepare()
+        context = CallContext().with_default_actor(self.actor)
+        if not self.observers:
+            return self._attempted(new_unit_of_work, context, function, work)
+        with observed(handler_name(function), self.account, context, self.observers) as call:
+            result = self._attempted(new_unit_of_work, context, function, work)
+            call.commit()
+            return result
 
-        return _tried(attempt, self._retries, Called(query, context))
+    def _attempted(
+        self,
+        new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork],
+        context: CallContext,
+        function: Callable[..., object],
+        work: Callable[[AbstractUnitOfWork], R],
+    ) -> R:
+        back_off: BackOff | None = None
+        while True:
+            try:
+                with new_unit_of_work(context=context) as uow:
+                    return work(uow)
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                back_off = back_off or BackOff(self.retries, function, context)
+                wait = back_off.wait_after(error)
+            time.sleep(wait)
 
 
+@frozen
 class AsyncRunner:
-    """The same for asyncio: the same handlers, inside `run_sync`; waiting does not block the loop."""
+    """The runner for asyncio: the same handlers, inside `run_sync`; its waits do not block the loop.
 
-    def __init__(self, new_unit_of_work: Callable[..., AsyncUnitOfWork], retries: Retries) -> None:
-        self._new_unit_of_work = new_unit_of_work
-        self._retries = retries
+    Its attributes are those of `Runner`.
+    """
+
+    new_unit_of_work: Callable[..., AsyncUnitOfWork]
+    new_read_unit_of_work: Callable[..., AsyncUnitOfWork]
+    new_statement_unit_of_work: Callable[..., AsyncUnitOfWork]
+    first_use: AsyncFirstUse
+    retries: Retries
+    account: str
+    actor: str
+    observers: Sequence[Observer]
 
     async def run(
         self,
-        context: CallContext,
         handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work, call, commit; see `Runner.run`."""
-        call = _Call(lambda uow: handler(uow, *args, **kwargs))
-
-        async def attempt() -> R:
-            async with self._new_unit_of_work(context=context) as uow:
-                return await uow.run(call.attempt, uow.session.sync_session)
-
-        return await _async_tried(attempt, self._retries, Called(handler, context))
+        """Call `handler(uow, ...)` and commit; see `Runner.run`."""
+        work = _CommittedWork(lambda uow: handler(uow, *args, **kwargs))
+        return await self._observed(self.new_unit_of_work, handler, work)
 
     async def read(
         self,
-        context: CallContext,
         query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Open a unit of work and call, without committing; on a lost connection again."""
+        """Call `query(uow, ...)` without committing; see `Runner.read`."""
+        is_single = is_single_statement(query)
+        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+        return await self._observed(new, query, lambda uow: query(uow, *args, **kwargs))
 
-        async def attempt() -> R:
-            async with self._new_unit_of_work(context=context) as uow:
-                return await uow.run(query, *args, **kwargs)
+    async def _observed(
+        self,
+        new_unit_of_work: Callable[..., AsyncUnitOfWork],
+        function: Callable[..., object],
+        work: Callable[[AbstractUnitOfWork], R],
+    ) -> R:
+        if self.first_use.loop is not asyncio.get_running_loop():
+            await self.first_use.prepare()
+        context = CallContext().with_default_actor(self.actor)
+        if not self.observers:
+            return await self._attempted(new_unit_of_work, context, function, work)
+        with observed(handler_name(function), self.account, context, self.observers) as call:
+            result = await self._attempted(new_unit_of_work, context, function, work)
+            call.commit()
+            return result
 
-        return await _async_tried(attempt, self._retries, Called(query, context))
+    async def _attempted(
+        self,
+        new_unit_of_work: Callable[..., AsyncUnitOfWork],
+        context: CallContext,
+        function: Callable[..., object],
+        work: Callable[[AbstractUnitOfWork], R],
+    ) -> R:
+        back_off: BackOff | None = None
+        while True:
+            try:
+                async with new_unit_of_work(context=context) as uow:
+                    return await uow.run(work)
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                back_off = back_off or BackOff(self.retries, function, context)
+                wait = back_off.wait_after(error)
+            await asyncio.sleep(wait)
 
 
 @define
-class _Call(Generic[R]):
-    """One call over all its attempts.
+class _CommittedWork(Generic[R]):
+    """One handler call over all its attempts, each committed.
+
+    A connection that is lost at COMMIT leaves open whether the attempt is in the book; the next attempt finds
+    out first, by the event that marks the commit.
 
     Attributes:
-        work: the handler with its arguments.
-        in_doubt: of an attempt whose COMMIT was not answered, its witness and its result.
-        noted: what that attempt did, for whoever watches.
+        handle: calls the handler with its arguments.
+        unanswered: commit marker and result of an attempt whose COMMIT was not answered.
+        counts: what that attempt did, for observers.
     """
 
-    work: Callable[[AbstractUnitOfWork], R]
-    in_doubt: tuple[CommitMarker, R] | None = None
-    noted: Counter[str] = field(factory=Counter)
+    handle: Callable[[AbstractUnitOfWork], R]
+    unanswered: tuple[CommitMarker, R] | None = None
+    counts: Counter[str] = field(factory=Counter)
 
-    def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
-        if self.in_doubt is not None:
-            witness, result = self.in_doubt
-            if _was_committed(session, witness):
-                for what, count in self.noted.items():
-                    note(what, count)
+    def __call__(self, uow: AbstractUnitOfWork) -> R:
+        assert isinstance(uow, SqlAlchemyUnitOfWork)
+        call = current_call.get()
+        if self.unanswered is not None:
+            marker, result = self.unanswered
+            if _was_committed(uow.session, marker):
+                if call is not None:
+                    call.pending.update(self.counts)
                 return result
             uow.rollback()
-            self.in_doubt = None
-        result = self.work(uow)
+            self.unanswered = None
+        result = self.handle(uow)
+        if call is not None:
+            self.counts = Counter(call.pending)
         try:
             uow.commit()
         except CommitUnknown:
-            witnessed = commit_marker_of(session)
-            self.in_doubt = None if witnessed is None else (witnessed, result)
-            self.noted = noted()
+            written: CommitMarker | None = uow.session.info.get(COMMIT_MARKER)
+            self.unanswered = None if written is None else (written, result)
             raise
         return result
 
 
-def _was_committed(session: Session, witness: CommitMarker) -> bool:
-    """Ask; where that fails, for whatever reason, the doubt remains."""
+def _was_committed(session: Session, marker: CommitMarker) -> bool:
     try:
         with translated_errors():
-            return was_committed(session, witness)
+            return was_committed(session, marker)
     except TradebookError as error:
         raise commit_unknown(error) from error
-
-
-def _tried(attempt: Callable[[], R], retries: Retries, called: Called) -> R:
-    """Its result; tried again where that can help. Most programs never need tenacity, nor import it."""
-    try:
-        return attempt()
-    except (ConcurrentUpdate, DatabaseUnavailable) as error:
-        failed = [error]
-
-    def again() -> R:
-        if failed:  # the first attempt counts
-            raise failed.pop()
-        return attempt()
-
-    return Retrying(**_policy(retries, called))(again)
-
-
-async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries, called: Called) -> R:
-    """The same for asyncio."""
-    try:
-        return await attempt()
-    except (ConcurrentUpdate, DatabaseUnavailable) as error:
-        failed = [error]
-
-    async def again() -> R:
-        if failed:
-            raise failed.pop()
-        return await attempt()
-
-    return await AsyncRetrying(**_policy(retries, called))(again)
-
-
-def _policy(retries: Retries, called: Called) -> dict[str, Any]:
-
-    after_loss = wait_random_exponential(multiplier=0.05, max=1)
-    after_conflict = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
-    return {
-        "retry": lambda state: _may_pass(_error(state)),
-        "stop": _is_enough,
-        "wait": lambda state: (after_loss if _is_loss(state) else after_conflict)(state),
-        "before_sleep": lambda state: retries.add(Retry.of(state, called)),
-        "retry_error_callback": lambda state: _exhausted(state, retries, called),
-    }
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    if isinstance(error, StaleRecord):
-        return False
-    return isinstance(error, ConcurrentUpdate | DatabaseUnavailable)
-
-
-def _is_loss(state: RetryCallState) -> bool:
-    return isinstance(_error(state), DatabaseUnavailable)
-
-
-def _is_enough(state: RetryCallState) -> bool:
-    if _is_loss(state):
-        return (state.seconds_since_start or 0.0) >= PATIENCE
-    return state.attempt_number >= MAX_ATTEMPTS
-
-
-def _exhausted(state: RetryCallState, retries: Retries, called: Called) -> None:
-    error = _error(state)
-    retries.gave_up(Retry.of(state, called))
-    if isinstance(error, DatabaseUnavailable):
-        error.attempts = state.attempt_number
-        raise error
-    raise BookBusy(
-        f"other writers were first {state.attempt_number} times; try again later ({error})",
-        state.attempt_number,
-    ) from error

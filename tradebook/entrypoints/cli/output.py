@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tradebook.service_layer.instrumentation import Progress
+    from tradebook.service_layer.instrumentation import ProgressCallback
 
 
 DERIVED: Final = {"Position": ("entry_price", "market_value", "unrealized_pnl", "net_pnl")}
@@ -129,7 +129,7 @@ def watched(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool = False) -> Iterator[Progress]:
+def progress_bar(label: str, *, quiet: bool = False) -> Iterator[ProgressCallback]:
     """A progress bar on stderr while a command works; none where nobody would see it."""
     console = stderr()
     if quiet or not console.is_terminal:

@@ -25,7 +25,7 @@ from tradebook.operations.backup.physical import cluster_of, copy_server
 from tradebook.operations.backup.sqlite import back_up_file
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import told_apart
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 
 @told_apart()
@@ -36,7 +36,7 @@ def back_up(
     kind: str | None = None,
     jobs: int = 1,
     encryption: Encryption | None = None,
-    report: Progress = silent,
+    report: ProgressCallback = silent,
 ) -> Manifest:
     """Back a book up while others write; whatever interrupts it leaves nothing.
 

@@ -15,7 +15,7 @@ from tradebook.operations.backup.encryption import Encryption, piped, read, writ
 from tradebook.operations.backup.manifest import Facts, Manifest
 from tradebook.operations.server.admin_connection import Statements, connected
 from tradebook.operations.server.programs import connection_environment, program, run
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
@@ -25,7 +25,11 @@ _LOCK_WAIT: Final = "60s"
 
 
 def dump(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Progress
+    config: DatabaseConfig,
+    folder: Path,
+    encryption: Encryption | None,
+    jobs: int,
+    report: ProgressCallback,
 ) -> Facts:
     """Dump a database while others write; it is as of one instant, and so are the counts.
 
@@ -62,7 +66,7 @@ def _stream(
     target: Path,
     encryption: Encryption | None,
     size: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> None:
     done = 0
     with (

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from tradebook.domain.errors import BackupDamaged
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 MANIFEST: Final = "manifest.json"
 SQLITE: Final = "sqlite"
@@ -206,7 +206,7 @@ def sha256_of(path: Path, report: Callable[[int], None] | None = None) -> str:
     return digest.hexdigest()
 
 
-def require_whole(folder: Path, manifest: Manifest, report: Progress = silent) -> None:
+def require_whole(folder: Path, manifest: Manifest, report: ProgressCallback = silent) -> None:
     """Read every file of a backup and compare its checksum.
 
     Raises:

@@ -18,7 +18,7 @@ from tradebook.operations.backup.logical import facts_of
 from tradebook.operations.backup.manifest import Facts, Log, Manifest
 from tradebook.operations.server.admin_connection import Statements, connected
 from tradebook.operations.server.programs import connection_environment, program, run
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 SERVERS_MANIFEST: Final = "backup_manifest"
 """The server's own: what an incremental backup compares with, and pg_verifybackup."""
@@ -40,7 +40,7 @@ def copy_server(
     folder: Path,
     encryption: Encryption | None,
     parent: Path | None,
-    report: Progress,
+    report: ProgressCallback,
 ) -> Facts:
     """Copy a server's data directory while it works, with the log that makes the copy consistent.
 
@@ -109,7 +109,7 @@ class _Tee:
     source: BinaryIO
     target: BinaryIO
     size: int
-    report: Progress
+    report: ProgressCallback
     done: int = 0
 
     def read(self, size: int) -> bytes:
@@ -126,7 +126,7 @@ def _stream(
     folder: Path,
     encryption: Encryption | None,
     size: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> tuple[bytes, bytes]:
     """Write the copy; gives the label and the server's manifest that passed by in it."""
     target = folder / (_TAR + (encryption.suffix if encryption else ""))

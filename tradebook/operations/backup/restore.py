@@ -36,7 +36,7 @@ from tradebook.operations.server.cluster import (
 )
 from tradebook.operations.server.programs import program, told_apart
 from tradebook.operations.server.sandbox import SCRATCH, Sandbox
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _ASKED_AGAIN: Final = 0.05
 _SETTINGS_FILE: Final = "postgresql.auto.conf"
@@ -64,7 +64,7 @@ def restore_book(
     overwrite: bool = False,
     privileges: bool = True,
     policies: bool = True,
-    report: Progress = silent,
+    report: ProgressCallback = silent,
 ) -> None:
     """Restore a SQLite or a logical backup into a database; all of it or nothing.
 
@@ -133,7 +133,7 @@ def restore_server(
     scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
-    report: Progress = silent,
+    report: ProgressCallback = silent,
 ) -> Sandbox:
     """Restore a whole server into a folder, and start it there: `tradebook sandbox` stops it.
 

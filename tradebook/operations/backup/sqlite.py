@@ -21,7 +21,7 @@ from tradebook.domain.errors import (
 from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import Encryption, written
 from tradebook.operations.backup.manifest import Facts
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 BOOK: Final = "book.db"
 _PAGES: Final = 512
@@ -32,7 +32,7 @@ _VERSIONS: Final = "alembic_version"
 
 
 def back_up_file(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: Progress
+    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: ProgressCallback
 ) -> Facts:
     """Copy a book that others write into, as it is at one instant; gives what it is of.
 
@@ -85,7 +85,7 @@ def file_of(config: DatabaseConfig) -> Path:
     return Path(str(config.path))
 
 
-def copy_database(source: sqlite3.Connection, target: Path, report: Progress) -> None:
+def copy_database(source: sqlite3.Connection, target: Path, report: ProgressCallback) -> None:
     """Copy all of a database into a file, whoever has it open: they see the old or the new one."""
     size = source.execute("PRAGMA page_size").fetchone()[0]
 
@@ -97,7 +97,7 @@ def copy_database(source: sqlite3.Connection, target: Path, report: Progress) ->
 
 
 def restore_file(
-    backup: Path, config: DatabaseConfig, report: Progress, *, overwrite: bool
+    backup: Path, config: DatabaseConfig, report: ProgressCallback, *, overwrite: bool
 ) -> None:
     """Put a backup's book where a config says.
 
@@ -124,7 +124,7 @@ def restore_file(
             _create(source, path, report)
 
 
-def _create(source: sqlite3.Connection, path: Path, report: Progress) -> None:
+def _create(source: sqlite3.Connection, path: Path, report: ProgressCallback) -> None:
     """Whatever interrupts this, there is a whole book or none."""
     new = path.with_name(f".{path.name}.restoring")
     new.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def _create(source: sqlite3.Connection, path: Path, report: Progress) -> None:
         new.unlink(missing_ok=True)
 
 
-def _replace(source: sqlite3.Connection, path: Path, report: Progress) -> None:
+def _replace(source: sqlite3.Connection, path: Path, report: ProgressCallback) -> None:
     try:
         copy_database(source, path, report)
     except sqlite3.OperationalError as error:  # locked, or no room

@@ -24,7 +24,7 @@ from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import told_apart
 from tradebook.operations.server.sandbox import is_sandbox, remove_sandbox, start_sandbox
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _FILE: Final = "verified.json"
 
@@ -56,7 +56,7 @@ def verify_backup(
     *,
     identity: Path | None = None,
     scratch: Path | None = None,
-    report: Progress = silent,
+    report: ProgressCallback = silent,
 ) -> BackupProof:
     """Restore a backup where nobody sees it, compare it with its manifest, verify every account.
 
@@ -95,7 +95,7 @@ def _scratch_folder(parent: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _restored(
-    store: Store, manifest: Manifest, folder: Path, identity: Path | None, report: Progress
+    store: Store, manifest: Manifest, folder: Path, identity: Path | None, report: ProgressCallback
 ) -> Iterator[DatabaseConfig]:
     if manifest.kind == SQLITE:
         config = DatabaseConfig(path=folder / "book.db")

@@ -11,15 +11,14 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Engine, event
 
-from tradebook.adapters.runner.retries import Retry
-from tradebook.adapters.runner.watched_runner import Watchable
+from tradebook.adapters.runner.observers import Observable, RetryAttempt
 from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import ExtraNotInstalled
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.catalog import Metric
 from tradebook.operations.metrics.statements import statement_name
 from tradebook.service_layer import instrumentation
-from tradebook.service_layer.instrumentation import Call
+from tradebook.service_layer.instrumentation import CallRecord
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -32,7 +31,7 @@ _BEGUN: Final = "_tradebook_begun"
 
 
 def instrument(
-    book: Watchable, *, pool: str | None = None, registry: CollectorRegistry | None = None
+    book: Observable, *, pool: str | None = None, registry: CollectorRegistry | None = None
 ) -> None:
     """Count what a manager does, from now on; call it for each, before its first use or later.
 
@@ -68,7 +67,7 @@ def _of(registry: CollectorRegistry) -> Instruments:
     return _INSTRUMENTS[registry]
 
 
-def _pool_name(book: Watchable) -> str:
+def _pool_name(book: Observable) -> str:
     config = book.config
     return str(config.database) if config.path is None else Path(config.path).name
 
@@ -78,7 +77,7 @@ class Instruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.pools = _Pools()
-        self.watched: WeakSet[Watchable] = WeakSet()
+        self.watched: WeakSet[Observable] = WeakSet()
         registry.register(self.pools)
         self._unit_of_work = _made(catalog.UNIT_OF_WORK, registry)
         self._query = _made(catalog.QUERY, registry)
@@ -97,14 +96,14 @@ class Instruments:
         for severity in Severity:  # there from the beginning, or the first one makes no increase
             self._counters[instrumentation.ALERTS + severity] = alerts.labels(severity.value)
 
-    def attend(self, engine: Engine) -> None:
+    def observe_engine(self, engine: Engine) -> None:
         """Time its statements."""
         event.listen(engine, "before_cursor_execute", _begin)
         event.listen(engine, "after_cursor_execute", self._executed)
         event.listen(engine, "handle_error", self._failed)
 
     @contextmanager
-    def around(self, call: Call) -> Iterator[None]:
+    def observe_call(self, call: CallRecord) -> Iterator[None]:
         """Time a call, and count what it did."""
         begun, outcome = time.perf_counter(), "failed"
         try:
@@ -118,9 +117,9 @@ class Instruments:
             for what, count in call.committed.items():
                 self._counters[what].inc(count)
 
-    def retried(self, retry: Retry) -> None:
+    def observe_retry(self, attempt: RetryAttempt) -> None:
         """Count why."""
-        self._retries.labels(retry.reason).inc()
+        self._retries.labels(attempt.reason).inc()
 
     def _executed(
         self, _c: object, _cursor: object, statement: str, _p: object, context: Any, _many: object
@@ -153,9 +152,9 @@ class _Pools:
     """The pools of all managers that are alive, asked when somebody asks."""
 
     def __init__(self) -> None:
-        self._books: dict[str, ref[Watchable]] = {}
+        self._books: dict[str, ref[Observable]] = {}
 
-    def add(self, name: str, book: Watchable) -> None:
+    def add(self, name: str, book: Observable) -> None:
         self._books[name] = ref(book)
 
     def collect(self) -> Iterator[Family]:
@@ -183,7 +182,7 @@ _OF_POOL: Final = (
 )
 
 
-def _pool_values(book: Watchable) -> dict[Metric, float]:
+def _pool_values(book: Observable) -> dict[Metric, float]:
     status = book.pool_status()
     values = (
         status.size,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.validation import argument, long_text, record_id
-from tradebook.service_layer.instrumentation import ALERTS, note
+from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -50,7 +50,7 @@ def raise_alert(
     recorded = uow.alerts.add(alert)
     if recorded is alert:
         uow.record(alert.raised(), alert)
-        note(ALERTS + alert.severity)
+        increment(ALERTS + alert.severity)
     return recorded
 
 

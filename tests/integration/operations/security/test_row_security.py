@@ -278,6 +278,6 @@ def test_a_seal_of_one_who_does_not_see_all_sessions_settles_nothing(
     ):
         assert other.get_positions()  # its connection stays
         with writer.unit_of_work() as uow:
-            assert uow.seals.moment() == UNKNOWN
+            assert uow.seals.transaction_snapshot() == UNKNOWN
         with auditor.unit_of_work() as uow:
-            assert uow.seals.moment() != UNKNOWN
+            assert uow.seals.transaction_snapshot() != UNKNOWN

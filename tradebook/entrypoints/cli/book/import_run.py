@@ -20,7 +20,7 @@ from tradebook.entrypoints.cli.book.trade_files import BadRow, ImportRefused, Ro
 from tradebook.entrypoints.cli.output import counted
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades, record_trade
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -74,7 +74,7 @@ class Booked:
         return self.booked + self.duplicates + len(self.refused)
 
 
-def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
+def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Checked:
     """Read the whole file once, and book nothing.
 
     Raises:
@@ -97,7 +97,7 @@ def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
     return checked
 
 
-def book_all(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
+def book_all(book: Book, file: TradeFile, total: int, report: ProgressCallback) -> Booked:
     """Book every row in one unit of work, or none.
 
     Raises:
@@ -106,7 +106,7 @@ def book_all(book: Book, file: TradeFile, total: int, report: Progress) -> Booke
     return book.run(_book_all, file, total, report)
 
 
-def book_what_can_be(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
+def book_what_can_be(book: Book, file: TradeFile, total: int, report: ProgressCallback) -> Booked:
     """Book in batches, each in a unit of work of its own, and pass over the rows that are refused."""
     done = Booked()
     for batch in _batches(row for row in file.rows() if isinstance(row, Row)):
@@ -115,7 +115,9 @@ def book_what_can_be(book: Book, file: TradeFile, total: int, report: Progress) 
     return done
 
 
-def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Progress) -> Booked:
+def _book_all(
+    uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
+) -> Booked:
     waiting: deque[Row] = deque()
     dealt_with = 0
 
@@ -126,7 +128,7 @@ def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Prog
             waiting.append(row)
             yield row.terms
 
-    def progress(rows: int) -> None:
+    def progress(rows: int, _read: int) -> None:
         nonlocal dealt_with
         for _ in range(rows - dealt_with):
             waiting.popleft()
