@@ -27,21 +27,24 @@ from tradebook.adapters.repositories.repositories import (
     SqlTradeRepository,
 )
 from tradebook.adapters.repositories.row_security import require_visible
-from tradebook.domain.agents import AgentAction, AgentDecision
+from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
-from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.cash import Account
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.events import Event
-from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
 from tradebook.service_layer.instrumentation import current_call
-from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    REPOSITORIES,
+    AbstractAsyncUnitOfWork,
+    AbstractUnitOfWork,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,21 +53,18 @@ R = TypeVar("R")
 _DAMAGES_SHOWN: Final = 5
 
 
-_REPOSITORIES: Final[Mapping[str, tuple[type[SqlRepository[Any]], type[Entity]]]] = {
-    "accounts": (SqlAccountRepository, Account),
-    "actions": (SqlRepository, AgentAction),
-    "alerts": (SqlAlertRepository, Alert),
-    "cash_flows": (SqlRepository, CashFlow),
-    "decisions": (SqlDecisionRepository, AgentDecision),
-    "events": (SqlEventRepository, Event),
-    "metrics": (SqlRepository, PerformanceMetric),
-    "portfolio_positions": (SqlRepository, PortfolioPosition),
-    "portfolios": (SqlPortfolioRepository, Portfolio),
-    "positions": (SqlPositionRepository, Position),
-    "seals": (SqlSealRepository, Seal),
-    "signals": (SqlSignalRepository, Signal),
-    "trades": (SqlTradeRepository, Trade),
+_REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
+    Account: SqlAccountRepository,
+    AgentDecision: SqlDecisionRepository,
+    Alert: SqlAlertRepository,
+    Event: SqlEventRepository,
+    Portfolio: SqlPortfolioRepository,
+    Position: SqlPositionRepository,
+    Seal: SqlSealRepository,
+    Signal: SqlSignalRepository,
+    Trade: SqlTradeRepository,
 }
+_KINDS: Final = {name: kind for kind, name in REPOSITORIES.items()}
 
 
 class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
@@ -104,7 +104,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
 
     def __enter__(self) -> Self:
         if "session" in vars(self):  # entered again: forget what belongs to the session before
-            for name in (*_REPOSITORIES, "ledger"):
+            for name in (*_KINDS, "ledger"):
                 vars(self).pop(name, None)
         self.session = self._new_session()
         if self._observe is not None:
@@ -116,9 +116,9 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         """Make the ledger or a repository on first use; most units of work need one or two of them."""
         if name == "ledger":
             made: Any = SqlLedger(self.session, self.account, self.context, self._position_cache)
-        elif name in _REPOSITORIES:
-            repository, kind = _REPOSITORIES[name]
-            made = repository(self.session, self.account, kind)
+        elif name in _KINDS:
+            repository = _REPOSITORY_CLASSES.get(_KINDS[name], SqlRepository)
+            made = repository(self.session, self.account, _KINDS[name])
         else:
             raise AttributeError(f"{type(self).__name__} has no {name}")
         setattr(self, name, made)
@@ -189,8 +189,10 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
 
     Args:
         new_session: makes the asyncio session.
-        new_unit_of_work: makes the synchronous unit of work on the session inside it.
+        account: the account that everything inside reads and writes.
+        base_currency: for an account that is opened inside.
         context: the time, actor and correlation id of the call; the time now by default.
+        position_cache: of the manager, brought up to date at the end.
 
     Attributes:
         session: the `AsyncSession`, for queries of your own; open while the unit of work is.
@@ -201,16 +203,18 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
     def __init__(
         self,
         new_session: Callable[[], AsyncSession],
-        new_unit_of_work: Callable[..., AbstractUnitOfWork],
+        account: str = DEFAULT_ACCOUNT,
+        base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
+        position_cache: PositionCache | None = None,
     ) -> None:
         self._new_session = new_session
-        self._new_unit_of_work = new_unit_of_work
-        self._context = context
+        self._uow = SqlAlchemyUnitOfWork(
+            lambda: self.session.sync_session, account, base_currency, context, position_cache
+        )
 
     async def __aenter__(self) -> Self:
         self.session = self._new_session()
-        self._uow = self._new_unit_of_work(lambda: self.session.sync_session, context=self._context)
         self._uow.__enter__()
         return self
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import URL, Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import async_health
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK
 from tradebook.adapters.runner.runner import AsyncRunner
 from tradebook.adapters.sessions.account_session import async_ad_hoc_session
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork
-from tradebook.config import DatabaseConfig
-from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.validation import argument, boolean
-from tradebook.entrypoints.container import AsyncContainer
+from tradebook.entrypoints.container import ASYNCIO
 from tradebook.entrypoints.manager import Managed
 from tradebook.service_layer.async_book import AsyncBook
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
-from tradebook.service_layer.ports.health import Health, PoolStatus
+from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.ports.health import Health
 
 
 class AsyncDatabaseManager(Managed, AsyncBook):
@@ -42,21 +38,8 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         SchemaNotReady: on first use: the database's schema is not the one of this version.
     """
 
-    _wiring = AsyncContainer
-    _container: AsyncContainer
+    _parts = ASYNCIO
     _runner: AsyncRunner
-
-    def __init__(
-        self,
-        config: DatabaseConfig | str | URL | None = None,
-        account: str = DEFAULT_ACCOUNT,
-        *,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
-        actor: str = "",
-    ) -> None:
-        """Check the configuration; the database is connected on first use."""
-        super().__init__(config, account, base_currency=base_currency, actor=actor)
-        self._runner = self._container.async_runner()
 
     async def upgrade(self) -> None:
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
@@ -70,7 +53,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """
         await self._prepare()
         by = self._new_context()
-        new_session = self._container.async_ad_hoc_sessions()
+        new_session = self._container.ad_hoc_sessions()
         session = async_ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
         with self._observed(SESSION, by):
             async with session as opened:
@@ -99,11 +82,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     async def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
-        return await async_health(self._container.own_read_async_engine(), self.config)
-
-    def pool_status(self) -> PoolStatus:
-        """Return the state of the connection pool now."""
-        return pool_status(self._container.async_engine().sync_engine)
+        return await async_health(self._container.own_read_engine(), self.config)
 
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.
@@ -111,13 +90,9 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         A database in memory ends with its last connection.
         """
         self._runner.first_use.reset()
-        self._container.async_position_cache().clear()
-        await self._container.async_reader().dispose()
-        await self._container.async_engine().dispose()
-
-    def _engines(self) -> Collection[Engine]:
-        engines = self._container.async_engine(), self._container.async_reader()
-        return dict.fromkeys(engine.sync_engine for engine in engines)
+        self._container.position_cache().clear()
+        await self._container.reader().dispose()
+        await self._container.engine().dispose()
 
     async def _prepare(self) -> None:
         if self._runner.first_use.loop is not asyncio.get_running_loop():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance, plain_text
 from tradebook.domain.validation import argument, boolean, identifier, short_text
-from tradebook.entrypoints.container import Container
+from tradebook.entrypoints.container import THREADS, new_container
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
 from tradebook.service_layer.ports.health import Health, PoolStatus
@@ -32,7 +33,7 @@ orm.start_mappers()
 class Managed:
     """What both managers share: a configuration, an account, and a container of their own."""
 
-    _wiring: type[Container] = Container
+    _parts = THREADS
 
     def __init__(
         self,
@@ -47,13 +48,12 @@ class Managed:
         self.config.for_reading()  # raises now for a wrong read_url, not at the first query
         self.account = argument("account", identifier, account)
         self._actor = argument("actor", short_text, actor)
-        self._container = self._wiring(
-            config=self.config,
-            account=self.account,
-            base_currency=argument("base_currency", identifier, base_currency),
-            actor=self._actor,
+        currency = argument("base_currency", identifier, base_currency)
+        self._container = new_container(
+            self._parts, self.config, self.account, currency, self._actor
         )
-        self._observers = self._container.observers()
+        self._runner = self._container.runner()
+        self._observers: list[Observer] = self._container.observers()
 
     @property
     def url(self) -> str:
@@ -63,7 +63,7 @@ class Managed:
     @property
     def retries(self) -> int:
         """The number of repeated attempts so far, after conflicts and lost connections."""
-        return self._container.retries().count
+        return int(self._container.retries().count)
 
     def __repr__(self) -> str:
         """Show the masked URL and the account."""
@@ -79,9 +79,14 @@ class Managed:
         for engine in self._engines():
             observer.observe_engine(engine)
 
+    def pool_status(self) -> PoolStatus:
+        """Return the state of the connection pool now."""
+        return pool_status(next(iter(self._engines())))
+
     def _engines(self) -> Collection[Engine]:
-        """Return the engine and that for queries, where it is another."""
-        return dict.fromkeys([self._container.engine(), self._container.reader()])
+        """Return the engine, and the one for queries where that is another."""
+        made = self._container.engine(), self._container.reader()
+        return dict.fromkeys(getattr(engine, "sync_engine", engine) for engine in made)
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
         context = CallContext() if given is None else call_context(given)
@@ -114,18 +119,6 @@ class DatabaseManager(Managed, Book):
     """
 
     _runner: Runner
-
-    def __init__(
-        self,
-        config: DatabaseConfig | str | URL | None = None,
-        account: str = DEFAULT_ACCOUNT,
-        *,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
-        actor: str = "",
-    ) -> None:
-        """Check the configuration; the database is connected on first use."""
-        super().__init__(config, account, base_currency=base_currency, actor=actor)
-        self._runner = self._container.runner()
 
     def upgrade(self) -> None:
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
@@ -169,17 +162,13 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         runner = self._runner
         new = runner.new_read_unit_of_work if only_reads else runner.new_unit_of_work
-        if not self._observers:
-            return new(context=by)
-        return new(context=by, observe=lambda: self._observed(UNIT_OF_WORK, by))
+        observe = partial(self._observed, UNIT_OF_WORK, by) if self._observers else None
+        made: SqlAlchemyUnitOfWork = new(context=by, observe=observe)
+        return made
 
     def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return health(self._container.own_read_engine(), self.config)
-
-    def pool_status(self) -> PoolStatus:
-        """Return the state of the connection pool now."""
-        return pool_status(self._container.engine())
 
     def close(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import wraps
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from tradebook.domain.entity import Entity, adopted
@@ -43,22 +42,10 @@ E = TypeVar("E", bound=Entity)
 class AsyncBookRunner(Protocol):
     """Runs handlers and queries, each in a unit of work of its own, for asyncio."""
 
-    async def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call a handler and commit, with retries."""
 
-    async def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call a query on one consistent view, with retries."""
 
 
@@ -141,14 +128,11 @@ class AsyncBook(ABC):
         """Close every connection; the book stays usable, and connects again."""
 
     async def __aenter__(self) -> Self:
+        """Return the book itself."""
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
+        """Close the book."""
         await self.aclose()
 
     async def create(self, entity: E) -> E:

@@ -9,8 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import wraps
-from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from tradebook.domain.entity import Entity, adopted
 from tradebook.domain.errors import InvalidInput
@@ -41,22 +40,10 @@ E = TypeVar("E", bound=Entity)
 class BookRunner(Protocol):
     """Runs handlers and queries, each in a unit of work of its own."""
 
-    def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call a handler and commit, with retries."""
 
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call a query on one consistent view, with retries."""
 
 
@@ -159,14 +146,11 @@ class Book(ABC):
         """Close every connection; the book stays usable, and connects again."""
 
     def __enter__(self) -> Self:
+        """Return the book itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
+        """Close the book."""
         self.close()
 
     def create(self, entity: E) -> E:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
-from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar, cast
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
@@ -42,7 +42,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _SINGLE_STATEMENT: Final = "tradebook_single_statement"
 
-_REPOSITORIES: Final[Mapping[type[Entity], str]] = {
+REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Account: "accounts",
     AgentAction: "actions",
     AgentDecision: "decisions",
@@ -57,6 +57,7 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Signal: "signals",
     Trade: "trades",
 }
+"""The attribute of a unit of work that holds the repository of each kind of record."""
 
 
 def single_statement(query: F) -> F:
@@ -74,7 +75,7 @@ def is_single_statement(query: object) -> bool:
     return getattr(query, _SINGLE_STATEMENT, False) is True
 
 
-class AbstractUnitOfWork(ABC):
+class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     """One transaction on one account's book; leaving it without `commit` discards what was done.
 
     Attributes:
@@ -131,10 +132,10 @@ class AbstractUnitOfWork(ABC):
         Raises:
             InvalidInput: `kind` is not a kind of record.
         """
-        if not is_instance(kind, type) or kind not in _REPOSITORIES:
-            kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
+        if not is_instance(kind, type) or kind not in REPOSITORIES:
+            kinds = ", ".join(known.__name__ for known in REPOSITORIES)
             raise InvalidInput("kind", kind, f"one of {kinds}")
-        return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
+        return cast("Repository[E]", getattr(self, REPOSITORIES[kind]))
 
     def event(self, happened: DomainEvent, entity: Entity) -> Event:
         """Make the audit record of a domain event of `entity`; it is not recorded yet."""
@@ -176,19 +177,6 @@ class AbstractUnitOfWork(ABC):
         """
 
     @abstractmethod
-    def __enter__(self) -> Self:
-        """Begin the unit of work; the transaction starts with the first statement."""
-
-    @abstractmethod
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the unit of work: discard what was not committed, and return the connection."""
-
-    @abstractmethod
     def commit(self) -> None:
         """Make everything done so far durable.
 
@@ -203,7 +191,7 @@ class AbstractUnitOfWork(ABC):
         """Discard everything done since the last commit; entities keep the values they have."""
 
 
-class AbstractAsyncUnitOfWork(ABC):
+class AbstractAsyncUnitOfWork(AbstractAsyncContextManager["AbstractAsyncUnitOfWork"]):
     """One transaction of asyncio on one account's book; leaving it without `commit` discards what was done.
 
     Await its calls one after another: two tasks must not use one transaction at the same time.
@@ -228,27 +216,8 @@ class AbstractAsyncUnitOfWork(ABC):
 
     @abstractmethod
     async def commit(self) -> None:
-        """Make everything done so far durable.
-
-        Raises:
-            ConcurrentUpdate: another writer was first; run the whole unit of work again.
-            CommitUnknown: the connection was lost at COMMIT; repeat the unit of work with the same order
-                ids and references.
-        """
+        """Make everything done so far durable; see `AbstractUnitOfWork.commit`."""
 
     @abstractmethod
     async def rollback(self) -> None:
         """Discard everything done since the last commit; entities keep the values they have."""
-
-    @abstractmethod
-    async def __aenter__(self) -> Self:
-        """Begin the unit of work; the transaction starts with the first statement."""
-
-    @abstractmethod
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the unit of work: discard what was not committed, and return the connection."""

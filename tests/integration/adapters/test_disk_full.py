@@ -118,7 +118,7 @@ def place(request: pytest.FixtureRequest) -> Any:
 def engine_of(manager: Any) -> Any:
     made = getattr(manager, "target", manager)
     is_async = isinstance(made, AsyncDatabaseManager)
-    return made._container.async_engine().sync_engine if is_async else made._container.engine()
+    return made._container.engine().sync_engine if is_async else made._container.engine()
 
 
 def book_one(manager: Any, number: int) -> None:

@@ -255,9 +255,7 @@ def test_a_manager_that_nobody_watches_has_none_of_it(manager: Any) -> None:
     manager.record_trade(**BUY)
     container = inner._container
     engine = (
-        container.engine()
-        if isinstance(inner, DatabaseManager)
-        else container.async_engine().sync_engine
+        container.engine() if isinstance(inner, DatabaseManager) else container.engine().sync_engine
     )
     assert not engine.dispatch.before_cursor_execute
     assert not engine.dispatch.after_cursor_execute

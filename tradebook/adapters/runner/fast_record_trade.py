@@ -24,7 +24,6 @@ from tradebook.adapters.ledger.single_trade import book_one
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
-from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
@@ -162,15 +161,15 @@ class FastRunner(Runner):
     position_cache: PositionCache
     base_currency: str
 
-    def _attempted(
+    def _attempts(
         self,
-        new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork],
+        new_unit_of_work: Callable[..., Any],
         context: CallContext,
         function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
-    ) -> R:
+        work: Any,
+    ) -> Any:
         if not _writes_once(function):
-            return super()._attempted(new_unit_of_work, context, function, work)
+            return super()._attempts(new_unit_of_work, context, function, work)
         with _AtOnce(
             self.engine(),
             self.position_cache,
@@ -179,11 +178,11 @@ class FastRunner(Runner):
             self.retries,
             context,
         ) as uow:
-            done: tuple[R] | None = uow.attempt(work.handle)  # type: ignore[attr-defined]
+            done = uow.attempt(lambda uow: work.handler(uow, *work.args, **work.kwargs))
             if done is not None:
                 return done[0]
             # Still in its turn: callers of this process do not make each other's guesses wrong.
-            return super()._attempted(new_unit_of_work, context, function, work)
+            return super()._attempts(new_unit_of_work, context, function, work)
 
 
 @frozen
@@ -194,15 +193,15 @@ class AsyncFastRunner(AsyncRunner):
     position_cache: PositionCache
     base_currency: str
 
-    async def _attempted(
+    async def _attempts(
         self,
-        new_unit_of_work: Callable[..., AsyncUnitOfWork],
+        new_unit_of_work: Callable[..., Any],
         context: CallContext,
         function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
-    ) -> R:
+        work: Any,
+    ) -> Any:
         if not _writes_once(function):
-            return await super()._attempted(new_unit_of_work, context, function, work)
+            return await super()._attempts(new_unit_of_work, context, function, work)
         with _AtOnce(
             self.engine().sync_engine,
             self.position_cache,
@@ -211,7 +210,9 @@ class AsyncFastRunner(AsyncRunner):
             self.retries,
             context,
         ) as uow:
-            done: tuple[R] | None = await greenlet_spawn(uow.attempt, work.handle)  # type: ignore[attr-defined]
+            done = await greenlet_spawn(
+                uow.attempt, lambda uow: work.handler(uow, *work.args, **work.kwargs)
+            )
             if done is not None:
                 return done[0]
-            return await super()._attempted(new_unit_of_work, context, function, work)
+            return await super()._attempts(new_unit_of_work, context, function, work)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from attrs import define, field
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,29 +23,22 @@ from tradebook.adapters.migrations.upgrade import upgrade
 from tradebook.config import DatabaseConfig
 
 
+@define
 class FirstUse:
     """The check of a database's schema before its first use.
 
-    Args:
+    Attributes:
         config: of the database.
         engine: returns the engine for upgrades.
         read_engine: returns the engine on which the schema is read.
-
-    Attributes:
-        is_done: whether the schema was found to be the right one.
+        is_done: true once the schema was found to be the right one.
     """
 
-    def __init__(
-        self,
-        config: DatabaseConfig,
-        engine: Callable[[], Engine],
-        read_engine: Callable[[], Engine],
-    ) -> None:
-        self.is_done = False
-        self._config = config
-        self._engine = engine
-        self._read_engine = read_engine
-        self._lock = threading.Lock()
+    config: DatabaseConfig
+    engine: Callable[[], Engine]
+    read_engine: Callable[[], Engine]
+    is_done: bool = False
+    _lock: AbstractContextManager[bool] = field(factory=threading.Lock, init=False)
 
     def prepare(self) -> None:
         """Check the schema once; create the tables of a new and empty embedded database.
@@ -53,41 +48,34 @@ class FirstUse:
         """
         with self._lock:
             if not self.is_done:
-                if _lacks_tables(read_schema_state(self._read_engine()), self._config):
-                    upgrade(self._engine())
+                if _lacks_tables(read_schema_state(self.read_engine()), self.config):
+                    upgrade(self.engine())
                 self.is_done = True
 
 
+@define
 class AsyncFirstUse:
     """The check of a database's schema before its first use, for asyncio.
 
-    Args:
+    Attributes:
         config: of the database.
         engine: returns the engine for upgrades.
         read_engine: returns the engine on which the schema is read.
-
-    Attributes:
         loop: the event loop in which the schema was found to be the right one.
     """
 
-    def __init__(
-        self,
-        config: DatabaseConfig,
-        engine: Callable[[], AsyncEngine],
-        read_engine: Callable[[], AsyncEngine],
-    ) -> None:
-        self._config = config
-        self._engine = engine
-        self._read_engine = read_engine
-        self.reset()
+    config: DatabaseConfig
+    engine: Callable[[], AsyncEngine]
+    read_engine: Callable[[], AsyncEngine]
+    loop: asyncio.AbstractEventLoop | None = None
+    _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     def reset(self) -> None:
         """Allow another event loop to be the next user."""
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._lock = asyncio.Lock()
+        self.loop, self._lock = None, asyncio.Lock()
 
     async def prepare(self) -> None:
-        """Check the schema once; create the tables of a new and empty embedded database.
+        """Check the schema once; see `FirstUse.prepare`.
 
         Raises:
             SchemaNotReady: the schema is not the one of this version.
@@ -101,7 +89,7 @@ class AsyncFirstUse:
             )
         async with self._lock:
             if self.loop is None:
-                if _lacks_tables(await read_async_schema_state(self._read_engine()), self._config):
+                if _lacks_tables(await read_async_schema_state(self.read_engine()), self.config):
                     await self.upgrade()
                 self.loop = loop
 
@@ -109,8 +97,8 @@ class AsyncFirstUse:
         """Bring the schema to this version, in a thread."""
         with translated_errors():
             # A database in memory lasts as long as a connection to it: the pool keeps this one.
-            async with self._engine().connect():
-                await asyncio.to_thread(_upgrade, self._config)
+            async with self.engine().connect():
+                await asyncio.to_thread(_upgrade, self.config)
 
 
 def _upgrade(config: DatabaseConfig) -> None:

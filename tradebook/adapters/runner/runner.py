@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Concatenate, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from sqlalchemy.orm import Session
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
-from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.observers import Observer, observed
 from tradebook.adapters.runner.retries import BackOff, Retries
-from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.errors import (
     CommitUnknown,
     ConcurrentUpdate,
@@ -28,16 +27,16 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import current_call, handler_name
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, is_single_statement
+from tradebook.service_layer.instrumentation import CallRecord, current_call, handler_name
+from tradebook.service_layer.unit_of_work import is_single_statement
 
-P = ParamSpec("P")
 R = TypeVar("R")
+Work: TypeAlias = Callable[[SqlAlchemyUnitOfWork], R]
 
 
 @frozen
-class Runner:
-    """Runs handlers and queries, each in a unit of work of its own.
+class _Calls:
+    """Everything that the calls of one manager share.
 
     Attributes:
         new_unit_of_work: makes one that writes, given the context of the call.
@@ -50,22 +49,29 @@ class Runner:
         observers: of every call; the list may grow later.
     """
 
-    new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
-    new_read_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
-    new_statement_unit_of_work: Callable[..., SqlAlchemyUnitOfWork]
-    first_use: FirstUse
+    new_unit_of_work: Callable[..., Any]
+    new_read_unit_of_work: Callable[..., Any]
+    new_statement_unit_of_work: Callable[..., Any]
+    first_use: Any
     retries: Retries
     account: str
     actor: str
     observers: Sequence[Observer]
 
-    def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    def _for_reading(self, query: Callable[..., object]) -> Callable[..., Any]:
+        is_single = is_single_statement(query)
+        return self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+
+    def _observed(
+        self, function: Callable[..., object], context: CallContext
+    ) -> AbstractContextManager[CallRecord]:
+        return observed(handler_name(function), self.account, context, self.observers)
+
+
+class Runner(_Calls):
+    """Runs handlers and queries, each in a unit of work of its own."""
+
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `handler(uow, ...)` and commit; after a conflict or a lost connection do all of it again.
 
         Raises:
@@ -73,43 +79,33 @@ class Runner:
             DatabaseUnavailable: there was no connection for `MAX_OUTAGE` seconds.
             CommitUnknown: the same, after the connection was lost at COMMIT.
         """
-        work = _CommittedWork(lambda uow: handler(uow, *args, **kwargs))
-        return self._observed(self.new_unit_of_work, handler, work)
+        work = _CommittedWork(handler, args, kwargs)
+        return self._call(self.new_unit_of_work, handler, work)
 
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; after a lost connection again."""
-        is_single = is_single_statement(query)
-        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
-        return self._observed(new, query, lambda uow: query(uow, *args, **kwargs))
+        new_unit_of_work = self._for_reading(query)
+        return self._call(new_unit_of_work, query, lambda uow: query(uow, *args, **kwargs))
 
-    def _observed(
-        self,
-        new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork],
-        function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
+    def _call(
+        self, new_unit_of_work: Callable[..., Any], function: Callable[..., object], work: Work[R]
     ) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
         context = CallContext().with_default_actor(self.actor)
         if not self.observers:
-            return self._attempted(new_unit_of_work, context, function, work)
-        with observed(handler_name(function), self.account, context, self.observers) as call:
-            result = self._attempted(new_unit_of_work, context, function, work)
+            return self._attempts(new_unit_of_work, context, function, work)
+        with self._observed(function, context) as call:
+            result = self._attempts(new_unit_of_work, context, function, work)
             call.commit()
             return result
 
-    def _attempted(
+    def _attempts(
         self,
-        new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork],
+        new_unit_of_work: Callable[..., Any],
         context: CallContext,
         function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
+        work: Work[R],
     ) -> R:
         back_off: BackOff | None = None
         while True:
@@ -119,76 +115,48 @@ class Runner:
             except (ConcurrentUpdate, DatabaseUnavailable) as error:
                 back_off = back_off or BackOff(self.retries, function, context)
                 wait = back_off.wait_after(error)
-            time.sleep(wait)
+            time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
 
-@frozen
-class AsyncRunner:
-    """The runner for asyncio: the same handlers, inside `run_sync`; its waits do not block the loop.
+class AsyncRunner(_Calls):
+    """The runner for asyncio: the same handlers, inside `run_sync`; its waits do not block the loop."""
 
-    Its attributes are those of `Runner`.
-    """
-
-    new_unit_of_work: Callable[..., AsyncUnitOfWork]
-    new_read_unit_of_work: Callable[..., AsyncUnitOfWork]
-    new_statement_unit_of_work: Callable[..., AsyncUnitOfWork]
-    first_use: AsyncFirstUse
-    retries: Retries
-    account: str
-    actor: str
-    observers: Sequence[Observer]
-
-    async def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `handler(uow, ...)` and commit; see `Runner.run`."""
-        work = _CommittedWork(lambda uow: handler(uow, *args, **kwargs))
-        return await self._observed(self.new_unit_of_work, handler, work)
+        work = _CommittedWork(handler, args, kwargs)
+        return await self._call(self.new_unit_of_work, handler, work)
 
-    async def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
+    async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; see `Runner.read`."""
-        is_single = is_single_statement(query)
-        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
-        return await self._observed(new, query, lambda uow: query(uow, *args, **kwargs))
+        new_unit_of_work = self._for_reading(query)
+        return await self._call(new_unit_of_work, query, lambda uow: query(uow, *args, **kwargs))
 
-    async def _observed(
-        self,
-        new_unit_of_work: Callable[..., AsyncUnitOfWork],
-        function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
+    async def _call(
+        self, new_unit_of_work: Callable[..., Any], function: Callable[..., object], work: Work[R]
     ) -> R:
         if self.first_use.loop is not asyncio.get_running_loop():
             await self.first_use.prepare()
         context = CallContext().with_default_actor(self.actor)
         if not self.observers:
-            return await self._attempted(new_unit_of_work, context, function, work)
-        with observed(handler_name(function), self.account, context, self.observers) as call:
-            result = await self._attempted(new_unit_of_work, context, function, work)
+            return await self._attempts(new_unit_of_work, context, function, work)
+        with self._observed(function, context) as call:
+            result = await self._attempts(new_unit_of_work, context, function, work)
             call.commit()
             return result
 
-    async def _attempted(
+    async def _attempts(
         self,
-        new_unit_of_work: Callable[..., AsyncUnitOfWork],
+        new_unit_of_work: Callable[..., Any],
         context: CallContext,
         function: Callable[..., object],
-        work: Callable[[AbstractUnitOfWork], R],
+        work: Work[R],
     ) -> R:
         back_off: BackOff | None = None
         while True:
             try:
                 async with new_unit_of_work(context=context) as uow:
-                    return await uow.run(work)
+                    result: R = await uow.run(work)
+                    return result
             except (ConcurrentUpdate, DatabaseUnavailable) as error:
                 back_off = back_off or BackOff(self.retries, function, context)
                 wait = back_off.wait_after(error)
@@ -203,17 +171,20 @@ class _CommittedWork(Generic[R]):
     out first, by the event that marks the commit.
 
     Attributes:
-        handle: calls the handler with its arguments.
+        handler: called with the unit of work and the arguments.
+        args: its arguments after `uow`.
+        kwargs: its named arguments.
         unanswered: commit marker and result of an attempt whose COMMIT was not answered.
-        counts: what that attempt did, for observers.
+        counts: the counts of that attempt, for observers.
     """
 
-    handle: Callable[[AbstractUnitOfWork], R]
+    handler: Callable[..., R]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
     unanswered: tuple[CommitMarker, R] | None = None
-    counts: Counter[str] = field(factory=Counter)
+    counts: Mapping[str, int] = {}
 
-    def __call__(self, uow: AbstractUnitOfWork) -> R:
-        assert isinstance(uow, SqlAlchemyUnitOfWork)
+    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
         call = current_call.get()
         if self.unanswered is not None:
             marker, result = self.unanswered
@@ -223,9 +194,9 @@ class _CommittedWork(Generic[R]):
                 return result
             uow.rollback()
             self.unanswered = None
-        result = self.handle(uow)
+        result = self.handler(uow, *self.args, **self.kwargs)
         if call is not None:
-            self.counts = Counter(call.pending)
+            self.counts = dict(call.pending)
         try:
             uow.commit()
         except CommitUnknown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
@@ -93,7 +92,7 @@ def positions_as_of(
     Raises:
         InvalidInput: `by` or `time` is refused.
     """
-    view = _view(time, by)
+    view = _View.from_arguments(time, by)
     of_symbol = None if symbol is None else argument("symbol", identifier, symbol)
     return list(
         _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress).positions(of_symbol)
@@ -132,7 +131,7 @@ def portfolio_as_of(
         MissingRate: naming the currency that has no rate.
         InvalidInput: a price, a rate, `by` or `time` is refused.
     """
-    view = _view(time, by)
+    view = _View.from_arguments(time, by)
     marks = _Marks.from_snapshot(uow, view.time)
     of_rates = argument("rates", optional_mapping, rates)
     marks = marks.replaced({} if prices is None else named_prices(prices), of_rates, view.time)
@@ -150,79 +149,53 @@ def portfolio_as_of(
 
 
 @frozen
-class _View(ABC):
-    """The rules for what counts as of a time."""
+class _View:
+    """The rules for what counts as of a time.
+
+    Attributes:
+        time: this time included.
+        by: the time of a trade that is compared with it.
+    """
 
     time: datetime
+    by: AsOf
 
-    @abstractmethod
+    @classmethod
+    def from_arguments(cls, time: datetime, by: AsOf | str) -> _View:
+        """Check the arguments of a query, and make the rules of them."""
+        chosen = argument("by", partial(enum_member, AsOf), by)
+        return cls(argument("time", utc, time), chosen)
+
     def lists(self, trade: BookedTrade) -> bool:
         """Return whether the trade shows that its symbol was traded."""
+        return self._reached(trade.booked_at if self._is_booked else trade.executed_at)
 
-    @abstractmethod
     def counts(self, trade: BookedTrade) -> bool:
         """Return whether the trade is folded."""
+        if self._is_booked:
+            return self._reached(trade.booked_at) and not self._reached(trade.busted_at)
+        return trade.status is TradeStatus.EXECUTED and self._reached(trade.executed_at)
 
-    @abstractmethod
     def has(self, entered_at: datetime) -> bool:
         """Return whether an entry of this time is in the ledger."""
+        return not self._is_booked or self._reached(entered_at)
 
-    @abstractmethod
     def ends_before(self, trade: BookedTrade) -> bool:
         """Return whether neither this trade nor any after it in fold order counts."""
+        # Booking times never decrease, but a correction is folded in the place of what it corrects.
+        is_ordered = self._is_booked and trade.corrects_id is None
+        return is_ordered and not self._reached(trade.booked_at)
 
-    @abstractmethod
     def counts_cash(self, flow: CashFlow) -> bool:
         """Return whether the cash flow is summed."""
+        return self._reached(flow.created_at if self._is_booked else flow.occurred_at)
 
+    @property
+    def _is_booked(self) -> bool:
+        return self.by is AsOf.BOOKED
 
-class _AsBooked(_View):
-    def lists(self, trade: BookedTrade) -> bool:
-        return self._was(trade.booked_at)
-
-    def counts(self, trade: BookedTrade) -> bool:
-        return self._was(trade.booked_at) and not self._was(trade.busted_at)
-
-    def has(self, entered_at: datetime) -> bool:
-        return entered_at <= self.time
-
-    def ends_before(self, trade: BookedTrade) -> bool:
-        # Booking times never decrease, but a correction is folded in the place of what it corrects.
-        return trade.corrects_id is None and not self._was(trade.booked_at)
-
-    def counts_cash(self, flow: CashFlow) -> bool:
-        return flow.created_at <= self.time
-
-    def _was(self, at: datetime | None) -> bool:
+    def _reached(self, at: datetime | None) -> bool:
         return at is not None and at <= self.time
-
-
-class _AsExecuted(_View):
-    def lists(self, trade: BookedTrade) -> bool:
-        return trade.executed_at <= self.time
-
-    def counts(self, trade: BookedTrade) -> bool:
-        return trade.status is TradeStatus.EXECUTED and trade.executed_at <= self.time
-
-    def has(self, entered_at: datetime) -> bool:  # noqa: ARG002
-        return True
-
-    def ends_before(self, trade: BookedTrade) -> bool:  # noqa: ARG002
-        return False
-
-    def counts_cash(self, flow: CashFlow) -> bool:
-        return flow.occurred_at <= self.time
-
-
-_VIEWS: Final[Mapping[AsOf, type[_View]]] = {
-    AsOf.BOOKED: _AsBooked,
-    AsOf.EXECUTED: _AsExecuted,
-}
-
-
-def _view(time: datetime, by: AsOf | str) -> _View:
-    chosen = argument("by", partial(enum_member, AsOf), by)
-    return _VIEWS[chosen](argument("time", utc, time))
 
 
 @frozen
@@ -329,18 +302,19 @@ class _PastPosition:
         return self.counted.price, self.counted.executed_at
 
 
-class _Past:
-    """A reader of the book as of a time."""
+def _progress(value: ProgressCallback | None) -> ProgressCallback | None:
+    return argument("progress", optional_function, value)
 
-    def __init__(
-        self, uow: AbstractUnitOfWork, view: _View, marks: _Marks, progress: ProgressCallback | None
-    ) -> None:
-        self.uow = uow
-        self.view = view
-        self.marks = marks
-        progress = argument("progress", optional_function, progress)
-        self.progress = (lambda _done, _total: None) if progress is None else progress
-        self.done = 0
+
+@define
+class _Past:
+    """A reader of the book as of a time; `done` trades are folded so far."""
+
+    uow: AbstractUnitOfWork
+    view: _View
+    marks: _Marks
+    progress: ProgressCallback | None = field(default=None, converter=_progress)
+    done: int = 0
 
     def positions(self, symbol: str | None = None) -> Iterator[Position]:
         """Fold the position of one symbol, or of all that were traded by then, sorted."""
@@ -352,7 +326,7 @@ class _Past:
             position = past.position(self.uow.account, self.marks)
             if position is not None:
                 yield position
-        self.progress(total, total)
+        self._report(total, total)
 
     def cash(self) -> tuple[CashTotal, ...]:
         """Sum the cash flows that count, by currency."""
@@ -368,5 +342,9 @@ class _Past:
                 return
             self.done += 1
             if self.done % BATCH == 0 and self.done < total:
-                self.progress(self.done, total)
+                self._report(self.done, total)
             yield trade
+
+    def _report(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
