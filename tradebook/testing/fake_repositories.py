@@ -46,6 +46,9 @@ class FakeRepository(Repository[E], Generic[E]):
     def add(self, entity: E) -> E:
         return self._session.add(entity)
 
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        """Leave it to the commit, which writes every change."""
+
     def remove(self, entity: E) -> None:
         self._session.remove(entity)
 

@@ -37,11 +37,6 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 R = TypeVar("R")
 
 
-def _writes_once(handler: Callable[..., object]) -> bool:
-    """Whether it writes in one call of `Ledger.book`, and does nothing after it."""
-    return handler is record_trade
-
-
 class _NeedsMore(Exception):
     """It takes a transaction."""
 
@@ -161,15 +156,13 @@ class FastRunner(Runner):
     position_cache: PositionCache
     base_currency: str
 
-    def _attempts(
+    def _trade_attempts(
         self,
         new_unit_of_work: Callable[..., Any],
         context: CallContext,
         function: Callable[..., object],
         work: Any,
     ) -> Any:
-        if not _writes_once(function):
-            return super()._attempts(new_unit_of_work, context, function, work)
         with _AtOnce(
             self.engine(),
             self.position_cache,
@@ -182,7 +175,7 @@ class FastRunner(Runner):
             if done is not None:
                 return done[0]
             # Still in its turn: callers of this process do not make each other's guesses wrong.
-            return super()._attempts(new_unit_of_work, context, function, work)
+            return self._attempts(new_unit_of_work, context, function, work)
 
 
 @frozen
@@ -200,8 +193,6 @@ class AsyncFastRunner(AsyncRunner):
         function: Callable[..., object],
         work: Any,
     ) -> Any:
-        if not _writes_once(function):
-            return await super()._attempts(new_unit_of_work, context, function, work)
         with _AtOnce(
             self.engine().sync_engine,
             self.position_cache,
@@ -215,4 +206,4 @@ class AsyncFastRunner(AsyncRunner):
             )
             if done is not None:
                 return done[0]
-            return await super()._attempts(new_unit_of_work, context, function, work)
+            return await self._attempts(new_unit_of_work, context, function, work)

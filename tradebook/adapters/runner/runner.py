@@ -27,6 +27,7 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.handlers import record_trade
 from tradebook.service_layer.instrumentation import CallRecord, current_call, handler_name
 from tradebook.service_layer.unit_of_work import is_single_statement
 
@@ -93,10 +94,11 @@ class Runner(_Calls):
         if not self.first_use.is_done:
             self.first_use.prepare()
         context = CallContext().with_default_actor(self.actor)
+        attempts = self._trade_attempts if function is record_trade else self._attempts
         if not self.observers:
-            return self._attempts(new_unit_of_work, context, function, work)
+            return attempts(new_unit_of_work, context, function, work)
         with self._observed(function, context) as call:
-            result = self._attempts(new_unit_of_work, context, function, work)
+            result = attempts(new_unit_of_work, context, function, work)
             call.commit()
             return result
 
@@ -116,6 +118,8 @@ class Runner(_Calls):
                 back_off = back_off or BackOff(self.retries, function, context)
                 wait = back_off.wait_after(error)
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
+
+    _trade_attempts = _attempts  # another way, where a subclass has one
 
 
 class AsyncRunner(_Calls):
@@ -137,10 +141,11 @@ class AsyncRunner(_Calls):
         if self.first_use.loop is not asyncio.get_running_loop():
             await self.first_use.prepare()
         context = CallContext().with_default_actor(self.actor)
+        attempts = self._trade_attempts if function is record_trade else self._attempts
         if not self.observers:
-            return await self._attempts(new_unit_of_work, context, function, work)
+            return await attempts(new_unit_of_work, context, function, work)
         with self._observed(function, context) as call:
-            result = await self._attempts(new_unit_of_work, context, function, work)
+            result = await attempts(new_unit_of_work, context, function, work)
             call.commit()
             return result
 
@@ -161,6 +166,8 @@ class AsyncRunner(_Calls):
                 back_off = back_off or BackOff(self.retries, function, context)
                 wait = back_off.wait_after(error)
             await asyncio.sleep(wait)
+
+    _trade_attempts = _attempts
 
 
 @define

@@ -151,6 +151,14 @@ class Repository(Records[E]):
         return [self.add(entity) for entity in entities]
 
     @abstractmethod
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        """Write changed fields of a record that is locked.
+
+        Raises:
+            ConcurrentUpdate: the record is gone.
+        """
+
+    @abstractmethod
     def remove(self, entity: E) -> None:
         """Delete a record that the caller has locked and checked.
 
