@@ -186,7 +186,7 @@ class AsyncFastRunner(AsyncRunner):
     position_cache: PositionCache
     base_currency: str
 
-    async def _attempts(
+    async def _trade_attempts(
         self,
         new_unit_of_work: Callable[..., Any],
         context: CallContext,
