@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger.ledger import SqlLedger
@@ -88,13 +89,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
     ) -> None:
         """Prepare a unit of work; the session is made on entering.
 
-        Args:
-            new_session: makes the session.
-            account: the account that everything inside reads and writes.
-            base_currency: for an account that is opened inside.
-            context: the time, actor and correlation id of the call; the time now by default.
-            position_cache: of the manager, brought up to date at the end.
-            observe: makes the context, for observers, in which the unit of work runs.
+        At the end it updates the position cache; `observe` makes the context in which observers see it run.
         """
         super().__init__(account, base_currency, context)
         self._new_session = new_session
@@ -102,6 +97,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         self._observe = observe
         self._observed: AbstractContextManager[object] | None = None
 
+    @override
     def __enter__(self) -> Self:
         if "session" in vars(self):  # entered again: forget what belongs to the session before
             for name in (*_KINDS, "ledger"):
@@ -124,6 +120,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         setattr(self, name, made)
         return made
 
+    @override
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -143,9 +140,11 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             if self._observed is not None:
                 self._observed.__exit__(exc_type, exc, traceback)
 
+    @override
     def require_visible(self) -> None:
         require_visible(self.session.connection(), self.account)
 
+    @override
     def require_intact(self) -> None:
         connection = self.session.connection()
         if connection.dialect.name == "sqlite":
@@ -154,6 +153,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             if damages != ["ok"]:
                 raise DatabaseCorrupt("; ".join(damages))
 
+    @override
     def commit(self) -> None:
         try:
             self.session.flush()
@@ -172,6 +172,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         if call is not None:
             call.commit()
 
+    @override
     def rollback(self) -> None:
         with translated_errors():
             self.session.expunge_all()  # entities keep their values
@@ -187,13 +188,6 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
 class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
     """One database transaction of asyncio. Entities stay readable after it ends.
 
-    Args:
-        new_session: makes the asyncio session.
-        account: the account that everything inside reads and writes.
-        base_currency: for an account that is opened inside.
-        context: the time, actor and correlation id of the call; the time now by default.
-        position_cache: of the manager, brought up to date at the end.
-
     Attributes:
         session: the `AsyncSession`, for queries of your own; open while the unit of work is.
     """
@@ -208,16 +202,19 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
         context: CallContext | None = None,
         position_cache: PositionCache | None = None,
     ) -> None:
+        """Prepare a unit of work; the session is made on entering."""
         self._new_session = new_session
         self._uow = SqlAlchemyUnitOfWork(
             lambda: self.session.sync_session, account, base_currency, context, position_cache
         )
 
+    @override
     async def __aenter__(self) -> Self:
         self.session = self._new_session()
         self._uow.__enter__()
         return self
 
+    @override
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
@@ -229,6 +226,7 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
             await self.session.__aexit__(exc_type, exc, traceback)
         self._uow.__exit__(exc_type, exc, traceback)
 
+    @override
     async def run(
         self,
         function: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -237,9 +235,3 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
         **kwargs: P.kwargs,
     ) -> R:
         return await self.session.run_sync(lambda _: function(self._uow, *args, **kwargs))
-
-    async def commit(self) -> None:
-        await self.session.run_sync(lambda _: self._uow.commit())
-
-    async def rollback(self) -> None:
-        await self.session.run_sync(lambda _: self._uow.rollback())

@@ -52,10 +52,10 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         It commits when the block ends; see `DatabaseManager.get_session`.
         """
         await self._prepare()
-        by = self._new_context()
+        by = self._runner.context()
         new_session = self._container.ad_hoc_sessions()
         session = async_ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
-        with self._observed(SESSION, by):
+        with self._runner.observed(SESSION, by):
             async with session as opened:
                 yield opened
 
@@ -66,17 +66,13 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         """Open a unit of work: `async with manager.unit_of_work() as uow: await uow.run(handler, ...)`.
 
         Leaving it without `await uow.commit()` discards everything; see `DatabaseManager.unit_of_work`.
-
-        Args:
-            read_only: for queries: one consistent view, no write lock, nothing to commit.
-            context: the time, actor and correlation id of the call; the time now by default.
         """
         only_reads = argument("read_only", boolean, read_only)
-        by = self._new_context(context)
+        by = self._runner.context(context)
         await self._prepare()
         runner = self._runner
         new = runner.new_read_unit_of_work if only_reads else runner.new_unit_of_work
-        with self._observed(UNIT_OF_WORK, by):
+        with runner.observed(UNIT_OF_WORK, by):
             async with new(context=by) as uow:
                 yield uow
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from sqlalchemy import URL, Engine
@@ -13,7 +13,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK, Observer, observed
+from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK, Observer
 from tradebook.adapters.runner.runner import Runner
 from tradebook.adapters.sessions.account_session import ad_hoc_session
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -24,7 +24,7 @@ from tradebook.domain.plain_values import is_instance, plain_text
 from tradebook.domain.validation import argument, boolean, identifier, short_text
 from tradebook.entrypoints.container import THREADS, new_container
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
 from tradebook.service_layer.ports.health import Health, PoolStatus
 
 orm.start_mappers()
@@ -47,13 +47,10 @@ class Managed:
         self.config = _configured(config)
         self.config.for_reading()  # raises now for a wrong read_url, not at the first query
         self.account = argument("account", identifier, account)
-        self._actor = argument("actor", short_text, actor)
+        actor = argument("actor", short_text, actor)
         currency = argument("base_currency", identifier, base_currency)
-        self._container = new_container(
-            self._parts, self.config, self.account, currency, self._actor
-        )
+        self._container = new_container(self._parts, self.config, self.account, currency, actor)
         self._runner = self._container.runner()
-        self._observers: list[Observer] = self._container.observers()
 
     @property
     def url(self) -> str:
@@ -75,7 +72,7 @@ class Managed:
         Args:
             observer: as `tradebook.operations.metrics` and `tradebook.operations.tracing` make one.
         """
-        self._observers.append(observer)
+        self._container.observers().append(observer)
         for engine in self._engines():
             observer.observe_engine(engine)
 
@@ -87,15 +84,6 @@ class Managed:
         """Return the engine, and the one for queries where that is another."""
         made = self._container.engine(), self._container.reader()
         return dict.fromkeys(getattr(engine, "sync_engine", engine) for engine in made)
-
-    def _new_context(self, given: CallContext | None = None) -> CallContext:
-        context = CallContext() if given is None else call_context(given)
-        return context.with_default_actor(self._actor)
-
-    def _observed(self, name: str, context: CallContext) -> AbstractContextManager[object]:
-        if not self._observers:
-            return nullcontext()
-        return observed(name, self.account, context, self._observers)
 
 
 class DatabaseManager(Managed, Book):
@@ -133,16 +121,16 @@ class DatabaseManager(Managed, Book):
         what was not committed.
         """
         self._prepare()
-        by = self._new_context()
+        by = self._runner.context()
         new_session = self._container.ad_hoc_sessions()
         session = ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
-        return self._observed_session(session, by) if self._observers else session
+        return self._observed_session(session, by) if self._runner.observers else session
 
     @contextmanager
     def _observed_session(
         self, session: AbstractContextManager[Session], context: CallContext
     ) -> Iterator[Session]:
-        with self._observed(SESSION, context), session as opened:
+        with self._runner.observed(SESSION, context), session as opened:
             yield opened
 
     def unit_of_work(
@@ -152,17 +140,13 @@ class DatabaseManager(Managed, Book):
 
         Handlers and queries compose in it, in one transaction; leaving it without `commit` discards
         everything. `get_session()` is the opposite: a plain session that commits when its block ends.
-
-        Args:
-            read_only: for queries: one consistent view, no write lock, nothing to commit.
-            context: the time, actor and correlation id of the call; the time now by default.
         """
         only_reads = argument("read_only", boolean, read_only)
-        by = self._new_context(context)
+        by = self._runner.context(context)
         self._prepare()
         runner = self._runner
         new = runner.new_read_unit_of_work if only_reads else runner.new_unit_of_work
-        observe = partial(self._observed, UNIT_OF_WORK, by) if self._observers else None
+        observe = partial(runner.observed, UNIT_OF_WORK, by) if runner.observers else None
         made: SqlAlchemyUnitOfWork = new(context=by, observe=observe)
         return made
 

@@ -86,12 +86,7 @@ class AsyncBook(ABC):
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> AbstractAsyncContextManager[AbstractAsyncUnitOfWork]:
-        """Make a unit of work, for several calls in one transaction; commit it yourself.
-
-        Args:
-            read_only: for queries: one consistent view, no write lock, nothing to commit.
-            context: the time, actor and correlation id of the call; the time now by default.
-        """
+        """Make a unit of work, for several calls in one transaction; see `Book.unit_of_work`."""
 
     async def run(
         self,
@@ -100,13 +95,7 @@ class AsyncBook(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work, commit, and return its result; see `Book.run`.
-
-        Args:
-            handler: an ordinary function, as for the synchronous book; it contains no `await`.
-            args: its arguments after `uow`.
-            kwargs: its named arguments.
-        """
+        """Call `handler(uow, ...)`, an ordinary function, in a unit of work and commit; see `Book.run`."""
         if not callable(handler):
             raise InvalidInput("handler", handler, "a function")
         return await self._runner.run(handler, *args, **kwargs)

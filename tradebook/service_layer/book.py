@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import wraps
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from tradebook.domain.entity import Entity, adopted
@@ -21,7 +22,7 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, walk
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, pages
 from tradebook.service_layer.queries import as_of, snapshots
 from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
 from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
@@ -282,8 +283,8 @@ class Book(ABC):
             equal: the values that fields must have, by name.
         """
         limit = page_limit(batch, "batch")
-        return walk(
-            lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal)
+        return chain.from_iterable(
+            pages(lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal))
         )
 
     def arrow_batches(
@@ -298,17 +299,10 @@ class Book(ABC):
     ) -> pyarrow.RecordBatchReader:
         """Stream the records of a kind, newest first, as Arrow in constant memory; see `to_arrow`."""
         as_arrow = ArrowKind.from_kind(kind, decimals)
-
-        def batches() -> Iterator[pyarrow.RecordBatch]:
-            after = None
-            while True:
-                rows = self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
-                yield as_arrow.batch(rows)
-                after = rows.after
-                if after is None:
-                    return
-
-        return as_arrow.reader(batches())
+        found = pages(
+            lambda at: self.get_rows(kind, ARROW_BATCH, at, since=since, until=until, **equal)
+        )
+        return as_arrow.reader(as_arrow.batch(rows) for rows in found)
 
     def to_arrow(
         self,

@@ -62,10 +62,10 @@ class CallContext:
     """The values that stay the same when a unit of work is retried, so that a retry repeats, not adds.
 
     Attributes:
-        at: the time of the call, UTC.
-        token: the seed of the ids made during the call.
-        actor: the user or program that makes the call.
-        correlation_id: shared by the events of the call.
+        at: the time of the call, UTC; a naive time is taken as UTC; now by default.
+        token: the seed of the ids made during the call; a random one by default.
+        actor: the user or program that makes the call; by default the one of `tradebook.context`.
+        correlation_id: shared by the events of the call; by default the one of `tradebook.context`.
     """
 
     at: datetime
@@ -81,17 +81,7 @@ class CallContext:
         actor: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
-        """Check the values that are given, and make the others.
-
-        Args:
-            at: the time of the call; a naive time is taken as UTC; now by default.
-            token: the seed of the ids; a random one by default.
-            actor: who calls; as the surrounding `tradebook.context` names by default.
-            correlation_id: of the request; as the surrounding `tradebook.context` names by default.
-
-        Raises:
-            InvalidInput: naming the value that is refused.
-        """
+        """Check the values that are given (`InvalidInput` names a wrong one), and make the others."""
         self.__attrs_init__(
             # Defaults skip the checks: they are valid as made, and every call makes them.
             at=datetime.now(UTC) if at is None else argument("at", utc, at),

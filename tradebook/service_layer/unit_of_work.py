@@ -105,13 +105,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
     ) -> None:
-        """Prepare a unit of work; the transaction starts inside `with`.
-
-        Args:
-            account: the account that everything inside reads and writes.
-            base_currency: for an account that is opened inside.
-            context: the time, actor and correlation id of the call; the time now by default.
-        """
+        """Prepare a unit of work; the transaction starts inside `with`."""
         self.account = account
         self.base_currency = base_currency
         self.context = context or CallContext()
@@ -214,10 +208,10 @@ class AbstractAsyncUnitOfWork(AbstractAsyncContextManager["AbstractAsyncUnitOfWo
             kwargs: its named arguments.
         """
 
-    @abstractmethod
     async def commit(self) -> None:
         """Make everything done so far durable; see `AbstractUnitOfWork.commit`."""
+        await self.run(lambda uow: uow.commit())
 
-    @abstractmethod
     async def rollback(self) -> None:
         """Discard everything done since the last commit; entities keep the values they have."""
+        await self.run(lambda uow: uow.rollback())

@@ -52,14 +52,6 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         await asyncio.sleep(0)
         return function(self._uow, *args, **kwargs)
 
-    async def commit(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.commit()
-
-    async def rollback(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.rollback()
-
 
 class AsyncFakeBook(AsyncBook):
     """A book in memory, with every method that `AsyncDatabaseManager` has for bots.

@@ -23,7 +23,7 @@ from tradebook.adapters.ledger.raw_sql import committing
 from tradebook.adapters.ledger.single_trade import book_one
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
-from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.runner.runner import AsyncRunner, Query, Runner
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
@@ -156,13 +156,7 @@ class FastRunner(Runner):
     position_cache: PositionCache
     base_currency: str
 
-    def _trade_attempts(
-        self,
-        new_unit_of_work: Callable[..., Any],
-        context: CallContext,
-        function: Callable[..., object],
-        work: Any,
-    ) -> Any:
+    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
         with _AtOnce(
             self.engine(),
             self.position_cache,
@@ -171,11 +165,11 @@ class FastRunner(Runner):
             self.retries,
             context,
         ) as uow:
-            done = uow.attempt(lambda uow: work.handler(uow, *work.args, **work.kwargs))
+            done = uow.attempt(lambda uow: query.function(uow, *query.args, **query.kwargs))
             if done is not None:
                 return done[0]
             # Still in its turn: callers of this process do not make each other's guesses wrong.
-            return self._attempts(new_unit_of_work, context, function, work)
+            return self._attempt(query, context)
 
 
 @frozen
@@ -186,13 +180,7 @@ class AsyncFastRunner(AsyncRunner):
     position_cache: PositionCache
     base_currency: str
 
-    async def _trade_attempts(
-        self,
-        new_unit_of_work: Callable[..., Any],
-        context: CallContext,
-        function: Callable[..., object],
-        work: Any,
-    ) -> Any:
+    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
         with _AtOnce(
             self.engine().sync_engine,
             self.position_cache,
@@ -202,8 +190,8 @@ class AsyncFastRunner(AsyncRunner):
             context,
         ) as uow:
             done = await greenlet_spawn(
-                uow.attempt, lambda uow: work.handler(uow, *work.args, **work.kwargs)
+                uow.attempt, lambda uow: query.function(uow, *query.args, **query.kwargs)
             )
             if done is not None:
                 return done[0]
-            return await self._attempts(new_unit_of_work, context, function, work)
+            return await self._attempt(query, context)

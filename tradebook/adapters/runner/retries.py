@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from random import SystemRandom
 from typing import Final
 
@@ -38,22 +39,20 @@ _AFTER_LOSS: Final = (0.05, 1.0)
 _JITTER: Final = SystemRandom()
 
 
+@define
 class Retries:
-    """Count, log and report the failed attempts of a manager's calls, from all its threads.
-
-    Args:
-        account: of the manager, for the log.
-        observers: receive each attempt that is repeated.
+    """The count, the log and the observers of failed attempts, for all calls of a manager.
 
     Attributes:
+        account: of the manager, for the log.
+        observers: receive each attempt that is repeated.
         count: the number of repeated attempts so far.
     """
 
-    def __init__(self, account: str = "", observers: Sequence[Observer] = ()) -> None:
-        self.count = 0
-        self._account = account
-        self._observers = observers
-        self._lock = threading.Lock()
+    account: str = ""
+    observers: Sequence[Observer] = ()
+    count: int = 0
+    _lock: AbstractContextManager[bool] = field(factory=threading.Lock, init=False)
 
     def add(self, attempt: RetryAttempt) -> None:
         """Count an attempt that is repeated."""
@@ -64,7 +63,7 @@ class Retries:
             call.rollback()
             call.retries += 1
             call.conflicts += attempt.reason == CONFLICT
-        for observer in self._observers:
+        for observer in self.observers:
             observer.observe_retry(attempt)
         self._log(_LEVELS[attempt.reason], "%s: %s; tried again", attempt)
 
@@ -82,7 +81,7 @@ class Retries:
         about = loggers.about(
             reason=attempt.reason,
             handler=handler,
-            account=self._account,
+            account=self.account,
             actor=attempt.context.actor,
             correlation_id=attempt.context.correlation_id,
             attempt=attempt.number,

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from sqlalchemy.orm import Session
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
@@ -26,17 +26,75 @@ from tradebook.domain.errors import (
     DatabaseUnavailable,
     TradebookError,
 )
-from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.call_context import CallContext, call_context
 from tradebook.service_layer.handlers import record_trade
-from tradebook.service_layer.instrumentation import CallRecord, current_call, handler_name
+from tradebook.service_layer.instrumentation import current_call, handler_name
 from tradebook.service_layer.unit_of_work import is_single_statement
 
 R = TypeVar("R")
-Work: TypeAlias = Callable[[SqlAlchemyUnitOfWork], R]
+
+
+@define
+class Query(Generic[R]):
+    """A query with its arguments, which is called in each attempt.
+
+    Attributes:
+        function: called with the unit of work and the arguments.
+        args: its arguments after `uow`.
+        kwargs: its named arguments.
+        new_unit_of_work: makes the unit of work of an attempt, given the context.
+    """
+
+    function: Callable[..., R]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    new_unit_of_work: Callable[..., Any]
+
+    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
+        """Make one attempt."""
+        return self.function(uow, *self.args, **self.kwargs)
+
+
+@define
+class Command(Query[R]):
+    """A handler with its arguments, which is called and committed in each attempt.
+
+    A connection that is lost at COMMIT leaves open whether the attempt is in the book; the next attempt finds
+    out first, by the event that marks the commit.
+
+    Attributes:
+        unanswered: commit marker and result of an attempt whose COMMIT was not answered.
+        counts: the counts of that attempt, for observers.
+    """
+
+    unanswered: tuple[CommitMarker, R] | None = None
+    counts: Mapping[str, int] = field(factory=dict)
+
+    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
+        """Make one attempt and commit it."""
+        call = current_call.get()
+        if self.unanswered is not None:
+            marker, result = self.unanswered
+            if _was_committed(uow.session, marker):
+                if call is not None:
+                    call.pending.update(self.counts)
+                return result
+            uow.rollback()
+            self.unanswered = None
+        result = self.function(uow, *self.args, **self.kwargs)
+        if call is not None:
+            self.counts = dict(call.pending)
+        try:
+            uow.commit()
+        except CommitUnknown:
+            written: CommitMarker | None = uow.session.info.get(COMMIT_MARKER)
+            self.unanswered = None if written is None else (written, result)
+            raise
+        return result
 
 
 @frozen
-class _Calls:
+class _Runs:
     """Everything that the calls of one manager share.
 
     Attributes:
@@ -59,17 +117,24 @@ class _Calls:
     actor: str
     observers: Sequence[Observer]
 
-    def _for_reading(self, query: Callable[..., object]) -> Callable[..., Any]:
-        is_single = is_single_statement(query)
-        return self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+    def _query(self, function: Callable[..., R], args: Any, kwargs: Any) -> Query[R]:
+        is_single = is_single_statement(function)
+        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+        return Query(function, args, kwargs, new)
 
-    def _observed(
-        self, function: Callable[..., object], context: CallContext
-    ) -> AbstractContextManager[CallRecord]:
-        return observed(handler_name(function), self.account, context, self.observers)
+    def context(self, given: CallContext | None = None) -> CallContext:
+        """Return the context of a call, by the manager's actor where no other is named."""
+        context = CallContext() if given is None else call_context(given)
+        return context.with_default_actor(self.actor)
+
+    def observed(self, handler: str, context: CallContext) -> AbstractContextManager[Any]:
+        """Return the context manager in which observers see a call of this name run."""
+        if not self.observers:
+            return nullcontext()
+        return observed(handler, self.account, context, self.observers)
 
 
-class Runner(_Calls):
+class Runner(_Runs):
     """Runs handlers and queries, each in a unit of work of its own."""
 
     def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
@@ -80,137 +145,78 @@ class Runner(_Calls):
             DatabaseUnavailable: there was no connection for `MAX_OUTAGE` seconds.
             CommitUnknown: the same, after the connection was lost at COMMIT.
         """
-        work = _CommittedWork(handler, args, kwargs)
-        return self._call(self.new_unit_of_work, handler, work)
+        command = Command(handler, args, kwargs, self.new_unit_of_work)
+        return self._run(command, self._record_trade if handler is record_trade else self._attempt)
 
     def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; after a lost connection again."""
-        new_unit_of_work = self._for_reading(query)
-        return self._call(new_unit_of_work, query, lambda uow: query(uow, *args, **kwargs))
+        return self._run(self._query(query, args, kwargs), self._attempt)
 
-    def _call(
-        self, new_unit_of_work: Callable[..., Any], function: Callable[..., object], work: Work[R]
-    ) -> R:
+    def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
-        context = CallContext().with_default_actor(self.actor)
-        attempts = self._trade_attempts if function is record_trade else self._attempts
+        context = self.context()
         if not self.observers:
-            return attempts(new_unit_of_work, context, function, work)
-        with self._observed(function, context) as call:
-            result = attempts(new_unit_of_work, context, function, work)
+            return attempt(query, context)
+        with self.observed(handler_name(query.function), context) as call:
+            result = attempt(query, context)
             call.commit()
             return result
 
-    def _attempts(
-        self,
-        new_unit_of_work: Callable[..., Any],
-        context: CallContext,
-        function: Callable[..., object],
-        work: Work[R],
-    ) -> R:
+    def _attempt(self, query: Query[R], context: CallContext) -> R:
         back_off: BackOff | None = None
         while True:
             try:
-                with new_unit_of_work(context=context) as uow:
-                    return work(uow)
+                with query.new_unit_of_work(context=context) as uow:
+                    return query(uow)
             except (ConcurrentUpdate, DatabaseUnavailable) as error:
-                back_off = back_off or BackOff(self.retries, function, context)
+                back_off = back_off or BackOff(self.retries, query.function, context)
                 wait = back_off.wait_after(error)
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
-    _trade_attempts = _attempts  # another way, where a subclass has one
+    def _record_trade(self, query: Query[R], context: CallContext) -> R:
+        return self._attempt(query, context)
 
 
-class AsyncRunner(_Calls):
+class AsyncRunner(_Runs):
     """The runner for asyncio: the same handlers, inside `run_sync`; its waits do not block the loop."""
 
     async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `handler(uow, ...)` and commit; see `Runner.run`."""
-        work = _CommittedWork(handler, args, kwargs)
-        return await self._call(self.new_unit_of_work, handler, work)
+        attempt = self._record_trade if handler is record_trade else self._attempt
+        return await self._run(Command(handler, args, kwargs, self.new_unit_of_work), attempt)
 
     async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; see `Runner.read`."""
-        new_unit_of_work = self._for_reading(query)
-        return await self._call(new_unit_of_work, query, lambda uow: query(uow, *args, **kwargs))
+        return await self._run(self._query(query, args, kwargs), self._attempt)
 
-    async def _call(
-        self, new_unit_of_work: Callable[..., Any], function: Callable[..., object], work: Work[R]
+    async def _run(
+        self, query: Query[R], attempt: Callable[[Query[R], CallContext], Awaitable[R]]
     ) -> R:
         if self.first_use.loop is not asyncio.get_running_loop():
             await self.first_use.prepare()
-        context = CallContext().with_default_actor(self.actor)
-        attempts = self._trade_attempts if function is record_trade else self._attempts
+        context = self.context()
         if not self.observers:
-            return await attempts(new_unit_of_work, context, function, work)
-        with self._observed(function, context) as call:
-            result = await attempts(new_unit_of_work, context, function, work)
+            return await attempt(query, context)
+        with self.observed(handler_name(query.function), context) as call:
+            result = await attempt(query, context)
             call.commit()
             return result
 
-    async def _attempts(
-        self,
-        new_unit_of_work: Callable[..., Any],
-        context: CallContext,
-        function: Callable[..., object],
-        work: Work[R],
-    ) -> R:
+    async def _attempt(self, query: Query[R], context: CallContext) -> R:
         back_off: BackOff | None = None
         while True:
             try:
-                async with new_unit_of_work(context=context) as uow:
-                    result: R = await uow.run(work)
+                async with query.new_unit_of_work(context=context) as uow:
+                    result: R = await uow.run(query)
                     return result
             except (ConcurrentUpdate, DatabaseUnavailable) as error:
-                back_off = back_off or BackOff(self.retries, function, context)
+                back_off = back_off or BackOff(self.retries, query.function, context)
                 wait = back_off.wait_after(error)
             await asyncio.sleep(wait)
 
-    _trade_attempts = _attempts
-
-
-@define
-class _CommittedWork(Generic[R]):
-    """One handler call over all its attempts, each committed.
-
-    A connection that is lost at COMMIT leaves open whether the attempt is in the book; the next attempt finds
-    out first, by the event that marks the commit.
-
-    Attributes:
-        handler: called with the unit of work and the arguments.
-        args: its arguments after `uow`.
-        kwargs: its named arguments.
-        unanswered: commit marker and result of an attempt whose COMMIT was not answered.
-        counts: the counts of that attempt, for observers.
-    """
-
-    handler: Callable[..., R]
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-    unanswered: tuple[CommitMarker, R] | None = None
-    counts: Mapping[str, int] = {}
-
-    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
-        call = current_call.get()
-        if self.unanswered is not None:
-            marker, result = self.unanswered
-            if _was_committed(uow.session, marker):
-                if call is not None:
-                    call.pending.update(self.counts)
-                return result
-            uow.rollback()
-            self.unanswered = None
-        result = self.handler(uow, *self.args, **self.kwargs)
-        if call is not None:
-            self.counts = dict(call.pending)
-        try:
-            uow.commit()
-        except CommitUnknown:
-            written: CommitMarker | None = uow.session.info.get(COMMIT_MARKER)
-            self.unanswered = None if written is None else (written, result)
-            raise
-        return result
+    async def _record_trade(self, query: Query[R], context: CallContext) -> R:
+        return await self._attempt(query, context)
 
 
 def _was_committed(session: Session, marker: CommitMarker) -> bool:

@@ -109,17 +109,17 @@ def _decoded(kind: type[Entity], cursor: str) -> Place:
     return place
 
 
-def walk(read: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """Iterate over the records of all pages; each page is read when the one before is used up.
+def pages(read: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
+    """Iterate over the pages of a list; each is read when the one before is used up.
 
     Args:
         read: returns the page that follows a cursor, the first one for None.
     """
     page = read(None)
-    yield from page
+    yield page
     while page.after is not None:
         page = read(page.after)
-        yield from page
+        yield page
 
 
 def page_limit(limit: int, name: str = "limit") -> int:
@@ -248,7 +248,8 @@ class Row(tuple[Any, ...]):
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any: ...
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of a field."""
 
         def _asdict(self) -> dict[str, Any]: ...
 

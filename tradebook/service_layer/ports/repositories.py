@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -34,10 +35,10 @@ from tradebook.service_layer.ports.paging import (
     Place,
     Row,
     page_limit,
+    pages,
     place_after,
     row_names,
     row_type,
-    walk,
 )
 from tradebook.service_layer.ports.watermark import TransactionSnapshot
 
@@ -105,8 +106,10 @@ class Records(ABC, Generic[E]):
     ) -> Iterator[E]:
         """Iterate over a list, newest first, in reads of `batch` records."""
         limit = page_limit(batch, "batch")
-        return walk(
-            lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
+        return chain.from_iterable(
+            pages(
+                lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
+            )
         )
 
     def count(

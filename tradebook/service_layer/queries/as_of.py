@@ -116,8 +116,8 @@ def portfolio_as_of(
 
     Args:
         uow: a read-only unit of work, which has one consistent view.
-        time: this time included; a naive time is taken as UTC.
-        by: "booked" or "executed".
+        time: as for `positions_as_of`.
+        by: as for `positions_as_of`.
         prices: of one unit of each symbol, in the position's currency; by default those of
             `positions_as_of`.
         rates: the value of one unit of each other currency in the account's base currency, above 0; by
@@ -266,11 +266,9 @@ class _PastPosition:
         """Take in the entries of the next trade, and fold it if it counts."""
         self.is_listed = self.is_listed or self.view.lists(trade)
         for entry in _entries(trade):
-            if self.view.has(entry.at):
-                if self.first is None or entry.sequence < self.first.sequence:
-                    self.first = entry
-                if self.last is None or entry.sequence > self.last.sequence:
-                    self.last = entry
+            if self.view.has(entry.at):  # sequences are unique, so that entries compare by them
+                self.first = min(self.first or entry, entry)
+                self.last = max(self.last or entry, entry)
         if self.view.counts(trade):
             self.fold.apply(trade)
             self.counted = trade
