@@ -1,7 +1,7 @@
-"""What goes wrong before there is a connection, in words that say what to look at.
+"""Failures to connect, explained: what to check, for every reason that has an advice of its own.
 
-libpq gives its reasons as text only, asyncpg as types of errors of its own and of the standard library: one
-table serves both, by SQLSTATE where there is one, otherwise by words.
+libpq gives its reasons as text only; asyncpg raises types of errors of its own and of the standard library. One
+table serves both: by SQLSTATE where there is one, otherwise by words.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _ADVICE: Final = (
         "",
         "client certificate|certificate authentication|alert .*(certificate|unknown ca)|"
         "certified .*closed in the middle",
-        "the server did not believe the client: check TRADEBOOK_DB_SSLCERT and TRADEBOOK_DB_SSLKEY, a "
-        "certificate for {user} that has not expired, of an authority that the server trusts",
+        "the server did not accept the client's certificate: check TRADEBOOK_DB_SSLCERT and "
+        "TRADEBOOK_DB_SSLKEY, a certificate for {user} that has not expired, of an authority that the "
+        "server trusts",
     ),
     (
         "28P01 28000",
@@ -85,57 +86,61 @@ _ADVICE: Final = (
         "connection option|keyword argument|clientconfiguration",
         "check the parameters of the URL",
     ),
-    (
-        "",
-        "",
-        "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT",
-    ),
+    ("", "", "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT"),
 )
-"""SQLSTATEs, words of the reason, and what to do; the first that fits."""
+"""SQLSTATEs, a pattern of the reason, and what to do; the first that fits. The order matters: a TLS error of a
+client's certificate would fit the general TLS advice too."""
 
 
 def explain_failures(engine: Engine, config: DatabaseConfig) -> None:
-    """Make every failure of `engine` to connect a `DatabaseUnavailable` that helps."""
+    """Raise every failure of `engine` to connect as a `DatabaseUnavailable` that says what to check."""
 
     def connect(dialect: Dialect, _record: object, args: Any, options: Any) -> Any:
         if not config.renews_password:
-            return _connected(dialect, args, options, config)
+            return _connect(dialect, args, options, config)
         secret = config.secret()
         try:
-            return _connected(dialect, args, _with_password(options, dialect, secret), config)
+            return _connect(dialect, args, _with_password(options, dialect, secret), config)
         except DatabaseUnavailable as error:
+            # The password may have been rotated since it was read: read it again, and retry with another.
             changed = config.secret() if _is_wrong_password(error) else secret
             if changed == secret:
                 raise
-        return _connected(dialect, args, _with_password(options, dialect, changed), config)
+        return _connect(dialect, args, _with_password(options, dialect, changed), config)
 
     event.listen(engine, "do_connect", connect)
 
 
-def _connected(dialect: Dialect, args: Any, options: Any, config: DatabaseConfig) -> Any:
+def _connect(dialect: Dialect, args: Any, options: Any, config: DatabaseConfig) -> Any:
     try:
         return dialect.connect(*args, **options)
     except BaseException as error:
-        _forget_values(error)
+        _clear_frames(error)
         if not isinstance(error, Exception):
             raise
-        raise DatabaseUnavailable(_explained(error, config)) from error
+        reason = " ".join(str(error).split()) or "no answer"
+        if config.backend == "sqlite":
+            message = f"cannot open {config.path}: {reason}; check the path and its permissions"
+        else:
+            where = f"{config.host}:{config.port}"
+            message = f"cannot connect to {where}: {reason}; {_advice(error, config)}"
+        raise DatabaseUnavailable(message) from error
 
 
 def _with_password(options: Any, dialect: Dialect, secret: Secret | None) -> dict[str, Any]:
-    """asyncpg takes no kind of str, but calls."""
+    # asyncpg refuses a subclass of str, but accepts a function.
     return {**options, "password": secret.__str__ if dialect.is_async else secret}
 
 
 def _is_wrong_password(error: DatabaseUnavailable) -> bool:
-    """psycopg2 has no SQLSTATE before there is a connection."""
+    # psycopg2 has no SQLSTATE before there is a connection.
     cause = error.__cause__
     wrong = "password authentication failed" in str(cause)
     return wrong or getattr(cause, "sqlstate", None) == "28P01"
 
 
-def _forget_values(error: BaseException | None) -> None:
-    """The drivers' frames hold the password, and a log may write them out."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Clear the local variables of an error's frames: the drivers' hold the password, and logs may show them."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         traceback.clear_frames(error.__traceback__)
@@ -143,19 +148,16 @@ def _forget_values(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _explained(error: Exception, config: DatabaseConfig) -> str:
-    reason = " ".join(str(error).split()) or "no answer"
-    if config.backend == "sqlite":
-        return f"cannot open {config.path}: {reason}; check the path and its permissions"
-    return f"cannot connect to {config.host}:{config.port}: {reason}; {_advice(error, config)}"
-
-
 def _advice(error: Exception, config: DatabaseConfig) -> str:
     state = getattr(error, "sqlstate", None) or "none"
-    kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])  # for "TimeoutError"
-    way = "socket" if str(config.host).startswith("/") else "tcp"  # where a file is for TLS
+    # The names of its classes: asyncpg's TimeoutError has an empty message. Not of object, Exception and
+    # BaseException, the last three.
+    kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])
+    # A missing file is a certificate on TCP, and the socket itself otherwise.
+    way = "socket" if str(config.host).startswith("/") else "tcp"
     way += " certified" if config.sslcert is not None else ""
-    text = f"{way} {error} {kinds}".replace(str(config.host), "")  # any word can be in its name
+    # Without the host, whose name may contain any word of the table.
+    text = f"{way} {error} {kinds}".replace(str(config.host), "")
     advice = next(
         advice
         for states, words, advice in _ADVICE
