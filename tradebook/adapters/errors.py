@@ -188,10 +188,9 @@ def _violation(state: str, message: str, cause: BaseException) -> ConstraintViol
 def _sqlite_violation(name: str, message: str) -> ConstraintViolated:
     failed = message.partition("failed: ")[2]
     if name == "SQLITE_CONSTRAINT_CHECK":
-        return _check_violation(_table_of(failed), failed)
-    table, _, column = failed.partition(
-        "."
-    )  # a unique key lists all its columns: the first is named
+        return _check_violation(None, failed)
+    # A unique key lists all its columns: the first is named.
+    table, _, column = failed.partition(".")
     if name == "SQLITE_CONSTRAINT_NOTNULL":
         return ConstraintViolated(_missing(table, column), table, column)
     return ConstraintViolated(message, table or None)
@@ -202,24 +201,13 @@ def _missing(table: str | None, column: str | None) -> str:
 
 
 def _check_violation(table: str | None, constraint: str) -> ConstraintViolated:
-    column = _column_of(constraint)
+    # A name such as ck_trades_action, to which Citus appends the number of a shard. The longest column that fits
+    # is the one; a check of several columns has another name.
+    own = next((name for name in metadata.tables if constraint.startswith(f"ck_{name}_")), None)
+    columns = () if own is None else metadata.tables[own].columns
+    checked = constraint.removeprefix(f"ck_{own}_") + "_"
+    fitting = [column.name for column in columns if checked.startswith(f"{column.name}_")]
+    table, column = table or own, max(fitting, key=len, default=None)
     where = ".".join(name for name in (table, column) if name) or "a record"
     message = f"{where} is refused by the check {constraint}"
     return ConstraintViolated(message, table, column, constraint)
-
-
-def _table_of(constraint: str) -> str | None:
-    """Return the table of a check such as `ck_trades_action`."""
-    return next((name for name in metadata.tables if constraint.startswith(f"ck_{name}_")), None)
-
-
-def _column_of(constraint: str) -> str | None:
-    """Return the column of a check such as `ck_trades_action`; None for one of several columns."""
-    table = _table_of(constraint)
-    if table is None:
-        return None
-    # Citus appends the number of a shard to the name.
-    checked = constraint.removeprefix(f"ck_{table}_") + "_"
-    columns = [column.name for column in metadata.tables[table].columns]
-    fitting = [name for name in columns if checked.startswith(f"{name}_")]
-    return max(fitting, key=len, default=None)

@@ -15,81 +15,54 @@ from sqlalchemy import Dialect, Engine, event
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import DatabaseUnavailable
 
-_ADVICE: Final = (
-    (
-        "3D000",
-        r'database ".*" does not exist',
-        "there is no database {database}: create it with `createdb -h {host} -p {port} {database}` "
-        "and run `tradebook db upgrade`, or check TRADEBOOK_DB_NAME",
+_ADVICE: Final = {
+    r'sqlstate=3D000|database ".*" does not exist': (
+        "there is no database {database}: create it with `createdb -h {host} -p {port} {database}` and "
+        "run `tradebook db upgrade`, or check TRADEBOOK_DB_NAME"
     ),
-    (
-        "53300",
-        "too many (clients|connections)|connection slots",
-        "the server has no connection left: lower pool_size, or raise its max_connections",
+    "sqlstate=53300|too many (clients|connections)|connection slots": (
+        "the server has no connection left: lower pool_size, or raise its max_connections"
     ),
-    (
-        "",
-        "does not support ssl|rejected ssl",
+    "does not support ssl|rejected ssl": (
         "the server offers no TLS, and sslmode={sslmode} asks for it: set `ssl = on` at the server, or "
-        "TRADEBOOK_DB_SSLMODE=prefer to do without",
+        "TRADEBOOK_DB_SSLMODE=prefer to do without"
     ),
-    (
-        "",
-        "no pg_hba.conf entry",
+    "no pg_hba.conf entry": (
         "the server's pg_hba.conf lets no such connection in; where it asks for TLS, set "
-        "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})",
+        "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})"
     ),
-    (
-        "",
-        "client certificate|certificate authentication|alert .*(certificate|unknown ca)|"
-        "certified .*closed in the middle",
+    # Before the general advice on TLS, whose words these errors contain too.
+    r"client certificate|certificate authentication|alert .*(certificate|unknown ca)"
+    r"|certified .*closed in the middle": (
         "the server did not accept the client's certificate: check TRADEBOOK_DB_SSLCERT and "
         "TRADEBOOK_DB_SSLKEY, a certificate for {user} that has not expired, of an authority that the "
-        "server trusts",
+        "server trusts"
     ),
-    (
-        "28P01 28000",
-        r"password|authentication|\brole\b",
+    r"sqlstate=28(P01|000)|password|authentication|\brole\b": (
         "the server refused {user}: check TRADEBOOK_DB_USER and TRADEBOOK_DB_PASSWORD "
-        "(or TRADEBOOK_DB_PASSWORD_FILE)",
+        "(or TRADEBOOK_DB_PASSWORD_FILE)"
     ),
-    (
-        "",
-        "session is read-only|target attribute",
-        "none of the hosts takes writes: promote a standby, or wait until it is",
+    "session is read-only|target attribute": (
+        "none of the hosts takes writes: promote a standby, or wait until it is"
     ),
-    (
-        "57P03",
-        "starting up|shutting down|in recovery",
-        "the server is starting or stopping: try again",
+    "sqlstate=57P03|starting up|shutting down|in recovery": (
+        "the server is starting or stopping: try again"
     ),
-    (
-        "",
-        r"\bssl\b|sslerror|certificate|hostname|^tcp.*filenotfound",
+    r"\bssl\b|sslerror|certificate|hostname|^tcp.*filenotfound": (
         "TLS failed with sslmode={sslmode}: check TRADEBOOK_DB_SSLROOTCERT, the certificate of the "
         "authority that signed the server's, and that the server's names TRADEBOOK_DB_HOST and has not "
-        "expired",
+        "expired"
     ),
-    (
-        "",
-        "translate host name|getaddrinfo|gaierror|name resolution|not known|no address",
-        "no host is known as {host}: check TRADEBOOK_DB_HOST",
+    "translate host name|getaddrinfo|gaierror|name resolution|not known|no address": (
+        "no host is known as {host}: check TRADEBOOK_DB_HOST"
     ),
-    (
-        "",
-        "timeout|timed out",
-        "nothing answered in time: check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT, and what stands "
-        "between",
+    "timeout|timed out": (
+        "nothing answered in time: check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT, and the network between"
     ),
-    (
-        "",
-        "connection option|keyword argument|clientconfiguration",
-        "check the parameters of the URL",
-    ),
-    ("", "", "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT"),
-)
-"""SQLSTATEs, a pattern of the reason, and what to do; the first that fits. The order matters: a TLS error of a
-client's certificate would fit the general TLS advice too."""
+    "connection option|keyword argument|clientconfiguration": "check the parameters of the URL",
+    "": "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT",
+}
+"""What to do about a failure whose text matches a pattern; the first that matches counts."""
 
 
 def explain_failures(engine: Engine, config: DatabaseConfig) -> None:
@@ -149,21 +122,19 @@ def _clear_frames(error: BaseException | None) -> None:
 
 
 def _advice(error: Exception, config: DatabaseConfig) -> str:
-    state = getattr(error, "sqlstate", None) or "none"
-    # The names of its classes: asyncpg's TimeoutError has an empty message. Not of object, Exception and
-    # BaseException, the last three.
+    # The names of its classes too: asyncpg's TimeoutError has no text. The last three are object and such.
     kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])
     # A missing file is a certificate on TCP, and the socket itself otherwise.
     way = "socket" if str(config.host).startswith("/") else "tcp"
     way += " certified" if config.sslcert is not None else ""
     # Without the host, whose name may contain any word of the table.
     text = f"{way} {error} {kinds}".replace(str(config.host), "")
-    advice = next(
+    text += f" sqlstate={getattr(error, 'sqlstate', None)}"
+    return next(
         advice
-        for states, words, advice in _ADVICE
-        if state in states or re.search(words, text, re.IGNORECASE | re.DOTALL)
-    )
-    return advice.format(
+        for pattern, advice in _ADVICE.items()
+        if re.search(pattern, text, re.IGNORECASE | re.DOTALL)
+    ).format(
         host=config.host,
         port=config.port,
         database=config.database,

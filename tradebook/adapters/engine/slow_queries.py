@@ -25,11 +25,15 @@ from tradebook.service_layer.instrumentation import current_call
 
 _MASK: Final = "?"
 _LONGEST: Final = 4_000
-_TEXT: Final = re.compile(r"[eExXbB]?'(?:[^']|'')*(?:'|$)")
-_DOLLAR_QUOTED: Final = re.compile(r"\$(\w*)\$.*?(?:\$\1\$|$)", re.DOTALL)
-_NUMBER: Final = re.compile(r"(?<![\w$:.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b")
-_COSTS: Final = re.compile(r"\((?:cost|actual|rows|width|slots)[^)]*\)|\(~?\d+ rows?\)")
-"""Estimates and measures in a plan, whose numbers are no values of the statement."""
+_VALUE: Final = (
+    r"[eExXbB]?'(?:[^']|'')*(?:'|$)"  # text
+    r"|\$(?P<tag>\w*)\$(?s:.*?)(?:\$(?P=tag)\$|$)"  # dollar-quoted text
+    r"|(?<![\w$:.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b"  # a number, but not $1 or p1
+)
+# The estimates and measures in a plan, whose numbers are no values of the statement.
+_COSTS: Final = r"\((?:cost|actual|rows|width|slots)[^)]*\)|\(~?\d+ rows?\)"
+_IN_STATEMENT: Final = re.compile(_VALUE)
+_IN_PLAN: Final = re.compile(f"(?P<costs>{_COSTS})|{_VALUE}")
 
 _STARTED: Final = "_tradebook_slow_since"
 _MOST_WAITING: Final = 100
@@ -50,40 +54,18 @@ def masked(statement: str) -> str:
 
     Placeholders (`$1`, `:name`, `%(name)s`) stay.
     """
-    text = " ".join(_mask_values(statement).split())
+    text = " ".join(_IN_STATEMENT.sub(_MASK, statement).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def masked_plan(lines: list[str]) -> list[str]:
     """Return the lines of a plan with `?` for the values of conditions; costs and row counts stay."""
-    return [_mask_line(line) for line in lines]
-
-
-def _mask_line(line: str) -> str:
-    costs = _COSTS.findall(line)
-    rest = _mask_values(_COSTS.sub("\0", line))
-    for cost in costs:
-        rest = rest.replace("\0", cost, 1)
-    return rest
-
-
-def _mask_values(text: str) -> str:
-    for value in (_TEXT, _DOLLAR_QUOTED, _NUMBER):
-        text = value.sub(_MASK, text)
-    return text
+    return [_IN_PLAN.sub(lambda found: found["costs"] or _MASK, line) for line in lines]
 
 
 @frozen
 class _SlowStatement:
-    """A statement that took too long.
-
-    Attributes:
-        statement: as the application sent it.
-        text, parameters: the same for the engine that fetches the plan, whose driver may be another.
-        seconds: that it took.
-        failed: whether it ended with an error, such as a timeout.
-        fields: of the log record: which call it is part of.
-    """
+    """A statement that took too long; `text` and `parameters` are for the driver that fetches its plan."""
 
     statement: str
     text: str

@@ -84,14 +84,9 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
         for account in sorted({*manifest.counts, *found}):
             with SqlAlchemyUnitOfWork(sessions, account) as uow:
                 verification = verify(uow)
-            counts = manifest.counts.get(account, Counts()), found.get(account, Counts())
-            is_whole = _is_whole(*counts, is_physical=manifest.is_physical)
-            proofs.append(AccountProof(account, *counts, is_whole, verification))
+            expected, here = manifest.counts.get(account, Counts()), found.get(account, Counts())
+            # A physical backup was counted when the copy began, and is consistent as of its end.
+            pairs = zip(astuple(here), astuple(expected), strict=True)
+            is_whole = here == expected or (manifest.is_physical and all(a >= b for a, b in pairs))
+            proofs.append(AccountProof(account, expected, here, is_whole, verification))
     return tuple(proofs)
-
-
-def _is_whole(expected: Counts, found: Counts, *, is_physical: bool) -> bool:
-    if not is_physical:
-        return found == expected
-    # It was counted when the copy began, and is consistent as of its end.
-    return all(here >= there for here, there in zip(astuple(found), astuple(expected), strict=True))

@@ -58,7 +58,7 @@ def back_up(
     kind = _fitting_kind(config, kind)
     started = datetime.now(UTC)
     parent = store.parent_for(system_identifier(config)) if kind == INCREMENTAL else None
-    with store.new_backup(kind, started) as folder:
+    with store.new_backup(kind, started) as (name, folder):
         if kind == SQLITE:
             source = back_up_file(config, folder, encryption, report)
         elif kind == LOGICAL:
@@ -67,7 +67,7 @@ def back_up(
             base = store.folder / parent.name if parent else None
             source = copy_server(config, folder, encryption, base, report)
         manifest = Manifest(
-            name=store.final_name(folder),
+            name=name,
             kind=kind,
             started_at=started,
             finished_at=datetime.now(UTC),

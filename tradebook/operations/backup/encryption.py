@@ -6,10 +6,10 @@ A machine that backs up needs public keys only; no passphrase passes through thi
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import BinaryIO, Final
 
 from attrs import define, frozen
@@ -93,23 +93,14 @@ def create_file(path: Path, encryption: Encryption | None) -> Iterator[BinaryIO]
         return
     with (
         create_private(path.with_name(path.name + encryption.suffix)) as file,
-        piped(encryption.command, stdin=subprocess.PIPE, stdout=file) as process,
+        piped(encryption.command, stdin=PIPE, stdout=file) as process,
     ):
         yield process.stdin
 
 
 @contextmanager
 def open_file(path: Path, tool: str | None, identity: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file of a backup to read it, decrypted where it was encrypted by `tool`.
-
-    Args:
-        path: of the file.
-        tool: gpg, whose agent asks for the passphrase; age; or None.
-        identity: the file of age's secret key.
-
-    Raises:
-        InvalidInput: age has no identity.
-    """
+    """Open a file of a backup to read it, decrypted by `tool`: gpg and its agent, or age and a key file."""
     with path.open("rb") as file:
         if tool is None:
             yield file
@@ -117,21 +108,13 @@ def open_file(path: Path, tool: str | None, identity: Path | None = None) -> Ite
         if tool == AGE and identity is None:
             raise InvalidInput("identity", None, "the file with age's secret key: --identity FILE")
         options = ["--quiet", "--decrypt"] if tool == GPG else ["--decrypt", "-i", str(identity)]
-        with piped([find_tool(tool), *options], stdin=file, stdout=subprocess.PIPE) as process:
+        with piped([find_tool(tool), *options], stdin=file, stdout=PIPE) as process:
             yield process.stdout
 
 
 @define
 class OutputStream:
-    """The output of a program: what is read from it is written into a file of the backup.
-
-    Attributes:
-        source: the program's output.
-        target: the file.
-        size: bytes that are expected.
-        report: called with the bytes done, and `size`.
-        done: bytes so far.
-    """
+    """The output of a program, of about `size` bytes: each piece read from it is written into a file too."""
 
     source: BinaryIO
     target: BinaryIO
@@ -157,24 +140,14 @@ def stream_output(
     size: int,
     report: Progress,
 ) -> Iterator[OutputStream]:
-    """Run a program that backs up a server, and write its output into a file.
+    """Run a program that backs up a database, and write its output, of about `size` bytes, into a new file.
 
-    The block may read the output on its way; the rest is written when it ends.
-
-    Args:
-        command: the program and its arguments.
-        config: of the database that it connects to.
-        path: of the file, without the suffix of the encryption.
-        encryption: of the file.
-        size: about how many bytes it will be.
-        report: called with the bytes done, and `size`.
+    The block may read the output on its way; what it leaves is written when it ends.
     """
     with (
         connection_environment(config) as environment,
         create_file(path, encryption) as file,
-        piped(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-        ) as process,
+        piped(command, env=environment, stdin=DEVNULL, stdout=PIPE) as process,
     ):
         stream = OutputStream(process.stdout, file, size, report)
         yield stream

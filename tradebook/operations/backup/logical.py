@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Final
 
 from tradebook.config import DatabaseConfig
@@ -82,12 +82,11 @@ def load(
     folder: Path,
     manifest: Manifest,
     config: DatabaseConfig,
-    *,
-    identity: Path | None = None,
-    jobs: int = 1,
-    overwrite: bool = False,
-    privileges: bool = True,
-    policies: bool = True,
+    identity: Path | None,
+    jobs: int,
+    overwrite: bool,
+    privileges: bool,
+    policies: bool,
 ) -> None:
     """Load a dump into an existing database, in one transaction; by several jobs, into an empty one, in many.
 
@@ -114,20 +113,18 @@ def load(
         [file] = manifest.files
         with (
             open_file(folder / file.path, manifest.encryption, identity) as stream,
-            piped(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as to,
+            piped(command, stdin=PIPE, stdout=DEVNULL, env=environment) as to,
         ):
             shutil.copyfileobj(stream, to.stdin, PIECE)
 
 
 def _require_free(admin: AdminConnection, config: DatabaseConfig, *, overwrite: bool) -> bool:
     """Refuse a database that must not be restored into; return whether it has no tables."""
-    others = admin.value(
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-        "AND backend_type = 'client backend'"
-    )
-    tables = admin.value(
-        "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    [(tables, others, is_standby)] = admin.rows(
+        "SELECT (SELECT count(*) FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')), "
+        "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'), pg_is_in_recovery()"
     )
     if tables and not overwrite:
         raise WouldOverwrite(
@@ -138,7 +135,7 @@ def _require_free(admin: AdminConnection, config: DatabaseConfig, *, overwrite: 
         raise WouldOverwrite(
             f"{config.safe_url} is in use ({others} connected): stop what writes to it first"
         )
-    if admin.value("SELECT pg_is_in_recovery()"):
+    if is_standby:
         raise OperationFailed(
             f"{config.safe_url} is a standby, which takes no writes; restore into its primary"
         )

@@ -171,15 +171,15 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 def files_in(folder: Path) -> tuple[BackupFile, ...]:
     """Describe every file in a backup's folder but its manifest, flushed to disk and read back."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return tuple(_describe(folder, path) for path in found)
-
-
-def _describe(folder: Path, path: Path) -> BackupFile:
-    # Neither pg_dump, writing into a pipe, nor gpg flushes: a power failure could leave a named backup empty.
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return BackupFile(str(path.relative_to(folder)), path.stat().st_size, sha256_of(path))
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            # Neither pg_dump, writing into a pipe, nor gpg flushes: a power failure could empty the file.
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            name, size = str(path.relative_to(folder)), path.stat().st_size
+            files.append(BackupFile(name, size, sha256_of(path)))
+    return tuple(files)
 
 
 def sha256_of(path: Path, report: Callable[[int], None] = lambda _size: None) -> str:

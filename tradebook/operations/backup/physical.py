@@ -49,14 +49,9 @@ def copy_server(
     parent: Path | None,
     report: Progress,
 ) -> Source:
-    """Copy a running server's data directory, with the log that makes the copy consistent.
+    """Copy a running server's data directory into a folder, with the log that makes the copy consistent.
 
-    Args:
-        config: of a role with REPLICATION; the counts are of its database.
-        folder: of the new backup.
-        encryption: of the one file that is written.
-        parent: the folder of the backup that an incremental one builds upon.
-        report: called with the bytes copied, and about how many there are.
+    The role needs REPLICATION. `parent` is the folder of the backup that an incremental one builds upon.
     """
     with open_admin_connection(config) as admin:
         _require_possible(admin, parent)
@@ -140,13 +135,7 @@ def _describe_log(admin: AdminConnection, label: bytes, server_manifest: bytes) 
 def build_data_directory(
     folders: Sequence[Path], manifests: Sequence[Manifest], working: Path, identity: Path | None
 ) -> Path:
-    """Build a data directory from a physical backup and those that it builds upon; return its path.
-
-    Args:
-        folders: of the whole backup first, then of each incremental one.
-        manifests: of the same backups.
-        working: an empty folder for it.
-        identity: the file of age's secret key.
+    """Build a data directory in an empty folder, from a whole backup and incremental ones; return its path.
 
     Raises:
         BackupDamaged: pg_verifybackup finds a file that is not what the server sent.

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -25,15 +25,8 @@ from tradebook.operations.backup.manifest import SQLITE, Manifest, no_progress, 
 from tradebook.operations.backup.physical import build_data_directory
 from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
+from tradebook.operations.server import cluster
 from tradebook.operations.server.admin_connection import open_admin_connection
-from tradebook.operations.server.cluster import (
-    Server,
-    give_to_server,
-    give_tree_to_server,
-    last_fatal_lines,
-    require_entry,
-    server_user,
-)
 from tradebook.operations.server.programs import find_program, translated_os_errors
 from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
 from tradebook.service_layer.instrumentation import Progress
@@ -94,16 +87,7 @@ def restore_book(
         with _decrypted(folder, manifest, identity) as copy:
             restore_file(copy, config, report, overwrite=overwrite)
         return
-    load(
-        folder,
-        manifest,
-        config,
-        identity=identity,
-        jobs=jobs,
-        overwrite=overwrite,
-        privileges=privileges,
-        policies=policies,
-    )
+    load(folder, manifest, config, identity, jobs, overwrite, privileges, policies)
 
 
 @contextmanager
@@ -164,10 +148,13 @@ def restore_server(
     for part in chain:
         require_whole(store.folder / part.name, part, report)
     # PostgreSQL starts on a data directory of its own major version only.
-    server = Server(home, find_program("postgres", manifest.version, exactly=True).parent)
+    server = cluster.Server(home, find_program("postgres", manifest.version, exactly=True).parent)
     home.mkdir(parents=True)
-    try:
-        require_entry(home, server_user())
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, home, ignore_errors=True)
+        undo.callback(shutil.rmtree, server.sockets, ignore_errors=True)
+        undo.callback(server.stop, "immediate")
+        cluster.require_entry(home, cluster.server_user())
         _write_files(store, chain, server, identity)
         archives = _readable_archives(wal, server, manifest.log.segment, identity)
         sandbox = Sandbox(
@@ -184,13 +171,7 @@ def restore_server(
             _recover(sandbox)
         sandbox.save()
         shutil.rmtree(home / "wal", ignore_errors=True)
-    except BaseException:
-        try:
-            server.stop("immediate")
-        finally:
-            shutil.rmtree(server.sockets, ignore_errors=True)
-            shutil.rmtree(home, ignore_errors=True)
-        raise
+        undo.pop_all()
     return sandbox
 
 
@@ -211,7 +192,7 @@ def _make_room(home: Path, *, overwrite: bool) -> None:
 
 
 def _write_files(
-    store: Store, chain: Sequence[Manifest], server: Server, identity: Path | None
+    store: Store, chain: Sequence[Manifest], server: cluster.Server, identity: Path | None
 ) -> None:
     """Write the data directory, and the rules for connections to it."""
     working = server.home / "parts"
@@ -234,21 +215,21 @@ def _write_files(
     rules.write_text(
         "# for those who may enter run/: the server's user, and root\nlocal all all trust\n"
     )
-    give_to_server(rules)
-    give_tree_to_server(server.data)
+    for path in (rules, server.data):
+        cluster.give_to_server(path)
 
 
 def _readable_archives(
-    wal: Sequence[Path], server: Server, segment: str, identity: Path | None
+    wal: Sequence[Path], server: cluster.Server, segment: str, identity: Path | None
 ) -> list[Path]:
     """Return the archives of the log, or one decrypted copy that the server's user can read."""
     folders = [folder.resolve() for folder in wal]
-    if all(wal_archive.is_readable(folder, server_user()) for folder in folders):
+    if all(wal_archive.is_readable(folder, cluster.server_user()) for folder in folders):
         return folders
     copies = server.home / "wal"
     for folder in folders:
         wal_archive.copy_decrypted(folder, segment, copies, identity)
-    give_tree_to_server(copies)
+    cluster.give_to_server(copies)
     return [copies]
 
 
@@ -264,7 +245,7 @@ def _recover(sandbox: Sandbox) -> None:
                 return
         except DatabaseUnavailable:
             if not sandbox.is_running:
-                raise _unreachable(last_fatal_lines(sandbox.server.log)) from None
+                raise _unreachable(cluster.last_fatal_lines(sandbox.server.log)) from None
         time.sleep(_POLL_SECONDS)
 
 
@@ -290,6 +271,6 @@ def _recovery_settings(data: Path, archives: Sequence[Path], target: str) -> Ite
     file.write_text("\n".join(lines) + "\n")
     signal.touch()
     for path in (file, signal):
-        give_to_server(path)
+        cluster.give_to_server(path)
     yield
     file.write_text(before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -58,23 +59,14 @@ def plan(
     if keep_days is not None:
         oldest = now - timedelta(days=keep_days)
         wanted |= {manifest.name for manifest in ordered if manifest.finished_at >= oldest}
-    wanted = _with_parents(ordered, wanted)
+    for manifest in reversed(ordered):  # a parent was finished before what builds upon it
+        if manifest.name in wanted and manifest.parent is not None:
+            wanted.add(manifest.parent)
     kept = tuple(manifest for manifest in ordered if manifest.name in wanted)
     removed = tuple(manifest for manifest in ordered if manifest.name not in wanted)
     # The first 8 digits of a segment's name are its timeline: it is needed on every one from there on.
     segments = [manifest.log.segment for manifest in kept if manifest.log is not None]
     return Plan(kept, removed, min(segments, key=lambda name: name[8:], default=None))
-
-
-def _with_parents(manifests: Iterable[Manifest], wanted: set[str]) -> set[str]:
-    parents = {manifest.name: manifest.parent for manifest in manifests}
-    needed: set[str] = set()
-    for name in wanted:
-        each: str | None = name
-        while each is not None:
-            needed.add(each)
-            each = parents.get(each)
-    return needed
 
 
 @translated_os_errors()
@@ -84,4 +76,5 @@ def prune(store: Store, decided: Plan) -> None:
         decided.removed
     ):  # the newest first: no incremental one loses its parent
         store.remove(manifest)
-    store.remove_leftovers()
+    for folder in store.leftovers():
+        shutil.rmtree(folder)

@@ -11,6 +11,12 @@ from tradebook.domain.errors import InvalidInput
 
 ENVIRONMENT: Final = "/etc/tradebook.env"
 """The file of the scheduled commands' variables, TRADEBOOK_DB_HOST and others; for root to read alone."""
+_WHEN: Final = {
+    "hour": ("*-*-* *:{minute:02}:00", "{minute} * * * *"),
+    "day": ("*-*-* {hour:02}:{minute:02}:00", "{minute} {hour} * * *"),
+    "week": ("Sun *-*-* {hour:02}:{minute:02}:00", "{minute} {hour} * * 0"),
+}
+"""The time of each schedule, for systemd and for cron."""
 
 _UNITS: Final = """\
 # /etc/systemd/system/tradebook-backup.service
@@ -52,33 +58,21 @@ def systemd_units(commands: Sequence[Sequence[str]], every: str, at: str, user: 
         at: `HH:MM`, local time; of `hour`, the minute alone counts.
         user: the user that runs them.
     """
-    hour, minute = _parse_time(at)
-    calendar = {
-        "hour": f"*-*-* *:{minute}:00",
-        "day": f"*-*-* {hour}:{minute}:00",
-        "week": f"Sun *-*-* {hour}:{minute}:00",
-    }[every]
     return _UNITS.format(
         user=user,
         environment=ENVIRONMENT,
         commands="\n".join(f"ExecStart={_systemd_quoted(command)}" for command in commands),
         every=every,
-        calendar=calendar,
+        calendar=_fill(_WHEN[every][0], at),
     )
 
 
 def cron_line(commands: Sequence[Sequence[str]], every: str, at: str) -> str:
     """Return one line of a crontab; the arguments are those of `systemd_units`."""
-    hour, minute = (str(int(part)) for part in _parse_time(at))
-    when = {
-        "hour": f"{minute} * * * *",
-        "day": f"{minute} {hour} * * *",
-        "week": f"{minute} {hour} * * 0",
-    }
     script = " && ".join(shlex.join(command) for command in commands)
     variables = f"set -a && . {ENVIRONMENT} && set +a"
     # cron would replace a bare % by a newline.
-    return f"{when[every]} {variables} && {script}".replace("%", "\\%") + "\n"
+    return f"{_fill(_WHEN[every][1], at)} {variables} && {script}".replace("%", "\\%") + "\n"
 
 
 def _systemd_quoted(command: Sequence[str]) -> str:
@@ -92,8 +86,8 @@ def _systemd_quoted(command: Sequence[str]) -> str:
     )
 
 
-def _parse_time(at: str) -> tuple[str, str]:
+def _fill(when: str, at: str) -> str:
     found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", at)
     if found is None:
         raise InvalidInput("at", at, "a time of day such as 02:30")
-    return found[1], found[2]
+    return when.format(hour=int(found[1]), minute=int(found[2]))

@@ -101,14 +101,10 @@ def _copy(source: sqlite3.Connection, target: Path, report: Progress) -> None:
 def restore_file(
     backup: Path, config: DatabaseConfig, report: Progress, *, overwrite: bool
 ) -> None:
-    """Put a backup's book where a config says.
+    """Copy a decrypted backup into the file of a config.
 
-    Args:
-        backup: the copy, decrypted.
-        config: of the file to write.
-        report: called with the bytes copied, and how many there are.
-        overwrite: whether to replace a book that is there, in one transaction, so that programs that have
-            it open read the restored one next. A file that is no database any more is moved aside.
+    With `overwrite`, a book that is there is replaced in one transaction: programs that have it open read the
+    restored one next. A file that is no database any more is moved aside.
 
     Raises:
         WouldOverwrite: there is a book, and `overwrite` is not set.

@@ -42,19 +42,20 @@ class Store:
         return self.folder / "stream"
 
     @contextmanager
-    def new_backup(self, kind: str, at: datetime) -> Iterator[Path]:
-        """Yield a folder to write a backup into; it gets its final name after the block, or is removed."""
+    def new_backup(self, kind: str, at: datetime) -> Iterator[tuple[str, Path]]:
+        """Yield a backup's name, and a folder that gets this name after the block, or is removed."""
         is_new = not self.folder.exists()
         # The server's user has to pass through, to the archive below.
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         working = self._working_folder(f"{at:%Y%m%dT%H%M%SZ}-{kind}")
         try:
-            yield working
+            name = working.name.removeprefix(".").removesuffix(_PARTIAL)
+            yield name, working
             # fsync of a file keeps its content, of a folder its entries: without both, a power failure could
             # keep the backup's name and lose its files.
             for folder in (working, *working.rglob("*/")):
                 _flush(folder)
-            working.rename(self.folder / self.final_name(working))
+            working.rename(self.folder / name)
             _flush(self.folder)
         except BaseException:
             shutil.rmtree(working, ignore_errors=True)
@@ -62,10 +63,6 @@ class Store:
                 with suppress(OSError):  # another process has put something into it
                     self.folder.rmdir()
             raise
-
-    def final_name(self, working: Path) -> str:
-        """Return the name that a working folder gets when it is complete."""
-        return working.name.removeprefix(".").removesuffix(_PARTIAL)
 
     def _working_folder(self, wanted: str) -> Path:
         for number in range(1, 1000):
@@ -164,11 +161,6 @@ class Store:
         aged = time.time() - _DAY
         found = self.folder.glob(f".*{_PARTIAL}")
         return [path for path in found if path.stat().st_mtime < aged]
-
-    def remove_leftovers(self) -> None:
-        """Remove the working folders of backups that were killed."""
-        for path in self.leftovers():
-            shutil.rmtree(path)
 
 
 def _flush(folder: Path) -> None:

@@ -20,14 +20,9 @@ from attrs import evolve, frozen
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
 from tradebook.operations.backup.encryption import AGE, GPG, PIECE, Encryption, open_file
-from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
+from tradebook.operations.server import programs
+from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.cluster import require_entry
-from tradebook.operations.server.programs import (
-    connection_environment,
-    find_program,
-    run,
-    run_interactive,
-)
 
 SCRIPT: Final = "archive-wal"
 STREAM: Final = "tradebook_stream"
@@ -103,12 +98,9 @@ class Archiving:
 
 
 def prepare_archive(folder: Path, encryption: Encryption | None, version: int = 18) -> Archiving:
-    """Write the archive's script into its folder, and return the settings that use it.
+    """Write the archive's script into its folder, and return the settings with which a server calls it.
 
-    Args:
-        folder: of the archive, made if missing; the server's user must be able to write into it.
-        encryption: the tool and the public keys, which the server's user needs.
-        version: the server's major version.
+    The server's user must be able to write into the folder, and needs the public keys of an encryption.
     """
     folder = folder.resolve()
     folder.parent.mkdir(mode=0o711, parents=True, exist_ok=True)  # the server's user passes through
@@ -139,11 +131,7 @@ def _command(folder: Path) -> str:
 
 
 def other_command(config: DatabaseConfig, folder: Path) -> str | None:
-    """Return the command by which a server archives its log elsewhere, such as another tool's, or None.
-
-    Args:
-        config: of a superuser.
-        folder: of our archive.
+    """Return the archive_command of a server that archives elsewhere than into `folder`, or None.
 
     Raises:
         OperationFailed: the server archives by a library, which excludes a command.
@@ -183,7 +171,12 @@ def archive_log(
         )
     with open_admin_connection(config) as admin:
         archiving = prepare_archive(folder, encryption, admin.version)
-        _give_to_server(archiving.folder, admin)
+        data = Path(str(admin.value("SHOW data_directory")))
+        if os.geteuid() == 0 and data.is_dir():
+            owner = pwd.getpwuid(data.stat().st_uid)
+            for path in (archiving.folder, archiving.folder / SCRIPT):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+            require_entry(archiving.folder, owner)
         for name, value in archiving.settings.items():
             admin.rows(f"ALTER SYSTEM SET {name} = %s", value)
         admin.rows("SELECT pg_reload_conf()")
@@ -193,15 +186,6 @@ def archive_log(
             "setting = 'off') ORDER BY name"
         )
     return evolve(archiving, restart=tuple(name for (name,) in pending))
-
-
-def _give_to_server(folder: Path, admin: AdminConnection) -> None:
-    data = Path(str(admin.value("SHOW data_directory")))
-    if os.geteuid() == 0 and data.is_dir():
-        owner = pwd.getpwuid(data.stat().st_uid)
-        for path in (folder, folder / SCRIPT):
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-        require_entry(folder, owner)
 
 
 def archive_now(config: DatabaseConfig, timeout: float = 30.0) -> str:
@@ -234,11 +218,10 @@ def archive_now(config: DatabaseConfig, timeout: float = 30.0) -> str:
             if last is not None and _position(last) >= _position(name):
                 return name
             if time.monotonic() > deadline:
-                reason = (
-                    f"{failures} failures, the last of {failed}" if failed else "no failure yet"
-                )
+                last_one = f", the last of {failed}" if failed else ""
                 raise OperationFailed(
-                    f"{name} is not archived after {timeout:g} s ({reason}); see the server's log"
+                    f"{name} is not archived after {timeout:g} s ({failures} failures{last_one}); see "
+                    "the server's log"
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -256,12 +239,12 @@ def stream(config: DatabaseConfig, folder: Path) -> int:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open_admin_connection(config) as admin:
-        receive: list[str | Path] = [find_program("pg_receivewal", admin.version)]
+        receive: list[str | Path] = [programs.find_program("pg_receivewal", admin.version)]
     receive += ["--no-password", f"--slot={STREAM}", f"--directory={folder}"]
     named = evolve(config, application_name=STREAM)
-    with connection_environment(named) as environment:
-        run([*receive, "--create-slot", "--if-not-exists"], env=environment)
-    return run_interactive([*receive, "--synchronous"], named)
+    with programs.connection_environment(named) as environment:
+        programs.run([*receive, "--create-slot", "--if-not-exists"], env=environment)
+    return programs.run_interactive([*receive, "--synchronous"], named)
 
 
 def stop_streaming(config: DatabaseConfig) -> None:
@@ -298,9 +281,13 @@ def is_readable(folder: Path, user: pwd.struct_passwd | None) -> bool:
     return user is None or all(path.stat().st_uid == user.pw_uid for path in _files_in(folder))
 
 
+def _tool_of(path: Path) -> str | None:
+    """Return the tool that a file is encrypted with, if any."""
+    return next((tool for tool in (GPG, AGE) if path.suffix == f".{tool}"), None)
+
+
 def _tool_in(folder: Path) -> str | None:
-    """Return the tool that an archive is encrypted with, if any."""
-    return next((tool for tool in (GPG, AGE) if any(folder.glob(f"*.{tool}"))), None)
+    return next(filter(None, map(_tool_of, folder.iterdir())), None)
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -311,7 +298,7 @@ def copy_decrypted(folder: Path, segment: str, target: Path, identity: Path | No
     """Copy an archive's files from a segment on into another folder, decrypted; files there stay."""
     target.mkdir(mode=0o700, exist_ok=True)
     for path in _files_in(folder):
-        tool = next((tool for tool in (GPG, AGE) if path.suffix == f".{tool}"), None)
+        tool = _tool_of(path)
         name = path.name.removesuffix(f".{tool}")
         # The history of timelines is needed whatever its age.
         is_needed = _position(name) >= _position(segment) or ".history" in name
@@ -328,8 +315,8 @@ def remove_older(archive: Path, oldest: str) -> int:
     """
     before = sum(1 for _ in archive.iterdir())
     tool = _tool_in(archive)
-    cleanup = find_program("pg_archivecleanup", 0)
+    cleanup = programs.find_program("pg_archivecleanup", 0)
     for extension in ("", *((f".{tool}", _SUM) if tool else ())):
         strip = ["-x", extension] if extension else []
-        run([cleanup, *strip, archive, oldest])
+        programs.run([cleanup, *strip, archive, oldest])
     return before - sum(1 for _ in archive.iterdir())

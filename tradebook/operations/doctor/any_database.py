@@ -6,20 +6,39 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
+from tradebook.adapters.health import health
 from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import AHEAD, CURRENT, UNVERSIONED
 from tradebook.adapters.orm import events
+from tradebook.config import DatabaseConfig
+from tradebook.domain.errors import DatabaseUnavailable
 from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
+from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.ports.health import Health
 
+_CORRECT: Final = "do as it says: `tradebook config` names where each value comes from"
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
 
 
-def schema(state: Health) -> Finding:
-    """Check that the schema is at the revision of this code."""
+def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
+    """Check that the database answers, and then that it has the schema of this code."""
+    try:
+        require_file(config)
+    except DatabaseUnavailable as error:
+        yield red("connection", str(error), _CORRECT)
+        return
+    state = health(engine, config)
+    if state.latency is None:
+        yield red("connection", str(state.error), _CORRECT)
+        return
+    yield green("connection", f"{state.server} answers in {state.latency * 1000:.1f} ms")
+    yield _schema(state)
+
+
+def _schema(state: Health) -> Finding:
     if state.schema == CURRENT:
         return green("migrations", f"at revision {state.revision}")
     if state.schema == UNVERSIONED:

@@ -62,11 +62,6 @@ def red(check: str, what: str, fix: str) -> Finding:
     return Finding(check, Level.RED, what, fix)
 
 
-def unknown(check: str, what: str, fix: str = "") -> Finding:
-    """Return the finding of a check that could not be made."""
-    return Finding(check, Level.UNKNOWN, what, fix)
-
-
 PartProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with the name of the check, how much of it is done, and how much there is."""
 

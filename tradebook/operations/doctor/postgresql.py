@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tradebook.operations.doctor.checks import (
-    CheckTarget,
-    Finding,
-    free_disk,
-    green,
-    red,
-    unknown,
-    yellow,
-)
+from tradebook.operations.doctor import checks
+from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
 from tradebook.operations.security.privileges import disowned
 from tradebook.operations.server.wal import Slot, read_archive, read_slots
 
@@ -151,9 +144,9 @@ def disk(target: CheckTarget) -> Iterator[Finding]:
     folder = target.settings("data_directory").get("data_directory")
     if folder is None or not target.is_local or not Path(folder).exists():
         what = "the server's disk cannot be seen from here"
-        yield unknown("free disk", what, "let the server's own monitoring watch it")
+        yield Finding("free disk", Level.UNKNOWN, what, "let the server's own monitoring watch it")
     else:
-        yield free_disk(Path(folder))
+        yield checks.free_disk(Path(folder))
 
 
 def archive(target: CheckTarget) -> Iterator[Finding]:

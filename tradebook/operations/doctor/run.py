@@ -9,25 +9,12 @@ from attrs import frozen
 from sqlalchemy import Engine
 
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.health import health
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import DatabaseUnavailable, TradebookError
+from tradebook.domain.errors import TradebookError
 from tradebook.operations.doctor import any_database, indexes, postgresql, sqlite, vacuum
 from tradebook.operations.doctor.book import check_book
-from tradebook.operations.doctor.checks import (
-    Check,
-    CheckTarget,
-    Finding,
-    Level,
-    PartProgress,
-    green,
-    red,
-    unknown,
-)
-from tradebook.operations.server.admin_connection import require_file
+from tradebook.operations.doctor.checks import Check, CheckTarget, Finding, Level, PartProgress
 from tradebook.service_layer.book import Book
-
-_CORRECT: Final = "do as it says: `tradebook config` names where each value comes from"
 
 _POSTGRESQL: Final[tuple[Check, ...]] = (
     postgresql.encryption,
@@ -106,7 +93,7 @@ def examine(
     Returns:
         The findings; an unreachable database is one of them.
     """
-    found = _connect(engine, config)
+    found = [*any_database.connection(engine, config)]
     answers, usable = found[0].level is Level.GREEN, found[-1].level is not Level.RED
     if answers:
         is_file = config.backend == "sqlite"
@@ -124,24 +111,10 @@ def examine(
     return Diagnosis(config.safe_url, account, tuple(found))
 
 
-def _connect(engine: Engine, config: DatabaseConfig) -> list[Finding]:
-    """Check that the database answers, and then that it has the tables of this code."""
-    try:
-        require_file(config)
-    except DatabaseUnavailable as error:
-        return [red("connection", str(error), _CORRECT)]
-    state = health(engine, config)
-    if not state.reachable:
-        return [red("connection", str(state.error), _CORRECT)]
-    assert state.latency is not None
-    answer = green("connection", f"{state.server} answers in {state.latency * 1000:.1f} ms")
-    return [answer, any_database.schema(state)]
-
-
 def _collect(name: str, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield the findings of a check, and its error as one more."""
     try:
         with translated_errors():
             yield from findings
     except TradebookError as error:
-        yield unknown(name, str(error))
+        yield Finding(name, Level.UNKNOWN, str(error))

@@ -83,13 +83,7 @@ class Server:
         return True
 
     def create(self, superuser: str, password: str, *, durable: bool = True) -> None:
-        """Create an empty cluster: UTF-8, page checksums, a password for every connection.
-
-        Args:
-            superuser: the name of its first role.
-            password: of that role.
-            durable: flush it to disk; a scratch server does without.
-        """
+        """Create an empty cluster: UTF-8, page checksums, a password; flushed to disk if `durable`."""
         # Under another name until it is complete: an interrupted initdb leaves no half data directory.
         new, secret = self.home / "data.new", self.home / "password.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -189,17 +183,12 @@ def server_user() -> pwd.struct_passwd | None:
 
 
 def give_to_server(path: Path) -> None:
-    """Make the server's user the owner of a file or a folder."""
+    """Make the server's user the owner of a file, or of a folder and of everything in it."""
     user = server_user()
     if user is not None:
-        os.chown(path, user.pw_uid, user.pw_gid)
-
-
-def give_tree_to_server(folder: Path) -> None:
-    """Make the server's user the owner of a folder and of everything in it."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():  # the owner of its target is no matter of this folder
-            give_to_server(path)
+        for each in (path, *path.rglob("*")):
+            if not each.is_symlink():  # whose target may be outside the folder
+                os.chown(each, user.pw_uid, user.pw_gid)
 
 
 def make_private_folder(folder: Path) -> None:

@@ -18,15 +18,10 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
+from tradebook.operations.server import programs
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.cluster import DEFAULT_PORT, Server
-from tradebook.operations.server.programs import (
-    find_program,
-    major_version,
-    translated_os_errors,
-    wheel_programs,
-    write_private,
-)
+from tradebook.operations.server.programs import find_program, translated_os_errors
 
 SCRATCH_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """The settings of a server whose data is thrown away."""
@@ -78,8 +73,8 @@ class Sandbox:
     @property
     def server(self) -> Server:
         """The server itself, of which the sandbox is the description."""
-        programs = find_program("postgres", self.version, exactly=True).parent
-        return Server(self.home, programs, self.port or DEFAULT_PORT)
+        postgres = find_program("postgres", self.version, exactly=True)
+        return Server(self.home, postgres.parent, self.port or DEFAULT_PORT)
 
     @property
     def config(self) -> DatabaseConfig:
@@ -156,7 +151,13 @@ def start_sandbox(
             _create(home, port, durable=durable)
         sandbox = Sandbox.from_folder(home)
         if port not in (None, sandbox.port):
-            sandbox = _with_port(sandbox, port)
+            if sandbox.is_running:  # a running server cannot change its port
+                raise OperationFailed(
+                    f"the sandbox runs on {sandbox.config.safe_url}; stop it first to give it port "
+                    f"{port}"
+                )
+            sandbox = evolve(sandbox, port=port)
+            sandbox.save()
         started = sandbox.start()
         try:
             _prepare_database(sandbox, tables=tables)
@@ -222,26 +223,15 @@ def _lock(path: Path) -> TextIO:
 
 
 def _create(home: Path, port: int | None, *, durable: bool) -> None:
-    programs = wheel_programs()
-    version = major_version(programs / "postgres")
+    folder = programs.wheel_programs()
+    version = programs.major_version(folder / "postgres")
     sandbox = Sandbox(home, version, port, settings={} if durable else SCRATCH_SETTINGS)
     shutil.rmtree(home / "data", ignore_errors=True)
     (home / "password").unlink(missing_ok=True)
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
-    Server(home, programs).create(sandbox.username, password, durable=durable)
-    write_private(home / "password", password)
+    Server(home, folder).create(sandbox.username, password, durable=durable)
+    programs.write_private(home / "password", password)
     sandbox.save()
-
-
-def _with_port(sandbox: Sandbox, port: int | None) -> Sandbox:
-    """Give a stopped sandbox another port: a running server cannot change its own."""
-    if sandbox.is_running:
-        raise OperationFailed(
-            f"the sandbox runs on {sandbox.config.safe_url}; stop it first to give it port {port}"
-        )
-    changed = evolve(sandbox, port=port)
-    changed.save()
-    return changed
 
 
 def _prepare_database(sandbox: Sandbox, *, tables: bool) -> None:

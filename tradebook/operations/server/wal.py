@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Connection, text
 
+# `greatest` ignores NULL: where a difference is not known yet, it counts as 0.
 _ARCHIVE: Final = """
 SELECT current_setting('archive_mode') AS mode,
        current_setting('archive_command') <> ''
@@ -19,15 +19,15 @@ SELECT current_setting('archive_mode') AS mode,
   FROM pg_stat_archiver
 """
 _WAITING: Final = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(modification)), 0)
+SELECT greatest(0, extract(epoch FROM clock_timestamp() - min(modification)))::float8
   FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'
 """
 _SLOTS: Final = """
 SELECT slot_name AS name, active,
-       coalesce(pg_wal_lsn_diff(
+       greatest(0, pg_wal_lsn_diff(
            CASE WHEN pg_is_in_recovery()
                 THEN coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
-                ELSE pg_current_wal_lsn() END, restart_lsn), 0) AS bytes
+                ELSE pg_current_wal_lsn() END, restart_lsn))::bigint AS retained_bytes
   FROM pg_replication_slots ORDER BY slot_name
 """
 # pg_basebackup streams the log while it copies: it is no standby. pg_receivewal replays nothing, so replay_lsn
@@ -35,9 +35,9 @@ SELECT slot_name AS name, active,
 _REPLICAS: Final = """
 SELECT coalesce(nullif(application_name, ''), client_addr::text, 'standby') AS name,
        CASE WHEN reached = pg_current_wal_lsn() THEN 0
-            ELSE coalesce(extract(epoch FROM coalesce(replay_lag, flush_lag, write_lag)), 0)
-       END AS lag_seconds,
-       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), reached), 0) AS lag_bytes
+            ELSE greatest(0, extract(epoch FROM coalesce(replay_lag, flush_lag, write_lag)))
+       END::float8 AS lag_seconds,
+       greatest(0, pg_wal_lsn_diff(pg_current_wal_lsn(), reached))::bigint AS lag_bytes
   FROM pg_stat_replication, coalesce(replay_lsn, flush_lsn, write_lsn) AS reached
  WHERE state = 'streaming' AND application_name <> 'pg_basebackup' ORDER BY name
 """
@@ -45,9 +45,9 @@ SELECT coalesce(nullif(application_name, ''), client_addr::text, 'standby') AS n
 _THIS_STANDBY: Final = """
 SELECT 'this standby' AS name,
        CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)
-       END AS lag_seconds,
-       coalesce(pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), 0) AS lag_bytes
+            ELSE greatest(0, extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))
+       END::float8 AS lag_seconds,
+       greatest(0, pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()))::bigint AS lag_bytes
 """
 
 
@@ -107,27 +107,16 @@ def read_archive(connection: Connection) -> Archive:
     found = dict(connection.execute(text(_ARCHIVE)).mappings().one())
     waiting = None
     if found.pop("may_list"):
-        waiting = max(0.0, float(connection.execute(text(_WAITING)).scalar_one()))
+        waiting = connection.execute(text(_WAITING)).scalar_one()
     return Archive(**found, waiting_seconds=waiting)
 
 
 def read_slots(connection: Connection) -> list[Slot]:
     """Read every replication slot of the server, by name."""
-    return [
-        Slot(name=row["name"], active=row["active"], retained_bytes=max(0, int(row["bytes"])))
-        for row in _rows(connection, _SLOTS)
-    ]
+    return [Slot(**row) for row in connection.execute(text(_SLOTS)).mappings()]
 
 
-def read_replicas(connection: Connection, *, is_standby: bool) -> Iterator[Replica]:
+def read_replicas(connection: Connection, *, is_standby: bool) -> list[Replica]:
     """Read the replicas of a primary; of a standby, its own lag as the only row."""
-    for row in _rows(connection, _THIS_STANDBY if is_standby else _REPLICAS):
-        yield Replica(
-            name=row["name"],
-            lag_seconds=max(0.0, float(row["lag_seconds"])),
-            lag_bytes=max(0, int(row["lag_bytes"])),
-        )
-
-
-def _rows(connection: Connection, statement: str) -> Iterable[Mapping[Any, Any]]:
-    return connection.execute(text(statement)).mappings()
+    statement = text(_THIS_STANDBY if is_standby else _REPLICAS)
+    return [Replica(**row) for row in connection.execute(statement).mappings()]
