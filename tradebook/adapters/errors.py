@@ -10,20 +10,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
 from tradebook.adapters.columns import metadata
-from tradebook.domain.errors import (
-    CommitUnknown,
-    ConcurrentUpdate,
-    ConstraintViolated,
-    DatabaseCorrupt,
-    DatabaseFailure,
-    DatabaseFull,
-    DatabaseReadOnly,
-    DatabaseUnavailable,
-    NotPermitted,
-    SchemaNotReady,
-    StatementCancelled,
-    TradebookError,
-)
+from tradebook.domain import errors
 
 _SCHEMA_ADVICE: Final = (
     "run `tradebook db upgrade` (or DatabaseManager.upgrade()) to bring it to this version"
@@ -37,46 +24,47 @@ _READ_ONLY: Final = (
 _NOT_NULL: Final = "23502"
 _CHECK: Final = "23514"
 
-_Meaning = tuple[type[TradebookError], str]
+_Meaning = tuple[type[errors.TradebookError], str]
 _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
-    "40001": (ConcurrentUpdate, "serialization failure: {}"),
-    "40P01": (ConcurrentUpdate, "deadlock: {}"),
-    "55P03": (ConcurrentUpdate, "lock not available: {}"),
-    **dict.fromkeys(("42P01", "42703", "3F000"), (SchemaNotReady, _SCHEMA)),
+    "40001": (errors.ConcurrentUpdate, "serialization failure: {}"),
+    "40P01": (errors.ConcurrentUpdate, "deadlock: {}"),
+    "55P03": (errors.ConcurrentUpdate, "lock not available: {}"),
+    **dict.fromkeys(("42P01", "42703", "3F000"), (errors.SchemaNotReady, _SCHEMA)),
     "57014": (
-        StatementCancelled,
+        errors.StatementCancelled,
         "{}; ask for less, or allow it longer: statement_timeout (TRADEBOOK_DB_STATEMENT_TIMEOUT)",
     ),
     "42501": (
-        NotPermitted,
+        errors.NotPermitted,
         "{}; the role that is connected may not do that (docs/security.md); after an upgrade run "
         "`tradebook db roles` again",
     ),
-    "53100": (DatabaseFull, _FULL),
-    "25006": (DatabaseReadOnly, _READ_ONLY),
-    **dict.fromkeys(("XX001", "XX002"), (DatabaseCorrupt, "{}")),
+    "53100": (errors.DatabaseFull, _FULL),
+    "25006": (errors.DatabaseReadOnly, _READ_ONLY),
+    **dict.fromkeys(("XX001", "XX002"), (errors.DatabaseCorrupt, "{}")),
     **dict.fromkeys(
         ("57P01", "57P02", "57P03", "53300", "3D000", "28000", "28P01", "08"),
-        (DatabaseUnavailable, "{}"),
+        (errors.DatabaseUnavailable, "{}"),
     ),
 }
 """The error for each SQLSTATE, or for its class (its first two characters); `{}` is the server's message."""
 
 _BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
     **dict.fromkeys(
-        ("SQLITE_BUSY", "SQLITE_LOCKED"), (ConcurrentUpdate, "another process is writing: {}")
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        (errors.ConcurrentUpdate, "another process is writing: {}"),
     ),
-    "SQLITE_FULL": (DatabaseFull, _FULL),
+    "SQLITE_FULL": (errors.DatabaseFull, _FULL),
     # Its shared memory is a file too, and could not grow.
-    "SQLITE_IOERR_SHMSIZE": (DatabaseFull, _FULL),
+    "SQLITE_IOERR_SHMSIZE": (errors.DatabaseFull, _FULL),
     "SQLITE_READONLY": (
-        DatabaseReadOnly,
+        errors.DatabaseReadOnly,
         "{}; this unit of work is read-only, or the file or its folder may not be written, or its disk "
         "is mounted read-only",
     ),
-    **dict.fromkeys(("SQLITE_CORRUPT", "SQLITE_NOTADB"), (DatabaseCorrupt, "{}")),
+    **dict.fromkeys(("SQLITE_CORRUPT", "SQLITE_NOTADB"), (errors.DatabaseCorrupt, "{}")),
     "SQLITE_CANTOPEN": (
-        DatabaseUnavailable,
+        errors.DatabaseUnavailable,
         "{}; check the path and its permissions; on a disk that is mounted read-only, a book without "
         "writers is read as sqlite:///file:PATH?immutable=1&uri=true",
     ),
@@ -84,11 +72,11 @@ _BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
 """The error for the beginning of an extended result code's name, such as SQLITE_BUSY_SNAPSHOT."""
 
 _BY_SQLITE_MESSAGE: Final[dict[str, _Meaning]] = {
-    "no such table": (SchemaNotReady, _SCHEMA),
-    "no such column": (SchemaNotReady, _SCHEMA),
+    "no such table": (errors.SchemaNotReady, _SCHEMA),
+    "no such column": (errors.SchemaNotReady, _SCHEMA),
     # A value that is no text, or no decimal that our `dec_sum` can add.
-    "Could not decode to UTF-8": (DatabaseCorrupt, "{}"),
-    "user-defined aggregate": (DatabaseCorrupt, "{}"),
+    "Could not decode to UTF-8": (errors.DatabaseCorrupt, "{}"),
+    "user-defined aggregate": (errors.DatabaseCorrupt, "{}"),
 }
 """The error for the beginning of a message, where SQLite has no code of its own."""
 
@@ -111,32 +99,32 @@ def translated_commit() -> Iterator[None]:
     try:
         with translated_errors():
             yield
-    except DatabaseUnavailable as error:
+    except errors.DatabaseUnavailable as error:
         raise commit_unknown(error) from error
 
 
-def commit_unknown(error: TradebookError) -> CommitUnknown:
+def commit_unknown(error: errors.TradebookError) -> errors.CommitUnknown:
     """Return the error for a COMMIT whose outcome cannot be learned because of `error`."""
-    return CommitUnknown(
+    return errors.CommitUnknown(
         f"whether this was committed is not known: {error}. Do it again with the same order ids and "
         "references: what is recorded already is recognised"
     )
 
 
-def translated(error: BaseException) -> TradebookError | None:
+def translated(error: BaseException) -> errors.TradebookError | None:
     """Return the TradebookError that a database error means; None for any other error."""
     if isinstance(error, StaleDataError):
-        return ConcurrentUpdate("another writer changed the record first")
+        return errors.ConcurrentUpdate("another writer changed the record first")
     if isinstance(error, NoSuchTableError):
-        return SchemaNotReady(f"the database has no table {error}; {_SCHEMA_ADVICE}")
+        return errors.SchemaNotReady(f"the database has no table {error}; {_SCHEMA_ADVICE}")
     if isinstance(error, ConnectionError):
-        return DatabaseUnavailable(f"the database is not reachable: {error}")
+        return errors.DatabaseUnavailable(f"the database is not reachable: {error}")
     cause = error.orig if isinstance(error, DBAPIError) else error
     if cause is None:
         return None
     message = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
     if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return DatabaseUnavailable(
+        return errors.DatabaseUnavailable(
             f"the connection to the database was lost: {message}; the next call connects again"
         )
     # psycopg2 names it pgcode, asyncpg sqlstate.
@@ -147,60 +135,60 @@ def translated(error: BaseException) -> TradebookError | None:
     if name is not None or type(cause).__module__ == "sqlite3":
         return _from_sqlite(str(name or ""), message)
     if isinstance(error, OperationalError):
-        return DatabaseUnavailable(f"the database connection failed: {message}")
-    return DatabaseFailure(message) if isinstance(error, DBAPIError) else None
+        return errors.DatabaseUnavailable(f"the database connection failed: {message}")
+    return errors.DatabaseFailure(message) if isinstance(error, DBAPIError) else None
 
 
-def _from_sqlstate(state: str, message: str, cause: BaseException) -> TradebookError:
+def _from_sqlstate(state: str, message: str, cause: BaseException) -> errors.TradebookError:
     if state.startswith("23"):
         return _violation(state, message, cause)
     # A standby refuses a writing transaction with the general "feature not supported".
     if state == "0A000" and "recovery" in message:
         state = "25006"
-    unnamed = (DatabaseFailure, f"{{}} (SQLSTATE {state})")
+    unnamed = (errors.DatabaseFailure, f"{{}} (SQLSTATE {state})")
     kind, text = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2], unnamed)
     return kind(text.format(message))
 
 
-def _from_sqlite(name: str, message: str) -> TradebookError:
+def _from_sqlite(name: str, message: str) -> errors.TradebookError:
     if name.startswith("SQLITE_CONSTRAINT"):
         return _sqlite_violation(name, message)
     for table, subject in ((_BY_SQLITE_NAME, name), (_BY_SQLITE_MESSAGE, message)):
         for beginning, (kind, text) in table.items():
             if subject.startswith(beginning):
                 return kind(text.format(message))
-    return DatabaseFailure(f"{message} ({name})" if name else message)
+    return errors.DatabaseFailure(f"{message} ({name})" if name else message)
 
 
-def _violation(state: str, message: str, cause: BaseException) -> ConstraintViolated:
+def _violation(state: str, message: str, cause: BaseException) -> errors.ConstraintViolated:
     # psycopg2 has the names in `diag`, asyncpg in the error beneath.
     details = getattr(cause, "diag", None) or cause.__cause__ or cause
     table, column, constraint = (
         getattr(details, name, None) for name in ("table_name", "column_name", "constraint_name")
     )
     if state == _NOT_NULL:
-        return ConstraintViolated(_missing(table, column), table, column, constraint)
+        return errors.ConstraintViolated(_missing(table, column), table, column, constraint)
     if state == _CHECK and constraint is not None:
         return _check_violation(table, constraint)
-    return ConstraintViolated(f"{table or 'a record'}: {message}", table, column, constraint)
+    return errors.ConstraintViolated(f"{table or 'a record'}: {message}", table, column, constraint)
 
 
-def _sqlite_violation(name: str, message: str) -> ConstraintViolated:
+def _sqlite_violation(name: str, message: str) -> errors.ConstraintViolated:
     failed = message.partition("failed: ")[2]
     if name == "SQLITE_CONSTRAINT_CHECK":
         return _check_violation(None, failed)
     # A unique key lists all its columns: the first is named.
     table, _, column = failed.partition(".")
     if name == "SQLITE_CONSTRAINT_NOTNULL":
-        return ConstraintViolated(_missing(table, column), table, column)
-    return ConstraintViolated(message, table or None)
+        return errors.ConstraintViolated(_missing(table, column), table, column)
+    return errors.ConstraintViolated(message, table or None)
 
 
 def _missing(table: str | None, column: str | None) -> str:
     return f"{table}.{column} needs a value (NOT NULL)"
 
 
-def _check_violation(table: str | None, constraint: str) -> ConstraintViolated:
+def _check_violation(table: str | None, constraint: str) -> errors.ConstraintViolated:
     # A name such as ck_trades_action, to which Citus appends the number of a shard. The longest column that fits
     # is the one; a check of several columns has another name.
     own = next((name for name in metadata.tables if constraint.startswith(f"ck_{name}_")), None)
@@ -210,4 +198,4 @@ def _check_violation(table: str | None, constraint: str) -> ConstraintViolated:
     table, column = table or own, max(fitting, key=len, default=None)
     where = ".".join(name for name in (table, column) if name) or "a record"
     message = f"{where} is refused by the check {constraint}"
-    return ConstraintViolated(message, table, column, constraint)
+    return errors.ConstraintViolated(message, table, column, constraint)

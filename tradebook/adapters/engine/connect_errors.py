@@ -24,11 +24,11 @@ _ADVICE: Final = {
         "the server has no connection left: lower pool_size, or raise its max_connections"
     ),
     "does not support ssl|rejected ssl": (
-        "the server offers no TLS, and sslmode={sslmode} asks for it: set `ssl = on` at the server, or "
+        "the server offers no TLS, and sslmode={sslmode} requires it: set `ssl = on` at the server, or "
         "TRADEBOOK_DB_SSLMODE=prefer to do without"
     ),
     "no pg_hba.conf entry": (
-        "the server's pg_hba.conf lets no such connection in; where it asks for TLS, set "
+        "the server's pg_hba.conf admits no such connection; where it requires TLS, set "
         "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})"
     ),
     # Before the general advice on TLS, whose words these errors contain too.
@@ -122,7 +122,8 @@ def _clear_frames(error: BaseException | None) -> None:
 
 
 def _advice(error: Exception, config: DatabaseConfig) -> str:
-    # The names of its classes too: asyncpg's TimeoutError has no text. The last three are object and such.
+    # The names of its classes too: a TimeoutError of asyncpg has no text. The last three are Exception,
+    # BaseException and object.
     kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])
     # A missing file is a certificate on TCP, and the socket itself otherwise.
     way = "socket" if str(config.host).startswith("/") else "tcp"

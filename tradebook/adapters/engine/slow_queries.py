@@ -80,11 +80,7 @@ def log_slow_queries(
 ) -> None:
     """Log the statements of an engine that take longer than `config.slow_query_seconds`, with their plans.
 
-    Args:
-        engine: the engine to watch: a sync one, or the one below an asyncio engine.
-        config: of the engine's database.
-        account: named in each record of the log.
-        new_engine: makes the engine on which plans are fetched.
+    Of an asyncio engine, `engine` is the sync one below it. `new_engine` makes the one that fetches plans.
     """
     log = _SlowQueryLog(config, account, engine.dialect.driver, new_engine)
     event.listen(engine, "before_cursor_execute", log.start)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from attrs import astuple, frozen
+from attrs import astuple, fields_dict, frozen
 from sqlalchemy import text
 from sqlalchemy.orm import sessionmaker
 
@@ -19,12 +19,6 @@ from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.manifest import Counts, Manifest
 from tradebook.service_layer.verification.verify import Verification, verify
-
-_COUNTS: Final = {
-    "trades": "SELECT account, count(*) FROM trades GROUP BY account",
-    "positions": "SELECT account, count(*) FROM positions GROUP BY account",
-    "events": "SELECT account, count(*) FROM events GROUP BY account",
-}
 
 
 @frozen
@@ -47,7 +41,7 @@ class AccountProof:
 
     @property
     def proven(self) -> bool:
-        """Whether every record is there, and the stored state follows from the trades."""
+        """True if every record is there, and the stored state follows from the trades."""
         return self.is_whole and self.verification.proven
 
 
@@ -60,7 +54,8 @@ def read_counts(rows: Callable[[str], Sequence[Sequence[Any]]]) -> dict[str, Cou
     found: dict[str, dict[str, int]] = {
         name: {} for (name,) in rows("SELECT account FROM accounts")
     }
-    for table, query in _COUNTS.items():
+    for table in fields_dict(Counts):
+        query = f"SELECT account, count(*) FROM {table} GROUP BY account"  # noqa: S608  # our names
         for account, count in rows(query):
             found.setdefault(account, {})[table] = count
     return {account: Counts(**counts) for account, counts in sorted(found.items())}

@@ -66,18 +66,14 @@ class Encryption:
         tool = find_tool(self.tool)
         if self.tool == GPG:
             recipients = [word for name in self.recipients for word in ("--recipient", name)]
-            # By default gpg fetches the key of an unknown address from the network, whoever made that key.
+            # By default gpg fetches the key of an unknown address from the network, an attacker's key included.
             return [tool, "--batch", "--quiet", "--no-auto-key-locate", "--encrypt", *recipients]
         options = [("-R" if Path(name).is_file() else "-r", name) for name in self.recipients]
         return [tool, "--encrypt", *(word for option in options for word in option)]
 
 
 def find_tool(tool: str) -> str:
-    """Return the path of gpg or age.
-
-    Raises:
-        ProgramMissing: it is not installed.
-    """
+    """Return the path of gpg or age, which must be installed."""
     path = shutil.which(tool)
     if path is None:
         raise ProgramMissing(f"{tool} is not installed; {_INSTALL[tool]}")
@@ -87,15 +83,13 @@ def find_tool(tool: str) -> str:
 @contextmanager
 def create_file(path: Path, encryption: Encryption | None) -> Iterator[BinaryIO]:
     """Open a new file of a backup, for its owner alone; an encrypted one gets the tool's suffix."""
-    if encryption is None:
-        with create_private(path) as file:
+    suffix = encryption.suffix if encryption else ""
+    with create_private(path.with_name(path.name + suffix)) as file:
+        if encryption is None:
             yield file
-        return
-    with (
-        create_private(path.with_name(path.name + encryption.suffix)) as file,
-        piped(encryption.command, stdin=PIPE, stdout=file) as process,
-    ):
-        yield process.stdin
+            return
+        with piped(encryption.command, stdin=PIPE, stdout=file) as process:
+            yield process.stdin
 
 
 @contextmanager

@@ -26,12 +26,7 @@ _LOCK_WAIT: Final = "60s"
 def dump(
     config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Progress
 ) -> Source:
-    """Dump a database into a folder, as of one instant, while others write.
-
-    Raises:
-        InvalidInput: several jobs and encryption, which pg_dump cannot combine.
-        ProgramMissing: no pg_dump is as new as the server.
-    """
+    """Dump a database into a folder, as of one instant, while others write to it."""
     if jobs > 1 and encryption is not None:
         raise InvalidInput(
             "jobs", jobs, "1 with --encrypt: several jobs write files in the clear first"
@@ -128,7 +123,7 @@ def _require_free(admin: AdminConnection, config: DatabaseConfig, *, overwrite: 
     )
     if tables and not overwrite:
         raise WouldOverwrite(
-            f"{config.safe_url} holds {tables} tables: restore into an empty database, or say "
+            f"{config.safe_url} holds {tables} tables: restore into an empty database, or pass "
             "--overwrite to lose them"
         )
     if tables and others:

@@ -30,7 +30,7 @@ def no_progress(_done: int, _total: int) -> None:
 
 @frozen
 class Counts:
-    """The numbers of an account's records."""
+    """The number of an account's records, by table."""
 
     trades: int = 0
     positions: int = 0
@@ -89,7 +89,7 @@ class Source:
 
 @frozen(kw_only=True)
 class Manifest(Source):
-    """A backup.
+    """A backup: its name and kind, its origin, and its files with their checksums.
 
     Attributes:
         name: of its folder.
@@ -116,7 +116,7 @@ class Manifest(Source):
 
     @property
     def is_physical(self) -> bool:
-        """Whether it copies a whole server, so that recovery to a moment can start from it."""
+        """True if it copies a whole server, so that recovery to a moment can start from it."""
         return self.kind in (PHYSICAL, INCREMENTAL)
 
     @property

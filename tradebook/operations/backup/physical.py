@@ -14,13 +14,7 @@ from attrs import evolve
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import BackupDamaged, OperationFailed
-from tradebook.operations.backup.encryption import (
-    PIECE,
-    Encryption,
-    OutputStream,
-    open_file,
-    stream_output,
-)
+from tradebook.operations.backup.encryption import PIECE, Encryption, open_file, stream_output
 from tradebook.operations.backup.logical import describe_source
 from tradebook.operations.backup.manifest import Log, Manifest, Source
 from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
@@ -103,14 +97,13 @@ def _require_possible(admin: AdminConnection, parent: Path | None) -> None:
         )
 
 
-def _read_members(stream: OutputStream, names: Sequence[str]) -> dict[str, bytes]:
+def _read_members(stream: Any, names: Sequence[str]) -> dict[str, bytes]:
     """Read files out of a tar archive that streams by; none of those that it does not reach."""
     found: dict[str, bytes] = {}
-    source: Any = stream
     # A tar that ends early is an error of pg_basebackup, which its exit code reports with a reason.
     with (
         suppress(tarfile.ReadError),
-        tarfile.open(fileobj=source, mode="r|", bufsize=PIECE) as archive,
+        tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as archive,
     ):
         for member in archive:
             if member.name in names and (file := archive.extractfile(member)) is not None:
@@ -165,7 +158,7 @@ def _extract(part: Path, folder: Path, manifest: Manifest, identity: Path | None
         open_file(folder / file.path, manifest.encryption, identity) as stream,
         tarfile.open(fileobj=stream, mode="r|", bufsize=PIECE) as archive,
     ):
-        # Debian's Python 3.11.2 has no extraction filters yet; there the checksum alone vouches for the file.
+        # Debian's Python 3.11.2 has no extraction filters yet; there the checksum is the only protection.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(part)  # noqa: S202  # through that filter
         # The rest of the stream is read, or the program that decrypts would fail on a closed pipe.

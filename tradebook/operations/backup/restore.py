@@ -33,7 +33,8 @@ from tradebook.service_layer.instrumentation import Progress
 
 _POLL_SECONDS: Final = 0.05
 _SETTINGS_FILE: Final = "postgresql.auto.conf"
-# Settings of the lost server that would touch its archive, its standbys or files of its machine.
+# Settings of the lost server that would touch its archive, its standbys or files of its machine; and hot_standby,
+# with which it would accept connections before it has recovered.
 _ISOLATION: Final = {
     "archive_mode": "off",
     "external_pid_file": "",
@@ -79,7 +80,7 @@ def restore_book(
     """
     folder = store.folder / manifest.name
     if manifest.is_physical:
-        raise InvalidInput("backup", manifest.name, "--into a folder: it is of a whole server")
+        raise InvalidInput("backup", manifest.name, "--into a folder, as it is of a whole server")
     if (manifest.kind == SQLITE) != (config.backend == "sqlite"):
         raise InvalidInput("database", config.safe_url, f"a database for a {manifest.kind} backup")
     require_whole(folder, manifest, report)
@@ -141,7 +142,9 @@ def restore_server(
         OperationFailed: the log does not reach the moment, or recovery failed; the message says why.
     """
     if manifest.log is None:
-        raise InvalidInput("backup", manifest.name, "a physical backup; this one goes --database")
+        raise InvalidInput(
+            "backup", manifest.name, "a physical backup; restore this one with --database"
+        )
     home = home.resolve()
     _make_room(home, overwrite=overwrite)
     chain = store.chain(manifest)
@@ -183,7 +186,7 @@ def _make_room(home: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise WouldOverwrite(
-            f"{home} is not empty: choose another folder, or say --overwrite to have it renamed"
+            f"{home} is not empty: choose another folder, or pass --overwrite to have it renamed"
         )
     # In `data` of a folder of ours, or in a data directory itself.
     if any((folder / "postmaster.pid").exists() for folder in (home / "data", home)):

@@ -1,4 +1,4 @@
-"""Which backups are kept: the newest always, and each one that a kept one builds upon."""
+"""Retention of backups: the newest always stays, and so does each one that a kept one builds upon."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def plan(
             wanted.add(manifest.parent)
     kept = tuple(manifest for manifest in ordered if manifest.name in wanted)
     removed = tuple(manifest for manifest in ordered if manifest.name not in wanted)
-    # The first 8 digits of a segment's name are its timeline: it is needed on every one from there on.
+    # Without the timeline, the first 8 digits: a new timeline continues the positions of the old one.
     segments = [manifest.log.segment for manifest in kept if manifest.log is not None]
     return Plan(kept, removed, min(segments, key=lambda name: name[8:], default=None))
 

@@ -52,7 +52,9 @@ def back_up_file(
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         _copy(source, copy, report)
     with _translated_errors(copy), closing(_connect(copy, "rw")) as made:
-        made.execute("PRAGMA journal_mode=DELETE")  # in WAL mode a reader would need a second file
+        made.execute(
+            "PRAGMA journal_mode=DELETE"
+        )  # one file: in WAL mode even a reader makes two more
         damage = [str(row[0]) for row in made.execute("PRAGMA integrity_check(5)")]
         if damage != ["ok"]:
             raise DatabaseCorrupt(f"{path}: {'; '.join(damage)}; restore a backup of it")
@@ -113,7 +115,7 @@ def restore_file(
     exists = path.exists() and path.stat().st_size > 0
     if exists and not overwrite:
         raise WouldOverwrite(
-            f"{path} holds a book: restore into another file, or say --overwrite to lose it"
+            f"{path} holds a book: restore into another file, or pass --overwrite to lose it"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(_connect(backup, "ro")) as source:
@@ -139,7 +141,9 @@ def _create(source: sqlite3.Connection, path: Path, report: Progress) -> None:
             new, path
         )  # unlike a rename, it fails where another process made the file meanwhile
     except FileExistsError:
-        raise WouldOverwrite(f"another process made {path} meanwhile; say --overwrite") from None
+        raise WouldOverwrite(
+            f"another process made {path} meanwhile; pass --overwrite to replace it"
+        ) from None
     finally:
         new.unlink(missing_ok=True)
 

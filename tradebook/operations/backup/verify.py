@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +44,7 @@ class BackupProof:
 
     @property
     def proven(self) -> bool:
-        """Whether every record of the manifest is there, and the stored state follows from the trades."""
+        """True if every record of the manifest is there, and the stored state follows from the trades."""
         return all(account.proven for account in self.accounts)
 
 
@@ -72,17 +71,15 @@ def verify_backup(
         ExtraNotInstalled: a logical backup needs the wheel with PostgreSQL.
     """
     started = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="tradebook-verify-", dir=scratch))
-    folder.chmod(0o711)  # where this process is root's, the server's user has to pass through
-    try:
-        with _restored(store, manifest, folder, identity=identity, report=report) as config:
-            with engine_for(config) as engine:
-                # A backup from before an upgrade is upgraded too, in this copy.
-                if read_schema_state(engine).name == BEHIND:
-                    migrations.upgrade(engine)
-            accounts = prove(config, manifest)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="tradebook-verify-", dir=scratch) as folder,
+        _restored(store, manifest, Path(folder), identity=identity, report=report) as config,
+    ):
+        with engine_for(config) as engine:
+            # A backup from before an upgrade is upgraded too, in this copy.
+            if read_schema_state(engine).name == BEHIND:
+                migrations.upgrade(engine)
+        accounts = prove(config, manifest)
     proof = BackupProof(manifest, accounts, time.monotonic() - started)
     document = {"at": datetime.now(UTC).isoformat(), "proven": proof.proven}
     (store.folder / manifest.name / _FILE).write_text(json.dumps(document))
@@ -99,14 +96,16 @@ def _restored(
         yield config
         return
     # A server of its own: roles and settings of a restored book must not meet those of the live server.
+    folder.chmod(0o711)  # where this process is root's, the server's user has to pass through
     home = folder / "server"
     try:
         if manifest.is_physical:
             yield restore_server(store, manifest, home, scratch=True, **options).config
         else:
             sandbox, _ = start_sandbox(home, tables=False, durable=False)
-            without_roles: Mapping[str, Any] = {"privileges": False, "policies": False}
-            restore_book(store, manifest, sandbox.config, **without_roles, **options)
+            # The roles of grants and policies are not in a dump, and so not in this server.
+            options = {**options, "privileges": False, "policies": False}
+            restore_book(store, manifest, sandbox.config, **options)
             yield sandbox.config
     finally:
         if is_sandbox(home):

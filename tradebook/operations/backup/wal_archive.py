@@ -166,7 +166,7 @@ def archive_log(
     other = other_command(config, folder)
     if other is not None and not overwrite:
         raise WouldOverwrite(
-            f"the server has another archive_command, perhaps of another tool: {other}; say "
+            f"the server has another archive_command, perhaps of another tool: {other}; pass "
             "--yes to replace it"
         )
     with open_admin_connection(config) as admin:
@@ -234,7 +234,7 @@ def _position(segment: str) -> str:
 def stream(config: DatabaseConfig, folder: Path) -> int:
     """Receive the server's log as it is written, until stopped; return the program's exit code.
 
-    A record is flushed here before the server is told. Where `synchronous_standby_names` is `STREAM`, the
+    A record is flushed here before its receipt is reported. Where `synchronous_standby_names` is `STREAM`, the
     server acknowledges a commit only after that, so a lost server loses nothing that was acknowledged.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -308,11 +308,7 @@ def copy_decrypted(folder: Path, segment: str, target: Path, identity: Path | No
 
 
 def remove_older(archive: Path, oldest: str) -> int:
-    """Remove the segments before `oldest`, which no backup needs; return the number of files removed.
-
-    Raises:
-        ProgramMissing: pg_archivecleanup is not installed.
-    """
+    """Remove the segments before `oldest`, which no backup needs; return the number of files removed."""
     before = sum(1 for _ in archive.iterdir())
     tool = _tool_in(archive)
     cleanup = programs.find_program("pg_archivecleanup", 0)

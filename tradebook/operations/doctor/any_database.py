@@ -18,7 +18,7 @@ from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red,
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.ports.health import Health
 
-_CORRECT: Final = "do as it says: `tradebook config` names where each value comes from"
+_CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
 
@@ -90,4 +90,4 @@ def _compared(check: str, clock: str, ahead: timedelta) -> Finding:
     side = "ahead of" if ahead > timedelta() else "behind"
     what = f"{clock} is {skew.total_seconds():,.1f} s {side} this machine's clock"
     level = red if skew > _MUCH_SKEW else yellow
-    return level(check, what, "let NTP (chrony, systemd-timesyncd) keep both clocks")
+    return level(check, what, "synchronise both clocks by NTP (chrony, systemd-timesyncd)")

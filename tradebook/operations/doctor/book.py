@@ -22,7 +22,7 @@ def _if_visible(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except NotPermitted as error:
-        yield yellow(name, str(error), "let `tradebook doctor` connect as the auditor")
+        yield yellow(name, str(error), "run `tradebook doctor` as the auditor")
 
 
 def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:

@@ -68,13 +68,13 @@ PartProgress: TypeAlias = Callable[[str, int, int], None]
 
 @frozen
 class CheckTarget:
-    """The database that a check is of.
+    """The database and the account that a check examines.
 
     Attributes:
         connection: to the database, for one check.
         config: of the database.
         engine: that the connection is of.
-        account: of the book.
+        account: whose book is examined.
     """
 
     connection: Connection
@@ -101,7 +101,7 @@ class CheckTarget:
 
     @property
     def is_local(self) -> bool:
-        """Whether the server runs on this machine."""
+        """True if the server runs on this machine."""
         host = self.config.host or "localhost"
         return host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
 
@@ -119,8 +119,7 @@ def free_disk(folder: Path) -> Finding:
     usage = shutil.disk_usage(folder)
     what = f"{usage.free / 2**30:,.1f} GiB free of {usage.total / 2**30:,.1f}"
     fix = "make room, or move to a larger disk, before writes are refused"
-    if usage.free < usage.total * _VERY_LITTLE_FREE:
-        return red("free disk", what, fix)
-    if usage.free < usage.total * _LITTLE_FREE:
-        return yellow("free disk", what, fix)
-    return green("free disk", what)
+    if usage.free >= usage.total * _LITTLE_FREE:
+        return green("free disk", what)
+    level = red if usage.free < usage.total * _VERY_LITTLE_FREE else yellow
+    return level("free disk", what, fix)

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
+
 from tradebook.adapters.orm import metadata
 from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
 
 _UPDATES: Final = 10_000
 _MOSTLY: Final = 0.8
 _TABLES: Final = [*metadata.tables, "alembic_version"]
-
-
-def _expected() -> set[str]:
-    """Return the names of the indexes that the migrations make, those of constraints included."""
-    names: set[str] = set()
-    for table in metadata.tables.values():
-        names |= {str(index.name) for index in table.indexes}
-        names |= {
-            str(constraint.name)
-            for constraint in table.constraints
-            if constraint.__visit_name__ in ("primary_key_constraint", "unique_constraint")
-        }
-    return names
+# PostgreSQL makes an index for each constraint of these kinds, by the constraint's name.
+_EXPECTED: Final = {
+    str(each.name)
+    for table in metadata.tables.values()
+    for each in (*table.indexes, *table.constraints)
+    if isinstance(each, Index | PrimaryKeyConstraint | UniqueConstraint)
+}
 
 
 def missing(target: CheckTarget) -> Iterator[Finding]:
@@ -33,12 +29,12 @@ def missing(target: CheckTarget) -> Iterator[Finding]:
         "WHERE schemaname = current_schema() AND tablename = ANY(:tables)",
         tables=_TABLES,
     )
-    absent = sorted(_expected() - {row.indexname for row in rows})
+    absent = sorted(_EXPECTED - {row.indexname for row in rows})
     if absent:
         fix = "`tradebook db check` shows their definitions; CREATE INDEX CONCURRENTLY"
         yield red("indexes", "missing: " + ", ".join(absent), fix)
     else:
-        yield green("indexes", f"all {len(_expected())} are there")
+        yield green("indexes", f"all {len(_EXPECTED)} are there")
 
 
 def invalid(target: CheckTarget) -> Iterator[Finding]:
@@ -60,7 +56,7 @@ def unused(target: CheckTarget) -> Iterator[Finding]:
         tables=_TABLES,
     )
     for row in rows:
-        if row.indexrelname not in _expected() | {"alembic_version_pkc"}:
+        if row.indexrelname not in _EXPECTED | {"alembic_version_pkc"}:
             size = f"{row.size / 2**20:,.1f} MiB"
             what = f"{row.indexrelname} on {row.relname} ({size}) was never read"
             yield yellow("indexes", what, f"DROP INDEX CONCURRENTLY {row.indexrelname}")

@@ -32,7 +32,9 @@ def encryption(target: CheckTarget) -> Iterator[Finding]:
     if tls.ssl and mode == "verify-full":
         yield green("TLS", f"{tls.version}, the server's name and certificate are verified")
     elif tls.ssl:
-        what = f"{tls.version}, but with sslmode={mode or 'prefer'} anybody can pose as the server"
+        what = (
+            f"{tls.version}, but with sslmode={mode or 'prefer'} any machine can pose as the server"
+        )
         yield yellow("TLS", what, "set sslmode=verify-full and sslrootcert: docs/security.md")
     elif target.is_local:
         yield green("TLS", "none, and none needed: the server is on this machine")
@@ -60,7 +62,7 @@ def roles(target: CheckTarget) -> Iterator[Finding]:
         "has_table_privilege('events', 'DELETE') AS deletes "
         "FROM pg_roles WHERE rolname = current_user"
     )
-    fix = "make roles with `tradebook db roles`, and let applications connect as the writer"
+    fix = "make roles with `tradebook db roles`, and connect applications as the writer"
     if role.administers:
         yield yellow("roles", f"{role.name} is an administrator of the server", fix)
     elif role.owns:
@@ -143,8 +145,8 @@ def disk(target: CheckTarget) -> Iterator[Finding]:
     """Check how much room is left on the server's disk, where it is on this machine."""
     folder = target.settings("data_directory").get("data_directory")
     if folder is None or not target.is_local or not Path(folder).exists():
-        what = "the server's disk cannot be seen from here"
-        yield Finding("free disk", Level.UNKNOWN, what, "let the server's own monitoring watch it")
+        what = "the server's disk cannot be checked from here"
+        yield Finding("free disk", Level.UNKNOWN, what, "monitor it on the server")
     else:
         yield checks.free_disk(Path(folder))
 

@@ -46,12 +46,12 @@ def durability(target: CheckTarget) -> Iterator[Finding]:
     if mode in ("wal", "memory") or target.config.is_in_memory:
         yield green("journal", mode)
     else:
-        # SQLite falls back in silence where the file system has no shared memory.
+        # Where a file system has no shared memory, SQLite keeps the old journal without an error.
         fix = "keep it on a local disk: a network's file systems cannot do write-ahead logging"
         yield yellow("journal", f"{mode}: readers and the writer wait for each other", fix)
     damage = [str(row[0]) for row in target.rows("PRAGMA quick_check(3)")]
     if damage != ["ok"]:
-        fix = "restore a backup: `tradebook restore`; then look at the disk"
+        fix = "restore a backup: `tradebook restore`; then check the disk"
         yield red("damage", "; ".join(damage), fix)
     else:
         yield green("damage", "none found")
@@ -67,7 +67,7 @@ def bloat(target: CheckTarget) -> Iterator[Finding]:
     """Check how much of the file is free pages."""
     pages, free = target.value("PRAGMA page_count"), target.value("PRAGMA freelist_count")
     if free > max(_MANY_FREE, pages * _MUCH_FREE):
-        fix = f"sqlite3 {target.file} VACUUM, while no program writes"
+        fix = f"sqlite3 {target.file} VACUUM, while no program uses it"
         yield yellow("bloat", f"{free / pages:.0%} of the file is free", fix)
     else:
         yield green("bloat", "little of the file is free")

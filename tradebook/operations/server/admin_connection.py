@@ -63,11 +63,7 @@ class AdminConnection:
 
 @contextmanager
 def open_admin_connection(config: DatabaseConfig) -> Iterator[AdminConnection]:
-    """Open a connection to a PostgreSQL database, outside any pool of the application.
-
-    Raises:
-        DatabaseUnavailable: the server is not reachable; the message says what to check.
-    """
+    """Open a connection to a PostgreSQL database, outside any pool of the application."""
     with (
         engine_for(config) as engine,
         translated_errors(),
@@ -81,4 +77,4 @@ def open_admin_connection(config: DatabaseConfig) -> Iterator[AdminConnection]:
             cursor.execute("SET idle_in_transaction_session_timeout = 0")
             cursor.execute("SET statement_timeout = 0")
         yield AdminConnection(driver)
-        connection.invalidate()  # the pool would reset it, which fails after an error inside BEGIN
+        connection.invalidate()  # closed, not pooled: its settings are its own

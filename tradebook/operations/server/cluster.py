@@ -54,7 +54,7 @@ class Server:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
+        """The path of the data directory."""
         return self.home / "data"
 
     @property
@@ -73,7 +73,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether a server accepts connections on the socket."""
+        """True if a server accepts connections on the socket."""
         # Not by postmaster.pid: after a crash, another process can have the number in it.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
@@ -104,9 +104,7 @@ class Server:
     def start(self, settings: Mapping[str, Any], *, listen: str = "") -> None:
         """Start the server and wait until it accepts connections, up to an hour after a crash.
 
-        Args:
-            settings: of the server; they override those in its files.
-            listen: the addresses of TCP; by default none, the socket alone.
+        The settings override those in its files. `listen` has the addresses of TCP, in addition to the socket.
 
         Raises:
             OperationFailed: it did not start; the message quotes its log.

@@ -6,6 +6,7 @@ reaches them through a file that only its owner can read, because every user of 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -60,11 +61,8 @@ def find_program(name: str, version: int, *, exactly: bool = False) -> Path:
         ProgramMissing: none is installed; the message lists the versions that are.
     """
     found = {path: major_version(path) for path in _installed(name)}
-    fitting = [
-        path
-        for path, major in found.items()
-        if major == version or (major > version and not exactly)
-    ]
+    newest = version if exactly else math.inf
+    fitting = [path for path, major in found.items() if version <= major <= newest]
     if fitting:
         return min(fitting, key=lambda path: found[path])
     there = ", ".join(f"{path} is {major}" for path, major in found.items())
@@ -112,11 +110,7 @@ def _installed(name: str) -> Iterator[Path]:
 
 
 def run(command: Sequence[str | Path], **options: Any) -> str:
-    """Run a program to its end and return its standard output.
-
-    Args:
-        command: the program and its arguments.
-        options: of `subprocess.run`.
+    """Run a program, with options of `subprocess.run`, and return its standard output.
 
     Raises:
         OperationFailed: it failed; the message ends with the last lines of its output.
@@ -143,7 +137,7 @@ def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
         with subprocess.Popen([*command], stderr=errors, **options) as process:
             try:
                 yield process
-            except BrokenPipeError:  # the program ended early: its exit code and output say why
+            except BrokenPipeError:  # the program ended early: its exit code and output tell why
                 process.stdin = None
             except BaseException:
                 process.kill()
@@ -154,7 +148,7 @@ def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
 
 def run_interactive(command: Sequence[str | Path], config: DatabaseConfig) -> int:
     """Run a program on this terminal, connected to a database, and return its exit code."""
-    # Ctrl-C is left to the program: psql cancels a query with it and goes on.
+    # Ctrl-C is the program's alone: psql cancels a query with it and continues.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with connection_environment(config) as environment:

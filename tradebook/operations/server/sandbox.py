@@ -95,7 +95,7 @@ class Sandbox:
 
     @property
     def is_running(self) -> bool:
-        """Whether its server accepts connections."""
+        """True if its server accepts connections."""
         return self.server.is_running
 
     def start(self) -> bool:
@@ -161,7 +161,7 @@ def start_sandbox(
         started = sandbox.start()
         try:
             _prepare_database(sandbox, tables=tables)
-        except BaseException:  # Ctrl-C too: the caller never learns that a server runs
+        except BaseException:  # Ctrl-C too: the caller has no sandbox yet to stop
             if started:
                 sandbox.stop()
             raise

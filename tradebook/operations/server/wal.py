@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server's write-ahead log (WAL) goes, and what holds it back: archive, slots and standbys."""
+"""The archive, the slots and the standbys of a PostgreSQL server, which decide how much log (WAL) it keeps."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Archive:
 
     @property
     def is_on(self) -> bool:
-        """Whether this server archives its log itself."""
+        """True if this server archives its log itself."""
         return self.mode == "always" or (self.mode == "on" and not self.is_standby)
 
 
