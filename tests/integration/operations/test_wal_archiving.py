@@ -24,7 +24,7 @@ from tradebook import DatabaseManager
 from tradebook.operations.activity import engine_beside
 from tradebook.operations.doctor import Finding, Level, postgresql
 from tradebook.operations.metrics import catalog
-from tradebook.operations.server.programs import program
+from tradebook.operations.server.programs import find_program
 from tradebook.operations.server.wal import Archive, read_archive
 
 FAILURES = (catalog.ARCHIVE_FAILURES.name, ())
@@ -123,7 +123,7 @@ def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
         server.execute("SELECT pg_drop_replication_slot('gone')")
     assert 0 < kept < 32 * 2**20
     assert found.level is Level.YELLOW
-    assert found.what.startswith("nobody uses gone; ")
+    assert found.what.startswith("gone is not in use; ")
     assert "pg_drop_replication_slot('gone')" in found.fix
     assert [(slot["name"], slot["active"]) for slot in shown] == [("gone", False)]
 
@@ -131,7 +131,12 @@ def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
 @contextmanager
 def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[int]:
     """A program of PostgreSQL's, with all that it starts, until the block ends; gives its process group."""
-    command = [program(name, 18), *arguments, "-d", server.url("postgres").render_as_string(False)]
+    command = [
+        find_program(name, 18),
+        *arguments,
+        "-d",
+        server.url("postgres").render_as_string(False),
+    ]
     started = subprocess.Popen(
         command,
         env={**os.environ, "PGAPPNAME": called},
@@ -190,6 +195,7 @@ def test_a_base_backup_that_streams_the_log_is_no_standby(
 
 
 def test_a_slot_in_use_that_is_far_behind_is_yellow() -> None:
-    what, fix = postgresql._about(postgresql.Slot(name="far", active=True, retained_bytes=2**31))
-    assert what == "far is far behind: 2,048 MiB of the log are kept for it"
-    assert "who receives" in fix
+    found = postgresql._bad_slot(postgresql.Slot(name="far", active=True, retained_bytes=2**31))
+    assert found.level is Level.YELLOW
+    assert found.what == "far is far behind: 2,048 MiB of the log are kept for it"
+    assert "its receiver" in found.fix

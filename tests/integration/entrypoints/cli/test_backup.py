@@ -206,7 +206,7 @@ def test_gpg_is_not_let_into_the_network(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "gpg").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert "--no-auto-key-locate" in Encryption.of("gpg:ann@example.com").command
+    assert "--no-auto-key-locate" in Encryption.from_text("gpg:ann@example.com").command
 
 
 def test_schedule_prints_what_backs_up_verifies_and_prunes_and_no_secret(store: Store) -> None:

@@ -22,7 +22,7 @@ from tradebook.entrypoints.cli.output import (
 )
 from tradebook.entrypoints.cli.tables import Column, Kind, show
 from tradebook.operations.backup.create import back_up
-from tradebook.operations.backup.encryption import Encryption, installed
+from tradebook.operations.backup.encryption import Encryption, find_tool
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.verify import BackupProof, verified, verify_backup
@@ -212,8 +212,8 @@ def encryption_of(given: str | None) -> Encryption | None:
 
     if given is None:
         return None
-    encryption = Encryption.of(given)
-    installed(encryption.tool)
+    encryption = Encryption.from_text(given)
+    find_tool(encryption.tool)
     return encryption
 
 

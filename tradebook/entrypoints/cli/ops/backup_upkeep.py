@@ -64,7 +64,7 @@ def prune(
     retention.prune(at, decided)
     for folder in (wal or at.wal, at.stream):
         if decided.oldest_segment is not None and folder.is_dir():
-            files += wal_archive.clean_up(folder, decided.oldest_segment)
+            files += wal_archive.remove_older(folder, decided.oldest_segment)
     if as_json:
         removed, kept = ([m.name for m in group] for group in (decided.removed, decided.kept))
         print_json({"removed": removed, "kept": kept, "log_files_removed": files})
@@ -111,9 +111,9 @@ def archive_log(
     if apply:
         config = configured(database)
         overwrite = yes or _may_replace(wal_archive.other_command(config, folder))
-        archiving = wal_archive.apply(config, folder, encryption, overwrite=overwrite)
+        archiving = wal_archive.archive_log(config, folder, encryption, overwrite=overwrite)
     else:
-        archiving = wal_archive.set_up(folder, encryption)
+        archiving = wal_archive.prepare_archive(folder, encryption)
     if as_json:
         print_json(
             {

@@ -11,7 +11,7 @@ import typer
 
 from tradebook.entrypoints.cli.options import AsJson
 from tradebook.entrypoints.cli.output import ask_first, print_json, say
-from tradebook.operations.server.programs import program, run_in_place
+from tradebook.operations.server.programs import find_program, run_interactive
 from tradebook.operations.server.sandbox import Sandbox, remove_sandbox, start_sandbox
 
 app = typer.Typer(
@@ -74,7 +74,7 @@ def status(directory: Folder = _FOLDER, export: Export = False, as_json: AsJson 
     tradebook sandbox status || tradebook sandbox start
     """
 
-    sandbox = Sandbox.at(directory)
+    sandbox = Sandbox.from_folder(directory)
     running = sandbox.is_running
     _show(sandbox, "running" if running else "stopped", export=export, as_json=as_json)
     if not running:
@@ -92,9 +92,9 @@ def psql(context: typer.Context) -> None:
 
     options = list(context.args)
     named = options and not options[0].startswith("-")
-    sandbox = Sandbox.at(Path(options.pop(0)) if named else _FOLDER)
-    path = program("psql", sandbox.version)
-    raise typer.Exit(run_in_place([path, *options], sandbox.config))
+    sandbox = Sandbox.from_folder(Path(options.pop(0)) if named else _FOLDER)
+    path = find_program("psql", sandbox.version)
+    raise typer.Exit(run_interactive([path, *options], sandbox.config))
 
 
 @app.command()
@@ -112,7 +112,7 @@ def stop(
     tradebook sandbox stop /var/tmp/book --remove --yes
     """
 
-    sandbox = Sandbox.at(directory)
+    sandbox = Sandbox.from_folder(directory)
     if not remove:
         said = "stopped" if sandbox.stop() else "stopped already"
         _show(sandbox, said, export=False, as_json=as_json)
