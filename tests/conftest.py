@@ -31,16 +31,26 @@ def pytest_configure() -> None:
     give_runtime_folder()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--full`, which xdist hands on to its workers."""
+    parser.addoption(
+        "--full", action="store_true", help="run what is marked `full` too: all eight backends"
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of `make mutants` what its workers would not find, which would count as a kill.
+    """Deselect tests marked `full`, and under `make mutants` those that its workers cannot find.
 
     They collect a second time in one process, and pytest then escapes the ids that a function made
-    once more.
+    once more; a test that is not found would count as a mutant killed.
     """
+    out: set[pytest.Item] = set()
+    if not config.getoption("full"):
+        out |= {item for item in items if item.get_closest_marker("full")}
     if config.getoption("hypothesis_profile") == "mutants":
-        lost = [item for item in items if "\\" in item.nodeid]
-        config.hook.pytest_deselected(items=lost)
-        items[:] = [item for item in items if item not in lost]
+        out |= {item for item in items if "\\" in item.nodeid}
+    config.hook.pytest_deselected(items=[item for item in items if item in out])
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The contract suite's `book`: every test here runs on every backend, asyncio or not."""
+"""The `book` of the contract suite: every test here runs on every backend, asyncio or not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.backends import BACKENDS, new_book
+from tests.support.backends import BACKENDS, each_backend, new_book
 from tradebook.service_layer.book import Book
 
 
@@ -17,7 +17,7 @@ def memory_url() -> str:
     return "sqlite://"
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=each_backend())
 def book(request: pytest.FixtureRequest) -> Iterator[Book]:
     """An empty book of a new account."""
     kind, url = BACKENDS[request.param]
