@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -79,6 +80,22 @@ def new_database(postgresql: URL) -> Callable[[], URL]:
 def sqlite_url(tmp_path: Path) -> str:
     """An embedded database that does not exist yet."""
     return f"sqlite:///{tmp_path / 'book.db'}"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the book's schema."""
+    path = tmp_path_factory.mktemp("migrated") / "book.db"
+    with DatabaseManager(f"sqlite:///{path}") as manager:
+        manager.upgrade()
+    return path
+
+
+@pytest.fixture
+def sqlite_book(migrated_file: Path, tmp_path: Path) -> str:
+    """An embedded database with the book's schema: a copy, since the migrations take 80 ms."""
+    path = shutil.copy(migrated_file, tmp_path / "book.db")
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,8 +20,8 @@ BACKENDS = {
     "fake-async": (AsyncFakeBook, None),
     "sqlite-memory": (DatabaseManager, "memory_url"),
     "sqlite-memory-async": (AsyncDatabaseManager, "memory_url"),
-    "sqlite-file": (DatabaseManager, "sqlite_url"),
-    "sqlite-async": (AsyncDatabaseManager, "sqlite_url"),
+    "sqlite-file": (DatabaseManager, "sqlite_book"),
+    "sqlite-async": (AsyncDatabaseManager, "sqlite_book"),
     "postgresql": (DatabaseManager, "postgresql_book"),
     "postgresql-async": (AsyncDatabaseManager, "postgresql_book"),
 }
