@@ -21,7 +21,7 @@ from tests.support.breakable_servers import BreakableServer, breakable_servers
 from tests.support.command_line import Command
 from tests.support.servers import configured
 from tradebook import DatabaseManager
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.doctor import Finding, Level, postgresql
 from tradebook.operations.metrics import catalog
 from tradebook.operations.server.programs import program
@@ -44,7 +44,7 @@ def server() -> Iterator[BreakableServer]:
 
 @pytest.fixture
 def engine(server: BreakableServer) -> Iterator[Engine]:
-    with engine_beside(configured(server.url("postgres")), "watcher") as engine:
+    with monitoring_engine(configured(server.url("postgres")), "watcher") as engine:
         yield engine
 
 

@@ -23,7 +23,7 @@ from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import Call, calling, handler_name, note
 from tradebook.service_layer.ports.health import PoolStatus
 
-ALL = (*catalog.OF_PROCESS, *catalog.OF_DATABASE)
+ALL = (*catalog.PROCESS_METRICS, *catalog.DATABASE_METRICS)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_every_metric_is_named_as_prometheus_asks(metric: Metric) -> None:
     assert re.fullmatch(r"tradebook_[a-z]+(_[a-z]+)*", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.kind != "histogram" or metric.name.endswith("_seconds")
-    assert metric.means.endswith(".")
+    assert metric.description.endswith(".")
 
 
 def test_no_two_metrics_have_one_name() -> None:

@@ -96,7 +96,7 @@ def test_the_second_upgrade_waits_for_the_first(engine: Engine) -> None:
     reports = Reports("waiting")
     with ThreadPoolExecutor(1) as threads:
         with engine.connect() as first:
-            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._KEY})
+            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._LOCK_KEY})
             first.commit()
             second = threads.submit(migrations.upgrade, engine, report=reports)
             assert reports.said.wait(60)
@@ -162,9 +162,10 @@ def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
 
 def test_a_killed_upgrade_of_a_file_leaves_it_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
     code = (
-        "import sys; from tradebook.adapters import migrations, engine;"
+        "import sys; from tradebook.adapters.migrations import upgrade as migrations;"
+        "from tradebook.adapters.engine.factory import make_engine;"
         "from tradebook import DatabaseConfig;"
-        "made = engine.make_engine(DatabaseConfig.from_url(sys.argv[1]));"
+        "made = make_engine(DatabaseConfig.from_url(sys.argv[1]));"
         "tell = lambda line: (print(line, flush=True), 'to 0002' in line and sys.stdin.read());"
         "migrations.upgrade(made, report=tell)"
     )

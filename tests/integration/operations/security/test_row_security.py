@@ -16,7 +16,7 @@ from tests.support.secured_servers import SecuredServer, execute
 from tests.support.toured_books import take_tour
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, NotPermitted, Signal
 from tradebook.adapters.orm import metadata
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.database import read_samples
 from tradebook.service_layer.ports.watermark import UNKNOWN
@@ -169,7 +169,7 @@ def test_the_doctor_proves_nothing_that_the_role_does_not_see(admin: DatabaseCon
 
 def test_totals_are_left_out_where_the_role_sees_no_account(admin: DatabaseConfig) -> None:
     def booked(role: str) -> set[float]:
-        with engine_beside(of(admin, role), "test") as engine:
+        with monitoring_engine(of(admin, role), "test") as engine:
             return {value for metric, _, value in read_samples(engine) if metric is catalog.BOOKED}
 
     assert booked("bot_lost") == set()
