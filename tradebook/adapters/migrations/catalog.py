@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, inspect, text
@@ -25,19 +25,15 @@ Description: TypeAlias = dict[str, dict[Item, Facts]]
 CURRENT_SCHEMA: Final = "current_schema()::regnamespace"
 TEMPORARY_SCHEMA: Final = "pg_my_temp_schema()"
 
-_FACTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "column": ("type", "null", "default", "identity", "collation"),
-    "index": ("definition", "state"),
-    **dict.fromkeys(("check", "foreign key", "unique key", "primary key"), ("definition",)),
-}
-"""Names of the values that the queries return after table, kind and name."""
+# Each returns table, kind and name, and then facts under their names.
 _QUERIES: Final = (
     """
-    SELECT t.relname::text, 'column', a.attname::text, format_type(a.atttypid, a.atttypmod),
-           CASE WHEN a.attnotnull THEN 'not null' ELSE 'nullable' END,
-           pg_get_expr(d.adbin, d.adrelid),
-           CASE a.attidentity WHEN 'd' THEN 'by default' WHEN 'a' THEN 'always' END,
-           CASE WHEN a.attcollation <> y.typcollation THEN c.collname::text END
+    SELECT t.relname::text, 'column', a.attname::text,
+           format_type(a.atttypid, a.atttypmod) AS type,
+           CASE WHEN a.attnotnull THEN 'not null' ELSE 'nullable' END AS "null",
+           pg_get_expr(d.adbin, d.adrelid) AS "default",
+           CASE a.attidentity WHEN 'd' THEN 'by default' WHEN 'a' THEN 'always' END AS identity,
+           CASE WHEN a.attcollation <> y.typcollation THEN c.collname::text END AS collation
       FROM pg_class t
       JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
       JOIN pg_type y ON y.oid = a.atttypid
@@ -48,7 +44,7 @@ _QUERIES: Final = (
     """
     SELECT t.relname::text, CASE k.contype WHEN 'c' THEN 'check' WHEN 'f' THEN 'foreign key'
            WHEN 'u' THEN 'unique key' ELSE 'primary key' END,
-           k.conname::text, pg_get_constraintdef(k.oid)
+           k.conname::text, pg_get_constraintdef(k.oid) AS definition
       FROM pg_class t
       JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype IN ('c', 'f', 'u', 'p')
      WHERE t.relnamespace = {0} AND t.relkind IN ('r', 'p')
@@ -57,8 +53,8 @@ _QUERIES: Final = (
     """
     SELECT t.relname::text, 'index', x.relname::text,
            CASE WHEN i.indisunique THEN 'unique ' ELSE '' END
-           || substring(pg_get_indexdef(i.indexrelid) from ' (USING .*)'),
-           CASE WHEN i.indisvalid THEN 'valid' ELSE 'invalid' END
+           || substring(pg_get_indexdef(i.indexrelid) from ' (USING .*)') AS definition,
+           CASE WHEN i.indisvalid THEN 'valid' ELSE 'invalid' END AS state
       FROM pg_class t
       JOIN pg_index i ON i.indrelid = t.oid
       JOIN pg_class x ON x.oid = i.indexrelid
@@ -73,9 +69,14 @@ def describe_postgresql(connection: Connection, namespace: str) -> Description:
     """Describe every table of a schema, given as the SQL expression of its oid."""
     found: Description = defaultdict(dict)
     for query in _QUERIES:
-        for table, kind, name, *values in connection.execute(text(query.format(namespace))):
-            facts = zip(_FACTS[kind], values, strict=False)
-            found[table][kind, name] = {fact: _unqualified(value) for fact, value in facts if value}
+        result = connection.execute(text(query.format(namespace)))
+        facts = list(result.keys())[3:]
+        for table, kind, name, *values in result:
+            found[table][kind, name] = {
+                fact: _unqualified(value)
+                for fact, value in zip(facts, values, strict=True)
+                if value
+            }
     return found
 
 

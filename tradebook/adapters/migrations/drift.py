@@ -7,7 +7,6 @@ from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Connection, Engine, MetaData, create_engine
-from sqlalchemy.exc import DBAPIError
 
 from tradebook.adapters.columns import say_where
 from tradebook.adapters.errors import translated_errors
@@ -19,10 +18,9 @@ from tradebook.adapters.migrations.catalog import (
     describe_sqlite,
 )
 from tradebook.adapters.orm import metadata
-from tradebook.domain.errors import DatabaseFailure
+from tradebook.domain.errors import NotPermitted
 
 _TEMPORARY: Final = "pg_temp"
-_INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 
 @frozen
@@ -30,9 +28,8 @@ class Difference:
     """One difference between a database's tables and those that this version expects.
 
     Attributes:
-        table: name of the table.
-        kind: kind of the item: column, check, index, foreign key, unique key, primary key or table.
-        name: name of the item.
+        kind: column, check, index, foreign key, unique key, primary key or table.
+        name: name of the item of that kind.
         about: the property that differs: type, null, default, identity, collation, definition, state,
             options; `""` where the item as a whole is missing or unexpected.
         found: the database's value; None where it has none.
@@ -58,7 +55,7 @@ def find_drift(engine: Engine) -> tuple[Difference, ...]:
     """Compare a database's tables with those that this version expects, ignoring other programs' tables.
 
     Raises:
-        DatabaseFailure: the role lacks the privilege to create temporary tables.
+        NotPermitted: the role lacks the privilege to create temporary tables.
     """
     with translated_errors(), engine.connect() as connection:
         return tuple(compare(*found_and_expected(connection)))
@@ -91,11 +88,10 @@ def _create_temporary_tables(connection: Connection) -> None:
         say_where(table, "postgresql")  # `to_metadata` copies no condition that is set at CREATE
         table.to_metadata(copy, schema=_TEMPORARY)
     try:
-        copy.create_all(connection, checkfirst=False)
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
-            raise
-        raise DatabaseFailure(
+        with translated_errors():
+            copy.create_all(connection, checkfirst=False)
+    except NotPermitted as error:
+        raise NotPermitted(
             "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
             "DATABASE to it, or connect as the role that owns the tables"
         ) from error

@@ -38,12 +38,7 @@ from tradebook.adapters.migrations.revisions import (
     require_revision,
 )
 from tradebook.adapters.migrations.schema_state import AHEAD, UNVERSIONED, schema_state
-from tradebook.domain.errors import (
-    BookBusy,
-    ConcurrentUpdate,
-    DatabaseFailure,
-    SchemaNotReady,
-)
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, SchemaNotReady
 
 ATTEMPTS: Final = 30
 """Number of attempts for a migration that cannot get its lock; with the pauses, two minutes or more."""
@@ -51,7 +46,6 @@ ATTEMPTS: Final = 30
 _PAUSES: Final = wait_random_exponential(multiplier=0.2, max=5)
 _LOCK_KEY: Final = 7_236_110_914_227
 _LOCK_POLL_SECONDS: Final = 0.1
-_INSUFFICIENT_PRIVILEGE: Final = "42501"
 
 # Alembic keeps its migration context in a global of the process; `migration_lock` excludes other processes only.
 _THREAD_LOCK: Final = threading.Lock()
@@ -76,7 +70,8 @@ def upgrade(
         SchemaNotReady: the schema is newer than this version, or was made without migrations.
         InvalidInput: there is no such revision.
         BookBusy: no attempt got its table locks in time.
-        DatabaseFailure: the role lacks the privileges, or other tables have these names.
+        NotPermitted: the role does not own the tables.
+        DatabaseFailure: other tables have these names.
         DatabaseReadOnly: the database takes no writes.
     """
     require_revision(revision, HEAD)
@@ -145,12 +140,7 @@ def _acquire_advisory_lock(connection: Connection, report: ReportLine) -> None:
 
 
 def _migrate(
-    engine: Engine,
-    run: _Command,
-    revision: str,
-    report: ReportLine | None,
-    *,
-    logged: bool = True,
+    engine: Engine, run: _Command, revision: str, report: ReportLine | None, *, logged: bool = True
 ) -> None:
     """Run an Alembic command, again after a pause where it could not get a lock, and log the result."""
     is_logged = logged and loggers.MIGRATIONS.isEnabledFor(logging.INFO)
@@ -182,10 +172,13 @@ def _migrate(
 
 
 def _run_once(engine: Engine, run: _Command, revision: str, report: ReportLine | None) -> None:
-    with _THREAD_LOCK, _advised_errors(), engine.connect() as connection:
-        with connection.begin():
-            _require_migratable(connection)
-        run(alembic_config(connection, report), revision)
+    try:
+        with _THREAD_LOCK, translated_errors(), engine.connect() as connection:
+            with connection.begin():
+                _require_migratable(connection)
+            run(alembic_config(connection, report), revision)
+    except NotPermitted as error:
+        raise NotPermitted(f"{error}; migrate as the role that owns the tables") from error
 
 
 def _require_migratable(connection: Connection) -> None:
@@ -199,20 +192,6 @@ def _require_migratable(connection: Connection) -> None:
             "recorded: if `tradebook db check` finds no difference, record the newest one by `alembic "
             "stamp head` in a checkout"
         )
-
-
-@contextmanager
-def _advised_errors() -> Iterator[None]:
-    """Translate database errors; advise to connect as the tables' owner where a privilege is missing."""
-    try:
-        with translated_errors():
-            yield
-    except DatabaseFailure as error:
-        cause = getattr(error.__cause__, "orig", None)
-        if getattr(cause, "pgcode", None) != _INSUFFICIENT_PRIVILEGE:
-            raise
-        message = f"{error}; migrate as the role that owns the tables"
-        raise DatabaseFailure(message) from error
 
 
 def _log_change(engine: Engine, before: str | None, seconds: float) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, unknown, yellow
-from tradebook.operations.security.privileges import disowned
+from tradebook.operations.security.privileges import displaced_owner
 from tradebook.operations.server.wal import Slot, read_archive, read_slots
 
 _SWITCH_ON: Final = "`tradebook backup archive --store ... --apply`, then start the server again"
@@ -113,7 +113,7 @@ def roles(patient: CheckTarget) -> Iterator[Finding]:
 
 def ownership(patient: CheckTarget) -> Iterator[Finding]:
     """Whether the owner that `tradebook db roles` made lost the tables, as it does in a restore."""
-    owner = disowned(patient.connection)
+    owner = displaced_owner(patient.connection)
     if owner is not None:
         prefix = owner.removesuffix("_owner")
         yield yellow(

@@ -183,7 +183,7 @@ def test_a_folder_without_a_log_is_refused_and_an_empty_log_has_nothing(
 
 def test_a_file_has_no_log_of_who_came(sqlite_url: str) -> None:
     refused = Command(sqlite_url).refused("audit", "access")
-    assert "a PostgreSQL database: nobody logs who opens a file" in refused
+    assert "a PostgreSQL database: a file has no log of accesses" in refused
 
 
 @pytest.mark.parametrize("kind", ["writer", "reader", "owner"])

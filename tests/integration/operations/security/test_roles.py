@@ -398,7 +398,7 @@ def test_it_asks_first(admin: DatabaseConfig) -> None:
         (["--login", "bot=chief"], "one of owner, writer, reader, auditor, backup"),
         (["--login", "admin=writer"], "a role without rolsuper"),
         (["--login", "book_reader=writer"], "its own kind"),
-        (["--bind", "book_writer=A"], "nothing without row security"),
+        (["--bind", "book_writer=A"], "nothing without row-level security"),
         (["--bind", "stranger=A", "--rls"], "one of book_owner"),
     ],
 )
