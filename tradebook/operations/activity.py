@@ -7,6 +7,7 @@ On PostgreSQL a role sees what other roles' sessions do once it is granted `pg_m
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,8 +37,6 @@ from tradebook.operations.server.wal import (
 
 _STATEMENT_TIMEOUT: Final = 10_000  # milliseconds
 _STATES: Final = ("active", "idle", "idle in transaction")
-UNKNOWN: Final = "unknown"
-"""State of a session of another role, which only `pg_monitor` sees."""
 LONG_SECONDS: Final = 60.0
 """Age in seconds above which a transaction counts as long."""
 
@@ -137,7 +136,7 @@ class Activity:
     @property
     def blocked(self) -> list[Session]:
         """Sessions that wait for a lock, the longest wait first."""
-        waiting = [session for session in self.sessions if session.blocked_by]
+        waiting = (s for s in self.sessions if s.blocked_by)
         return sorted(waiting, key=lambda session: -session.waiting_seconds)
 
     @property
@@ -155,7 +154,7 @@ class Activity:
     @property
     def hidden(self) -> int:
         """Number of sessions whose activity this role may not see."""
-        return self.states().get(UNKNOWN, 0)
+        return self.states().get("unknown", 0)
 
     @property
     def chain_length(self) -> int:
@@ -164,10 +163,7 @@ class Activity:
 
     def states(self) -> dict[str, int]:
         """Count the connections in each state."""
-        counts = dict.fromkeys(_STATES, 0)
-        for session in self.sessions:
-            counts[session.state] = counts.get(session.state, 0) + 1
-        return counts
+        return {**dict.fromkeys(_STATES, 0), **Counter(s.state for s in self.sessions)}
 
 
 @frozen(kw_only=True)
@@ -276,7 +272,7 @@ def read_activity(connection: Connection) -> Activity | None:
         names = {"tables": list(metadata.tables)} if ":tables" in statement else {}
         return (dict(row) for row in connection.execute(text(statement), names).mappings())
 
-    [server] = (Server(**row) for row in rows(_SERVER))
+    server = Server(**next(rows(_SERVER)))
     return Activity(
         server=server,
         sessions=tuple(_session_from_row(row) for row in rows(_SESSIONS)),

@@ -21,9 +21,7 @@ from tradebook.adapters.loggers import ADAPTERS, FIELDS, ROOT, SUMMARY
 from tradebook.domain.errors import InvalidInput
 from tradebook.service_layer.call_context import caller
 
-VARIABLE: Final = "TRADEBOOK_LOG"
-JSON: Final = "json"
-TEXT: Final = "text"
+_VARIABLE: Final = "TRADEBOOK_LOG"
 _IN_MESSAGE: Final = ("statement", "plan", SUMMARY)
 """Fields that the message of a text record contains already."""
 
@@ -61,12 +59,12 @@ def configure_from(environ: Mapping[str, str]) -> None:
     Raises:
         InvalidInput: it is neither `json` nor `text`.
     """
-    style = environ.get(VARIABLE)
+    style = environ.get(_VARIABLE)
     if not style:
         return
-    if style not in (JSON, TEXT):
-        raise InvalidInput(VARIABLE, style, f"{JSON} or {TEXT}")
-    configure(json=style == JSON)
+    if style not in ("json", "text"):
+        raise InvalidInput(_VARIABLE, style, "json or text")
+    configure(json=style == "json")
 
 
 def record_fields(record: logging.LogRecord) -> dict[str, Any]:

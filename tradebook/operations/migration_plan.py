@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 from alembic import command
@@ -24,9 +24,6 @@ from tradebook.adapters.migrations.schema_state import AHEAD, read_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 
-APPLIED: Final = "applied"
-PENDING: Final = "pending"
-
 _Columns: TypeAlias = Mapping[str, set[str]]
 """Names of the columns of each table."""
 
@@ -38,12 +35,12 @@ class Revision:
     Attributes:
         revision: its name, such as `0002`.
         message: what it changes, in a few words.
-        state: applied or pending.
+        state: whether the database has it.
     """
 
     revision: str
     message: str
-    state: str
+    state: Literal["applied", "pending"]
 
     def __str__(self) -> str:
         """Return name and message as a line of text."""
@@ -101,9 +98,9 @@ def history(engine: Engine) -> list[Revision]:
     if state.name == AHEAD:
         state.require()
     scripts = revisions.all_revisions()
-    applied = _position([script.revision for script in scripts], state.revision)
+    applied = [None, *(script.revision for script in scripts)].index(state.revision)
     return [
-        Revision(script.revision, script.doc, APPLIED if number < applied else PENDING)
+        Revision(script.revision, script.doc, "applied" if number < applied else "pending")
         for number, script in enumerate(scripts)
     ]
 
@@ -217,17 +214,12 @@ def interruptible() -> Iterator[None]:
         extensions.set_wait_callback(None)
 
 
-def _position(names: list[str], revision: str | None) -> int:
-    """Return how many revisions lead to this one, itself included."""
-    return 0 if revision is None else names.index(revision) + 1
-
-
 def _range(engine: Engine, target: str | None) -> tuple[str | None, int, int, list[Revision]]:
-    """Return the current revision, its position, the target's position, and every revision."""
+    """Return the current revision, how many lead to it, how many lead to the target, and every revision."""
     known = history(engine)
-    names = [step.revision for step in known]
-    applied = sum(step.state == APPLIED for step in known)
-    return names[applied - 1] if applied else None, applied, _position(names, target), known
+    names = [None, *(step.revision for step in known)]
+    applied = sum(step.state == "applied" for step in known)
+    return names[applied], applied, names.index(target), known
 
 
 def _columns_at(revision: str | None) -> _Columns:

@@ -54,7 +54,10 @@ def complete_revision(
     for difference in compare(*found_and_expected(context.connection)):
         if difference.kind == "check":
             table, name = difference.table, difference.name
-            found, expected = _condition(difference.found), _declared_condition(table, name)
+            # PostgreSQL's definition is `CHECK (...)`, with NOT VALID after it where it is not validated.
+            definition = (difference.found or "").removesuffix(" NOT VALID")
+            found = definition.removeprefix("CHECK ") or None
+            expected = _declared_condition(table, name)
             upgrade.ops += _replace_check(table, name, found, expected)
             downgrade.ops[:0] = _replace_check(table, name, expected, found)
     # `alembic check` runs this hook too, without a message; it reports an empty revision by itself.
@@ -110,10 +113,3 @@ def _declared_condition(table: str, name: str) -> str | None:
         if isinstance(constraint, CheckConstraint) and constraint.name == name:
             return str(constraint.sqltext)
     return None
-
-
-def _condition(definition: str | None) -> str | None:
-    """Strip PostgreSQL's `CHECK (...) NOT VALID` down to the condition."""
-    if definition is None:
-        return None
-    return definition.removesuffix(" NOT VALID").removeprefix("CHECK ")

@@ -73,16 +73,12 @@ def describe_postgresql(connection: Connection, namespace: str) -> Description:
         facts = list(result.keys())[3:]
         for table, kind, name, *values in result:
             found[table][kind, name] = {
-                fact: _unqualified(value)
+                # A foreign key of a temporary table refers to another by its schema, `pg_temp_3.trades`.
+                fact: re.sub(r"\bREFERENCES \S+?\.(?=\w|\")", "REFERENCES ", value)
                 for fact, value in zip(facts, values, strict=True)
                 if value
             }
     return found
-
-
-def _unqualified(value: str) -> str:
-    """Drop the schema from a foreign key's target: keys of temporary tables refer to `pg_temp_3.trades`."""
-    return re.sub(r"\bREFERENCES \S+?\.(?=\w|\")", "REFERENCES ", value)
 
 
 def describe_sqlite(connection: Connection, tables: Collection[str]) -> Description:

@@ -47,8 +47,7 @@ def rebuild(
         "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') "
         "AND sql IS NOT NULL ORDER BY rowid",
         (table,),
-    ).scalars()
-    statements = list(dependents)
+    ).all()
     send(f'CREATE TABLE "{new}" {edited[edited.index("(") :]}')
     remaining = {row.name for row in send(f'PRAGMA table_info("{new}")')}
     kept = [row.name for row in send(f'PRAGMA table_info("{table}")') if row.name in remaining]
@@ -67,7 +66,7 @@ def rebuild(
     send(f'DROP TABLE "{table}"')
     send(f'ALTER TABLE "{new}" RENAME TO "{table}"')
     send("PRAGMA legacy_alter_table=OFF")
-    for statement in statements:
+    for (statement,) in dependents:
         send(statement)
 
 

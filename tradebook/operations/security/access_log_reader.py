@@ -202,12 +202,7 @@ def parse_accesses(lines: Iterable[bytes], accepted: AccessFilter) -> Iterator[A
 
 
 def _is_noise(access: Access, busy: set[int]) -> bool:
-    """Check whether an entry is noise.
-
-    Args:
-        access: the entry.
-        busy: processes that have sent a statement in their current transaction; updated here.
-    """
+    """Check whether an entry is noise, and keep in `busy` the processes whose transaction has a statement."""
     if access.kind in (AccessKind.CONNECT, AccessKind.DISCONNECT):
         busy.discard(access.process)
         return False

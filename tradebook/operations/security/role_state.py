@@ -69,7 +69,6 @@ class RoleState:
     """The roles that a database has, and what guards its tables.
 
     Attributes:
-        database: name of the database.
         schema: schema of the book's tables; None where the search_path has none.
         user: role of the connection that read the state.
         is_superuser: whether that role is a superuser.

@@ -17,7 +17,6 @@ from tradebook.operations.security.privileges import AUDITOR, OWNER, READER, WRI
 from tradebook.operations.security.role_state import ACCESS_TABLE, RoleSpec, RoleState
 from tradebook.operations.security.sql_steps import Step, quote_literal
 
-EVERY_ACCOUNT: Final = "*"
 _OWN: Final = "own_accounts"
 _ALL: Final = "every_account"
 _SEALING: Final = "sealing"
@@ -56,7 +55,7 @@ def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
         "only the owner changes bindings",
     )
     for role, account in spec.bindings:
-        value = "NULL" if account == EVERY_ACCOUNT else quote_literal(account)
+        value = "NULL" if account == "*" else quote_literal(account)
         yield Step(
             f"INSERT INTO {ACCESS_TABLE} (role, account) VALUES ({quote_literal(role)}, {value}) "  # noqa: S608, quoted
             "ON CONFLICT DO NOTHING",

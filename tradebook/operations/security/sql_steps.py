@@ -85,15 +85,11 @@ def execute_steps(engine: Engine, steps: Sequence[Step]) -> list[Skipped]:
         for step in steps:
             if not step.autocommit:
                 skipped += _execute(connection, step)
-    with translated_errors(), engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        driver.autocommit = True
-        try:
-            for step in steps:
-                if step.autocommit:
-                    skipped += _execute(connection, step)
-        finally:
-            driver.autocommit = False
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with translated_errors(), autocommit.connect() as connection:
+        for step in steps:
+            if step.autocommit:
+                skipped += _execute(connection, step)
     return skipped
 
 
