@@ -1,4 +1,4 @@
-"""What `tradebook metrics` and `tradebook top` show of a real PostgreSQL: who blocks whom, dead rows, standbys."""
+"""`tradebook metrics` and `tradebook top` on a real PostgreSQL: lock waits, dead rows, standbys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 @pytest.fixture(scope="module")
 def url(postgresql: URL) -> URL:
-    """A database of its own, with a book of two accounts."""
+    """Create a database with a book of two accounts."""
     url = create_database(postgresql, "watched")
     with DatabaseManager(url) as book:
         book.upgrade()
@@ -63,7 +63,7 @@ def tradebook(url: URL) -> Command:
 
 @contextmanager
 def session(url: URL, *statements: str, name: str = "holder") -> Iterator[Any]:
-    """A session with an open transaction."""
+    """Open a session with a transaction."""
     text = url.set(drivername="postgresql").render_as_string(False)
     connection = psycopg2.connect(text, application_name=name)
     try:
@@ -77,7 +77,7 @@ def session(url: URL, *statements: str, name: str = "holder") -> Iterator[Any]:
 
 @contextmanager
 def blocked_writer(url: URL, engine: Engine) -> Iterator[int]:
-    """A trade that waits for a session which holds its position; gives that session's process."""
+    """Let a trade wait for a session that locks its position; yield that session's process id."""
     hold = "SELECT id, 'hunter2' FROM positions WHERE symbol = 'AAPL' FOR UPDATE"
     with session(url, hold) as holder:
         book = DatabaseManager(url)
@@ -201,7 +201,7 @@ def test_every_metric_of_a_database_is_exported_but_those_of_its_log(engine: Eng
 
 @pytest.fixture(scope="module")
 def modest(url: URL) -> URL:
-    """The same database, for a role that may read the book, and is not told what others do."""
+    """Return the URL for a role that may read the book, but not other roles' activity."""
     role = "CREATE ROLE modest LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest"
     with session(url, role) as connection:
         connection.commit()
@@ -299,7 +299,7 @@ def test_top_says_what_is_wrong_with_an_application(tradebook: Command) -> None:
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[BreakableServer, BreakableServer]]:
-    """A server and a standby that follows it."""
+    """Start a server and a standby of it."""
     with breakable_servers() as (primary, standby):
         primary.create()
         with DatabaseManager(primary.url("postgres")) as book:
@@ -319,7 +319,7 @@ def test_a_standby_that_stops_replaying_lags(
         until(lambda: samples(engine)[lag] == 0)
         standby.execute("SELECT pg_wal_replay_pause()")
         standby.wait_for("SELECT pg_get_wal_replay_pause_state() = 'paused'")
-        # One that nobody waits for on the standby: it would not come.
+        # Without waiting for the paused standby, which would never confirm the commit.
         primary.execute("SET synchronous_commit = local; CREATE TABLE more AS SELECT 1 AS n")
         until(lambda: samples(engine)[lag] > 0)
         with monitoring_engine(configured(standby.url("postgres")), "watcher") as beside:

@@ -1,4 +1,4 @@
-"""What is counted of calls, what statements are called, and the names of all metrics."""
+"""Counters of calls, names of statements, and names of all metrics."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def instruments(registry: CollectorRegistry) -> Instruments:
 
 
 class FakeManager:
-    """Has a pool, and lets itself be watched."""
+    """Manager with a pool, and no database."""
 
     def __init__(self, url: str, waits: int = 0) -> None:
         self.config = DatabaseConfig.from_url(url)

@@ -1,4 +1,4 @@
-"""A revision that is written by comparing brings a database to the tables of the code, and back."""
+"""Generated revisions: each brings a drifted database to the tables of the code, and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DRIFT = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout's folder of migrations, to write into."""
+    """Copy the migrations folder, as a checkout to write into."""
     ignored = shutil.ignore_patterns("__pycache__")
     copy = shutil.copytree(revisions.migrations_folder(), tmp_path / "alembic", ignore=ignored)
     monkeypatch.setattr(revisions, "migrations_folder", lambda: copy)

@@ -1,4 +1,4 @@
-"""Upgrades that meet others: another upgrade, who trades, an interruption, and what is not allowed."""
+"""Upgrades under concurrency: another upgrade, running transactions, an interruption, missing privileges."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BUILDING = (
 
 
 class Reports:
-    """What an upgrade says, and when it first says a word."""
+    """Lines that an upgrade reports, and an event for the first that contains a word."""
 
     def __init__(self, word: str) -> None:
         self.lines: list[str] = []
@@ -54,7 +54,7 @@ class Reports:
 
 @pytest.fixture
 def url(new_database: Callable[[], URL]) -> URL:
-    """A database at 0001."""
+    """Create a database at revision 0001."""
     made = new_database()
     engine = make_engine(configured(made))
     migrations.upgrade(engine, "0001")
@@ -70,12 +70,12 @@ def engine(url: URL) -> Iterator[Engine]:
 
 
 def upgrading(url: URL | str) -> subprocess.Popen[bytes]:
-    """An upgrade in a process of its own."""
+    """Start an upgrade in a process of its own."""
     return subprocess.Popen([sys.executable, "-c", UPGRADE, str(configured(url).url)])
 
 
 def wait_until(engine: Engine, question: str) -> object:
-    """Ask until the answer is not nothing; what never comes is not waited for."""
+    """Poll a query until it returns a true value; give up after 10,000 polls."""
     for _ in range(10_000):
         with engine.connect() as connection:
             names = {"name": engine.url.database} if ":name" in question else {}
@@ -86,7 +86,7 @@ def wait_until(engine: Engine, question: str) -> object:
 
 
 def reading_of_before(engine: Engine) -> Connection:
-    """A transaction that goes on, and that whoever makes an index concurrently waits for."""
+    """Open a transaction with a snapshot, which CREATE INDEX CONCURRENTLY waits for."""
     connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
     connection.execute(text("SELECT count(*) FROM accounts"))
     return connection

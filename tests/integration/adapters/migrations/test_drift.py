@@ -1,4 +1,4 @@
-"""Drift of every kind, brought about by hand on a migrated database, is found and named; and nothing else."""
+"""Schema drift of every kind on a migrated database: found, named, and nothing else reported."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _migrated(url: str | URL) -> Iterator[Engine]:
 
 
 def drift_after(engine: Engine, change: Callable[[Connection], object]) -> str:
-    """What is found after a change, which is then undone."""
+    """Return the drift after a change, and undo the change."""
     with engine.connect() as connection:
         change(connection)
         return "\n".join(map(str, compare(*found_and_expected(connection))))

@@ -1,4 +1,4 @@
-"""Lines of a server's log, as they come and as they should not."""
+"""Parsing of the server's log: valid and invalid lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `db roles` would send, of what there is; servers are in tests/integration/operations/security/test_roles.py."""
+"""Plans of `db roles` from a given state; tests/integration/operations/security/test_roles.py has real servers."""
 
 from __future__ import annotations
 
