@@ -225,7 +225,7 @@ def monitoring_engine(config: DatabaseConfig, application_name: str) -> Iterator
 
 @contextmanager
 def monitoring_connection(engine: Engine) -> Iterator[Connection]:
-    """Open a read-only connection in autocommit: no snapshot is held that would keep vacuum from working."""
+    """Open a read-only connection; on PostgreSQL in autocommit, since a held snapshot hinders vacuum."""
     reading = engine.execution_options(**{READ_ONLY: True, ONE_STATEMENT: True})
     with translated_errors(), reading.connect() as connection:
         yield connection

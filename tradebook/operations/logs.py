@@ -48,7 +48,7 @@ def configure(
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
-    # SQLAlchemy names its pool's logger after our module, and logs every connection there at INFO.
+    # SQLAlchemy names the logger of our pool class after its module, and logs each disposed pool there at INFO.
     logging.getLogger(ADAPTERS).setLevel(logging.WARNING)
     return handler
 

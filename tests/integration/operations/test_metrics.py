@@ -102,9 +102,7 @@ def test_what_is_refused_is_no_trade(watched: Any, value: Metrics) -> None:
 def test_reads_are_timed_by_query_and_statements_by_verb_and_table(
     watched: Any, value: Metrics
 ) -> None:
-    watched.record_trade(
-        **BUY
-    )  # the first call on a new file runs the migrations, which copy tables
+    watched.record_trade(**BUY)  # on a new file it runs the migrations, which copy tables
     before = value("query_seconds_count", statement="insert trades")
     watched.record_trade(**BUY)
     watched.get_open_positions()

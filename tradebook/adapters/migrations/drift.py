@@ -85,7 +85,8 @@ def found_and_expected(connection: Connection) -> tuple[Description, Description
 def _create_temporary_tables(connection: Connection) -> None:
     copy = MetaData(schema=_TEMPORARY, naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
-        say_where(table, "postgresql")  # `to_metadata` copies no condition that is set at CREATE
+        # `to_metadata` copies an index's arguments, but not the condition that waits in its `info`.
+        say_where(table, "postgresql")
         table.to_metadata(copy, schema=_TEMPORARY)
     try:
         with translated_errors():

@@ -113,9 +113,7 @@ def test_threads_book_on_while_the_password_changes(rotating: Rotating) -> None:
                 booked.release()
         except BaseException as error:
             failures.append(error)
-            booked.release(
-                TRADES_BETWEEN * ROTATIONS
-            )  # release the other side, or it would wait for ever
+            booked.release(TRADES_BETWEEN * ROTATIONS)  # or the test waits for ever
 
     with DatabaseManager(rotating.config) as manager:
         threads = [threading.Thread(target=work, args=(n, manager)) for n in range(WORKERS)]
