@@ -1,7 +1,7 @@
 """Activity of a database at one instant: sessions and their locks, tables, indexes, standbys, totals of the book.
 
-On PostgreSQL a role sees what other roles' sessions do once it is granted `pg_monitor`; without it they are counted as
-`unknown`. Values in statements are masked.
+On PostgreSQL the activity of other roles' sessions is visible to members of `pg_monitor`; for others those sessions have
+the state `unknown`. Values in statements are masked.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Server:
 
     Attributes:
         role: the role of this connection, quoted for SQL.
-        sees_others: whether that role sees what other roles' sessions do.
+        sees_others: whether the activity of other roles' sessions is visible to it.
         connections: connections to all databases of the server.
         blocks_hit: blocks that were found in memory.
         blocks_read: blocks that were read from disk.
@@ -153,7 +153,7 @@ class Activity:
 
     @property
     def hidden(self) -> int:
-        """Number of sessions whose activity this role may not see."""
+        """Number of sessions whose activity is hidden from this role."""
         return self.states().get("unknown", 0)
 
     @property
@@ -168,7 +168,7 @@ class Activity:
 
 @frozen(kw_only=True)
 class Totals:
-    """Totals of the book, over every account that the role sees.
+    """Totals of the book, over every account that is visible to the role.
 
     Attributes:
         booked: trades that were ever booked.
@@ -232,7 +232,7 @@ def monitoring_connection(engine: Engine) -> Iterator[Connection]:
 
 
 def read_totals(connection: Connection) -> Totals:
-    """Read the book's totals, over every account that the role sees.
+    """Read the book's totals, over every account that is visible to the role.
 
     Raises:
         NotPermitted: row-level security hides every account.
@@ -316,7 +316,7 @@ SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_s
        blks_hit AS blocks_hit, blks_read AS blocks_read
   FROM pg_stat_database WHERE datname = current_database()
 """
-# Every role may read pg_locks, but only pg_monitor sees what other roles' sessions wait for.
+# pg_locks is readable by every role; what other roles' sessions wait for is visible to pg_monitor only.
 # Materialized, so that the shared lock table is read once, and pg_blocking_pids only called for waiting sessions.
 _SESSIONS: Final = """
 WITH waiting AS MATERIALIZED (

@@ -81,7 +81,7 @@ class Instruments:
             instrumentation.BUSTS: _register(catalog.BUSTS, registry),
         }
         alerts = _register(catalog.ALERTS, registry)
-        # Prometheus sees an increase only of a series that existed before, so each severity begins at 0.
+        # Prometheus computes an increase only for a series that existed before, so each severity begins at 0.
         for severity in Severity:
             self._counters[instrumentation.ALERTS + severity] = alerts.labels(severity.value)
 

@@ -16,7 +16,7 @@ from tradebook.operations.security.privileges import BACKUP, BACKUP_ATTRIBUTES, 
 from tradebook.operations.security.sql_steps import quote_ident
 
 SECURITY_SCHEMA: Final = "tradebook_security"
-"""Schema beside the book's own; holds which role sees which account, and functions that read the server's log."""
+"""Schema beside the book's own, for the account bindings and the functions that read the server's log."""
 ACCESS_TABLE: Final = f"{SECURITY_SCHEMA}.account_access"
 TRIGGER_PREFIX: Final = "keep_booked"
 """Beginning of the name of the trigger on `trades`."""
@@ -35,7 +35,7 @@ class RoleSpec:
         logins: kind of each further role that can log in and is a member of the kind's role. One of the
             five, with its own kind, can then log in without a password, by a certificate.
         passwords: passwords of roles, which can then log in.
-        rls: whether a role sees only the accounts that it is bound to; None leaves this unchanged.
+        rls: whether only the accounts that a role is bound to are visible to it; None leaves this unchanged.
         bindings: pairs of role and account; `*` binds a role to every account.
         log_access: whether the server logs connections, and the statements of these roles.
         log_writes: statements of writers that are logged: none, ddl, mod or all.

@@ -117,21 +117,21 @@ def _role_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
 def _schema_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
     database = f"DATABASE {quote_ident(state.database)}"
     schema, security = f"SCHEMA {quote_ident(state.schema)}", f"SCHEMA {SECURITY_SCHEMA}"
-    everyone, owner = spec.quoted(*KINDS), spec.quoted(OWNER)
+    five_roles, owner = spec.quoted(*KINDS), spec.quoted(OWNER)
     yield Step(f"REVOKE ALL ON {database} FROM PUBLIC", "other roles cannot connect")
-    yield Step(f"GRANT CONNECT ON {database} TO {everyone}", "these roles can connect")
+    yield Step(f"GRANT CONNECT ON {database} TO {five_roles}", "these roles can connect")
     # PostgreSQL rejects COPY into a table with row-level security, so an import copies to a temporary one first.
     temporary = f"GRANT TEMPORARY ON {database} TO {spec.quoted(WRITER)}"
     yield Step(temporary, "imports under row-level security use a temporary table")
     yield Step(f"REVOKE CREATE ON {schema} FROM PUBLIC", "other roles cannot create tables")
-    yield Step(f"GRANT USAGE ON {schema} TO {everyone}", "access to the tables")
+    yield Step(f"GRANT USAGE ON {schema} TO {five_roles}", "access to the tables")
     yield Step(f"GRANT CREATE ON {schema} TO {owner}", "the owner migrates")
     yield Step(
         f"CREATE SCHEMA IF NOT EXISTS {SECURITY_SCHEMA} AUTHORIZATION {owner}",
         "holds the account bindings and the functions of the log",
     )
     yield Step(f"ALTER {security} OWNER TO {owner}", "a restore gives it to another role")
-    yield Step(f"GRANT USAGE ON {security} TO {everyone}", "policies read the bindings there")
+    yield Step(f"GRANT USAGE ON {security} TO {five_roles}", "policies read the bindings there")
 
 
 def _table_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Row-level security by account: a role sees the accounts that it is bound to in `account_access`.
+"""Row-level security by account: a role reads and writes only the accounts that `account_access` binds it to.
 
 The policies compare with `session_user`, the role that logged in. A setting such as `tradebook.account` could be
 changed by any session with SET, and `current_user` by SET ROLE; neither changes `session_user`.
@@ -41,11 +41,11 @@ def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
         yield Step(
             f"CREATE TABLE {ACCESS_TABLE} (role text NOT NULL, account text, "
             "UNIQUE NULLS NOT DISTINCT (role, account))",
-            "accounts that each role sees; NULL stands for every account",
+            "binds roles to accounts; NULL stands for every account",
         )
         readers = spec.quoted(WRITER, READER, AUDITOR)
         yield Step(f"GRANT SELECT ON TABLE {ACCESS_TABLE} TO {readers}", "policies read it")
-        own = "a role sees only its own bindings"
+        own = "each role reads its own bindings"
         yield Step(f"ALTER TABLE {ACCESS_TABLE} ENABLE ROW LEVEL SECURITY", own)
         yield Step(
             f"CREATE POLICY {_OWN} ON {ACCESS_TABLE} FOR SELECT USING (role = session_user)", own
@@ -59,7 +59,7 @@ def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
         yield Step(
             f"INSERT INTO {ACCESS_TABLE} (role, account) VALUES ({quote_literal(role)}, {value}) "  # noqa: S608, quoted
             "ON CONFLICT DO NOTHING",
-            f"{role} sees {'every account' if value == 'NULL' else account}",
+            f"bind {role} to {'every account' if value == 'NULL' else account}",
         )
     for table in metadata.sorted_tables:
         if table.name in state.tables:
@@ -92,7 +92,7 @@ def _disable(table: str, _spec: RoleSpec, state: RoleState) -> Iterator[Step]:
 
 
 def unbound_roles(spec: RoleSpec, engine: Engine) -> list[str]:
-    """List the roles that log in as writer or reader, and are bound to no account: they would see no row."""
+    """List the roles that log in as writer or reader and are bound to no account, so that every row is hidden."""
     groups = {"groups": [spec.roles[WRITER], spec.roles[READER]]}
     with translated_errors(), engine.connect() as connection:
         return [str(role) for role in connection.execute(text(_UNBOUND), groups).scalars()]
