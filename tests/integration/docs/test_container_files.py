@@ -16,7 +16,7 @@ from tests.support.checkout import ROOT
 from tradebook import DatabaseConfig, DatabaseManager
 from tradebook.config import variables_help
 from tradebook.entrypoints.cli import app
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics.database import database_registry
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -69,7 +69,7 @@ def test_the_exporter_is_well_while_its_database_answers(sqlite_url: str) -> Non
     assert (kind, python, option) == ("CMD", "python", "-c")
     with DatabaseManager(sqlite_url) as book:
         book.upgrade()
-    with engine_beside(DatabaseConfig.from_url(sqlite_url), "metrics") as engine:
+    with monitoring_engine(DatabaseConfig.from_url(sqlite_url), "metrics") as engine:
         server, thread = start_http_server(0, "127.0.0.1", database_registry(engine))
         command = [sys.executable, "-c", code.replace(":9464/", f":{server.server_port}/")]
         well = subprocess.run(command, check=False)

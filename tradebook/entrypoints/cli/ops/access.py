@@ -16,13 +16,11 @@ from tradebook.entrypoints.cli.output import as_fields, print_json, say, stdout
 from tradebook.entrypoints.cli.tables import Column, Kind, show
 from tradebook.operations.security.access_log_reader import (
     Access,
-    Wanted,
-    accesses,
+    AccessFilter,
+    AccessKind,
+    parse_accesses,
     read_files,
     read_server,
-)
-from tradebook.operations.security.access_log_reader import (
-    Kind as AccessKind,
 )
 
 
@@ -80,7 +78,7 @@ def access(
       tradebook audit access --log /var/lib/postgresql/data/log
     """
 
-    wanted = Wanted(
+    wanted = AccessFilter(
         role, None if kind is None else AccessKind(kind), None, since, until, everything
     )
     found = deque(_accesses(log, database, wanted), maxlen=limit)
@@ -92,14 +90,14 @@ def access(
         say("nothing found")
 
 
-def _accesses(log: Path | None, database: str | None, wanted: Wanted) -> Iterator[Access]:
+def _accesses(log: Path | None, database: str | None, wanted: AccessFilter) -> Iterator[Access]:
 
     if log is not None:
-        yield from accesses(read_files(log), wanted)
+        yield from parse_accesses(read_files(log), wanted)
         return
 
     with engine_for(configured(database)) as engine:
-        yield from accesses(read_server(engine), wanted)
+        yield from parse_accesses(read_server(engine), wanted)
 
 
 def _show(found: list[Access]) -> None:

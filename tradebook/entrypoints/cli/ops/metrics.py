@@ -13,7 +13,7 @@ import typer
 from tradebook.domain.errors import InvalidInput
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import print_json, say
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -53,7 +53,7 @@ def metrics(
     from tradebook.operations.metrics.database import database_registry, read_samples
 
     config = configured(database)
-    with engine_beside(config, "tradebook metrics") as engine:
+    with monitoring_engine(config, "tradebook metrics") as engine:
         registry = database_registry(engine)
         if as_json or once:
             samples = read_samples(engine)

@@ -26,7 +26,7 @@ from tradebook.operations.backup.contents import AccountProof, prove
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
-from tradebook.operations.security.privileges import disowned
+from tradebook.operations.security.privileges import displaced_owner
 
 _HANDED_OVER: Final = """\
 its server runs, to be looked at: it archives nothing, has no TCP, and asks nobody for a password
@@ -192,7 +192,7 @@ def _finish(
                 "proven": proven,
                 "found": found,
                 "note": later,
-                "disowned": owner,
+                "displaced_owner": owner,
             }
         )
     else:
@@ -219,6 +219,6 @@ def _disowned(config: DatabaseConfig) -> str | None:
     engine = make_engine(config)
     try:
         with translated_errors(), engine.connect() as connection:
-            return disowned(connection)
+            return displaced_owner(connection)
     finally:
         engine.dispose()

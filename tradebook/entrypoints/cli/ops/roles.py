@@ -13,9 +13,15 @@ from tradebook.config import Secret
 from tradebook.config.secrets import secret_in
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import ask_first, counted, note, print_json, say
-from tradebook.operations.security.role_state import Found
-from tradebook.operations.security.roles import Wanted, completed, find, plan, unbound
-from tradebook.operations.security.sql_steps import Skipped, Step, carry_out
+from tradebook.operations.security.role_state import (
+    RoleSpec,
+    RoleState,
+    read_role_state,
+    with_existing_logins,
+)
+from tradebook.operations.security.roles import plan
+from tradebook.operations.security.row_security import unbound_roles
+from tradebook.operations.security.sql_steps import Skipped, Step, execute_steps
 
 _EVERYTHING: Final = "*"
 
@@ -97,7 +103,7 @@ def roles(
       tradebook db roles --log-access
     """
 
-    wanted = Wanted(
+    wanted = RoleSpec(
         prefix=prefix,
         logins=dict(_pair(text, "--login") for text in login or ()),
         rls=rls,
@@ -107,17 +113,17 @@ def roles(
     )
     config = configured(database)
     with engine_for(config) as engine:
-        found = find(engine)
-        wanted = _with_passwords(completed(wanted, found), passwords)
+        found = read_role_state(engine)
+        wanted = _with_passwords(with_existing_logins(wanted, found), passwords)
         steps = plan(wanted, found)
         if dry_run:
             _show_plan(steps, as_json=as_json)
             return
         if not yes:
             _ask(config.safe_url, wanted, found)
-        skipped = carry_out(engine, steps)
+        skipped = execute_steps(engine, steps)
         secured = bool(found.secured) if rls is None else rls
-        blind = unbound(wanted, engine) if secured else []
+        blind = unbound_roles(wanted, engine) if secured else []
     if as_json:
         print_json(
             {
@@ -141,7 +147,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return first, second
 
 
-def _with_passwords(wanted: Wanted, folder: Path | None) -> Wanted:
+def _with_passwords(wanted: RoleSpec, folder: Path | None) -> RoleSpec:
     """Of the files of a folder those that are named after a role."""
 
     secrets: dict[str, Secret] = {}
@@ -161,7 +167,7 @@ def _show_plan(steps: list[Step], *, as_json: bool) -> None:
         say(f"{step.shown};  -- {step.why}")
 
 
-def _ask(url: str, wanted: Wanted, found: Found) -> None:
+def _ask(url: str, wanted: RoleSpec, found: RoleState) -> None:
     owner = wanted.roles["owner"]
     note(f"{url}: only {', '.join(wanted.kinds)} and superusers will connect;")
     taken = sorted({current for current in found.tables.values() if current != owner})
@@ -173,7 +179,7 @@ def _ask(url: str, wanted: Wanted, found: Found) -> None:
     ask_first("Go on?", yes=False, otherwise="nothing was changed")
 
 
-def _say_more(wanted: Wanted, found: Found, skipped: list[Skipped], blind: list[str]) -> None:
+def _say_more(wanted: RoleSpec, found: RoleState, skipped: list[Skipped], blind: list[str]) -> None:
     if not found.tables:
         say(
             f"there are no tables yet: `tradebook init` as {wanted.roles['owner']}, then this again"

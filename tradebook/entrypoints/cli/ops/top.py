@@ -15,8 +15,8 @@ from rich.text import Text
 from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import counted, print_json, printable, stdout
-from tradebook.operations.activity import engine_beside
-from tradebook.operations.top import document, look, read_pools
+from tradebook.operations.activity import monitoring_engine
+from tradebook.operations.top import document, read_pools, sample_database
 
 _SHOWN: Final = 8
 _PAUSE: Final = 1.0
@@ -55,7 +55,7 @@ def top(
     """
 
     config = configured(database)
-    with engine_beside(config, "tradebook top") as engine:
+    with monitoring_engine(config, "tradebook top") as engine:
         seen = _seen(engine, interval, app or [])
         console = stdout()
         if as_json:
@@ -83,10 +83,10 @@ def _patiently(
 def _seen(engine: Any, interval: float, apps: list[str]) -> Iterator[dict[str, Any]]:
     """What is seen, one look after the other."""
 
-    before = look(engine)
+    before = sample_database(engine)
     while True:
         time.sleep(interval)
-        now = look(engine)
+        now = sample_database(engine)
         yield document(before, now, [pool for url in apps for pool in read_pools(url)])
         before = now
 
