@@ -1,6 +1,6 @@
-"""Tables for people: every digit, points in line, gains green and losses red.
+"""Tables with every digit, decimal points in line, gains in green and losses in red.
 
-A number of more than 18 decimals, which only a division makes, is rounded and marked with `~`.
+A number of more than 18 decimals, as a division makes it, is rounded and marked with `~`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 from rich import box
@@ -19,11 +19,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.domain.limits import MAX_DECIMALS
 from tradebook.domain.numbers import EXACT, ZERO, plain
-from tradebook.entrypoints.cli.output import printable
+from tradebook.entrypoints.cli.messages import printable
 
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
+_MOST_DECIMALS: Final = 18
 _DIGITS: Final = 8
 _LEAST_DECIMALS: Final = 4
 _LEAST_PROSE: Final = 20
@@ -31,15 +31,15 @@ _WIDEST: Final = 100_000
 
 
 class Kind(Enum):
-    """How a column is shown."""
+    """The ways to show a column's values."""
 
     NAME = auto()
     NUMBER = auto()
     GAIN = auto()
-    """A number; green above 0, red below."""
+    """A number: green above 0, red below."""
     TIME = auto()
     PROSE = auto()
-    """Text that may wrap."""
+    """Text that wraps on a terminal."""
 
 
 @frozen
@@ -47,12 +47,12 @@ class Column:
     """One column of a table.
 
     Attributes:
-        header: its title.
+        header: the title.
         field: the name of the record's field.
-        kind: how values are shown.
-        spare: 0 always stays; others are left out where no row has a value, and, the highest first,
-            where the terminal is too narrow.
-        where: the field that says whether a row's number is a gain; `""` when all are.
+        kind: the way to show the values.
+        spare: 0 for a column that always stays; others are left out if no row has a value, and, the highest
+            first, if the terminal is too narrow.
+        where: the boolean field that marks rows whose number is a gain; `""` if all are.
     """
 
     header: str
@@ -62,7 +62,7 @@ class Column:
     where: str = ""
 
 
-Row = object
+Row: TypeAlias = object
 """A record with the columns' fields as attributes, or a mapping of them."""
 
 
@@ -73,7 +73,7 @@ def show(
     rows: Sequence[Row],
     totals: Sequence[Row] = (),
 ) -> None:
-    """Print a table, its totals below a line, as wide as its digits need."""
+    """Print a table with its totals below a line, wide enough for every digit."""
     columns = [c for c in columns if not c.spare or _has_values(c, rows)]
     shown = list(columns)
     table = _table(shown, rows, totals)
@@ -92,9 +92,9 @@ def show(
 
 
 def grouped(value: Decimal) -> str:
-    """Every digit, with thousands separators; `~` before a number that is rounded here."""
+    """Format a number with thousands separators and every digit; `~` marks one that is rounded."""
     text = plain(value)
-    if len(text.partition(".")[2]) > MAX_DECIMALS:
+    if len(text.partition(".")[2]) > _MOST_DECIMALS:
         decimals = max(_LEAST_DECIMALS, _DIGITS - 1 - value.adjusted())
         rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
         return "~" + format(Decimal(plain(rounded)), ",f")
@@ -102,7 +102,7 @@ def grouped(value: Decimal) -> str:
 
 
 def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[str, object]]:
-    """For each currency, the exact sums of these fields; none where a row has none."""
+    """Return the exact sum of each field for each currency; None if a row of the currency has none."""
     sums: dict[str, dict[str, Decimal | None]] = {}
     for row in rows:
         currency = str(_value(row, "currency"))
@@ -117,7 +117,7 @@ def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[
 
 
 def in_line(numbers: Sequence[str]) -> list[str]:
-    """The same numbers, padded on both sides so that their decimal points stand in line."""
+    """Pad numbers on both sides, so that their decimal points stand in line."""
     parts = [number.partition(".") for number in numbers]
     left = max((len(whole) for whole, _, _ in parts), default=0)
     right = max((len(point + decimals) for _, point, decimals in parts), default=0)
@@ -201,7 +201,7 @@ def _least_width(console: Console, table: Table) -> int:
 
 
 def _needed_width(console: Console, table: Table) -> int:
-    """On a terminal prose wraps; in a file nothing does."""
+    # On a terminal prose wraps; in a file nothing does, so that programs can split it by lines.
     measured = _measured(console, table)
     return measured.minimum if console.is_terminal else measured.maximum
 

@@ -1,0 +1,71 @@
+"""Lines of text on stdout and stderr; imports nothing heavy, since `tradebook --help` loads it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import typer
+
+MAX_LISTED: Final = 100
+
+
+def say(message: str) -> None:
+    """Write a line of a command's result to stdout."""
+    typer.echo(printable(message))
+
+
+def say_first(lines: Sequence[object]) -> None:
+    """Write the first lines of a list, indented, and how many more there are."""
+    for line in lines[:MAX_LISTED]:
+        say(f"  {line}")
+    say_rest(lines)
+
+
+def say_rest(lines: Sequence[object]) -> None:
+    """Write how many lines of a list are left out after the first `MAX_LISTED`."""
+    if len(lines) > MAX_LISTED:
+        say(f"and {len(lines) - MAX_LISTED:,} more; --json lists all")
+
+
+def complain(message: str) -> None:
+    """Write an error to stderr, in red."""
+    typer.secho(f"tradebook: {printable(message)}", fg="red", err=True)
+
+
+def fail(message: str) -> typer.Exit:
+    """Write an error to stderr and return the exception that ends the command with exit code 1."""
+    complain(message)
+    return typer.Exit(1)
+
+
+def confirm(question: str, *, yes: bool, otherwise: str = "nothing was done") -> None:
+    """Return if `--yes` was given or the question is answered with yes; else end the command.
+
+    Args:
+        question: written to stderr, because stdout is kept for the result.
+        yes: whether `--yes` was given.
+        otherwise: what the error message says was not done.
+
+    Raises:
+        typer.Exit: the answer is not yes; exit code 1.
+    """
+    if yes:
+        return
+    typer.echo(f"{printable(question)} [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer:  # end of input, as under cron: the terminal shows no line end of an answer
+        typer.echo(err=True)
+    if answer.strip().lower() not in ("y", "yes"):
+        raise fail(f"{otherwise}: say --yes to do it")
+
+
+def printable(text: str) -> str:
+    """Escape control characters, so that recorded text cannot send commands to the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Format a count with its noun: `1 trade`, `12,477 trades`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
