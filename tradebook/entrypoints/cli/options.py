@@ -232,6 +232,7 @@ class WhichTrade:
     ] = None
 
     def __attrs_post_init__(self) -> None:
+        """Refuse none and both of ORDER_ID and `--trade-id`."""
         if (self.order_id is None) == (self.trade_id is None):
             raise typer.BadParameter("say which trade: either ORDER_ID or --trade-id ID")
 
@@ -261,6 +262,7 @@ class AsOf:
     ] = None
 
     def __attrs_post_init__(self) -> None:
+        """Refuse `--by` without `--as-of`, where it would have no effect."""
         if self.given_by is not None and self.time is None:
             raise typer.BadParameter("goes with --as-of", param_hint="--by")
 

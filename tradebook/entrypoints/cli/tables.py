@@ -61,6 +61,11 @@ class Column:
     spare: int = 0
     where: str = ""
 
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers, whose decimal points stand in line."""
+        return self.kind in (Kind.NUMBER, Kind.GAIN)
+
 
 Row: TypeAlias = object
 """A record with the columns' fields as attributes, or a mapping of them."""
@@ -74,17 +79,24 @@ def show(
     totals: Sequence[Row] = (),
 ) -> None:
     """Print a table with its totals below a line, wide enough for every digit."""
-    columns = [c for c in columns if not c.spare or _has_values(c, rows)]
+    columns = [
+        column
+        for column in columns
+        if not column.spare or any(_value(row, column.field) not in (None, "") for row in rows)
+    ]
     shown = list(columns)
     table = _table(shown, rows, totals)
-    while console.is_terminal and _least_width(console, table) > console.width:
+    while console.is_terminal and _measured(console, table).minimum > console.width:
         spare = max(shown, key=lambda column: column.spare)
         if not spare.spare:
             break
         shown.remove(spare)
         table = _table(shown, rows, totals)
     notes = _notes(columns, shown, table)
-    console.width = max(console.width, _needed_width(console, table))
+    # On a terminal prose wraps; in a file nothing does, so that programs can read it line by line.
+    measured = _measured(console, table)
+    needed = measured.minimum if console.is_terminal else measured.maximum
+    console.width = max(console.width, needed)
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
     for note in notes:
@@ -130,12 +142,13 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
     cells = [_cells(column, everything) for column in columns]
     for column, of_column in zip(columns, cells, strict=True):
         wraps = column.kind is Kind.PROSE
-        width = len(of_column[0]) if _is_number(column) and of_column else 0
+        width = len(of_column[0]) if column.is_number and of_column else 0
+        texts = [column.header, *map(str, of_column)]
         table.add_column(
             Text(column.header.rjust(width)),
             no_wrap=not wraps,
             overflow="fold" if wraps else "ignore",
-            min_width=_LEAST_PROSE if wraps else _widest([column.header, *map(str, of_column)]),
+            min_width=_LEAST_PROSE if wraps else max(map(cell_len, texts)),
         )
     for number, (first, *others) in enumerate(zip(*cells, strict=True)):
         if number < len(rows):
@@ -146,30 +159,20 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
     return table
 
 
-def _widest(texts: Iterable[str]) -> int:
-    return max(cell_len(text) for text in texts)
-
-
 def _cells(column: Column, rows: Sequence[Row]) -> list[Text]:
     values = [_value(row, column.field) for row in rows]
-    if not _is_number(column):
+    if not column.is_number:
         return [Text(_text(value)) for value in values]
     numbers = in_line([_text(value) for value in values])
     return [
-        Text(
-            number.rjust(len(column.header)),
-            style=_colour(value) if _is_gain(column, row) else "",
-        )
+        Text(number.rjust(len(column.header)), style=_colour(column, row, value))
         for number, value, row in zip(numbers, values, rows, strict=True)
     ]
 
 
-def _is_gain(column: Column, row: Row) -> bool:
-    return column.kind is Kind.GAIN and (not column.where or bool(_value(row, column.where)))
-
-
-def _colour(value: object) -> str:
-    if not isinstance(value, Decimal) or not value:
+def _colour(column: Column, row: Row, value: object) -> str:
+    is_gain = column.kind is Kind.GAIN and (not column.where or _value(row, column.where))
+    if not is_gain or not isinstance(value, Decimal) or not value:
         return ""
     return "green" if value > 0 else "red"
 
@@ -186,24 +189,6 @@ def _text(value: object) -> str:
 
 def _value(row: Row, field: str) -> object:
     return row.get(field) if isinstance(row, Mapping) else getattr(row, field, None)
-
-
-def _has_values(column: Column, rows: Sequence[Row]) -> bool:
-    return any(_value(row, column.field) not in (None, "") for row in rows)
-
-
-def _is_number(column: Column) -> bool:
-    return column.kind in (Kind.NUMBER, Kind.GAIN)
-
-
-def _least_width(console: Console, table: Table) -> int:
-    return _measured(console, table).minimum
-
-
-def _needed_width(console: Console, table: Table) -> int:
-    # On a terminal prose wraps; in a file nothing does, so that programs can split it by lines.
-    measured = _measured(console, table)
-    return measured.minimum if console.is_terminal else measured.maximum
 
 
 def _measured(console: Console, table: Table) -> Measurement:

@@ -138,6 +138,7 @@ class TradeFile:
     size: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        """Measure the file."""
         self.size = self._file.seek(0, SEEK_END)
 
     @property

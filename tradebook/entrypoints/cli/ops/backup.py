@@ -79,6 +79,7 @@ class BackupKind:
     ] = False
 
     def __attrs_post_init__(self) -> None:
+        """Refuse both options together."""
         if self.physical and self.incremental:
             raise typer.BadParameter("goes without --incremental", param_hint="--physical")
 
