@@ -93,13 +93,7 @@ def without(**reasons: str) -> Callable[[F], F]:
 def accept_common_options(
     command: Any, context_class: type[CommonOptions], reasons: Mapping[str, str] | None = None
 ) -> None:
-    """Add the common options to a command and to the subcommands of a group.
-
-    Args:
-        command: the command, which is changed in place.
-        context_class: the type of the context that the command's function receives.
-        reasons: the reasons of the group above, which hold for its subcommands too.
-    """
+    """Add the common options to a command, and with a group's reasons to its subcommands."""
     reasons = {**(reasons or {}), **getattr(command.callback, _REASONS, {})}
     setattr(command, _REASONS, reasons)
     command.context_class = context_class

@@ -41,18 +41,10 @@ def fail(message: str) -> typer.Exit:
 
 
 def confirm(question: str, *, yes: bool, otherwise: str = "nothing was done") -> None:
-    """Return if `--yes` was given or the question is answered with yes; else end the command.
-
-    Args:
-        question: written to stderr, because stdout is kept for the result.
-        yes: whether `--yes` was given.
-        otherwise: what the error message says was not done.
-
-    Raises:
-        typer.Exit: the answer is not yes; exit code 1.
-    """
+    """Ask a question unless `--yes` was given, and end the command where the answer is not yes."""
     if yes:
         return
+    # On stderr, where typer.confirm writes a part of it only: stdout is kept for the result.
     typer.echo(f"{printable(question)} [y/N]: ", nl=False, err=True)
     answer = sys.stdin.readline()
     if not answer:  # end of input, as under cron: the terminal shows no line end of an answer

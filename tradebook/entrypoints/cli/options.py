@@ -45,13 +45,7 @@ class CommandContext(CommonOptions):
 
     @contextmanager
     def open_book(self, actor: str = ACTOR, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
-        """Open the account's book.
-
-        Args:
-            actor: the actor in the events of what is changed.
-            may_lag: False keeps queries from the configuration's `read_url`, since a standby may lag behind
-                what was just written.
-        """
+        """Open the account's book; without `may_lag` no query goes to a standby, which may lag behind."""
         config = self.config()
         if not may_lag:
             config = evolve(config, read_url=None)
@@ -98,22 +92,14 @@ def login_name() -> str:
 
 
 def iso_time(text: str) -> datetime:
-    """Return the time that an ISO 8601 text states, in UTC; a text without offset is taken as UTC.
-
-    Raises:
-        ValueError: it states none.
-    """
+    """Return the time of an ISO 8601 text, in UTC; a text without offset is taken as UTC."""
     if text.isdigit():  # seconds since 1970 would pass for a date such as 20240517
         raise ValueError(text)
     return utc(datetime.fromisoformat(text))
 
 
 def time_option(text: str) -> datetime:
-    """Parse the time that an option gives.
-
-    Raises:
-        typer.BadParameter: it is not an ISO 8601 time.
-    """
+    """Parse the ISO 8601 time that an option gives."""
     try:
         return iso_time(text)
     except ValueError:
@@ -125,17 +111,7 @@ def time_option(text: str) -> datetime:
 def name_value_pairs(
     given: list[str] | None, option: str, form: str, *, split: Callable[..., Any] = str.rpartition
 ) -> list[tuple[str, str]]:
-    """Parse a repeated option of the form `NAME=VALUE`.
-
-    Args:
-        given: the texts of the option.
-        option: the option's name, for the message.
-        form: the form and an example, for the message.
-        split: `str.partition` where a value may contain `=`; by default a name may.
-
-    Raises:
-        typer.BadParameter: a text has no `=`, or nothing on one of its sides.
-    """
+    """Parse a repeated option `NAME=VALUE`; split at the last `=`, or with `str.partition` at the first."""
     pairs = []
     for text in given or []:
         name, _, value = (part.strip() for part in split(text, "="))
@@ -148,8 +124,7 @@ def name_value_pairs(
 # Single options
 
 Symbol: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol."),
+    str | None, typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol.")
 ]
 By: TypeAlias = Annotated[
     str,
@@ -211,24 +186,15 @@ def _parameters_of(option_set: Any) -> Iterator[inspect.Parameter]:
 class WhichTrade:
     """The options that name one trade."""
 
-    order_id: Annotated[
-        str | None,
-        typer.Argument(metavar="ORDER_ID", help="The order's id."),
-    ] = None
+    order_id: Annotated[str | None, typer.Argument(metavar="ORDER_ID", help="The order's id.")] = (
+        None
+    )
     trade_id: Annotated[
         int | None,
-        typer.Option(
-            "--trade-id",
-            metavar="ID",
-            min=1,
-            help="The trade's id in the book, instead of ORDER_ID.",
-        ),
+        typer.Option(metavar="ID", min=1, help="The trade's id in the book, instead of ORDER_ID."),
     ] = None
     execution_id: Annotated[
-        str | None,
-        typer.Option(
-            "--execution-id", metavar="ID", help="The fill, for an order that has several."
-        ),
+        str | None, typer.Option(metavar="ID", help="The fill, for an order that has several.")
     ] = None
 
     def __attrs_post_init__(self) -> None:
@@ -284,10 +250,8 @@ class Period:
     """The options that name a period of time."""
 
     since: Annotated[
-        datetime | None,
-        typer.Option("--since", metavar="TIME", parser=time_option, help="From this time on."),
+        datetime | None, typer.Option(metavar="TIME", parser=time_option, help="From this time on.")
     ] = None
     until: Annotated[
-        datetime | None,
-        typer.Option("--until", metavar="TIME", parser=time_option, help="Before this time."),
+        datetime | None, typer.Option(metavar="TIME", parser=time_option, help="Before this time.")
     ] = None

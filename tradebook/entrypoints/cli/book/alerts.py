@@ -20,8 +20,7 @@ app = typer.Typer(invoke_without_command=True)
 def alerts(
     context: CommandContext,
     severity: Annotated[
-        SeverityName | None,
-        typer.Option("--severity", case_sensitive=False, help="Only this severity."),
+        SeverityName | None, typer.Option(case_sensitive=False, help="Only this severity.")
     ] = None,
     include_resolved: Annotated[
         bool, typer.Option("--all", help="The latest 100 alerts, resolved ones too.")
@@ -53,9 +52,7 @@ def alerts(
 def resolve(
     context: CommandContext,
     alert_id: Annotated[int, typer.Argument(metavar="ID", min=1, help="The alert's id.")],
-    resolution: Annotated[
-        str, typer.Option("--resolution", metavar="TEXT", help="How it was resolved.")
-    ],
+    resolution: Annotated[str, typer.Option(metavar="TEXT", help="How it was resolved.")],
     by: By,
 ) -> None:
     """Record how an alert was resolved; repeating the command changes nothing.

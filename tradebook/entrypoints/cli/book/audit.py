@@ -39,7 +39,6 @@ def seal(
     export: Annotated[
         Path | None,
         typer.Option(
-            "--export",
             metavar="FILE",
             dir_okay=False,
             help="Then write all seals to this file, to be kept elsewhere.",

@@ -20,7 +20,6 @@ def demo(
     database: Annotated[
         str | None,
         typer.Option(
-            "--database",
             metavar="URL",
             show_default=DEMO_DATABASE,
             help="The demo's database. TRADEBOOK_DATABASE_URL does not count here, so that the "

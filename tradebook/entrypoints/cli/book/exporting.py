@@ -57,7 +57,7 @@ def export(
         ),
     ],
     period: Period,
-    kind: Annotated[Kind, typer.Option("--kind", help="The kind of records.")] = Kind.Trade,
+    kind: Annotated[Kind, typer.Option(help="The kind of records.")] = Kind.Trade,
     conditions: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,10 +81,13 @@ def export(
         "until": period.until,
         **_conditions(conditions or []),
     }
-    decimals: Any = "text" if path.suffix == ".csv" else "exact"
+    is_csv = path.suffix == ".csv"
+    decimals: Any = "text" if is_csv else "exact"
     with context.open_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
         batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
+        if is_csv:
+            batches = _without_dictionaries(batches)
         done = _write(path, batches, lambda written: report(written, max(total, written)))
     context.answer(
         {"file": str(path), "kind": str(kind), "records": done},
@@ -118,33 +121,26 @@ def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int
 
 
 def _opened(suffix: str, path: Path, schema: pyarrow.Schema) -> Any:
-    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
 
     if suffix == ".parquet":
-        import pyarrow.parquet
-
         return pyarrow.parquet.ParquetWriter(path, schema)
-    if suffix == ".arrow":
-        return pyarrow.ipc.new_file(path, schema)
-    return _Csv(path, schema)
+    return (
+        pyarrow.ipc.new_file(path, schema)
+        if suffix == ".arrow"
+        else pyarrow.csv.CSVWriter(path, schema)
+    )
 
 
-class _Csv:
-    """A CSV file; pyarrow's own writer refuses the dictionaries that hold enumerations."""
+def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
+    """Convert enumerations to text, because pyarrow's CSV writer refuses the dictionaries that hold them."""
+    import pyarrow
 
-    def __init__(self, path: Path, schema: pyarrow.Schema) -> None:
-        import pyarrow.csv
-        from pyarrow import types
-
-        as_text = [
-            pyarrow.field(f.name, pyarrow.string()) if types.is_dictionary(f.type) else f
-            for f in schema
-        ]
-        self._schema = pyarrow.schema(as_text)
-        self._file = pyarrow.csv.CSVWriter(path, self._schema)
-
-    def write_batch(self, batch: pyarrow.RecordBatch) -> None:
-        self._file.write_batch(batch.cast(self._schema))
-
-    def close(self) -> None:
-        self._file.close()
+    fields = [
+        pyarrow.field(field.name, pyarrow.string())
+        if pyarrow.types.is_dictionary(field.type)
+        else field
+        for field in batches.schema
+    ]
+    return batches.cast(pyarrow.schema(fields))

@@ -75,12 +75,7 @@ class FileImport:
 
 
 def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
-    """Check every row of a file, and book nothing.
-
-    Raises:
-        ImportRefused: the file cannot be read; or it has bad rows, which the message lists, and `skip_bad` is
-            False.
-    """
+    """Check every row of a file, and book nothing; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
     for number, row in enumerate(file.rows(), 1):
         if isinstance(row, BadRow):
@@ -98,11 +93,7 @@ def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
 
 
 def book_all(book: Book, file: TradeFile, total: int, report: Progress) -> FileImport:
-    """Book every row in one unit of work, or none.
-
-    Raises:
-        ImportRefused: the book refuses a row; the message names its line.
-    """
+    """Book every row in one unit of work, or none; the error names the line of a refused row."""
     return book.run(_book_all, file, total, report)
 
 

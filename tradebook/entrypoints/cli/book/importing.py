@@ -50,8 +50,7 @@ def import_trades(
         typer.Option("--ignore", metavar="COLUMN", help="Leave a column out; repeat it for each."),
     ] = None,
     currency: Annotated[
-        str | None,
-        typer.Option("--currency", metavar="NAME", help="The currency of rows that name none."),
+        str | None, typer.Option(metavar="NAME", help="The currency of rows that name none.")
     ] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Book the good rows and list the bad ones.")

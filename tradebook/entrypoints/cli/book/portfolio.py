@@ -41,11 +41,7 @@ def portfolio(
     history: Annotated[
         int | None,
         typer.Option(
-            "--history",
-            metavar="DAYS",
-            min=1,
-            max=36_500,
-            help="List all snapshots of the last days.",
+            metavar="DAYS", min=1, max=36_500, help="List all snapshots of the last days."
         ),
     ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Take a snapshot now.")] = False,
@@ -61,7 +57,6 @@ def portfolio(
     rate: Annotated[
         list[str] | None,
         typer.Option(
-            "--rate",
             metavar="CURRENCY=RATE",
             help="The value of one unit of a currency in the account's base currency, for --snapshot "
             "and --as-of; repeat it for each currency.",
@@ -70,7 +65,6 @@ def portfolio(
     price: Annotated[
         list[str] | None,
         typer.Option(
-            "--price",
             metavar="SYMBOL=PRICE",
             help="The price of one unit of a symbol, for --as-of; repeat it for each symbol.",
         ),
@@ -229,8 +223,7 @@ def _show_history(context: CommandContext, manager: DatabaseManager, days: int) 
 def cash(
     context: CommandContext,
     limit: Annotated[
-        int,
-        typer.Option("--limit", min=1, max=1_000_000, help="At most this many flows, the latest."),
+        int, typer.Option(min=1, max=1_000_000, help="At most this many flows, the latest.")
     ] = 20,
 ) -> None:
     """Show the cash balance in each currency, and the latest cash flows.

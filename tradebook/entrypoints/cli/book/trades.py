@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -33,11 +33,10 @@ def trades(
     context: CommandContext,
     symbol: Symbol = None,
     limit: Annotated[
-        int,
-        typer.Option("--limit", min=1, max=1_000_000, help="At most this many, the latest first."),
+        int, typer.Option(min=1, max=1_000_000, help="At most this many, the latest first.")
     ] = 50,
     days: Annotated[
-        int | None, typer.Option("--days", min=1, max=36_500, help="Only those of the last days.")
+        int | None, typer.Option(min=1, max=36_500, help="Only those of the last days.")
     ] = None,
 ) -> None:
     """List the latest trades, newest first; take out or correct a wrong one.
@@ -70,8 +69,11 @@ def trades(
     )
 
 
-Reason = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="The reason, which is kept with the trade.")
+Reason: TypeAlias = Annotated[
+    str, typer.Option(metavar="TEXT", help="The reason, which is kept with the trade.")
+]
+RightNumber: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NUMBER", help="The right number.")
 ]
 
 
@@ -98,25 +100,14 @@ def correct(
     reason: Reason,
     by: By,
     action: Annotated[
-        Literal["BUY", "SELL"] | None,
-        typer.Option("--action", case_sensitive=False, help="The right side."),
+        Literal["BUY", "SELL"] | None, typer.Option(case_sensitive=False, help="The right side.")
     ] = None,
-    quantity: Annotated[
-        str | None,
-        typer.Option("--quantity", metavar="NUMBER", help="The right quantity."),
-    ] = None,
-    price: Annotated[
-        str | None,
-        typer.Option("--price", metavar="NUMBER", help="The right price."),
-    ] = None,
-    fee: Annotated[
-        str | None,
-        typer.Option("--fee", metavar="NUMBER", help="The right fee."),
-    ] = None,
+    quantity: RightNumber = None,
+    price: RightNumber = None,
+    fee: RightNumber = None,
     executed_at: Annotated[
         datetime | None,
         typer.Option(
-            "--executed-at",
             metavar="TIME",
             parser=time_option,
             help="The right trade time, in UTC unless it has an offset.",

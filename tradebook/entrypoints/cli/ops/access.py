@@ -26,24 +26,18 @@ def access(
     log: Annotated[
         Path | None,
         typer.Option(
-            "--log",
             metavar="FILE",
             exists=True,
             help="A jsonlog file of the server, or the folder of them. By default they are read "
             "through the connection.",
         ),
     ] = None,
-    role: Annotated[
-        str | None,
-        typer.Option("--role", metavar="NAME", help="Only this role."),
-    ] = None,
+    role: Annotated[str | None, typer.Option(metavar="NAME", help="Only this role.")] = None,
     kind: Annotated[
         Literal["connect", "disconnect", "statement", "refused", "audit"] | None,
-        typer.Option("--kind", help="Only this kind."),
+        typer.Option(help="Only this kind."),
     ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="At most this many, the last.")
-    ] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the last.")] = 100,
     everything: Annotated[
         bool,
         typer.Option(

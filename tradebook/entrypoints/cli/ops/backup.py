@@ -142,7 +142,6 @@ def verify(
     scratch: Annotated[
         Path | None,
         typer.Option(
-            "--scratch",
             metavar="DIR",
             exists=True,
             file_okay=False,
@@ -210,12 +209,7 @@ def list_backups(context: CommandContext, store: StoreFolder = BACKUPS) -> None:
 
 
 def encryption_of(given: str | None) -> Encryption | None:
-    """Return the encryption that `--encrypt` names.
-
-    Raises:
-        InvalidInput: it names no tool or no recipient.
-        ProgramMissing: its tool is not installed.
-    """
+    """Return the encryption that `--encrypt` names, if its tool is installed."""
     if given is None:
         return None
     encryption = Encryption.of(given)

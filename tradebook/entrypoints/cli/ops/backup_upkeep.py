@@ -34,12 +34,9 @@ __all__ = ["app"]  # with the commands of this module
 @without(database="the folder of backups is pruned, not a database")
 def prune(
     context: CommandContext,
-    keep: Annotated[
-        int | None, typer.Option("--keep", min=1, help="Keep this many of each kind.")
-    ] = None,
+    keep: Annotated[int | None, typer.Option(min=1, help="Keep this many of each kind.")] = None,
     keep_days: Annotated[
-        float | None,
-        typer.Option("--keep-days", min=0, help="Keep those that are younger, in days."),
+        float | None, typer.Option(min=0, help="Keep those that are younger, in days.")
     ] = None,
     store: StoreFolder = BACKUPS,
     wal: WalFolder = None,
@@ -183,15 +180,13 @@ def stream(
 def schedule(
     context: CommandContext,
     kind: BackupKind,
-    every: Annotated[
-        Literal["hour", "day", "week"], typer.Option("--every", help="How often.")
-    ] = "day",
-    at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="Local time.")] = "02:30",
+    every: Annotated[Literal["hour", "day", "week"], typer.Option(help="How often.")] = "day",
+    at: Annotated[str, typer.Option(metavar="HH:MM", help="Local time.")] = "02:30",
     cron: Annotated[
         bool, typer.Option("--cron", help="Print a line for cron, not systemd units.")
     ] = False,
     encrypt: Encrypt = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Keep this many backups.")] = 7,
+    keep: Annotated[int, typer.Option(min=1, help="Keep this many backups.")] = 7,
     store: StoreFolder = BACKUPS,
 ) -> None:
     """Print a systemd timer, or a line for cron, that backs up, verifies and prunes.

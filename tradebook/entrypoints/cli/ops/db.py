@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -118,20 +119,15 @@ def upgrade(
     """
     with _opened(context, create=not dry_run) as (engine, url):
         plan = migration_plan.plan_upgrade(engine, revision)
-        if not context.as_json:
-            _say_plan(plan, "up to")
-        if plan.steps and not dry_run:
-            with _migrating(context, plan) as report:
-                migrations.upgrade(engine, revision, report)
-    _conclude(context, url, plan, dry_run)
+        move = partial(migrations.upgrade, engine, revision)
+        _carry_out(context, url, plan, "up to", move, dry_run=dry_run)
 
 
 @app.command()
 def downgrade(
     context: CommandContext,
     revision: Annotated[
-        str,
-        typer.Argument(metavar="REVISION", help="The revision to reach; `base` has no table."),
+        str, typer.Argument(metavar="REVISION", help="The revision to reach; `base` has no table.")
     ],
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -147,14 +143,8 @@ def downgrade(
     """
     with _opened(context) as (engine, url):
         plan = migration_plan.plan_downgrade(engine, revision)
-        if not context.as_json:
-            _say_plan(plan, "down to")
-        if plan.steps and not dry_run:
-            if plan.losses:
-                confirm("Do it?", yes=yes, otherwise=_KEPT)
-            with _migrating(context, plan) as report:
-                migrations.downgrade(engine, revision, report)
-    _conclude(context, url, plan, dry_run)
+        move = partial(migrations.downgrade, engine, revision)
+        _carry_out(context, url, plan, "down to", move, dry_run=dry_run, yes=yes)
 
 
 @app.command()
@@ -219,11 +209,7 @@ def revision(
 
 @contextmanager
 def _opened(context: CommandContext, *, create: bool = False) -> Iterator[tuple[Engine, str]]:
-    """Yield an engine on the database, and the database's URL without its password.
-
-    Raises:
-        DatabaseUnavailable: the SQLite file does not exist, and `create` is False.
-    """
+    """Yield an engine and the URL without its password; refuse a missing file unless `create` is set."""
     config = context.config()
     if not create:
         require_file(config)
@@ -252,32 +238,40 @@ def _migrating(context: CommandContext, plan: Plan) -> Iterator[Callable[[str], 
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def _say_plan(plan: Plan, way: str) -> None:
-    if not plan.steps:
+def _carry_out(
+    context: CommandContext,
+    url: str,
+    plan: Plan,
+    way: str,
+    move: Callable[[Callable[[str], None]], object],
+    *,
+    dry_run: bool,
+    yes: bool = False,
+) -> None:
+    """Show a plan, ask before rows are lost, carry it out unless it is a dry run, and write the result."""
+    if not context.as_json and not plan.steps:
         say(f"nothing to do: the schema is at {plan.current or 'no revision'}")
-        return
-    say(f"from {plan.current or 'nothing'} {way} {plan.target or 'nothing'}:")
-    for step in plan.steps:
-        say(f"  {step}")
-    if plan.adds:
-        say("adds " + ", ".join(plan.adds))
-    for loss in plan.losses:
-        say(f"loses {loss}")
-
-
-def _conclude(context: CommandContext, url: str, plan: Plan, dry_run: bool) -> None:
-    if context.as_json:
-        done = bool(plan.steps) and not dry_run
-        print_json(
-            {
-                "database": url,
-                "from": plan.current,
-                "to": plan.target,
-                "steps": plan.steps,
-                "adds": plan.adds,
-                "losses": plan.losses,
-                "done": done,
-            }
-        )
-    elif plan.steps:
-        say("nothing was done (--dry-run)" if dry_run else f"at {plan.target or 'no revision'}")
+    elif not context.as_json:
+        say(f"from {plan.current or 'nothing'} {way} {plan.target or 'nothing'}:")
+        for line in plan.steps:
+            say(f"  {line}")
+        if plan.adds:
+            say("adds " + ", ".join(plan.adds))
+        for loss in plan.losses:
+            say(f"loses {loss}")
+    if plan.steps and not dry_run:
+        if plan.losses:
+            confirm("Do it?", yes=yes, otherwise=_KEPT)
+        with _migrating(context, plan) as report:
+            move(report)
+    document = {
+        "database": url,
+        "from": plan.current,
+        "to": plan.target,
+        "steps": plan.steps,
+        "adds": plan.adds,
+        "losses": plan.losses,
+        "done": bool(plan.steps) and not dry_run,
+    }
+    end = "nothing was done (--dry-run)" if dry_run else f"at {plan.target or 'no revision'}"
+    context.answer(document, *([end] if plan.steps else []))

@@ -27,15 +27,12 @@ PORT: Final = 9464
 def metrics(
     context: CommandContext,
     port: Annotated[
-        int,
-        typer.Option("--port", min=0, max=65_535, help="The port to serve; 0 for any free one."),
+        int, typer.Option(min=0, max=65_535, help="The port to serve; 0 for any free one.")
     ] = PORT,
     address: Annotated[
         str,
         typer.Option(
-            "--address",
-            metavar="IP",
-            help="The network address to serve; 0.0.0.0 for all of this machine's.",
+            metavar="IP", help="The network address to serve; 0.0.0.0 for all of this machine's."
         ),
     ] = "127.0.0.1",
     once: Annotated[

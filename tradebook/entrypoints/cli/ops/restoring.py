@@ -49,7 +49,6 @@ def restore(
     to: Annotated[
         datetime | None,
         typer.Option(
-            "--to",
             metavar="TIME",
             parser=time_option,
             help="Recover to this time, such as 2024-05-17T14:30:00 (in UTC unless it has an "
@@ -59,9 +58,7 @@ def restore(
     into: Annotated[
         Path | None,
         typer.Option(
-            "--into",
-            metavar="DIR",
-            help="A new folder, for the server that a physical backup becomes.",
+            metavar="DIR", help="A new folder, for the server that a physical backup becomes."
         ),
     ] = None,
     store: StoreFolder = BACKUPS,
@@ -71,8 +68,7 @@ def restore(
         bool, typer.Option("--overwrite", help="Replace the book that is there; it is lost.")
     ] = False,
     privileges: Annotated[
-        bool,
-        typer.Option("--privileges/--no-privileges", help="Grant the roles what they had."),
+        bool, typer.Option("--privileges/--no-privileges", help="Grant the roles what they had.")
     ] = True,
     identity: Identity = None,
     yes: Yes = False,

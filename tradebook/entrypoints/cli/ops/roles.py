@@ -10,7 +10,6 @@ import typer
 from attrs import evolve
 
 from tradebook.adapters.engine.factory import engine_for
-from tradebook.config import Secret
 from tradebook.config.secrets import secret_in
 from tradebook.entrypoints.cli.messages import confirm, counted
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs
@@ -24,13 +23,11 @@ _PAIR: Final = "NAME=VALUE"
 def roles(
     context: CommandContext,
     prefix: Annotated[
-        str,
-        typer.Option("--prefix", metavar="NAME", help="The beginning of the five roles' names."),
+        str, typer.Option(metavar="NAME", help="The beginning of the five roles' names.")
     ] = "tradebook",
     passwords: Annotated[
         Path | None,
         typer.Option(
-            "--passwords",
             metavar="FOLDER",
             envvar="TRADEBOOK_ROLE_PASSWORDS",
             exists=True,
@@ -41,7 +38,6 @@ def roles(
     login: Annotated[
         list[str] | None,
         typer.Option(
-            "--login",
             metavar="ROLE=KIND",
             help="Another role that logs in, of kind owner, writer, reader, auditor or backup.",
         ),
@@ -56,7 +52,6 @@ def roles(
     bind: Annotated[
         list[str] | None,
         typer.Option(
-            "--bind",
             metavar="ROLE=ACCOUNT",
             help="With row-level security: an account that a role sees; * is every account.",
         ),
@@ -69,9 +64,7 @@ def roles(
     ] = False,
     log_writes: Annotated[
         Literal["none", "ddl", "mod", "all"],
-        typer.Option(
-            "--log-writes", help="With --log-access: the statements of writers that are logged."
-        ),
+        typer.Option(help="With --log-access: the statements of writers that are logged."),
     ] = "all",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -134,13 +127,10 @@ def roles(
 
 def _with_passwords(wanted: Wanted, folder: Path | None) -> Wanted:
     """Add the passwords from the files of a folder that are named after a role."""
-    secrets: dict[str, Secret] = {}
     if folder is None:
         return wanted
-    for role in sorted(wanted.kinds):
-        if "/" not in role and (folder / role).is_file():
-            secrets[role] = secret_in(str(folder / role))
-    return evolve(wanted, passwords=secrets)
+    roles = [role for role in sorted(wanted.kinds) if "/" not in role and (folder / role).is_file()]
+    return evolve(wanted, passwords={role: secret_in(str(folder / role)) for role in roles})
 
 
 def _question(url: str, wanted: Wanted, found: Found) -> str:

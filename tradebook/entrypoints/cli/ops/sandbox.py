@@ -51,7 +51,6 @@ def start(
     port: Annotated[
         int | None,
         typer.Option(
-            "--port",
             min=1024,
             max=65_535,
             help="Listen on this port of 127.0.0.1 too, for programs that cannot use a socket.",

@@ -30,16 +30,13 @@ _MAX_STATEMENT: Final = 120
 @without(account="the database is shown with all its accounts")
 def top(
     context: CommandContext,
-    interval: Annotated[
-        float, typer.Option("--interval", min=0.1, help="Seconds between two readings.")
-    ] = 2.0,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two readings.")] = 2.0,
     once: Annotated[
         bool, typer.Option("--once", help="Read twice, show the difference, and end.")
     ] = False,
     app: Annotated[
         list[str] | None,
         typer.Option(
-            "--app",
             metavar="URL",
             help="The URL at which an application exports its metrics, to show its pool too; repeat "
             "it for each.",
