@@ -100,7 +100,7 @@ def accept_common_options(
     own = {param.name for param in command.params}
     for option in _OPTIONS:
         if option.name not in own:
-            added: Any = copy(option)
+            added = copy(option)
             if option.name in reasons:
                 added.help = f"No effect here: {reasons[option.name]}."
             command.params.append(added)
@@ -108,44 +108,33 @@ def accept_common_options(
         accept_common_options(subcommand, context_class, reasons)
 
 
-def _remember(context: CommonOptions, param: typer.CallbackParam, value: object) -> None:
+def _remember(context: typer.Context, param: Any, value: object) -> None:
     if value not in (None, False):
-        context.meta[str(param.name)] = value
-
-
-def _common(option: str, help_text: str, **settings: Any) -> Any:
-    return typer.Option(
-        option,
-        callback=_remember,
-        expose_value=False,
-        show_default=False,
-        rich_help_panel="Common options, before the command or after it",
-        help=help_text,
-        **settings,
-    )
+        context.meta[param.name] = value
 
 
 def _declare(
     database: Annotated[
         str | None,
-        _common(
-            "--database",
-            "The database: sqlite:///book.db or postgresql://user@host/book, with the password in a file "
-            "named by TRADEBOOK_DB_PASSWORD_FILE. Default: what the environment's variables name (see "
-            "`tradebook config`), else the file tradebook.db in the working directory.",
+        typer.Option(
             metavar="URL",
+            help="The database: sqlite:///book.db or postgresql://user@host/book, with the password in a "
+            "file named by TRADEBOOK_DB_PASSWORD_FILE. Default: what the environment's variables name (see "
+            "`tradebook config`), else the file tradebook.db in the working directory.",
         ),
     ] = None,
     account: Annotated[
-        str | None,
-        _common("--account", "The account to work on; main by default.", metavar="NAME"),
+        str | None, typer.Option(metavar="NAME", help="The account to work on; main by default.")
     ] = None,
     as_json: Annotated[
         bool,
-        _common("--json", "Write one JSON document: decimals as text, times as ISO 8601 in UTC."),
+        typer.Option(
+            "--json", help="Write one JSON document: decimals as text, times as ISO 8601 in UTC."
+        ),
     ] = False,
     quiet: Annotated[
-        bool, _common("--quiet", "No progress bars and no notes; only results and errors.")
+        bool,
+        typer.Option("--quiet", help="No progress bars and no notes; only results and errors."),
     ] = False,
 ) -> None:
     """Declare the common options, from which typer makes its own objects."""
@@ -153,4 +142,8 @@ def _declare(
 
 _app = typer.Typer(add_completion=False)
 _app.command()(_declare)
-_OPTIONS: Final = get_command(_app).params
+_OPTIONS: Final[list[Any]] = list(get_command(_app).params)
+for _option in _OPTIONS:
+    _option.callback = _remember
+    _option.expose_value = False  # kept in the context, not given to the command's function
+    _option.rich_help_panel = "Common options, before the command or after it"

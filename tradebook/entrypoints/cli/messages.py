@@ -16,19 +16,6 @@ def say(message: str) -> None:
     typer.echo(printable(message))
 
 
-def say_first(lines: Sequence[object]) -> None:
-    """Write the first lines of a list, indented, and how many more there are."""
-    for line in lines[:MAX_LISTED]:
-        say(f"  {line}")
-    say_rest(lines)
-
-
-def say_rest(lines: Sequence[object]) -> None:
-    """Write how many lines of a list are left out after the first `MAX_LISTED`."""
-    if len(lines) > MAX_LISTED:
-        say(f"and {len(lines) - MAX_LISTED:,} more; --json lists all")
-
-
 def complain(message: str) -> None:
     """Write an error to stderr, in red."""
     typer.secho(f"tradebook: {printable(message)}", fg="red", err=True)
@@ -56,6 +43,17 @@ def confirm(question: str, *, yes: bool, otherwise: str = "nothing was done") ->
 def printable(text: str) -> str:
     """Escape control characters, so that recorded text cannot send commands to the terminal."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def first_of(items: Sequence[object]) -> list[str]:
+    """Format the first items of a list as indented lines, and how many more there are."""
+    return [*(f"  {item}" for item in items[:MAX_LISTED]), *rest_of(items)]
+
+
+def rest_of(items: Sequence[object]) -> list[str]:
+    """Format how many items there are beyond the first `MAX_LISTED`, if there are any."""
+    rest = len(items) - MAX_LISTED
+    return [f"and {rest:,} more; --json lists all"] if rest > 0 else []
 
 
 def counted(count: int, noun: str) -> str:

@@ -56,13 +56,15 @@ class CommandContext(CommonOptions):
         """Show a progress bar on stderr, unless the command runs with `--quiet` or `--json`."""
         return output.progress_bar(label, hidden=self.quiet or self.as_json)
 
-    def answer(self, document: Mapping[str, object], *lines: str) -> None:
-        """Write the result: the document with `--json`, else the lines."""
+    def answer(self, document: Mapping[str, object], *lines: str, ok: bool = True) -> None:
+        """Write the result: the document with `--json`, else the lines; exit with 1 if it is not ok."""
         if self.as_json:
             output.print_json(document)
-            return
-        for line in lines:
-            say(line)
+        else:
+            for line in lines:
+                say(line)
+        if not ok:
+            raise typer.Exit(1)
 
     def answer_table(
         self,

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tradebook.entrypoints.cli.messages import counted, fail, say, say_first
+from tradebook.entrypoints.cli.messages import counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
 from tradebook.entrypoints.cli.options import By, CommandContext
-from tradebook.entrypoints.cli.output import as_fields, print_json
+from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.service_layer.verification.seal_check import SealCheck
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -111,26 +110,20 @@ def check(
     kept = None if file is None else _read(file)
     with context.open_book() as manager, context.progress_bar("checking") as report:
         result = manager.check_seals(kept, progress=report)
-    if context.as_json:
-        print_json({"sound": result.sound, **as_fields(result)})
-    else:
-        _show(result)
-    if not result.sound:
-        raise typer.Exit(1)
-
-
-def _show(result: SealCheck) -> None:
     checked = (
-        f"{counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "
-        f"{counted(result.trades, 'trade')}"
+        f"({counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "
+        f"{counted(result.trades, 'trade')})"
     )
     if result.sound:
-        say(f"nothing was tampered with ({checked})")
+        lines = [f"nothing was tampered with {checked}"]
     else:
-        say(f"tampered with: {counted(len(result.findings), 'finding')} ({checked})")
-    say_first(result.findings)
+        lines = [f"tampered with: {counted(len(result.findings), 'finding')} {checked}"]
+    lines += first_of(result.findings)
     if result.unsealed:
-        say(f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`")
+        lines.append(
+            f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`"
+        )
+    context.answer({"sound": result.sound, **as_fields(result)}, *lines, ok=result.sound)
 
 
 def _write(manager: DatabaseManager, file: Path) -> int:

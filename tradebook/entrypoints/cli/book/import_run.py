@@ -68,11 +68,6 @@ class FileImport:
         self.duplicates += imported.duplicates
         self.symbols |= imported.symbols
 
-    @property
-    def rows(self) -> int:
-        """The number of rows that were booked, recognised or refused."""
-        return self.booked + self.duplicates + len(self.refused)
-
 
 def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
     """Check every row of a file, and book nothing; without `skip_bad` an error lists the bad rows."""
@@ -103,7 +98,7 @@ def book_what_can_be(book: Book, file: TradeFile, total: int, report: Progress) 
     rows = (row for row in file.rows() if isinstance(row, Row))
     while batch := list(islice(rows, BATCH_OF_TRADES)):
         _book_or_halve(book, file, batch, done)
-        report(done.rows, total)
+        report(done.booked + done.duplicates + len(done.refused), total)
     return done
 
 

@@ -19,11 +19,9 @@ from tradebook.entrypoints.cli.tables import show
 
 
 def _existing(path: Path) -> Path:
-    # typer's own check takes `-` for the name of a file.
+    # typer's own check (exists=True) takes `-` for the name of a file.
     if str(path) != STDIN and not path.exists():
         raise typer.BadParameter(f"file '{path}' does not exist")
-    if path.is_dir():
-        raise typer.BadParameter(f"'{path}' is a directory")
     return path
 
 
@@ -33,6 +31,7 @@ def import_trades(
         Path,
         typer.Argument(
             metavar="FILE",
+            dir_okay=False,
             callback=_existing,
             help="A CSV file, plain or gzip; - for standard input.",
         ),

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
+from attrs import frozen
 
 from tradebook.domain.numbers import plain
 from tradebook.domain.positions import Position
@@ -77,6 +78,26 @@ RightNumber: TypeAlias = Annotated[
 ]
 
 
+@frozen
+class RightTerms:
+    """The options that give the right terms of a trade."""
+
+    action: Annotated[
+        Literal["BUY", "SELL"] | None, typer.Option(case_sensitive=False, help="The right side.")
+    ] = None
+    quantity: RightNumber = None
+    price: RightNumber = None
+    fee: RightNumber = None
+    executed_at: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="TIME",
+            parser=time_option,
+            help="The right trade time, in UTC unless it has an offset.",
+        ),
+    ] = None
+
+
 @app.command()
 @takes_option_sets
 def bust(context: CommandContext, which: WhichTrade, reason: Reason, by: By) -> None:
@@ -99,20 +120,7 @@ def correct(
     which: WhichTrade,
     reason: Reason,
     by: By,
-    action: Annotated[
-        Literal["BUY", "SELL"] | None, typer.Option(case_sensitive=False, help="The right side.")
-    ] = None,
-    quantity: RightNumber = None,
-    price: RightNumber = None,
-    fee: RightNumber = None,
-    executed_at: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME",
-            parser=time_option,
-            help="The right trade time, in UTC unless it has an offset.",
-        ),
-    ] = None,
+    right: RightTerms,
 ) -> None:
     """Correct a booked trade: everything becomes as if it had been booked so at first.
 
@@ -124,13 +132,7 @@ def correct(
       tradebook trades correct o-17 --quantity 90 --fee 0.5 --reason "late report"
       tradebook trades correct --trade-id 8 --action sell --reason "wrong side"
     """
-    terms: dict[str, Any] = {
-        "action": action,
-        "quantity": quantity,
-        "price": price,
-        "fee": fee,
-        "executed_at": executed_at,
-    }
+    terms = as_fields(right)
     if all(term is None for term in terms.values()):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in terms)
         raise typer.BadParameter(f"give at least one right term: {options}")

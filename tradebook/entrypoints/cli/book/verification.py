@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tradebook.entrypoints.cli.columns import select
-from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, say, say_rest
+from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
 from tradebook.entrypoints.cli.options import CommandContext, Symbol
 from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
 from tradebook.entrypoints.cli.tables import show
@@ -71,4 +71,5 @@ def show_verification(result: Verification) -> None:
     title = f"the book is not proven: {counted(len(result.differences), 'difference')}"
     columns = select(Difference, "entity key field stored computed")
     show(stdout(), title, columns, result.differences[:MAX_LISTED])
-    say_rest(result.differences)
+    for line in rest_of(result.differences):
+        say(line)

@@ -15,10 +15,9 @@ from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import CURRENT, SCHEMA_REVISION, read_schema_state
 from tradebook.entrypoints.cli.common import without
-from tradebook.entrypoints.cli.messages import complain, confirm, counted, say, say_first
+from tradebook.entrypoints.cli.messages import complain, confirm, counted, first_of, say
 from tradebook.entrypoints.cli.ops.roles import roles
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes
-from tradebook.entrypoints.cli.output import print_json
 from tradebook.operations import migration_plan
 from tradebook.operations.migration_plan import Plan, interruptible
 from tradebook.operations.server.admin_connection import require_file
@@ -81,9 +80,8 @@ def current(context: CommandContext) -> None:
     context.answer(
         {"database": url, **versions, "state": state.name},
         f"{at} ({state.name}); this version needs {SCHEMA_REVISION}",
+        ok=state.name == CURRENT,
     )
-    if state.name != CURRENT:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -161,15 +159,13 @@ def check(context: CommandContext) -> None:
     with _opened(context) as (engine, url):
         read_schema_state(engine).require()
         differences = find_drift(engine)
-    if context.as_json:
-        print_json({"database": url, "sound": not differences, "differences": differences})
-    elif differences:
-        say(f"{counted(len(differences), 'difference')} from what this version expects:")
-        say_first(differences)
-    else:
-        say("every table is as it should be")
     if differences:
-        raise typer.Exit(1)
+        count = counted(len(differences), "difference")
+        lines = [f"{count} from what this version expects:", *first_of(differences)]
+    else:
+        lines = ["every table is as it should be"]
+    document = {"database": url, "sound": not differences, "differences": differences}
+    context.answer(document, *lines, ok=not differences)
 
 
 @app.command()

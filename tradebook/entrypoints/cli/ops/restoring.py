@@ -166,9 +166,7 @@ def _finish(
         "note": later,
         "disowned": owner,
     }
-    context.answer(document, *lines)
-    if not proven and not later:
-        raise typer.Exit(1)
+    context.answer(document, *lines, ok=proven or bool(later))
 
 
 def _former_owner(config: DatabaseConfig) -> str | None:
