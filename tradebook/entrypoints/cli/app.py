@@ -40,13 +40,7 @@ wrongly, 130 interrupted by Ctrl-C.
 
 
 class Entry(NamedTuple):
-    """One line of the command table.
-
-    Attributes:
-        where: the module below this package and its attribute: a function, or a `Typer` group.
-        summary: the first paragraph of the command's help; a test compares the two.
-        panel: the heading of the help under which the command stands.
-    """
+    """A command: its `module:attribute` below this package, the first paragraph of its help, its heading."""
 
     where: str
     summary: str
@@ -162,15 +156,10 @@ class _Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         accept_common_options(self, CommonOptions)
-
-    def list_commands(self, _ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        _, summary, panel = COMMANDS[cmd_name]
-        return TyperCommand(cmd_name, help=summary, rich_help_panel=panel)
+        self.commands = {  # for the help only: a command's module is imported when it runs
+            name: TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel)
+            for name, entry in COMMANDS.items()
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import typer
-from attrs import NOTHING, evolve, fields, frozen, has
+from attrs import evolve, fields, frozen, has
 
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.validation import utc
@@ -151,17 +151,16 @@ def takes_option_sets(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of every option set among its parameters.
 
     typer makes one option of each parameter; an option set is an attrs class whose fields are options, so
-    that commands which share them take one parameter, and a new option of the set is one edit.
+    that commands which share them take one parameter, and a new option of the set is one edit. Every field
+    has a default.
     """
     signature = inspect.signature(function, eval_str=True)
+    given_types = {name: p.annotation for name, p in signature.parameters.items()}
+    sets: dict[str, Any] = {name: given for name, given in given_types.items() if has(given)}
     parameters: list[inspect.Parameter] = []
-    sets: dict[str, Any] = {}
-    for parameter in signature.parameters.values():
-        if has(parameter.annotation):
-            sets[parameter.name] = parameter.annotation
-            parameters += _parameters_of(parameter.annotation)
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    for name, parameter in signature.parameters.items():
+        alone = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += _parameters_of(sets[name]) if name in sets else [alone]
 
     @wraps(function)
     def command(**given: Any) -> None:
@@ -179,7 +178,7 @@ def _parameters_of(option_set: Any) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is NOTHING else field.default,
+            default=field.default,
             annotation=hints[field.name],
         )
 
@@ -188,9 +187,7 @@ def _parameters_of(option_set: Any) -> Iterator[inspect.Parameter]:
 class WhichTrade:
     """The options that name one trade."""
 
-    order_id: Annotated[str | None, typer.Argument(metavar="ORDER_ID", help="The order's id.")] = (
-        None
-    )
+    order_id: Annotated[str | None, typer.Argument(help="The order's id.")] = None
     trade_id: Annotated[
         int | None,
         typer.Option(metavar="ID", min=1, help="The trade's id in the book, instead of ORDER_ID."),

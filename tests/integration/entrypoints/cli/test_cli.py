@@ -19,7 +19,7 @@ from sqlalchemy import URL
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
 from tradebook import DatabaseManager
-from tradebook.entrypoints.cli import options
+from tradebook.entrypoints.cli import options, output
 from tradebook.entrypoints.cli.book import import_run
 
 TRADES = ROOT / "tests" / "data" / "trades.csv"
@@ -678,6 +678,50 @@ def test_the_database_of_the_option_goes_before_that_of_the_environment(
     other = tradebook.json("trades", "--database", f"sqlite:///{tmp_path / 'other.db'}")
 
     assert other["trades"] == []
+
+
+def test_common_options_are_honoured_before_the_command_and_the_last_one_wins(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    tradebook("import", str(TRADES))
+    elsewhere = Command(f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    here = ("--database", tradebook.url)
+
+    for arguments in (
+        (*here, "--json", "positions"),
+        ("positions", *here, "--json"),
+        ("--database", elsewhere.url, "--json", "positions", *here),
+    ):
+        document = json.loads(elsewhere(*arguments).stdout)
+        assert [p["symbol"] for p in document["positions"]] == ["AAPL"]
+    other = json.loads(elsewhere("--account", "other", *here, "trades", "--json").stdout)
+    assert (other["account"], other["trades"]) == ("other", [])
+
+
+def test_quiet_hides_notes_and_progress_bars_and_nothing_else(
+    tradebook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tradebook("import", str(TRADES))
+    original = output.progress_bar
+
+    def progress_bar(label: str, *, hidden: bool) -> Any:
+        bars.append((label, hidden))
+        return original(label, hidden=hidden)
+
+    bars: list[tuple[str, bool]] = []
+    monkeypatch.setattr(output, "progress_bar", progress_bar)
+    loud, quiet = tradebook("verify"), tradebook("--quiet", "verify")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, loud.stdout, "")
+    tradebook("verify", "--json")
+    assert bars == [("folding", False), ("folding", True), ("folding", True)]
+    noted = tradebook("db", "current", "--account", "other")
+    assert noted.stderr.startswith("--account has no effect on `tradebook db current`: ")
+    assert tradebook("db", "--quiet", "current", "--account", "other").stderr == ""
+    url = "postgresql://me:s3cret@localhost:1/book"
+    assert "warning" in tradebook("config", "--database", url).stderr
+    assert tradebook("config", "--database", url, "--quiet").stderr == ""
+    refused = tradebook("--quiet", "trades", "bust", "o-9", "--reason", "r")
+    assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "tradebook")
 
 
 @pytest.mark.parametrize(

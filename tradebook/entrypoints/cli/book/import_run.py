@@ -171,17 +171,10 @@ def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
 
 
 def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
-    count = counted(len(bad), "bad row")
-    lines = [f"  {row}" for row in bad[:MAX_SHOWN]]
+    at_least = "at least " if len(bad) >= _MAX_BAD else ""
+    lines = [f"{file.name}: {at_least}{counted(len(bad), 'bad row')}; nothing was booked"]
+    lines += [f"  {row}" for row in bad[:MAX_SHOWN]]
     if len(bad) > MAX_SHOWN:
         lines.append(f"  and {len(bad) - MAX_SHOWN} more")
-    at_least = "at least " if len(bad) >= _MAX_BAD else ""
-    return ImportRefused(
-        "\n".join(
-            [
-                f"{file.name}: {at_least}{count}; nothing was booked",
-                *lines,
-                "Correct the file, or book its other rows with --skip-bad.",
-            ]
-        )
-    )
+    lines.append("Correct the file, or book its other rows with --skip-bad.")
+    return ImportRefused("\n".join(lines))
