@@ -49,17 +49,9 @@ _HEADERS_OF: Final[dict[type, dict[str, str]]] = {
     Setting: {"source": "from"},
     Trade: {"realized_pnl": "realized P&L"},
 }
-_PROSE: Final = [
-    "bust_reason",
-    "field",
-    "key",
-    "message",
-    "reason",
-    "resolution",
-    "source",
-    "text",
-    "value",
-]
+_PROSE: Final = frozenset(
+    ("bust_reason", "field", "key", "message", "reason", "resolution", "source", "text", "value")
+)
 _GAINS: Final = ((CashBalance, "balance"), (CashFlow, "amount"))
 
 

@@ -123,6 +123,11 @@ def name_value_pairs(
     return pairs
 
 
+def option(metavar: str, help_text: str, **settings: Any) -> Any:
+    """Declare an option that takes a value; its name follows from the parameter's name."""
+    return typer.Option(metavar=metavar, help=help_text, **settings)
+
+
 # Single options
 
 Symbol: TypeAlias = Annotated[
@@ -189,11 +194,10 @@ class WhichTrade:
 
     order_id: Annotated[str | None, typer.Argument(help="The order's id.")] = None
     trade_id: Annotated[
-        int | None,
-        typer.Option(metavar="ID", min=1, help="The trade's id in the book, instead of ORDER_ID."),
+        int | None, option("ID", "The trade's id in the book, instead of ORDER_ID.", min=1)
     ] = None
     execution_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="The fill, for an order that has several.")
+        str | None, option("ID", "The fill, for an order that has several.")
     ] = None
 
     def __attrs_post_init__(self) -> None:
@@ -248,9 +252,5 @@ class AsOf:
 class Period:
     """The options that name a period of time."""
 
-    since: Annotated[
-        datetime | None, typer.Option(metavar="TIME", parser=time_option, help="From this time on.")
-    ] = None
-    until: Annotated[
-        datetime | None, typer.Option(metavar="TIME", parser=time_option, help="Before this time.")
-    ] = None
+    since: Annotated[datetime | None, option("TIME", "From then on.", parser=time_option)] = None
+    until: Annotated[datetime | None, option("TIME", "Before then.", parser=time_option)] = None

@@ -9,7 +9,7 @@ import typer
 from tradebook.domain.alerts import Alert
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import By, CommandContext
+from tradebook.entrypoints.cli.options import By, CommandContext, option
 
 SeverityName = Literal["INFO", "WARNING", "CRITICAL", "EMERGENCY"]
 
@@ -52,7 +52,7 @@ def alerts(
 def resolve(
     context: CommandContext,
     alert_id: Annotated[int, typer.Argument(metavar="ID", min=1, help="The alert's id.")],
-    resolution: Annotated[str, typer.Option(metavar="TEXT", help="How it was resolved.")],
+    resolution: Annotated[str, option("TEXT", "How it was resolved.")],
     by: By,
 ) -> None:
     """Record how an alert was resolved; repeating the command changes nothing.

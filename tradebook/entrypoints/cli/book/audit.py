@@ -10,7 +10,7 @@ import typer
 
 from tradebook.entrypoints.cli.messages import counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
-from tradebook.entrypoints.cli.options import By, CommandContext
+from tradebook.entrypoints.cli.options import By, CommandContext, option
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.manager import DatabaseManager
 
@@ -36,12 +36,7 @@ def seal(
     context: CommandContext,
     by: By,
     export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Then write all seals to this file, to be kept elsewhere.",
-        ),
+        Path | None, option("FILE", "Then write all seals to this file.", dir_okay=False)
     ] = None,
 ) -> None:
     """Seal the events that are not sealed yet.
@@ -90,10 +85,7 @@ def check(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="A file that `tradebook audit export` wrote earlier.",
+            exists=True, dir_okay=False, help="An earlier file of `tradebook audit export`."
         ),
     ] = None,
 ) -> None:

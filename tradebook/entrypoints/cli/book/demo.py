@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import typer
-
 from tradebook.demo import run_demo
 from tradebook.entrypoints.cli.common import without
-from tradebook.entrypoints.cli.options import CommandContext
+from tradebook.entrypoints.cli.options import CommandContext, option
 from tradebook.entrypoints.cli.output import stdout
 
 DEMO_DATABASE: Final = "sqlite:///demo.db"
@@ -19,11 +17,10 @@ def demo(
     context: CommandContext,
     database: Annotated[
         str | None,
-        typer.Option(
-            metavar="URL",
+        option(
+            "URL",
+            "The demo's database; the environment never names it.",
             show_default=DEMO_DATABASE,
-            help="The demo's database. TRADEBOOK_DATABASE_URL does not count here, so that the "
-            "demo never writes to a real book by accident.",
         ),
     ] = None,
 ) -> None:

@@ -53,7 +53,7 @@ def export(
             metavar="FILE",
             dir_okay=False,
             callback=_writable,
-            help="FILE.parquet, FILE.arrow or FILE.csv; an existing file is replaced.",
+            help="FILE.parquet, FILE.arrow or FILE.csv; it is replaced.",
         ),
     ],
     period: Period,
@@ -63,7 +63,7 @@ def export(
         typer.Option(
             "--where",
             metavar="FIELD=VALUE",
-            help="Only records with this value, such as symbol=AAPL; repeat it for each field.",
+            help="Only records with this value; repeat it for each field.",
         ),
     ] = None,
 ) -> None:

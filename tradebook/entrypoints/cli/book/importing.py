@@ -13,7 +13,7 @@ from tradebook.entrypoints.cli.book import import_run, trade_files
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, STDIN, BadRow
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted, say
-from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs
+from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
 from tradebook.entrypoints.cli.output import print_json, stdout
 from tradebook.entrypoints.cli.tables import show
 
@@ -41,16 +41,14 @@ def import_trades(
         typer.Option(
             "--map",
             metavar="THEIRS=OURS",
-            help="Read the file's column THEIRS as the column OURS; repeat it for each.",
+            help="Read the column THEIRS as OURS; repeat it for each.",
         ),
     ] = None,
     ignored: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="COLUMN", help="Leave a column out; repeat it for each."),
     ] = None,
-    currency: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The currency of rows that name none.")
-    ] = None,
+    currency: Annotated[str | None, option("NAME", "The currency of rows that name none.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Book the good rows and list the bad ones.")
     ] = False,

@@ -20,6 +20,7 @@ from tradebook.entrypoints.cli.options import (
     AsOf,
     CommandContext,
     name_value_pairs,
+    option,
     takes_option_sets,
 )
 from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
@@ -39,35 +40,25 @@ def portfolio(
     context: CommandContext,
     as_of: AsOf,
     history: Annotated[
-        int | None,
-        typer.Option(
-            metavar="DAYS", min=1, max=36_500, help="List all snapshots of the last days."
-        ),
+        int | None, option("DAYS", "All snapshots of the last days.", min=1, max=36_500)
     ] = None,
     snapshot: Annotated[bool, typer.Option("--snapshot", help="Take a snapshot now.")] = False,
     portfolio_id: Annotated[
         int | None,
         typer.Option(
-            "--id",
-            metavar="ID",
-            min=1,
-            help="Show the snapshot with this id; the last one by default.",
+            "--id", metavar="ID", min=1, help="The snapshot with this id; the last by default."
         ),
     ] = None,
     rate: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="CURRENCY=RATE",
-            help="The value of one unit of a currency in the account's base currency, for --snapshot "
-            "and --as-of; repeat it for each currency.",
+        option(
+            "CURRENCY=RATE",
+            "With --snapshot or --as-of: a currency's value in the base currency; repeat it for each.",
         ),
     ] = None,
     price: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="SYMBOL=PRICE",
-            help="The price of one unit of a symbol, for --as-of; repeat it for each symbol.",
-        ),
+        option("SYMBOL=PRICE", "With --as-of: the price of a symbol; repeat it for each."),
     ] = None,
 ) -> None:
     """Show what the account held and was worth, or take a new snapshot of it.

@@ -20,6 +20,7 @@ from tradebook.entrypoints.cli.options import (
     CommandContext,
     Symbol,
     WhichTrade,
+    option,
     takes_option_sets,
     time_option,
 )
@@ -70,12 +71,8 @@ def trades(
     )
 
 
-Reason: TypeAlias = Annotated[
-    str, typer.Option(metavar="TEXT", help="The reason, which is kept with the trade.")
-]
-RightNumber: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NUMBER", help="The right number.")
-]
+Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept with the trade.")]
+RightNumber: TypeAlias = Annotated[str | None, option("NUMBER", "The right number.")]
 
 
 @frozen
@@ -89,12 +86,7 @@ class RightTerms:
     price: RightNumber = None
     fee: RightNumber = None
     executed_at: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME",
-            parser=time_option,
-            help="The right trade time, in UTC unless it has an offset.",
-        ),
+        datetime | None, option("TIME", "The right trade time.", parser=time_option)
     ] = None
 
 

@@ -12,7 +12,7 @@ import typer
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.common import without
-from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
+from tradebook.entrypoints.cli.options import CommandContext, Period, option, takes_option_sets
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.operations.security import access_log_reader
 from tradebook.operations.security.access_log_reader import Access, Wanted
@@ -25,24 +25,20 @@ def access(
     period: Period,
     log: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
+        option(
+            "FILE",
+            "A jsonlog file, or a folder of them; by default read through the connection.",
             exists=True,
-            help="A jsonlog file of the server, or the folder of them. By default they are read "
-            "through the connection.",
         ),
     ] = None,
-    role: Annotated[str | None, typer.Option(metavar="NAME", help="Only this role.")] = None,
+    role: Annotated[str | None, option("NAME", "Only this role.")] = None,
     kind: Annotated[
         Literal["connect", "disconnect", "statement", "refused", "audit"] | None,
         typer.Option(help="Only this kind."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the last.")] = 100,
     everything: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Include the statements by which drivers begin, and reads of this log."
-        ),
+        bool, typer.Option("--all", help="Include statements of drivers, and reads of this log.")
     ] = False,
 ) -> None:
     """List connections to the server, and the statements that were sent or refused.

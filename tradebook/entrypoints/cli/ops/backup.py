@@ -14,7 +14,7 @@ from attrs import frozen
 from tradebook.entrypoints.cli.book.verification import show_verification
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import complain, counted, say
-from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
+from tradebook.entrypoints.cli.options import CommandContext, option, takes_option_sets
 from tradebook.entrypoints.cli.output import print_json
 from tradebook.entrypoints.cli.tables import Column, Kind
 from tradebook.operations.backup.create import back_up
@@ -27,34 +27,21 @@ BACKUPS: Final = Path("backups")
 
 app = typer.Typer(invoke_without_command=True)
 
-StoreFolder: TypeAlias = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="The folder of backups.")
-]
+StoreFolder: TypeAlias = Annotated[Path, option("DIR", "The folder of backups.")]
 Encrypt: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--encrypt",
-        metavar="TOOL:RECIPIENT",
-        help="Encrypt for gpg:ann@example.com or age:age1...; several with commas between them.",
-    ),
+    str | None, option("TOOL:RECIPIENT", "Encrypt for gpg:RECIPIENT,... or age:RECIPIENT,...")
 ]
 Identity: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--identity",
-        metavar="FILE",
+    option(
+        "FILE",
+        "The file of age's secret key; gpg's agent keeps its own.",
         exists=True,
         dir_okay=False,
-        help="The file of age's secret key; gpg takes its keys from its agent.",
     ),
 ]
 WalFolder: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--wal",
-        metavar="DIR",
-        help="The archive of the server's write-ahead log; `wal` in the folder of backups by default.",
-    ),
+    Path | None, option("DIR", "The archive of the write-ahead log; `wal` in --store by default.")
 ]
 Jobs: TypeAlias = Annotated[
     int, typer.Option("--jobs", min=1, max=64, help="The number of tables handled in parallel.")
@@ -66,16 +53,11 @@ class BackupKind:
     """The options that choose the kind of backup."""
 
     physical: Annotated[
-        bool,
-        typer.Option(
-            "--physical", help="Copy the whole server: recovery to a point in time starts there."
-        ),
+        bool, typer.Option("--physical", help="Copy the whole server, for recovery to any time.")
     ] = False
     incremental: Annotated[
         bool,
-        typer.Option(
-            "--incremental", help="Copy what changed since the last physical or incremental backup."
-        ),
+        typer.Option("--incremental", help="Copy what changed since the last copy of the server."),
     ] = False
 
     def __attrs_post_init__(self) -> None:
@@ -141,11 +123,11 @@ def verify(
     identity: Identity = None,
     scratch: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
+        option(
+            "DIR",
+            "A folder with room for it; the temporary one by default.",
             exists=True,
             file_okay=False,
-            help="A folder with room for it; the system's temporary folder by default.",
         ),
     ] = None,
 ) -> None:

@@ -22,7 +22,13 @@ from tradebook.entrypoints.cli.ops.backup import (
     encryption_of,
     ends_on_sigterm,
 )
-from tradebook.entrypoints.cli.options import CommandContext, Yes, login_name, takes_option_sets
+from tradebook.entrypoints.cli.options import (
+    CommandContext,
+    Yes,
+    login_name,
+    option,
+    takes_option_sets,
+)
 from tradebook.operations.backup import retention, wal_archive
 from tradebook.operations.backup.schedule import cron_line, systemd_units
 from tradebook.operations.backup.store import Store
@@ -181,7 +187,7 @@ def schedule(
     context: CommandContext,
     kind: BackupKind,
     every: Annotated[Literal["hour", "day", "week"], typer.Option(help="How often.")] = "day",
-    at: Annotated[str, typer.Option(metavar="HH:MM", help="Local time.")] = "02:30",
+    at: Annotated[str, option("HH:MM", "Local time.")] = "02:30",
     cron: Annotated[
         bool, typer.Option("--cron", help="Print a line for cron, not systemd units.")
     ] = False,

@@ -172,10 +172,7 @@ def check(context: CommandContext) -> None:
 def revision(
     context: CommandContext,
     message: Annotated[
-        str,
-        typer.Option(
-            "-m", "--message", metavar="TEXT", help="A few words for the name and the docstring."
-        ),
+        str, typer.Option("-m", "--message", metavar="TEXT", help="The revision's title.")
     ],
     empty: Annotated[
         bool, typer.Option("--empty", help="Compare nothing: its steps are written by hand.")

@@ -18,10 +18,7 @@ from tradebook.operations.doctor import Diagnosis, Level, examine
 def doctor(
     context: CommandContext,
     quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick", help="Do not check the audit trail and the book, which takes long."
-        ),
+        bool, typer.Option("--quick", help="Skip the audit trail and the book, which take long.")
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 for yellow findings, too.")

@@ -13,7 +13,7 @@ import typer
 from tradebook.domain.errors import InvalidInput
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import say
-from tradebook.entrypoints.cli.options import CommandContext
+from tradebook.entrypoints.cli.options import CommandContext, option
 from tradebook.operations.activity import engine_beside
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ def metrics(
         int, typer.Option(min=0, max=65_535, help="The port to serve; 0 for any free one.")
     ] = PORT,
     address: Annotated[
-        str,
-        typer.Option(
-            metavar="IP", help="The network address to serve; 0.0.0.0 for all of this machine's."
-        ),
+        str, option("IP", "The address to serve; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
     once: Annotated[
         bool, typer.Option("--once", help="Print the metrics on stdout, and end.")

@@ -22,7 +22,7 @@ from tradebook.entrypoints.cli.ops.backup import (
     WalFolder,
     ends_on_sigterm,
 )
-from tradebook.entrypoints.cli.options import CommandContext, Yes, time_option
+from tradebook.entrypoints.cli.options import CommandContext, Yes, option, time_option
 from tradebook.operations.backup.contents import AccountProof, prove
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.restore import restore_book, restore_server
@@ -41,25 +41,18 @@ def restore(
     context: CommandContext,
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="[BACKUP]",
-            help="The backup; the newest suitable one by default, or with --to the newest before it.",
-        ),
+        typer.Argument(metavar="[BACKUP]", help="The backup; the newest suitable one by default."),
     ] = "latest",
     to: Annotated[
         datetime | None,
-        typer.Option(
-            metavar="TIME",
+        option(
+            "TIME",
+            "Recover to this time; to the end of the archived log by default.",
             parser=time_option,
-            help="Recover to this time, such as 2024-05-17T14:30:00 (in UTC unless it has an "
-            "offset); to the end of the archived log by default.",
         ),
     ] = None,
     into: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="A new folder, for the server that a physical backup becomes."
-        ),
+        Path | None, option("DIR", "A new folder for the server that a physical backup becomes.")
     ] = None,
     store: StoreFolder = BACKUPS,
     wal: WalFolder = None,

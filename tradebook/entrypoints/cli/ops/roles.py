@@ -12,7 +12,7 @@ from attrs import evolve
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.config.secrets import secret_in
 from tradebook.entrypoints.cli.messages import confirm, counted
-from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs
+from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs, option
 from tradebook.operations.security.role_state import Found
 from tradebook.operations.security.roles import Wanted, completed, find, plan, unbound
 from tradebook.operations.security.sql_steps import Skipped, carry_out
@@ -22,49 +22,41 @@ _PAIR: Final = "NAME=VALUE"
 
 def roles(
     context: CommandContext,
-    prefix: Annotated[
-        str, typer.Option(metavar="NAME", help="The beginning of the five roles' names.")
-    ] = "tradebook",
+    prefix: Annotated[str, option("NAME", "The beginning of the five roles' names.")] = "tradebook",
     passwords: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER",
+        option(
+            "FOLDER",
+            "Files named after roles, with their passwords; run again to rotate.",
             envvar="TRADEBOOK_ROLE_PASSWORDS",
             exists=True,
             file_okay=False,
-            help="A folder of files named after roles, each with its password. Run again to rotate.",
         ),
     ] = None,
     login: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ROLE=KIND",
-            help="Another role that logs in, of kind owner, writer, reader, auditor or backup.",
-        ),
+        option("ROLE=KIND", "Another login: owner, writer, reader, auditor or backup."),
     ] = None,
     rls: Annotated[
         bool | None,
         typer.Option(
             "--rls/--no-rls",
-            help="Let roles see only the accounts that they are bound to; unchanged by default.",
+            help="Limit roles to the accounts bound to them; unchanged by default.",
         ),
     ] = None,
     bind: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="ROLE=ACCOUNT",
-            help="With row-level security: an account that a role sees; * is every account.",
-        ),
+        option("ROLE=ACCOUNT", "With --rls: an account that a role sees; * for all."),
     ] = None,
     log_access: Annotated[
         bool,
         typer.Option(
-            "--log-access", help="Log connections and statements: see `tradebook audit access`."
+            "--log-access", help="Log connections and statements (`tradebook audit access`)."
         ),
     ] = False,
     log_writes: Annotated[
         Literal["none", "ddl", "mod", "all"],
-        typer.Option(help="With --log-access: the statements of writers that are logged."),
+        typer.Option(help="With --log-access: which statements of writers."),
     ] = "all",
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -53,7 +53,7 @@ def start(
         typer.Option(
             min=1024,
             max=65_535,
-            help="Listen on this port of 127.0.0.1 too, for programs that cannot use a socket.",
+            help="Listen on this port of 127.0.0.1 too, not only on the socket.",
         ),
     ] = None,
     tables: Annotated[

@@ -16,7 +16,7 @@ from rich.text import Text
 from tradebook.domain.errors import TradebookError
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import counted, printable
-from tradebook.entrypoints.cli.options import CommandContext
+from tradebook.entrypoints.cli.options import CommandContext, option
 from tradebook.entrypoints.cli.output import print_json, stdout
 from tradebook.operations.activity import engine_beside
 from tradebook.operations.top import document, look, read_pools
@@ -36,11 +36,7 @@ def top(
     ] = False,
     app: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="The URL at which an application exports its metrics, to show its pool too; repeat "
-            "it for each.",
-        ),
+        option("URL", "An application's metrics, to show its pool; repeat it for each."),
     ] = None,
 ) -> None:
     """Watch the database live: connections, throughput, locks waited for, long transactions.
