@@ -10,12 +10,11 @@ from typing import Any
 
 import yaml
 from prometheus_client import start_http_server
-from typer.main import get_command
 
 from tests.support.checkout import ROOT
 from tradebook import DatabaseConfig, DatabaseManager
 from tradebook.config import variables_help
-from tradebook.entrypoints.cli import app
+from tradebook.entrypoints.cli.app import COMMANDS, load
 from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics.database import database_registry
 
@@ -25,7 +24,9 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 def accepts(arguments: list[str]) -> bool:
     """Whether the command line takes these, without doing anything."""
-    command: Any = get_command(app)
+    if arguments[0] not in COMMANDS:
+        return False
+    command, arguments = load(arguments[0]), arguments[1:]
     while arguments and hasattr(command, "commands") and arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     options = {name for option in command.params for name in option.opts}

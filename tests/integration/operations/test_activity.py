@@ -118,7 +118,7 @@ def test_top_shows_who_blocks_whom(url: URL, engine: Engine, tradebook: Command)
     assert shown["blocking_chain_length"] == 2
     assert "hunter2" not in str(shown) + text
     assert "AAPL" not in str(shown) + text
-    assert "who waits for whom" in text
+    assert "lock waits" in text
     assert f"{holder}" in text
 
 

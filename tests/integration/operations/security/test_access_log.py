@@ -154,7 +154,7 @@ def test_a_narrow_terminal_gets_the_statement_whole(
 ) -> None:
     said = io.StringIO()
     console = Console(file=said, width=80, force_terminal=True, color_system=None)
-    monkeypatch.setattr("tradebook.entrypoints.cli.ops.access.stdout", lambda: console)
+    monkeypatch.setattr("tradebook.entrypoints.cli.output.stdout", lambda: console)
     assert auditor("audit", "access", "--kind", "refused", "--role", "seen_owner").exit_code == 0
     lines = said.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
