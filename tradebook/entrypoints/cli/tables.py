@@ -1,6 +1,6 @@
 """Tables for people: every digit, points in line, gains green and losses red.
 
-A number of more than 18 decimals, which only a division makes, is rounded and marked with `~`.
+A number of more than 18 decimals is rounded to 8 significant digits and marked with `~`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.domain.limits import MAX_DECIMALS
 from tradebook.domain.numbers import EXACT, ZERO, plain
 from tradebook.entrypoints.cli.output import printable
 
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
+_MOST_DECIMALS: Final = 18
 _DIGITS: Final = 8
 _LEAST_DECIMALS: Final = 4
 _LEAST_PROSE: Final = 20
@@ -94,7 +94,7 @@ def show(
 def grouped(value: Decimal) -> str:
     """Every digit, with thousands separators; `~` before a number that is rounded here."""
     text = plain(value)
-    if len(text.partition(".")[2]) > MAX_DECIMALS:
+    if len(text.partition(".")[2]) > _MOST_DECIMALS:
         decimals = max(_LEAST_DECIMALS, _DIGITS - 1 - value.adjusted())
         rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
         return "~" + format(Decimal(plain(rounded)), ",f")

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+class Decimals(StrEnum):
+    """The ways in which numbers are written."""
+
+    EXACT = "exact"
+    TEXT = "text"
+
+
 class Kind(StrEnum):
     """The kinds of records, as the command line calls them."""
 
@@ -84,14 +91,22 @@ def export(
         datetime | None,
         typer.Option("--until", metavar="TIME", parser=time_given, help="Before this time."),
     ] = None,
+    decimals: Annotated[
+        Decimals | None,
+        typer.Option(
+            "--decimals",
+            help="exact: 36 digits before the point, 40 after it; text: numbers of any length.",
+        ),
+    ] = None,
     database: Database = None,
     account: AccountName = "main",
     as_json: AsJson = False,
 ) -> None:
     """Write records to a file, newest first, with every digit.
 
-    Numbers are decimals in Parquet and Arrow files, and text in CSV; times are
-    UTC. Needs the extra `arrow`: pip install 'tradebook[arrow]'.
+    Numbers are decimals in Parquet and Arrow files unless you ask for
+    --decimals text, and always text in CSV; times are UTC. Needs the extra
+    `arrow`: pip install 'tradebook[arrow]'.
 
       tradebook export trades.parquet --since 2024-01-01
       tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
@@ -99,10 +114,10 @@ def export(
 
     entity: Any = getattr(tradebook, _ENTITIES[kind])
     wanted: dict[str, Any] = {"since": since, "until": until, **_conditions(conditions or [])}
-    decimals: Any = "text" if path.suffix == ".csv" else "exact"
+    as_text = path.suffix == ".csv" or decimals is Decimals.TEXT
     with opened(database, account) as manager, progress_bar("exporting", quiet=as_json) as report:
         total = manager.count(entity, **wanted)
-        batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
+        batches = manager.arrow_batches(entity, decimals="text" if as_text else "exact", **wanted)
         done = _write(path, batches, lambda written: report(written, max(total, written)))
     if as_json:
         print_json({"file": str(path), "kind": str(kind), "records": done})
