@@ -63,7 +63,7 @@ def test_a_number_that_does_not_fit_is_refused_and_comes_as_text(book: Any) -> N
             assert book.to_arrow(Trade, **trade)["price"].to_pylist() == [Decimal(price)]
         else:
             with pytest.raises(
-                InvalidInput, match="^price: .*at most 36 digits .*decimals='text'"
+                InvalidInput, match=r"^price: .*at most 36 digits .*decimals='text'"
             ) as refused:
                 book.to_arrow(Trade, **trade)
             assert refused.value.value == number_of(price)

@@ -40,7 +40,7 @@ REAL: Final[list[dict[str, Any]]] = [
 """Fills of one symbol that open, add, reduce and flip, of sizes as far apart as they may be."""
 
 
-def fills(symbol: str, settlement: str = "CASH") -> list[dict[str, Any]]:
+def fills(symbol: str, settlement: str = "CASH") -> list[Any]:
     """The fills of a symbol, each with its fee and an order of its own."""
     return [
         {
@@ -55,20 +55,20 @@ def fills(symbol: str, settlement: str = "CASH") -> list[dict[str, Any]]:
     ]
 
 
-def booked_one_by_one(book: Book, rows: list[dict[str, Any]]) -> None:
+def booked_one_by_one(book: Book, rows: list[Any]) -> None:
     for row in rows:
         book.record_trade(**row)
 
 
-def booked_together(book: Book, rows: list[dict[str, Any]]) -> None:
+def booked_together(book: Book, rows: list[Any]) -> None:
     assert book.record_trades(rows).booked == len(rows)
 
 
-def imported(book: Book, rows: list[dict[str, Any]]) -> None:
+def imported(book: Book, rows: list[Any]) -> None:
     assert book.import_trades(rows).booked == len(rows)
 
 
-def filled_orders(book: Book, rows: list[dict[str, Any]]) -> None:
+def filled_orders(book: Book, rows: list[Any]) -> None:
     for row in rows:
         book.record_trade(**row, status="PENDING")
         terms = {name: row[name] for name in ("quantity", "price", "fee")}
