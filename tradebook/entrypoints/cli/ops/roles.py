@@ -10,7 +10,7 @@ from attrs import evolve
 
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.config import Secret
-from tradebook.config.secrets import secret_in
+from tradebook.config.secrets import secret_from_file
 from tradebook.entrypoints.cli.options import AsJson, Database, configured
 from tradebook.entrypoints.cli.output import ask_first, counted, note, print_json, say
 from tradebook.operations.security.role_state import Found
@@ -149,7 +149,7 @@ def _with_passwords(wanted: Wanted, folder: Path | None) -> Wanted:
         return wanted
     for role in sorted(wanted.kinds):
         if "/" not in role and (folder / role).is_file():
-            secrets[role] = secret_in(str(folder / role))
+            secrets[role] = secret_from_file(str(folder / role))
     return evolve(wanted, passwords=secrets)
 
 
