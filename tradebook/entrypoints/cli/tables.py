@@ -1,6 +1,6 @@
 """Tables with every digit, decimal points in line, gains in green and losses in red.
 
-A number of more than 18 decimals, as a division makes it, is rounded and marked with `~`.
+A number of more than 18 decimals is rounded to 8 significant digits and marked with `~`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -66,11 +66,16 @@ def export(
             help="Only records with this value; repeat it for each field.",
         ),
     ] = None,
+    decimals: Annotated[
+        Literal["exact", "text"],
+        typer.Option(help="exact: 36 digits before the point, 40 after it; text: any length."),
+    ] = "exact",
 ) -> None:
     """Write records to a file, newest first, with every digit.
 
-    Numbers are decimals in Parquet and Arrow files, and text in CSV; times are
-    UTC. Needs the extra `arrow`: pip install 'tradebook[arrow]'.
+    Numbers are decimals in Parquet and Arrow files unless you ask for
+    --decimals text, and always text in CSV; times are UTC. Needs the extra
+    `arrow`: pip install 'tradebook[arrow]'.
 
       tradebook export trades.parquet --since 2024-01-01
       tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
@@ -82,10 +87,9 @@ def export(
         **_conditions(conditions or []),
     }
     is_csv = path.suffix == ".csv"
-    decimals: Any = "text" if is_csv else "exact"
     with context.open_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
-        batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
+        batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
         if is_csv:
             batches = _without_dictionaries(batches)
         done = _write(path, batches, lambda written: report(written, max(total, written)))

@@ -10,7 +10,7 @@ import typer
 from attrs import evolve
 
 from tradebook.adapters.engine.factory import engine_for
-from tradebook.config.secrets import secret_in
+from tradebook.config.secrets import secret_from_file
 from tradebook.entrypoints.cli.messages import confirm, counted
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs, option
 from tradebook.operations.security.role_state import (
@@ -128,7 +128,7 @@ def _with_passwords(wanted: RoleSpec, folder: Path | None) -> RoleSpec:
     if folder is None:
         return wanted
     roles = [role for role in sorted(wanted.kinds) if "/" not in role and (folder / role).is_file()]
-    return evolve(wanted, passwords={role: secret_in(str(folder / role)) for role in roles})
+    return evolve(wanted, passwords={role: secret_from_file(str(folder / role)) for role in roles})
 
 
 def _question(url: str, wanted: RoleSpec, found: RoleState) -> str:
