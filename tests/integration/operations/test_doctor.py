@@ -290,8 +290,8 @@ def test_a_server_elsewhere_without_tls_is_red(
 def test_a_check_that_is_refused_does_not_keep_the_others_from_looking(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(patient: CheckTarget, *_names: str) -> dict[str, str]:
-        patient.connection.execute(text("SELECT 1/0"))
+    def refuse(target: CheckTarget, *_names: str) -> dict[str, str]:
+        target.connection.execute(text("SELECT 1/0"))
         return {}
 
     monkeypatch.setattr(CheckTarget, "settings", refuse)

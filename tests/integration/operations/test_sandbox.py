@@ -37,7 +37,7 @@ def home() -> Iterator[Path]:
     home = folder / "my sandbox"
     assert start_sandbox(home)[1]
     yield home
-    Sandbox.at(home).server.stop("immediate")
+    Sandbox.from_folder(home).server.stop("immediate")
     shutil.rmtree(folder)
 
 
@@ -151,13 +151,13 @@ def test_removing_it_asks_first_and_leaves_nothing(command: Command) -> None:
     assert os.listdir(folder) == []
     assert command("sandbox", "start", str(home), "--no-tables").exit_code == 0
 
-    sockets = Sandbox.at(home).server.sockets
+    sockets = Sandbox.from_folder(home).server.sockets
     assert sockets.is_dir()
     for answer in ("n\n", None):
         refused = command("sandbox", "stop", str(home), "--remove", "--json", stdin=answer)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "nothing was removed: say --yes" in refused.stderr
-    assert Sandbox.at(home).is_running
+    assert Sandbox.from_folder(home).is_running
     assert command("sandbox", "stop", str(home), "--remove", "--yes").exit_code == 0
     assert list(folder.iterdir()) == []
     assert not sockets.exists()
@@ -215,7 +215,7 @@ def test_one_who_waited_for_a_start_that_failed_makes_the_folder_anew(
         raise OperationFailed("as far as this test goes")
 
     monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
-    monkeypatch.setattr("tradebook.operations.server.sandbox._make", fails)
+    monkeypatch.setattr("tradebook.operations.server.sandbox._create", fails)
     with pytest.raises(OperationFailed, match="this test"):
         start_sandbox(home)
     assert len(made) == 2

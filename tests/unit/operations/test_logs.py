@@ -1,4 +1,4 @@
-"""What the book logs: silent by itself, as text or JSON where asked, and never a value or a password."""
+"""Logs of the package: silent by default, as text or JSON when configured, without values or passwords."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALLED = (handlers.record_trade, CallContext(actor="ann", correlation_id="r-42")
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    """A stream for what is logged; afterwards logging is as it was."""
+    """Return a stream for the logs, and restore the logging configuration afterwards."""
     with logging_restored():
         yield io.StringIO()
 

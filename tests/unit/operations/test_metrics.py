@@ -1,4 +1,4 @@
-"""What is counted of calls, what statements are called, and the names of all metrics."""
+"""Counters of calls, names of statements, and names of all metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tradebook.service_layer.instrumentation import (
 )
 from tradebook.service_layer.ports.health import PoolStatus
 
-ALL = (*catalog.OF_PROCESS, *catalog.OF_DATABASE)
+ALL = (*catalog.PROCESS_METRICS, *catalog.DATABASE_METRICS)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def instruments(registry: CollectorRegistry) -> Instruments:
 
 
 class FakeManager:
-    """Has a pool, and lets itself be watched."""
+    """Manager with a pool, and no database."""
 
     def __init__(self, url: str, waits: int = 0) -> None:
         self.config = DatabaseConfig.from_url(url)
@@ -61,7 +61,7 @@ def test_every_metric_is_named_as_prometheus_asks(metric: Metric) -> None:
     assert re.fullmatch(r"tradebook_[a-z]+(_[a-z]+)*", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.kind != "histogram" or metric.name.endswith("_seconds")
-    assert metric.means.endswith(".")
+    assert metric.description.endswith(".")
 
 
 def test_no_two_metrics_have_one_name() -> None:

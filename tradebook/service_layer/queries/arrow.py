@@ -1,7 +1,7 @@
 """Records as Apache Arrow, with every digit, for pandas, DuckDB and Parquet. pyarrow is imported on first use.
 
-Numbers are `decimal256(76, 40)`, which holds what the book computes (36 digits before the point, 40 after
-it), or text; times are UTC to the microsecond, enumerations dictionaries of text, and JSON is text.
+Numbers are `decimal256(76, 40)`, 36 digits before the point and 40 after it, or text, which holds every
+number of a book (a product of three numbers may have 120 decimals and more); times are UTC to the microsecond, enumerations dictionaries of text, and JSON is text.
 """
 
 from __future__ import annotations
@@ -112,15 +112,20 @@ class ArrowKind(Generic[E]):
         try:
             return arrow.array(values, type_)
         except arrow.ArrowInvalid:
-            wide = f"{_DIGITS - _PLACES} digits before the point and {_PLACES} after it"
+            misfit = next(value for value in values if value is not None and not _fits(value))
+            wide = f"at most {_DIGITS - _PLACES} digits before the point and {_PLACES} after it"
             raise InvalidInput(
-                name, "a number", f"at most {wide}; ask for decimals='text'"
+                name, misfit, f"{wide}; decimals='text' (--decimals text) takes all"
             ) from None
 
     def _text_of(self, of: Any) -> Callable[[Any], str] | None:
         if of is Decimal:
             return plain if self.decimals == "text" else None
         return None if of in (bool, datetime, int, str) else _json_text
+
+
+def _fits(value: Decimal) -> bool:
+    return value.adjusted() < _DIGITS - _PLACES and -int(value.as_tuple().exponent) <= _PLACES
 
 
 def _json_text(value: Any) -> str:

@@ -146,7 +146,7 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
 ) -> None:
     authority = None if sslmode == "require" else make_certificate(folder, "any")
     message = refused(connect, server, sslmode=sslmode, sslrootcert=authority)
-    assert f"the server offers no TLS, and sslmode={sslmode} asks for it" in message
+    assert f"the server offers no TLS, and sslmode={sslmode} requires it" in message
     assert "TRADEBOOK_DB_SSLMODE" in message
 
 

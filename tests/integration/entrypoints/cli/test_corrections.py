@@ -75,12 +75,16 @@ def test_a_correction_that_does_not_say_enough_is_wrong_usage(
     assert imported.trades() == 3
 
 
-def test_options_before_bust_are_refused_not_forgotten(imported: Command) -> None:
-    message = imported.refused(
-        "trades", "--account", "other", "bust", "one", "--reason", "r", exit_code=2
-    )
+def test_options_before_bust_are_honoured(imported: Command) -> None:
+    bust = ("bust", "one", "--reason", "r")
 
-    assert "write options after `bust`" in message
+    assert "account 'other'" in imported.refused("trades", "--account", "other", *bust)
+    assert imported.trades() == 3
+    refused = imported.refused("trades", "--symbol", "AAPL", *bust, exit_code=2)
+    assert "`tradebook trades bust` has no such option" in refused
+    assert imported("verify").stdout.startswith("the book is proven (3 trades")
+    document = json.loads(imported("trades", "--json", *bust).stdout)
+    assert document["trade"]["status"] == "BUSTED"
 
 
 def test_a_correction_that_the_book_refuses_changes_nothing(imported: Command) -> None:

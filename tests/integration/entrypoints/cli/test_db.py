@@ -123,7 +123,7 @@ def test_check_lists_what_differs(tradebook: Command) -> None:
     assert found.exit_code == 1
     assert found.stdout.splitlines() == [
         "2 differences from what this version expects:",
-        "  alerts: column mood is not this version's",
+        "  alerts: column mood is unexpected",
         "  trades: index ix_trades_pending is missing",
     ]
     document = tradebook.json("db", "check", exit_code=1)

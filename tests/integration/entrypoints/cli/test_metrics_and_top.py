@@ -117,7 +117,7 @@ def test_a_live_top_goes_on_when_the_database_does_not_answer(
         yield {"look": 1}
         raise DatabaseUnavailable("it is away")
 
-    seen = top._patiently(looks(), looks)
+    seen = top._retrying(looks)
     expected = [{"look": 1}, "it is away", {"look": 1}, "it is away"]
     assert [next(seen) for _ in range(4)] == expected
 
