@@ -109,6 +109,7 @@ def _conditions(given: list[str]) -> dict[str, str]:
 
 def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int], None]) -> int:
     """Write batches beside the file, then replace it; return the number of rows."""
+    # The process id keeps two exports to the same file from writing into each other's.
     unfinished, done = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
     try:
         with closing(_opened(path.suffix, unfinished, batches.schema)) as file:

@@ -218,7 +218,7 @@ def _migrating(context: CommandContext, plan: Plan) -> Iterator[Callable[[str], 
     def report(line: str) -> None:
         nonlocal done
         if line.startswith(("up to", "down from")):
-            done += 1
+            done += 1  # other lines are notes about a step, such as a retried lock
             bar(done, len(plan.steps))
         if not context.as_json:
             say(f"  {line}")
