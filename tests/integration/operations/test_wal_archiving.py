@@ -1,4 +1,4 @@
-"""A server whose log is not archived, or kept for nobody: the doctor, the metrics and `top` say so."""
+"""A log that is not archived, or kept for an unused slot, shows in the doctor, the metrics and `top`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STATUS = "FROM pg_ls_archive_statusdir()"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[BreakableServer]:
-    """With a book, and with archiving switched on that fails."""
+    """A server with a book, whose archiving is switched on and fails."""
     with breakable_servers() as (server, _):
         server.create("--set=archive_mode=on", "--set=archive_command=false")
         with DatabaseManager(server.url("postgres")) as book:
@@ -59,7 +59,7 @@ def archive_with(server: BreakableServer, command: str) -> None:
 
 
 def archived(server: BreakableServer) -> bool:
-    """Whether the last try went well; another is made, for the server else waits a minute."""
+    """Return whether the last attempt succeeded, after one more: by itself the server waits a minute."""
     server.execute("SELECT txid_current(), pg_switch_wal()")
     return "archive" not in trouble(server)
 
@@ -108,7 +108,7 @@ def test_a_standby_leaves_archiving_to_its_primary_unless_it_always_archives(
     assert level(is_standby=True, mode="always") is Level.RED
 
 
-def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
+def test_an_unused_slot_is_found_with_the_size_of_its_log(
     server: BreakableServer, engine: Engine
 ) -> None:
     assert "slots" not in trouble(server)
@@ -130,7 +130,7 @@ def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
 
 @contextmanager
 def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[int]:
-    """A program of PostgreSQL's, with all that it starts, until the block ends; gives its process group."""
+    """Run a program of PostgreSQL until the block ends, with its children; yield its process group."""
     command = [
         find_program(name, 18),
         *arguments,
