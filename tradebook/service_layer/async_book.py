@@ -14,7 +14,7 @@ from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from tradebook.domain.entity import Entity, adopted
+from tradebook.domain.entity import Entity, refreshed
 from tradebook.domain.plain_values import entries, function
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
@@ -158,22 +158,22 @@ class AsyncBook(ABC):
     async def create(self, entity: E) -> E:
         """Record an entity; see `handlers.create`. Returns it, with its id and all that is recorded."""
         recorded = await self.run(handlers.create, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def update(self, entity: E) -> E:
         """Record the changes of an entity; see `handlers.update`. Returns it, as it is recorded now."""
         recorded = await self.run(handlers.update, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_create, given))
+        return refreshed(given, await self.run(handlers.bulk_create, given))
 
     async def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_update, given))
+        return refreshed(given, await self.run(handlers.bulk_update, given))
 
     async def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
         """Record many executions, all or none; see `handlers.record_trades`."""

@@ -118,7 +118,7 @@ def portfolios(account: str = DEFAULT_ACCOUNT) -> Strategy[Portfolio]:
 def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPosition]:
     """Positions in a snapshot."""
     held = positions(account=account).filter(lambda position: bool(position.quantity))
-    return st.builds(PortfolioPosition.of, held, instants())
+    return st.builds(PortfolioPosition.from_position, held, instants())
 
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:
