@@ -19,11 +19,9 @@ from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
 from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
 from tradebook.adapters.sessions.account_session import AdHocSession
-from tradebook.adapters.sessions.write_guard import install_write_guard
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
-
-install_write_guard()
 
 AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
 
@@ -72,7 +70,9 @@ class Container(containers.DeclarativeContainer):
     own_read_engine = providers.ThreadSafeSingleton(reading, engine)
     reader = providers.ThreadSafeSingleton(reader_of, config, account, engine)
     read_engine = providers.ThreadSafeSingleton(reading, reader)
-    sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
+    sessions = providers.ThreadSafeSingleton(
+        sessionmaker, engine, class_=GuardedSession, expire_on_commit=False
+    )
     read_sessions = providers.ThreadSafeSingleton(
         sessionmaker, read_engine, class_=ReadSession, expire_on_commit=False
     )
@@ -136,7 +136,11 @@ class AsyncContainer(Container):
     )
     read_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
     async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
+        async_sessionmaker,
+        async_engine,
+        class_=AsyncSession,
+        sync_session_class=GuardedSession,
+        expire_on_commit=False,
     )
     read_async_sessions = providers.ThreadSafeSingleton(
         async_sessionmaker,

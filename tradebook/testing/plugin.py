@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.orm import metadata
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.config import DatabaseConfig
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.testing.async_fakes import AsyncFakeBook
@@ -31,7 +32,7 @@ def in_memory_db(in_memory_config: DatabaseConfig) -> Iterator[Session]:
     """A SQLAlchemy session on an empty book in memory; what it did not commit is discarded."""
     engine = make_engine(in_memory_config)
     metadata.create_all(engine)
-    with Session(engine, expire_on_commit=False) as session:
+    with GuardedSession(engine, expire_on_commit=False) as session:
         yield session
     engine.dispose()
 

@@ -40,7 +40,7 @@ def let_driver_make_values(engine: Engine) -> None:
 
 
 def _decimal(text: str | None, _cursor: object) -> Decimal | None:
-    return NUMBERS[text]
+    return NUMBERS[text] if text is not None else None
 
 
 def _time_or(fallback: Typecaster) -> Typecaster:

@@ -30,7 +30,7 @@ def arguments(config: DatabaseConfig) -> dict[str, Any]:
 
 def prepare(engine: Engine, config: DatabaseConfig) -> None:
     """Set up an engine's compiler, connections and transactions."""
-    engine.dialect.statement_compiler = ExactCompiler  # type: ignore[misc]  # of this engine alone
+    engine.dialect.statement_compiler = ExactCompiler  # of this engine alone
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "reset", _reset)
