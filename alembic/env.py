@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 from sqlalchemy.schema import SchemaItem
 
-from tradebook.adapters import columns, orm, types
+from tradebook.adapters import orm, types
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations.autogenerate import complete
 from tradebook.adapters.migrations.revisions import Report
@@ -48,9 +48,6 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
 
 def run(connection: Connection, report: Report) -> None:
     """Run the migrations, each in a transaction of its own; on SQLite all in one."""
-    for table in orm.metadata.tables.values():
-        for dialect in ("postgresql", "sqlite"):  # a generated revision is for both
-            columns.say_where(table, dialect)
     with turn(connection, report):
         context.configure(
             connection=connection,

@@ -9,7 +9,6 @@ from attrs import frozen
 from sqlalchemy import Connection, Engine, MetaData, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from tradebook.adapters.columns import say_where
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.catalog import (
     PUBLIC,
@@ -95,7 +94,6 @@ def _expected_of_sqlite() -> Description:
 def _make_temporary_tables(connection: Connection) -> None:
     copy = MetaData(schema=_TEMPORARY_SCHEMA, naming_convention=_TABLES.naming_convention)
     for table in _TABLES.sorted_tables:
-        say_where(table, "postgresql")  # what a copy would not say by itself
         table.to_metadata(copy, schema=_TEMPORARY_SCHEMA)
     try:
         copy.create_all(connection, checkfirst=False)
