@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -56,7 +57,8 @@ class Driven:
         """Make the calls as tasks of the loop."""
 
         async def together() -> list[Any]:
-            return await asyncio.gather(*(self.target.run(handler, **call) for call in calls))
+            do = method_of(self.target, handler)
+            return await asyncio.gather(*(do(**call) for call in calls))
 
         return self._loop.run(together())
 
@@ -123,5 +125,11 @@ def run_together(
     """Make the calls at the same time: in so many threads, or as tasks of one loop."""
     if isinstance(book, Driven):
         return book.run_together(handler, calls)
+    do = method_of(book, handler)
     with ThreadPoolExecutor(max_workers=workers) as threads:
-        return list(threads.map(lambda call: book.run(handler, **call), calls))
+        return list(threads.map(lambda call: do(**call), calls))
+
+
+def method_of(book: Any, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The book's own method of a handler, where it has one; `run` with the handler where not."""
+    return getattr(book, handler.__name__, None) or partial(book.run, handler)

@@ -139,11 +139,11 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         account: str = DEFAULT_ACCOUNT,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
-        remembered: PositionCache | None = None,
+        position_cache: PositionCache | None = None,
     ) -> None:
         super().__init__(account, base_currency, context)
         self._new_session = new_session
-        self._remembered = remembered
+        self._position_cache = position_cache
         self._new_around: Callable[[], AbstractContextManager[object]] = nullcontext
         self._around: AbstractContextManager[object] = nullcontext()
 
@@ -157,7 +157,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             vars(self).pop(name, None)
         self.session = self._new_session()
         self.ledger: SqlLedger = SqlLedger(
-            self.session, self.account, self.context, self._remembered
+            self.session, self.account, self.context, self._position_cache
         )
         self._around = self._new_around()
         self._around.__enter__()

@@ -26,7 +26,7 @@ from tradebook.domain.numbers import (
     number,
     positive,
 )
-from tradebook.domain.trades import Settlement, Trade, settlement_kind
+from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
 from tradebook.domain.validation import Json, enum_member, identifier, optional_utc, record_id, utc
 
 
@@ -49,6 +49,11 @@ def optional_number(value: Number | None) -> Decimal | None:
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement")
 """Fixed by a symbol's first booked trade."""
+
+
+def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:
+    """Return the time of a position's next entry: `at`, but never before its last one."""
+    return max(at, updated_at) if sequence else at
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -165,7 +170,7 @@ class Position(Entity):
         done = effect(before.quantity, after.quantity)
         self._date(done, trade)
         return TradeRecorded(
-            **trade.evidence(utc(at)),
+            **evidence(vars(trade), utc(at)),
             effect=done,
             quantity_before=before.quantity,
             quantity_after=self.quantity,
@@ -197,8 +202,8 @@ class Position(Entity):
         self._enter(booked_at)
 
     def entry_time(self, at: datetime) -> datetime:
-        """The time of the next entry in the ledger: never before the last one's."""
-        return max(utc(at), self.updated_at) if self.sequence else utc(at)
+        """Return the time of the next entry in the ledger: never before the last one's."""
+        return entry_time(utc(at), self.sequence, self.updated_at)
 
     def refold(self, values: Mapping[str, object]) -> None:
         """Become what its trades make of it: the `values` of their fold. Marks stay."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, Unpack
 
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,11 +22,14 @@ from tradebook.adapters.unit_of_work import AsyncUnitOfWork
 from tradebook.config import DatabaseConfig
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.plain_values import function
+from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean
 from tradebook.entrypoints.container import AsyncContainer
 from tradebook.entrypoints.manager import Managed
+from tradebook.service_layer import handlers
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.ports.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -124,6 +127,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         runner = self._container.async_runner()
         return await runner.run(self._new_context(), handler, *args, **kwargs)
 
+    async def record_trade(self, /, **terms: Unpack[TradeTerms]) -> Trade:
+        """Record one execution; see `handlers.record_trade`. A new fill takes a single statement where it can."""
+        await self._prepare()
+        runner = self._container.async_trade_runner()
+        return await runner.run(self._new_context(), handlers.record_trade, **terms)
+
     async def read(
         self,
         query: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -164,7 +173,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         A database in memory ends with its last connection.
         """
         self._loop, self._preparing = None, asyncio.Lock()
-        self._container.async_remembered().clear()
+        self._container.async_position_cache().clear()
         await self._container.async_reader().dispose()
         await self._container.async_engine().dispose()
 

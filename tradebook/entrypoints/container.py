@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.engine.factory import make_async_engine, make_engine
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.ledger.position_cache import PositionCache, TaskTurn
+from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
-from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastRunner
+from tradebook.adapters.runner.fast_record_trade import AsyncFastRecordTrade, FastRecordTrade
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
 from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
@@ -77,16 +77,17 @@ class Container(containers.DeclarativeContainer):
         sessionmaker, read_engine, class_=ReadSession, expire_on_commit=False
     )
     ad_hoc_sessions = providers.ThreadSafeSingleton(by_hand, engine)
-    remembered = providers.ThreadSafeSingleton(PositionCache)
+    position_cache = providers.ThreadSafeSingleton(PositionCache)
     unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered
+        SqlAlchemyUnitOfWork, sessions, account, base_currency, position_cache=position_cache
     )
     read_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork, read_sessions, account, base_currency
     )
     ordinary_runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
-    runner = providers.ThreadSafeSingleton(
-        FastRunner, ordinary_runner, engine, remembered, account, base_currency, retries
+    runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
+    trade_runner = providers.ThreadSafeSingleton(
+        FastRecordTrade, ordinary_runner, engine, position_cache, account, base_currency, retries
     )
     statement_engine = providers.ThreadSafeSingleton(looking, reader)
     statement_sessions = providers.ThreadSafeSingleton(
@@ -105,9 +106,9 @@ def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> li
     """Put runners that tell `watchers` in the place of those that do not; gives the engines to attend to."""
     c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
     runners: tuple[Any, ...] = (
-        (c.async_runner, c.read_async_runner, c.statement_async_runner)
+        (c.async_runner, c.async_trade_runner, c.read_async_runner, c.statement_async_runner)
         if is_async
-        else (c.runner, c.read_runner, c.statement_runner)
+        else (c.runner, c.trade_runner, c.read_runner, c.statement_runner)
     )
     for provider in runners:
         provider.reset_override()
@@ -152,12 +153,12 @@ class AsyncContainer(Container):
         sync_session_class=AdHocSession,
         expire_on_commit=False,
     )
-    async_remembered = providers.ThreadSafeSingleton(PositionCache, TaskTurn)
+    async_position_cache = providers.ThreadSafeSingleton(PositionCache, TaskLock)
     session_unit_of_work = providers.Factory(
         SqlAlchemyUnitOfWork,
         account=Container.account,
         base_currency=Container.base_currency,
-        remembered=async_remembered,
+        position_cache=async_position_cache,
     )
     statement_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
     statement_async_sessions = providers.ThreadSafeSingleton(
@@ -180,10 +181,13 @@ class AsyncContainer(Container):
         AsyncRunner, async_unit_of_work.provider, Container.retries
     )
     async_runner = providers.ThreadSafeSingleton(
-        AsyncFastRunner,
+        AsyncRunner, async_unit_of_work.provider, Container.retries
+    )
+    async_trade_runner = providers.ThreadSafeSingleton(
+        AsyncFastRecordTrade,
         ordinary_async_runner,
-        async_engine,
-        async_remembered,
+        async_engine.provided.sync_engine,
+        async_position_cache,
         Container.account,
         Container.base_currency,
         Container.retries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, Unpack
 
 from sqlalchemy import URL
 from sqlalchemy.orm import Session
@@ -28,10 +28,13 @@ from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import function, is_instance, plain_text
+from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean, identifier, short_text
 from tradebook.entrypoints.container import Container, let_watch
+from tradebook.service_layer import handlers
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, caller
+from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.instrumentation import Call
 from tradebook.service_layer.ports.health import Health, PoolStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -196,6 +199,12 @@ class DatabaseManager(Managed, Book):
         self._prepare()
         return self._container.runner().run(self._new_context(), handler, *args, **kwargs)
 
+    def record_trade(self, /, **terms: Unpack[TradeTerms]) -> Trade:
+        """Record one execution; see `handlers.record_trade`. A new fill takes a single statement where it can."""
+        self._prepare()
+        runner = self._container.trade_runner()
+        return runner.run(self._new_context(), handlers.record_trade, **terms)
+
     def read(
         self,
         query: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -237,7 +246,7 @@ class DatabaseManager(Managed, Book):
         A database in memory ends with its last connection.
         """
         self._is_ready = False
-        self._container.remembered().clear()
+        self._container.position_cache().clear()
         self._container.reader().dispose()
         self._container.engine().dispose()
 

@@ -1,7 +1,7 @@
-"""How single statements reach the database: in a session's transaction, or past SQLAlchemy, committed at once.
+"""Connections for single statements: a session's own, or the driver's past SQLAlchemy, in autocommit mode.
 
-SQLAlchemy's own connection takes longer for a statement than SQLite does. It is used all the same where
-somebody watches: an engine that echoes, or has listeners for statements.
+For a statement of one row SQLAlchemy's connection takes longer than SQLite itself. It is used all the same where
+the engine echoes its statements or has listeners for them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tradebook.adapters.engine.transactions import begin_sqlite
 
 @frozen
 class Sender:
-    """Where statements go.
+    """A connection to send statements on.
 
     Attributes:
         dialect: of the database and its driver.
-        info: what is known of the driver's connection, for as long as it is open.
-        send: sends a statement with its parameters, gives its first row, or None.
+        info: a dictionary that lives as long as the driver's connection.
+        send: sends a statement with its parameters, and returns its first row, or None.
     """
 
     dialect: Dialect
@@ -32,8 +32,8 @@ class Sender:
     send: Callable[[str, Any], Any]
 
     @classmethod
-    def of(cls, connection: Connection) -> Sender:
-        """To a connection of SQLAlchemy, in its transaction."""
+    def from_connection(cls, connection: Connection) -> Sender:
+        """Make a sender on a connection of SQLAlchemy, in its transaction."""
 
         def send(statement: str, parameters: Any) -> Any:
             result = connection.exec_driver_sql(statement, parameters)
@@ -43,39 +43,38 @@ class Sender:
 
 
 @contextmanager
-def committing(engine: Engine) -> Iterator[Sender]:
-    """To a connection of the pool that commits each statement; on SQLite all of them, at the end."""
+def autocommit(engine: Engine) -> Iterator[Sender]:
+    """Check out a connection that commits each statement; on SQLite it commits once, when the block ends."""
     if engine.dialect.name == "sqlite":
-        if _is_watched(engine):
+        if _is_observed(engine):
             with engine.begin() as connection:
-                yield Sender.of(connection)
+                yield Sender.from_connection(connection)
         else:
-            with _driver(engine) as sender:
+            with _driver_connection(engine) as sender:
                 begin_sqlite(sender.info, lambda text: sender.send(text, ()), read_only=False)
                 yield sender
                 sender.send("COMMIT", ())
-    elif _is_watched(engine):
+    elif _is_observed(engine):
         with (
             engine.connect() as connection,
-            _own_commits(engine, connection.connection, connection),
+            _driver_autocommit(engine, connection.connection, connection),
         ):
-            yield Sender.of(connection)
+            yield Sender.from_connection(connection)
     else:
-        with _driver(engine) as sender:
+        with _driver_connection(engine) as sender:
             yield sender
 
 
-def _is_watched(engine: Engine) -> bool:
+def _is_observed(engine: Engine) -> bool:
     listening = engine.dispatch
     return bool(engine.echo or listening.before_cursor_execute or listening.after_cursor_execute)
 
 
 @contextmanager
-def _driver(engine: Engine) -> Iterator[Sender]:
-    """To the driver itself."""
+def _driver_connection(engine: Engine) -> Iterator[Sender]:
     connection = engine.raw_connection()
     try:
-        with _own_commits(engine, connection, connection):
+        with _driver_autocommit(engine, connection, connection):
             cursor = connection.cursor()
 
             def send(statement: str, parameters: Any) -> Any:
@@ -89,20 +88,18 @@ def _driver(engine: Engine) -> Iterator[Sender]:
 
 
 @contextmanager
-def _own_commits(
+def _driver_autocommit(
     engine: Engine, connection: PoolProxiedConnection, owner: Connection | PoolProxiedConnection
 ) -> Iterator[None]:
-    """Inside, the driver begins no transactions; on SQLite it never does.
-
-    After any failure the connection is not used again.
-    """
+    """Switch the driver to autocommit inside the block; after any failure the connection is discarded."""
     driver: Any = connection.dbapi_connection
     try:
         if engine.dialect.driver == "psycopg2":
-            # What a reader left, psycopg2 would send to the server, and take back later.
+            # Reset the READ ONLY state that a reader left: otherwise psycopg2 sends SET before the statement
+            # and RESET after it, two extra round trips.
             driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
         if engine.dialect.name == "postgresql":
-            driver.autocommit = True  # tells the driver alone: BEGIN and COMMIT are saved
+            driver.autocommit = True  # a flag of the driver: no round trip, and no BEGIN and COMMIT
         yield
         if engine.dialect.name == "postgresql":
             driver.autocommit = False

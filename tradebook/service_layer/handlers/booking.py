@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypedDict
 
@@ -14,7 +13,6 @@ from tradebook.domain.errors import (
     ConcurrentUpdate,
     InvalidInput,
     InvalidTransition,
-    TradebookError,
 )
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.numbers import Number
@@ -127,8 +125,6 @@ def _built(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
 
 def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
     """Record drafts of one symbol, in their order, all or none."""
-    if len(drafts) == 1 and _book_at_once(uow, symbol, drafts[0]):
-        return
     for _ in range(_MOST_OPENINGS):
         page = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
         if _book_on(uow, page, drafts):
@@ -136,21 +132,6 @@ def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
             draft.begin_again(uow)
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
-
-
-def _book_at_once(uow: AbstractUnitOfWork, symbol: str, draft: Draft) -> bool:
-    """Book a fill that is probably new on a page that probably stands, when the ledger has one."""
-    # What follows a booking, of a decision, must not be taken back by the refusals suppressed here.
-    if draft.target is TradeStatus.PENDING or draft.trade.decision_id is not None:
-        return False
-    page = uow.ledger.guess(symbol)
-    if page is None:
-        return False
-    with suppress(TradebookError):  # an opened page says whether it is refused, and why
-        if _book_on(uow, page, [draft]):
-            return True
-    draft.begin_again(uow)
-    return False
 
 
 def _book_on(uow: AbstractUnitOfWork, page: OpenPosition, drafts: Sequence[Draft]) -> bool:

@@ -28,7 +28,7 @@ from tradebook.domain.numbers import plain
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import utc, utc_now
 from tradebook.service_layer.handlers import TradeTerms
-from tradebook.service_layer.handlers.import_rows import FillReader
+from tradebook.service_layer.handlers.new_fills import FillReader
 
 REQUIRED: Final = ("symbol", "action", "quantity", "price")
 COLUMNS: Final = (
@@ -243,7 +243,7 @@ class TradeFile:
         self._mapping = dict(mapping or {})
         self._ignored = set(ignored)
         self._currency = currency
-        self._reader = FillReader(utc_now())
+        self._reader, self._read_at = FillReader(), utc_now()
         self.size = file.seek(0, SEEK_END)
 
     @property
@@ -296,7 +296,7 @@ class TradeFile:
         content = sorted(terms)
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
-        fill = self._reader.read(cast("TradeTerms", terms))
+        fill = self._reader.read(cast("TradeTerms", terms), self._read_at)
         if fill is not None:
             repeats = occurrences.add([*fill.name.order_key, fill.name.execution_id]) > 1
             return Row(line, cast("TradeTerms", terms), repeats)
