@@ -17,11 +17,11 @@ from typing import Any, Final, NamedTuple
 
 from attrs import define, field
 
-from tradebook.domain.accounting import Balance
+from tradebook.domain.accounting import Balance, entry_time
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import ONE, canonical, plain
-from tradebook.domain.positions import INSTRUMENT, PositionStatus, entry_time
+from tradebook.domain.positions import INSTRUMENT, PositionStatus
 from tradebook.domain.trades import (
     TRADE_COLUMNS,
     OrderKey,
@@ -145,40 +145,31 @@ class RunningPosition:
         """Book a fill, inside `exact()`.
 
         Args:
-            fill: not recorded before, and of no pending order.
+            fill: not recorded before, and of no pending order; its values become those of the booked trade.
+                A fill may be booked again on an earlier copy of the position, and then is as it was at first.
             base_currency: the price's currency in a symbol's first trade, when its caller names none.
 
         Returns:
             The booking to write; None, with nothing done, for a fill that `Position.apply` would refuse.
         """
-        values = fill.values
-        completed = self._completed(values, base_currency)
-        if completed is None:
+        trade = fill.values
+        if not self._complete(trade, base_currency):
             return None
-        _, multiplier, settlement, _ = completed
-        quantity, executed_at = values["quantity"], values["executed_at"]
+        quantity, price = trade["quantity"], trade["price"]
         before = self.balance
         after, realized, effect = before.moved(
-            quantity if values["action"] is TradeAction.BUY else quantity.copy_negate(),
-            values["price"] * multiplier,
-            values["fee"],
-            settlement is Settlement.CASH,
+            quantity if trade["action"] is TradeAction.BUY else quantity.copy_negate(),
+            price * trade["multiplier"],
+            trade["fee"],
+            trade["settlement"] is Settlement.CASH,
         )
         if effect is not Effect.INCREASED and effect is not Effect.REDUCED:
-            self._date(effect, values["price"], executed_at)
-        self.balance, self.constants = after, completed[:3]
+            self._date(effect, price, trade["executed_at"])
+        self.balance, self.constants = after, _constants(trade)
         self.sequence += 1
-        trade = {
-            **values,
-            "currency": completed[0],
-            "multiplier": multiplier,
-            "settlement": settlement,
-            "fee_currency": completed[3],
-            "sequence": self.sequence,
-            "booked_at": self.booked_at,
-            "updated_at": self.booked_at,
-            "realized_pnl": canonical(realized),
-        }
+        trade["sequence"] = self.sequence
+        trade["booked_at"] = trade["updated_at"] = self.booked_at
+        trade["realized_pnl"] = canonical(realized)
         return Booking(trade, effect, before.quantity, after.quantity)
 
     def settled(self) -> dict[str, Any]:
@@ -198,28 +189,24 @@ class RunningPosition:
             "updated_at": self.booked_at,
         }
 
-    def _completed(
-        self, values: Mapping[str, Any], base_currency: str
-    ) -> tuple[str, Decimal, Settlement, str] | None:
-        """Return currency, multiplier, settlement and fee currency; None where they contradict the symbol's."""
-        given = _constants(values)
-        fixed = self.constants or (
-            given[0] or base_currency,
-            given[1] or ONE,
-            given[2] or Settlement.CASH,
-        )
-        if given not in (_LEFT_OUT, fixed) and any(
-            value is not None and value != constant
-            for value, constant in zip(given, fixed, strict=True)
-        ):
-            return None
-        currency, multiplier, settlement = fixed
-        fee_currency = values["fee_currency"]
-        if fee_currency is None:
-            fee_currency = currency
-        elif values["fee"] and fee_currency != currency:
-            return None
-        return currency, multiplier, settlement, fee_currency
+    def _complete(self, trade: dict[str, Any], base_currency: str) -> bool:
+        """Fill in the symbol's constants; False where those that were given contradict them."""
+        given, fixed = _constants(trade), self.constants
+        if fixed is None or given != _LEFT_OUT:
+            fixed = fixed or (
+                given[0] or base_currency,
+                given[1] or ONE,
+                given[2] or Settlement.CASH,
+            )
+            if any(g is not None and g != f for g, f in zip(given, fixed, strict=True)):
+                return False
+        currency = fixed[0]
+        if trade["fee_currency"] is None:
+            trade["fee_currency"] = currency
+        elif trade["fee"] and trade["fee_currency"] != currency:
+            return False
+        trade["currency"], trade["multiplier"], trade["settlement"] = fixed
+        return True
 
     def _date(self, effect: Effect, price: Decimal, executed_at: datetime) -> None:
         if effect is Effect.CLOSED:

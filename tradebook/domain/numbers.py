@@ -35,6 +35,7 @@ ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
 _MAX_TEXT: Final = 100
+_SHORT_INT: Final = 10**18
 _CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,17}[1-9]").fullmatch
 """Matches what is canonical as it stands, and within bounds: nearly every number that comes as text."""
 
@@ -123,6 +124,8 @@ def number(value: Number) -> Decimal:
         InvalidInput: not a finite number, or more than 38 digits or 18 decimals.
     """
     if type(value) is str and _CANONICAL(value):
+        return Decimal(value)
+    if type(value) is int and -_SHORT_INT < value < _SHORT_INT:
         return Decimal(value)
     result = _parsed(value)
     if not result.is_finite():

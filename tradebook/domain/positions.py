@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
-from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.accounting import Balance, effect, entry_time
 from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
@@ -49,11 +49,6 @@ def optional_number(value: Number | None) -> Decimal | None:
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement")
 """Fixed by a symbol's first booked trade."""
-
-
-def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:
-    """Return the time of a position's next entry: `at`, but never before its last one."""
-    return max(at, updated_at) if sequence else at
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

@@ -13,8 +13,8 @@ from tradebook import InvalidInput
 from tradebook.adapters import orm
 from tradebook.adapters.ledger import position_cache
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache, ThreadLock
-from tradebook.adapters.ledger.single_trade import bind_processor
 from tradebook.adapters.orm import events, positions, trades
+from tradebook.adapters.types import bind_processor
 from tradebook.domain.positions import Position
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -14,9 +14,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from sqlalchemy import Dialect, Table
 
 from tradebook.adapters.engine.postgresql_copy import escaped
-from tradebook.adapters.ledger.single_trade import BoundColumns, sqlite_time
 from tradebook.adapters.orm import events, trades
 from tradebook.adapters.repositories.bulk_insert import copy_text
+from tradebook.adapters.types import bind_processor, sqlite_time
 from tradebook.domain.events import TradeRecorded
 from tradebook.domain.fills import (
     VARYING,
@@ -152,12 +152,15 @@ class SqliteRows(BookingRows[tuple[Any, ...], tuple[Any, ...]]):
     ) -> None:
         super().__init__(call, columns)
         self._at_text = sqlite_time(call.at)
-        self._bound = BoundColumns("", trades, self._shared_columns, dialect)
-        event = BoundColumns("", events, tuple(self._event), dialect)
-        self._event_start = tuple(event.bound(self._event))
+        self._dialect = dialect
+        self._event_start = self._bound(events, self._event.items())
 
     def _shared_row(self, values: list[Any]) -> tuple[Any, ...]:
-        return tuple(self._bound.processed(values))
+        return self._bound(trades, zip(self._shared_columns, values, strict=True))
+
+    def _bound(self, table: Table, values: Iterable[tuple[str, Any]]) -> tuple[Any, ...]:
+        processors = ((bind_processor(table.c[name], self._dialect), v) for name, v in values)
+        return tuple(process(value) if process else value for process, value in processors)
 
     def _trade_row(
         self, shared: tuple[Any, ...], id_: int, trade: dict[str, Any], texts: tuple[str, ...]

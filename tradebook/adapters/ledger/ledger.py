@@ -27,8 +27,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
 from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
-from tradebook.adapters.ledger.raw_sql import Sender
-from tradebook.adapters.ledger.single_trade import write_trade
+from tradebook.adapters.ledger.single_trade import Sender, write_trade
 from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,

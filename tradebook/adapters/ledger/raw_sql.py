@@ -6,40 +6,15 @@ the engine echoes its statements or has listeners for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import frozen
-from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tradebook.adapters.engine.transactions import begin_sqlite
-
-
-@frozen
-class Sender:
-    """A connection to send statements on.
-
-    Attributes:
-        dialect: of the database and its driver.
-        info: a dictionary that lives as long as the driver's connection.
-        send: sends a statement with its parameters, and returns its first row, or None.
-    """
-
-    dialect: Dialect
-    info: dict[Any, Any]
-    send: Callable[[str, Any], Any]
-
-    @classmethod
-    def from_connection(cls, connection: Connection) -> Sender:
-        """Make a sender on a connection of SQLAlchemy, in its transaction."""
-
-        def send(statement: str, parameters: Any) -> Any:
-            result = connection.exec_driver_sql(statement, parameters)
-            return result.first() if result.returns_rows else None
-
-        return cls(connection.dialect, connection.info, send)
+from tradebook.adapters.ledger.single_trade import Sender
 
 
 @contextmanager

@@ -10,21 +10,18 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Column, Dialect, Table
+from attrs import frozen
+from sqlalchemy import Connection, Dialect, Table
 
-from tradebook.adapters.ledger.raw_sql import Sender
 from tradebook.adapters.orm import events, positions, trades
-from tradebook.adapters.types import EnumText, ExactDecimal, Json, UtcDateTime
+from tradebook.adapters.types import bind_processor
 from tradebook.domain.trades import TRADE_COLUMNS
 
 Values = Mapping[str, Any]
 """The fields of a record by name."""
-BindProcessor = Callable[[Any], Any]
 WrittenIds = tuple[int, int | None]
 """The ids of a trade and of its event; SQLite does not return the second."""
 
@@ -40,8 +37,29 @@ _NOT_KEPT: Final = ("26000", "42P05")
 """SQLSTATEs: no prepared statement has this name, or one has it already."""
 
 
-class JsonText(str):
-    """A JSON value that is encoded already."""
+@frozen
+class Sender:
+    """A connection to send statements on.
+
+    Attributes:
+        dialect: of the database and its driver.
+        info: a dictionary that lives as long as the driver's connection.
+        send: sends a statement with its parameters, and returns its first row, or None.
+    """
+
+    dialect: Dialect
+    info: dict[Any, Any]
+    send: Callable[[str, Any], Any]
+
+    @classmethod
+    def from_connection(cls, connection: Connection) -> Sender:
+        """Make a sender on a connection of SQLAlchemy, in its transaction."""
+
+        def send(statement: str, parameters: Any) -> Any:
+            result = connection.exec_driver_sql(statement, parameters)
+            return result.first() if result.returns_rows else None
+
+        return cls(connection.dialect, connection.info, send)
 
 
 def write_trade(
@@ -281,39 +299,3 @@ def _writer(dialect: Dialect) -> TradeWriter:
     if writer is None:
         writer = _writers[dialect.driver] = WRITERS[dialect.driver](dialect)
     return writer
-
-
-def bind_processor(column: Column[Any], dialect: Dialect) -> BindProcessor | None:
-    """Return what makes a value of a column ready for the driver, without the column type's checks.
-
-    Entities and bookings hold checked values in canonical form, so that the checks would repeat. None where
-    the driver takes the value as it is.
-    """
-    kind = column.type
-    if isinstance(kind, EnumText):
-        return str
-    if isinstance(kind, UtcDateTime) and dialect.driver == "psycopg2":
-        return _iso_text  # twice as fast as the driver's own
-    if isinstance(kind, ExactDecimal | UtcDateTime) and dialect.name != "sqlite":
-        return None
-    if isinstance(kind, UtcDateTime):
-        return sqlite_time
-    if isinstance(kind, ExactDecimal):
-        return _decimal_text
-    process = kind.dialect_impl(dialect).bind_processor(dialect)
-    if isinstance(kind, Json) and process is not None:
-        return lambda value: str(value) if type(value) is JsonText else process(value)
-    return process
-
-
-def _iso_text(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat()
-
-
-def sqlite_time(value: datetime | None) -> str | None:
-    """Return a UTC time as SQLite keeps it: text that sorts by time."""
-    return None if value is None else value.isoformat(" ", "microseconds")[:26]
-
-
-def _decimal_text(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")

@@ -17,9 +17,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
 from tradebook.adapters.ledger.raw_sql import autocommit
-from tradebook.adapters.ledger.single_trade import JsonText, write_trade
+from tradebook.adapters.ledger.single_trade import write_trade
 from tradebook.adapters.runner.retries import Called, Retries, Retry
 from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.types import JsonText
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import TradeRecorded
 from tradebook.domain.fills import (

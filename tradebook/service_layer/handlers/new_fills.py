@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from operator import itemgetter
-from typing import Any, Final, Protocol, Unpack, cast
+from typing import Any, Final, Protocol, Unpack
 
 from attrs import fields, frozen
 
 from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
-from tradebook.domain.numbers import ZERO, Number, exact, number, positive
+from tradebook.domain.numbers import exact, positive
+from tradebook.domain.positions import INSTRUMENT
 from tradebook.domain.trades import (
     TERMS,
     TRADE_DEFAULTS,
@@ -20,23 +20,15 @@ from tradebook.domain.trades import (
     TradeStatus,
     settlement_kind,
     trade_action,
+    trade_status,
 )
-from tradebook.domain.validation import identifier, json_object, short_text, utc
+from tradebook.domain.validation import identifier, short_text, utc
 from tradebook.service_layer.handlers.booking import TradeTerms
 
 _MAX_CACHED: Final = 10_000
-_LEFT_OUT: Final[Any] = object()
-_CONVERTERS: Final = {
+_CONVERTERS: Final[Mapping[str, Any]] = {
     attribute.name: attribute.metadata.get(CONVERTER) for attribute in fields(Trade)
 }
-_READ_HERE: Final = frozenset(
-    (
-        *TERMS,
-        *("symbol", "venue", "order_id", "execution_id", "strategy", "details"),
-        *("status", "decision_id"),
-    )
-)
-"""The terms that `FillReader` reads itself; others are converted as `Trade` converts them."""
 
 
 class BookingScope(Protocol):
@@ -90,7 +82,7 @@ class _Cached(dict[str, Any]):
 
     def __missing__(self, given: str) -> Any:
         converted = self._convert(given)
-        if type(given) is str:  # a subclass may compare and hash as it likes
+        if type(given) is str:  # a subclass may compare and hash as it likes; True equals 1
             if len(self) >= _MAX_CACHED:
                 self.clear()
             self[given] = converted
@@ -104,20 +96,17 @@ class _Shape:
     Attributes:
         is_plain: whether they can be those of a plain fill.
         agreeing: picks the terms that a repeated fill must agree on.
-        others: the terms that `FillReader` has no code of its own for.
     """
 
     is_plain: bool
     agreeing: Callable[[Mapping[str, Any]], object]
-    others: tuple[str, ...]
 
     @classmethod
     def from_names(cls, given: Iterable[str]) -> _Shape:
         names = set(given)
         is_plain = TradeTerms.__required_keys__ <= names <= TradeTerms.__annotations__.keys()
         terms = [term for term in TERMS if term in names]
-        others = tuple(sorted(names - _READ_HERE))
-        return cls(is_plain, itemgetter(*terms) if is_plain else itemgetter("order_id"), others)
+        return cls(is_plain, itemgetter(*terms) if is_plain else itemgetter("order_id"))
 
 
 class FillReader:
@@ -130,13 +119,33 @@ class FillReader:
     """
 
     def __init__(self, account: str = DEFAULT_ACCOUNT) -> None:
-        self._account = account
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._names = _Cached(identifier)
-        self._keys = _Cached(short_text)
-        self._actions = _Cached(trade_action)
-        self._settlements = _Cached(settlement_kind)
-        self._multipliers = _Cached(positive)
+        self._defaults: dict[str, Any] = {
+            **TRADE_DEFAULTS,
+            **dict.fromkeys((*INSTRUMENT, "fee_currency")),
+            "account": account,
+            "status": TradeStatus.EXECUTED,
+        }
+        names, texts = _Cached(identifier).__getitem__, _Cached(short_text).__getitem__
+        multipliers = _Cached(positive)
+        # Terms that are not named here are converted as `Trade` converts them.
+        self._converters: dict[str, Callable[[Any], Any]] = {
+            **_CONVERTERS,
+            "symbol": names,
+            "venue": texts,
+            "action": _Cached(trade_action).__getitem__,
+            "currency": names,
+            "fee_currency": names,
+            "multiplier": lambda value: (
+                multipliers[value] if type(value) is str else positive(value)
+            ),
+            "settlement": _Cached(settlement_kind).__getitem__,
+            "executed_at": _plain_time,
+            "execution_id": texts,
+            "strategy": texts,
+            "decision_id": _none,
+            "status": _executed,
+        }
 
     def read(self, terms: TradeTerms, at: datetime) -> Fill | None:
         """Return the fill of terms that have an order id.
@@ -149,8 +158,15 @@ class FillReader:
             The fill; None for an order, for a fill of a decision, and for terms that are refused.
         """
         try:
-            shape = self._shape(terms)
-            return self._read(terms, at, shape.others) if shape.is_plain else None
+            if not self._shape(terms).is_plain:
+                return None
+            values = self._defaults.copy()
+            values["created_at"] = values["executed_at"] = at
+            values["details"] = {}
+            converters = self._converters
+            for term, value in terms.items():
+                values[term] = converters[term](value)
+            return Fill(FillName._make(_name(values)), values)
         except (
             Exception
         ):  # whatever an object of the caller's raises: as an entity it is refused by name
@@ -172,53 +188,22 @@ class FillReader:
             shape = self._shapes[given] = _Shape.from_names(given)
         return shape
 
-    def _read(self, terms: TradeTerms, at: datetime, others: Iterable[str]) -> Fill | None:
-        given = cast("dict[str, Any]", terms)
-        get = given.get
-        if get("decision_id") is not None or get("status", "EXECUTED") != TradeStatus.EXECUTED:
-            return None
-        quantity, names = number(given["quantity"]), self._names
-        executed_at = get("executed_at", _LEFT_OUT)
-        if executed_at is _LEFT_OUT:
-            executed_at = at
-        if quantity <= ZERO or type(executed_at) is not datetime:  # a subclass may print otherwise
-            return None
-        fee, details = get("fee", _LEFT_OUT), get("details", _LEFT_OUT)
-        fee_currency, currency = get("fee_currency", _LEFT_OUT), get("currency", _LEFT_OUT)
-        multiplier, settlement = get("multiplier", _LEFT_OUT), get("settlement", _LEFT_OUT)
-        name = FillName(
-            names[given["symbol"]],
-            self._keys[get("venue", "")],
-            identifier(given["order_id"]),
-            self._keys[get("execution_id", "")],
-        )
-        values = {
-            **TRADE_DEFAULTS,
-            "account": self._account,
-            "created_at": at,
-            "symbol": name.symbol,
-            "venue": name.venue,
-            "order_id": name.order_id,
-            "execution_id": name.execution_id,
-            "action": self._actions[given["action"]],
-            "quantity": quantity,
-            "price": number(given["price"]),
-            "fee": ZERO if fee is _LEFT_OUT else number(fee),
-            "fee_currency": None if fee_currency is _LEFT_OUT else names[fee_currency],
-            "currency": None if currency is _LEFT_OUT else names[currency],
-            "multiplier": None if multiplier is _LEFT_OUT else self._multiplier(multiplier),
-            "settlement": None if settlement is _LEFT_OUT else self._settlements[settlement],
-            "executed_at": executed_at if executed_at.tzinfo is UTC else utc(executed_at),
-            "strategy": self._keys[get("strategy", "")],
-            "details": {} if details is _LEFT_OUT else json_object(details),
-            "status": TradeStatus.EXECUTED,
-        }
-        for term in others:
-            convert = _CONVERTERS[term]
-            values[term] = convert(given[term]) if convert else given[term]
-        return Fill(name, values)
 
-    # Only texts are cached: True equals 1, but is no number.
+_name: Final = itemgetter(*FillName._fields)
 
-    def _multiplier(self, value: Number) -> Decimal:
-        return cast("Decimal", self._multipliers[value] if type(value) is str else positive(value))
+
+def _plain_time(value: datetime) -> datetime:
+    if type(value) is not datetime:
+        raise TypeError("a subclass may print otherwise")
+    return value if value.tzinfo is UTC else utc(value)
+
+
+def _none(value: None) -> None:
+    if value is not None:
+        raise ValueError("a decision is executed with its trade, in a transaction")
+
+
+def _executed(value: TradeStatus | str) -> TradeStatus:
+    if trade_status(value) is not TradeStatus.EXECUTED:
+        raise ValueError("an order is no fill")
+    return TradeStatus.EXECUTED
