@@ -1,15 +1,16 @@
-"""What the contract suite runs on: one book for each kind of store, and the asyncio ones driven from here."""
+"""The backends of the contract suite, and the adapter that drives an asyncio book from synchronous tests."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+import pytest
 
 from tradebook import AsyncBook, AsyncDatabaseManager, DatabaseManager
 from tradebook.testing import AsyncFakeBook, FakeBook
@@ -19,12 +20,26 @@ BACKENDS = {
     "fake-async": (AsyncFakeBook, None),
     "sqlite-memory": (DatabaseManager, "memory_url"),
     "sqlite-memory-async": (AsyncDatabaseManager, "memory_url"),
-    "sqlite-file": (DatabaseManager, "sqlite_url"),
-    "sqlite-async": (AsyncDatabaseManager, "sqlite_url"),
+    "sqlite-file": (DatabaseManager, "sqlite_book"),
+    "sqlite-async": (AsyncDatabaseManager, "sqlite_book"),
     "postgresql": (DatabaseManager, "postgresql_book"),
     "postgresql-async": (AsyncDatabaseManager, "postgresql_book"),
 }
 """For each backend its kind of book, and the fixture of its URL."""
+
+ONLY_IN_FULL_RUNS: Final = ("fake-async", "sqlite-memory", "sqlite-memory-async")
+"""Backends whose code the other five run too: the fake's store, or SQLite with another file."""
+
+
+def each_backend(names: Iterable[str] = BACKENDS) -> list[Any]:
+    """Return the parameters of a test that runs on these backends.
+
+    Those of `ONLY_IN_FULL_RUNS` are marked `full`: `make test` leaves them out, `make test FULL=1` does not.
+    """
+    return [
+        pytest.param(name, marks=pytest.mark.full) if name in ONLY_IN_FULL_RUNS else name
+        for name in names
+    ]
 
 
 class Driven:
@@ -57,8 +72,7 @@ class Driven:
         """Make the calls as tasks of the loop."""
 
         async def together() -> list[Any]:
-            do = method_of(self.target, handler)
-            return await asyncio.gather(*(do(**call) for call in calls))
+            return await asyncio.gather(*(self.target.run(handler, **call) for call in calls))
 
         return self._loop.run(together())
 
@@ -125,11 +139,5 @@ def run_together(
     """Make the calls at the same time: in so many threads, or as tasks of one loop."""
     if isinstance(book, Driven):
         return book.run_together(handler, calls)
-    do = method_of(book, handler)
     with ThreadPoolExecutor(max_workers=workers) as threads:
-        return list(threads.map(lambda call: do(**call), calls))
-
-
-def method_of(book: Any, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The book's own method of a handler, where it has one; `run` with the handler where not."""
-    return getattr(book, handler.__name__, None) or partial(book.run, handler)
+        return list(threads.map(lambda call: book.run(handler, **call), calls))

@@ -21,7 +21,9 @@ from tradebook.entrypoints.manager import DatabaseManager
 __all__ = ["run_demo"]
 
 
-def run_demo(database_url: str, console: Console, as_json: bool = False) -> None:
+def run_demo(
+    database_url: str, console: Console, as_json: bool = False, *, quiet: bool = False
+) -> None:
     """Trade the days that the database does not hold yet, and report on all of it.
 
     Running it again trades nothing twice; a run that was interrupted goes on where it stopped.
@@ -30,6 +32,7 @@ def run_demo(database_url: str, console: Console, as_json: bool = False) -> None
         database_url: where to keep the book; a new SQLite file gets its tables by itself.
         console: where the report goes. The progress bar goes to a terminal's standard error.
         as_json: print one JSON document instead of the report; amounts are exact, as text.
+        quiet: show no progress bar.
 
     Raises:
         InvalidInput: the database holds a book that is not the demo's; nothing was written.
@@ -38,7 +41,7 @@ def run_demo(database_url: str, console: Console, as_json: bool = False) -> None
 
     with DatabaseManager(database_url, actor="demo") as manager:
         started = perf_counter()
-        with progress_bar("trading day by day", quiet=as_json) as progress:
+        with progress_bar("trading day by day", hidden=quiet or as_json) as progress:
             days = simulate(manager, trading_days(), progress)
         run = report.Run(report.without_password(database_url), days, perf_counter() - started)
         results = manager.read(read_results)

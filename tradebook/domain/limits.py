@@ -17,11 +17,13 @@ MAX_JSON_DEPTH: Final = 32
 MAX_JSON_DIGITS: Final = 600
 """Digits of an integer in a JSON value."""
 MAX_DIGITS: Final = 38
-"""Digits of a price, a quantity, an amount."""
-MAX_DECIMALS: Final = 18
-"""How many of them may be decimals."""
-MAX_AMOUNT_PLACES: Final = 1_000
-"""Places of a total in a `Portfolio` or `Position` built by hand, before the point and after it."""
+"""Significant digits of a price, a quantity, an amount."""
+MAX_DECIMALS: Final = 40
+"""Decimals of the same; a number of at most 17 significant digits, a float, may have more."""
+MAX_WHOLE_DIGITS: Final = 309
+"""Digits before the point of the same: as many as the largest float has."""
+MAX_AMOUNT_PLACES: Final = 1_500
+"""Digits before the point, and digits after it, of a total in a `Portfolio` or `Position` that a caller builds."""
 MAX_LIMIT: Final = 10_000
 """Records of one page."""
 MAX_ID: Final = 2**63 - 1

@@ -158,8 +158,7 @@ class Position(Entity):
             realized_pnl=EXACT.subtract(after.realized_pnl, before.realized_pnl),
         )
         if not self.has_trades:
-            for constant in INSTRUMENT:
-                setattr(self, constant, getattr(trade, constant))
+            self.put(**{constant: getattr(trade, constant) for constant in INSTRUMENT})
         self._enter(booked_at)
         self._become(after)
         done = effect(before.quantity, after.quantity)

@@ -52,14 +52,6 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         await asyncio.sleep(0)
         return function(self._uow, *args, **kwargs)
 
-    async def commit(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.commit()
-
-    async def rollback(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.rollback()
-
 
 class AsyncFakeBook(AsyncBook):
     """A book in memory, with every method that `AsyncDatabaseManager` has for bots.
@@ -107,6 +99,17 @@ class AsyncFakeBook(AsyncBook):
         """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
         await asyncio.sleep(0)
         return self._book.run(handler, *args, **kwargs)
+
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        await asyncio.sleep(0)
+        return self._book.read(query, *args, **kwargs)
 
     async def aclose(self) -> None:
         """Nothing to close: a bot's code may close a book all the same."""

@@ -619,7 +619,7 @@ def test_a_refused_booking_gives_back_the_pending_trade(store: FakeStore) -> Non
         (order,) = page.trades
         order.become(fill)
         meanwhile = evolve(
-            page, opened={**page.opened, "version": page.version + 1}
+            page, opened={**page.opened, "version": page.opened["version"] + 1}
         )  # another booking came in between
         assert not uow.ledger.book(meanwhile, [(order, event)])
         assert (order.id, order.status, order.price) == (pending.id, "PENDING", 10)

@@ -90,7 +90,14 @@ class SqlLedger(Ledger):
             self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
             position = self._locked(symbol)
             assert position is not None  # positions are never removed
-        return OpenPosition(position, tuple(self._of_orders(symbol, orders)))
+        base_currency = None if position.has_trades else self._base_currency()
+        trades = tuple(self._of_orders(symbol, orders))
+        return OpenPosition(position, trades, dict(vars(position)), base_currency)
+
+    def _base_currency(self) -> str | None:
+        accounts = orm.accounts.c
+        statement = select(accounts.base_currency).where(accounts.account == self.account)
+        return self.session.connection().scalar(statement)
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         if not self._booked(page, bookings):
@@ -103,7 +110,7 @@ class SqlLedger(Ledger):
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if len(bookings) == 1 and not taken_over:
             return self._book_one(page, *bookings[0])
-        if not self._write(vars(page.position), page.version):
+        if not self._write(vars(page.position), page.opened["version"]):
             for trade in taken_over:
                 self.session.expire(trade)  # it is still the pending order that it was
             return False

@@ -7,19 +7,21 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, Unpack
+from typing import Any, Final, Self
 
+from attrs import frozen
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
-from tradebook.adapters.ledger.raw_sql import autocommit
-from tradebook.adapters.ledger.single_trade import write_trade
-from tradebook.adapters.runner.retries import Called, Retries, Retry
-from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.ledger.single_trade import autocommit, write_trade
+from tradebook.adapters.runner.observers import RetryAttempt
+from tradebook.adapters.runner.retries import Retries
+from tradebook.adapters.runner.runner import AsyncRunner, Query, Runner
 from tradebook.adapters.types import JsonText
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import TradeRecorded
@@ -33,12 +35,9 @@ from tradebook.domain.fills import (
 )
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.handlers import record_trade
-from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader, record_new_fill
-from tradebook.service_layer.instrumentation import TRADES, note
+from tradebook.service_layer.instrumentation import TRADES, current_call
 
-Handler = Callable[..., Trade]
 _MAX_TEMPLATES: Final = 10_000
 
 
@@ -49,7 +48,6 @@ class FastPath:
         engine: to write with.
         cache: the account's positions.
         account: whose trades are recorded.
-        base_currency: of the account.
         retries: count the attempts that failed.
     """
 
@@ -58,13 +56,11 @@ class FastPath:
         engine: Engine,
         cache: PositionCache,
         account: str,
-        base_currency: str,
         retries: Retries,
     ) -> None:
         self.engine, self.cache, self.account, self.retries = engine, cache, account, retries
-        self.base_currency = base_currency
         self.reader = FillReader(account)
-        self._failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        self.failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
         self._new_trade = inspect(Trade).class_manager.new_instance
@@ -86,18 +82,6 @@ class FastPath:
         make_transient_to_detached(trade)
         return trade
 
-    def attempt(self, scope: AutocommitScope, terms: TradeTerms) -> Trade | None:
-        """Return the recorded trade; None when it takes a transaction, or the statement failed."""
-        try:
-            return record_new_fill(scope, **terms)
-        except PoolExhausted:
-            raise
-        except TradebookError:
-            return None
-        except self._failures as error:
-            self.retries.add(Retry(Called(record_trade, scope.context), error))
-            return None
-
 
 class AutocommitScope:
     """A `BookingScope` that writes one booking in a statement of its own.
@@ -107,7 +91,7 @@ class AutocommitScope:
     """
 
     def __init__(self, path: FastPath, context: CallContext) -> None:
-        self.reader, self.base_currency = path.reader, path.base_currency
+        self.reader = path.reader
         self.context = context
         self._path = path
         self._entry: CachedPosition | None = None
@@ -124,7 +108,21 @@ class AutocommitScope:
         if self._entry is not None:
             self._entry.lock.release()
 
-    def now(self) -> Any:
+    def attempt(self, query: Query[Any]) -> Trade | None:
+        """Record a new fill; None where that takes a transaction, or the statement failed."""
+        if query.args:
+            return None
+        try:
+            return record_new_fill(self, **query.kwargs)
+        except PoolExhausted:
+            raise
+        except TradebookError:
+            return None
+        except self._path.failures as error:
+            self._path.retries.add(RetryAttempt(query.function, self.context, error))
+            return None
+
+    def now(self) -> datetime:
         """Return the time of the call, UTC."""
         return self.context.at
 
@@ -164,37 +162,29 @@ class AutocommitScope:
             return None
         self._entry.confirm()
         path.cache.keep(settled)
-        note(TRADES)
+        if (call := current_call.get()) is not None:
+            call.pending[TRADES] += 1
         return path.recorded(booking, ids[0])
 
 
-class FastRecordTrade(FastPath):
-    """Records trades by the fast path where it can, and by an ordinary runner where not."""
+@frozen
+class FastRunner(Runner):
+    """A runner that records trades by the fast path where it can."""
 
-    def __init__(self, ordinary: Runner, *args: Any) -> None:
-        super().__init__(*args)
-        self._ordinary = ordinary
+    fast_path: Callable[[], FastPath]
 
-    def run(self, context: CallContext, handler: Handler, /, **terms: Unpack[TradeTerms]) -> Trade:
-        """Record one trade; `handler` is `record_trade`."""
-        with AutocommitScope(self, context) as scope:
-            recorded = self.attempt(scope, terms)
-            return recorded or self._ordinary.run(context, handler, **terms)
+    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            return scope.attempt(query) or self._attempt(query, context)
 
 
-class AsyncFastRecordTrade(FastPath):
-    """`FastRecordTrade` for asyncio."""
+@frozen
+class AsyncFastRunner(AsyncRunner):
+    """`FastRunner` for asyncio."""
 
-    def __init__(self, ordinary: AsyncRunner, *args: Any) -> None:
-        super().__init__(*args)
-        self._ordinary = ordinary
+    fast_path: Callable[[], FastPath]
 
-    async def run(
-        self, context: CallContext, handler: Handler, /, **terms: Unpack[TradeTerms]
-    ) -> Trade:
-        """Record one trade; `handler` is `record_trade`."""
-        with AutocommitScope(self, context) as scope:
-            recorded: Trade | None = await greenlet_spawn(self.attempt, scope, terms)
-            if recorded is None:
-                recorded = await self._ordinary.run(context, handler, **terms)
-            return recorded
+    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            recorded = await greenlet_spawn(scope.attempt, query)
+            return recorded or await self._attempt(query, context)

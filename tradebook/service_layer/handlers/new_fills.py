@@ -36,11 +36,9 @@ class BookingScope(Protocol):
 
     Attributes:
         reader: reads the terms of a fill.
-        base_currency: of the account.
     """
 
     reader: FillReader
-    base_currency: str
 
     def now(self) -> datetime:
         """Return the time of the call, UTC."""
@@ -69,7 +67,7 @@ def record_new_fill(scope: BookingScope, /, **terms: Unpack[TradeTerms]) -> Trad
     if fill is None or position is None or position.constants is None:
         return None
     with exact():
-        booking = position.book(fill, scope.base_currency)
+        booking = position.book(fill, position.constants[0])
     return None if booking is None else scope.book(position, booking)
 
 

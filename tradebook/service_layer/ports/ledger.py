@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from tradebook.domain.events import Event
 from tradebook.domain.fills import Booking, RecordedFill, RunningPosition
@@ -59,21 +59,14 @@ class OpenPosition:
     Attributes:
         position: a working copy; nothing reaches the book but through `Ledger.book`.
         trades: the trades recorded under the orders that were wanted.
-        opened: the position's fields by name, as they were stored when it was opened.
+        opened: the position's fields by name, as they are stored.
+        base_currency: of the account; None where it is not open yet, or the position has trades.
     """
 
     position: Position
     trades: tuple[Trade, ...]
-    opened: Mapping[str, Any] = field()
-
-    @opened.default
-    def _as_opened(self) -> Mapping[str, Any]:
-        return dict(vars(self.position))
-
-    @property
-    def version(self) -> int:
-        """The position's version when it was opened."""
-        return int(self.opened["version"])
+    opened: Mapping[str, Any]
+    base_currency: str | None = None
 
 
 class Ledger(ABC):

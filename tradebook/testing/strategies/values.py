@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from operator import neg
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -47,28 +47,42 @@ def decimals(
     )
 
 
-def _ordinary_or_extreme(ordinary: Strategy[Decimal], extreme: Strategy[Decimal]) -> Strategy[Any]:
-    return st.one_of(ordinary, ordinary, extreme)
+@cache
+def float_decimals(*, signed: bool = True) -> Strategy[Decimal]:
+    """Every finite float other than 0 that the book accepts, as the Decimal of its shortest repr.
+
+    Args:
+        signed: whether numbers below 0 are wanted too.
+    """
+    above_zero = st.floats(min_value=10.0**-MAX_DECIMALS, allow_infinity=False).map(number)
+    return st.one_of(above_zero, above_zero.map(Decimal.copy_negate)) if signed else above_zero
 
 
 @cache
 def prices() -> Strategy[Decimal]:
-    """Prices for one unit: mostly ordinary ones; 0, negative and 38 digits long ones too."""
+    """Prices of one unit: mostly ordinary ones; also 0, negative ones and the longest accepted."""
     ordinary = decimals(digits=7, places=4, signed=False)
-    return st.one_of(ordinary, ordinary, ordinary, decimals(), st.just(ZERO))
+    return st.one_of(ordinary, ordinary, ordinary, decimals(), float_decimals(), st.just(ZERO))
+
+
+@cache
+def ordinary_quantities() -> Strategy[Decimal]:
+    """Quantities above 0 of at most 5 digits and 2 decimals."""
+    return decimals(digits=5, places=2, signed=False).filter(bool)
 
 
 @cache
 def quantities() -> Strategy[Decimal]:
-    """Quantities above 0, from 10^-18 to 38 digits."""
-    ordinary = decimals(digits=5, places=2, signed=False)
-    return _ordinary_or_extreme(ordinary, decimals(signed=False)).filter(bool)
+    """Quantities above 0: mostly ordinary ones; also the smallest and the longest accepted."""
+    extreme = st.one_of(decimals(signed=False).filter(bool), float_decimals(signed=False))
+    return st.one_of(ordinary_quantities(), ordinary_quantities(), extreme)
 
 
 @cache
 def fees() -> Strategy[Decimal]:
-    """Fees: none, some, and rebates, which are below 0."""
-    return st.one_of(st.just(ZERO), decimals(digits=4, places=2), decimals())
+    """Fees: none, some, and rebates, which are below 0; also the longest accepted."""
+    ordinary = decimals(digits=4, places=2)
+    return st.one_of(st.just(ZERO), ordinary, decimals(), float_decimals())
 
 
 @cache
@@ -83,7 +97,7 @@ def fractions() -> Strategy[Decimal]:
     """Numbers from 0 to 1, such as a confidence."""
     return st.builds(
         lambda whole, places: canonical(EXACT.scaleb(Decimal(whole % (10**places + 1)), -places)),
-        st.integers(0, 10**MAX_DECIMALS),
+        st.integers(0, 10**MAX_DIGITS),
         st.integers(0, MAX_DECIMALS),
     )
 
