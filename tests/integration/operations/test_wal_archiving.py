@@ -1,4 +1,4 @@
-"""A log that is not archived, or kept for an unused slot, shows in the doctor, the metrics and `top`."""
+"""WAL that is not archived, or kept for an unused slot: reported by the doctor, the metrics and `top`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.breakable_servers import BreakableServer, breakable_servers
 from tests.support.command_line import Command
 from tests.support.servers import configured
 from tradebook import DatabaseManager
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.doctor import Finding, Level, postgresql
 from tradebook.operations.metrics import catalog
 from tradebook.operations.server.programs import find_program
@@ -34,7 +34,7 @@ STATUS = "FROM pg_ls_archive_statusdir()"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[BreakableServer]:
-    """A server with a book, whose archiving is switched on and fails."""
+    """Start a server with a book and an archive command that fails."""
     with breakable_servers() as (server, _):
         server.create("--set=archive_mode=on", "--set=archive_command=false")
         with DatabaseManager(server.url("postgres")) as book:
@@ -44,7 +44,7 @@ def server() -> Iterator[BreakableServer]:
 
 @pytest.fixture
 def engine(server: BreakableServer) -> Iterator[Engine]:
-    with engine_beside(configured(server.url("postgres")), "watcher") as engine:
+    with monitoring_engine(configured(server.url("postgres")), "watcher") as engine:
         yield engine
 
 
@@ -59,7 +59,7 @@ def archive_with(server: BreakableServer, command: str) -> None:
 
 
 def archived(server: BreakableServer) -> bool:
-    """Return whether the last attempt succeeded, after one more: by itself the server waits a minute."""
+    """Check the last attempt to archive, and trigger the next: the server waits a minute by itself."""
     server.execute("SELECT txid_current(), pg_switch_wal()")
     return "archive" not in trouble(server)
 
@@ -130,7 +130,7 @@ def test_an_unused_slot_is_found_with_the_size_of_its_log(
 
 @contextmanager
 def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[int]:
-    """Run a program of PostgreSQL until the block ends, with its children; yield its process group."""
+    """Run a program of PostgreSQL, with the processes it starts, within the block; yield its process group."""
     command = [
         find_program(name, 18),
         *arguments,

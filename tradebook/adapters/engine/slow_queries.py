@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 
 from tradebook.adapters import loggers
 from tradebook.config import DatabaseConfig
-from tradebook.service_layer.call_context import caller
+from tradebook.service_layer.call_context import current_actor, current_correlation_id
 from tradebook.service_layer.instrumentation import current_call
 
 _MASK: Final = "?"
@@ -137,12 +137,12 @@ class _SlowQueryLog:
             # Plans are fetched by psycopg2, which takes %(p1)s where these have $1.
             parameters = {f"p{n}": value for n, value in enumerate(parameters or (), 1)}
             text = _NUMBERED.sub(r"%(p\1)s", statement.replace("%", "%%"))
-        call, by = current_call(), caller()
+        call = current_call.get()
         fields: dict[str, object] = {
             "handler": call.handler if call else "",
             "account": self.account,
-            "actor": (call.actor if call else "") or by.actor,
-            "correlation_id": (call.correlation_id if call else "") or by.correlation_id,
+            "actor": (call.actor if call else "") or current_actor.get(),
+            "correlation_id": (call.correlation_id if call else "") or current_correlation_id.get(),
         }
         self._add(_SlowStatement(statement, text, parameters, seconds, failed, fields))
 

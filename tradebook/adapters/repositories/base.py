@@ -12,14 +12,19 @@ from sqlalchemy import (
     Table,
     delete,
     func,
+    inspect,
     select,
+    update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient
 
 from tradebook.adapters.repositories.bulk_insert import add_together
 from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
+    as_stored,
     attach,
+    bring_up_to_date,
+    columns_of,
     table_of,
     values_of,
 )
@@ -140,8 +145,10 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     """Written past the flush: what is taken already is recognised, what is gone is gone."""
 
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        if lock or not isinstance(self.session, ReadSession):
-            return super().get(record_id, lock=lock)
+        if lock:
+            return self._locked(checked_id(record_id))
+        if not isinstance(self.session, ReadSession):
+            return super().get(record_id)
         found = self.session.by_id(self.kind, self.account, checked_id(record_id))
         if not found:
             raise NotFound(self.kind.__name__, record_id, self.account)
@@ -176,6 +183,39 @@ class SqlRepository(SqlRecords[E], Repository[E]):
 
     def _keep(self, entity: E) -> None:
         """Make what was added together persistent."""
+        attach(self.session, entity)
+
+    def _locked(self, record_id: int) -> E:
+        """Read and lock a row past the ORM, and make its entity persistent in the session."""
+        self.session.flush()
+        columns = self.table.c
+        statement = select(self.table).where(
+            columns.account == self.account, columns.id == record_id
+        )
+        found = self.session.connection().execute(statement.with_for_update()).one_or_none()
+        if found is None:
+            raise NotFound(self.kind.__name__, record_id, self.account)
+        entity = as_stored(self.kind, dict(found._mapping))
+        key = inspect(self.kind).identity_key_from_primary_key((self.account, record_id))
+        if key in self.session.identity_map:
+            bring_up_to_date(self.session, entity, columns_of(self.kind))
+            loaded: E = self.session.identity_map[key]
+            return loaded
+        attach(self.session, entity)
+        return entity
+
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        columns = self.table.c
+        changed = (
+            update(self.table)
+            .where(columns.account == self.account, columns.id == entity.id)
+            .values({name: getattr(entity, name) for name in fields})
+        )
+        if self.session.connection().execute(changed).rowcount != 1:
+            raise ConcurrentUpdate(
+                f"{self.kind.__name__} {entity.id} was deleted by another writer"
+            )
+        make_transient(entity)  # nothing is left for a flush to write
         attach(self.session, entity)
 
     def remove(self, entity: E) -> None:

@@ -333,7 +333,7 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         statement = select(func.sum(columns.count)).where(columns.account == self.account)
         return int(self.session.scalar(statement) or 0)
 
-    def moment(self) -> TransactionSnapshot:
+    def transaction_snapshot(self) -> TransactionSnapshot:
         if self.session.get_bind().dialect.name == "sqlite":
             return ALONE  # one transaction writes at a time, and it is this one
         found = self.session.connection().execute(_TRANSACTIONS).one()

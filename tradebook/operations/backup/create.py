@@ -25,7 +25,7 @@ from tradebook.operations.backup.physical import copy_server, system_identifier
 from tradebook.operations.backup.sqlite import back_up_file
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import translated_os_errors
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 
 @translated_os_errors()
@@ -36,7 +36,7 @@ def back_up(
     kind: str | None = None,
     jobs: int = 1,
     encryption: Encryption | None = None,
-    report: Progress = no_progress,
+    report: ProgressCallback = no_progress,
 ) -> Manifest:
     """Back a book up while others write to it; an interrupted backup leaves no file.
 

@@ -17,7 +17,7 @@ from attrs import define, frozen
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, ProgramMissing
 from tradebook.operations.server.programs import connection_environment, create_private, piped
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 GPG: Final = "gpg"
 AGE: Final = "age"
@@ -113,7 +113,7 @@ class OutputStream:
     source: BinaryIO
     target: BinaryIO
     size: int
-    report: Progress
+    report: ProgressCallback
     done: int = 0
 
     def read(self, size: int) -> bytes:
@@ -132,7 +132,7 @@ def stream_output(
     path: Path,
     encryption: Encryption | None,
     size: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> Iterator[OutputStream]:
     """Run a program that backs up a database, and write its output, of about `size` bytes, into a new file.
 

@@ -14,7 +14,7 @@ from tradebook.operations.backup.encryption import PIECE, Encryption, open_file,
 from tradebook.operations.backup.manifest import Manifest, Source
 from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
 from tradebook.operations.server.programs import connection_environment, find_program, piped, run
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
@@ -24,7 +24,11 @@ _LOCK_WAIT: Final = "60s"
 
 
 def dump(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Progress
+    config: DatabaseConfig,
+    folder: Path,
+    encryption: Encryption | None,
+    jobs: int,
+    report: ProgressCallback,
 ) -> Source:
     """Dump a database into a folder, as of one instant, while others write to it."""
     if jobs > 1 and encryption is not None:

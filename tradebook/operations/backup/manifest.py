@@ -14,7 +14,7 @@ from attrs import asdict, astuple, frozen
 
 from tradebook.domain.errors import BackupDamaged
 from tradebook.operations.backup.encryption import PIECE
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 MANIFEST: Final = "manifest.json"
 SQLITE: Final = "sqlite"
@@ -192,7 +192,7 @@ def sha256_of(path: Path, report: Callable[[int], None] = lambda _size: None) ->
     return digest.hexdigest()
 
 
-def require_whole(folder: Path, manifest: Manifest, report: Progress = no_progress) -> None:
+def require_whole(folder: Path, manifest: Manifest, report: ProgressCallback = no_progress) -> None:
     """Read every file of a backup and compare its checksum.
 
     Raises:

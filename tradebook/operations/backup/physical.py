@@ -19,7 +19,7 @@ from tradebook.operations.backup.logical import describe_source
 from tradebook.operations.backup.manifest import Log, Manifest, Source
 from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
 from tradebook.operations.server.programs import find_program, run
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 SERVER_MANIFEST: Final = "backup_manifest"
 """The file in which the server lists what it sent: for pg_verifybackup, and the next incremental backup."""
@@ -41,7 +41,7 @@ def copy_server(
     folder: Path,
     encryption: Encryption | None,
     parent: Path | None,
-    report: Progress,
+    report: ProgressCallback,
 ) -> Source:
     """Copy a running server's data directory into a folder, with the log that makes the copy consistent.
 

@@ -29,7 +29,7 @@ from tradebook.operations.server import cluster
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.programs import find_program, translated_os_errors
 from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _POLL_SECONDS: Final = 0.05
 _SETTINGS_FILE: Final = "postgresql.auto.conf"
@@ -58,7 +58,7 @@ def restore_book(
     overwrite: bool = False,
     privileges: bool = True,
     policies: bool = True,
-    report: Progress = no_progress,
+    report: ProgressCallback = no_progress,
 ) -> None:
     """Restore a SQLite or a logical backup into a database: all of it, or nothing.
 
@@ -119,7 +119,7 @@ def restore_server(
     scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
-    report: Progress = no_progress,
+    report: ProgressCallback = no_progress,
 ) -> Sandbox:
     """Restore a whole server into a folder, and start it there: `tradebook sandbox` stops it.
 

@@ -23,7 +23,7 @@ from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import PIECE, Encryption, create_file
 from tradebook.operations.backup.manifest import Source
 from tradebook.operations.server.programs import create_private
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _BOOK: Final = "book.db"
 _PAGES: Final = 512
@@ -32,7 +32,7 @@ _LOCK_SECONDS: Final = 30.0
 
 
 def back_up_file(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: Progress
+    config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: ProgressCallback
 ) -> Source:
     """Copy a book into a folder, as of one instant, while others write to it.
 
@@ -89,7 +89,7 @@ def _file_of(config: DatabaseConfig) -> Path:
     return Path(str(config.path))
 
 
-def _copy(source: sqlite3.Connection, target: Path, report: Progress) -> None:
+def _copy(source: sqlite3.Connection, target: Path, report: ProgressCallback) -> None:
     """Copy a database into a file, in one transaction of that file."""
     size = source.execute("PRAGMA page_size").fetchone()[0]
 
@@ -101,7 +101,7 @@ def _copy(source: sqlite3.Connection, target: Path, report: Progress) -> None:
 
 
 def restore_file(
-    backup: Path, config: DatabaseConfig, report: Progress, *, overwrite: bool
+    backup: Path, config: DatabaseConfig, report: ProgressCallback, *, overwrite: bool
 ) -> None:
     """Copy a decrypted backup into the file of a config.
 
@@ -131,7 +131,7 @@ def restore_file(
             _create(source, path, report)
 
 
-def _create(source: sqlite3.Connection, path: Path, report: Progress) -> None:
+def _create(source: sqlite3.Connection, path: Path, report: ProgressCallback) -> None:
     """Copy a database into a new file, under a temporary name until it is complete."""
     new = path.with_name(f".{path.name}.restoring")
     new.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import translated_os_errors
 from tradebook.operations.server.sandbox import is_sandbox, remove_sandbox, start_sandbox
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _FILE: Final = "verified.json"
 
@@ -55,7 +55,7 @@ def verify_backup(
     *,
     identity: Path | None = None,
     scratch: Path | None = None,
-    report: Progress = no_progress,
+    report: ProgressCallback = no_progress,
 ) -> BackupProof:
     """Restore a backup into a temporary folder, compare it with its manifest, verify every account.
 

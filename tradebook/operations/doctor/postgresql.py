@@ -8,7 +8,7 @@ from typing import Final
 
 from tradebook.operations.doctor import checks
 from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
-from tradebook.operations.security.privileges import disowned
+from tradebook.operations.security.privileges import displaced_owner
 from tradebook.operations.server.wal import Slot, read_archive, read_slots
 
 _OLDEST: Final = 150_000
@@ -75,7 +75,7 @@ def roles(target: CheckTarget) -> Iterator[Finding]:
 
 def ownership(target: CheckTarget) -> Iterator[Finding]:
     """Check that the owner made by `tradebook db roles` owns the tables, which a restore changes."""
-    owner = disowned(target.connection)
+    owner = displaced_owner(target.connection)
     if owner is not None:
         what = f"{owner} does not own the book's tables, so it cannot migrate them"
         command = f"tradebook db roles --prefix {owner.removesuffix('_owner')}"

@@ -20,7 +20,7 @@ from tests.support.backups import Writers, age_tool, orders_in
 from tests.support.command_line import Command
 from tests.support.servers import kill_server_of
 from tradebook import BackupDamaged, OperationFailed, WouldOverwrite
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.operations.backup import (
     Encryption,
     Manifest,
@@ -74,7 +74,7 @@ def struck() -> Iterator[Disaster]:
     home.chmod(0o711)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner, "PATIENCE", 0.0)  # no retries: the server stays down
+            patch.setattr(retries, "MAX_OUTAGE", 0.0)  # no retries: the server stays down
             made = _struck(home, patch)
         yield made
     finally:
