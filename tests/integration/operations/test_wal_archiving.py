@@ -108,7 +108,7 @@ def test_a_standby_leaves_archiving_to_its_primary_unless_it_always_archives(
     assert level(is_standby=True, mode="always") is Level.RED
 
 
-def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
+def test_an_unused_slot_is_found_with_the_size_of_its_log(
     server: BreakableServer, engine: Engine
 ) -> None:
     assert "slots" not in trouble(server)

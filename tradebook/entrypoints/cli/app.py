@@ -171,7 +171,7 @@ class _Commands(TyperGroup):
                 logs = import_module("tradebook.operations.logs")
                 logs.configure_from(os.environ)
             return super().invoke(ctx)
-        except TradebookError as error:
+        except TradebookError as error:  # any other exception is a bug, and keeps its traceback
             raise fail(str(error)) from None
 
 

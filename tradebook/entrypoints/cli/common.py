@@ -62,6 +62,7 @@ class CommonOptions(typer.Context):
 
     def _hand_on_options(self, subcommand: str) -> None:
         """Make a group's own options defaults of its subcommand, and refuse those that it does not have."""
+        # A value that the user wrote, not a default: that one must not override the subcommand's own default.
         given = {
             param.name: param.opts[0]
             for param in self.command.params
@@ -100,7 +101,7 @@ def accept_common_options(
     own = {param.name for param in command.params}
     for option in _OPTIONS:
         if option.name not in own:
-            added = copy(option)
+            added = copy(option)  # the help differs from command to command
             if option.name in reasons:
                 added.help = f"No effect here: {reasons[option.name]}."
             command.params.append(added)

@@ -173,6 +173,7 @@ def takes_option_sets(function: Callable[..., None]) -> Callable[..., None]:
             given[name] = option_set(**{f.name: given.pop(f.name) for f in fields(option_set)})
         function(**given)
 
+    # typer takes the options from the signature, and calls the function with keywords.
     vars(command)["__signature__"] = signature.replace(parameters=parameters)
     return command
 

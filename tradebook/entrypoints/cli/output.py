@@ -68,7 +68,7 @@ def progress_bars(*, hidden: bool = False) -> Iterator[Callable[[str, int, int],
 
         def report(part: str, done: int, total: int) -> None:
             if part not in bars:
-                bars[part] = progress.add_task(part, total=None)
+                bars[part] = progress.add_task(part, total=None)  # pulses until the total is known
             progress.update(bars[part], completed=done, total=total)
 
         yield report

@@ -22,12 +22,13 @@ from rich.text import Text
 from tradebook.domain.numbers import EXACT, ZERO, plain
 from tradebook.entrypoints.cli.messages import printable
 
+# More digits than any number of the book has, so that only the decimals are rounded.
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
 _MOST_DECIMALS: Final = 18
 _DIGITS: Final = 8
 _LEAST_DECIMALS: Final = 4
-_LEAST_PROSE: Final = 20
-_WIDEST: Final = 100_000
+_LEAST_PROSE: Final = 20  # characters; narrower columns of text are hard to read
+_WIDEST: Final = 100_000  # wider than any table, so that nothing wraps while it is measured
 
 
 class Kind(Enum):

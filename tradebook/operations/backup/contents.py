@@ -30,7 +30,7 @@ class AccountProof:
         expected: the counts of the manifest.
         found: the counts of the restored book.
         is_whole: whether the two agree; a physical backup may hold more, booked while it was made.
-        verification: of every position, P&L and cash balance, folded again from the trades.
+        verification: the verification of every position, P&L and cash balance, folded again from the trades.
     """
 
     account: str

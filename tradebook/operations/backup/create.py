@@ -41,9 +41,9 @@ def back_up(
     """Back a book up while others write to it; an interrupted backup leaves no file.
 
     Args:
-        config: of the database.
+        config: the database.
         store: the folder of backups.
-        kind: of PostgreSQL: logical by default; physical; or incremental, since the last physical one.
+        kind: on PostgreSQL logical (the default), physical, or incremental since the last physical one.
         jobs: how many tables a logical backup dumps in parallel.
         encryption: the tool and the public keys.
         report: called with the bytes done, and about how many there are.

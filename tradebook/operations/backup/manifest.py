@@ -52,7 +52,7 @@ class Log:
 
     Attributes:
         system: the identifier of the cluster; incremental backups and the log must have the same.
-        timeline: of the log; each recovery begins a new one.
+        timeline: the number of the log's history; each recovery begins a new one.
         start, end: positions between which the log is needed to make the copy consistent.
         segment: the first file of the log that is needed.
         superuser: the cluster's first role.
@@ -74,9 +74,9 @@ class Source:
         server: its name and version.
         version: PostgreSQL's major version; 0 for SQLite.
         program: the name and version of the program that copied it.
-        revision: of the schema; None where the tables were made without migrations.
-        counts: of each account: exact, except that a physical backup holds at least these.
-        log: of a physical backup.
+        revision: the revision of the schema; None where the tables were made without migrations.
+        counts: the counts of each account: exact, except that a physical backup holds at least these.
+        log: the place of a physical backup in the log.
     """
 
     server: str
@@ -92,14 +92,14 @@ class Manifest(Source):
     """A backup: its name and kind, its origin, and its files with their checksums.
 
     Attributes:
-        name: of its folder.
+        name: the name of its folder.
         kind: sqlite, logical, physical, or incremental: the changes since `parent`.
         started_at, finished_at: UTC.
         tradebook: the version of this package.
         database: its URL, the password masked.
-        database_name: of a PostgreSQL database.
+        database_name: the name of a PostgreSQL database.
         files: all of them but the manifest.
-        encryption: gpg or age.
+        encryption: the tool, gpg or age; None for files in the clear.
         parent: the backup that an incremental one builds upon.
     """
 

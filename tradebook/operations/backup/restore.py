@@ -64,8 +64,8 @@ def restore_book(
 
     Args:
         store: the folder of the backup.
-        manifest: of the backup.
-        config: of the database: a file to write, or an empty database on a server.
+        manifest: the manifest of the backup.
+        config: the database: a file to write, or an empty database on a server.
         identity: the file of age's secret key.
         jobs: how many tables are loaded in parallel, where a logical backup was dumped by several jobs.
         overwrite: whether the book that is there may be lost.
@@ -127,7 +127,7 @@ def restore_server(
 
     Args:
         store: the folder of the backup, and of those that it builds upon.
-        manifest: of the backup.
+        manifest: the manifest of the backup.
         home: the folder.
         moment: the time to recover to, inclusive; by default the end of the archived log.
         wal: archives of the log, tried in this order; without any, recovery ends with the backup's own log.

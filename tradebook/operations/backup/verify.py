@@ -35,7 +35,7 @@ class BackupProof:
     Attributes:
         backup: its manifest.
         accounts: the proof of each account.
-        seconds: that the restore and the proof took.
+        seconds: the time that the restore and the proof took.
     """
 
     backup: Manifest
@@ -61,7 +61,7 @@ def verify_backup(
 
     Args:
         store: the folder of the backup.
-        manifest: of the backup.
+        manifest: the manifest of the backup.
         identity: the file of age's secret key.
         scratch: a folder with room for it; by default the system's temporary one.
         report: called with the bytes checked, and how many there are.

@@ -81,7 +81,7 @@ class Archiving:
 
     Attributes:
         folder: the archive.
-        settings: of the server, by name.
+        settings: settings of the server, by name.
         restart: names of the settings that wait for a restart of the server; known once they are applied.
     """
 
@@ -154,8 +154,8 @@ def archive_log(
     Where the data directory is on this machine and this process is root's, its owner gets the folder.
 
     Args:
-        config: of a superuser.
-        folder: of the archive.
+        config: the database, as a superuser connects to it.
+        folder: the folder of the archive.
         encryption: the tool and the public keys.
         overwrite: whether to replace another archive_command, such as another tool's.
 
@@ -192,7 +192,7 @@ def archive_now(config: DatabaseConfig, timeout: float = 30.0) -> str:
     """Have the server archive its log up to this moment, and wait until it has.
 
     Args:
-        config: of a superuser.
+        config: the database, as a superuser connects to it.
         timeout: seconds to wait.
 
     Returns:

@@ -72,8 +72,8 @@ class CheckTarget:
 
     Attributes:
         connection: to the database, for one check.
-        config: of the database.
-        engine: that the connection is of.
+        config: the configuration of the database.
+        engine: the engine that the connection is of.
         account: whose book is examined.
     """
 

@@ -56,7 +56,7 @@ class Diagnosis:
 
     Attributes:
         database: its URL, passwords masked.
-        account: of the book.
+        account: the account of the book.
         findings: in the order of the checks.
     """
 
@@ -83,10 +83,10 @@ def examine(
     """Check a database and the book in it, without changing either.
 
     Args:
-        the_book: the account's.
-        engine: of the same database.
-        config: of the same database.
-        account: of the book.
+        the_book: the book of the account.
+        engine: an engine of the same database.
+        config: the configuration of the same database.
+        account: the account of the book.
         thorough: whether to prove the audit trail and the book too, which reads every trade and event.
         progress: called with the name of a check, how much of it is done, and how much there is.
 

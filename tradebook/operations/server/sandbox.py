@@ -40,10 +40,10 @@ class Sandbox:
     Attributes:
         home: the folder.
         version: PostgreSQL's major version.
-        port: of TCP, on this machine's loopback only; None for the socket alone.
-        username: of the superuser.
+        port: the port of TCP, on this machine's loopback only; None for the socket alone.
+        username: the name of the superuser.
         database: the database of the book.
-        settings: of the server; they override those in its files.
+        settings: settings of the server; they override those in its files.
     """
 
     home: Path
@@ -133,7 +133,7 @@ def start_sandbox(
 
     Args:
         home: the folder, made with its parents if missing.
-        port: on which it listens on loopback too, for programs that cannot use a socket.
+        port: a port of TCP to listen on, on loopback, for programs that cannot use a socket.
         tables: whether its database gets the book's schema, upgraded to this version.
         durable: whether what it commits survives a crash; a scratch server does without.
 

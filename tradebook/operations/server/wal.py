@@ -85,7 +85,7 @@ class Slot:
     Attributes:
         name: unique in the server.
         active: whether a receiver is connected.
-        retained_bytes: of the log, kept for the slot.
+        retained_bytes: the size of the log that is kept for the slot.
     """
 
     name: str

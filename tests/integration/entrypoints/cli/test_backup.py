@@ -84,8 +84,11 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
 
     assert "--keep-days" in tradebook.refused("backup", "prune", "--yes", *where, exit_code=2)
     for answer in ("n\n", None):
-        asked = tradebook("backup", "prune", "--keep", "1", *where, stdin=answer)
-        assert (asked.exit_code, "nothing was removed: say --yes" in asked.stderr) == (1, True)
+        answered = tradebook("backup", "prune", "--keep", "1", *where, stdin=answer)
+        assert (answered.exit_code, "nothing was removed: say --yes" in answered.stderr) == (
+            1,
+            True,
+        )
     assert len(store.all()) == 2
     pruned = tradebook.json("backup", "prune", "--keep", "1", "--yes", *where)
     assert (pruned["removed"], pruned["kept"]) == ([first["name"]], [second["name"]])
@@ -94,9 +97,9 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
     assert tradebook("restore", *where, *target).stdout.endswith("proven: 1 trade in 1 account\n")
     assert "--overwrite" in tradebook.refused("restore", *where, *target)
     for answer in ("n\n", None):
-        asked = tradebook("restore", "--overwrite", *where, *target, stdin=answer)
-        assert (asked.exit_code, "Replace the book in sqlite" in asked.stderr) == (1, True)
-        assert "nothing was replaced: say --yes" in asked.stderr
+        answered = tradebook("restore", "--overwrite", *where, *target, stdin=answer)
+        assert (answered.exit_code, "Replace the book in sqlite" in answered.stderr) == (1, True)
+        assert "nothing was replaced: say --yes" in answered.stderr
     again = tradebook.json("restore", "--overwrite", "--yes", *where, *target)
     assert (again["proven"], again["found"]["main"]["trades"]) == (True, 1)
 
@@ -213,7 +216,7 @@ def test_a_backup_that_fails_leaves_no_folder_of_backups_that_was_not_there(
 
 
 def test_gpg_is_not_let_into_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It finds the keys of addresses that it does not know by itself, of whoever answers.
+    # By default gpg fetches the key of an unknown address from any key server that has one.
     (tmp_path / "gpg").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 

@@ -28,7 +28,7 @@ HEADER = "symbol,action,quantity,price"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    """Writes a file and returns its path."""
+    """A function that writes a file and returns its path."""
 
     def write(content: str | bytes, name: str = "my trades.csv") -> str:
         path = tmp_path / name
@@ -193,7 +193,7 @@ BAD_FOR_THE_BOOK = pytest.mark.parametrize(
 
 
 def file_with_a_row(row: str) -> str:
-    """Rows of two symbols around one that only the book can refuse."""
+    """Build a file of two symbols' trades around a row that only the book can refuse."""
     good = "".join(f"g-{n},{s},BUY,1,2,,\n" for n in range(20) for s in ("AAPL", "ZZZ"))
     return (
         "order_id,symbol,action,quantity,price,currency,multiplier\n"
@@ -267,7 +267,7 @@ def test_import_says_when_fills_of_one_order_cannot_be_told_apart(
 
 
 class Interrupted:
-    """Presses Ctrl-C when progress is reported for the second time while booking."""
+    """A progress callback that raises KeyboardInterrupt at the second report."""
 
     def __init__(self) -> None:
         self.reports = 0
@@ -280,7 +280,7 @@ class Interrupted:
 
 @pytest.fixture
 def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Breaks imports off in the middle, until called."""
+    """A switch: imports are interrupted in the middle until it is called."""
     originals = import_run.book_all, import_run.book_what_can_be
     monkeypatch.setattr(import_run, "BATCH_OF_TRADES", 2)
     for original in originals:
@@ -426,7 +426,7 @@ def test_the_entry_price_is_rounded_for_people_and_exact_in_json(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["trades"], "no such trades"),
         (["positions"], "no open positions"),
@@ -439,12 +439,12 @@ def test_the_entry_price_is_rounded_for_people_and_exact_in_json(
     ],
 )
 def test_an_empty_book_is_answered_in_words(
-    tradebook: Command, arguments: list[str], says: str
+    tradebook: Command, arguments: list[str], expected: str
 ) -> None:
     result = tradebook(*arguments)
 
     assert result.exit_code == 0
-    assert says in result.stdout
+    assert expected in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -532,7 +532,7 @@ def test_cash_shows_balances_by_currency_and_the_latest_flows(tradebook: Command
 
 @pytest.fixture
 def alert(tradebook: Command) -> int:
-    """An alert that nobody dealt with."""
+    """The id of an unresolved CRITICAL alert, raised after an INFO one."""
     with DatabaseManager(tradebook.url) as book:
         book.raise_alert("latency", "INFO", "a little slow")
         return book.raise_alert("drawdown", "CRITICAL", "down [red]10%[/red]", symbol="AAPL").id

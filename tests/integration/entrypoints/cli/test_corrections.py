@@ -122,13 +122,21 @@ def test_the_past_is_told_by_trade_times_or_as_the_book_said(imported: Command) 
 
 
 def test_the_past_is_valued_at_the_prices_given(imported: Command) -> None:
-    asked = ["portfolio", "--as-of", "2026-03-02T11:30", "--by", "executed", "--price", "AAPL=121"]
+    command = [
+        "portfolio",
+        "--as-of",
+        "2026-03-02T11:30",
+        "--by",
+        "executed",
+        "--price",
+        "AAPL=121",
+    ]
 
-    portfolio = imported.json(*asked)["portfolio"]
+    portfolio = imported.json(*command)["portfolio"]
 
     assert (portfolio["total_value"], portfolio["source"]) == ("218", "as of")
     assert imported.json("portfolio", "--history", "1")["portfolios"] == []
-    assert "by trade times" in imported(*asked).stdout
+    assert "by trade times" in imported(*command).stdout
 
 
 @pytest.mark.parametrize(

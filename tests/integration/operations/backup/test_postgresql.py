@@ -59,7 +59,7 @@ def elsewhere(new_database: Callable[[], URL]) -> DatabaseConfig:
 
 @pytest.fixture
 def archive(elsewhere: DatabaseConfig) -> Iterator[Path]:
-    """A folder to be, for the log of a server, whose settings are then as they were."""
+    """The path of an archive that is not made yet; the server's settings are reset afterwards."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-archive-"))
     home.chmod(0o711)
     yield home / "wal"
@@ -180,7 +180,7 @@ def test_a_restore_that_fails_leaves_the_book_that_was_there(
     assert orders_in(config) == {"first"}
 
 
-def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
+def test_an_empty_database_is_not_backed_up_and_no_dump_goes_into_a_file(
     config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig, sqlite_url: str
 ) -> None:
     with pytest.raises(SchemaNotReady):
@@ -190,7 +190,7 @@ def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
         restore_book(store, back_up(config, store), configured(sqlite_url))
 
 
-def test_what_interrupts_a_dump_leaves_no_file_and_no_program(
+def test_an_interrupted_dump_leaves_no_file_and_no_program(
     config: DatabaseConfig, store: Store
 ) -> None:
     def interrupt(_done: int, _total: int) -> None:
@@ -254,7 +254,7 @@ def test_grants_are_restored_where_the_roles_are(
     assert _run(elsewhere, may_read) is False
 
 
-def test_a_stream_that_ended_for_good_keeps_no_log_at_the_server(config: DatabaseConfig) -> None:
+def test_dropping_the_stream_lets_the_server_remove_its_log(config: DatabaseConfig) -> None:
     tradebook = Command(str(config.url))
     _run(config, "SELECT pg_create_physical_replication_slot('tradebook_stream', true)")
 
@@ -275,7 +275,7 @@ def _run(config: DatabaseConfig, *statements: str) -> object:
     return found[0] if found else None
 
 
-def test_an_archive_command_of_another_tool_is_replaced_only_where_somebody_agrees(
+def test_an_archive_command_of_another_tool_is_replaced_only_when_confirmed(
     elsewhere: DatabaseConfig, archive: Path
 ) -> None:
     others = "pgbackrest --stanza=main archive-push %p"
@@ -305,7 +305,7 @@ def test_an_archive_command_of_another_tool_is_replaced_only_where_somebody_agre
         assert f"sh {archive}2/archive-wal" in admin.value(in_file)
 
 
-def test_a_server_that_archives_by_a_library_gets_no_command_besides(
+def test_a_server_that_archives_by_a_library_gets_no_archive_command(
     elsewhere: DatabaseConfig, archive: Path
 ) -> None:
     with open_admin_connection(elsewhere) as admin:

@@ -43,7 +43,7 @@ from tradebook.operations.server.sandbox import Sandbox, is_sandbox, remove_sand
 
 @define
 class Disaster:
-    """What was left of a server, and what its clients knew.
+    """The remains of a server, and the orders that its clients sent.
 
     Attributes:
         home: a folder that the server's user may enter, for what is restored.
@@ -69,12 +69,12 @@ class Disaster:
 
 @pytest.fixture(scope="session")
 def struck() -> Iterator[Disaster]:
-    """It takes a while: once for each process of the tests."""
+    """Build and destroy a server, once for each process of the tests, since it takes long."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-recovery-"))
     home.chmod(0o711)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(retries, "MAX_OUTAGE", 0.0)  # nobody waits for what will not come back
+            patch.setattr(retries, "MAX_OUTAGE", 0.0)  # no retries: the server stays down
             made = _struck(home, patch)
         yield made
     finally:
@@ -86,7 +86,7 @@ def struck() -> Iterator[Disaster]:
 
 @pytest.fixture
 def disaster(struck: Disaster, monkeypatch: pytest.MonkeyPatch) -> Disaster:
-    """With the tool that decrypts at hand."""
+    """The disaster, with the tool that decrypts on PATH."""
     monkeypatch.setenv("PATH", str(struck.home), prepend=os.pathsep)
     return struck
 
@@ -151,7 +151,7 @@ def _received(live: Sandbox, store: Store) -> Iterator[None]:
 
 @contextmanager
 def _archive_alone(store: Store) -> Iterator[None]:
-    """Nothing was received while it was written."""
+    """Hide the streamed log, so that the archive alone is used."""
     hidden = store.folder / ".stream"
     store.stream.rename(hidden)
     yield
@@ -228,7 +228,7 @@ def test_a_moment_that_is_not_archived_cannot_be_restored_to(disaster: Disaster)
     assert not home.exists()
 
 
-def test_what_is_damaged_or_in_the_way_is_noticed_before_anything_is_restored(
+def test_damage_and_existing_data_are_refused_before_anything_is_restored(
     disaster: Disaster, tmp_path: Path
 ) -> None:
     copy = Store(tmp_path)
@@ -284,7 +284,7 @@ def test_the_log_from_before_the_oldest_backup_is_removed_and_no_more(
     assert {needed, SCRIPT} <= left
 
 
-def test_the_archives_script_takes_a_file_twice_but_never_another_of_its_name(
+def test_the_archive_script_accepts_a_file_twice_but_never_another_of_its_name(
     tmp_path: Path,
 ) -> None:
     archive = tmp_path / "it's an archive"
@@ -307,7 +307,7 @@ def test_the_archives_script_takes_a_file_twice_but_never_another_of_its_name(
     assert (archive / segment).stat().st_mode & 0o777 == 0o600
 
 
-def test_an_encrypted_archive_takes_a_file_twice_and_is_cleaned_up(
+def test_an_encrypted_archive_accepts_a_file_twice_and_old_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)

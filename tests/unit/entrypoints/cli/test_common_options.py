@@ -18,7 +18,7 @@ OPTIONS = ("--database", "--account", "--json", "--quiet")
 
 
 def every_path() -> Iterator[tuple[str, ...]]:
-    """Every command and every subcommand, by the words that name it."""
+    """Yield the words that name every command and every subcommand."""
     for name in COMMANDS:
         yield (name,)
         for subcommand in getattr(load(name), "commands", {}):

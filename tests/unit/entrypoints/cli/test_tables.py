@@ -1,4 +1,4 @@
-"""Tables and JSON, without a database."""
+"""Tables and JSON documents of records that are not stored."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import typer
 import tradebook
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
+from tradebook.entrypoints.cli.output import as_fields
 
 if TYPE_CHECKING:
     import pyarrow
@@ -81,11 +82,7 @@ def export(
       tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
     """
     entity: Any = getattr(tradebook, kind.name)
-    wanted: dict[str, Any] = {
-        "since": period.since,
-        "until": period.until,
-        **_conditions(conditions or []),
-    }
+    wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
     is_csv = path.suffix == ".csv"
     with context.open_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
@@ -109,6 +106,7 @@ def _conditions(given: list[str]) -> dict[str, str]:
 
 def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int], None]) -> int:
     """Write batches beside the file, then replace it; return the number of rows."""
+    # The process id keeps two exports to the same file from writing into each other's.
     unfinished, done = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
     try:
         with closing(_opened(path.suffix, unfinished, batches.schema)) as file:

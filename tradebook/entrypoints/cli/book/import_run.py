@@ -26,7 +26,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 MAX_SHOWN: Final = 20
 _MAX_BAD: Final = 100
-_FILL: Final = {"action", "quantity", "price", "executed_at"}
+_FILL: Final = {"action", "quantity", "price", "executed_at"}  # differ between fills of one order
 _ROW_ERRORS: Final = (DuplicateRecord, InstrumentMismatch, InvalidInput, InvalidTransition)
 """The errors that concern one row; any other stops the import."""
 
@@ -155,7 +155,7 @@ def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: File
         if len(batch) == 1:
             done.refused.append(_refused(file, batch[0], error))
             return
-        middle = len(batch) // 2
+        middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
         _book_or_halve(book, file, batch[:middle], done)
         _book_or_halve(book, file, batch[middle:], done)
 

@@ -71,8 +71,9 @@ def import_trades(
     began = perf_counter()
     form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(COLUMNS)}"
     mapping = dict(name_value_pairs(mappings, "--map", form))
-    if not set(mapping.values()) <= set(COLUMNS):
-        raise typer.BadParameter(f"write {form}", param_hint="--map")
+    for theirs, ours in mapping.items():
+        if ours not in COLUMNS:
+            raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
     with trade_files.opened_file(path) as binary:
         file = trade_files.TradeFile(

@@ -200,7 +200,9 @@ class TradeFile:
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
-        fill = self._reader.read(given)
+        fill = self._reader.read(
+            given
+        )  # None for a row that is not plain: `Trade` says what is wrong
         if fill is not None:
             key = [*fill.name.order_key, fill.name.execution_id]
             return Row(line, given, occurrences.add(key) > 1)
@@ -355,9 +357,8 @@ class _Occurrences:
     """Counts of equal contents, in a temporary database, so that memory does not grow with the file."""
 
     def __init__(self) -> None:
-        self._connection = sqlite3.connect(
-            ""
-        )  # SQLite keeps an unnamed database in a temporary file
+        # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
+        self._connection = sqlite3.connect("")
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute(
             "CREATE TABLE seen (content BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID"
@@ -365,7 +366,7 @@ class _Occurrences:
 
     def add(self, content: object) -> int:
         """Count a JSON value, and return how often it came so far, this time included."""
-        digest = sha256(json.dumps(content).encode()).digest()
+        digest = sha256(json.dumps(content).encode()).digest()  # 32 bytes however long the content
         counted = self._connection.execute(
             "INSERT INTO seen VALUES (?, 1) "
             "ON CONFLICT (content) DO UPDATE SET times = times + 1 RETURNING times",

@@ -22,6 +22,7 @@ def verify(context: CommandContext) -> None:
       tradebook verify && echo proven
       tradebook verify || tradebook rebuild
     """
+    # Not on a standby: for `tradebook verify || tradebook rebuild` both must read the same book.
     with context.open_book(may_lag=False) as manager, context.progress_bar("folding") as report:
         result = manager.verify(progress=report)
     if context.as_json:

@@ -203,7 +203,7 @@ def schedule(
       tradebook backup schedule --store /srv/backups
       tradebook backup schedule --every hour --at 00:15 --incremental --cron
     """
-    program = str(Path(sys.argv[0]).resolve())
+    program = str(Path(sys.argv[0]).resolve())  # cron and systemd search no PATH of the user's
     where = ["--store", str(store.resolve())]
     kinds = [] if kind.name is None else [f"--{kind.name}"]
     # An encrypted backup can only be verified where the secret key is: not here.

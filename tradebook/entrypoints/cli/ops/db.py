@@ -23,7 +23,6 @@ from tradebook.operations.migration_plan import Plan, interruptible
 from tradebook.operations.server.admin_connection import require_file
 
 _INTERRUPTED: Final = 130
-_KEPT: Final = "nothing was done, rows would be lost (--dry-run lists them)"
 _ALL_ACCOUNTS: Final = "the schema is the same for every account"
 
 app = typer.Typer(no_args_is_help=True)
@@ -218,7 +217,7 @@ def _migrating(context: CommandContext, plan: Plan) -> Iterator[Callable[[str], 
     def report(line: str) -> None:
         nonlocal done
         if line.startswith(("up to", "down from")):
-            done += 1
+            done += 1  # other lines are notes about a step, such as a retried lock
             bar(done, len(plan.steps))
         if not context.as_json:
             say(f"  {line}")
@@ -254,7 +253,8 @@ def _carry_out(
             say(f"loses {loss}")
     if plan.steps and not dry_run:
         if plan.losses:
-            confirm("Do it?", yes=yes, otherwise=_KEPT)
+            otherwise = "nothing was done, rows would be lost (--dry-run lists them)"
+            confirm("Do it?", yes=yes, otherwise=otherwise)
         with _migrating(context, plan) as report:
             move(report)
     document = {

@@ -35,7 +35,7 @@ def doctor(
       tradebook doctor --json | jq '.findings[] | select(.level != "green")'
     """
     with (
-        context.open_book(may_lag=False) as manager,
+        context.open_book(may_lag=False) as manager,  # a standby would be examined in its place
         engine_for(manager.config) as engine,
         progress_bars(hidden=context.quiet or context.as_json) as report,
     ):

@@ -69,13 +69,6 @@ def metrics(
         context.answer({"metrics": samples}, generate_latest(registry).decode().rstrip())
 
 
-def _refusal(error: OSError, address: str, port: int) -> InvalidInput:
-    """Return the error that names the wrong one of address and port."""
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return InvalidInput("--address", address, f"an address of this machine ({error})")
-    return InvalidInput("--port", port, f"one that is free at {address} ({error})")
-
-
 def _serve(registry: CollectorRegistry, address: str, port: int) -> None:
     """Serve until the process is interrupted or terminated."""
     from prometheus_client import start_http_server
@@ -83,7 +76,10 @@ def _serve(registry: CollectorRegistry, address: str, port: int) -> None:
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
-        raise _refusal(error, address, port) from None
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            expected = f"an address of this machine ({error})"
+            raise InvalidInput("--address", address, expected) from None
+        raise InvalidInput("--port", port, f"one that is free at {address} ({error})") from None
     ended = threading.Event()
     former = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:

@@ -127,6 +127,7 @@ def _with_passwords(wanted: RoleSpec, folder: Path | None) -> RoleSpec:
     """Add the passwords from the files of a folder that are named after a role."""
     if folder is None:
         return wanted
+    # A role's name may hold any character: one with a slash could lead out of the folder.
     roles = [role for role in sorted(wanted.kinds) if "/" not in role and (folder / role).is_file()]
     return evolve(wanted, passwords={role: secret_from_file(str(folder / role)) for role in roles})
 

@@ -128,6 +128,7 @@ def stop(
 
 
 def _show(context: CommandContext, server: Sandbox, state: str, *, export: bool) -> None:
+    # Programs other than SQLAlchemy, such as psql, accept no driver in a URL.
     url = str(server.config.url).replace("+psycopg2", "", 1)
     if export:
         say(f"export TRADEBOOK_DATABASE_URL={shlex.quote(url)}")
