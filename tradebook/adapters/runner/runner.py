@@ -26,7 +26,7 @@ from tradebook.domain.errors import (
     DatabaseUnavailable,
     TradebookError,
 )
-from tradebook.service_layer.call_context import CallContext, call_context
+from tradebook.service_layer.call_context import CallContext, call_context, current_actor
 from tradebook.service_layer.handlers import record_trade
 from tradebook.service_layer.instrumentation import current_call, handler_name
 from tradebook.service_layer.unit_of_work import is_single_statement
@@ -124,8 +124,9 @@ class _Runs:
 
     def context(self, given: CallContext | None = None) -> CallContext:
         """Return the context of a call, by the manager's actor where no other is named."""
-        context = CallContext() if given is None else call_context(given)
-        return context.with_default_actor(self.actor)
+        if given is None:
+            return CallContext(actor=current_actor.get() or self.actor)
+        return call_context(given).with_default_actor(self.actor)
 
     def observed(self, handler: str, context: CallContext) -> AbstractContextManager[Any]:
         """Return the context manager in which observers see a call of this name run."""
