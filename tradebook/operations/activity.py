@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -63,11 +63,11 @@ class Session:
     application: str
     state: str
     waits_for: str
-    statement: str
+    statement: str = field(converter=masked)
     transaction_seconds: float
     statement_seconds: float
     waiting_seconds: float
-    blocked_by: tuple[int, ...]
+    blocked_by: tuple[int, ...] = field(converter=tuple)
 
 
 @frozen(kw_only=True)
@@ -259,7 +259,9 @@ def read_totals(connection: Connection) -> Totals:
 
 def read_database_bytes(connection: Connection) -> int:
     """Read the size of the database on disk, in bytes."""
-    size = _SQLITE_SIZE if connection.dialect.name == "sqlite" else _SIZE
+    size = "SELECT pg_database_size(current_database())"
+    if connection.dialect.name == "sqlite":
+        size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     return int(connection.execute(text(size)).scalar_one())
 
 
@@ -268,29 +270,20 @@ def read_activity(connection: Connection) -> Activity | None:
     if connection.dialect.name != "postgresql":
         return None
 
-    def rows(statement: str) -> Iterator[dict[str, Any]]:
+    def rows(statement: str) -> Iterable[Any]:
         names = {"tables": list(metadata.tables)} if ":tables" in statement else {}
-        return (dict(row) for row in connection.execute(text(statement), names).mappings())
+        return connection.execute(text(statement), names).mappings()
 
-    server = Server(**next(rows(_SERVER)))
+    [server] = (Server(**row) for row in rows(_SERVER))
     return Activity(
         server=server,
-        sessions=tuple(_session_from_row(row) for row in rows(_SESSIONS)),
+        sessions=tuple(Session(**row) for row in rows(_SESSIONS)),
         tables=tuple(Table(**row) for row in rows(_TABLES)),
         indexes=tuple(Index(**row) for row in rows(_INDEXES)),
         replicas=tuple(read_replicas(connection, is_standby=server.is_standby)),
         archive=read_archive(connection),
         slots=tuple(read_slots(connection)),
     )
-
-
-def _session_from_row(row: Mapping[str, Any]) -> Session:
-    values = dict(row, statement=masked(row["statement"]), blocked_by=tuple(row["blocked_by"]))
-    for name, value in values.items():
-        if name.endswith("_seconds"):
-            # Negative where the server's clock was set back in between.
-            values[name] = max(0.0, float(value))
-    return Session(**values)
 
 
 # `sequence` counts the entries of a position: one for each trade, and one more for each bust. Summing positions
@@ -300,10 +293,6 @@ SELECT (SELECT coalesce(sum(sequence), 0) FROM positions) AS entries,
        (SELECT count(*) FROM trades WHERE bust_sequence IS NOT NULL) AS busted,
        (SELECT count(*) FROM trades WHERE status = 'PENDING') AS pending,
        (SELECT count(*) FROM positions WHERE status = 'OPEN') AS open_positions
-"""
-_SIZE: Final = "SELECT pg_database_size(current_database())"
-_SQLITE_SIZE: Final = """
-SELECT pages.page_count * size.page_size FROM pragma_page_count AS pages, pragma_page_size AS size
 """
 _SERVER: Final = """
 SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_standby,
@@ -317,6 +306,7 @@ SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_s
   FROM pg_stat_database WHERE datname = current_database()
 """
 # pg_locks is readable by every role; what other roles' sessions wait for is visible to pg_monitor only.
+# `greatest` ignores NULL, and excludes the negative times after the server's clock was set back.
 # Materialized, so that the shared lock table is read once, and pg_blocking_pids only called for waiting sessions.
 _SESSIONS: Final = """
 WITH waiting AS MATERIALIZED (
@@ -328,11 +318,11 @@ SELECT pid, coalesce(usename, '') AS user, coalesce(application_name, '') AS app
        CASE WHEN state = 'active' THEN coalesce(wait_event_type || ' ' || wait_event, '')
             ELSE coalesce('Lock ' || lock, '') END AS waits_for,
        coalesce(query, '') AS statement,
-       coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0) AS transaction_seconds,
+       greatest(0, extract(epoch FROM clock_timestamp() - xact_start))::float8 AS transaction_seconds,
        CASE WHEN state = 'active'
-            THEN coalesce(extract(epoch FROM clock_timestamp() - query_start), 0) ELSE 0
-       END AS statement_seconds,
-       coalesce(extract(epoch FROM clock_timestamp() - since), 0) AS waiting_seconds,
+            THEN greatest(0, extract(epoch FROM clock_timestamp() - query_start)) ELSE 0
+       END::float8 AS statement_seconds,
+       greatest(0, extract(epoch FROM clock_timestamp() - since))::float8 AS waiting_seconds,
        CASE WHEN lock IS NULL THEN '{}' ELSE pg_blocking_pids(pid) END AS blocked_by
   FROM pg_stat_activity LEFT JOIN waiting USING (pid)
  WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import frozen
 from sqlalchemy import Engine
 
 from tradebook.adapters.runner.observers import Observable, RetryAttempt
@@ -53,11 +54,12 @@ def instrument(
     book.watch(_Tracing(tracer, trace_engine))
 
 
+@frozen
 class _Tracing:
     """Observer that makes a span for each call of a manager."""
 
-    def __init__(self, tracer: Any, trace_engine: Callable[[Engine], object] | None) -> None:
-        self._tracer, self._trace_engine = tracer, trace_engine
+    _tracer: Any
+    _trace_engine: Callable[[Engine], object] | None
 
     def observe_engine(self, engine: Engine) -> None:
         if self._trace_engine is not None:

@@ -22,8 +22,7 @@ from tradebook.operations.doctor import (
     Level,
     any_database,
     examine,
-    indexes,
-    vacuum,
+    tables,
 )
 from tradebook.operations.doctor.checks import CheckTarget
 
@@ -241,7 +240,7 @@ def an_open_transaction(url: URL) -> Iterator[None]:
 def test_a_long_transaction_is_named_with_its_process(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vacuum, "_LONG", 0)
+    monkeypatch.setattr(tables, "_LONG", 0)
     with an_open_transaction(server):
         found = bad(diagnosis(configured(server)))["long transactions"]
     assert "idle in transaction" in found.what
@@ -251,8 +250,8 @@ def test_a_long_transaction_is_named_with_its_process(
 def test_dead_rows_and_updates_that_are_not_hot_are_found(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vacuum, "_MANY_DEAD", 10)
-    monkeypatch.setattr(indexes, "_UPDATES", 10)
+    monkeypatch.setattr(tables, "_MANY_DEAD", 10)
+    monkeypatch.setattr(tables, "_UPDATES", 10)
     execute(
         server,
         "CREATE INDEX mine ON positions (fees)",

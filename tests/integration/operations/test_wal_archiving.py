@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import attrs
 import pytest
@@ -25,7 +26,7 @@ from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.doctor import Finding, Level, postgresql
 from tradebook.operations.metrics import catalog
 from tradebook.operations.server.programs import find_program
-from tradebook.operations.server.wal import Archive, read_archive
+from tradebook.operations.server.wal import Archive, Slot, read_archive
 
 FAILURES = (catalog.ARCHIVE_FAILURES.name, ())
 AGE = (catalog.ARCHIVE_AGE.name, ())
@@ -194,8 +195,10 @@ def test_a_base_backup_that_streams_the_log_is_no_standby(
     server.wait_for("SELECT count(*) = 0 FROM pg_stat_replication")
 
 
-def test_a_slot_in_use_that_is_far_behind_is_yellow() -> None:
-    found = postgresql._bad_slot(postgresql.Slot(name="far", active=True, retained_bytes=2**31))
+def test_a_slot_in_use_that_is_far_behind_is_yellow(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = Slot(name="far", active=True, retained_bytes=2**31)
+    monkeypatch.setattr(postgresql, "read_slots", lambda _connection: [far])
+    [found] = postgresql.slots(Mock())
     assert found.level is Level.YELLOW
     assert found.what == "far is far behind: 2,048 MiB of the log are kept for it"
     assert "its receiver" in found.fix

@@ -109,7 +109,6 @@ def _replace_check(
 
 def _declared_condition(table: str, name: str) -> str | None:
     """Return a CHECK's condition as the table's declaration spells it; None where it declares none."""
-    for constraint in metadata.tables[table].constraints:
-        if isinstance(constraint, CheckConstraint) and constraint.name == name:
-            return str(constraint.sqltext)
-    return None
+    constraints = metadata.tables[table].constraints
+    checks = (c for c in constraints if isinstance(c, CheckConstraint) and c.name == name)
+    return next((str(check.sqltext) for check in checks), None)

@@ -74,25 +74,21 @@ def found_and_expected(connection: Connection) -> tuple[Description, Description
         scratch.dispose()
         return describe_sqlite(connection, metadata.tables.keys()), expected
     found = describe_postgresql(connection, CURRENT_SCHEMA)
-    with connection.begin_nested() as savepoint:
-        _create_temporary_tables(connection)
-        expected = describe_postgresql(connection, TEMPORARY_SCHEMA)
-        savepoint.rollback()
-    return found, expected
-
-
-def _create_temporary_tables(connection: Connection) -> None:
     copy = MetaData(schema=_TEMPORARY, naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
         table.to_metadata(copy, schema=_TEMPORARY)
-    try:
-        with translated_errors():
-            copy.create_all(connection, checkfirst=False)
-    except NotPermitted as error:
-        raise NotPermitted(
-            "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
-            "DATABASE to it, or connect as the role that owns the tables"
-        ) from error
+    with connection.begin_nested() as savepoint:
+        try:
+            with translated_errors():
+                copy.create_all(connection, checkfirst=False)
+        except NotPermitted as error:
+            raise NotPermitted(
+                "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
+                "DATABASE to it, or connect as the role that owns the tables"
+            ) from error
+        expected = describe_postgresql(connection, TEMPORARY_SCHEMA)
+        savepoint.rollback()
+    return found, expected
 
 
 def compare(found: Description, expected: Description) -> Iterator[Difference]:
@@ -104,10 +100,7 @@ def compare(found: Description, expected: Description) -> Iterator[Difference]:
         for item in sorted(found[table].keys() | expected[table].keys()):
             actual, wanted = found[table].get(item), expected[table].get(item)
             if actual is None or wanted is None:
-                whole = (
-                    None if facts is None else " ".join(facts.values())
-                    for facts in (actual, wanted)
-                )
+                whole = (f if f is None else " ".join(f.values()) for f in (actual, wanted))
                 yield Difference(table, *item, "", *whole)
                 continue
             for fact in sorted(actual.keys() | wanted.keys()):

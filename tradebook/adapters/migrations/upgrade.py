@@ -167,42 +167,31 @@ def _migrate(
             "hold the tables (on PostgreSQL see pg_stat_activity), or wait until they end"
         )
         raise BookBusy(message, ATTEMPTS) from error
-    if is_logged:
-        _log_change(engine, before, time.monotonic() - began)
+    if is_logged and (after := current_revision(engine)) != before:
+        about = loggers.about(
+            # Written as `DatabaseConfig.safe_url` writes it; the engine's URL has no secret but the password.
+            database=engine.url.set(drivername=engine.dialect.name).render_as_string(),
+            from_revision=before,
+            to_revision=after,
+            seconds=round(time.monotonic() - began, 3),
+        )
+        loggers.MIGRATIONS.info("the schema went from %s to %s", before, after, extra=about)
 
 
 def _run_once(engine: Engine, run: _Command, revision: str, report: ReportLine | None) -> None:
+    """Run an Alembic command, unless the schema is newer than this version or no migration made it."""
     try:
         with _THREAD_LOCK, translated_errors(), engine.connect() as connection:
             with connection.begin():
-                _require_migratable(connection)
+                state = schema_state(connection)
+            if state.name == AHEAD:
+                state.require()
+            if state.name == UNVERSIONED:
+                raise SchemaNotReady(
+                    "its tables were made without migrations (by metadata.create_all), so their revision is "
+                    "not recorded: if `tradebook db check` finds no difference, record the newest one by "
+                    "`alembic stamp head` in a checkout"
+                )
             run(alembic_config(connection, report), revision)
     except NotPermitted as error:
         raise NotPermitted(f"{error}; migrate as the role that owns the tables") from error
-
-
-def _require_migratable(connection: Connection) -> None:
-    """Reject a schema that is newer than this version, or that no migration made."""
-    state = schema_state(connection)
-    if state.name == AHEAD:
-        state.require()
-    if state.name == UNVERSIONED:
-        raise SchemaNotReady(
-            "its tables were made without migrations (by metadata.create_all), so their revision is not "
-            "recorded: if `tradebook db check` finds no difference, record the newest one by `alembic "
-            "stamp head` in a checkout"
-        )
-
-
-def _log_change(engine: Engine, before: str | None, seconds: float) -> None:
-    after = current_revision(engine)
-    if after == before:
-        return
-    about = loggers.about(
-        # Written as `DatabaseConfig.safe_url` writes it; the engine's URL has no secret but the password.
-        database=engine.url.set(drivername=engine.dialect.name).render_as_string(),
-        from_revision=before,
-        to_revision=after,
-        seconds=round(seconds, 3),
-    )
-    loggers.MIGRATIONS.info("the schema went from %s to %s", before, after, extra=about)

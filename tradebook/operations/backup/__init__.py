@@ -1,7 +1,5 @@
 """Backups of a book, their restore, and the proof that a backup can be restored."""
 
-from __future__ import annotations
-
 from tradebook.operations.backup.create import back_up
 from tradebook.operations.backup.encryption import Encryption
 from tradebook.operations.backup.manifest import Counts, Manifest

@@ -9,18 +9,15 @@ from typing import Final
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, OperationFailed, SchemaNotReady, WouldOverwrite
-from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import PIECE, Encryption, open_file, stream_output
-from tradebook.operations.backup.manifest import Manifest, Source
+from tradebook.operations.backup.manifest import Manifest, Source, read_counts
 from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
 from tradebook.operations.server.programs import connection_environment, find_program, piped, run
 from tradebook.service_layer.instrumentation import ProgressCallback
 
-_DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
 _NO_POLICIES_SINCE: Final = 18
 """The first pg_restore with `--no-policies`."""
-_LOCK_WAIT: Final = "60s"
 
 
 def dump(
@@ -41,7 +38,7 @@ def dump(
         snapshot = admin.value("SELECT pg_export_snapshot()")
         pg_dump = find_program("pg_dump", admin.version)
         command: list[str | Path] = [pg_dump, "--no-password", f"--snapshot={snapshot}"]
-        command += [f"--lock-wait-timeout={_LOCK_WAIT}"]
+        command += ["--lock-wait-timeout=60s"]
         source = describe_source(admin, pg_dump)
         size = int(admin.value("SELECT pg_database_size(current_database())"))
         if jobs > 1:
@@ -50,7 +47,7 @@ def dump(
                 run(command, env=environment)
         else:
             command += ["--format=custom"]
-            with stream_output(command, config, folder / _DUMP, encryption, size, report):
+            with stream_output(command, config, folder / "book.dump", encryption, size, report):
                 pass
         admin.rows("COMMIT")
     report(size, size)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, astuple, frozen
+from attrs import asdict, astuple, fields_dict, frozen
 
 from tradebook.domain.errors import BackupDamaged
 from tradebook.operations.backup.encryption import PIECE
@@ -35,6 +35,17 @@ class Counts:
     trades: int = 0
     positions: int = 0
     events: int = 0
+
+
+def read_counts(rows: Callable[[str], Sequence[Sequence[Any]]]) -> dict[str, Counts]:
+    """Count the records of each account; `rows` runs a query, in a transaction with one snapshot."""
+    accounts = rows("SELECT account FROM accounts")
+    found: dict[str, dict[str, int]] = {name: {} for (name,) in accounts}
+    for table in fields_dict(Counts):
+        query = f"SELECT account, count(*) FROM {table} GROUP BY account"  # noqa: S608  # our names
+        for account, count in rows(query):
+            found.setdefault(account, {})[table] = count
+    return {account: Counts(**counts) for account, counts in sorted(found.items())}
 
 
 @frozen

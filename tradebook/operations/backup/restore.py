@@ -32,7 +32,6 @@ from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
 from tradebook.service_layer.instrumentation import ProgressCallback
 
 _POLL_SECONDS: Final = 0.05
-_SETTINGS_FILE: Final = "postgresql.auto.conf"
 # Settings of the lost server that would touch its archive, its standbys or files of its machine; and hot_standby,
 # with which it would accept connections before it has recovered.
 _ISOLATION: Final = {
@@ -240,34 +239,30 @@ def _recover(sandbox: Sandbox) -> None:
     """Start a server and wait, for seconds or hours, until it has recovered and accepts connections."""
     try:
         sandbox.start()
-    except OperationFailed as error:  # it failed before the first connection could have been tried
-        raise _unreachable(str(error)) from error
-    while True:
-        try:
-            with open_admin_connection(sandbox.config):
-                return
-        except DatabaseUnavailable:
-            if not sandbox.is_running:
-                raise _unreachable(cluster.last_fatal_lines(sandbox.server.log)) from None
-        time.sleep(_POLL_SECONDS)
-
-
-def _unreachable(reason: str) -> OperationFailed:
-    if "before configured recovery target" in reason:
-        return OperationFailed(
-            "nothing as late as that moment is archived: restore without --to for all there is, or "
-            "from where the rest of the log is"
-        )
-    return OperationFailed(
-        f"the server could not recover: {reason or 'its log has no error'}; try another backup"
-    )
+        while True:
+            try:
+                with open_admin_connection(sandbox.config):
+                    return
+            except DatabaseUnavailable:
+                if not sandbox.is_running:
+                    reason = cluster.last_fatal_lines(sandbox.server.log)
+                    raise OperationFailed(reason or "its log has no error") from None
+            time.sleep(_POLL_SECONDS)
+    except OperationFailed as error:
+        message = f"the server could not recover: {error}; try another backup"
+        if "before configured recovery target" in str(error):
+            message = (
+                "nothing as late as that moment is archived: restore without --to for all there is, or "
+                "from where the rest of the log is"
+            )
+        raise OperationFailed(message) from error
 
 
 @contextmanager
 def _recovery_settings(data: Path, archives: Sequence[Path], target: str) -> Iterator[None]:
     """Write the settings of a recovery into a data directory, and take them back afterwards."""
     # Left there, a target would end each later recovery of this server too.
-    file, signal = data / _SETTINGS_FILE, data / "recovery.signal"
+    file, signal = data / "postgresql.auto.conf", data / "recovery.signal"
     before = file.read_text() if file.exists() else ""
     command = wal_archive.restore_command(archives).replace("\\", "\\\\").replace("'", "''")
     lines = [before, f"restore_command = '{command}'", "recovery_target_action = 'promote'", target]

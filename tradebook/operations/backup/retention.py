@@ -72,9 +72,8 @@ def plan(
 @translated_os_errors()
 def prune(store: Store, decided: Plan) -> None:
     """Remove the backups that a plan removes, and the leftovers of killed ones."""
-    for manifest in reversed(
-        decided.removed
-    ):  # the newest first: no incremental one loses its parent
+    # The newest first, so that no incremental backup loses its parent.
+    for manifest in reversed(decided.removed):
         store.remove(manifest)
     for folder in store.leftovers():
         shutil.rmtree(folder)

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,13 +19,11 @@ from tradebook.domain.errors import (
     SchemaNotReady,
     WouldOverwrite,
 )
-from tradebook.operations.backup.contents import read_counts
 from tradebook.operations.backup.encryption import PIECE, Encryption, create_file
-from tradebook.operations.backup.manifest import Source
+from tradebook.operations.backup.manifest import Source, read_counts
 from tradebook.operations.server.programs import create_private
 from tradebook.service_layer.instrumentation import ProgressCallback
 
-_BOOK: Final = "book.db"
 _PAGES: Final = 512
 """Copied between two reports of progress: 2 MiB."""
 _LOCK_SECONDS: Final = 30.0
@@ -43,7 +41,7 @@ def back_up_file(
     path = _file_of(config)
     if not path.is_file():
         raise DatabaseUnavailable(f"there is no file {path} to back up; check --database")
-    copy = folder / _BOOK
+    copy = folder / "book.db"
     create_private(copy).close()
     with _translated_errors(path), closing(_connect(path, "ro")) as source:
         # An open read transaction keeps the copy at one instant: without it, the backup API starts again
@@ -52,9 +50,8 @@ def back_up_file(
         source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         _copy(source, copy, report)
     with _translated_errors(copy), closing(_connect(copy, "rw")) as made:
-        made.execute(
-            "PRAGMA journal_mode=DELETE"
-        )  # one file: in WAL mode even a reader makes two more
+        # One file: in WAL mode even a reader makes two more.
+        made.execute("PRAGMA journal_mode=DELETE")
         damage = [str(row[0]) for row in made.execute("PRAGMA integrity_check(5)")]
         if damage != ["ok"]:
             raise DatabaseCorrupt(f"{path}: {'; '.join(damage)}; restore a backup of it")
@@ -127,7 +124,9 @@ def restore_file(
         except sqlite3.OperationalError as error:  # locked by another process, or the disk is full
             raise DatabaseUnavailable(f"cannot write {path}: {error}") from error
         except sqlite3.DatabaseError:  # the file is no database any more
-            _move_aside(path)
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")
             _create(source, path, report)
 
 
@@ -137,22 +136,14 @@ def _create(source: sqlite3.Connection, path: Path, report: ProgressCallback) ->
     new.unlink(missing_ok=True)
     try:
         _copy(source, new, report)
-        os.link(
-            new, path
-        )  # unlike a rename, it fails where another process made the file meanwhile
+        # Unlike a rename, it fails where another process made the file meanwhile.
+        os.link(new, path)
     except FileExistsError:
         raise WouldOverwrite(
             f"another process made {path} meanwhile; pass --overwrite to replace it"
         ) from None
     finally:
         new.unlink(missing_ok=True)
-
-
-def _move_aside(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.replace(path.with_name(f"{path.name}.damaged{suffix}"))
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -11,21 +11,52 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import astuple, frozen
+from sqlalchemy import text
+from sqlalchemy.orm import sessionmaker
 
+from tradebook.adapters import orm
 from tradebook.adapters.engine.factory import engine_for
+from tradebook.adapters.engine.transactions import READ_ONLY
+from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.schema_state import BEHIND, read_schema_state
+from tradebook.adapters.repositories.read_sessions import ReadSession
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
-from tradebook.operations.backup.contents import AccountProof, prove
-from tradebook.operations.backup.manifest import SQLITE, Manifest, no_progress
+from tradebook.operations.backup.manifest import SQLITE, Counts, Manifest, no_progress, read_counts
 from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import translated_os_errors
 from tradebook.operations.server.sandbox import is_sandbox, remove_sandbox, start_sandbox
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.verification.verify import Verification, verify
 
 _FILE: Final = "verified.json"
+
+
+@frozen
+class AccountProof:
+    """An account of a restored book, compared with its backup and folded again.
+
+    Attributes:
+        account: its name.
+        expected: the counts of the manifest.
+        found: the counts of the restored book.
+        is_whole: whether the two agree; a physical backup may hold more, booked while it was made.
+        verification: the verification of every position, P&L and cash balance, folded again from the trades.
+    """
+
+    account: str
+    expected: Counts
+    found: Counts
+    is_whole: bool
+    verification: Verification
+
+    @property
+    def proven(self) -> bool:
+        """True if every record is there, and the stored state follows from the trades."""
+        return self.is_whole and self.verification.proven
 
 
 @frozen
@@ -119,3 +150,29 @@ def verified(store: Store, manifest: Manifest) -> datetime | None:
         return datetime.fromisoformat(document["at"]) if document["proven"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...]:
+    """Compare a restored book with its backup's manifest, and verify every account of it.
+
+    Raises:
+        SchemaNotReady: the book has another revision than this code; upgrade it, or install the version
+            that fits.
+    """
+    orm.start_mappers()
+    with engine_for(config) as engine:
+        read_schema_state(engine).require()
+        with translated_errors(), engine.connect() as connection:
+            found = read_counts(lambda query: connection.execute(text(query)).fetchall())
+        reading = engine.execution_options(**{READ_ONLY: True})
+        sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
+        proofs = []
+        for account in sorted({*manifest.counts, *found}):
+            with SqlAlchemyUnitOfWork(sessions, account) as uow:
+                verification = verify(uow)
+            expected, here = manifest.counts.get(account, Counts()), found.get(account, Counts())
+            # A physical backup was counted when the copy began, and is consistent as of its end.
+            pairs = zip(astuple(here), astuple(expected), strict=True)
+            is_whole = here == expected or (manifest.is_physical and all(a >= b for a, b in pairs))
+            proofs.append(AccountProof(account, expected, here, is_whole, verification))
+    return tuple(proofs)

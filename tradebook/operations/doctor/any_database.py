@@ -1,4 +1,4 @@
-"""Checks of any database: its schema, and its clock."""
+"""Checks of any database: its schema, its clock, and the book in it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,17 @@ from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import AHEAD, CURRENT, UNVERSIONED
 from tradebook.adapters.orm import events
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import DatabaseUnavailable
-from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, yellow
+from tradebook.domain.errors import DatabaseUnavailable, NotPermitted
+from tradebook.operations.doctor.checks import (
+    CheckTarget,
+    Finding,
+    PartProgress,
+    green,
+    red,
+    yellow,
+)
 from tradebook.operations.server.admin_connection import require_file
+from tradebook.service_layer.book import Book
 from tradebook.service_layer.ports.health import Health
 
 _CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
@@ -91,3 +99,46 @@ def _compared(check: str, clock: str, ahead: timedelta) -> Finding:
     what = f"{clock} is {skew.total_seconds():,.1f} s {side} this machine's clock"
     level = red if skew > _MUCH_SKEW else yellow
     return level(check, what, "synchronise both clocks by NTP (chrony, systemd-timesyncd)")
+
+
+def book(the_book: Book, progress: PartProgress) -> Iterator[tuple[str, Iterator[Finding]]]:
+    """Yield the name and the findings of each check of a book.
+
+    A role from which row-level security hides the account gets a yellow finding: it can tell neither way.
+    """
+    for name, check in (("audit trail", _audit_trail), ("verify", _verify)):
+        yield name, _if_visible(name, check(the_book, progress))
+
+
+def _if_visible(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except NotPermitted as error:
+        yield yellow(name, str(error), "run `tradebook doctor` as the auditor")
+
+
+def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
+    checked = book.check_seals(progress=lambda done, total: progress("audit trail", done, total))
+    if not checked.sound:
+        first = checked.findings[0]
+        what = f"{len(checked.findings):,} findings, the first: {first.entity} {first.key} {first.what}"
+        fix = "`tradebook audit check` lists them; treat it as an incident before anything else"
+        yield red("audit trail", what, fix)
+    elif checked.unsealed:
+        events = checked.events + checked.unsealed
+        what = f"{checked.unsealed:,} of {events:,} events are not sealed"
+        yield yellow("audit trail", what, "run `tradebook audit seal` by a timer, such as hourly")
+    else:
+        what = f"{checked.events:,} events in {checked.seals:,} seals, all sound"
+        yield green("audit trail", what)
+
+
+def _verify(book: Book, progress: PartProgress) -> Iterator[Finding]:
+    result = book.verify(progress=lambda done, total: progress("verify", done, total))
+    if result.proven:
+        what = f"to the last digit: {result.trades:,} trades, {result.positions:,} positions"
+        yield green("verify", what)
+    else:
+        what = f"{len(result.differences):,} differences between what is stored and what follows"
+        fix = "`tradebook verify` lists them; `tradebook rebuild` puts them right"
+        yield red("verify", what, fix)

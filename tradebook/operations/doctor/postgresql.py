@@ -9,7 +9,7 @@ from typing import Final
 from tradebook.operations.doctor import checks
 from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
 from tradebook.operations.security.privileges import displaced_owner
-from tradebook.operations.server.wal import Slot, read_archive, read_slots
+from tradebook.operations.server.wal import read_archive, read_slots
 
 _OLDEST: Final = 150_000
 _MUCH_RETAINED: Final = 2**30
@@ -174,15 +174,12 @@ def slots(target: CheckTarget) -> Iterator[Finding]:
     found = read_slots(target.connection)
     bad = [slot for slot in found if not slot.active or slot.retained_bytes > _MUCH_RETAINED]
     for slot in bad:
-        yield _bad_slot(slot)
+        kept = f"{slot.retained_bytes / 2**20:,.0f} MiB of the log are kept for it"
+        if slot.active:
+            fix = "check the disk and the network of its receiver"
+            yield yellow("slots", f"{slot.name} is far behind: {kept}", fix)
+        else:
+            fix = f"start its receiver, or SELECT pg_drop_replication_slot('{slot.name}')"
+            yield yellow("slots", f"{slot.name} is not in use; {kept}", fix)
     if not bad:
         yield green("slots", f"{len(found)}, all in use" if found else "none")
-
-
-def _bad_slot(slot: Slot) -> Finding:
-    kept = f"{slot.retained_bytes / 2**20:,.0f} MiB of the log are kept for it"
-    if slot.active:
-        fix = "check the disk and the network of its receiver"
-        return yellow("slots", f"{slot.name} is far behind: {kept}", fix)
-    fix = f"start its receiver, or SELECT pg_drop_replication_slot('{slot.name}')"
-    return yellow("slots", f"{slot.name} is not in use; {kept}", fix)

@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
-from tradebook.operations.doctor import any_database, indexes, postgresql, sqlite, vacuum
-from tradebook.operations.doctor.book import check_book
+from tradebook.operations.doctor import any_database, postgresql, sqlite, tables
 from tradebook.operations.doctor.checks import Check, CheckTarget, Finding, Level, PartProgress
 from tradebook.service_layer.book import Book
 
@@ -25,8 +24,8 @@ _POSTGRESQL: Final[tuple[Check, ...]] = (
     postgresql.disk,
     postgresql.archive,
     postgresql.slots,
-    vacuum.autovacuum,
-    vacuum.long_transactions,
+    tables.autovacuum,
+    tables.long_transactions,
     any_database.clock,
 )
 _SQLITE: Final[tuple[Check, ...]] = (
@@ -41,11 +40,11 @@ _SQLITE: Final[tuple[Check, ...]] = (
 _POSTGRESQL_TABLES: Final[tuple[Check, ...]] = (
     postgresql.roles,
     postgresql.ownership,
-    vacuum.bloat,
-    indexes.missing,
-    indexes.invalid,
-    indexes.unused,
-    indexes.hot_updates,
+    tables.bloat,
+    tables.missing,
+    tables.invalid,
+    tables.unused,
+    tables.hot_updates,
 )
 _TABLES: Final[tuple[Check, ...]] = (any_database.clock_of_writers, any_database.drift)
 
@@ -106,7 +105,9 @@ def examine(
                 target = CheckTarget(connection, config, engine, account)
                 found += _collect(check.__name__.replace("_", " "), check(target))
     if usable and thorough:
-        for name, findings in check_book(the_book, progress or (lambda _what, _done, _total: None)):
+        for name, findings in any_database.book(
+            the_book, progress or (lambda _what, _done, _total: None)
+        ):
             found += _collect(name, findings)
     return Diagnosis(config.safe_url, account, tuple(found))
 

@@ -9,8 +9,6 @@
 Needs the extra `prometheus`. `catalog.py` lists every metric.
 """
 
-from __future__ import annotations
-
 from tradebook.operations.metrics.process import instrument
 
 __all__ = ["instrument"]

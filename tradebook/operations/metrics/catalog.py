@@ -7,9 +7,12 @@ prefix `tradebook_`, which all names have, is left out below.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
+
+_Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 
 @frozen
@@ -23,7 +26,7 @@ class Metric:
     """
 
     name: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: _Kind
     description: str
     labels: tuple[str, ...] = ()
 
@@ -46,17 +49,13 @@ def families(samples: Iterable[Sample]) -> Iterable[Any]:
     return found.values()
 
 
-def _counter(name: str, description: str, *labels: str) -> Metric:
-    return Metric(f"tradebook_{name}", "counter", description, labels)
+def _metric(kind: _Kind, name: str, description: str, *labels: str) -> Metric:
+    return Metric(f"tradebook_{name}", kind, description, labels)
 
 
-def _gauge(name: str, description: str, *labels: str) -> Metric:
-    return Metric(f"tradebook_{name}", "gauge", description, labels)
-
-
-def _histogram(name: str, description: str, *labels: str) -> Metric:
-    return Metric(f"tradebook_{name}", "histogram", description, labels)
-
+_counter = partial(_metric, "counter")
+_gauge = partial(_metric, "gauge")
+_histogram = partial(_metric, "histogram")
 
 POOL_SIZE: Final = _gauge("pool_size", "Connections that the pool keeps open.", "pool")
 POOL_LIMIT: Final = _gauge("pool_limit", "Most connections that may be open.", "pool")

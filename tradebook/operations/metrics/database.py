@@ -120,9 +120,8 @@ def _session_samples(activity: Activity) -> Iterator[Sample]:
     yield catalog.LOCK_WAITS, (), len(blocked)
     yield catalog.LONGEST_LOCK_WAIT, (), max((s.waiting_seconds for s in blocked), default=0)
     yield catalog.CHAIN, (), activity.chain_length
-    if (
-        activity.server.sees_others
-    ):  # otherwise other roles' transactions are hidden: 0 may be wrong
+    # Otherwise other roles' transactions are hidden: 0 may be wrong.
+    if activity.server.sees_others:
         yield catalog.LONG_TRANSACTIONS, (), len(activity.long_transactions)
         oldest = max((s.transaction_seconds for s in activity.sessions), default=0)
         yield catalog.OLDEST_TRANSACTION, (), oldest

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
 
@@ -52,12 +52,11 @@ def instrument(
     instruments = _INSTRUMENTS.get(registry)
     if instruments is None:
         instruments = _INSTRUMENTS[registry] = Instruments(registry)
-    if book in instruments.watched:
+    if book in instruments.pools:
         return
-    instruments.watched.add(book)
     config = book.config
     name = str(config.database) if config.path is None else Path(config.path).name
-    instruments.pools.add(pool or name, book)
+    instruments.pools[book] = pool or name
     book.watch(instruments)
 
 
@@ -66,9 +65,9 @@ class Instruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register every metric of `catalog.PROCESS_METRICS`."""
-        self.pools = _Pools()
-        self.watched: WeakSet[Observable] = WeakSet()
-        registry.register(self.pools)
+        # Weak: metrics must not keep a manager alive that its application has dropped.
+        self.pools: WeakKeyDictionary[Observable, str] = WeakKeyDictionary()
+        registry.register(self)
         self._unit_of_work = _register(catalog.UNIT_OF_WORK, registry)
         self._query = _register(catalog.QUERY, registry)
         self._failures = _register(catalog.QUERY_FAILURES, registry)
@@ -83,6 +82,12 @@ class Instruments:
         # Prometheus computes an increase only for a series that existed before, so each severity begins at 0.
         for severity in Severity:
             self._counters[instrumentation.ALERTS + severity] = alerts.labels(severity.value)
+
+    def collect(self) -> Iterable[Any]:
+        """Read the pools of all living managers, on each scrape of the registry."""
+        # Managers may share a pool's name, and a label may appear once: report the last one.
+        books = {name: book for book, name in list(self.pools.items())}
+        return families(sample for name, book in books.items() for sample in _samples(name, book))
 
     def observe_engine(self, engine: Engine) -> None:
         """Time the statements of an engine, and count those that fail."""
@@ -139,34 +144,13 @@ def _register(metric: Metric, registry: CollectorRegistry) -> Any:
     return prometheus_client.Counter(*arguments, registry=registry)
 
 
-class _Pools:
-    """Collector of prometheus_client that reads the pools of all living managers on each scrape."""
-
-    def __init__(self) -> None:
-        self._books: dict[str, ref[Observable]] = {}
-
-    def add(self, name: str, book: Observable) -> None:
-        # Weak: metrics must not keep a manager alive that its application has dropped.
-        self._books[name] = ref(book)
-
-    def collect(self) -> Iterable[Any]:
-        return families(self._samples())
-
-    def _samples(self) -> Iterator[Sample]:
-        for name, reference in list(self._books.items()):
-            book = reference()
-            if book is None:
-                del self._books[name]
-                continue
-            status = book.pool_status()
-            values: dict[Metric, float] = {
-                catalog.POOL_SIZE: status.size,
-                catalog.POOL_LIMIT: status.size + status.max_overflow,
-                catalog.POOL_CHECKED_OUT: status.checked_out,
-                catalog.POOL_OVERFLOW: status.overflow,
-                catalog.POOL_WAITING: status.waiting,
-                catalog.POOL_WAITS: status.waits,
-                catalog.POOL_WAITED: status.waited,
-                catalog.POOL_OLDEST: status.oldest_checkout or 0.0,
-            }
-            yield from ((metric, (name,), value) for metric, value in values.items())
+def _samples(pool: str, book: Observable) -> Iterator[Sample]:
+    status = book.pool_status()
+    yield catalog.POOL_SIZE, (pool,), status.size
+    yield catalog.POOL_LIMIT, (pool,), status.size + status.max_overflow
+    yield catalog.POOL_CHECKED_OUT, (pool,), status.checked_out
+    yield catalog.POOL_OVERFLOW, (pool,), status.overflow
+    yield catalog.POOL_WAITING, (pool,), status.waiting
+    yield catalog.POOL_WAITS, (pool,), status.waits
+    yield catalog.POOL_WAITED, (pool,), status.waited
+    yield catalog.POOL_OLDEST, (pool,), status.oldest_checkout or 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, Final
 
 from attrs import frozen
@@ -100,16 +100,13 @@ def _execute(connection: Connection, step: Step) -> Iterator[Skipped]:
     if not step.may_fail:
         _send(connection, sql)
         return
-    # Without a savepoint, one refused statement would abort the whole transaction.
-    if not step.autocommit:
-        _send(connection, "SAVEPOINT tradebook_step")
     try:
-        _send(connection, sql)
+        # Without a savepoint, one refused statement would abort the whole transaction.
+        with nullcontext() if step.autocommit else connection.begin_nested():
+            _send(connection, sql)
     except connection.dialect.loaded_dbapi.Error as error:
         if error.pgcode not in _OPTIONAL_FAILURES:
             raise
-        if not step.autocommit:
-            _send(connection, "ROLLBACK TO SAVEPOINT tradebook_step")
         yield Skipped(step, str(error).strip().splitlines()[0])
 
 

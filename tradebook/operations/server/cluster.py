@@ -139,9 +139,7 @@ class Server:
             self._control("start", "-l", str(self.log), "-o", options)
         except OperationFailed as error:
             return last_fatal_lines(self.log, before) or str(error)
-        except (
-            BaseException
-        ):  # on Ctrl-C the server may be starting, and would outlive this process
+        except BaseException:  # on Ctrl-C a server that is starting would outlive this process
             with suppress(OperationFailed):
                 self._control("stop", "-m", "immediate")
             raise

@@ -30,20 +30,20 @@ _PACKAGED: Final = (
     "opt/homebrew/opt/postgresql@*/bin",
 )
 _LINES_SHOWN: Final = 6
-_VARIABLES: Final = {
-    "host": "PGHOST",
-    "port": "PGPORT",
+_PLAIN: Final = (
+    "host",
+    "port",
+    "database",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslcrl",
+)
+_VARIABLES: Final = {name: f"PG{name.upper()}" for name in (*_PLAIN, "options", "passfile")} | {
     "username": "PGUSER",
-    "database": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
     "channel_binding": "PGCHANNELBINDING",
     "connect_timeout": "PGCONNECT_TIMEOUT",
-    "options": "PGOPTIONS",
-    "passfile": "PGPASSFILE",
-    "sslcrl": "PGSSLCRL",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 """libpq's variable for each field of a `DatabaseConfig`, and for each parameter of its URL."""
@@ -191,9 +191,8 @@ def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
     for name, variable in _VARIABLES.items():
         if values.get(name) is not None:
             environment[variable] = str(values[name])
-    environment.pop(
-        "PGPASSWORD", None
-    )  # it is stronger than the file, and may be of another server
+    # It is stronger than the file, and may be of another server.
+    environment.pop("PGPASSWORD", None)
     secret = config.secret()
     if secret is None:
         yield environment

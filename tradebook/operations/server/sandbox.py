@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -27,7 +27,6 @@ SCRATCH_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "synchrono
 """The settings of a server whose data is thrown away."""
 _NAME: Final = "tradebook"
 _FILE: Final = "sandbox.json"
-_PASSWORD_BYTES: Final = 24
 _LOOPBACK: Final = "127.0.0.1"
 _UNFINISHED: Final = {"data", "data.new", "password", "password.new", f"{_FILE}.new", "run", "log"}
 """The files and folders that an interrupted start can leave."""
@@ -79,19 +78,17 @@ class Sandbox:
     @property
     def config(self) -> DatabaseConfig:
         """The configuration that connects to the book's database as the superuser."""
+        # A restored server has none: its pg_hba.conf admits every user who may enter the socket's folder.
+        file = self.home / "password"
+        with translated_os_errors():
+            password = file.read_text() if file.exists() else None
         return DatabaseConfig(
             host=_LOOPBACK if self.port else str(self.server.sockets),
             port=self.port or DEFAULT_PORT,
             database=self.database,
             username=self.username,
-            password=self._password(),
+            password=password,
         )
-
-    @translated_os_errors()
-    def _password(self) -> str | None:
-        # A restored server has none: its pg_hba.conf admits every user who may enter the socket's folder.
-        file = self.home / "password"
-        return file.read_text() if file.exists() else None
 
     @property
     def is_running(self) -> bool:
@@ -209,17 +206,13 @@ def _lock(path: Path) -> TextIO:
     # The previous holder may have removed the folder while this process waited: the lock is then held on a
     # file without a name, and the next process would lock another one. So compare, and begin again.
     while True:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), ExitStack() as undo:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    return file
-            except BaseException:
-                file.close()
-                raise
-            file.close()
+            file = undo.enter_context(path.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                undo.pop_all()
+                return file
 
 
 def _create(home: Path, port: int | None, *, durable: bool) -> None:
@@ -228,7 +221,7 @@ def _create(home: Path, port: int | None, *, durable: bool) -> None:
     sandbox = Sandbox(home, version, port, settings={} if durable else SCRATCH_SETTINGS)
     shutil.rmtree(home / "data", ignore_errors=True)
     (home / "password").unlink(missing_ok=True)
-    password = secrets.token_urlsafe(_PASSWORD_BYTES)
+    password = secrets.token_urlsafe(24)
     Server(home, folder).create(sandbox.username, password, durable=durable)
     programs.write_private(home / "password", password)
     sandbox.save()

@@ -23,10 +23,10 @@ from tradebook.entrypoints.cli.ops.backup import (
     ends_on_sigterm,
 )
 from tradebook.entrypoints.cli.options import CommandContext, Yes, option, time_option
-from tradebook.operations.backup.contents import AccountProof, prove
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
+from tradebook.operations.backup.verify import AccountProof, prove
 from tradebook.operations.security.privileges import displaced_owner
 
 _NEXT_STEPS: Final = """\
