@@ -186,11 +186,7 @@ class Totals:
 
 
 def chain_length(blocked_by: Mapping[int, Sequence[int]]) -> int:
-    """Return the number of sessions in the longest waiting chain of a wait-for graph.
-
-    Args:
-        blocked_by: by process id, the ids of the sessions that it waits for.
-    """
+    """Return the number of sessions in the longest waiting chain, from the ids that each one waits for."""
     # Not recursive: a chain may have a thousand sessions. Each round removes those that wait only for sessions
     # which no longer wait; without any there is a deadlock, which the server is about to break, and one is cut.
     waits = {pid: blocking for pid, blocking in blocked_by.items() if blocking}
@@ -204,11 +200,7 @@ def chain_length(blocked_by: Mapping[int, Sequence[int]]) -> int:
 
 @contextmanager
 def monitoring_engine(config: DatabaseConfig, application_name: str) -> Iterator[Engine]:
-    """Open an engine of at most two connections for monitoring a database that is in use.
-
-    Raises:
-        DatabaseUnavailable: the SQLite file does not exist; connecting would create it.
-    """
+    """Open an engine of at most two connections for monitoring a database that is in use."""
     require_file(config)
     monitoring = attrs.evolve(
         config,
@@ -232,11 +224,7 @@ def monitoring_connection(engine: Engine) -> Iterator[Connection]:
 
 
 def read_totals(connection: Connection) -> Totals:
-    """Read the book's totals, over every account that is visible to the role.
-
-    Raises:
-        NotPermitted: row-level security hides every account.
-    """
+    """Read the totals over every visible account; raise `NotPermitted` where the role sees none."""
     require_visible(connection)
     found = connection.execute(text(_TOTALS)).one()
     unresolved = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -89,11 +89,7 @@ class Plan:
 
 
 def history(engine: Engine) -> list[Revision]:
-    """List every revision of this version, from the oldest to the newest, with its state in the database.
-
-    Raises:
-        SchemaNotReady: the database is newer than this version.
-    """
+    """List every revision of this version, the oldest first; refuse a database that is newer."""
     state = read_schema_state(engine)
     if state.name == AHEAD:
         state.require()
@@ -106,12 +102,7 @@ def history(engine: Engine) -> list[Revision]:
 
 
 def plan_upgrade(engine: Engine, revision: str = revisions.HEAD) -> Plan:
-    """Plan an upgrade to a revision; without steps where the database has it already.
-
-    Raises:
-        SchemaNotReady: the database is newer than this version.
-        InvalidInput: there is no such revision.
-    """
+    """Plan an upgrade to a revision; without steps where the database has it already."""
     revisions.require_revision(revision, revisions.HEAD)
     target = revisions.head_revision() if revision == revisions.HEAD else revision
     current, applied, end, known = _range(engine, target)
@@ -123,12 +114,7 @@ def plan_upgrade(engine: Engine, revision: str = revisions.HEAD) -> Plan:
 
 
 def plan_downgrade(engine: Engine, revision: str) -> Plan:
-    """Plan a downgrade to a revision, and count the rows it would delete; without steps where it is newer.
-
-    Raises:
-        SchemaNotReady: the database is newer than this version.
-        InvalidInput: there is no such revision.
-    """
+    """Plan a downgrade to a revision, and count the rows it would delete; without steps where it is newer."""
     revisions.require_revision(revision, revisions.BASE)
     target = None if revision == revisions.BASE else revision
     current, applied, end, known = _range(engine, target)
@@ -162,22 +148,17 @@ def new_revision(message: str, engine: Engine | None = None, *, empty: bool = Fa
         raise TradebookError(
             f"a revision is part of tradebook's source: write it in a checkout, not into {folder}"
         )
-    if empty:
-        return _write_revision(message)
-    if engine is None:
+    if engine is None and not empty:
         with _scratch_database(revisions.HEAD) as newest:
             return new_revision(message, newest)
-    with translated_errors(), engine.connect() as connection:
-        return _write_revision(message, connection)
-
-
-def _write_revision(message: str, compared: Connection | None = None) -> Path | None:
-    config = revisions.alembic_config(compared)
-    config.cmd_opts = Namespace(quiet=True)
-    number = int(revisions.head_revision()) + 1
-    script = command.revision(
-        config, message, autogenerate=compared is not None, rev_id=f"{number:04}"
-    )
+    with (
+        translated_errors(),
+        nullcontext() if empty or engine is None else engine.connect() as compared,
+    ):
+        config = revisions.alembic_config(compared)
+        config.cmd_opts = Namespace(quiet=True)
+        number = int(revisions.head_revision()) + 1
+        script = command.revision(config, message, autogenerate=not empty, rev_id=f"{number:04}")
     return Path(script.path) if isinstance(script, Script) else None
 
 

@@ -23,7 +23,6 @@ from tradebook.operations.activity import (
 )
 from tradebook.operations.metrics.catalog import PROCESS_METRICS
 
-_SHOWN_STATEMENTS: Final = 10
 _HTTP_TIMEOUT: Final = 5.0  # seconds
 _POOL: Final = "tradebook_pool_"
 
@@ -46,11 +45,7 @@ class DatabaseSample:
 
 
 def sample_database(engine: Engine) -> DatabaseSample:
-    """Read a database's figures now.
-
-    Raises:
-        TradebookError: the database is not reachable, or has no book.
-    """
+    """Read the figures of a database, as they are now."""
     with monitoring_connection(engine) as connection:
         return DatabaseSample(
             at=time.monotonic(),
@@ -100,7 +95,7 @@ def document(
         "blockers": [attrs.asdict(s) for s in activity.blockers],
         "blocking_chain_length": activity.chain_length,
         "long_transactions": [attrs.asdict(s) for s in activity.long_transactions],
-        "slow_statements": [attrs.asdict(s) for s in running[:_SHOWN_STATEMENTS]],
+        "slow_statements": [attrs.asdict(s) for s in running[:10]],
         "dead_rows": {t.name: t.dead_rows for t in activity.tables if t.dead_rows},
         "replicas": [attrs.asdict(r) for r in activity.replicas],
         "slots": [attrs.asdict(s) for s in activity.slots],

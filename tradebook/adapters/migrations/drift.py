@@ -51,11 +51,7 @@ class Difference:
 
 
 def find_drift(engine: Engine) -> tuple[Difference, ...]:
-    """Compare a database's tables with those that this version expects, ignoring other programs' tables.
-
-    Raises:
-        NotPermitted: the role lacks the privilege to create temporary tables.
-    """
+    """Compare a database's tables with those that this version expects, ignoring other programs' tables."""
     with translated_errors(), engine.connect() as connection:
         return tuple(compare(*found_and_expected(connection)))
 

@@ -59,11 +59,7 @@ def head_revision() -> str:
 
 
 def require_revision(revision: str, alias: str) -> None:
-    """Check that a revision exists, or is the alias `head` or `base` that is allowed here.
-
-    Raises:
-        InvalidInput: there is no such revision.
-    """
+    """Refuse a revision that does not exist and is not the alias, `head` or `base`, that is allowed here."""
     accepted = [alias, *(script.revision for script in all_revisions())]
     if revision not in accepted:
         raise InvalidInput("revision", revision, "one of " + ", ".join(accepted))

@@ -44,11 +44,7 @@ class SchemaState:
     revision: str | None = None
 
     def require(self) -> None:
-        """Check that this version can work with the schema.
-
-        Raises:
-            SchemaNotReady: it cannot; the message names the command to run.
-        """
+        """Refuse a schema that this version cannot work with, naming the command to run."""
         if self.name in (EMPTY, MISSING):
             raise SchemaNotReady("the database has no tables yet; run `tradebook db upgrade`")
         if self.name == BEHIND:

@@ -43,7 +43,6 @@ from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, Sc
 ATTEMPTS: Final = 30
 """Number of attempts for a migration that cannot get its lock; with the pauses, two minutes or more."""
 
-_PAUSES: Final = wait_random_exponential(multiplier=0.2, max=5)
 _LOCK_KEY: Final = 7_236_110_914_227
 _LOCK_POLL_SECONDS: Final = 0.1
 
@@ -81,10 +80,7 @@ def upgrade(
 def downgrade(engine: Engine, revision: str, report: ReportLine | None = None) -> None:
     """Downgrade the schema to a revision, deleting what only newer ones hold; `base` drops every table.
 
-    Raises:
-        SchemaNotReady: the schema is newer than this version.
-        InvalidInput: there is no such revision.
-        BookBusy: no attempt got its table locks in time.
+    It raises the same errors as `upgrade`.
     """
     require_revision(revision, BASE)
     _migrate(engine, command.downgrade, revision, report)
@@ -153,7 +149,7 @@ def _migrate(
 
     retrying = Retrying(
         retry=retry_if_exception_type(ConcurrentUpdate),
-        wait=_PAUSES,
+        wait=wait_random_exponential(multiplier=0.2, max=5),
         stop=stop_after_attempt(ATTEMPTS),
         before_sleep=report_retry,
         reraise=True,

@@ -55,11 +55,7 @@ def dump(
 
 
 def describe_source(admin: AdminConnection, program: Path) -> Source:
-    """Describe a PostgreSQL database and the program that backs it up.
-
-    Raises:
-        SchemaNotReady: the database has no tables of a book.
-    """
+    """Describe a PostgreSQL database and the program that backs it up; refuse one without a book."""
     if admin.value("SELECT to_regclass('trades')") is None:
         raise SchemaNotReady("the database has no tables of a book: nothing to back up")
     revision = None
@@ -88,9 +84,6 @@ def load(
 
     The arguments are those of `restore_book`. Other connections are refused before pg_restore begins: a
     program that connects after that loses what it books.
-
-    Raises:
-        WouldOverwrite: the database has tables, or other connections.
     """
     with open_admin_connection(config) as admin:
         is_empty = _require_free(admin, config, overwrite=overwrite)

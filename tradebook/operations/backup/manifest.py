@@ -154,11 +154,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a backup.
-
-    Raises:
-        BackupDamaged: it is missing, or was changed since.
-    """
+    """Read the manifest of a backup; raise `BackupDamaged` where it is missing or was changed."""
     try:
         document = json.loads((folder / MANIFEST).read_bytes())
         expected = document.pop("sha256")
@@ -204,11 +200,7 @@ def sha256_of(path: Path, report: Callable[[int], None] = lambda _size: None) ->
 
 
 def require_whole(folder: Path, manifest: Manifest, report: ProgressCallback = no_progress) -> None:
-    """Read every file of a backup and compare its checksum.
-
-    Raises:
-        BackupDamaged: naming the file that is missing or was changed.
-    """
+    """Compare the checksum of every file of a backup; `BackupDamaged` names one that differs."""
     done = 0
 
     def add(size: int) -> None:

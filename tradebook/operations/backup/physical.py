@@ -26,14 +26,12 @@ SERVER_MANIFEST: Final = "backup_manifest"
 
 _TAR: Final = "base.tar"
 _LABEL: Final = "backup_label"
-_INCREMENTAL_SINCE: Final = 17
 # Only databases that this role may connect to: of others, pg_database_size is refused.
 _SIZE: Final = (
     "SELECT sum(pg_database_size(oid)) FROM pg_database "
     "WHERE has_database_privilege(oid, 'CONNECT')"
 )
 _SYSTEM: Final = "SELECT system_identifier FROM pg_control_system()"
-_FIRST_SEGMENT: Final = "START WAL LOCATION: "
 
 
 def copy_server(
@@ -84,7 +82,7 @@ def _require_possible(admin: AdminConnection, parent: Path | None) -> None:
         )
     if parent is None:
         return
-    if admin.version < _INCREMENTAL_SINCE:
+    if admin.version < 17:
         raise OperationFailed(
             f"incremental backups need PostgreSQL 17 or newer, and the server is {admin.version}: use "
             "--physical"
@@ -113,7 +111,9 @@ def _read_members(stream: Any, names: Sequence[str]) -> dict[str, bytes]:
 
 def _describe_log(admin: AdminConnection, label: bytes, server_manifest: bytes) -> Log:
     ranges = json.loads(server_manifest)["WAL-Ranges"]
-    first = next(line for line in label.decode().splitlines() if line.startswith(_FIRST_SEGMENT))
+    first = next(
+        line for line in label.decode().splitlines() if line.startswith("START WAL LOCATION: ")
+    )
     return Log(
         system=str(admin.value(_SYSTEM)),
         timeline=int(ranges[-1]["Timeline"]),
@@ -128,11 +128,7 @@ def _describe_log(admin: AdminConnection, label: bytes, server_manifest: bytes) 
 def build_data_directory(
     folders: Sequence[Path], manifests: Sequence[Manifest], working: Path, identity: Path | None
 ) -> Path:
-    """Build a data directory in an empty folder, from a whole backup and incremental ones; return its path.
-
-    Raises:
-        BackupDamaged: pg_verifybackup finds a file that is not what the server sent.
-    """
+    """Build a data directory in an empty folder, from a whole backup and incremental ones; return its path."""
     version = manifests[-1].version
     parts = [working / f"part-{number}" for number in range(len(folders))]
     for part, folder, manifest in zip(parts, folders, manifests, strict=True):

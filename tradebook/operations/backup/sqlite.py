@@ -32,12 +32,7 @@ _LOCK_SECONDS: Final = 30.0
 def back_up_file(
     config: DatabaseConfig, folder: Path, encryption: Encryption | None, report: ProgressCallback
 ) -> Source:
-    """Copy a book into a folder, as of one instant, while others write to it.
-
-    Raises:
-        DatabaseUnavailable: there is no such file.
-        DatabaseCorrupt: it is damaged, and so would be the copy.
-    """
+    """Copy a book into a folder, as of one instant, while others write to it; refuse a damaged one."""
     path = _file_of(config)
     if not path.is_file():
         raise DatabaseUnavailable(f"there is no file {path} to back up; check --database")
@@ -104,9 +99,6 @@ def restore_file(
 
     With `overwrite`, a book that is there is replaced in one transaction: programs that have it open read the
     restored one next. A file that is no database any more is moved aside.
-
-    Raises:
-        WouldOverwrite: there is a book, and `overwrite` is not set.
     """
     path = _file_of(config)
     exists = path.exists() and path.stat().st_size > 0

@@ -153,12 +153,7 @@ def verified(store: Store, manifest: Manifest) -> datetime | None:
 
 
 def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...]:
-    """Compare a restored book with its backup's manifest, and verify every account of it.
-
-    Raises:
-        SchemaNotReady: the book has another revision than this code; upgrade it, or install the version
-            that fits.
-    """
+    """Compare a restored book, upgraded to this version, with its backup's manifest; verify each account."""
     orm.start_mappers()
     with engine_for(config) as engine:
         read_schema_state(engine).require()

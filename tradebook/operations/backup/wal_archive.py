@@ -28,7 +28,6 @@ SCRIPT: Final = "archive-wal"
 STREAM: Final = "tradebook_stream"
 """The name of the replication slot and of the connection that the log is received through."""
 _SEGMENT: Final = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
-_SUMMARIES_SINCE: Final = 17
 _PARTIAL: Final = ".partial"
 _SUM: Final = ".sha256"
 _POLL_SECONDS: Final = 0.05
@@ -121,7 +120,7 @@ def prepare_archive(folder: Path, encryption: Encryption | None, version: int = 
         "archive_command": _command(folder),
         "archive_timeout": "60s",
     }
-    if version >= _SUMMARIES_SINCE:
+    if version >= 17:  # the first with summaries
         settings["summarize_wal"] = "on"
     return Archiving(folder, settings)
 
@@ -131,11 +130,7 @@ def _command(folder: Path) -> str:
 
 
 def other_command(config: DatabaseConfig, folder: Path) -> str | None:
-    """Return the archive_command of a server that archives elsewhere than into `folder`, or None.
-
-    Raises:
-        OperationFailed: the server archives by a library, which excludes a command.
-    """
+    """Return the archive_command of a server that archives elsewhere than into `folder`, or None."""
     with open_admin_connection(config) as admin:
         if library := admin.value("SELECT current_setting('archive_library', true)"):
             raise OperationFailed(
@@ -248,11 +243,7 @@ def stream(config: DatabaseConfig, folder: Path) -> int:
 
 
 def stop_streaming(config: DatabaseConfig) -> None:
-    """Drop the slot of `stream`, for which the server otherwise keeps its log without end.
-
-    Raises:
-        OperationFailed: the log is being received.
-    """
+    """Drop the slot of `stream`, for which the server otherwise keeps its log without end."""
     with open_admin_connection(config) as admin:
         admin.rows(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "

@@ -24,7 +24,6 @@ from tradebook.operations.doctor.checks import (
 )
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.ports.health import Health
 
 _CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
 _SKEW: Final = timedelta(seconds=1)
@@ -43,32 +42,25 @@ def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
         yield red("connection", str(state.error), _CORRECT)
         return
     yield green("connection", f"{state.server} answers in {state.latency * 1000:.1f} ms")
-    yield _schema(state)
-
-
-def _schema(state: Health) -> Finding:
+    at = f"at revision {state.revision}"
     if state.schema == CURRENT:
-        return green("migrations", f"at revision {state.revision}")
-    if state.schema == UNVERSIONED:
+        yield green("migrations", at)
+    elif state.schema == UNVERSIONED:
         what = "the tables were made without migrations, so no upgrade can tell where to begin"
-        return yellow("migrations", what, "make the database with `tradebook db upgrade`")
-    what = (
-        f"{state.schema}: at revision {state.revision}, this code needs {state.expected_revision}"
-    )
-    upgrade_code = "pip install --upgrade tradebook"
-    return red(
-        "migrations", what, upgrade_code if state.schema == AHEAD else "tradebook db upgrade"
-    )
+        yield yellow("migrations", what, "make the database with `tradebook db upgrade`")
+    else:
+        is_ahead = state.schema == AHEAD
+        fix = "pip install --upgrade tradebook" if is_ahead else "tradebook db upgrade"
+        what = f"{state.schema}: {at}, this code needs {state.expected_revision}"
+        yield red("migrations", what, fix)
 
 
 def drift(target: CheckTarget) -> Iterator[Finding]:
     """Check that the tables are as the migrations made them."""
     differences = find_drift(target.engine)
     if differences:
-        what = (
-            f"{len(differences):,} differences from what the migrations make, the first: "
-            f"{differences[0]}"
-        )
+        count = f"{len(differences):,} differences from what the migrations make"
+        what = f"{count}, the first: {differences[0]}"
         yield yellow("tables", what, "see `tradebook db check`, and take back what it names")
     else:
         yield green("tables", "as the migrations made them")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
 from sqlalchemy import Connection, Engine
 
 from tradebook.domain.errors import ExtraNotInstalled, NotPermitted, TradebookError
@@ -25,11 +27,7 @@ if TYPE_CHECKING:
 
 
 def database_registry(engine: Engine) -> CollectorRegistry:
-    """Make a registry of prometheus_client that reads the database's metrics on each scrape.
-
-    Raises:
-        ExtraNotInstalled: prometheus_client is missing.
-    """
+    """Make a registry of prometheus_client that reads the database's metrics on each scrape."""
     try:
         from prometheus_client import CollectorRegistry
     except ImportError:
@@ -40,11 +38,7 @@ def database_registry(engine: Engine) -> CollectorRegistry:
 
 
 def read_samples(engine: Engine) -> list[Sample]:
-    """Read the current value of every metric that the database and the role's privileges provide.
-
-    Raises:
-        TradebookError: the database is not reachable, or has no book.
-    """
+    """Read the current value of every metric that the database and the role's privileges provide."""
     began = time.perf_counter()
     with monitoring_connection(engine) as connection:
         samples = [
@@ -58,12 +52,12 @@ def read_samples(engine: Engine) -> list[Sample]:
     return [*samples, (catalog.SCRAPE, (), time.perf_counter() - began)]
 
 
+@frozen(eq=False)
 class _DatabaseCollector:
     """Collector of prometheus_client; a database that is not reachable yields `tradebook_up 0`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = threading.Lock()
+    _engine: Engine
+    _lock: AbstractContextManager[bool] = field(factory=threading.Lock, init=False)
 
     def describe(self) -> list[Any]:
         """Return no description: without this method, registering would read the database once."""

@@ -19,7 +19,6 @@ from tradebook.domain.errors import InvalidInput, NotPermitted, SchemaNotReady
 from tradebook.operations.security.access_logging import LOG_FILES, LOG_PART
 
 _CHUNK: Final = 1 << 20  # bytes
-_UTC_NAMES: Final = ("UTC", "GMT")
 
 
 class AccessKind(StrEnum):
@@ -57,7 +56,6 @@ _DRIVER_STATEMENTS: Final = frozenset(
     }
 )
 """Statements that psycopg2 and SQLAlchemy send by themselves."""
-_TRANSACTION_ENDS: Final = ("COMMIT", "ROLLBACK")
 _REFUSALS: Final = re.compile("28|42501|53300|3D000")
 """SQLSTATEs of refused connections and missing privileges."""
 
@@ -119,11 +117,7 @@ class AccessFilter:
 
 
 def read_files(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a log file, or of every `.json` file in a folder, ordered by name.
-
-    Raises:
-        InvalidInput: the file cannot be read, or is not a log of PostgreSQL in JSON.
-    """
+    """Yield the lines of a JSON log of PostgreSQL, or of every `.json` file in a folder, ordered by name."""
     is_log = False
     try:
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -131,7 +125,7 @@ def read_files(path: Path) -> Iterator[bytes]:
         for file in files:
             with file.open("rb") as lines:
                 for line in lines:
-                    is_log = is_log or "session_id" in (_entry(line) or {})
+                    is_log = is_log or "session_id" in _entry(line)
                     yield line
     except OSError as error:
         expected = f"a file that can be read ({error.strerror})"
@@ -142,13 +136,7 @@ def read_files(path: Path) -> Iterator[bytes]:
 
 
 def read_server(engine: Engine) -> Iterator[bytes]:
-    """Yield the lines of the server's log, read by the functions that `tradebook db roles --log-access` makes.
-
-    Raises:
-        InvalidInput: it is not a PostgreSQL database.
-        SchemaNotReady: the functions are missing.
-        NotPermitted: the role is neither the auditor nor a superuser.
-    """
+    """Yield the lines of the server's log, read by the functions that `tradebook db roles --log-access` makes."""
     if engine.dialect.name != "postgresql":
         raise InvalidInput(
             "database", engine.url.database, "a PostgreSQL database: a file has no log of accesses"
@@ -186,14 +174,10 @@ def _advised(error: DBAPIError) -> Exception:
 
 
 def parse_accesses(lines: Iterable[bytes], accepted: AccessFilter) -> Iterator[Access]:
-    """Parse the entries of a log that meet the conditions; other lines of the log are skipped.
-
-    Raises:
-        InvalidInput: a time is not in UTC.
-    """
+    """Parse the entries of a log that meet the conditions; refuse a log whose times are not in UTC."""
     busy: set[int] = set()
     for line in lines:
-        access = _access(_entry(line) or {})
+        access = _access(_entry(line))
         if access is None:
             continue
         is_noise = _is_noise(access, busy)  # for each entry, also those that do not match
@@ -210,7 +194,7 @@ def _is_noise(access: Access, busy: set[int]) -> bool:
         statement = " ".join(access.text.split())
         if statement in _DRIVER_STATEMENTS or _LOG_READING.fullmatch(statement):
             return True
-        if statement in _TRANSACTION_ENDS:
+        if statement in ("COMMIT", "ROLLBACK"):
             is_empty = access.process not in busy
             busy.discard(access.process)
             return is_empty
@@ -218,12 +202,12 @@ def _is_noise(access: Access, busy: set[int]) -> bool:
     return False
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
+def _entry(line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except ValueError:  # the server may be writing the last line
-        return None
-    return entry if isinstance(entry, dict) else None
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _access(entry: dict[str, Any]) -> Access | None:
@@ -251,6 +235,6 @@ def _access(entry: dict[str, Any]) -> Access | None:
 def _utc_time(written: str) -> datetime:
     stamp, _, zone = written.rpartition(" ")
     # Short names of other zones are ambiguous: IST is the time of India, Ireland and Israel.
-    if zone not in _UTC_NAMES:
+    if zone not in ("UTC", "GMT"):
         raise InvalidInput("log", written, "times in UTC: set log_timezone = 'UTC' at the server")
     return datetime.fromisoformat(stamp).replace(tzinfo=UTC)

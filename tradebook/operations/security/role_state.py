@@ -106,11 +106,7 @@ class RoleState:
 
 
 def read_role_state(engine: Engine) -> RoleState:
-    """Read the roles that a database has, and what guards its tables.
-
-    Raises:
-        InvalidInput: it is not a PostgreSQL database.
-    """
+    """Read the roles that a PostgreSQL database has, and what guards its tables."""
     if engine.dialect.name != "postgresql":
         raise InvalidInput(
             "database", engine.url.database, "a PostgreSQL database: a file has no roles"

@@ -70,14 +70,9 @@ def _checked(value: str) -> str:
 
 
 def execute_steps(engine: Engine, steps: Sequence[Step]) -> list[Skipped]:
-    """Execute steps in one transaction, and those with `autocommit` by themselves after it.
+    """Execute steps in one transaction, and those with `autocommit` after it; return the skipped ones.
 
-    Returns:
-        The optional steps that were skipped.
-
-    Raises:
-        ConcurrentUpdate: another session held a lock on a table for 5 seconds; nothing was changed.
-        DatabaseFailure: the server refused a step that is not optional; nothing was changed.
+    Where the server refuses a step that is not optional, or a table stays locked for 5 seconds, nothing is changed.
     """
     skipped: list[Skipped] = []
     with translated_errors(), engine.begin() as connection:

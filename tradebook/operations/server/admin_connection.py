@@ -16,11 +16,7 @@ from tradebook.domain.errors import DatabaseUnavailable, OperationFailed
 
 
 def require_file(config: DatabaseConfig) -> None:
-    """Refuse a SQLite file that does not exist, which SQLite would create on connecting.
-
-    Raises:
-        DatabaseUnavailable: there is no such file.
-    """
+    """Refuse a SQLite file that does not exist, which SQLite would create on connecting."""
     path = str(config.path)
     is_file = config.path is not None and not config.is_in_memory and not path.startswith("file:")
     if is_file and not Path(path).exists():
@@ -38,11 +34,7 @@ class AdminConnection:
     driver: Any
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Execute a statement and return its rows; none where it returns nothing.
-
-        Raises:
-            OperationFailed: the server refused it; the message is the server's.
-        """
+        """Execute a statement and return its rows; raise `OperationFailed` with the server's message."""
         with self.driver.cursor() as cursor:
             try:
                 cursor.execute(statement, values or None)

@@ -105,9 +105,6 @@ class Server:
         """Start the server and wait until it accepts connections, up to an hour after a crash.
 
         The settings override those in its files. `listen` has the addresses of TCP, in addition to the socket.
-
-        Raises:
-            OperationFailed: it did not start; the message quotes its log.
         """
         make_private_folder(self.sockets)
         self.log.touch(0o600)
@@ -188,11 +185,7 @@ def give_to_server(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only the server's user may enter.
-
-    Raises:
-        OperationFailed: another user made it first, and could take over the socket in it.
-    """
+    """Make a folder that only the server's user may enter; another user's could take over the socket in it."""
     user = server_user()
     try:
         folder.mkdir(mode=0o700)
@@ -204,11 +197,7 @@ def make_private_folder(folder: Path) -> None:
 
 
 def require_entry(folder: Path, user: pwd.struct_passwd | None) -> None:
-    """Refuse a folder that the server's user may not enter, before a program fails with less of a reason.
-
-    Raises:
-        OperationFailed: the message names the folder that is closed, and what to do.
-    """
+    """Refuse a folder that the server's user may not enter, before a program fails with less of a reason."""
     if user is None:
         return
     for parent in (folder, *folder.parents):

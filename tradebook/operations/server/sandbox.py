@@ -54,11 +54,7 @@ class Sandbox:
 
     @classmethod
     def from_folder(cls, home: Path) -> Sandbox:
-        """Read the description of the sandbox in a folder.
-
-        Raises:
-            OperationFailed: the folder holds no sandbox.
-        """
+        """Read the description of the sandbox in a folder; raise `OperationFailed` where it holds none."""
         file = home.resolve() / _FILE
         try:
             return cls(home.resolve(), **json.loads(file.read_text()))
@@ -136,11 +132,6 @@ def start_sandbox(
 
     Returns:
         The sandbox, and whether this call started it.
-
-    Raises:
-        ExtraNotInstalled: the wheel with PostgreSQL is not installed.
-        WouldOverwrite: the folder holds something else.
-        OperationFailed: the server did not start; the message quotes its log.
     """
     home = home.resolve()
     with _locked(home):
@@ -167,11 +158,7 @@ def start_sandbox(
 
 @translated_os_errors()
 def remove_sandbox(home: Path) -> None:
-    """Stop the server and remove its folder, with all data.
-
-    Raises:
-        OperationFailed: the folder holds no sandbox.
-    """
+    """Stop the server and remove its folder, with all data."""
     sandbox = Sandbox.from_folder(home)
     server = sandbox.server
     server.stop("immediate")
