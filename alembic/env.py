@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 from sqlalchemy.schema import SchemaItem
 
-from tradebook.adapters import columns, orm, types
+from tradebook.adapters import orm, types
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations.autogenerate import complete_revision
 from tradebook.adapters.migrations.revisions import ReportLine
@@ -49,9 +49,6 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
 
 def run(connection: Connection, report: ReportLine) -> None:
     """Run the migrations, each in its own transaction on PostgreSQL, all in one on SQLite."""
-    for table in orm.metadata.tables.values():
-        for dialect in ("postgresql", "sqlite"):  # a generated revision holds both
-            columns.say_where(table, dialect)
     with migration_lock(connection, report):
         context.configure(
             connection=connection,

@@ -180,6 +180,7 @@ class DatabaseConfig:
     _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
+        """Refuse fields that exclude each other, and fill in the defaults of the kind of database."""
         self._take_timeouts()
         if self.password is not None and self.password_file is not None:
             raise InvalidInput("password_file", self.password_file, "nothing beside a password")

@@ -74,7 +74,7 @@ _LAST_PLACE: Final = Decimal(1).scaleb(-40)
 
 
 def exact() -> AbstractContextManager[Context]:
-    """Inside, sums and products of decimals keep every digit; Python's default keeps 28.
+    """Set a decimal context in which sums and products keep every digit; Python's default keeps 28.
 
     Returns:
         A context manager: `with exact(): total = position.cash_flow + position.cost_basis`. An
@@ -84,10 +84,10 @@ def exact() -> AbstractContextManager[Context]:
 
 
 def canonical(value: Decimal) -> Decimal:
-    """The one form of a finite number: no trailing zeros, no exponent above 0, no negative zero."""
+    """Normalize a finite number: no trailing zeros, no exponent above 0, no negative zero."""
     if not value:
         return ZERO
-    text = str(value)  # the cheapest look at a Decimal; most are in this form already
+    text = str(value)  # cheaper than `as_tuple`, and most numbers need no change
     if "E" not in text and ("." not in text or text[-1] != "0"):
         return value
     value = value.normalize(EXACT)
@@ -95,7 +95,7 @@ def canonical(value: Decimal) -> Decimal:
 
 
 def plain(value: Decimal) -> str:
-    """The canonical form as text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
+    """Write a number as canonical text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
     if not value:
         return "0"
     text = format(value, "f")
@@ -103,12 +103,13 @@ def plain(value: Decimal) -> str:
 
 
 class Numbers(dict[str, Decimal]):
-    """Canonical numbers by the text that a database keeps; a book has few that differ, so it knows most.
+    """A cache of canonical numbers by the text that a database stores; most of a book's numbers repeat.
 
-    Shared by threads: what another one adds or clears meanwhile is made again.
+    It needs no lock between threads: an entry that another thread clears is computed again.
     """
 
     def __missing__(self, text: str) -> Decimal:
+        """Parse the text, and keep the result where the text is short."""
         made = canonical(Decimal(text))
         if len(text) <= _KEPT_TEXT:
             if len(self) >= _KEPT:
@@ -122,7 +123,7 @@ _KEPT_TEXT: Final = 40
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
-    """The quotient, rounded half-even to 10^-40: the book's only rounding."""
+    """Divide and round half-even to 10^-40: the book's only rounding."""
     is_long = dividend.adjusted() - divisor.adjusted() > _LONG
     quotient = (_LONG_QUOTIENT if is_long else _QUOTIENT).divide(dividend, divisor)
     return canonical(quotient.quantize(_LAST_PLACE, context=_ROUNDED))
@@ -185,7 +186,7 @@ def _parsed(value: Any) -> Decimal:
 def _index(value: Any) -> int:
     try:
         return operator.index(value)  # numpy integers
-    except Exception:  # whatever an object raises
+    except Exception:  # a hostile `__index__` may raise anything
         raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
 
 
@@ -211,7 +212,7 @@ def _from_text(text: str) -> Decimal:
 
 
 def positive(value: Number) -> Decimal:
-    """`number`, above zero."""
+    """Convert as `number` does, and refuse 0 and below."""
     result = number(value)
     if result <= ZERO:
         raise InvalidInput("", value, "a number above 0")
@@ -219,7 +220,7 @@ def positive(value: Number) -> Decimal:
 
 
 def non_negative(value: Number) -> Decimal:
-    """`number`, zero or above."""
+    """Convert as `number` does, and refuse numbers below 0."""
     result = number(value)
     if result < ZERO:
         raise InvalidInput("", value, "a number, 0 or above")
@@ -227,7 +228,7 @@ def non_negative(value: Number) -> Decimal:
 
 
 def fraction(value: Number) -> Decimal:
-    """`number`, from 0 to 1."""
+    """Convert as `number` does, and refuse numbers outside 0 to 1."""
     result = number(value)
     if not ZERO <= result <= ONE:
         raise InvalidInput("", value, "a number from 0 to 1")
@@ -235,7 +236,7 @@ def fraction(value: Number) -> Decimal:
 
 
 def nonzero(value: Number) -> Decimal:
-    """`number`, other than zero."""
+    """Convert as `number` does, and refuse 0."""
     result = number(value)
     if not result:
         raise InvalidInput("", value, "a number other than 0")
@@ -243,7 +244,7 @@ def nonzero(value: Number) -> Decimal:
 
 
 def amount(value: Number) -> Decimal:
-    """What the book computed itself: a canonical Decimal of up to 1,000 places; else as `number`."""
+    """Convert a total that the book computed: a Decimal of up to 1,500 places; other types as `number`."""
     if not is_instance(value, Decimal):
         return number(value)
     total = Decimal(value)

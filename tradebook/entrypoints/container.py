@@ -19,11 +19,9 @@ from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastPat
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.sessions.account_session import AdHocSession
-from tradebook.adapters.sessions.write_guard import install_write_guard
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
-
-install_write_guard()
 
 AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 
@@ -81,7 +79,7 @@ def new_container(
     wired.own_read_engine = Single(_read_only, wired.engine)
     wired.position_cache = Single(PositionCache, parts.lock)
     wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession)
-    wired.unit_of_work = unit_of_work(wired.engine, Session, wired.position_cache)
+    wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
     wired.read_unit_of_work = unit_of_work(Single(_read_only, wired.reader), ReadSession)
     wired.statement_unit_of_work = unit_of_work(
         Single(_single_statement, wired.reader), StatementReadSession

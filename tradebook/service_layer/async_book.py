@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from tradebook.domain.entity import Entity, adopted
+from tradebook.domain.entity import Entity, refreshed
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
@@ -127,22 +127,22 @@ class AsyncBook(ABC):
     async def create(self, entity: E) -> E:
         """Record an entity and return it, with its id and stored values; see `handlers.create`."""
         recorded = await self.run(handlers.create, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def update(self, entity: E) -> E:
         """Record the changes of an entity and return it, with its stored values; see `handlers.update`."""
         recorded = await self.run(handlers.update, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_create, given))
+        return refreshed(given, await self.run(handlers.bulk_create, given))
 
     async def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_update, given))
+        return refreshed(given, await self.run(handlers.bulk_update, given))
 
     async def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
         """Record many executions, all or none; see `handlers.record_trades`."""

@@ -12,7 +12,7 @@ from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from tradebook.domain.entity import Entity, adopted
+from tradebook.domain.entity import Entity, refreshed
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
@@ -157,22 +157,22 @@ class Book(ABC):
     def create(self, entity: E) -> E:
         """Record an entity and return it, with its id and stored values; see `handlers.create`."""
         recorded = self.run(handlers.create, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     def update(self, entity: E) -> E:
         """Record the changes of an entity and return it, with its stored values; see `handlers.update`."""
         recorded = self.run(handlers.update, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
         given = argument("entities", entries, entities)
-        return adopted(given, self.run(handlers.bulk_create, given))
+        return refreshed(given, self.run(handlers.bulk_create, given))
 
     def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
         given = argument("entities", entries, entities)
-        return adopted(given, self.run(handlers.bulk_update, given))
+        return refreshed(given, self.run(handlers.bulk_update, given))
 
     def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
         """Record many executions, all or none; see `handlers.record_trades`."""

@@ -48,7 +48,7 @@ def alert(**values: Any) -> Alert:
 
 def row() -> PortfolioPosition:
     held = Position(symbol="X", quantity=Decimal(1), current_price=Decimal(1), sequence=1)
-    return PortfolioPosition.of(held, NOON)
+    return PortfolioPosition.from_position(held, NOON)
 
 
 APPEND_ONLY: list[Entity] = [
@@ -82,12 +82,12 @@ def kind_of(entity: object) -> str:
     [
         (trade(status="EXECUTED"), "status", "EXECUTED", "PENDING: record_trade"),
         (trade(status="BUSTED"), "status", "BUSTED", "PENDING: record_trade"),
-        (trade(sequence=1), "sequence", 1, "no value by hand: record_trade"),
-        (trade(realized_pnl=Decimal(5)), "realized_pnl", Decimal(5), "no value by hand"),
-        (trade(bust_reason="typo"), "bust_reason", "typo", "no value by hand"),
-        (Position(symbol="X", quantity=Decimal(1)), "quantity", Decimal(1), "no value by hand"),
-        (Position(symbol="X", currency="EUR"), "currency", "EUR", "no value by hand"),
-        (Position(symbol="X", version=2), "version", 2, "no value by hand"),
+        (trade(sequence=1), "sequence", 1, "the default: record_trade sets it"),
+        (trade(realized_pnl=Decimal(5)), "realized_pnl", Decimal(5), "the default"),
+        (trade(bust_reason="typo"), "bust_reason", "typo", "the default"),
+        (Position(symbol="X", quantity=Decimal(1)), "quantity", Decimal(1), "the default"),
+        (Position(symbol="X", currency="EUR"), "currency", "EUR", "the default"),
+        (Position(symbol="X", version=2), "version", 2, "the default"),
         (row(), "portfolio_id", 0, "positions made by take_snapshot"),
         (portfolio(source="book"), "source", "book", "'external', .* take_snapshot"),
         (decision(status="EXECUTED"), "status", "EXECUTED", "another: its first booked trade"),
@@ -177,8 +177,8 @@ def test_other_changes_are_let_through(entity: Entity, changed: set[str]) -> Non
 @pytest.mark.parametrize(
     ("entity", "before", "after", "named"),
     [
-        (trade(), "EXECUTED", "CANCELLED", "Trade 7: status cannot change .* EXECUTED for good"),
-        (trade(), "CANCELLED", "PENDING", "Trade 7: status cannot change .* CANCELLED for good"),
+        (trade(), "EXECUTED", "CANCELLED", "Trade 7: status cannot change .* stays EXECUTED"),
+        (trade(), "CANCELLED", "PENDING", "Trade 7: status cannot change .* stays CANCELLED"),
         (trade(), "PENDING", "EXECUTED", "Trade 7: status cannot change .*; execute_trade"),
         (trade(), "PENDING", "BUSTED", "Trade 7: status cannot change .*; execute_trade"),
         (decision(), "APPROVED", "EXECUTED", "AgentDecision 7: status .*; its first .* EXECUTED$"),
@@ -213,7 +213,7 @@ def test_other_statuses_may_be_given(entity: Entity, before: str, after: str) ->
         (row(), "^PortfolioPosition None cannot be deleted"),
         (Position(id=7, symbol="X"), "^Position 7 cannot be deleted; .*record_trade"),
         (trade(status="EXECUTED"), "^Trade 7 is EXECUTED: .*in X.*bust_trade or correct_trade"),
-        (trade(status="BUSTED"), "^Trade 7 is BUSTED: .*, and what was booked is never deleted"),
+        (trade(status="BUSTED"), "^Trade 7 is BUSTED: .*, and booked trades are never deleted"),
     ],
     ids=lambda value: kind_of(value) if isinstance(value, Entity) else "-",
 )

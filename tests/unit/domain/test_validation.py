@@ -294,7 +294,7 @@ def test_an_entity_takes_over_what_is_recorded_of_it() -> None:
     given, recorded = alert(message="given"), alert(id=7, message="recorded", created_at=NOON)
     del vars(recorded)["source"]  # as of a record of which some fields were not read
 
-    assert given.adopt(recorded) is given
+    assert given.refresh_from(recorded) is given
     assert (given.id, given.message, given.created_at) == (7, "recorded", NOON)
     assert given.source == ""
 
@@ -302,10 +302,10 @@ def test_an_entity_takes_over_what_is_recorded_of_it() -> None:
 def test_entities_take_over_each_its_own_record() -> None:
     given, recorded = [alert(), alert()], [alert(id=1), alert(id=2)]
 
-    assert [entity.id for entity in entity.adopted(given, recorded)] == [1, 2]
+    assert [entity.id for entity in entity.refreshed(given, recorded)] == [1, 2]
     assert [entity.id for entity in given] == [1, 2]
     with pytest.raises(ValueError, match="shorter"):
-        entity.adopted(given, recorded[:1])
+        entity.refreshed(given, recorded[:1])
 
 
 def test_what_differs_is_told_as_recorded_and_as_given() -> None:

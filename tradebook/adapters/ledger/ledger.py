@@ -128,8 +128,8 @@ class SqlLedger(Ledger):
         ids = write_trade(sender, page.opened, vars(page.position), vars(trade), vars(event))
         if ids is None:
             return False
-        trade.put(id=ids[0])
-        event.put(id=ids[1], entity_id=ids[0])
+        trade.set_unchecked(id=ids[0])
+        event.set_unchecked(id=ids[1], entity_id=ids[0])
         attach(self.session, trade)
         remember(self.session, event, event.id)
         return True

@@ -18,7 +18,7 @@ from attrs import frozen
 from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
-from tradebook.adapters.engine.transactions import begin_sqlite
+from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
 from tradebook.domain.trades import TRADE_COLUMNS

@@ -8,7 +8,6 @@ from typing import Final
 from attrs import frozen
 from sqlalchemy import Connection, Engine, MetaData, create_engine
 
-from tradebook.adapters.columns import say_where
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.catalog import (
     CURRENT_SCHEMA,
@@ -85,8 +84,6 @@ def found_and_expected(connection: Connection) -> tuple[Description, Description
 def _create_temporary_tables(connection: Connection) -> None:
     copy = MetaData(schema=_TEMPORARY, naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
-        # `to_metadata` copies an index's arguments, but not the condition that waits in its `info`.
-        say_where(table, "postgresql")
         table.to_metadata(copy, schema=_TEMPORARY)
     try:
         with translated_errors():

@@ -98,7 +98,7 @@ def _next_events(
 def _made(
     uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
 ) -> Seal:
-    prints = Digests.of(events)
+    prints = Digests.from_events(events)
     return Seal(
         account=uow.account,
         created_at=uow.now(),

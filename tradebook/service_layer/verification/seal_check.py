@@ -9,7 +9,7 @@ from attrs import frozen
 
 from tradebook.domain.events import BOOKINGS, BUSTS
 from tradebook.domain.plain_values import optional_function
-from tradebook.domain.seals import FIRST, Digests, Seal, hash_of
+from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.instrumentation import ProgressCallback
@@ -166,7 +166,7 @@ class _Check:
     def _check_events(self, seal: Seal) -> None:
         covered = _covered(seal)
         events = self.uow.events.found(covered.keys())
-        prints = Digests.of(events)
+        prints = Digests.from_events(events)
         self.events += len(events)
         self.settled_events += sum(event.id <= self.settled for event in events)
         before = len(self.findings)
@@ -183,7 +183,7 @@ class _Check:
     def _check_seal(self, seal: Seal, expected: str) -> None:
         if seal.previous_hash != expected:
             self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
-        if hash_of(seal.facts()) != seal.seal_hash:
+        if compute_hash(seal.facts()) != seal.seal_hash:
             self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
 
     def _check_kept(self) -> None:

@@ -1,4 +1,4 @@
-"""Executions, as `record_trade` takes them."""
+"""Strategies for executions, as the arguments of `record_trade`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tradebook.testing.strategies.values import (
 
 @st.composite
 def trade_terms(draw: st.DrawFn, symbol: str | None = None) -> TradeTerms:
-    """Arguments of `record_trade`; those that may be left out sometimes are.
+    """Generate arguments of `record_trade`; optional ones are sometimes left out.
 
     Args:
-        draw: given by hypothesis.
+        draw: passed by hypothesis.
         symbol: of the trade; any by default.
     """
     currency = draw(currencies())
@@ -66,15 +66,18 @@ def fills(
     min_size: int = 1,
     max_size: int = 12,
 ) -> list[TradeTerms]:
-    """Executions of one instrument, each as arguments of `record_trade`, in order of booking.
+    """Generate executions of one instrument in order of booking, each as arguments of `record_trade`.
 
     They open, add, reduce, close to flat and flip; prices may be 0 or negative, fees rebates. Order
     ids differ; trade times do not always go forward.
 
     Args:
-        draw: given by hypothesis.
-        symbol, currency, settlement: of all fills; any by default.
-        min_size, max_size: how many.
+        draw: passed by hypothesis.
+        symbol: of all fills; any by default.
+        currency: of all fills; any by default.
+        settlement: of all fills; any by default.
+        min_size: the fewest fills.
+        max_size: the most fills.
     """
     instrument = {
         "symbol": symbol or draw(symbols()),

@@ -1,4 +1,4 @@
-"""The domain's repositories and its Ledger in memory, on one fake transaction."""
+"""The repositories and the `Ledger` in memory, on one fake transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tradebook.service_layer.ports.repositories import (
     TradeRepository,
 )
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
-from tradebook.testing.fake_session import FakeSession
+from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, values_of
 
 E = TypeVar("E", bound=Entity)
@@ -158,7 +158,7 @@ class FakeSignalRepository(FakeRepository[Signal], SignalRepository):
 
 
 class FakeDecisionRepository(FakeRepository[AgentDecision], DecisionRepository):
-    """Decisions always have their signals here; on a database only those of `with_signals` do."""
+    """Loads every decision with its signals; on a database only `with_signals` does."""
 
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
@@ -208,7 +208,7 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
         return sum(row["count"] for row in self._session.rows(Seal))
 
     def transaction_snapshot(self) -> TransactionSnapshot:
-        return UNKNOWN  # other units of work have their ids long before they commit
+        return UNKNOWN  # units of work draw ids long before they commit
 
 
 class FakeAccountRepository(FakeRepository[Account], AccountRepository):
@@ -217,7 +217,7 @@ class FakeAccountRepository(FakeRepository[Account], AccountRepository):
 
 
 class FakeLedger(Ledger):
-    """Nobody waits here: of two units of work that book on one position, the second fails to commit."""
+    """Books without locks: of two units of work that book on one position, the second fails to commit."""
 
     def __init__(self, session: FakeSession, account: str, at: datetime) -> None:
         self._session = session
@@ -298,7 +298,7 @@ class FakeLedger(Ledger):
 
     def _clash(self, trades: list[Trade]) -> bool:
         fills = {trade.fill_key for trade in trades}
-        # A pending trade that is taken over gives up its key in the same booking.
+        # A fill may take the key of the pending trade that it replaces in the same booking.
         allowed = {None, *(trade.id for trade in trades if self._session.holds(trade))}
         return len(fills) < len(trades) or any(
             self._session.holder(trade) not in allowed for trade in trades
@@ -310,7 +310,7 @@ def _is_traded(position: Values) -> bool:
 
 
 def _is_not_older(position: Position, row: Values) -> bool:
-    """Whether the mark of `position` may replace that of the row."""
+    """Return whether the mark of `position` may replace that of the row."""
     if position.marked_at is None:
         return False
     return row["marked_at"] is None or bool(position.marked_at >= row["marked_at"])
