@@ -58,6 +58,7 @@ class FastPath:
         account: str,
         retries: Retries,
     ) -> None:
+        """Make a reader and a store of templates for these."""
         self.engine, self.cache, self.account, self.retries = engine, cache, account, retries
         self.reader = FillReader(account)
         self.failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
@@ -91,6 +92,7 @@ class AutocommitScope:
     """
 
     def __init__(self, path: FastPath, context: CallContext) -> None:
+        """Take the manager's part and the call's."""
         self.reader = path.reader
         self.context = context
         self._path = path
@@ -98,6 +100,7 @@ class AutocommitScope:
         self._opened: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Self:
+        """Begin; the lock is taken by `attempt`."""
         return self
 
     def __exit__(
@@ -106,6 +109,7 @@ class AutocommitScope:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Release the symbol's lock."""
         if self._entry is not None:
             self._entry.lock.release()
 
