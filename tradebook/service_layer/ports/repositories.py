@@ -230,7 +230,7 @@ class TradeRepository(Repository[Trade]):
                     yield trade
                     following = corrections.get(trade.id)
                     while following is not None:
-                        yield BookedTrade.of(following)
+                        yield BookedTrade.from_trade(following)
                         following = corrections.get(following.id)
             is_last = len(page) < batch
             page = [] if is_last else self.booked(symbol, after=page[-1].sequence, limit=batch)
