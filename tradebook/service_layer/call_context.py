@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import Attribute, evolve, field, frozen
 
@@ -60,7 +60,10 @@ def context(*, actor: str | None = None, correlation_id: str | None = None) -> I
 
 def _named(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
     # As `entity.named_fields`, without its wrappers: every call makes a context.
-    return [each.evolve(converter=partial(argument, each.name, each.converter)) for each in fields]
+    return [
+        each.evolve(converter=partial(argument, each.name, cast("Any", each.converter)))
+        for each in fields
+    ]
 
 
 @frozen(kw_only=True, field_transformer=_named)
