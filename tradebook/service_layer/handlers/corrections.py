@@ -23,7 +23,7 @@ from tradebook.domain.folding import AMOUNTS, Fold, differing
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus
+from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus, evidence
 from tradebook.domain.validation import (
     Json,
     argument,
@@ -276,7 +276,7 @@ def _replace(
 
 def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
     return TradeCorrected(
-        **right.evidence(at),
+        **evidence(vars(right), at),
         realized_pnl=right.realized_pnl,
         changes=json_object(differences(wrong, right, TERMS)),
     )
