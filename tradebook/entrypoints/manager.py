@@ -31,7 +31,7 @@ orm.start_mappers()
 
 
 class Managed:
-    """What both managers share: a configuration, an account, and a container of their own."""
+    """The common base of both managers: a configuration, an account, and a container of its own."""
 
     _parts = THREADS
 
@@ -97,7 +97,7 @@ class DatabaseManager(Managed, Book):
             `postgresql://user:password@host/book`. By default the environment's variables are read, and
             without them the file `tradebook.db` in the working directory is used. A new and empty SQLite
             database gets its tables on first use; any other gets them by `upgrade()`.
-        account: the tenant whose book this is.
+        account: the tenant that owns the book.
         base_currency: of the account, when its first use opens it.
         actor: recorded in the events where no `tradebook.context` names another.
 

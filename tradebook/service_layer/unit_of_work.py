@@ -156,7 +156,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
 
     @abstractmethod
     def require_visible(self) -> None:
-        """Check that the store shows this account's rows: a hidden account looks like an empty one.
+        """Check that the store shows this account's rows: hidden ones would read as an empty account.
 
         Raises:
             NotPermitted: row-level security hides the account from the role that is connected.

@@ -1,6 +1,6 @@
 """Runners: each call gets a unit of work, and another one after a conflict or a lost connection.
 
-What must not change between attempts (the time, ids, order ids) is made once, in the `CallContext`.
+Values that must not change between attempts (the time, ids, order ids) are made once, in the `CallContext`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Query(Generic[R]):
     new_unit_of_work: Callable[..., Any]
 
     def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
-        """Make one attempt."""
+        """Call the function once, in an attempt's unit of work."""
         return self.function(uow, *self.args, **self.kwargs)
 
 
@@ -71,7 +71,7 @@ class Command(Query[R]):
     counts: Mapping[str, int] = field(factory=dict)
 
     def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
-        """Make one attempt and commit it."""
+        """Call the function once and commit, unless an unanswered COMMIT turns out to be done."""
         call = current_call.get()
         if self.unanswered is not None:
             marker, result = self.unanswered
@@ -103,8 +103,8 @@ class _Runs:
         new_statement_unit_of_work: makes one for a single statement, without a transaction.
         first_use: checks the database's schema before the first call.
         retries: counts the attempts that are repeated.
-        account: whose book it is, for observers.
-        actor: who calls, where the surrounding `tradebook.context` names no one.
+        account: of the manager, for observers.
+        actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
     """
 
