@@ -83,6 +83,7 @@ class Managed:
     def _engines(self) -> Collection[Engine]:
         """Return the engine, and the one for queries where that is another."""
         made = self._container.engine(), self._container.reader()
+        # Listeners and pools are those of the synchronous engine inside one of asyncio.
         return dict.fromkeys(getattr(engine, "sync_engine", engine) for engine in made)
 
 

@@ -72,7 +72,7 @@ def single_statement(query: F) -> F:
 
 def is_single_statement(query: object) -> bool:
     """Return whether a query is marked by `single_statement`."""
-    return getattr(query, _SINGLE_STATEMENT, False) is True
+    return getattr(query, _SINGLE_STATEMENT, False) is True  # a mock answers every name with a mock
 
 
 class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):

@@ -79,11 +79,11 @@ class Command(Query[R]):
                 if call is not None:
                     call.pending.update(self.counts)
                 return result
-            uow.rollback()
+            uow.rollback()  # ends the transaction in which the marker was read
             self.unanswered = None
         result = self.function(uow, *self.args, **self.kwargs)
         if call is not None:
-            self.counts = dict(call.pending)
+            self.counts = dict(call.pending)  # a retry clears them
         try:
             uow.commit()
         except CommitUnknown:
@@ -156,12 +156,14 @@ class Runner(_Runs):
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
-        context = self.context()
+        context = (
+            self.context()
+        )  # after an upgrade, which takes long: it holds the time of the call
         if not self.observers:
             return attempt(query, context)
         with self.observed(handler_name(query.function), context) as call:
             result = attempt(query, context)
-            call.commit()
+            call.commit()  # a trade on the fast path commits without a unit of work
             return result
 
     def _attempt(self, query: Query[R], context: CallContext) -> R:
