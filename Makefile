@@ -23,8 +23,8 @@ $(READY): setup.cfg
 demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to explore)
 	$(BIN)/tradebook demo
 
-test: $(READY) ## every test, on SQLite and on a real PostgreSQL that it starts itself
-	$(BIN)/python -m pytest $(PARALLEL)
+test: $(READY) ## every test; the contract suite on fake, sqlite-file, sqlite-async, postgresql, postgresql-async (FULL=1: and on fake-async, sqlite-memory, sqlite-memory-async)
+	$(BIN)/python -m pytest $(PARALLEL) $(if $(FULL),--full)
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property

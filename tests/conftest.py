@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -31,16 +32,26 @@ def pytest_configure() -> None:
     give_runtime_folder()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--full`, which xdist hands on to its workers."""
+    parser.addoption(
+        "--full", action="store_true", help="run what is marked `full` too: all eight backends"
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of `make mutants` what its workers would not find, which would count as a kill.
+    """Deselect tests marked `full`, and under `make mutants` those that its workers cannot find.
 
     They collect a second time in one process, and pytest then escapes the ids that a function made
-    once more.
+    once more; a test that is not found would count as a mutant killed.
     """
+    out: set[pytest.Item] = set()
+    if not config.getoption("full"):
+        out |= {item for item in items if item.get_closest_marker("full")}
     if config.getoption("hypothesis_profile") == "mutants":
-        lost = [item for item in items if "\\" in item.nodeid]
-        config.hook.pytest_deselected(items=lost)
-        items[:] = [item for item in items if item not in lost]
+        out |= {item for item in items if "\\" in item.nodeid}
+    config.hook.pytest_deselected(items=[item for item in items if item in out])
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +80,22 @@ def new_database(postgresql: URL) -> Callable[[], URL]:
 def sqlite_url(tmp_path: Path) -> str:
     """An embedded database that does not exist yet."""
     return f"sqlite:///{tmp_path / 'book.db'}"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the book's schema."""
+    path = tmp_path_factory.mktemp("migrated") / "book.db"
+    with DatabaseManager(f"sqlite:///{path}") as manager:
+        manager.upgrade()
+    return path
+
+
+@pytest.fixture
+def sqlite_book(migrated_file: Path, tmp_path: Path) -> str:
+    """An embedded database with the book's schema: a copy, since the migrations take 80 ms."""
+    path = shutil.copy(migrated_file, tmp_path / "book.db")
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

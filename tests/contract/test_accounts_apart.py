@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from tests.support.attacks import ACCEPTED, answer, dump
-from tests.support.backends import BACKENDS, new_book
+from tests.support.backends import BACKENDS, each_backend, new_book
 from tests.support.public_calls import KINDS, called, prepared, public_calls, valid_calls
 from tradebook import AgentDecision, DatabaseManager, Trade
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
@@ -38,7 +38,7 @@ BY_CURSOR: Final = {
 """Calls that take the `after` of a page."""
 
 
-@pytest.fixture(params=[name for name in BACKENDS if "memory" not in name])
+@pytest.fixture(params=each_backend(name for name in BACKENDS if "memory" not in name))
 def books(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
     """Two accounts of one store: mine, asyncio or not, and theirs; the same names in both."""
     kind, url = BACKENDS[request.param]

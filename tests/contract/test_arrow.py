@@ -12,7 +12,6 @@ import attrs
 import pyarrow
 import pytest
 
-from tests.contract.test_paging import fill
 from tradebook import ExtraNotInstalled, InvalidInput, Position, Trade
 from tradebook.domain.entity import Entity
 from tradebook.domain.numbers import number as number_of
@@ -26,8 +25,8 @@ def batches(book: Any, kind: type[Entity], **options: Any) -> list[pyarrow.Recor
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_table_has_every_field_of_every_record(book: Any, kind: type[Entity]) -> None:
-    fill(book)
+def test_a_table_has_every_field_of_every_record(filled_book: Any, kind: type[Entity]) -> None:
+    book = filled_book
     records, table = book.get_all(kind), book.to_arrow(kind)
     assert table.num_rows == len(records) > 0
     names = [field.name for field in attrs.fields(kind) if field.name != "signals"]
@@ -80,8 +79,8 @@ def test_times_are_utc_and_enumerations_dictionaries(book: Any) -> None:
     assert table["action"].to_pylist() == ["SELL"]
 
 
-def test_filters_are_those_of_every_list(book: Any) -> None:
-    fill(book)
+def test_filters_are_those_of_every_list(filled_book: Any) -> None:
+    book = filled_book
     assert set(book.to_arrow(Trade, symbol="AAPL")["symbol"].to_pylist()) == {"AAPL"}
     assert book.to_arrow(Trade, until=datetime(2000, 1, 1, tzinfo=UTC)).num_rows == 0
     for refused in ({"nothing": 1}, {"decimals": "float"}):

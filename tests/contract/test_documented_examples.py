@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import joinedload, sessionmaker
 
+from tests.support.backends import each_backend
 from tests.support.servers import configured
 from tradebook import (
     AgentDecision,
@@ -34,10 +35,8 @@ from tradebook import (
     metadata,
 )
 
-BACKENDS = ["sqlite-memory", "sqlite-file", "postgresql"]
 
-
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=each_backend(["sqlite-memory", "sqlite-file", "postgresql"]))
 def config(request: pytest.FixtureRequest) -> DatabaseConfig:
     """A database with the book's schema, or one that gets it by itself."""
     if request.param == "sqlite-memory":

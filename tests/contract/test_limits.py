@@ -15,7 +15,7 @@ from tests.support.public_calls import BUY
 from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
 from tradebook.service_layer.book import Book
 
-README: Final = ROOT / "README.md"
+LIMITS: Final = ROOT / "docs" / "limits.md"
 WIDE: Final = "".join(chr(0x10000 + 5003 * n) for n in range(limits.MAX_NAME_BYTES // 4))
 """Characters of four bytes, as many as fit, which no index can compress."""
 
@@ -161,7 +161,7 @@ def test_every_limit_has_an_edge_that_is_tried() -> None:
 
 
 def test_the_readme_says_what_the_limits_are() -> None:
-    table = README.read_text().partition("## Limits")[2].partition("\n## ")[0]
+    table = LIMITS.read_text()
     told = dict(re.findall(r"^\| `(MAX_\w+)` \| ([\d,^ -]+) \|", table, re.MULTILINE))
     numbers = {name: f"{value:,}" for name, value in constants().items()}
     assert told == {**numbers, "MAX_ID": "2^63 - 1"}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tests.support.assorted_records import KINDS, NOON, at, fill
 from tradebook import (
-    Account,
-    AgentAction,
     AgentDecision,
     Alert,
     CashFlow,
@@ -20,7 +19,6 @@ from tradebook import (
     Event,
     InvalidInput,
     PerformanceMetric,
-    Portfolio,
     PortfolioPosition,
     Position,
     Seal,
@@ -30,27 +28,6 @@ from tradebook import (
 from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.ports.paging import Page, sort_keys
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-KINDS = [
-    Account,
-    AgentAction,
-    AgentDecision,
-    Alert,
-    CashFlow,
-    Event,
-    PerformanceMetric,
-    Portfolio,
-    PortfolioPosition,
-    Position,
-    Seal,
-    Signal,
-    Trade,
-]
-
-
-def at(minute: int) -> datetime:
-    return NOON + timedelta(minutes=minute)
 
 
 def order(book: Book, number: int, minute: int = 0, **terms: Any) -> Trade:
@@ -66,50 +43,9 @@ def pages(read: Callable[[str | None], Page[Any]]) -> Iterator[Page[Any]]:
         yield page
 
 
-def fill(book: Book) -> None:
-    """Some of everything, several of each with the same time."""
-    for number in range(4):
-        minute = number // 2
-        signal = book.record_signal(symbol="AAPL", action="BUY", generated_at=at(minute))
-        decision = book.record_decision(
-            agent=f"a{number % 2}",
-            symbol="AAPL",
-            action="BUY",
-            decided_at=at(minute),
-            signals=[signal.id],
-        )
-        book.record_action(
-            agent="a", action_type="call", started_at=at(minute), decision_id=decision.id
-        )
-        book.raise_alert(
-            alert_type="drawdown",
-            severity=("INFO", "WARNING")[number % 2],
-            timestamp=at(minute),
-            symbol=(None, "AAPL")[number % 2],
-        )
-        book.record_metric(
-            name=f"m{number % 2}", value="1.50", period_start=NOON, period_end=at(minute)
-        )
-        book.record_cash_flow(
-            kind="DEPOSIT", amount="10.50", occurred_at=at(minute), reference=str(number)
-        )
-        book.record_trade(
-            symbol=("AAPL", "MSFT")[number % 2],
-            action="BUY",
-            quantity=1,
-            price="1.50",
-            executed_at=at(minute),
-            order_id=str(number),
-        )
-        book.seal()
-    book.record_trade(symbol="NEW", action="SELL", quantity=1, price=1, status="PENDING")
-    for _ in range(3):
-        book.take_snapshot()
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_pages_have_every_record_once_newest_first(book: Book, kind: type[Entity]) -> None:
-    fill(book)
+def test_pages_have_every_record_once_newest_first(filled_book: Book, kind: type[Entity]) -> None:
+    book = filled_book
     everything: list[Any] = book.read(lambda uow: uow.records(kind).in_order())
     key = lambda record: tuple(getattr(record, name) for name in sort_keys(kind))  # noqa: E731
     expected = [record.id for record in sorted(everything, key=key, reverse=True)]
@@ -192,8 +128,8 @@ FILTERS: list[tuple[type[Entity], dict[str, Any], int]] = [
 ]
 
 
-def test_lists_are_filtered_by_any_field_and_counted_alike(book: Book) -> None:
-    fill(book)
+def test_lists_are_filtered_by_any_field_and_counted_alike(filled_book: Book) -> None:
+    book = filled_book
     for kind, wanted, expected in FILTERS:
         read = list(pages(lambda after, k=kind, w=wanted: book.get_all(k, 1, after, **w)))  # type: ignore[misc]
         ids = [record.id for page in read for record in page]
@@ -222,8 +158,8 @@ def test_what_cannot_be_asked_is_refused_by_name(book: Book) -> None:
         book.count(int)  # type: ignore[type-var]
 
 
-def test_the_cursor_of_another_list_is_refused(book: Book) -> None:
-    fill(book)
+def test_the_cursor_of_another_list_is_refused(filled_book: Book) -> None:
+    book = filled_book
     after = book.get_signals(limit=1).after
     with pytest.raises(InvalidInput, match=r"^after: "):
         book.get_trades(after=after)
@@ -298,8 +234,10 @@ def test_decisions_with_signals_can_be_locked(book: Book) -> None:
     assert [s.id for s in locked.signals] == [signal.id]
 
 
-def test_actions_signals_cash_flows_metrics_and_events_by_their_own_filters(book: Book) -> None:
-    fill(book)
+def test_actions_signals_cash_flows_metrics_and_events_by_their_own_filters(
+    filled_book: Book,
+) -> None:
+    book = filled_book
     decision = book.get_decisions(agent="a1", status="PROPOSED", action="BUY", symbol="AAPL")[0]
     assert len(book.get_actions(decision_id=decision.id, agent="a", action_type="call")) == 1
     assert len(book.get_signals(symbol="AAPL", action="BUY", since=at(1))) == 2

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.contract.test_paging import KINDS, NOON, fill, order, pages
+from tests.contract.test_paging import order, pages
+from tests.support.assorted_records import KINDS, NOON
 from tests.support.backends import within
 from tradebook import InvalidInput, Row, Trade, TradeAction
 from tradebook.domain.entity import Entity
@@ -16,8 +17,8 @@ from tradebook.service_layer import queries
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_rows_have_every_value_of_the_entities(book: Any, kind: type[Entity]) -> None:
-    fill(book)
+def test_rows_have_every_value_of_the_entities(filled_book: Any, kind: type[Entity]) -> None:
+    book = filled_book
     entities = book.get_all(kind)
     names = [field.name for field in attrs.fields(kind) if field.name != "signals"]
 

@@ -1,14 +1,16 @@
-"""What the contract suite runs on: one book for each kind of store, and the asyncio ones driven from here."""
+"""The backends of the contract suite, and the adapter that drives an asyncio book from synchronous tests."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+import pytest
 
 from tradebook import AsyncBook, AsyncDatabaseManager, DatabaseManager
 from tradebook.testing import AsyncFakeBook, FakeBook
@@ -18,12 +20,26 @@ BACKENDS = {
     "fake-async": (AsyncFakeBook, None),
     "sqlite-memory": (DatabaseManager, "memory_url"),
     "sqlite-memory-async": (AsyncDatabaseManager, "memory_url"),
-    "sqlite-file": (DatabaseManager, "sqlite_url"),
-    "sqlite-async": (AsyncDatabaseManager, "sqlite_url"),
+    "sqlite-file": (DatabaseManager, "sqlite_book"),
+    "sqlite-async": (AsyncDatabaseManager, "sqlite_book"),
     "postgresql": (DatabaseManager, "postgresql_book"),
     "postgresql-async": (AsyncDatabaseManager, "postgresql_book"),
 }
 """For each backend its kind of book, and the fixture of its URL."""
+
+ONLY_IN_FULL_RUNS: Final = ("fake-async", "sqlite-memory", "sqlite-memory-async")
+"""Backends whose code the other five run too: the fake's store, or SQLite with another file."""
+
+
+def each_backend(names: Iterable[str] = BACKENDS) -> list[Any]:
+    """Return the parameters of a test that runs on these backends.
+
+    Those of `ONLY_IN_FULL_RUNS` are marked `full`: `make test` leaves them out, `make test FULL=1` does not.
+    """
+    return [
+        pytest.param(name, marks=pytest.mark.full) if name in ONLY_IN_FULL_RUNS else name
+        for name in names
+    ]
 
 
 class Driven:

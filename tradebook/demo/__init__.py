@@ -21,7 +21,9 @@ from tradebook.entrypoints.manager import DatabaseManager
 __all__ = ["run_demo"]
 
 
-def run_demo(database_url: str, console: Console, as_json: bool = False) -> None:
+def run_demo(
+    database_url: str, console: Console, as_json: bool = False, *, quiet: bool = False
+) -> None:
     """Trade the days that the database does not hold yet, and report on the whole book.
 
     A second run trades nothing twice, and an interrupted run continues where it stopped.
@@ -30,6 +32,7 @@ def run_demo(database_url: str, console: Console, as_json: bool = False) -> None
         database_url: of the book's database; a new SQLite file gets its tables on first use.
         console: for the report. The progress bar is shown on a terminal's standard error.
         as_json: print one JSON document instead of the report; amounts are exact, as text.
+        quiet: show no progress bar.
 
     Raises:
         InvalidInput: the database holds a book that is not the demo's; nothing was written.
@@ -37,7 +40,7 @@ def run_demo(database_url: str, console: Console, as_json: bool = False) -> None
     """
     with DatabaseManager(database_url, actor="demo") as manager:
         started = perf_counter()
-        with progress_bar("trading day by day", quiet=as_json) as progress:
+        with progress_bar("trading day by day", hidden=quiet or as_json) as progress:
             days = simulate(manager, trading_days(), progress)
         run = report.Run(report.without_password(database_url), days, perf_counter() - started)
         results = manager.read(read_results)

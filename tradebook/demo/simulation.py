@@ -28,7 +28,7 @@ from tradebook.domain.signals import SignalAction
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 CAPITAL: Final = Decimal(100_000)
@@ -40,7 +40,7 @@ _FEE_PER_SHARE: Final = Decimal("0.005")
 _LOWEST_FEE: Final = Decimal(1)
 
 
-def simulate(book: Book, days: Sequence[TradingDay], progress: Progress) -> int:
+def simulate(book: Book, days: Sequence[TradingDay], progress: ProgressCallback) -> int:
     """Trade the days that are not in the book yet.
 
     Args:

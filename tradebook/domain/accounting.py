@@ -130,3 +130,14 @@ def effect(before: Decimal, after: Decimal) -> Effect:
         return Effect.FLIPPED
     grows = after.copy_abs() > before.copy_abs()  # unlike abs() it keeps all digits
     return Effect.INCREASED if grows else Effect.REDUCED
+
+
+def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:
+    """Return the booking time of a position's next entry: `at`, but never before the last entry.
+
+    Args:
+        at: the time of the call, UTC.
+        sequence: the number of the last entry; 0 before the first.
+        updated_at: the booking time of the last entry.
+    """
+    return max(at, updated_at) if sequence else at

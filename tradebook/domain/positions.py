@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
-from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.accounting import Balance, effect, entry_time
 from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
@@ -26,7 +26,7 @@ from tradebook.domain.numbers import (
     number,
     positive,
 )
-from tradebook.domain.trades import Settlement, Trade, settlement_kind
+from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
 from tradebook.domain.validation import Json, enum_member, identifier, optional_utc, record_id, utc
 
 
@@ -158,14 +158,13 @@ class Position(Entity):
             realized_pnl=EXACT.subtract(after.realized_pnl, before.realized_pnl),
         )
         if not self.has_trades:
-            for constant in INSTRUMENT:
-                setattr(self, constant, getattr(trade, constant))
+            self.set_unchecked(**{constant: getattr(trade, constant) for constant in INSTRUMENT})
         self._enter(booked_at)
         self._become(after)
         done = effect(before.quantity, after.quantity)
         self._date(done, trade)
         return TradeRecorded(
-            **trade.evidence(utc(at)),
+            **evidence(vars(trade), utc(at)),
             effect=done,
             quantity_before=before.quantity,
             quantity_after=self.quantity,
@@ -197,8 +196,8 @@ class Position(Entity):
         self._enter(booked_at)
 
     def entry_time(self, at: datetime) -> datetime:
-        """The time of the next entry in the ledger: never before the last one's."""
-        return max(utc(at), self.updated_at) if self.sequence else utc(at)
+        """Return the time of the next entry in the ledger: never before the last one's."""
+        return entry_time(utc(at), self.sequence, self.updated_at)
 
     def refold(self, values: Mapping[str, object]) -> None:
         """Become what its trades make of it: the `values` of their fold. Marks stay."""

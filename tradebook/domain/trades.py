@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple
 from uuid import uuid4
 
-from attrs import define, field
+from attrs import NOTHING, Factory, define, field, fields
 
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
@@ -126,6 +126,7 @@ _LEFT_TO_ORDER: Final = (
 _IDENTITY: Final = ("account", "symbol", "venue", "order_id", "execution_id")
 _BEHIND: Final = ("strategy", "decision_id", "details")
 _BOOKING: Final = ("sequence", "booked_at", "realized_pnl", "updated_at")
+_LATER: Final = ("corrects_id", *BUST[1:])
 _FILLED: Final = (*TERMS, "execution_id", *_BEHIND, *_BOOKING)
 
 
@@ -306,40 +307,6 @@ class Trade(Entity):
         after = {field_name: getattr(self, field_name) for field_name in before}
         return {name: [was, after[name]] for name, was in before.items() if was != after[name]}
 
-    def evidence(self, at: datetime) -> dict[str, Any]:
-        """All that it was booked with, for the event that proves it later.
-
-        Args:
-            at: the time of that event.
-
-        Returns:
-            The values by name; none for what goes without saying: no venue, strategy, decision or details, the fee
-            in the currency of the price, multiplier 1, settlement CASH, booked at the time of the event.
-            Of the details only their hash.
-        """
-        return {
-            "symbol": self.symbol,
-            "venue": self.venue or None,
-            "order_id": self.order_id,
-            "execution_id": self.execution_id,
-            "revision": self.revision or None,
-            "corrects": self.corrects_id,
-            "action": self.action,
-            "quantity": self.quantity,
-            "price": self.price,
-            "fee": self.fee,
-            "fee_currency": None if self.fee_currency == self.currency else self.fee_currency,
-            "currency": self.currency,
-            "multiplier": None if self.multiplier == ONE else self.multiplier,
-            "settlement": None if self.settlement is Settlement.CASH else self.settlement,
-            "executed_at": self.executed_at,
-            "strategy": self.strategy or None,
-            "decision_id": self.decision_id,
-            "details": digest(self.details).hex() if self.details else None,
-            "sequence": self.sequence,
-            "booked_at": None if self.booked_at == at else self.booked_at,
-        }
-
     def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:
         """The next revision of this trade, not booked yet: its terms, but for the `changes`."""
         kept = {name: getattr(self, name) for name in (*_IDENTITY, *TERMS, *_BEHIND)}
@@ -386,3 +353,54 @@ class Trade(Entity):
         fill = f" execution {self.execution_id!r}" if self.execution_id else ""
         venue = f" at {self.venue}" if self.venue else ""
         return f"{self.order_id!r}{fill} for {self.symbol}{venue}"
+
+
+TRADE_COLUMNS: Final = tuple(
+    attribute.name for attribute in fields(Trade) if attribute.name not in ("id", *_LATER)
+)
+"""The fields that a new fill is written with, in all ways of writing: a field that `Trade` gets joins them."""
+
+TRADE_DEFAULTS: Final[Mapping[str, Any]] = {
+    attribute.name: attribute.default
+    for attribute in fields(Trade)
+    if attribute.default is not NOTHING and not isinstance(attribute.default, Factory)  # type: ignore[arg-type]
+}
+"""The values of fields that are not given."""
+
+
+def evidence(trade: Mapping[str, Any], at: datetime) -> dict[str, Any]:
+    """Return all that a trade was booked with, for the event that proves it later.
+
+    Args:
+        trade: the fields of a booked `Trade` by name.
+        at: the time of that event.
+
+    Returns:
+        The values by name. Defaults are None and left out: no venue, strategy, decision or details, the fee
+        in the currency of the price, multiplier 1, settlement CASH, booked at the time of the event. The
+        details are represented by their SHA-256.
+    """
+    fee_currency, currency = trade["fee_currency"], trade["currency"]
+    multiplier, settlement = trade["multiplier"], trade["settlement"]
+    return {
+        "symbol": trade["symbol"],
+        "venue": trade["venue"] or None,
+        "order_id": trade["order_id"],
+        "execution_id": trade["execution_id"],
+        "revision": trade["revision"] or None,
+        "corrects": trade["corrects_id"],
+        "action": trade["action"],
+        "quantity": trade["quantity"],
+        "price": trade["price"],
+        "fee": trade["fee"],
+        "fee_currency": None if fee_currency == currency else fee_currency,
+        "currency": currency,
+        "multiplier": None if multiplier == ONE else multiplier,
+        "settlement": None if settlement is Settlement.CASH else settlement,
+        "executed_at": trade["executed_at"],
+        "strategy": trade["strategy"] or None,
+        "decision_id": trade["decision_id"],
+        "details": digest(trade["details"]).hex() if trade["details"] else None,
+        "sequence": trade["sequence"],
+        "booked_at": None if trade["booked_at"] == at else trade["booked_at"],
+    }

@@ -107,7 +107,7 @@ def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
     if type(value) is kind:
         return value
     try:
-        return kind(plain_text(value))
+        return kind(value if type(value) is str else plain_text(value))
     except ValueError:  # also the InvalidInput of `plain_text`
         raise InvalidInput("", value, "one of " + ", ".join(kind)) from None
 
@@ -119,6 +119,8 @@ def optional_id(value: int | None) -> int | None:
 
 def record_id(value: int) -> int:
     """Check a record's id, an integer from 0 to 2^63 - 1."""
+    if type(value) is int and 0 <= value <= MAX_ID:
+        return value
     id_ = plain_int(value, _AN_ID)
     if not 0 <= id_ <= MAX_ID:
         raise InvalidInput("", value, _AN_ID)
@@ -137,7 +139,7 @@ _AN_ID: Final = "a record's id, a whole number"
 
 def boolean(value: bool) -> bool:
     """Check that a value is True or False."""
-    if not is_instance(value, bool):
+    if value is not True and value is not False:
         raise InvalidInput("", value, "True or False")
     return value
 
@@ -163,7 +165,7 @@ def json_value(value: Json) -> Json:
 
 def event_payload(value: Mapping[str, Json]) -> dict[str, Json]:
     """Convert an event's payload, which may hold a record's JSON before and after a change."""
-    if not is_instance(value, Mapping):
+    if type(value) is not dict and not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
 
@@ -208,7 +210,7 @@ def _json_text(value: str, budget: list[int]) -> str:
 
 
 def _json_key(value: Any, budget: list[int]) -> str:
-    if not is_instance(value, str):
+    if type(value) is not str and not is_instance(value, str):
         raise InvalidInput("", value, "text as the key of a JSON object")
     key = _checked_text(value, MAX_NAME)
     budget[0] -= len(key)

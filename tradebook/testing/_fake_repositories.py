@@ -46,6 +46,9 @@ class FakeRepository(Repository[E], Generic[E]):
     def add(self, entity: E) -> E:
         return self._session.add(entity)
 
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        """Leave it to the commit, which writes every change."""
+
     def remove(self, entity: E) -> None:
         self._session.remove(entity)
 
@@ -204,7 +207,7 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
     def count_covered(self) -> int:
         return sum(row["count"] for row in self._session.rows(Seal))
 
-    def moment(self) -> TransactionSnapshot:
+    def transaction_snapshot(self) -> TransactionSnapshot:
         return UNKNOWN  # units of work draw ids long before they commit
 
 
@@ -228,12 +231,14 @@ class FakeLedger(Ledger):
         trades = self._session.find(
             Trade, lambda row: OrderKey(row["venue"], row["symbol"], row["order_id"]) in wanted
         )
-        return OpenPosition(position, tuple(trades))
+        account = next(iter(self._session.rows(Account)), None)
+        base_currency = None if account is None else account["base_currency"]
+        return OpenPosition(position, tuple(trades), row, base_currency)
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         position, trades = page.position, [trade for trade, _ in bookings]
         row = self._row(position.symbol)
-        if row is None or row["version"] != page.version or self._clash(trades):
+        if row is None or row["version"] != page.opened["version"] or self._clash(trades):
             for trade in trades:
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)

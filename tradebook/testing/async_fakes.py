@@ -55,16 +55,6 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         await asyncio.sleep(0)
         return function(self._uow, *args, **kwargs)
 
-    @override
-    async def commit(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.commit()
-
-    @override
-    async def rollback(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.rollback()
-
 
 class AsyncFakeBook(AsyncBook):
     """A book in memory, with every method that `AsyncDatabaseManager` has for bots.
@@ -113,6 +103,17 @@ class AsyncFakeBook(AsyncBook):
         """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
         await asyncio.sleep(0)
         return self._book.run(handler, *args, **kwargs)
+
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        await asyncio.sleep(0)
+        return self._book.read(query, *args, **kwargs)
 
     async def aclose(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""

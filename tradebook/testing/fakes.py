@@ -27,7 +27,7 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing._fake_repositories import (
     FakeAccountRepository,
@@ -171,7 +171,8 @@ class FakeBook(Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
-        argument("handler", function, handler)
+        if not callable(handler):
+            raise InvalidInput("handler", handler, "a function")
         context = self._new_context()
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -185,12 +186,25 @@ class FakeBook(Book):
                 conflict = error
         raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
 
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        if not callable(query):
+            raise InvalidInput("query", query, "a function")
+        with self.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
+
     def close(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
-        context = CallContext.of(given)
-        return (CallContext(at=self._clock()) if context is None else context).or_by(self._actor)
+        context = CallContext(at=self._clock()) if given is None else call_context(given)
+        return context.with_default_actor(self._actor)
 
 
 def _store(store: FakeStore) -> FakeStore:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.orm import metadata
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.config import DatabaseConfig
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.testing.async_fakes import AsyncFakeBook
@@ -33,7 +34,7 @@ def in_memory_db(in_memory_config: DatabaseConfig) -> Iterator[Session]:
     """Open a SQLAlchemy session on an empty book in memory, discarded after the test."""
     engine = make_engine(in_memory_config)
     metadata.create_all(engine)
-    with Session(engine, expire_on_commit=False) as session:
+    with GuardedSession(engine, expire_on_commit=False) as session:
         yield session
     engine.dispose()
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from sqlalchemy import URL
 
-from tests.support.backends import BACKENDS, new_book, within
+from tests.support.backends import BACKENDS, each_backend, new_book, within
 from tests.support.breakable_servers import BreakableServer, breakable_servers
 from tests.support.disks import can_write_protect, write_protected
 from tests.support.servers import configured
@@ -119,7 +119,7 @@ def test_hosts_that_are_all_standbys_are_named(
         new_manager(url).get_positions()
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", each_backend())
 def test_a_unit_of_work_that_only_reads_refuses_to_write_by_the_same_name(
     name: str, request: pytest.FixtureRequest
 ) -> None:

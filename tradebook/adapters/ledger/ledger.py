@@ -25,10 +25,9 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
-from tradebook.adapters.ledger.bulk_rows import Call
+from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
-from tradebook.adapters.ledger.raw_sql import Sender
-from tradebook.adapters.ledger.single_trade import book_one
+from tradebook.adapters.ledger.single_trade import Sender, write_trade
 from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
@@ -64,26 +63,20 @@ class SqlLedger(Ledger):
         session: Session,
         account: str,
         context: CallContext,
-        remembered: PositionCache | None = None,
+        position_cache: PositionCache | None = None,
     ) -> None:
         self.session = session
         self.account = account
         self.at = context.at
         self._context = context
-        self._remembered = remembered
-        self._written: dict[str, Position] = {}
-
-    def guess(self, symbol: str) -> OpenPosition | None:
-        position = self._locked(symbol)
-        if position is None or not position.has_trades:
-            return None
-        return OpenPosition(position, ())
+        self._position_cache = position_cache
+        self._written: dict[str, Mapping[str, Any]] = {}
 
     def committed(self) -> None:
         """Remember what was written: it is in the book now."""
-        if self._remembered is not None:
+        if self._position_cache is not None:
             for position in self._written.values():
-                self._remembered.keep(position)
+                self._position_cache.keep(position)
         self._written.clear()
 
     def rolled_back(self) -> None:
@@ -97,20 +90,27 @@ class SqlLedger(Ledger):
             self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
             position = self._locked(symbol)
             assert position is not None  # positions are never removed
-        return OpenPosition(position, tuple(self._of_orders(symbol, orders)))
+        base_currency = None if position.has_trades else self._base_currency()
+        trades = tuple(self._of_orders(symbol, orders))
+        return OpenPosition(position, trades, dict(vars(position)), base_currency)
+
+    def _base_currency(self) -> str | None:
+        accounts = orm.accounts.c
+        statement = select(accounts.base_currency).where(accounts.account == self.account)
+        return self.session.connection().scalar(statement)
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         if not self._booked(page, bookings):
             return False
         bring_up_to_date(self.session, page.position, columns_of(Position))
-        self._written[page.position.symbol] = page.position
+        self._written[page.position.symbol] = vars(page.position)
         return True
 
     def _booked(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if len(bookings) == 1 and not taken_over:
             return self._book_one(page, *bookings[0])
-        if not self._write(page.position, page.version):
+        if not self._write(vars(page.position), page.opened["version"]):
             for trade in taken_over:
                 self.session.expire(trade)  # it is still the pending order that it was
             return False
@@ -124,22 +124,26 @@ class SqlLedger(Ledger):
         return True
 
     def _book_one(self, page: OpenPosition, trade: Trade, event: Event) -> bool:
-        if not book_one(Sender.of(self.session.connection()), page, trade, event):
+        sender = Sender.from_connection(self.session.connection())
+        ids = write_trade(sender, page.opened, vars(page.position), vars(trade), vars(event))
+        if ids is None:
             return False
+        trade.set_unchecked(id=ids[0])
+        event.set_unchecked(id=ids[1], entity_id=ids[0])
         attach(self.session, trade)
         remember(self.session, event, event.id)
         return True
 
     def bulk(self) -> BulkLedger:
-
         by = self._context
-        call = Call(self.account, by.at, by.actor, by.correlation_id)
-        return bulk_ledger(self.session, call, self._write_and_keep)
+        call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
+        return bulk_ledger(self.session, call, self._write_settled)
 
-    def _write_and_keep(self, position: Position, version: int) -> bool:
-        if not self._write(position, version):
+    def _write_settled(self, values: dict[str, Any], version: int) -> bool:
+        if not self._write(values, version):
             return False
-        self._written[position.symbol] = position
+        bring_up_to_date(self.session, as_stored(Position, values), columns_of(Position))
+        self._written[values["symbol"]] = values
         return True
 
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
@@ -243,9 +247,9 @@ class SqlLedger(Ledger):
                 # Sorted here: asked to, SQLite would walk the account by id instead of the order key.
                 yield from sorted(self.session.scalars(statement), key=lambda trade: trade.id)
 
-    def _write(self, position: Position, version: int) -> bool:
+    def _write(self, position: Mapping[str, Any], version: int) -> bool:
         columns = orm.positions.c
-        values = values_of(position)
+        values = {name: position[name] for name in columns_of(Position)}
         key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
         statement = (
             update(orm.positions)

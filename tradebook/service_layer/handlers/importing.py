@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
-from typing import Final, NamedTuple, TypeAlias
+from operator import length_hint
+from typing import Any, Final, NamedTuple
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
-from tradebook.domain.fills import Fill, FillName, Posting, Running, Terms
+from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
 from tradebook.domain.numbers import exact
-from tradebook.domain.plain_values import is_instance, mapping, optional_function
+from tradebook.domain.plain_values import function, mapping
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
-from tradebook.service_layer.handlers.booking import TradeTerms
-from tradebook.service_layer.handlers.import_rows import FillReader
-from tradebook.service_layer.handlers.trades import RecordedTrades, book_trades
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
+from tradebook.service_layer.handlers.booking import RecordedTrades, TradeTerms, book_trades
+from tradebook.service_layer.handlers.new_fills import FillReader
+from tradebook.service_layer.instrumentation import (
+    DUPLICATES,
+    TRADES,
+    ProgressCallback,
+    current_call,
+    increment,
+)
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-Progress: TypeAlias = Callable[[int], None]
 
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
@@ -54,7 +58,7 @@ def import_trades(
     uow: AbstractUnitOfWork,
     trades: Iterable[TradeTerms],
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     batch: int = BATCH_OF_TRADES,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
@@ -62,16 +66,18 @@ def import_trades(
     Args:
         uow: the unit of work.
         trades: in the order in which they happened; read a part at a time.
-        progress: called now and then with how many of them are dealt with.
+        progress: called with (trades done, trades given) after each batch; the second is what was read so far where
+            `trades` has no length.
         batch: how many are read, and written, at a time.
 
     Raises:
         TradebookError: as `record_trade`, for a trade after those that `progress` was told of; then
             leave the unit of work without committing.
     """
-    report = argument("progress", optional_function, progress)
-    batch = page_limit(batch, "batch")
-    done = _Done((lambda _: None) if report is None else report)
+    report = None if progress is None else argument("progress", function, progress)
+    if batch is not BATCH_OF_TRADES:
+        batch = page_limit(batch, "batch")
+    done = _Done(report, length_hint(trades))
     bulk = uow.ledger.bulk()
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
@@ -83,8 +89,9 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
-    note(TRADES, done.booked)
-    note(DUPLICATES, done.duplicates)
+    if current_call.get() is not None:
+        increment(TRADES, done.booked)
+        increment(DUPLICATES, done.duplicates)
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
 
@@ -96,7 +103,7 @@ class Rereadable:
     """
 
     def __init__(self, trades: Iterable[TradeTerms]) -> None:
-        if not is_instance(trades, Iterable):
+        if not issubclass(type(trades), Iterable):  # `isinstance` would believe its `__class__`
             raise InvalidInput("", trades, "a list of trades, or what can be iterated over")
         self._trades = trades
         self._is_spent = False
@@ -111,6 +118,9 @@ class Rereadable:
         self._is_spent = trades is self._trades
         return trades
 
+    def __length_hint__(self) -> int:
+        return length_hint(self._trades)
+
 
 def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerms]]:
     remaining = iter(trades)
@@ -123,7 +133,8 @@ def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerm
 
 @define
 class _Done:
-    report: Progress
+    report: ProgressCallback | None
+    total: int
     given: int = 0
     booked: int = 0
     duplicates: int = 0
@@ -134,7 +145,8 @@ class _Done:
         self.booked += booked
         self.duplicates += given - booked
         self.symbols.update(symbols)
-        self.report(self.given)
+        if self.report is not None:
+            self.report(self.given, max(self.total, self.given))
 
     def add_recorded(self, uow: AbstractUnitOfWork, recorded: RecordedTrades, given: int) -> None:
         moved = (trade.symbol for trade in recorded.trades if _is_booked_by(uow, trade.booked_at))
@@ -157,13 +169,13 @@ class _Part:
     Attributes:
         rows: as they came.
         before: the positions that they move, as they were.
-        postings: what is to be written.
+        bookings: what is to be written.
         prepared: the same, as rows.
     """
 
     rows: list[_Row] = field(factory=list)
-    before: dict[str, Running] = field(factory=dict)
-    postings: list[Posting] = field(factory=list)
+    before: dict[str, RunningPosition] = field(factory=dict)
+    bookings: list[Booking] = field(factory=list)
     prepared: object = None
 
 
@@ -179,17 +191,17 @@ class _Importer:
         self.uow = uow
         self.bulk = bulk
         self.done = done
-        self.reader = FillReader(uow.now())
-        self.running: dict[str, Running] = {}
+        self.reader = FillReader(uow.account)
+        self.running: dict[str, RunningPosition] = {}
         self.searching = False
         self.writing = _Part()
-        self.known: dict[FillName, Terms] = {}
+        self.known: dict[FillName, Mapping[str, Any]] = {}
         self.entangled: set[OrderKey] = set()
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
         named = map(self._named, batch)
-        self._book([_Row(terms, self.reader.read(terms)) for terms in named])
+        self._book([_Row(terms, self.reader.read(terms, self.uow.now())) for terms in named])
 
     def finish(self) -> None:
         self._settle()
@@ -200,7 +212,7 @@ class _Importer:
         self._prepare(rows)
         while place < len(rows):
             part = self._fold(rows, place)
-            part.prepared = self.bulk.prepare(part.postings)
+            part.prepared = self.bulk.prepare(part.bookings)
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
@@ -229,9 +241,10 @@ class _Importer:
         self._settle()
         if len(self.running) + len(symbols) > _MOST_POSITIONS:
             self._write(list(self.running))
-        for position, is_unused in self.bulk.open(sorted(symbols - self.running.keys())):
-            self.running[position.symbol] = Running(position, is_unused, self.uow.now())
-        self.base_currency = open_account(self.uow).base_currency
+        opened = self.bulk.open(sorted(symbols - self.running.keys()))
+        self.running.update({position.opened["symbol"]: position for position in opened})
+        if any(position.constants is None for position in opened):
+            self.base_currency = open_account(self.uow).base_currency
 
     def _write(self, symbols: Collection[str]) -> None:
         """Write positions, and forget them."""
@@ -281,23 +294,23 @@ class _Importer:
             return False
         recorded = self.known.get(which)
         if recorded is not None:
-            return self.reader.agree(terms, fill.terms, recorded)
+            return self.reader.agree(terms, fill.values, recorded)
         running = self.running[which.symbol]
         if which.symbol not in part.before:
             part.before[which.symbol] = running.copy()
-        posting = running.post(fill, self.base_currency)
-        if posting is None:
+        booking = running.book(fill, self.base_currency)
+        if booking is None:
             return False
-        self.known[which] = posting.terms
-        part.postings.append(posting)
+        self.known[which] = booking.trade
+        part.bookings.append(booking)
         return True
 
     # Writing
 
     def _post(self, part: _Part) -> None:
         self.writing = part
-        if part.postings:
-            self.bulk.post(part.prepared)
+        if part.bookings:
+            self.bulk.begin_write(part.prepared)
             part.prepared = None
 
     def _settle(self, folded: _Part | None = None) -> bool:
@@ -309,9 +322,9 @@ class _Importer:
             Whether it was written as it was folded.
         """
         part, self.writing = self.writing, _Part()
-        if not part.postings or self.bulk.settled():
+        if not part.bookings or self.bulk.is_written():
             if part.rows:
-                self.done.add(len(part.rows), len(part.postings), part.before)
+                self.done.add(len(part.rows), len(part.bookings), part.before)
             return True
         if self.searching:
             raise ConcurrentUpdate("a trade of the import was recorded at the same time")

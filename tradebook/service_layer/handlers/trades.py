@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Unpack, cast
-
-from attrs import frozen
+from typing import cast
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import Number
-from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import (
     argument,
@@ -20,75 +17,8 @@ from tradebook.domain.validation import (
     optional_identifier,
     short_text,
 )
-from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
+from tradebook.service_layer.handlers.booking import TradeTerms, record_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-
-@frozen
-class RecordedTrades:
-    """What `record_trades` did.
-
-    Attributes:
-        trades: the recorded trades, one for each given, in the order given.
-        booked: how many were new.
-        duplicates: how many had been recorded before, on the same terms.
-    """
-
-    trades: list[Trade]
-    booked: int
-    duplicates: int
-
-
-def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
-    """Record one execution, and move its position and P&L; the same fill again changes nothing.
-
-    Args:
-        uow: the unit of work.
-        **terms: see `TradeTerms`. `status="PENDING"` records an order that is not filled yet; a fill
-            recorded under its order later takes its place.
-
-    Returns:
-        The recorded trade: this one, or the one that was booked before on the same terms.
-
-    Raises:
-        DuplicateOrder: the same fill is recorded with other terms.
-        InstrumentMismatch: currency, multiplier or settlement are not those of the symbol.
-        InvalidInput: a value is refused.
-        NotFound: `decision_id` names no decision of this account.
-    """
-    return record_trades(uow, [terms]).trades[0]
-
-
-def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
-    """Record many executions, all or none, as `record_trade` does each.
-
-    Args:
-        uow: the unit of work.
-        trades: in the order in which they happened; the order within a symbol is the order of booking.
-
-    Returns:
-        What was recorded, and how much of it was new.
-
-    Raises:
-        TradebookError: as `record_trade`; then leave the unit of work without committing.
-    """
-    recorded = book_trades(uow, trades)
-    note(TRADES, recorded.booked)
-    note(DUPLICATES, recorded.duplicates)
-    return recorded
-
-
-def book_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
-    """`record_trades` as a part of a handler that says itself what it did."""
-    drafts = [Draft.of(uow, terms) for terms in argument("trades", entries, trades)]
-    pages: dict[str, list[Draft]] = {}
-    for draft in drafts:
-        pages.setdefault(draft.trade.symbol, []).append(draft)
-    for symbol in sorted(pages):  # one order of locking, or two batches could wait for each other
-        book(uow, symbol, pages[symbol])
-    booked = sum(draft.is_new for draft in drafts)
-    return RecordedTrades([d.trade for d in drafts], booked, len(drafts) - booked)
 
 
 def execute_trade(

@@ -12,7 +12,7 @@ from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
@@ -60,7 +60,7 @@ def check_seals(
     uow: AbstractUnitOfWork,
     kept: Mapping[str, Json] | None = None,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SealCheck:
     """Prove that no sealed event, and no booked trade's terms, were changed, removed or inserted since.
 
@@ -113,7 +113,7 @@ def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
 
 class _Check:
     def __init__(
-        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: Progress
+        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: ProgressCallback
     ) -> None:
         self.uow = uow
         self.kept = kept

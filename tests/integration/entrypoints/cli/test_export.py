@@ -63,7 +63,7 @@ def test_conditions_and_times_choose_and_json_says_how_many(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "says"),
+    ("arguments", "exit_code", "expected"),
     [
         (["trades.xls"], 2, ".parquet"),
         (["trades.csv", "--where", "symbol"], 2, "FIELD=VALUE"),
@@ -77,13 +77,13 @@ def test_what_cannot_be_exported_is_refused_and_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     exit_code: int,
-    says: str,
+    expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = list(tmp_path.iterdir())
     result = tradebook("export", *arguments)
     assert result.exit_code == exit_code
-    assert says in result.stderr
+    assert expected in result.stderr
     assert list(tmp_path.iterdir()) == before
 
 

@@ -1,0 +1,144 @@
+"""Direct edits by `create`, `update` and `delete`: every row of the table holds on every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.direct_edits import (
+    BOOKKEEPING,
+    CHANGES,
+    KIND_OF,
+    NEW,
+    NEW_STATES,
+    REMOVALS,
+    Edit,
+    new_record,
+    record_one_of_each,
+)
+from tradebook import (
+    AgentDecision,
+    InvalidInput,
+    InvalidTransition,
+    NotFound,
+    Position,
+    StaleRecord,
+)
+from tradebook.domain.entity import Entity
+from tradebook.service_layer.book import Book
+
+
+def read(book: Book, ids: dict[str, int], record: str) -> Any:
+    """Read a record of the table, a decision with its signals."""
+    kind = KIND_OF[record.split()[-1]]
+    if kind is AgentDecision:
+        return book.get_decision(ids[record])
+    return book.get(kind, ids[record])
+
+
+def everything(book: Book) -> dict[str, list[dict[str, Any]]]:
+    """Read every field of every record."""
+    return {
+        kind.__name__: [
+            {n: v for n, v in vars(e).items() if n[0] != "_" and n != "signals"}
+            for e in book.read(lambda uow, k=kind: uow.records(k).in_order())  # type: ignore[misc]
+        ]
+        for kind in KIND_OF.values()
+    }
+
+
+def change(book: Book, ids: dict[str, int], edit: Edit) -> Entity:
+    """Set one field, past the entity's own refusal where the table has one, and update the record."""
+    entity = read(book, ids, edit.record)
+    if edit.advice is None:
+        setattr(entity, edit.field, edit.value_in(ids))
+    else:
+        vars(entity)[edit.field] = edit.value_in(ids)
+    return book.update(entity)
+
+
+@pytest.mark.parametrize("record", REMOVALS)
+def test_each_field_of_a_record_changes_or_is_refused_by_name(book: Book, record: str) -> None:
+    ids = record_one_of_each(book)
+    edits = [e for e in CHANGES if e.record == record and e.field not in ("signals", "version")]
+    before = everything(book)
+    for edit in edits:
+        if edit.advice is not None:
+            with pytest.raises((InvalidTransition, InvalidInput), match=edit.advice) as refused:
+                change(book, ids, edit)
+            assert edit.field in str(refused.value) or edit.field == "resolved", edit
+    assert everything(book) == before
+    for edit in edits:
+        if edit.advice is None:
+            change(book, ids, edit)
+            assert getattr(read(book, ids, record), edit.field) == edit.value_in(ids), edit
+    assert book.verify().proven
+
+
+@pytest.mark.parametrize("record", REMOVALS)
+def test_an_update_finds_its_record_by_id_and_account_and_keeps_the_time_of_creation(
+    book: Book, record: str
+) -> None:
+    ids = record_one_of_each(book)
+    before = everything(book)
+    refusals = {"id": NotFound, "account": InvalidInput, "updated_at": StaleRecord}
+    if record == "Position":  # its version takes the place of the time of its last change
+        refusals["version"] = refusals.pop("updated_at")
+    for field, value in {**BOOKKEEPING, "version": 9}.items():
+        edit = Edit(record, field, value)
+        if field in refusals:
+            with pytest.raises(refusals[field]):
+                change(book, ids, edit)
+        elif field != "version":
+            change(book, ids, edit)
+    assert everything(book) == before
+
+
+@pytest.mark.parametrize("kind", KIND_OF)
+def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Book, kind: str) -> None:
+    ids = {"AgentDecision": book.record_decision("bot", "X", "BUY").id}
+    rows = [edit for edit in NEW if edit.record == kind]
+    before = everything(book)
+    for edit in [*rows, *(edit for edit in NEW_STATES if edit.record == kind)]:
+        if edit.advice is None or (kind, edit.value) == ("Trade", "EXECUTED"):  # it is booked
+            continue
+        words = edit.advice if edit.value != "BUSTED" else "EXECUTED, or PENDING"
+        with pytest.raises(InvalidInput, match=words) as refused:
+            book.create(new_record(KIND_OF[kind], **{edit.field: edit.value}))
+        named = {"resolved": "resolved_at"}.get(edit.field, edit.field)
+        assert refused.value.field == named or kind in ("PortfolioPosition", "Seal"), edit
+    assert everything(book) == before
+    values = {edit.field: edit.value_in(ids) for edit in rows if edit.advice is None}
+    if values:
+        made = book.create(new_record(KIND_OF[kind], **values))
+        for field in values.keys() - BOOKKEEPING.keys() - {"signals"}:
+            assert getattr(read(book, {kind: made.id}, kind), field) == values[field], field
+    assert book.verify().proven
+
+
+@pytest.mark.parametrize("entity", [new_record(Position, account="another"), "AAPL", None])
+def test_what_is_no_record_of_the_account_is_refused(book: Book, entity: Any) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        book.create(entity)
+    assert refused.value.field in ("account", "entity")
+    assert not any(everything(book).values())
+
+
+def test_a_record_is_deleted_or_it_is_refused_with_what_to_do_instead(book: Book) -> None:
+    ids = record_one_of_each(book)
+    before = everything(book)
+    for record, advice in REMOVALS.items():
+        if advice is not None:
+            with pytest.raises(InvalidTransition, match=advice):
+                book.delete(read(book, ids, record))
+    assert everything(book) == before
+    for record, advice in REMOVALS.items():
+        if advice is None:
+            entity = read(book, ids, record)
+            book.delete(entity)
+            assert book.get(type(entity), entity.id) is None
+            for gone in (book.delete, book.update):
+                with pytest.raises(NotFound):
+                    gone(entity)
+    assert book.verify().proven
