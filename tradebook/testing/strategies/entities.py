@@ -66,7 +66,7 @@ _BY_CONVERTER: Final[Mapping[Callable[..., Any], Strategy[Any]]] = {
 """For the converter of a field, the values to draw; fields of other converters keep their default."""
 
 
-def _records(kind: type[E], account: str, **given: Strategy[Any]) -> Strategy[E]:
+def _records(kind: type[E], account: str, /, **given: Strategy[Any]) -> Strategy[E]:
     """Generate records of a kind: every field by its converter, but for the strategies given."""
     drawn = {
         f.name: _BY_CONVERTER[f.metadata[CONVERTER]]
