@@ -245,6 +245,12 @@ class _WithSignals(SqlRecords[AgentDecision]):
         self._reads_rows = True  # `fetch` makes entities of whole rows in any session
 
     @override
+    def get(self, record_id: int, *, lock: bool = False) -> AgentDecision:
+        if lock:
+            super().get(record_id, lock=True)
+        return super().get(record_id)
+
+    @override
     def fetch(
         self, statement: Select[Any], values: Mapping[str, Any] | None = None
     ) -> list[AgentDecision]:
