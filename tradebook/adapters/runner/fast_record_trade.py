@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from attrs import frozen
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
@@ -53,15 +54,16 @@ class FastPath:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | AsyncEngine,
         cache: PositionCache,
         account: str,
         retries: Retries,
     ) -> None:
         """Make a reader and a store of templates for these."""
-        self.engine, self.cache, self.account, self.retries = engine, cache, account, retries
+        self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        self.cache, self.account, self.retries = cache, account, retries
         self.reader = FillReader(account)
-        self.failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        self.failures = (DBAPIError, self.engine.dialect.loaded_dbapi.Error)
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
         self._new_trade = inspect(Trade).class_manager.new_instance
