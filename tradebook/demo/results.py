@@ -81,7 +81,7 @@ class Results:
 
     @property
     def adds_up(self) -> bool:
-        """Whether the agents' P&L is the book's, to the last digit."""
+        """True where the agents' P&L equals the book's, to the last digit."""
         return self.agents_pnl == self.book_pnl
 
 
