@@ -1,7 +1,8 @@
-"""How Alembic runs tradebook's migrations: on the connection that it is given, or a database of its own.
+"""Alembic's environment for tradebook's migrations.
 
-The stock `alembic` command takes the database that the environment's variables say (`tradebook config`),
-or `-x url=...`, or `sqlalchemy.url` of alembic.ini.
+The package passes the connection to use in the configuration's attributes. The stock `alembic` command has none, and
+connects to `-x url=...`, to `sqlalchemy.url` of alembic.ini, or to the database that the environment variables name
+(`tradebook config` shows them).
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 from sqlalchemy.schema import SchemaItem
 
-from tradebook.adapters import columns, orm, types
+from tradebook.adapters import orm, types
 from tradebook.adapters.engine.factory import make_engine
-from tradebook.adapters.migrations.autogenerate import complete
-from tradebook.adapters.migrations.revisions import Report
-from tradebook.adapters.migrations.upgrade import turn
+from tradebook.adapters.migrations.autogenerate import complete_revision
+from tradebook.adapters.migrations.revisions import ReportLine
+from tradebook.adapters.migrations.upgrade import migration_lock
 from tradebook.config import DatabaseEnvironment
 
 
 def include_object(
     _item: SchemaItem, name: str | None, kind: str, reflected: bool, _compared_to: object
 ) -> bool:
-    """On SQLite the account key is a unique constraint, which the tables know as primary key."""
+    """Exclude the account key from comparison: on SQLite it is a unique constraint, in the tables the primary key."""
     is_account_key = kind == "unique_constraint" and str(name).startswith("pk_")
     return not (reflected and is_account_key)
 
 
 def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
-    """Our types by their own names in a generated revision."""
+    """Render the package's own column types by their names in a generated revision."""
     if kind == "primary_key" and isinstance(item, types.AccountKey):
         autogen.imports.add("from tradebook.adapters import types")
         columns = ", ".join(repr(column.name) for column in item.columns)
@@ -46,12 +47,9 @@ def render_item(kind: str, item: Any, autogen: AutogenContext) -> str | bool:
     return False
 
 
-def run(connection: Connection, report: Report) -> None:
-    """Run the migrations, each in a transaction of its own; on SQLite all in one."""
-    for table in orm.metadata.tables.values():
-        for dialect in ("postgresql", "sqlite"):  # a generated revision is for both
-            columns.say_where(table, dialect)
-    with turn(connection, report):
+def run(connection: Connection, report: ReportLine) -> None:
+    """Run the migrations, each in its own transaction on PostgreSQL, all in one on SQLite."""
+    with migration_lock(connection, report):
         context.configure(
             connection=connection,
             target_metadata=orm.metadata,
@@ -59,17 +57,17 @@ def run(connection: Connection, report: Report) -> None:
             render_item=render_item,
             transactional_ddl=True,
             transaction_per_migration=True,
-            process_revision_directives=complete,
-            on_version_apply=lambda step, **_: report(_told(step)),
-            # SQLite knows no identity columns: its ids are the rowids themselves.
+            process_revision_directives=complete_revision,
+            on_version_apply=lambda step, **_: report(_step_text(step)),
+            # SQLite has no identity columns (an id is the rowid), so each would be reported as a change.
             compare_server_default=connection.dialect.name != "sqlite",
         )
         with context.begin_transaction():
             context.run_migrations()
 
 
-def _told(step: MigrationInfo) -> str:
-    """`up to 0002: corrections and seals`."""
+def _step_text(step: MigrationInfo) -> str:
+    """Write a step as text, such as `up to 0002: corrections and seals`."""
     if step.is_upgrade:
         return f"up to {step.up_revision_id}: {step.up_revision.doc}"
     return f"down from {step.up_revision_id}: {step.up_revision.doc}"

@@ -18,10 +18,10 @@ depends_on = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    """Bring the schema up."""
+    """Upgrade the schema to this revision."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Take it down again."""
+    """Downgrade the schema to the previous revision."""
     ${downgrades if downgrades else "pass"}

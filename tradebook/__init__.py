@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tradebook.service_layer.gc_pause import made_to_last
-
 if TYPE_CHECKING:
     __version__: str
     from tradebook.adapters.orm import col, metadata
@@ -204,9 +202,8 @@ def __getattr__(name: str) -> object:
         return version("tradebook")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with made_to_last():  # a tenth of the time until the first trade
-        module = import_module(_HOME[name])
-        value = getattr(module, name, None) or import_module(f"{_HOME[name]}.{name}")
+    module = import_module(_HOME[name])
+    value = getattr(module, name, None) or import_module(f"{_HOME[name]}.{name}")
     globals()[name] = value
     return value
 

@@ -19,7 +19,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema up."""
+    """Upgrade the schema to this revision."""
 
     op.create_table(
         "accounts",
@@ -524,7 +524,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it down again."""
+    """Downgrade the schema to the previous revision."""
 
     op.drop_index(
         "uq_trades_account_symbol_sequence",

@@ -29,7 +29,7 @@ _BUSTED_HAS_SEQUENCE = "ck_trades_busted_has_sequence"
 
 
 def upgrade() -> None:
-    """Bring the schema up."""
+    """Upgrade the schema to this revision."""
     busted_by = sa.Column("busted_by", sa.Text(), nullable=False, server_default=sa.text("''"))
     online_ddl.add_column("trades", busted_by)
     online_ddl.add_column("trades", sa.Column("bust_sequence", sa.BigInteger()))
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it down again."""
+    """Downgrade the schema to the previous revision."""
     if online_ddl.has_table("seals"):
         op.drop_table("seals")
     online_ddl.drop_index("ix_trades_pending", "trades")
@@ -59,7 +59,7 @@ def downgrade() -> None:
 
 
 def _number_busts() -> None:
-    """Trades that are busted already: they took the numbers of their ledgers that no trade has."""
+    """Give each trade that was busted before this revision a free number in its position's sequence."""
     busted = op.get_bind().execute(
         sa.text(
             "SELECT account, symbol, id FROM trades "

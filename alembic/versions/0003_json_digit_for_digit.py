@@ -1,7 +1,7 @@
 """json digit for digit
 
-On SQLite a column declared JSON makes a number of a number alone, and keeps 15 digits of a long one.
-On PostgreSQL there is nothing to do.
+SQLite gives a column that is declared JSON numeric affinity: it stores a bare number as a float, which keeps 15
+digits. So these columns become TEXT there. PostgreSQL's JSONB keeps every digit and is left alone.
 
 Revision: 0003
 Revises: 0002
@@ -37,7 +37,7 @@ _COLUMNS = {
 
 
 def upgrade() -> None:
-    """Bring the schema up."""
+    """Upgrade the schema to this revision."""
     if not on_sqlite():
         return
     driver: Any = op.get_bind().connection.driver_connection
@@ -48,7 +48,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing: older versions read the text as well, and losing digits again would help nobody."""
+    """Change nothing: older versions read TEXT too, and JSON columns would lose digits again."""
 
 
 def _declared_as_text(ddl: str) -> str:
@@ -56,5 +56,5 @@ def _declared_as_text(ddl: str) -> str:
 
 
 def _as_text(stored: object) -> object:
-    """SQLite's own text of a number has 15 digits."""
+    """Write a stored number as JSON with all its digits; SQLite's CAST to text keeps only 15."""
     return json.dumps(stored) if isinstance(stored, int | float) else stored

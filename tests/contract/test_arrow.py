@@ -14,6 +14,7 @@ import pytest
 
 from tradebook import ExtraNotInstalled, InvalidInput, Position, Trade
 from tradebook.domain.entity import Entity
+from tradebook.domain.numbers import number as number_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KINDS = [kind for kind in Entity.__subclasses__() if kind.__module__.startswith("tradebook.")]
@@ -52,11 +53,21 @@ def test_numbers_keep_every_digit(book: Any) -> None:
 
 
 def test_a_number_that_does_not_fit_is_refused_and_comes_as_text(book: Any) -> None:
-    wide = "9" * 38
-    book.record_trade(symbol="X", action="BUY", quantity=1, price=wide, order_id="o")
-    with pytest.raises(InvalidInput, match=r"^price: .*decimals='text'"):
-        book.to_arrow(Trade)
-    assert book.to_arrow(Trade, decimals="text")["price"].to_pylist() == [wide]
+    for number, (price, fits) in enumerate(
+        [("9" * 36, True), ("1e-40", True), ("9" * 38, False), (1e36, False), (1.5e-40, False)]
+    ):
+        book.record_trade(symbol=f"X{number}", action="BUY", quantity=1, price=price)
+        trade = {"symbol": f"X{number}"}
+        if fits:
+            assert book.to_arrow(Trade, **trade)["price"].to_pylist() == [Decimal(price)]
+        else:
+            with pytest.raises(
+                InvalidInput, match=r"^price: .*at most 36 digits .*decimals='text'"
+            ) as refused:
+                book.to_arrow(Trade, **trade)
+            assert refused.value.value == number_of(price)
+        [text] = book.to_arrow(Trade, decimals="text", **trade)["price"].to_pylist()
+        assert Decimal(text) == number_of(price)
 
 
 def test_times_are_utc_and_enumerations_dictionaries(book: Any) -> None:

@@ -15,7 +15,7 @@ from tests.support.public_calls import BUY
 from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
 from tradebook.service_layer.book import Book
 
-README: Final = ROOT / "README.md"
+LIMITS: Final = ROOT / "docs" / "limits.md"
 WIDE: Final = "".join(chr(0x10000 + 5003 * n) for n in range(limits.MAX_NAME_BYTES // 4))
 """Characters of four bytes, as many as fit, which no index can compress."""
 
@@ -95,14 +95,21 @@ EDGES: dict[str, list[tuple[Callable[[Book, Any], Any], Any, Any]]] = {
     "MAX_DIGITS": [
         (recorded_price, Decimal("9" * limits.MAX_DIGITS), Decimal("9" * (limits.MAX_DIGITS + 1))),
         (recorded_price, Decimal("9" * 20 + "." + "9" * 18), Decimal("9" * 21 + "." + "9" * 18)),
+        (recorded_price, Decimal("0.00" + "9" * 38), Decimal("0.0" + "9" * 39)),
     ],
     "MAX_DECIMALS": [
-        (recorded_price, Decimal("-1e-18"), Decimal("1e-19")),
+        (recorded_price, Decimal("-1e-40"), Decimal("1e-41")),
+        (recorded_price, Decimal("1" * 18 + "e-40"), Decimal("1" * 18 + "e-41")),
+        (recorded_price, Decimal("1" * 17 + "e-56"), Decimal("1" * 17 + "e-57")),
+    ],
+    "MAX_WHOLE_DIGITS": [
+        (recorded_price, Decimal("-1e308"), Decimal("1e309")),
+        (recorded_price, Decimal("9" * 38 + "e271"), Decimal("9" * 38 + "e272")),
     ],
     "MAX_AMOUNT_PLACES": [
-        (recorded_total, Decimal("9" * limits.MAX_AMOUNT_PLACES), Decimal("1e1000")),
-        (recorded_total, Decimal("-9e-1000"), Decimal("1e-1001")),
-        (recorded_total, Decimal("9" * 1000 + "." + "9" * 1000), Decimal("1." + "0" * 1000 + "1")),
+        (recorded_total, Decimal("9" * limits.MAX_AMOUNT_PLACES), Decimal("1e1500")),
+        (recorded_total, Decimal("-9e-1500"), Decimal("1e-1501")),
+        (recorded_total, Decimal("9" * 1500 + "." + "9" * 1500), Decimal("1." + "0" * 1500 + "1")),
     ],
     "MAX_LIMIT": [(page_of, limits.MAX_LIMIT, limits.MAX_LIMIT + 1), (page_of, 1, 0)],
     "MAX_ID": [(asked_id, limits.MAX_ID, limits.MAX_ID + 1), (asked_id, 0, -1)],
@@ -154,7 +161,7 @@ def test_every_limit_has_an_edge_that_is_tried() -> None:
 
 
 def test_the_readme_says_what_the_limits_are() -> None:
-    table = README.read_text().partition("## Limits")[2].partition("\n## ")[0]
+    table = LIMITS.read_text()
     told = dict(re.findall(r"^\| `(MAX_\w+)` \| ([\d,^ -]+) \|", table, re.MULTILINE))
     numbers = {name: f"{value:,}" for name, value in constants().items()}
     assert told == {**numbers, "MAX_ID": "2^63 - 1"}

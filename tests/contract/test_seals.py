@@ -9,7 +9,7 @@ import pytest
 from tests.support.backends import run_together
 from tests.support.tampering import a_day
 from tradebook import Event, InvalidInput, InvalidTransition, Seal, handlers
-from tradebook.domain.seals import FACTS, Digests, hash_of
+from tradebook.domain.seals import FACTS, Digests, compute_hash
 from tradebook.service_layer.book import Book
 from tradebook.testing import FakeBook
 
@@ -27,9 +27,9 @@ def test_seals_cover_every_event_once_and_link_to_the_one_before(book: Book) -> 
     assert [seal.previous_hash for seal in seals] == ["", *(s.seal_hash for s in seals[:-1])]
     for seal in seals:
         events = [book.get(Event, id_) for id_ in seal.ids]
-        prints = Digests.of(event for event in events if event is not None)
+        prints = Digests.from_events(event for event in events if event is not None)
         assert (prints.covered, prints.hash) == (seal.covered, seal.events_hash)
-        assert hash_of({fact: getattr(seal, fact) for fact in FACTS}) == seal.seal_hash
+        assert compute_hash({fact: getattr(seal, fact) for fact in FACTS}) == seal.seal_hash
         assert (seal.actor, seal.from_id, seal.to_id) == ("tester", seal.ids[0], seal.ids[-1])
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.support import examples
 from tradebook import Position, Settlement, Trade, TradeAction
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import EXACT, MAX_DIGITS, ZERO, canonical, exact, number
+from tradebook.domain.limits import MAX_DECIMALS, MAX_DIGITS
+from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, number
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
@@ -91,12 +92,12 @@ def test_a_short_is_a_long_in_the_mirror(fills: list[TradeTerms]) -> None:
 
 TINY: Any = {
     "symbol": "A",
-    **dict.fromkeys(("quantity", "price", "multiplier"), Decimal("1e-18")),
+    **dict.fromkeys(("quantity", "price", "multiplier"), Decimal("1e-40")),
 }
 
 
 @law
-@example([{**TINY, "action": "BUY"}, {**TINY, "action": "SELL"}])  # a cost of 54 decimals
+@example([{**TINY, "action": "BUY"}, {**TINY, "action": "SELL"}])  # a cost of 120 decimals
 @given(book.fills())
 def test_a_flat_position_owes_nothing_and_an_open_one_has_an_entry(
     fills: list[TradeTerms],
@@ -199,10 +200,12 @@ def test_a_fill_in_parts_at_the_same_price_is_the_fill(
 def split(draw: st.DrawFn, terms: TradeTerms) -> list[TradeTerms]:
     """A fill in up to three parts; the first one pays the fee."""
     quantity = number(terms["quantity"])
-    unit = Decimal(1).scaleb(int(quantity.as_tuple().exponent))
-    units = int(EXACT.divide(quantity, unit))
-    cuts = sorted({0, units, *draw(st.lists(st.integers(0, units), max_size=2))})
-    sizes = [EXACT.multiply(unit, Decimal(end - start)) for start, end in pairwise(cuts)]
+    last_place = int(quantity.normalize(EXACT).as_tuple().exponent)
+    unit = Decimal(1).scaleb(max(last_place, -MAX_DECIMALS))
+    units = int(EXACT.divide_int(quantity, unit))
+    cuts = sorted({0, *draw(st.lists(st.integers(0, units - 1), max_size=2))})
+    ends = [*(EXACT.multiply(unit, Decimal(cut)) for cut in cuts), quantity]
+    sizes = [EXACT.subtract(end, start) for start, end in pairwise(ends)]
     return [
         {**terms, "quantity": size, "fee": 0 if place else terms.get("fee", 0)}
         for place, size in enumerate(sizes)

@@ -7,10 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import examples
+from tradebook import InvalidInput
 from tradebook.domain.numbers import canonical, divide, fraction, number, plain, positive
 from tradebook.domain.validation import json_object
 from tradebook.testing import strategies as book
@@ -35,12 +37,23 @@ def test_zeros_behind_do_not_change_the_canonical_form(value: Decimal, zeros: in
 
 
 @law
-@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15))
+@given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_counts_as_its_shortest_repr(value: float) -> None:
-    rounded = round(value, 2)
+    for given_float in (value, round(value, 2)):
+        if given_float and abs(given_float) < 1e-40:
+            with pytest.raises(InvalidInput, match="at least 1e-40"):
+                number(given_float)
+        else:
+            assert float(number(given_float)) == given_float
+            assert number(given_float) == Decimal(repr(given_float)) == number(repr(given_float))
 
-    assert float(number(rounded)) == rounded
-    assert number(rounded) == number(repr(rounded))
+
+@law
+@given(book.float_decimals())
+def test_a_float_given_back_as_text_or_decimal_is_the_same_number(value: Decimal) -> None:
+    assert value
+    for again in (value, plain(value), str(value), float(value)):
+        assert number(again).as_tuple() == value.as_tuple()
 
 
 @law

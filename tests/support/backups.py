@@ -1,4 +1,4 @@
-"""Writers that know what was acknowledged when, and a tool that speaks age's format."""
+"""Writers that record when each trade was acknowledged, and a replacement for the tool age."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class Writers:
             assert self._changed.wait_for(lambda: len(self.acknowledged) >= wanted, timeout=60)
 
     def acknowledged_before(self, moment: datetime) -> set[str]:
-        """The orders that were known to be booked at a moment."""
+        """Return the orders that were acknowledged up to a moment."""
         with self._changed:
             return {order for order, at in self.acknowledged.items() if at <= moment}
 
     def sent_after(self, moment: datetime) -> set[str]:
-        """The orders that were sent later."""
+        """Return the orders that were sent after a moment."""
         return {order for order, at in list(self.started.items()) if at > moment}
 
     def _write(self, thread: int) -> None:
@@ -97,7 +97,7 @@ class Writers:
 
 
 def orders_in(config: DatabaseConfig) -> set[str]:
-    """The order ids of every trade in a book, which is proven."""
+    """Verify a book, and return the order ids of all its trades."""
     with DatabaseManager(config) as book:
         assert book.verify().proven
         found: set[str] = set()
@@ -110,7 +110,7 @@ def orders_in(config: DatabaseConfig) -> set[str]:
 
 
 def age_tool(folder: Path) -> tuple[str, Path]:
-    """Make sure that there is an `age` in a folder for PATH; gives a public key and a secret's file.
+    """Provide an `age` in a folder for PATH; return a public key and the file of its secret key.
 
     Where age is not installed, a script with the library pyrage does the same.
     """

@@ -11,13 +11,13 @@ from tradebook.entrypoints.cli import app
 
 
 class Command:
-    """The command line, on one database."""
+    """The command line on one database, which the environment names."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
-        """Run it; whatever happens, a traceback never."""
+        """Run a command, and check that it never ends in a traceback."""
         result = CliRunner().invoke(
             app,
             arguments,
@@ -30,7 +30,7 @@ class Command:
         return result
 
     def json(self, *arguments: str, exit_code: int = 0) -> dict[str, Any]:
-        """The document that it answers with."""
+        """Run a command with `--json` and return its document."""
         result = self(*arguments, "--json")
         assert result.exit_code == exit_code, result.output
         document = json.loads(result.stdout)
@@ -38,12 +38,12 @@ class Command:
         return document
 
     def refused(self, *arguments: str, exit_code: int = 1) -> str:
-        """What it says on stderr, and it says nothing on stdout."""
+        """Run a command that must be refused with nothing on stdout, and return its stderr."""
         result = self(*arguments)
         assert result.exit_code == exit_code, result.output
         assert result.stdout == ""
         return " ".join(result.stderr.split())
 
     def trades(self) -> int:
-        """How many trades are booked."""
+        """Return the number of booked trades."""
         return len(self.json("trades", "--limit", "100000")["trades"])

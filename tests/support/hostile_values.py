@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -199,7 +200,12 @@ NASTY: Final[Mapping[str, Callable[[], Any]]] = {
     "zero of a huge exponent": lambda: Decimal("0E+999999999999999999"),
     "text of a huge exponent": lambda: "1e99999999999999999999",
     "float": lambda: 1e308,
+    "largest float": lambda: -sys.float_info.max,
     "tiny float": lambda: 5e-324,
+    "float of 56 decimals": lambda: 1.2345678901234566e-40,
+    "float below the last decimal": lambda: 9.9e-41,
+    "41 decimals": lambda: Decimal("-0." + "0" * 22 + "1" * 19),
+    "309 nines": lambda: "9" * 309,
     "zero": lambda: 0,
     "minus one": lambda: -1,
     "2^31": lambda: 2**31,

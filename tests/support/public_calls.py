@@ -36,7 +36,7 @@ BUY: Final[Mapping[str, Any]] = {
 }
 PERIOD: Final[Mapping[str, Any]] = {"period_start": NOON, "period_end": NOON}
 
-NOT_A_CALL: Final = {"run", "read", "look_up", "unit_of_work", "close"}
+NOT_A_CALL: Final = {"run", "read", "unit_of_work", "close"}
 """What takes functions, or opens and closes: attacked on its own."""
 
 

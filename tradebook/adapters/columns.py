@@ -1,4 +1,4 @@
-"""What the tables are made of: the columns of every record, and keys that contain the account."""
+"""Building blocks of the tables: columns of each type, and keys that contain the account."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Connection,
     ForeignKeyConstraint,
     Identity,
     Index,
     MetaData,
     Table,
     Text,
-    event,
     text,
 )
 
@@ -31,12 +29,18 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+"""The tables of the book, as an application may use them: `metadata.create_all(engine)` makes a throw-away
+database on an engine of its own, and `sqlalchemy.orm.Session(engine)` reads and adds entities there.
 
-_WHERE: Final = "where"
+Such a session refuses, when it flushes, the changes of records that `get_session()` refuses. Other than
+the sessions of `get_session()` and of a unit of work it leaves no events, is not bound to one account,
+and lets statements on entities (`update(Trade)`) and SQLAlchemy's bulk methods pass unchecked. On
+SQLite an engine of the application's own cannot order, compare or sum exact decimals, and says so.
+"""
 
 
 def record_table(name: str, *items: Any) -> Table:
-    """A table with what every record has."""
+    """Make a table with the columns that every record has, and those given."""
     return Table(
         name,
         metadata,
@@ -50,32 +54,32 @@ def record_table(name: str, *items: Any) -> Table:
 
 
 def text_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Text."""
+    """Make a column of text."""
     return Column(name, Text, nullable=nullable)
 
 
 def decimal_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """An exact decimal."""
+    """Make a column of exact decimals."""
     return Column(name, ExactDecimal, nullable=nullable)
 
 
 def time_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """An instant in UTC."""
+    """Make a column of UTC instants."""
     return Column(name, UtcDateTime, nullable=nullable)
 
 
 def json_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """JSON."""
+    """Make a column of JSON documents."""
     return Column(name, Json, nullable=nullable)
 
 
-def whole_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """A whole number."""
+def integer_column(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Make a column of 64-bit integers."""
     return Column(name, BigInteger, nullable=nullable)
 
 
-def choice_column(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:
-    """A member of a string enumeration, and the CHECK that lists the members."""
+def enum_column(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:
+    """Make a column of an enumeration, and the CHECK that lists its members."""
     members = ", ".join(f"'{member}'" for member in kind)
     return (
         Column(name, EnumText(kind), nullable=False),
@@ -83,40 +87,17 @@ def choice_column(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckCon
     )
 
 
-def refers_to(column: str, table: str) -> ForeignKeyConstraint:
-    """To a record of the same account."""
+def foreign_key(column: str, table: str) -> ForeignKeyConstraint:
+    """Make a foreign key to a record of the same account."""
     return ForeignKeyConstraint(["account", column], [f"{table}.account", f"{table}.id"])
 
 
+def index_where(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
+    """Make an index of the rows that meet a condition."""
+    where = text(condition)
+    return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
+
+
 def unique_where(name: str, condition: str, *columns: str) -> Index:
-    """A unique key of the rows that meet a condition."""
-    return _where(Index(name, *columns, unique=True), condition)
-
-
-def index_where(name: str, condition: str, *columns: str) -> Index:
-    """An index of the rows that meet a condition."""
-    return _where(Index(name, *columns), condition)
-
-
-def _where(index: Index, condition: str) -> Index:
-    index.info[_WHERE] = text(condition)
-    event.listen(index, "before_create", _say_on_creation)
-    return index
-
-
-def say_where(table: Table, dialect: str) -> None:
-    """Say the conditions of a table's indexes in the words of a dialect.
-
-    As arguments of `Index` they would import the dialects that they name, whichever is used.
-    """
-    for index in table.indexes:
-        if _WHERE in index.info:
-            _say(index, dialect)
-
-
-def _say(index: Index, dialect: str) -> None:
-    index.dialect_kwargs[f"{dialect}_where"] = index.info[_WHERE]
-
-
-def _say_on_creation(index: Index, connection: Connection, **_options: Any) -> None:
-    _say(index, connection.dialect.name)
+    """Make a unique key of the rows that meet a condition."""
+    return index_where(name, condition, *columns, unique=True)

@@ -1,4 +1,4 @@
-"""Asking a database how it is."""
+"""Health checks: whether a database answers, and which schema it has."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from tradebook.service_layer.ports.health import Health
 
 
 def health(engine: Engine, config: DatabaseConfig) -> Health:
-    """How the database is; one that does not answer is an answer too."""
+    """Return the health of a database; one that does not answer is reported, not raised."""
     try:
         with translated_errors(), engine.connect() as connection:
-            return _health(config, **_answers(connection))
+            return _health(config, **_measure(connection))
     except TradebookError as error:
         return _health(config, error=str(error))
 
 
 async def async_health(engine: AsyncEngine, config: DatabaseConfig) -> Health:
-    """The same for asyncio."""
+    """Return the health of a database, as `health` does, on asyncio."""
     try:
         with translated_errors():
             async with engine.connect() as connection:
-                return _health(config, **await connection.run_sync(_answers))
+                return _health(config, **await connection.run_sync(_measure))
     except TradebookError as error:
         return _health(config, error=str(error))
 
 
-def _health(config: DatabaseConfig, **answers: Any) -> Health:
-    return Health(database=config.safe_url, expected_revision=SCHEMA_REVISION, **answers)
+def _health(config: DatabaseConfig, **fields: Any) -> Health:
+    return Health(database=config.safe_url, expected_revision=SCHEMA_REVISION, **fields)
 
 
-def _answers(connection: Connection) -> dict[str, Any]:
+def _measure(connection: Connection) -> dict[str, Any]:
     started = time.perf_counter()
     connection.execute(text("SELECT 1"))
     latency = time.perf_counter() - started

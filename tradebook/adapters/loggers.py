@@ -1,7 +1,7 @@
-"""Where the book logs: children of the logger `tradebook`, silent until an application listens.
+"""The package's loggers: children of `tradebook`, without output until an application configures logging.
 
-Messages hold no values of statements; what a record is about is in its `tradebook` attribute, a dictionary, which
-`tradebook.operations.logs` writes out.
+Messages hold no values of statements. The fields of a record are in its attribute `tradebook`, a dictionary,
+which `tradebook.operations.logs` writes out.
 """
 
 from __future__ import annotations
@@ -11,23 +11,19 @@ from typing import Final
 
 ROOT: Final = "tradebook"
 ADAPTERS: Final = "tradebook.adapters"
-"""Where SQLAlchemy logs of our pools, by the name of their module: each one that is closed, at INFO."""
+"""The name under which SQLAlchemy logs our pools, by their module: at INFO, each one that is closed."""
 RETRIES: Final = logging.getLogger("tradebook.retries")
 MIGRATIONS: Final = logging.getLogger("tradebook.migrations")
 SLOW_QUERIES: Final = logging.getLogger("tradebook.slow_queries")
-SLOW: Final = logging.WARNING
-"""The level of slow queries."""
 FIELDS: Final = "tradebook"
-"""The attribute of a log record that holds what it is about."""
+"""The attribute of a log record that holds its fields."""
+SUMMARY: Final = "summary"
+"""The field with the message, but for what other fields hold."""
 
-# Or Python would write warnings to stderr where the application has set up nothing.
+# Without a handler, Python writes warnings to stderr where the application has configured nothing.
 logging.getLogger(ROOT).addHandler(logging.NullHandler())
 
 
-SUMMARY: Final = "summary"
-"""Among them: the message without what stands in other fields."""
-
-
 def about(**fields: object) -> dict[str, object]:
-    """What `extra` takes: what a record is about, without what is empty."""
+    """Return the fields of a log record as the argument `extra` takes them, without empty ones."""
     return {FIELDS: {name: value for name, value in fields.items() if value not in ("", None)}}

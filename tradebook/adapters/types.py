@@ -1,48 +1,50 @@
 """Column types that mean the same on every database: ids, exact decimals, UTC times, enumerations, JSON.
 
-On SQLite a decimal is canonical plain text, so equality is native, and sums, order and comparison
-go through what `sqlite.py` registers on each connection. What would silently turn into floats there
-is refused when the statement is built or compiled.
+SQLite keeps a decimal as canonical text, so `=` and `IN` are native there. Order, comparison and
+aggregates need the collation and the functions that `engine/sqlite.py` adds to the engines of this
+package. Operations that SQLite would do in floating point are refused when a statement is built or compiled.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Numeric, Text
+from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Label, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import PrimaryKeyConstraint
 from sqlalchemy.sql import functions, operators
 from sqlalchemy.sql.compiler import DDLCompiler, SQLCompiler
 from sqlalchemy.types import TypeDecorator, TypeEngine
+from typing_extensions import override
 
 from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
 from tradebook.domain.numbers import Numbers, canonical, plain
 
-Reading: TypeAlias = Callable[[Any], Any]
-"""Makes a value from what a driver gives. Returned whole, without the wrapper that SQLAlchemy would call
-for each value of each row."""
+Processor: TypeAlias = Callable[[Any], Any]
+"""Converts one value on its way to the driver or from it.
 
-NUMBERS: Final = Numbers()
-"""By the text in which databases give them."""
+The types below return their processors from `bind_processor` and `result_processor` themselves:
+`TypeDecorator` would add a Python call for each value of each row.
+"""
 
-MADE_BY_DRIVER: Final[WeakSet[Dialect]] = WeakSet()
-"""Of engines whose driver gives decimals and times in their one form already (see `driver_values.py`)."""
+DIALECTS_WITH_FINAL_VALUES: Final[WeakSet[Dialect]] = WeakSet()
+"""Dialects whose driver returns canonical decimals and UTC times (see `engine/psycopg2_values.py`)."""
 
 DECIMAL_COLLATION: Final = "tradebook_decimal"
 DECIMAL_SUM: Final = "tradebook_sum"
 
 
 class Id(BigInteger):
-    """A record's id. On SQLite the rowid itself, never handed out twice."""
+    """A record's id; on SQLite the rowid, which AUTOINCREMENT never assigns twice."""
 
 
 @compiles(Id, "sqlite")
@@ -51,7 +53,7 @@ def _id_on_sqlite(_element: Id, _compiler: DDLCompiler, **_options: Any) -> str:
 
 
 class AccountKey(PrimaryKeyConstraint):
-    """PRIMARY KEY (account, id). On SQLite, where `id` alone must be the key, UNIQUE (account, id)."""
+    """PRIMARY KEY (account, id); on SQLite, where `id` alone must be the key, UNIQUE (account, id)."""
 
 
 @compiles(AccountKey, "sqlite")
@@ -79,58 +81,81 @@ _BY_VALUE: Final = frozenset(
 )
 
 
+class _StoredNumbers(Numbers):
+    """Canonical decimals by their stored text; a known one costs a dictionary lookup and no Python call."""
+
+    def __missing__(self, text: Any) -> Any:
+        if text is None:
+            return None
+        try:
+            return super().__missing__(text)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise unreadable(text, "a number") from error
+
+
+NUMBERS: Final = _StoredNumbers()
+
+
 class _PlainDecimal(TypeDecorator[Decimal]):
-    """How exact decimals travel: unconstrained NUMERIC, on SQLite canonical plain text."""
+    """A decimal as it is sent and stored: unconstrained NUMERIC, on SQLite canonical plain text."""
 
     impl = Numeric
     cache_ok = True
 
+    @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Text on SQLite."""
         on_text = dialect.name == "sqlite"
         return dialect.type_descriptor(Text() if on_text else Numeric(asdecimal=True))
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """To the driver: never a non-finite number, which psycopg2 would alter."""
-        if value is None:
+    @override
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return _write_text if dialect.name == "sqlite" else _require_finite
+
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
+        if dialect in DIALECTS_WITH_FINAL_VALUES:
             return None
-        if not isinstance(value, Decimal) or not value.is_finite():
-            raise InvalidInput("", value, "a finite Decimal")
-        return plain(value) if dialect.name == "sqlite" else value
-
-    def result_processor(self, dialect: Dialect, _coltype: object) -> Reading | None:
-        """From the driver, in canonical form."""
-        if dialect in MADE_BY_DRIVER:
-            return None
-        return _read_text if dialect.name == "sqlite" else _read_number
+        return NUMBERS.__getitem__ if dialect.name == "sqlite" else _read_number
 
 
-def _read_number(value: Any) -> Decimal | None:
+def _require_finite(value: Any) -> Any:
+    # psycopg2 would write Infinity as NaN, and PostgreSQL would take it.
+    if value is None or (isinstance(value, Decimal) and value.is_finite()):
+        return value
+    raise InvalidInput("", value, "a finite Decimal")
+
+
+def _write_text(value: Any) -> str | None:
+    return None if _require_finite(value) is None else plain(value)
+
+
+def _read_number(value: Decimal | None) -> Decimal | None:
     return None if value is None else canonical(value)
 
 
-def _read_text(value: Any) -> Decimal | None:
-    try:
-        return None if value is None else NUMBERS[value]
-    except (ArithmeticError, TypeError, ValueError) as error:
-        raise unreadable(value, "a number") from error
-
-
 class ExactDecimal(_PlainDecimal):
-    """A Decimal, digit for digit.
+    """A Decimal, kept digit for digit.
 
     Equality and membership are plain SQL; `<`, `>`, `.asc()`, `.desc()`, `sum`, `min` and `max` go by
-    value everywhere. Order by `column.asc()`, not by the bare column, which SQLite would order as
-    text. Arithmetic and averages belong in Python and raise.
+    value everywhere. Order by `column.asc()`: SQLite would order the bare column as text. Arithmetic
+    and averages are refused; compute them in Python.
+
+    On SQLite the order and the aggregates need an engine of this package (`get_session`, a unit of
+    work). On an engine that an application made itself, selecting an aggregate is refused.
     """
 
     cache_ok = True
 
-    class Comparator(TypeDecorator.Comparator[Decimal]):
-        """Lets through what every database does exactly."""
+    @override
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        selected = column.element if isinstance(column, Label) else column
+        return _Selected(column) if isinstance(selected, functions.FunctionElement) else column
 
+    class Comparator(TypeDecorator.Comparator[Decimal]):
+        """The operators that every database computes exactly; others raise InvalidInput."""
+
+        @override
         def operate(self, op: operators.OperatorType, *other: Any, **options: Any) -> Any:
-            """The SQL expression, or a refusal."""
             if op in _SAFE:
                 return super().operate(op, *other, **options)
             if op in _BY_VALUE:
@@ -139,8 +164,8 @@ class ExactDecimal(_PlainDecimal):
                 "", getattr(op, "__name__", op), "arithmetic on decimals in Python, not in SQL"
             )
 
+        @override
         def reverse_operate(self, op: operators.OperatorType, other: Any, **options: Any) -> Any:
-            """The same, from the right-hand side."""
             return self.operate(op, other, **options)
 
     comparator_factory = Comparator
@@ -164,28 +189,48 @@ def _by_value_on_sqlite(element: _ByValue, compiler: SQLCompiler, **options: Any
     return f"({compiler.process(element.clauses, **options)}) COLLATE {DECIMAL_COLLATION}"
 
 
-@compiles(functions.sum, "sqlite")
-def _sum_on_sqlite(element: functions.sum[Any], compiler: SQLCompiler, **options: Any) -> str:
-    function = DECIMAL_SUM if isinstance(element.type, _PlainDecimal) else "sum"
-    return f"{function}({compiler.process(element.clauses, **options)})"
+class _Selected(_ByValue):
+    """A function's decimal among the columns of a SELECT."""
+
+    name = "selected"
 
 
-@compiles(functions.min, "sqlite")
-@compiles(functions.max, "sqlite")
-def _extreme_on_sqlite(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    collate = f" COLLATE {DECIMAL_COLLATION}" if isinstance(element.type, _PlainDecimal) else ""
-    return f"{element.name}({compiler.process(element.clauses, **options)}{collate})"
+@compiles(_Selected, "sqlite")
+def _selected_on_sqlite(element: _Selected, compiler: SQLCompiler, **options: Any) -> str:
+    # A stock compiler would render sum() of text, which SQLite computes in floating point, and
+    # max() of text, in which "9" is above "10".
+    if not isinstance(compiler, ExactCompiler):
+        raise CompileError(
+            "SQLite computes this inexactly on an engine that tradebook did not make: use the "
+            "session of get_session() or of a unit of work, or compute it in Python"
+        )
+    return compiler.process(element.clauses, **options)
 
 
-@compiles(functions.Function, "sqlite")
-def _function_on_sqlite(
-    element: functions.Function[Any], compiler: SQLCompiler, **options: Any
-) -> str:
-    if element.name in ("avg", "total") and any(
-        isinstance(clause.type, _PlainDecimal) for clause in element.clauses
-    ):
-        raise CompileError(f"{element.name}() of exact decimals: compute it in Python")
-    return compiler.visit_function(element, **options)
+class ExactCompiler(SQLiteCompiler):
+    """The compiler of SQLite engines of this package: aggregates of decimals are exact or refused."""
+
+    def visit_sum_func(self, function: functions.Function[Any], **options: Any) -> str:
+        """Render `sum`, of exact decimals by the aggregate that every connection is given."""
+        name = DECIMAL_SUM if isinstance(function.type, _PlainDecimal) else "sum"
+        return name + self.function_argspec(function, **options)
+
+    def visit_max_func(self, function: functions.Function[Any], **options: Any) -> str:
+        """Render `max` or `min`, of exact decimals by value."""
+        collate = (
+            f" COLLATE {DECIMAL_COLLATION}" if isinstance(function.type, _PlainDecimal) else ""
+        )
+        return f"{function.name}({self.process(function.clauses, **options)}{collate})"
+
+    visit_min_func = visit_max_func
+
+    def visit_avg_func(self, function: functions.Function[Any], **options: Any) -> str:
+        """Render `avg` or `total`; refuse them of exact decimals, which they would make floats."""
+        if any(isinstance(clause.type, _PlainDecimal) for clause in function.clauses):
+            raise CompileError(f"{function.name}() of exact decimals: compute it in Python")
+        return function.name + self.function_argspec(function, **options)
+
+    visit_total_func = visit_avg_func
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -194,34 +239,45 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the driver; a naive time is taken as UTC."""
-        if value is None:
+    @override
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return _write_time if dialect.name == "sqlite" else _in_utc
+
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:
+        if dialect in DIALECTS_WITH_FINAL_VALUES:
             return None
-        aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        return aware.replace(tzinfo=None) if dialect.name == "sqlite" else aware
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Reading | None:
-        """From the driver, aware and in UTC."""
-        if dialect in MADE_BY_DRIVER:
-            return None
-        parsed = self.impl_instance.result_processor(dialect, coltype)
-        if parsed is None:
-            return _read_time
-
-        def read(value: Any) -> datetime | None:
-            try:
-                return _read_time(parsed(value))
-            except (TypeError, ValueError) as error:  # SQLite's text may be no time
-                raise unreadable(value, "a time") from error
-
-        return read
+        return _TIMES.__getitem__ if dialect.name == "sqlite" else _in_utc
 
 
-def _read_time(value: datetime | None) -> datetime | None:
+def _in_utc(value: datetime | None) -> datetime | None:
+    """Convert a time to UTC; a naive one is taken as UTC."""
     if value is None or value.tzinfo is UTC:
         return value
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _write_time(value: datetime | None) -> str | None:
+    utc = _in_utc(value)
+    return None if utc is None else utc.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+class _StoredTimes(dict[Any, datetime | None]):
+    """UTC times by SQLite's text; a new record has one time in three or four of its columns."""
+
+    def __missing__(self, text: Any) -> datetime | None:
+        try:
+            time = None if text is None else _in_utc(datetime.fromisoformat(text))
+        except (TypeError, ValueError) as error:
+            raise unreadable(text, "a time") from error
+        if len(self) >= _KEPT_TIMES:
+            self.clear()
+        self[text] = time
+        return time
+
+
+_KEPT_TIMES: Final = 10_000
+_TIMES: Final = _StoredTimes()
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -231,37 +287,44 @@ class EnumText(TypeDecorator[StrEnum]):
     cache_ok = True
 
     def __init__(self, kind: type[StrEnum]) -> None:
+        """Take the enumeration whose members the column holds."""
         super().__init__()
         self.kind = kind
 
-    def process_bind_param(self, value: StrEnum | str | None, _dialect: Dialect) -> str | None:
-        """To the driver; refuses what is no member."""
-        if value is None:
-            return None
-        try:
-            return str(self.kind(value))
-        except ValueError:
-            raise InvalidInput("", value, "one of " + ", ".join(self.kind)) from None
+    @override
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        texts = ((member, str(member)) for member in self.kind)
+        return _Members(texts, lambda value: InvalidInput("", value, self._members())).__getitem__
 
-    def result_processor(self, _dialect: Dialect, _coltype: object) -> Reading:
-        """From the driver, as a member."""
-        return _Members(self.kind).__getitem__
+    @override
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        members = ((str(member), member) for member in self.kind)
+        return _Members(members, lambda value: unreadable(value, self._members())).__getitem__
+
+    def _members(self) -> str:
+        return "one of " + ", ".join(self.kind)
 
 
 class _Members(dict[Any, Any]):
-    """The members of an enumeration by their text."""
+    """A dictionary of the values that are allowed, and None; another key raises what `refusal` returns."""
 
-    def __init__(self, kind: type[StrEnum]) -> None:
-        super().__init__({str(member): member for member in kind})
-        self.kind = kind
+    def __init__(
+        self, items: Iterable[tuple[Any, Any]], refusal: Callable[[object], Exception]
+    ) -> None:
+        super().__init__(items)
+        self._refusal = refusal
         self[None] = None
 
     def __missing__(self, value: object) -> Any:
-        raise unreadable(value, "one of " + ", ".join(self.kind))
+        raise self._refusal(value)
 
 
 def read_json(stored: str | float) -> Any:
-    """What SQLite keeps as text; a number alone as a number where nobody migrated tables of old."""
+    """Parse the JSON text of SQLite.
+
+    Tables made before revision 0003 declared such columns as JSON, whose affinity turned a number
+    alone into a number of SQLite's.
+    """
     if isinstance(stored, int | float):
         return stored
     try:
@@ -271,29 +334,28 @@ def read_json(stored: str | float) -> Any:
 
 
 def unreadable(value: object, expected: str) -> DatabaseCorrupt:
-    """What to say of a stored value that none of ours wrote."""
+    """Return the error for a stored value that this package cannot have written."""
     return DatabaseCorrupt(f"{shown(value)} is stored where {expected} belongs")
 
 
 class Json(TypeDecorator[Any]):
-    """JSON; JSONB on PostgreSQL, text as it was written on SQLite. None is SQL's NULL."""
+    """JSON; JSONB on PostgreSQL, the text as it was written on SQLite. None is SQL's NULL."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
 
+    @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """JSONB on PostgreSQL, whose dialect is imported for those who use it."""
         if dialect.name != "postgresql":
             return super().load_dialect_impl(dialect)
-
         return JSONB(none_as_null=True)
 
 
 @compiles(Json, "sqlite")
 def _json_on_sqlite(_element: Json, _compiler: DDLCompiler, **_options: Any) -> str:
-    """Declared as JSON, SQLite would make a number of a number alone, and keep 15 digits of a long one."""
+    # A column declared JSON has numeric affinity: SQLite would keep 15 digits of a long number.
     return "TEXT"
 
 
 json_type: Final = Json
-"""What the migrations call it."""
+"""The name that the migrations use."""

@@ -9,48 +9,33 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from tradebook.config import bounds
 from tradebook.config.secrets import (
-    GIVEN,
+    HIDDEN,
     Password,
     Secret,
+    hide_init_traceback,
+    hide_traceback,
     is_sendable,
-    password_given,
-    quiet,
-    quiet_when_made,
-    secret_from,
-    secret_in,
+    optional_password,
+    secret_from_file,
+    secret_from_function,
 )
+from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, parts_of
+from tradebook.config.variables import Settings
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.validation import boolean
 
-SQLITE: Final = "sqlite"
-POSTGRESQL: Final = "postgresql"
-MEMORY: Final = ":memory:"
 DEFAULT_PATH: Final = "tradebook.db"
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-POSTGRESQL_ONLY: Final = (
-    "host",
-    "port",
-    "database",
-    "username",
-    "password",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "password_file",
-    "read_url",
-)
 _DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
 _TIMEOUTS: Final = ("statement_timeout", "lock_timeout")
 _PLACE: Final = ("host", "port", "database", "username", "password", "password_file")
 _TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
-# What asyncpg reads from a DSN besides the server's own settings.
 _ASYNCPG: Final = {
     "gsslib",
     "krbsrvname",
@@ -63,10 +48,11 @@ _ASYNCPG: Final = {
     "ssl_min_protocol_version",
     "target_session_attrs",
 }
-# What SQLAlchemy takes for asyncpg, and libpq would refuse: `0` behind PgBouncer.
+"""Parameters of libpq that asyncpg reads from a DSN besides the server's own settings."""
 _ASYNC_ONLY: Final = "prepared_statement_cache_size"
-# Names of a URL's parameters that are fields, or that our own URLs hold fields in.
+"""A parameter of SQLAlchemy for asyncpg, 0 behind PgBouncer; libpq refuses it."""
 _HELD: Final = {"dbname", "dsn", "ssl", "timeout", "user"}
+"""Parameters of a URL that stand for fields, under the names that drivers give them."""
 _TIMEOUT_OPTION: Final = re.compile(
     r"(?:^|\s+)-c\s*(statement_timeout|lock_timeout)=([0-9]+)(?=\s|$)"
 )
@@ -89,16 +75,12 @@ def _host(value: str | None) -> str | None:
     host = host.removeprefix("[").removesuffix("]")
     if not re.fullmatch(r"[^\s/@?#\[\]]+", host):  # perhaps a URL, with a password in it
         expected = "a host's name or address, or the folder of a socket; from_url() takes a URL"
-        raise InvalidInput("", GIVEN, expected)
+        raise InvalidInput("", HIDDEN, expected)
     return host
 
 
 def _read_url(value: str | None) -> str | None:
     return None if value is None or value == "" else Secret(value)
-
-
-def _threshold(value: float | None) -> float | None:
-    return None if value is None else bounds.seconds(value)
 
 
 def _ssl_mode(value: str | None) -> str | None:
@@ -115,8 +97,8 @@ def _parameters(value: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to text")
     for name, text in value.items():
-        known = isinstance(name, str) and name not in _HELD | _FIELDS
-        if not known or not isinstance(text, str) or not is_sendable(name + text):
+        is_free = isinstance(name, str) and name not in _HELD | fields_dict(DatabaseConfig).keys()
+        if not is_free or not isinstance(text, str) or not is_sendable(name + text):
             raise InvalidInput(
                 "", name, "names and texts that no field of DatabaseConfig stands for"
             )
@@ -131,7 +113,7 @@ def _memory_name() -> str:
     return f"tradebook-{uuid4().hex}"
 
 
-@quiet_when_made
+@hide_init_traceback
 @frozen(field_transformer=named_fields)
 class DatabaseConfig:
     """A database: PostgreSQL when anything of it is named, otherwise a SQLite file.
@@ -174,9 +156,9 @@ class DatabaseConfig:
     port: int | None = field(default=None, converter=bounds.port)
     database: str | None = field(default=None, converter=_text)
     username: str | None = field(default=None, converter=_text)
-    password: Password = field(default=None, converter=password_given)
-    pool_size: int = field(default=10, converter=bounds.some_connections)
-    max_overflow: int = field(default=20, converter=bounds.more_connections)
+    password: Password = field(default=None, converter=optional_password)
+    pool_size: int = field(default=10, converter=bounds.pool_size)
+    max_overflow: int = field(default=20, converter=bounds.overflow_size)
     pool_timeout: float = field(default=30, converter=bounds.seconds)
     pool_recycle: int = field(default=3600, converter=bounds.whole_seconds)
     sslmode: str | None = field(default=None, converter=_ssl_mode)
@@ -188,7 +170,9 @@ class DatabaseConfig:
     lock_timeout: int | None = field(default=None, converter=bounds.milliseconds)
     echo: bool = field(default=False, converter=boolean)
     pool_pre_ping: bool = field(default=False, converter=boolean)
-    slow_query_seconds: float | None = field(default=None, converter=_threshold, kw_only=True)
+    slow_query_seconds: float | None = field(
+        default=None, converter=bounds.optional_seconds, kw_only=True
+    )
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
     password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
@@ -196,6 +180,7 @@ class DatabaseConfig:
     _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
+        """Refuse fields that exclude each other, and fill in the defaults of the kind of database."""
         self._take_timeouts()
         if self.password is not None and self.password_file is not None:
             raise InvalidInput("password_file", self.password_file, "nothing beside a password")
@@ -203,7 +188,7 @@ class DatabaseConfig:
         if self.path is not None and given:
             raise InvalidInput(
                 given[0],
-                GIVEN if given[0] in ("password", "read_url") else getattr(self, given[0]),
+                HIDDEN if given[0] in ("password", "read_url") else getattr(self, given[0]),
                 "nothing: a SQLite file (path) has none; give either a path or a server",
             )
         defaults = _DEFAULTS if given else {"path": self.path or DEFAULT_PATH}
@@ -212,7 +197,7 @@ class DatabaseConfig:
                 object.__setattr__(self, name, value)
 
     def _take_timeouts(self) -> None:
-        """Timeouts among libpq's `options` are the fields, so that both drivers get them."""
+        """Move timeouts from libpq's `options` to their fields, since asyncpg takes no `options`."""
         options = self.parameters.get("options", "")
         for name, limit in _TIMEOUT_OPTION.findall(options):
             object.__setattr__(self, name, bounds.milliseconds(int(limit)))
@@ -221,69 +206,68 @@ class DatabaseConfig:
         object.__setattr__(self, "parameters", {**others, "options": rest} if rest else others)
 
     @classmethod
-    @quiet
+    @hide_traceback
     def from_url(cls, url: str) -> DatabaseConfig:
-        """A config from a URL; its query may name any other field (`?sslmode=require&pool_size=5`).
+        """Build a config from a URL; its query may name any other field (`?sslmode=require&pool_size=5`).
 
         Args:
             url: `sqlite:///book.db`, `sqlite://` (in memory), `postgresql://user:password@host/book`;
                 the driver is filled in. Special characters are percent-encoded.
 
         Raises:
-            InvalidInput: it is no such URL, or a part of it is refused; the password does not show.
+            InvalidInput: not such a URL, or a part of it is refused; the message shows no password.
         """
-        from tradebook.config.urls import parts_of
-
         return cls(**parts_of(url))
 
     @classmethod
-    @quiet
+    @hide_traceback
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> DatabaseConfig:
-        """The config that the environment's variables say; see `tradebook config --variables`."""
-        from tradebook.config.environment import DatabaseEnvironment
+        """Build the config that the environment's variables state; see `tradebook config --variables`.
 
-        return DatabaseEnvironment(environ=environ).current
+        Raises:
+            InvalidInput: naming the variable, its value and what is accepted.
+        """
+        settings = Settings(environ)
+        return settings.resolve(settings.preset).build(cls)
 
     @property
     def renews_password(self) -> bool:
-        """Whether the password is found anew for each connection."""
+        """Whether the password is read anew for each connection."""
         return self.password_file is not None or callable(self.password)
 
-    @quiet
+    @hide_traceback
     def secret(self) -> Secret | None:
-        """The password as it is now: from the file or the function, where there is one.
+        """Return the present password, from the file or the function where one is configured.
 
         Raises:
-            DatabaseUnavailable: there is none to be had at the moment.
+            DatabaseUnavailable: the file cannot be read, or the function failed.
         """
         if self.password_file is not None:
-            return secret_in(str(self.password_file))
+            return secret_from_file(str(self.password_file))
         if callable(self.password):
-            return secret_from(self.password)
+            return secret_from_function(self.password)
         return None if self.password is None else Secret(self.password)
 
-    @quiet
+    @hide_traceback
     def for_reading(self) -> DatabaseConfig:
-        """The config of `read_url`; this one where there is none.
+        """Return the config of `read_url`, or this one where none is set.
 
         Raises:
-            InvalidInput: it is no URL of a PostgreSQL database.
+            InvalidInput: `read_url` is not the URL of a PostgreSQL database.
         """
         if self.read_url is None:
             return self
-        from tradebook.config.urls import parts_of
-
         try:
             parts = parts_of(str(self.read_url))
         except InvalidInput as error:
             raise InvalidInput("read_url", error.value, error.expected) from None
         if "path" in parts:
-            raise InvalidInput("read_url", GIVEN, "the URL of a PostgreSQL database")
+            raise InvalidInput("read_url", HIDDEN, "the URL of a PostgreSQL database")
         theirs: dict[str, Any] = dict.fromkeys((*_PLACE, "read_url")) | parts
         return evolve(self, **theirs)
 
     def without_password(self) -> DatabaseConfig:
-        """The same, for whoever finds the password of each connection by `secret()`."""
+        """Return this config without its password, for URLs whose password `secret()` supplies later."""
         return evolve(self, password=None, password_file=None)
 
     @property
@@ -298,17 +282,17 @@ class DatabaseConfig:
 
     @property
     def url(self) -> str:
-        """For psycopg2 or SQLite's own driver, complete; it shows its password only through `str()`."""
+        """The complete URL for psycopg2 or SQLite's own driver; only `str()` shows its password."""
         return self._hidden(self._sync_url)
 
     @property
     def async_url(self) -> str:
-        """The same for asyncpg or aiosqlite."""
+        """The complete URL for asyncpg or aiosqlite; only `str()` shows its password."""
         return self._hidden(self._async_url)
 
     @property
     def safe_url(self) -> str:
-        """The URL to show to people: passwords masked, no driver."""
+        """The URL for messages and logs: passwords masked, no driver."""
         if self.is_in_memory:
             return "sqlite://"
         url = self._sync_url(mask=True)
@@ -366,9 +350,6 @@ class DatabaseConfig:
             path, query = f"file:/{self._memory}", {**query, "vfs": "memdb", "uri": "true"}
         encoded = f"?{_encoded(query)}" if query else ""
         return f"sqlite+{driver}:///{quote(path, safe='/:')}{encoded}"
-
-
-_FIELDS: Final = {f.name for f in fields(DatabaseConfig)}
 
 
 def _shown(query: Mapping[str, Any], *, mask: bool) -> dict[str, Any]:

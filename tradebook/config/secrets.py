@@ -1,4 +1,4 @@
-"""No frame that knows a password stands in the traceback of an error."""
+"""Passwords that show in no `repr`, log or traceback."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from functools import wraps
 from pathlib import Path
 from typing import Final, ParamSpec, Self, TypeAlias, TypeVar
 
+from typing_extensions import override
+
 from tradebook.domain.errors import DatabaseUnavailable, InvalidInput
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+Password: TypeAlias = str | Callable[[], str] | None
+"""A password, or a function that is called for it."""
+HIDDEN: Final = "(the value given)"
+"""Replaces a value that a message must not show."""
 
-def quiet(function: Callable[P, R]) -> Callable[P, R]:
-    """The function; the errors it raises begin their traceback here, where no password is."""
+
+def hide_traceback(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function that handles passwords: its errors carry none of its frames.
+
+    Error trackers send the local variables of every frame of a traceback, and so the password.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -24,7 +34,8 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except Exception as refused:
             error = refused.with_traceback(None)
-        # What is left of the frames below, and what this one was given.
+        # Chained errors keep frames of their own, and this frame is in the new traceback: neither may
+        # hold the arguments.
         error.__cause__ = error.__context__ = None
         del args, kwargs
         raise error
@@ -32,56 +43,57 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def quiet_when_made(cls: type[T]) -> type[T]:
-    """The class, its constructor `quiet`."""
-    cls.__init__ = quiet(cls.__init__)  # type: ignore[method-assign]
+def hide_init_traceback(cls: type[T]) -> type[T]:
+    """Decorate a class so that the errors of its constructor carry none of its frames."""
+    cls.__init__ = hide_traceback(cls.__init__)  # type: ignore[method-assign]
     return cls
 
 
-Password: TypeAlias = str | Callable[[], str] | None
-"""A password, or a function that is called for it."""
-GIVEN: Final = "(the value given)"
-"""Stands in messages for what must not be shown."""
-
-
 class Secret(str):
-    """Text that does not show when an object, a log or a traceback is written out; `str()` has it."""
+    """Text whose `repr` is masked; only `str()` returns it.
+
+    Attributes:
+        shown: the text that its `repr` shows instead.
+    """
 
     shown: str
 
     def __new__(cls, value: str, shown: str = "***") -> Self:
-        made = super().__new__(cls, value)
-        made.shown = shown
-        return made
+        """Wrap a text."""
+        secret = super().__new__(cls, value)
+        secret.shown = shown
+        return secret
 
+    @override
     def __repr__(self) -> str:
         return repr(self.shown)
 
+    @override
     def __reduce__(self) -> tuple[type[Secret], tuple[str, str]]:
         return type(self), (str(self), self.shown)
 
 
 def is_sendable(value: str) -> bool:
-    """Whether a server can be sent it: no NUL, and no half of a character."""
+    """Return whether PostgreSQL accepts the text: neither NUL nor a lone surrogate."""
     return re.search("[\x00\ud800-\udfff]", value) is None
 
 
-def password_given(value: Password) -> Password:
-    """A password, or what gives one; none for an empty one."""
+def optional_password(value: Password) -> Password:
+    """Convert a password to a `Secret`; an empty one counts as none, a function is kept."""
     if callable(value):
         return value
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not is_sendable(value):
-        raise InvalidInput("", GIVEN, "Unicode text without NUL characters")
+        raise InvalidInput("", HIDDEN, "Unicode text without NUL characters")
     return Secret(value)
 
 
-def secret_in(file: str) -> Secret:
-    """What a file holds, without the end of its line.
+def secret_from_file(file: str) -> Secret:
+    """Read a secret from a file, without the line break at its end.
 
     Raises:
-        DatabaseUnavailable: it cannot be read now, or is empty.
+        DatabaseUnavailable: the file cannot be read, or is empty.
     """
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -93,16 +105,16 @@ def secret_in(file: str) -> Secret:
     return Secret(secret)
 
 
-def secret_from(function: Callable[[], str]) -> Secret:
-    """What a function gives.
+def secret_from_function(function: Callable[[], str]) -> Secret:
+    """Call the function that returns a password.
 
     Raises:
-        DatabaseUnavailable: it gives nothing now.
+        DatabaseUnavailable: it failed, or returned no password.
     """
     try:
-        password = password_given(function())
-    except Exception as error:  # whatever it asks may fail in its own way
-        kind = type(error).__name__  # its text may hold what was asked for
+        password = optional_password(function())
+    except Exception as error:  # a vault's client may raise anything
+        kind = type(error).__name__  # without its text, which may hold the secret
         raise DatabaseUnavailable(f"the function that gives the password failed: {kind}") from None
     if not isinstance(password, Secret):
         raise DatabaseUnavailable("the function that gives the password gave none")

@@ -1,19 +1,33 @@
-"""Reading database URLs: of the forms that people and tools write, and of our own."""
+"""Database URLs: read in the forms that people, tools and `DatabaseConfig` itself write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from attrs import fields
-
-from tradebook.config.database import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, DatabaseConfig
-from tradebook.config.secrets import GIVEN
+from tradebook.config.secrets import HIDDEN
 from tradebook.domain.errors import InvalidInput
 
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+MEMORY: Final = ":memory:"
+POSTGRESQL_ONLY: Final = (
+    "host",
+    "port",
+    "database",
+    "username",
+    "password",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "password_file",
+    "read_url",
+)
+"""Fields of `DatabaseConfig` that a SQLite file does not have."""
 ACCEPTED: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
 _BACKENDS: Final = {
     "sqlite": SQLITE,
@@ -43,126 +57,134 @@ _ALIASES: Final = {
     "ssl": "sslmode",
     "timeout": "connect_timeout",
 }
-_SETTABLE: Final = {f.name for f in fields(DatabaseConfig)} - {
-    "path",
-    "parameters",
-    "read_url",
-    "_memory",
-}
-_WHOLE: Final = {
-    "port",
-    "pool_size",
-    "max_overflow",
-    "pool_recycle",
-    "statement_timeout",
-    "lock_timeout",
-}
 _TRUTHS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
 
 
-def parts_of(url: str) -> dict[str, Any]:
-    """The fields of `DatabaseConfig` that a URL states.
-
-    Raises:
-        InvalidInput: it is no URL of a database that is supported; passwords do not show.
-    """
-    found = _URL.fullmatch(url.strip()) if isinstance(url, str) else None
-    backend = _BACKENDS.get(found["scheme"].lower()) if found else None
-    if found is None or backend is None:
-        raise InvalidInput("database", GIVEN, ACCEPTED)
+def _whole(text: str, called: str) -> int:
     try:
-        return (_of_file if backend == SQLITE else _of_server)(found)
-    except UnicodeDecodeError:
-        raise InvalidInput("database", GIVEN, ENCODED) from None
+        return int(text)
+    except ValueError:
+        raise InvalidInput(called, text, "a whole number") from None
+
+
+def _seconds(text: str, called: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InvalidInput(called, text, "a number of seconds") from None
+
+
+def _truth(text: str, called: str) -> bool:
+    truth = _TRUTHS.get(text.strip().lower())
+    if truth is None:
+        raise InvalidInput(called, text, "yes or no (" + ", ".join(_TRUTHS) + ")")
+    return truth
+
+
+def _text(text: str, _called: str) -> str:
+    return text
+
+
+_READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
+    **dict.fromkeys(("host", "database", "username", "password", "password_file"), _text),
+    **dict.fromkeys(("sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"), _text),
+    **dict.fromkeys(("port", "pool_size", "max_overflow", "pool_recycle"), _whole),
+    **dict.fromkeys(("statement_timeout", "lock_timeout"), _whole),
+    **dict.fromkeys(("pool_timeout", "slow_query_seconds"), _seconds),
+    **dict.fromkeys(("echo", "pool_pre_ping"), _truth),
+}
+"""For each field of `DatabaseConfig` that a URL's query may name, the function that reads its text."""
 
 
 def read_text(name: str, text: str, *, called: str) -> Any:
-    """The value of a field from text: numbers and truths are read, the rest is kept.
+    """Convert the text of a field to its value: a number, a truth value, or the text itself.
 
     Args:
         name: of the field.
         text: as written.
-        called: what to call it in a refusal.
+        called: the name of the parameter or variable, for a refusal.
 
     Raises:
-        InvalidInput: it is no number, or neither yes nor no.
+        InvalidInput: the text is not a number, or neither yes nor no.
     """
-    if name in _WHOLE:
-        try:
-            return int(text)
-        except ValueError:
-            raise InvalidInput(called, text, "a whole number") from None
-    if name in ("pool_timeout", "slow_query_seconds"):
-        try:
-            return float(text)
-        except ValueError:
-            raise InvalidInput(called, text, "a number of seconds") from None
-    if name in ("echo", "pool_pre_ping"):
-        if text.strip().lower() not in _TRUTHS:
-            raise InvalidInput(called, text, "yes or no (" + ", ".join(_TRUTHS) + ")")
-        return _TRUTHS[text.strip().lower()]
-    return text
+    return _READERS.get(name, _text)(text, called)
 
 
-def _of_file(found: re.Match[str]) -> dict[str, Any]:
+def parts_of(url: str) -> dict[str, Any]:
+    """Parse a URL into the fields of `DatabaseConfig` that it states.
+
+    Raises:
+        InvalidInput: not a URL of a supported database; the message shows no password.
+    """
+    found = _URL.fullmatch(url.strip()) if isinstance(url, str) else None
+    backend = _BACKENDS.get(found["scheme"].lower()) if found else None
+    if found is None or backend is None:
+        raise InvalidInput("database", HIDDEN, ACCEPTED)
+    try:
+        return (_file_parts if backend == SQLITE else _server_parts)(found)
+    except UnicodeDecodeError:
+        raise InvalidInput("database", HIDDEN, ENCODED) from None
+
+
+def _file_parts(found: re.Match[str]) -> dict[str, Any]:
     if found["server"]:
         raise InvalidInput(
-            "database", GIVEN, "three slashes before a SQLite file: sqlite:///book.db"
+            "database", HIDDEN, "three slashes before a SQLite file: sqlite:///book.db"
         )
-    query = _query_of(found["query"])
+    query = _parameters_of(found["query"])
     path = unquote(found["database"] or "", errors="strict") or MEMORY
-    ours = _MEMORY_NAME.fullmatch(path)
-    if ours and query.get("vfs") == "memdb":
+    own = _MEMORY_NAME.fullmatch(path)
+    if own and query.get("vfs") == "memdb":
         del query["vfs"], query["uri"]
-        return {"path": MEMORY, "memory": ours[1], **_of_sqlite(query)}
-    return {"path": path, **_of_sqlite(query)}
+        return {"path": MEMORY, "memory": own[1], **_sqlite_fields(query)}
+    return {"path": path, **_sqlite_fields(query)}
 
 
-def _of_sqlite(query: dict[str, str]) -> dict[str, Any]:
-    """The driver's `timeout`, in seconds, is our `lock_timeout`."""
+def _sqlite_fields(query: dict[str, str]) -> dict[str, Any]:
+    """Convert the driver's `timeout`, in seconds, to `lock_timeout`, in milliseconds."""
     seconds = query.pop("timeout", None)
-    parts = _fields_in(query)
+    parts = _split_fields(query)
     if seconds is not None:
         waited = read_text("pool_timeout", seconds, called="timeout")
         parts["lock_timeout"] = round(waited * 1000) if isfinite(waited) else waited
     return parts
 
 
-def _of_server(found: re.Match[str]) -> dict[str, Any]:
+def _server_parts(found: re.Match[str]) -> dict[str, Any]:
     server = _SERVER.fullmatch(found["server"])
     database = found["database"] or ""
     encoded = found["server"] + database
     if server is None or "@" in database or re.search("%(?![0-9A-Fa-f]{2})", encoded):
-        raise InvalidInput("database", GIVEN, ENCODED)
+        raise InvalidInput("database", HIDDEN, ENCODED)
     stated = server.groupdict() | {"database": database}
     stated["host"] = stated.pop("ipv6") or stated["host"]
     parts: dict[str, Any] = {n: unquote(t, errors="strict") for n, t in stated.items() if t}
-    query = _query_of(found["query"])
-    query |= _query_of(query.pop("dsn", "").partition("?")[2])  # where our own holds asyncpg's
-    if "port" in query:  # of several hosts: one for each, or one for all
+    query = _parameters_of(found["query"])
+    query |= _parameters_of(query.pop("dsn", "").partition("?")[2])  # see `_async_url`
+    if "port" in query:  # of several hosts: a port for each of them, or one for all
         query["port"] = ",".join(dict.fromkeys(query["port"].split(",")))
-    parts |= _fields_in({_ALIASES.get(n, n): text for n, text in query.items()})
+    parts |= _split_fields({_ALIASES.get(n, n): text for n, text in query.items()})
     if "port" in parts:
         parts["port"] = read_text("port", str(parts["port"]), called="port")
     return parts if parts.keys() & set(POSTGRESQL_ONLY) else {"host": "localhost", **parts}
 
 
-def _query_of(text: str | None) -> dict[str, str]:
-    """The parameters of a query; an empty one counts as not given."""
+def _parameters_of(text: str | None) -> dict[str, str]:
+    """Parse the parameters of a query; empty ones count as not given."""
     if any(part and "=" not in part for part in (text or "").split("&")):
-        raise InvalidInput("database", GIVEN, ENCODED)
+        raise InvalidInput("database", HIDDEN, ENCODED)
     return dict(parse_qsl(text or "", errors="strict"))
 
 
-def _fields_in(query: Mapping[str, str]) -> dict[str, Any]:
-    """The fields that a query names; the rest is `parameters`."""
+def _split_fields(query: Mapping[str, str]) -> dict[str, Any]:
+    """Separate the fields that a query names from further `parameters`."""
     parts: dict[str, Any] = {}
     others: dict[str, str] = {}
     for name, text in query.items():
-        if name in _SETTABLE:
+        if name in _READERS:
             parts[name] = read_text(name, text, called=name)
         else:
             others[name] = text

@@ -1,7 +1,7 @@
-"""The demo: two agents trade real prices through the services, and the book is proven.
+"""The demo: two agents trade real prices day by day, and the book is verified.
 
-Five US stocks, from January 2010 to March 2013, day by day; then a report of what is left. The
-prices and where they come from: `tradebook.demo.prices`.
+They trade five US stocks from January 2010 to March 2013, through the same services as any bot; a
+report of the book follows. `tradebook.demo.prices` names the source of the prices.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ from tradebook.entrypoints.manager import DatabaseManager
 __all__ = ["run_demo"]
 
 
-def run_demo(database_url: str, console: Console, as_json: bool = False) -> None:
-    """Trade the days that the database does not hold yet, and report on all of it.
+def run_demo(
+    database_url: str, console: Console, as_json: bool = False, *, quiet: bool = False
+) -> None:
+    """Trade the days that the database does not hold yet, and report on the whole book.
 
-    Running it again trades nothing twice; a run that was interrupted goes on where it stopped.
+    A second run trades nothing twice, and an interrupted run continues where it stopped.
 
     Args:
-        database_url: where to keep the book; a new SQLite file gets its tables by itself.
-        console: where the report goes. The progress bar goes to a terminal's standard error.
+        database_url: of the book's database; a new SQLite file gets its tables on first use.
+        console: for the report. The progress bar is shown on a terminal's standard error.
         as_json: print one JSON document instead of the report; amounts are exact, as text.
+        quiet: show no progress bar.
 
     Raises:
         InvalidInput: the database holds a book that is not the demo's; nothing was written.
-        TradebookError: the book is not proven, or the database could not do it.
+        TradebookError: the verification found differences, or the database failed.
     """
-
     with DatabaseManager(database_url, actor="demo") as manager:
         started = perf_counter()
-        with progress_bar("trading day by day", quiet=as_json) as progress:
+        with progress_bar("trading day by day", hidden=quiet or as_json) as progress:
             days = simulate(manager, trading_days(), progress)
         run = report.Run(report.without_password(database_url), days, perf_counter() - started)
         results = manager.read(read_results)

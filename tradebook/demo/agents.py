@@ -1,7 +1,7 @@
-"""Two simple agents of different style: one follows trends, one bets on their end.
+"""Two simple agents: one follows trends, one bets on their reversal.
 
-An agent sees closing prices and which stocks it holds itself, nothing else, and says what it would
-do next and why. Whether that is done is not its decision. Neither is investment advice.
+An agent's only data are closing prices and the stocks that it holds itself; it proposes trades with
+its reasons, and the risk limits decide. Neither agent is investment advice.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _UNSURE: Final = Decimal("0.50")
 
 @frozen(kw_only=True)
 class Opinion:
-    """What an agent would do with a stock.
+    """A trade that an agent proposes.
 
     Attributes:
         symbol: the stock.
-        action: BUY or SELL; an agent that would do nothing has no opinion.
-        price: the last close it saw, in USD.
+        action: BUY or SELL; an agent that would hold has no opinion.
+        price: the last close before the opinion, in USD.
         strength: on the agent's own scale.
         confidence: from 0 to 1.
-        reasoning: why, in words.
-        inputs: the figures it looked at, as text.
+        reasoning: the reason, in words.
+        inputs: the figures behind it, as text.
     """
 
     symbol: str
@@ -47,13 +47,13 @@ class Opinion:
 
 
 class Agent(ABC):
-    """What the two have in common: a memory of closing prices.
+    """The base of both agents: a window of closing prices for each stock.
 
     Attributes:
         name: also the strategy that its trades are booked under.
-        model: what decides, and its version.
-        stake: the share of the account's total value that it puts into one stock.
-        memory: how many closes it needs to see before it has an opinion.
+        model: the rule that decides, and its version.
+        stake: the share of the account's total value that it invests in one stock.
+        memory: the number of closes that it needs for an opinion.
     """
 
     name: ClassVar[str]
@@ -62,15 +62,16 @@ class Agent(ABC):
     memory: ClassVar[int]
 
     def __init__(self) -> None:
+        """Start without prices."""
         self._seen: dict[str, deque[Decimal]] = {}
 
     def observe(self, closes: Mapping[str, Decimal]) -> None:
-        """Remember a day's closing prices."""
+        """Add a day's closing prices to the window."""
         for symbol, close in closes.items():
             self._seen.setdefault(symbol, deque(maxlen=self.memory)).append(close)
 
     def opinions(self, held: Collection[str]) -> list[Opinion]:
-        """What to do now, given the stocks that it holds."""
+        """Return the trades that the agent proposes, given the stocks that it holds."""
         judged = (
             self._judge(symbol, list(seen), symbol in held)
             for symbol, seen in self._seen.items()
@@ -80,11 +81,11 @@ class Agent(ABC):
 
     @abstractmethod
     def _judge(self, symbol: str, closes: Sequence[Decimal], held: bool) -> Opinion | None:
-        """An opinion on one stock, from its last `memory` closes; the last one is the newest."""
+        """Form an opinion on one stock from its last `memory` closes, the newest last."""
 
 
 class Momentum(Agent):
-    """Buys when the 20-day average crosses above the 60-day one, sells once it is below again."""
+    """Buys when the 20-day average crosses above the 60-day one, sells when it is below again."""
 
     name = "momentum"
     model = "moving averages 20/60, version 1"
@@ -141,12 +142,12 @@ class Reversion(Agent):
 
 
 def mean(values: Sequence[Decimal]) -> Decimal:
-    """The arithmetic mean."""
+    """Return the arithmetic mean."""
     return sum(values, start=ZERO) / len(values)
 
 
 def deviations(values: Sequence[Decimal]) -> Decimal:
-    """How many standard deviations (of the population) the last value is above the mean."""
+    """Return the population standard deviations by which the last value exceeds the mean."""
     average = mean(values)
     variance = mean([(value - average) ** 2 for value in values])
     return (values[-1] - average) / variance.sqrt() if variance else ZERO

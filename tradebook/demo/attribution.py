@@ -1,9 +1,9 @@
-"""Whose P&L is it? Each agent's own trades, folded by the same rules as the book's positions.
+"""P&L of each agent: its own trades, folded by the same rules as the book's positions.
 
-Two agents that trade a symbol in one account share its position, so the position's realized P&L is
-measured against their common cost basis. Folding each agent's trades apart gives each its own cost
-basis: realized and unrealized P&L move between the two columns, but their sum less fees is what the
-trades did to cash plus what is held, and so adds up to the book's, to the last digit.
+Two agents that trade a symbol in one account share its position, whose realized P&L is measured
+against their common cost basis. Folding each agent's trades apart gives each agent its own cost basis:
+amounts move between realized and unrealized P&L, but the net P&L of all agents, which is cash flow plus
+market value, adds up to the book's to the last digit.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 Balances: TypeAlias = dict[str, Balance]
-"""What one agent holds, by symbol."""
+"""The holdings of one agent, by symbol."""
 
 _PAGE: Final = 1000
 
 
 @frozen(kw_only=True)
 class AgentResult:
-    """What one agent earned, in the account's currency.
+    """The P&L of one agent, in the account's currency.
 
     Attributes:
-        agent: the strategy of its trades; `""` for trades of none.
-        trades: how many.
+        agent: the strategy of its trades; `""` for trades without one.
+        trades: the number of its trades.
         realized_pnl: price P&L of what it closed, before fees, on its own cost basis.
         unrealized_pnl: of what it holds, at the book's marks.
-        fees: paid.
+        fees: of its trades, less rebates.
     """
 
     agent: str
@@ -46,13 +46,13 @@ class AgentResult:
 
     @property
     def net_pnl(self) -> Decimal:
-        """realized_pnl + unrealized_pnl - fees."""
+        """Realized plus unrealized P&L, less fees."""
         with localcontext(EXACT):
             return canonical(self.realized_pnl + self.unrealized_pnl - self.fees)
 
 
 def executed_trades(uow: AbstractUnitOfWork) -> Iterator[BookedTrade]:
-    """Every executed trade of the account, in the order of booking within each symbol."""
+    """Iterate over the executed trades of the account, in the order of booking within each symbol."""
     for position in uow.positions.all():
         after = 0
         while page := uow.trades.booked(position.symbol, after=after, limit=_PAGE):
@@ -61,7 +61,7 @@ def executed_trades(uow: AbstractUnitOfWork) -> Iterator[BookedTrade]:
 
 
 def balances_of(trades: Collection[BookedTrade]) -> dict[str, Balances]:
-    """What each agent holds and earned of each symbol, by its own trades."""
+    """Fold each agent's own trades into a balance for each symbol."""
     agents: dict[str, Balances] = {}
     for trade in trades:
         balances = agents.setdefault(trade.strategy, {})
@@ -72,7 +72,7 @@ def balances_of(trades: Collection[BookedTrade]) -> dict[str, Balances]:
 def agent_results(
     trades: Collection[BookedTrade], positions: Mapping[str, Position]
 ) -> list[AgentResult]:
-    """What each agent earned, by name, valued at the marks of `positions`."""
+    """Compute the P&L of each agent, by name, at the current prices of `positions`."""
     results = []
     for agent, balances in sorted(balances_of(trades).items()):
         result = AgentResult(agent=agent, trades=sum(t.strategy == agent for t in trades))

@@ -8,7 +8,7 @@ from typing import Final
 
 _BRAILLE: Final = 0x2800
 _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-"""The bit of each dot of a Braille character: left column from the top, right column."""
+"""The bit of each dot of a Braille character: the left column from the top, then the right one."""
 _ACROSS, _DOWN = len(_DOTS), len(_DOTS[0])
 
 
@@ -20,13 +20,14 @@ def line_chart(
     height: int = 12,
     ascii_only: bool = False,
 ) -> list[str]:
-    """The lines of a chart of `values`, from the left to the right.
+    """Draw a line chart of `values` from left to right.
 
     Args:
         values: at least one.
         labels: one for each value; the first, the middle and the last are shown.
-        width, height: of the drawing, in characters, without its axes.
-        ascii_only: draw with asterisks, for terminals that know no Braille.
+        width: of the drawing, in characters, without its axis.
+        height: of the drawing, in lines, without its axis.
+        ascii_only: draw with asterisks, for terminals without Braille characters.
 
     Returns:
         `height` lines with the value axis on the left, then the axis and the labels below.
@@ -49,10 +50,10 @@ def line_chart(
 def _draw(
     values: Sequence[Decimal], low: Decimal, high: Decimal, width: int, height: int
 ) -> list[list[int]]:
-    """The dots of each character, by row and column.
+    """Compute the dots of each character, by row and column.
 
-    Each column of dots is filled from the least to the greatest of its values and the first of the
-    next column's, so that the line has no gaps.
+    Each column of dots is filled between the least and the greatest of its own values and the first
+    value of the next column, so that the line has no gaps.
     """
     cells = [[0] * width for _ in range(height)]
     columns, top = width * _ACROSS, height * _DOWN - 1
@@ -66,7 +67,7 @@ def _draw(
 
 
 def _row(value: Decimal, low: Decimal, high: Decimal, top: int) -> int:
-    """The row of dots of a value, counted from above; a flat line runs along the bottom."""
+    """Return the row of dots of a value, counted from above; a flat line is drawn at the bottom."""
     return round((high - value) * top / (high - low)) if high > low else top
 
 
@@ -77,7 +78,7 @@ def _text(dots: Sequence[int], ascii_only: bool) -> str:
 
 
 def _spread(labels: Sequence[str], width: int) -> str:
-    """The first label on the left, the middle one in the middle, the last one on the right."""
+    """Place the first label on the left, the middle one in the middle, the last one on the right."""
     first, middle, last = labels[0], labels[len(labels) // 2], labels[-1]
     room = width - len(first) - len(last)
     return f"{first}{middle:^{room}}{last}"

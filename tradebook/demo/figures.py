@@ -1,4 +1,4 @@
-"""What a series of total values says about a run: its return, its drawdowns, its Sharpe ratio."""
+"""Figures of a series of total values: return, drawdowns, Sharpe ratio."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PLACES: Final = Decimal("0.000001")
 
 
 def total_return(start: Decimal, end: Decimal) -> Decimal:
-    """What `start` earned by becoming `end`, as a ratio with 6 decimals; 0.25 is 25 %."""
+    """Return the growth from `start` to `end` as a ratio with 6 decimals; 0.25 is 25 %."""
     return (end / start - ONE).quantize(_PLACES) if start else ZERO
 
 
 def drawdown(value: Decimal, peak: Decimal) -> Decimal:
-    """How far `value` is below `peak`, as a ratio with 6 decimals."""
+    """Return the fall from `peak` to `value` as a ratio with 6 decimals."""
     return (ONE - value / peak).quantize(_PLACES) if peak else ZERO
 
 
 def max_drawdown(values: Sequence[Decimal]) -> Decimal:
-    """The largest fall from a peak to a later value, as a ratio with 6 decimals."""
+    """Return the largest fall from a peak to a later value, as a ratio with 6 decimals."""
     peak = worst = ZERO
     for value in values:
         peak = max(peak, value)
@@ -34,10 +34,11 @@ def max_drawdown(values: Sequence[Decimal]) -> Decimal:
 
 
 def sharpe_ratio(values: Sequence[Decimal]) -> Decimal:
-    """Mean over sample deviation of daily returns, annualised with the root of 252; no risk-free rate.
+    """Divide the mean of daily returns by their sample deviation, annualised with the root of 252.
 
-    Source: W. F. Sharpe, "The Sharpe Ratio", Journal of Portfolio Management, 1994. With 6 decimals;
-    0 where it is not defined: fewer than two returns, or returns that do not vary.
+    Source: W. F. Sharpe, "The Sharpe Ratio", Journal of Portfolio Management, 1994. The risk-free
+    rate is 0. The result has 6 decimals; it is 0 where the ratio is undefined: fewer than two returns,
+    or returns that do not vary.
     """
     returns = [after / before - ONE for before, after in pairwise(values)]
     deviation = stdev(returns) if len(returns) > 1 else ZERO

@@ -50,7 +50,7 @@ class TradingDay:
 
 
 def trading_days() -> list[TradingDay]:
-    """Every day of the demo's market, from the first to the last."""
+    """Read every day of the demo's market, from the first to the last."""
     data = resources.files("tradebook.demo").joinpath("closing_prices.csv")
     with data.open(encoding="utf-8") as lines:
         return [_trading_day(row) for row in csv.DictReader(lines)]

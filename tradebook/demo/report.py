@@ -1,4 +1,4 @@
-"""The demo's report, for people and as JSON."""
+"""The demo's report, on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _EXPLORE: Final = (
 
 @frozen
 class Run:
-    """What this run did.
+    """The facts of this run.
 
     Attributes:
-        database: its URL, without a password.
-        days: how many days it traded; none when all were in the book.
-        seconds: how long that took.
+        database: the URL of its database, without a password.
+        days: the number of days traded; 0 when all were in the book.
+        seconds: the time that took.
     """
 
     database: str
@@ -54,25 +54,25 @@ class Run:
 
     @property
     def summary(self) -> str:
-        """In words."""
+        """One sentence about the run."""
         if not self.days:
             return "Every day was in the book already: nothing was traded again."
         return f"{self.days} days traded and committed in {self.seconds:.1f} seconds."
 
     @property
     def explore(self) -> list[tuple[str, str]]:
-        """Commands that look into the book, and what each shows."""
+        """Commands that show the book, each with its description."""
         database = quote(self.database)
         return [(f"tradebook {name} --database {database}", shows) for name, shows in _EXPLORE]
 
 
 def without_password(database_url: str) -> str:
-    """A database's URL as it was given, but for its password."""
+    """Return a database's URL without its password."""
     return DatabaseConfig.from_url(database_url).safe_url
 
 
 def proof(verification: Verification) -> str:
-    """What `verify` found, in one line."""
+    """Summarize the result of `verify` in one line."""
     counts = f"{verification.trades} trades, {verification.positions} positions"
     if verification.proven:
         return f"verify: the book is proven ({counts})"
@@ -80,7 +80,7 @@ def proof(verification: Verification) -> str:
 
 
 def as_json(results: Results, run: Run) -> dict[str, Json]:
-    """Every fact of the report; amounts are exact, as text."""
+    """Return every fact of the report; amounts are exact, as text."""
     portfolio, verification = results.portfolio, results.verification
     return {
         "period": [portfolio.timestamp.date().isoformat() for portfolio in _ends(results)],

@@ -1,4 +1,4 @@
-"""What the demo left in the book, read back from it at one instant."""
+"""The demo's results, read from the book at one instant."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from tradebook.service_layer.verification.verify import Verification, verify
 
 @frozen(kw_only=True)
 class Results:
-    """The book after the demo.
+    """The contents of the book after the demo.
 
     Attributes:
-        portfolio: what the account is worth at its marks; computed, not a stored snapshot.
+        portfolio: the account valued at its current prices; computed, not a stored snapshot.
         positions: every position ever traded, by symbol.
-        agents: what each agent earned, by name.
+        agents: the P&L of each agent, by name.
         history: the snapshots, oldest first.
-        open_alerts: those that nobody resolved, newest first.
-        alerts: how many were ever raised.
-        signals: how many.
-        decisions: how many ended with each status.
-        verification: the proof.
+        open_alerts: the unresolved alerts, newest first.
+        alerts: the number of alerts ever raised.
+        signals: the number of signals.
+        decisions: the number of decisions with each status.
+        verification: the result of `verify`.
     """
 
     portfolio: Portfolio
@@ -53,7 +53,7 @@ class Results:
 
     @property
     def total_return(self) -> Decimal:
-        """Total value over what was paid in, less one."""
+        """Growth from the money paid in to the total value, as a ratio."""
         return total_return(self.portfolio.external_flows, self.portfolio.total_value)
 
     @property
@@ -63,7 +63,7 @@ class Results:
 
     @property
     def sharpe_ratio(self) -> Decimal:
-        """Of the equity curve; see `figures.sharpe_ratio`."""
+        """Sharpe ratio of the equity curve; see `figures.sharpe_ratio`."""
         return sharpe_ratio(self.values)
 
     @property
@@ -87,7 +87,7 @@ class Results:
 
 
 def read_results(uow: AbstractUnitOfWork) -> Results:
-    """Everything that the report says, from a read-only unit of work: one consistent view."""
+    """Read everything that the report contains, in one unit of work and so at one instant."""
     positions = queries.get_positions(uow)
     return Results(
         portfolio=_valued(uow),

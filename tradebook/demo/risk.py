@@ -1,4 +1,4 @@
-"""The demo's risk limits: which decisions are turned down, and which drawdowns raise an alert."""
+"""The demo's risk limits: they reject decisions, and raise alerts on drawdowns."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 SOURCE: Final = "risk limits"
 MAX_SHARE: Final = Decimal("0.35")
-"""Of the account's total value, in one stock."""
+"""The largest share of the account's total value in one stock."""
 
 
 @frozen
 class DrawdownLimit:
-    """Raised when the drawdown exceeds `limit`, resolved when it is below half of it.
+    """A drawdown limit: its alert is raised above `limit`, and resolved below half of it.
 
     Attributes:
         severity: of the alert.
@@ -33,7 +33,7 @@ class DrawdownLimit:
 
     @property
     def key(self) -> str:
-        """Names the condition, so that it is raised once until it is resolved."""
+        """Deduplication key of its alert, so that it is raised once until resolved."""
         return f"demo/drawdown/{self.limit}"
 
 
@@ -46,13 +46,16 @@ LIMITS: Final = (
 def objection(
     uow: AbstractUnitOfWork, symbol: str, cost: Decimal, total_value: Decimal
 ) -> str | None:
-    """Why spending `cost` on `symbol` is not allowed, or None when it is.
+    """Check a purchase against the limits.
 
     Args:
         uow: the unit of work.
-        symbol: what would be bought.
-        cost: with the fee, in USD.
+        symbol: the stock to buy.
+        cost: of the purchase with its fee, in USD.
         total_value: of the account at the last close, in USD.
+
+    Returns:
+        The limit that the purchase breaks, in words; None where it is allowed.
     """
     cash = sum((balance.balance for balance in queries.get_cash_balances(uow)), start=ZERO)
     if cost > cash:
@@ -69,12 +72,12 @@ class DrawdownWatch:
     """Raises an alert when a limit breaks, and resolves it when the account has recovered."""
 
     def __init__(self, values: Sequence[Decimal], open_alerts: dict[str, int]) -> None:
-        """Go on after these total values, with the unresolved alerts: key to id."""
+        """Continue after these total values, with the ids of unresolved alerts by key."""
         self._peak = max(values, default=ZERO)
         self._open = open_alerts
 
-    def see(self, uow: AbstractUnitOfWork, total_value: Decimal) -> None:
-        """Compare today's total value with the limits."""
+    def check(self, uow: AbstractUnitOfWork, total_value: Decimal) -> None:
+        """Compare a day's total value with the limits."""
         self._peak = max(self._peak, total_value)
         fallen = drawdown(total_value, self._peak)
         for limit in LIMITS:

@@ -1,8 +1,8 @@
-"""The demo's market day by day: what the agents say, what is decided, what is booked.
+"""The demo's market day by day: the agents' signals, the decisions, the trades.
 
-Agents speak before a day's close, knowing the closes up to the day before; what is approved trades
-at the close. Each day is one unit of work at that day's time, so a run that is interrupted has
-whole days in the book, and the next run goes on with the day after.
+Agents form opinions from the closes up to the day before; approved trades execute at the day's close.
+Each day is one unit of work with that day's time, so an interrupted run leaves whole days in the book,
+and the next run continues with the day after.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from tradebook.domain.signals import SignalAction
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 CAPITAL: Final = Decimal(100_000)
-"""What the account starts with, in USD."""
+"""The first deposit, in USD."""
 DEPOSIT: Final = "demo/deposit"
-"""The reference of the first deposit, by which a book is known to be the demo's."""
+"""The reference of the first deposit, which marks a book as the demo's."""
 
 _FEE_PER_SHARE: Final = Decimal("0.005")
 _LOWEST_FEE: Final = Decimal(1)
 
 
-def simulate(book: Book, days: Sequence[TradingDay], progress: Progress) -> int:
+def simulate(book: Book, days: Sequence[TradingDay], progress: ProgressCallback) -> int:
     """Trade the days that are not in the book yet.
 
     Args:
-        book: empty, or what an earlier run left.
+        book: empty, or as an earlier run left it.
         days: in order, from the first day of the demo.
         progress: called with (days done, days in all).
 
     Returns:
-        How many days were traded; the others were in the book.
+        The number of days traded now; the others were in the book.
 
     Raises:
         InvalidInput: the account holds a book that is not the demo's.
     """
     with book.unit_of_work(read_only=True) as uow:
-        desk = _Desk.of(uow)
+        desk = _Desk.from_book(uow)
     traded = 0
     for number, day in enumerate(days, start=1):
         if day.closes_at not in desk.finished:
@@ -73,15 +73,15 @@ def simulate(book: Book, days: Sequence[TradingDay], progress: Progress) -> int:
 
 @define
 class _Desk:
-    """What is remembered from day to day; all of it but the agents' memory can be read from the book.
+    """The state between two days; all of it but the agents' price windows can be read from the book.
 
     Attributes:
-        agents: who speaks.
-        holdings: what each agent holds, by its name.
-        finished: the closes of the days that are in the book.
+        agents: the agents that trade.
+        holdings: the holdings of each agent, by its name.
+        finished: the closing times of the days that are in the book.
         values: the total values at those closes, in order.
-        watch: over the drawdown.
-        seen_at: the last close that the agents know.
+        watch: checks the drawdown limits.
+        seen_at: the time of the last close that the agents observed.
     """
 
     agents: tuple[Agent, ...]
@@ -92,9 +92,9 @@ class _Desk:
     seen_at: datetime | None = None
 
     @classmethod
-    def of(cls, uow: AbstractUnitOfWork) -> _Desk:
-        """As an earlier run left it in the book."""
-        _require_the_demos(uow)
+    def from_book(cls, uow: AbstractUnitOfWork) -> _Desk:
+        """Restore the state that an earlier run left in the book."""
+        _require_demo_book(uow)
         agents = (Momentum(), Reversion())
         held = balances_of(list(executed_trades(uow)))
         history = list(uow.portfolios.iterate())[::-1]
@@ -109,21 +109,21 @@ class _Desk:
         )
 
     def trade(self, uow: AbstractUnitOfWork, day: TradingDay) -> None:
-        """One day: marks, what the agents say, trades, a snapshot, the drawdown limits."""
+        """Trade one day: marks, opinions, trades, a snapshot, the drawdown limits."""
         if not self.values:
             handlers.record_cash_flow(
                 uow, CashFlowKind.DEPOSIT, CAPITAL, occurred_at=day.opens_at, reference=DEPOSIT
             )
         handlers.mark_prices(uow, day.closes, at=day.closes_at)
-        spoken = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
-        for agent, opinion in sorted(spoken, key=_sells_first):
+        proposed = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
+        for agent, opinion in sorted(proposed, key=_sells_first):
             self._follow(uow, day, agent, opinion)
         snapshot = handlers.take_snapshot(uow)
-        self.watch.see(uow, snapshot.total_value)
+        self.watch.check(uow, snapshot.total_value)
         self.values.append(snapshot.total_value)
 
     def observe(self, day: TradingDay) -> None:
-        """Let the agents see the day's closes."""
+        """Pass the day's closes to the agents."""
         for agent in self.agents:
             agent.observe(day.closes)
         self.seen_at = day.closes_at
@@ -135,7 +135,7 @@ class _Desk:
     def _follow(
         self, uow: AbstractUnitOfWork, day: TradingDay, agent: Agent, opinion: Opinion
     ) -> None:
-        """Record the signal and the decision, and trade unless a limit is against it."""
+        """Record the signal and the decision, and trade unless a limit rejects it."""
         price = day.closes[opinion.symbol]
         quantity = self._quantity(agent, opinion, price)
         fee = max(_LOWEST_FEE, quantity * _FEE_PER_SHARE)
@@ -163,7 +163,7 @@ class _Desk:
         held[trade.symbol] = held.get(trade.symbol, Balance()).after(trade)
 
     def _quantity(self, agent: Agent, opinion: Opinion, price: Decimal) -> Decimal:
-        """Whole shares: all that it holds, or what its stake buys."""
+        """Return whole shares: all that the agent holds, or as many as its stake buys."""
         if opinion.action is SignalAction.SELL:
             return self.holdings[agent.name][opinion.symbol].quantity
         return self._total_value() * agent.stake // price
@@ -211,8 +211,8 @@ class _Desk:
         return decision.id
 
 
-def _require_the_demos(uow: AbstractUnitOfWork) -> None:
-    """Never trade in a book that holds something else."""
+def _require_demo_book(uow: AbstractUnitOfWork) -> None:
+    """Refuse a book that holds anything but the demo."""
     if uow.accounts.current() is None:
         return
     first = uow.cash_flows.in_order(limit=1)
@@ -222,9 +222,9 @@ def _require_the_demos(uow: AbstractUnitOfWork) -> None:
         )
 
 
-def _sells_first(spoken: tuple[Agent, Opinion]) -> bool:
-    """Selling frees the cash that buying needs."""
-    return spoken[1].action is not SignalAction.SELL
+def _sells_first(proposed: tuple[Agent, Opinion]) -> bool:
+    """Sort sales first, because they free the cash that purchases need."""
+    return proposed[1].action is not SignalAction.SELL
 
 
 def _record_metrics(

@@ -1,4 +1,4 @@
-"""What AI agents decided and did: decisions with the signals behind them, and single steps."""
+"""Decisions of AI agents with the signals behind them, and the single steps that agents took."""
 
 from __future__ import annotations
 
@@ -49,29 +49,29 @@ class DecisionStatus(StrEnum):
 
 
 class ActionStatus(StrEnum):
-    """How a step of an agent ended."""
+    """The outcomes of an agent's step."""
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
 
 
 def decision_status(value: DecisionStatus | str) -> DecisionStatus:
-    """A decision's status."""
+    """Convert text to a `DecisionStatus`."""
     return enum_member(DecisionStatus, value)
 
 
 def action_status(value: ActionStatus | str) -> ActionStatus:
-    """SUCCEEDED or FAILED."""
+    """Convert text to an `ActionStatus`."""
     return enum_member(ActionStatus, value)
 
 
 def optional_quantity(value: Number | None) -> Decimal | None:
-    """A number above 0, or none."""
+    """Convert a quantity above 0 that may be left out."""
     return None if value is None else positive(value)
 
 
 def signal_list(value: Iterable[Signal]) -> list[Signal]:
-    """Signals, as a list."""
+    """Collect signals in a list, refusing anything else."""
     signals = entries(value)
     for signal in signals:
         if not is_instance(signal, Signal):
@@ -85,25 +85,25 @@ _UNDECIDED: Final = (DecisionStatus.PROPOSED, DecisionStatus.APPROVED)
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class AgentDecision(Entity):
-    """What an agent decided, why, and what became of it.
+    """A decision of an agent: what to do, why, and what became of it.
 
     Attributes:
-        agent: who decided.
-        strategy: for which strategy.
+        agent: the name of the agent.
+        strategy: the strategy that it decides for.
         symbol: the instrument.
         action: BUY, SELL or HOLD.
         quantity: how much, above 0; none for HOLD or when left open.
         price: the limit or the expected price.
         confidence: from 0 to 1.
-        reasoning: the agent's own words.
+        reasoning: the agent's explanation.
         model: the model and version that decided.
-        inputs: what it was given, as JSON.
+        inputs: the data that it decided on, as JSON.
         status: see `DecisionStatus`.
-        decided_at: when, UTC.
+        decided_at: the time of the decision, UTC.
         cost: of making the decision (model calls), in `cost_currency`, 0 or above.
         cost_currency: of the cost.
-        reference: unique in the account where given: the same decision again is recognised.
-        signals: what it was based on; loaded when asked for.
+        reference: unique in the account where given; recording the same decision again returns the first.
+        signals: the signals behind it; loaded only by `with_signals` reads.
     """
 
     ordered_by: ClassVar[str] = "decided_at"
@@ -128,7 +128,7 @@ class AgentDecision(Entity):
     signals: list[Signal] = field(factory=list, converter=signal_list, repr=False, metadata=LINKS)
 
     def recorded(self) -> DecisionRecorded:
-        """What happened when it was recorded."""
+        """Return the event that recording this decision emits."""
         return DecisionRecorded(
             agent=self.agent,
             symbol=self.symbol,
@@ -140,10 +140,13 @@ class AgentDecision(Entity):
     def resolve(
         self, verdict: DecisionStatus, *, reason: str, at: datetime
     ) -> DecisionResolved | None:
-        """Approve, reject or expire it; the same verdict again changes nothing and returns None.
+        """Approve, reject or expire the decision; the same verdict again changes nothing.
+
+        Returns:
+            The event to record; None where the verdict was given before.
 
         Raises:
-            InvalidTransition: the verdict is no verdict, or another one fell before.
+            InvalidTransition: not one of these verdicts, or the decision has another one already.
         """
         if self.status is verdict and verdict in _VERDICTS:
             return None
@@ -155,10 +158,13 @@ class AgentDecision(Entity):
         return DecisionResolved(status=verdict, reason=reason, changes=self._become(verdict, at))
 
     def execute(self, trade_id: int, at: datetime) -> DecisionExecuted | None:
-        """A trade of this decision was booked; returns None when it is not the first.
+        """Become EXECUTED by the first trade that was booked for this decision.
 
-        A trade booked against a REJECTED or EXPIRED decision is a fact, and kept; the decision
-        keeps its status, so that the contradiction stays visible.
+        A trade booked against a REJECTED or EXPIRED decision happened at the venue and is kept; the
+        decision keeps its status, so that the contradiction stays visible.
+
+        Returns:
+            The event to record; None where the status stays.
         """
         if self.status not in _UNDECIDED:
             return None
@@ -175,16 +181,16 @@ class AgentAction(Entity):
     """One step that an agent took: a tool call, a model call.
 
     Attributes:
-        agent: who.
+        agent: the name of the agent.
         action_type: the kind, such as `tool_call`.
-        input, output: as JSON values.
+        input, output: of the step, as JSON values.
         status: SUCCEEDED or FAILED.
-        error: what went wrong.
-        started_at: when, UTC.
-        duration: in seconds, 0 or above.
-        cost: in `cost_currency`, 0 or above.
+        error: the error of a FAILED step.
+        started_at: the time when it began, UTC.
+        duration: of the step, in seconds, 0 or above.
+        cost: of the step, in `cost_currency`, 0 or above.
         cost_currency: of the cost.
-        reference: unique in the account where given: the same step again is recognised.
+        reference: unique in the account where given; recording the same step again returns the first.
         decision_id: the decision that it served.
     """
 
@@ -206,5 +212,5 @@ class AgentAction(Entity):
     decision_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
 
     def recorded(self) -> ActionRecorded:
-        """What happened when it was recorded."""
+        """Return the event that recording this action emits."""
         return ActionRecorded(agent=self.agent, action_type=self.action_type, status=self.status)

@@ -1,4 +1,4 @@
-"""Alerts: what needs a person's attention until somebody resolves it."""
+"""Alerts: conditions that need a person's attention until they are resolved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tradebook.domain.validation import (
 
 
 class Severity(StrEnum):
-    """From the least to the most severe."""
+    """The severities of alerts, from the least to the most severe."""
 
     INFO = "INFO"
     WARNING = "WARNING"
@@ -35,30 +35,30 @@ class Severity(StrEnum):
 
 
 def severity(value: Severity | str) -> Severity:
-    """INFO, WARNING, CRITICAL or EMERGENCY."""
+    """Convert text to a `Severity`."""
     return enum_member(Severity, value)
 
 
 RESOLUTION: Final = ("resolved", "resolution", "resolved_at", "resolved_by")
-"""What resolving an alert changes."""
+"""The fields that resolving an alert changes."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Alert(Entity):
-    """Something that needs attention.
+    """A condition that needs a person's attention.
 
     Attributes:
         alert_type: the kind, such as `drawdown`.
         severity: see `Severity`.
-        message: for a person.
-        source: what raised it.
+        message: text for the person who reads it.
+        source: the program or rule that raised it.
         symbol: the instrument that it is about.
         dedup_key: while an alert with this key is unresolved, raising it again adds none.
-        resolved: whether somebody dealt with it.
-        resolution: how.
-        resolved_at: when, UTC.
-        resolved_by: who.
-        timestamp: when it was raised, UTC.
+        resolved: whether the condition was dealt with.
+        resolution: how it was dealt with.
+        resolved_at: the time of that, UTC.
+        resolved_by: the person or program that resolved it.
+        timestamp: the time when it was raised, UTC.
     """
 
     ordered_by: ClassVar[str] = "timestamp"
@@ -76,20 +76,28 @@ class Alert(Entity):
     timestamp: datetime = field(factory=utc_now, converter=utc)
 
     def raised(self) -> AlertRaised:
-        """What happened when it was raised."""
+        """Return the event that raising this alert emits."""
         return AlertRaised(alert_type=self.alert_type, severity=self.severity, message=self.message)
 
     def resolve(self, resolution: str, *, by: str, at: datetime) -> AlertResolved | None:
-        """Mark it as dealt with; the same resolution again changes nothing and returns None.
+        """Mark the alert as resolved; the same resolution again changes nothing.
+
+        Args:
+            resolution: how the condition was dealt with.
+            by: the person or program that resolved it.
+            at: the time of the call, UTC.
+
+        Returns:
+            The event to record; None where it was resolved in the same way before.
 
         Raises:
-            InvalidTransition: it was resolved with another resolution; the message names that one.
+            InvalidTransition: it has another resolution, which the message names.
         """
         if self.resolved:
             if self.resolution == resolution:
                 return None
             raise InvalidTransition(
-                f"alert {self.id} was already resolved by {cut(self.resolved_by or 'nobody named')} "
+                f"alert {self.id} was already resolved by {cut(self.resolved_by or 'an unnamed caller')} "
                 f"at {self.resolved_at}: {shown(self.resolution)}"
             )
         before = {name: getattr(self, name) for name in RESOLUTION}

@@ -1,8 +1,8 @@
-"""One form in bytes for a record's values, so that the same values always have the same hash.
+"""Canonical JSON: one form in bytes for a record's values, so that equal values have equal hashes.
 
-JSON without blanks, the keys of every object sorted, in UTF-8. Decimals are their plain text, times
+JSON without blanks, the keys of every object sorted, in UTF-8. Decimals are plain text, times
 ISO 8601 in UTC to the microsecond, bytes hexadecimal digits; numbers are as Python's `json` writes them, and
-minus zero is zero, as databases give it back.
+minus zero is zero, because PostgreSQL's JSONB stores it as zero.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _encode = json.JSONEncoder(
 ).encode
 
 
-def encoded(values: Mapping[str, Any]) -> bytes:
-    """The one form of these values; other values of the same kinds have another."""
+def canonical_bytes(values: Mapping[str, Any]) -> bytes:
+    """Encode values by name as canonical JSON in UTF-8; different values have different bytes."""
     text = _encode({name: _plain(value) for name, value in values.items()})
-    return text.encode(errors="surrogatepass")  # what a stored escape stands for need not be text
+    return text.encode(errors="surrogatepass")  # JSON may hold an escaped lone surrogate
 
 
 def digest(values: Mapping[str, Any]) -> bytes:
-    """The SHA-256 of their one form: 32 bytes."""
-    return sha256(encoded(values)).digest()
+    """Return the SHA-256 of the values' canonical JSON: 32 bytes."""
+    return sha256(canonical_bytes(values)).digest()
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Accounts, and cash that no trade moved: deposits, dividends, interest, funding."""
+"""Accounts, and cash flows that no trade caused: deposits, dividends, interest, funding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tradebook.domain.validation import enum_member, identifier, optional_identi
 
 
 class CashFlowKind(StrEnum):
-    """External kinds move money in and out of the account; income kinds earn or cost it."""
+    """The kinds of cash flows: external ones move money in or out, all others earn or cost it."""
 
     DEPOSIT = "DEPOSIT"
     WITHDRAWAL = "WITHDRAWAL"
@@ -35,36 +35,36 @@ EXTERNAL: Final = (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL, CashFlowKind.T
 
 
 def cash_flow_kind(value: CashFlowKind | str) -> CashFlowKind:
-    """A kind of cash flow."""
+    """Convert text to a `CashFlowKind`."""
     return enum_member(CashFlowKind, value)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Account(Entity):
-    """A tenant of the book, made on first use.
+    """A tenant of the book, opened on its first use.
 
     Attributes:
-        base_currency: what its snapshots are expressed in.
+        base_currency: the currency of its snapshots.
     """
 
     base_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
 
     def opened(self) -> AccountOpened:
-        """What happened when it was used for the first time."""
+        """Return the event that the first use of this account emits."""
         return AccountOpened(base_currency=self.base_currency)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class CashFlow(Entity):
-    """Cash that no trade moved. Append-only: corrected by a reversing entry.
+    """Cash that no trade moved; append-only, corrected by a reversing entry.
 
     Attributes:
         kind: see `CashFlowKind`.
         amount: in `currency`, signed by its effect on cash; DEPOSIT > 0, WITHDRAWAL < 0.
         currency: of the amount.
         symbol: the instrument that it came from, such as a dividend's.
-        occurred_at: when, UTC.
-        reference: unique in the account: the same entry again is recognised.
+        occurred_at: the time when cash moved, UTC.
+        reference: unique in the account; recording the same entry again returns the first.
     """
 
     ordered_by: ClassVar[str] = "occurred_at"
@@ -77,13 +77,14 @@ class CashFlow(Entity):
     reference: str = field(converter=identifier, on_setattr=IMMUTABLE)
 
     def __attrs_post_init__(self) -> None:
+        """Refuse a deposit or withdrawal of the wrong sign."""
         if self.kind is CashFlowKind.DEPOSIT and self.amount < ZERO:
             raise InvalidInput("amount", self.amount, "a DEPOSIT above 0")
         if self.kind is CashFlowKind.WITHDRAWAL and self.amount > ZERO:
             raise InvalidInput("amount", self.amount, "a WITHDRAWAL below 0 (its effect on cash)")
 
     def recorded(self) -> CashFlowRecorded:
-        """What happened when it was recorded."""
+        """Return the event that recording this cash flow emits."""
         return CashFlowRecorded(
             kind=self.kind,
             amount=self.amount,
@@ -108,7 +109,7 @@ class CashTotal:
 
 
 def cash_totals(amounts: Iterable[tuple[str, CashFlowKind, Decimal]]) -> tuple[CashTotal, ...]:
-    """Sums of cash flows, exactly, by currency.
+    """Add up cash flows exactly, by currency.
 
     Args:
         amounts: (currency, kind, amount) of flows, or of sums of flows of one kind.

@@ -1,7 +1,7 @@
-"""What may be written without a handler: by `create`, `update` and `delete`, and in sessions of one's own.
+"""Rules of direct edits: `create`, `update` and `delete`, and sessions that the caller opens.
 
-Trades move positions, and what happened stays recorded; whatever would break that is refused here, in
-words that name the way to do it.
+A direct edit may not change a position, a booked trade or the audit trail; each refusal names the
+handler to call instead.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
         "version",
     ),
 }
-"""What follows from booked trades, and is never set by hand."""
+"""Fields that follow from booked trades, and that no direct edit sets."""
 
 _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     Account: "an account keeps its base currency",
@@ -63,16 +63,16 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     PerformanceMetric: "record another metric with record_metric",
     Portfolio: "take another snapshot with take_snapshot",
     PortfolioPosition: "take another snapshot with take_snapshot",
-    Seal: "a seal is for good",
+    Seal: "a seal never changes",
     Signal: "record another signal with record_signal",
 }
-"""What never changes, and what to do instead."""
+"""Kinds of records that never change, with the alternative."""
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
     kind: _APPEND_ONLY[kind]
     for kind in (Account, CashFlow, Event, Portfolio, PortfolioPosition, Seal)
 } | {Position: "trade it flat with record_trade"}
-"""What is never deleted, and what to do instead."""
+"""Kinds of records that are never deleted, with the alternative."""
 
 
 def check_new(entity: Entity) -> None:
@@ -89,7 +89,7 @@ def check_new(entity: Entity) -> None:
     if isinstance(entity, PortfolioPosition):
         raise InvalidInput("portfolio_id", entity.portfolio_id, "positions made by take_snapshot")
     if isinstance(entity, Seal):
-        raise InvalidInput("number", entity.number, "no seal by hand: `seal` makes them")
+        raise InvalidInput("number", entity.number, "no direct edit: `seal` makes them")
     if isinstance(entity, Portfolio) and entity.source == BOOK:
         raise InvalidInput(
             "source", BOOK, f"{EXTERNAL_SOURCE!r}, or another name: take_snapshot makes the book's"
@@ -111,11 +111,11 @@ def check_ledger_state(entity: Entity) -> None:
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
         if field != "symbol" and value != fields_dict(kind)[field].default:
-            raise InvalidInput(field, value, "no value by hand: record_trade makes it")
+            raise InvalidInput(field, value, "the default: record_trade sets it")
 
 
 def check_consistent(entity: Entity) -> None:
-    """Refuse fields that contradict each other.
+    """Refuse a record whose fields contradict each other.
 
     Raises:
         InvalidInput: naming the field.
@@ -152,7 +152,7 @@ def check_transition(entity: Entity, before: str, after: str) -> None:
     """
     if isinstance(entity, Trade):
         if before != TradeStatus.PENDING:
-            _refuse_change(entity, "status", f"it is {before} for good; record another trade")
+            _refuse_change(entity, "status", f"it stays {before}; record another trade")
         if after in BOOKED:
             _refuse_change(entity, "status", "execute_trade books a pending trade")
     if isinstance(entity, AgentDecision) and after == DecisionStatus.EXECUTED:
@@ -160,24 +160,24 @@ def check_transition(entity: Entity, before: str, after: str) -> None:
 
 
 def check_removal(entity: Entity) -> None:
-    """Refuse to delete what is recorded for good.
+    """Refuse to delete a record that must stay.
 
     Raises:
         InvalidTransition: with the reason and the alternative.
     """
     kind = type(entity)
     if kind in _KEPT:
-        raise InvalidTransition(f"{_called(entity)} cannot be deleted; {_KEPT[kind]}")
+        raise InvalidTransition(f"{_label(entity)} cannot be deleted; {_KEPT[kind]}")
     if isinstance(entity, Trade) and entity.status in BOOKED:
         raise InvalidTransition(
-            f"{_called(entity)} is {entity.status}: it moved the position in {entity.symbol}, and "
-            "what was booked is never deleted; bust_trade or correct_trade puts a wrong one right"
+            f"{_label(entity)} is {entity.status}: it moved the position in {entity.symbol}, and "
+            "booked trades are never deleted; call bust_trade or correct_trade"
         )
 
 
 def _refuse_change(entity: Entity, field: str, advice: str) -> None:
-    raise InvalidTransition(f"{_called(entity)}: {field} cannot change by hand; {advice}")
+    raise InvalidTransition(f"{_label(entity)}: {field} cannot change by a direct edit; {advice}")
 
 
-def _called(entity: Entity) -> str:
+def _label(entity: Entity) -> str:
     return f"{type(entity).__name__} {entity.id}"

@@ -1,4 +1,4 @@
-"""Everything tradebook raises.
+"""The exceptions that tradebook raises.
 
 TradebookError
  +-- InvalidInput            a value was refused (also a ValueError)
@@ -8,27 +8,27 @@ TradebookError
  +-- InstrumentMismatch      currency, multiplier or settlement differ from the symbol's first trade
  +-- InvalidTransition       the record's state does not allow it
  +-- MissingRate             a snapshot needs an exchange rate it was not given
- +-- ExtraNotInstalled       something optional is missing; says what to install
- +-- ConcurrentUpdate        somebody else changed the record first: try the unit of work again
- |    +-- StaleRecord        ... before the entity given was read: trying again cannot help
+ +-- ExtraNotInstalled       an optional package is missing; names what to install
+ +-- ConcurrentUpdate        another writer changed the record first: try the unit of work again
+ |    +-- StaleRecord        ... after the entity was read: read it again
  +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
- +-- OperationFailed         what keeps a book running (a server, a backup, a restore) did not work
+ +-- OperationFailed         a server, a backup or a restore failed
  |    +-- ProgramMissing     ... a program of PostgreSQL, gpg or age is missing, or of another version
  |    +-- BackupDamaged      ... a backup is not what was written
- |    +-- WouldOverwrite     ... something is there that would be lost
- +-- DatabaseFailure         the database could not do it
-      +-- DatabaseUnavailable     not reachable, or the connection was lost
-      |    +-- CommitUnknown      ... at COMMIT: done or not, call again and nothing is done twice
-      +-- DatabaseFull            no room is left on its disk
-      +-- DatabaseReadOnly        it takes no writes
+ |    +-- WouldOverwrite     ... a file or database would be lost
+ +-- DatabaseFailure         the database failed
+      +-- DatabaseUnavailable     unreachable, or the connection was lost
+      |    +-- CommitUnknown      ... at COMMIT: committed or not; calling again is safe
+      +-- DatabaseFull            its disk is full
+      +-- DatabaseReadOnly        it accepts no writes
       +-- DatabaseCorrupt         its data is damaged
-      +-- NotPermitted            the role that is connected may not do it
-      +-- StatementCancelled      a statement took too long, or somebody ended it
+      +-- NotPermitted            the connected role lacks a privilege
+      +-- StatementCancelled      a statement timed out or was cancelled
       +-- PoolExhausted           every connection is in use
-      +-- SchemaNotReady          tables missing or of another version
+      +-- SchemaNotReady          tables are missing or of another version
       +-- ConstraintViolated      the schema refused a row
 
-The message says what was wrong, with which value, and what to do.
+Each message states what was wrong, with which value, and what to do.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SHOWN = 80
 
 
 class _Readable(Repr):
-    """The `repr` of anything, however long, deep or hostile, without reading all of it."""
+    """Makes a bounded `repr` of any object, however long, deep or hostile, without reading all of it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class _Readable(Repr):
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
 
     def repr_int(self, x: int, level: int) -> str:
-        """Of 10,000 digits Python itself would refuse to write the `repr`."""
+        """Give the size of a long integer, for which Python refuses a `repr` from 4,300 digits on."""
         return _digits(x) if x.bit_length() > 512 else super().repr_int(x, level)
 
     def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002  # as `Repr` calls it
-        """What the object says; where it raises, its type."""
+        """Return the object's own `repr`, or its type where that raises."""
         try:
             return repr(x)
-        except Exception:  # whatever it raises
+        except Exception:  # a hostile `__repr__` may raise anything
             return f"a value of type {type(x).__name__}"
 
 
@@ -64,12 +64,12 @@ _readable = _Readable()
 
 
 def shown(value: object) -> str:
-    """`repr(value)`, cut to a readable length."""
+    """Return `repr(value)`, cut to a readable length."""
     if issubclass(type(value), str):
         return _quoted(str.__str__(value))
     try:
         text = _readable.repr(value)
-    except Exception:  # a class that is named like one of Python's
+    except Exception:  # `Repr` dispatches by class name: another class may be called `list`
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
@@ -81,12 +81,12 @@ def _quoted(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """What is written in escapes is longer than it is."""
+    """Shorten a `repr` that escapes made longer than its text."""
     return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}..."
 
 
 def cut(text: str) -> str:
-    """The text itself, unless it is too long to be read in a message."""
+    """Return the text unquoted, or as `shown` does where it is too long for a message."""
     return text if len(text) <= _SHOWN else shown(text)
 
 
@@ -95,7 +95,7 @@ def _digits(value: int) -> str:
 
 
 class TradebookError(Exception):
-    """The base of everything that tradebook raises on purpose."""
+    """The base class of all exceptions that tradebook defines."""
 
 
 class InvalidInput(TradebookError, ValueError):
@@ -103,11 +103,12 @@ class InvalidInput(TradebookError, ValueError):
 
     Attributes:
         field: the name of the field or argument, `""` where none is known.
-        value: what was given.
-        expected: what is accepted.
+        value: the value that was refused.
+        expected: the values that are accepted.
     """
 
     def __init__(self, field: str, value: object, expected: str) -> None:
+        """Write the message; converters leave `field` empty, and their caller adds it."""
         self.field, self.value, self.expected = field, value, expected
         readable = field.isprintable() and len(field) <= 2 * _SHOWN
         where = f"{field if readable else shown(field)}: " if field else ""
@@ -115,9 +116,10 @@ class InvalidInput(TradebookError, ValueError):
 
 
 class NotFound(TradebookError, LookupError):
-    """There is no such record in this account."""
+    """The account has no such record."""
 
     def __init__(self, entity: str, key: object, account: str) -> None:
+        """Write the message."""
         self.entity, self.key, self.account = entity, key, account
         super().__init__(f"no {entity} {shown(key)} in account {account!r}")
 
@@ -126,12 +128,13 @@ class DuplicateRecord(TradebookError):
     """The identity is already recorded, with other terms.
 
     Attributes:
-        differences: for each differing field, (what is recorded, what was given).
+        differences: for each differing field (recorded value, given value).
     """
 
     def __init__(
         self, entity: str, identity: str, differences: Mapping[str, tuple[object, object]]
     ) -> None:
+        """Write the message, listing the differences."""
         self.entity, self.identity, self.differences = entity, identity, dict(differences)
         listed = "; ".join(
             f"{name} is {_plain(recorded)}, given {_plain(given)}"
@@ -141,16 +144,17 @@ class DuplicateRecord(TradebookError):
 
 
 class DuplicateOrder(DuplicateRecord):
-    """The same fill was recorded before, with other terms.
+    """The same fill is already recorded, with other terms.
 
     Give another `execution_id` when it is another fill of the order.
     """
 
 
 class InstrumentMismatch(TradebookError):
-    """Currency, multiplier and settlement of a symbol are fixed by its first booked trade."""
+    """A trade differs in currency, multiplier or settlement from its symbol's first booked trade."""
 
     def __init__(self, symbol: str, field: str, fixed: object, given: object) -> None:
+        """Write the message."""
         self.symbol, self.field, self.fixed, self.given = symbol, field, fixed, given
         super().__init__(
             f"{symbol}: {field} is {_plain(fixed)} since its first trade, given {_plain(given)}; "
@@ -159,13 +163,14 @@ class InstrumentMismatch(TradebookError):
 
 
 class InvalidTransition(TradebookError):
-    """The record's state does not allow this."""
+    """The record's state does not allow the change."""
 
 
 class MissingRate(TradebookError):
-    """Amounts in this currency cannot be converted: no rate was given."""
+    """An amount cannot be converted: no rate was given for its currency."""
 
     def __init__(self, currency: str, base_currency: str) -> None:
+        """Write the message, with the argument to pass."""
         self.currency, self.base_currency = currency, base_currency
         super().__init__(
             f"no rate from {currency} to {base_currency}; "
@@ -174,41 +179,42 @@ class MissingRate(TradebookError):
 
 
 class ExtraNotInstalled(TradebookError):
-    """Something optional is needed that is not installed.
+    """An optional package is needed and not installed.
 
     Attributes:
-        extra: the extra of tradebook that has it.
+        extra: the extra of tradebook that installs it.
     """
 
     def __init__(self, extra: str, package: str) -> None:
+        """Write the message, with the command that installs the package."""
         super().__init__(f"{package} is not installed; pip install 'tradebook[{extra}]'")
         self.extra = extra
 
 
 class OperationFailed(TradebookError):
-    """A server, a backup or a restore did not work; what was there before is as it was."""
+    """A server, a backup or a restore failed; existing data is unchanged."""
 
 
 class ProgramMissing(OperationFailed):
-    """A program is needed that is not installed, or not in a version that will do."""
+    """A program is missing, or its version is too old."""
 
 
 class BackupDamaged(OperationFailed):
-    """A backup is not complete, or not what was written; nothing was restored from it."""
+    """A backup is incomplete or altered; nothing was restored from it."""
 
 
 class WouldOverwrite(OperationFailed):
-    """Something is there that would be lost; nothing was changed."""
+    """A file or database would be overwritten; nothing was changed."""
 
 
 class ConcurrentUpdate(TradebookError):
-    """Somebody else changed the record first; run the whole unit of work again."""
+    """Another writer changed the record first; run the whole unit of work again."""
 
 
 class StaleRecord(ConcurrentUpdate):
-    """The entity given was read before somebody else changed its record; read it again.
+    """Another writer changed the record after the entity was read; read it again.
 
-    Running the same call again cannot help, so nobody does.
+    It is not retried, since the same entity would be refused again.
     """
 
 
@@ -220,16 +226,17 @@ class BookBusy(TradebookError):
     """
 
     def __init__(self, message: str, attempts: int = 1) -> None:
+        """Keep the number of attempts beside the message."""
         self.attempts = attempts
         super().__init__(message)
 
 
 class DatabaseFailure(TradebookError):
-    """The database could not do it; nothing was written, unless it is a `CommitUnknown`."""
+    """The database failed; nothing was written, unless this is a `CommitUnknown`."""
 
 
 class DatabaseUnavailable(DatabaseFailure):
-    """The database is not reachable, or the connection was lost.
+    """The database is unreachable, or the connection was lost.
 
     Attributes:
         attempts: how often the unit of work was tried.
@@ -239,28 +246,29 @@ class DatabaseUnavailable(DatabaseFailure):
 
 
 class CommitUnknown(DatabaseUnavailable):
-    """The connection was lost at COMMIT, and the database cannot be asked what became of it.
+    """The connection was lost at COMMIT, and its outcome cannot be queried.
 
-    All of the unit of work was done, or nothing. Do it again with the same order ids, references and
-    dedup keys: what is recorded already is recognised, and not recorded twice.
+    The unit of work was committed whole or not at all. Run it again with the same order ids, references
+    and dedup keys: records that exist already are recognised, and none is written twice.
     """
 
 
 class DatabaseFull(DatabaseFailure):
-    """No room is left on the database's disk; nothing was written, and what was booked stays.
+    """The database's disk is full; nothing was written, and earlier records are intact.
 
-    The book works again when room was made.
+    The book works again once space is freed.
     """
 
 
 class DatabaseReadOnly(DatabaseFailure):
-    """The database takes no writes: a file that may not be written, or a standby."""
+    """The database accepts no writes: a read-only file, or a standby server."""
 
 
 class DatabaseCorrupt(DatabaseFailure):
-    """The database's data is damaged, or it is no database; nobody should trade on it."""
+    """The database's data is damaged, or its file is not a database; stop trading on it."""
 
     def __init__(self, damage: str) -> None:
+        """Write the message, with the steps that save the data."""
         super().__init__(
             f"{damage}; the database is damaged: write no more, keep a copy, restore a backup, and "
             "let `tradebook verify` prove it"
@@ -268,15 +276,15 @@ class DatabaseCorrupt(DatabaseFailure):
 
 
 class NotPermitted(DatabaseFailure):
-    """The role that is connected may not do it; nothing was written."""
+    """The connected role lacks a privilege; nothing was written."""
 
 
 class StatementCancelled(DatabaseFailure):
-    """The server ended a statement that took too long, or that somebody cancelled."""
+    """A statement exceeded its timeout or was cancelled."""
 
 
 class SchemaNotReady(DatabaseFailure):
-    """Tables are missing or of another version than this code."""
+    """Tables are missing, or of another version than this code."""
 
 
 class PoolExhausted(DatabaseFailure):
@@ -284,10 +292,10 @@ class PoolExhausted(DatabaseFailure):
 
 
 class ConstraintViolated(DatabaseFailure):
-    """The schema refused a row.
+    """A constraint of the schema refused a row.
 
     Attributes:
-        table, column, constraint: which; None where the database does not say.
+        table, column, constraint: the names; None where the database does not give them.
     """
 
     def __init__(
@@ -297,6 +305,7 @@ class ConstraintViolated(DatabaseFailure):
         column: str | None = None,
         constraint: str | None = None,
     ) -> None:
+        """Keep the names beside the message."""
         self.table, self.column, self.constraint = table, column, constraint
         super().__init__(message)
 

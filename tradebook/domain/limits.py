@@ -1,4 +1,4 @@
-"""How much of anything the book takes: `tradebook.limits`. One more is refused, by name, on every database."""
+"""The limits of a book, public as `tradebook.limits`; every database refuses what exceeds one, by name."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from typing import Final
 MAX_NAME: Final = 200
 """Characters in a symbol, an order id, a reference, an agent's name, or a key of a JSON object."""
 MAX_NAME_BYTES: Final = 500
-"""Bytes of the same in UTF-8: five of them are the key of a trade, and an index of PostgreSQL takes 2,700."""
+"""Bytes of the same in UTF-8: a trade's key has five of them, and an index entry of PostgreSQL holds 2,700."""
 MAX_TEXT: Final = 100_000
 """Characters in a message, a reason, a resolution, a decision's reasoning."""
 MAX_JSON: Final = 1_000_000
-"""Characters of all strings and keys in a JSON value, and its nodes: their sum."""
+"""Characters of all strings and keys in a JSON value, plus the number of its nodes."""
 MAX_JSON_DEPTH: Final = 32
-"""Lists and objects inside each other in a JSON value."""
+"""Levels of nested lists and objects in a JSON value."""
 MAX_JSON_DIGITS: Final = 600
 """Digits of an integer in a JSON value."""
 MAX_DIGITS: Final = 38
-"""Digits of a price, a quantity, an amount."""
-MAX_DECIMALS: Final = 18
-"""How many of them may be decimals."""
-MAX_AMOUNT_PLACES: Final = 1_000
-"""Places of a total in a `Portfolio` or `Position` built by hand, before the point and after it."""
+"""Significant digits of a price, a quantity, an amount."""
+MAX_DECIMALS: Final = 40
+"""Decimals of the same; a number of at most 17 significant digits, a float, may have more."""
+MAX_WHOLE_DIGITS: Final = 309
+"""Digits before the point of the same: as many as the largest float has."""
+MAX_AMOUNT_PLACES: Final = 1_500
+"""Digits before the point, and digits after it, of a total in a `Portfolio` or `Position` that a caller builds."""
 MAX_LIMIT: Final = 10_000
 """Records of one page."""
 MAX_ID: Final = 2**63 - 1

@@ -1,7 +1,7 @@
-"""Exact decimals: what is accepted, their one canonical form, and the one rounding there is.
+"""Exact decimals: the numbers that are accepted, their canonical form, and the book's one rounding.
 
-Sums and products are exact: the context traps Inexact, so a digit is never lost in silence. Only
-`divide` rounds, half-even, to 10^-40.
+Sums and products are exact: the context traps Inexact, so a lost digit raises instead of passing
+unnoticed. Only `divide` rounds, half-even, to 10^-40.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from decimal import (
 from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.limits import MAX_AMOUNT_PLACES, MAX_DECIMALS, MAX_DIGITS
+from tradebook.domain.limits import (
+    MAX_AMOUNT_PLACES,
+    MAX_DECIMALS,
+    MAX_DIGITS,
+    MAX_WHOLE_DIGITS,
+)
 from tradebook.domain.plain_values import is_instance, plain_text
 
 Number: TypeAlias = Decimal | int | str | float
@@ -34,29 +39,41 @@ Number: TypeAlias = Decimal | int | str | float
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
-_MAX_TEXT: Final = 100
-_CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,17}[1-9]").fullmatch
-"""Matches what is canonical as it stands, and within bounds: nearly every number that comes as text."""
+_MAX_TEXT: Final = 400
+"""Characters of a number's text: more than the 309 digits of the largest float."""
+_MAX_BITS: Final = 1100
+"""Bits of an integer: more than the 1,024 of the largest float. Python's `Decimal(int)` takes
+quadratic time, so a longer one is refused before it is converted."""
+_FLOAT_DIGITS: Final = 17
+"""Significant digits of the longest repr of a float."""
+
+# Nearly every number that arrives as text matches: it is canonical and within bounds as it is.
+_CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,19}[1-9]").fullmatch
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
+# A product of three floats and an exchange rate has 1,236 digits before the point and 224 after it; a
+# total that a caller gives may have `MAX_AMOUNT_PLACES` on both sides and be multiplied again. A higher
+# precision costs nothing where it is not needed: libmpdec allocates the digits that a result has.
+_PRECISION: Final = 5_000
 EXACT: Final = Context(
-    prec=2000,
+    prec=_PRECISION,
     rounding=ROUND_HALF_EVEN,
     Emax=MAX_EMAX,
     Emin=MIN_EMIN,
     traps=[*_TRAPS, Inexact, Underflow],
 )
-# ROUND_05UP keeps what a second rounding needs to know, so that `divide` rounds once in effect.
+# Rounding twice, to the context's precision and then to 10^-40, could turn a quotient just above a half
+# into a half. ROUND_05UP prevents it: a result that is not exact never ends in 0 or 5.
 _QUOTIENT = Context(prec=100, rounding=ROUND_05UP, traps=_TRAPS)
-_LONG_QUOTIENT = Context(prec=500, rounding=ROUND_05UP, traps=_TRAPS)
+_LONG_QUOTIENT = Context(prec=2_000, rounding=ROUND_05UP, traps=_TRAPS)
 _LONG: Final = 50
 """Digits before the point from which `_QUOTIENT` might not reach 10^-41."""
-_ROUNDED = Context(prec=2000, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
+_ROUNDED = Context(prec=_PRECISION, rounding=ROUND_HALF_EVEN, traps=_TRAPS)
 _LAST_PLACE: Final = Decimal(1).scaleb(-40)
 
 
 def exact() -> AbstractContextManager[Context]:
-    """Inside, sums and products of decimals keep every digit; Python's default keeps 28.
+    """Set a decimal context in which sums and products keep every digit; Python's default keeps 28.
 
     Returns:
         A context manager: `with exact(): total = position.cash_flow + position.cost_basis`. An
@@ -66,10 +83,10 @@ def exact() -> AbstractContextManager[Context]:
 
 
 def canonical(value: Decimal) -> Decimal:
-    """The one form of a finite number: no trailing zeros, no exponent above 0, no negative zero."""
+    """Normalize a finite number: no trailing zeros, no exponent above 0, no negative zero."""
     if not value:
         return ZERO
-    text = str(value)  # the cheapest look at a Decimal; most are in this form already
+    text = str(value)  # cheaper than `as_tuple`, and most numbers need no change
     if "E" not in text and ("." not in text or text[-1] != "0"):
         return value
     value = value.normalize(EXACT)
@@ -77,7 +94,7 @@ def canonical(value: Decimal) -> Decimal:
 
 
 def plain(value: Decimal) -> str:
-    """The canonical form as text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
+    """Write a number as canonical text, without an exponent: `"150.25"`, `"0.000000000000000001"`."""
     if not value:
         return "0"
     text = format(value, "f")
@@ -85,12 +102,13 @@ def plain(value: Decimal) -> str:
 
 
 class Numbers(dict[str, Decimal]):
-    """Canonical numbers by the text that a database keeps; a book has few that differ, so it knows most.
+    """A cache of canonical numbers by the text that a database stores; most of a book's numbers repeat.
 
-    Shared by threads: what another one adds or clears meanwhile is made again.
+    It needs no lock between threads: an entry that another thread clears is computed again.
     """
 
     def __missing__(self, text: str) -> Decimal:
+        """Parse the text, and keep the result where the text is short."""
         made = canonical(Decimal(text))
         if len(text) <= _KEPT_TEXT:
             if len(self) >= _KEPT:
@@ -104,40 +122,48 @@ _KEPT_TEXT: Final = 40
 
 
 def divide(dividend: Decimal, divisor: Decimal) -> Decimal:
-    """The quotient, rounded half-even to 10^-40: the book's only rounding."""
+    """Divide and round half-even to 10^-40: the book's only rounding."""
     is_long = dividend.adjusted() - divisor.adjusted() > _LONG
     quotient = (_LONG_QUOTIENT if is_long else _QUOTIENT).divide(dividend, divisor)
     return canonical(quotient.quantize(_LAST_PLACE, context=_ROUNDED))
 
 
 def number(value: Number) -> Decimal:
-    """An exact decimal from what a caller gave.
+    """Convert a number that a caller gave to its canonical Decimal, without rounding.
+
+    Accepted are numbers of at most 38 significant digits and 40 decimals, and every finite float: a
+    float counts as its shortest repr (0.1 is 0.1), and may have more than 40 decimals, since none of its
+    at most 17 digits is dropped. Nothing but zero is closer to zero than 1e-40.
 
     Args:
-        value: a Decimal, int, str or float; a float counts as its shortest repr (0.1 is 0.1).
+        value: a Decimal, int, str or float.
 
     Returns:
         The canonical Decimal.
 
     Raises:
-        InvalidInput: not a finite number, or more than 38 digits or 18 decimals.
+        InvalidInput: not a finite number, or more digits than are accepted.
     """
     if type(value) is str and _CANONICAL(value):
         return Decimal(value)
     result = _parsed(value)
     if not result.is_finite():
         raise InvalidInput("", value, "a finite number")
-    if result and not -MAX_DIGITS <= result.adjusted() < MAX_DIGITS:
-        raise InvalidInput("", value, _ACCEPTED)
+    if result and not -MAX_DECIMALS <= result.adjusted() < MAX_WHOLE_DIGITS:
+        raise InvalidInput("", value, _NOT_TOO_SMALL if result.adjusted() < 0 else _NOT_TOO_LARGE)
     result = canonical(result)
     _, digits, exponent = result.as_tuple()
-    decimals = -int(exponent)
-    if decimals > MAX_DECIMALS or max(len(digits), decimals) > MAX_DIGITS:
+    count = len(digits)
+    if count > MAX_DIGITS:  # zeros at the end of an integer are not significant
+        count = len(result.normalize(EXACT).as_tuple().digits)
+    if count > MAX_DIGITS or (count > _FLOAT_DIGITS and -int(exponent) > MAX_DECIMALS):
         raise InvalidInput("", value, _ACCEPTED)
     return result
 
 
-_ACCEPTED = f"a number of at most {MAX_DIGITS} digits, {MAX_DECIMALS} of them decimals"
+_ACCEPTED = f"a number of at most {MAX_DIGITS} significant digits and {MAX_DECIMALS} decimals"
+_NOT_TOO_SMALL = f"a number that is 0 or at least 1e-{MAX_DECIMALS} from it"
+_NOT_TOO_LARGE = f"a number of at most {MAX_WHOLE_DIGITS} digits before the point"
 
 
 def _parsed(value: Any) -> Decimal:
@@ -157,7 +183,7 @@ def _parsed(value: Any) -> Decimal:
 def _index(value: Any) -> int:
     try:
         return operator.index(value)  # numpy integers
-    except Exception:  # whatever an object raises
+    except Exception:  # a hostile `__index__` may raise anything
         raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
 
 
@@ -168,7 +194,7 @@ def _bounded(value: Decimal) -> Decimal:
 
 
 def _from_int(value: int) -> Decimal:
-    if value.bit_length() > 200:  # 38 digits are 127 bits
+    if value.bit_length() > _MAX_BITS:
         raise InvalidInput("", value, _ACCEPTED)
     return Decimal(value)
 
@@ -183,7 +209,7 @@ def _from_text(text: str) -> Decimal:
 
 
 def positive(value: Number) -> Decimal:
-    """`number`, above zero."""
+    """Convert as `number` does, and refuse 0 and below."""
     result = number(value)
     if result <= ZERO:
         raise InvalidInput("", value, "a number above 0")
@@ -191,7 +217,7 @@ def positive(value: Number) -> Decimal:
 
 
 def non_negative(value: Number) -> Decimal:
-    """`number`, zero or above."""
+    """Convert as `number` does, and refuse numbers below 0."""
     result = number(value)
     if result < ZERO:
         raise InvalidInput("", value, "a number, 0 or above")
@@ -199,7 +225,7 @@ def non_negative(value: Number) -> Decimal:
 
 
 def fraction(value: Number) -> Decimal:
-    """`number`, from 0 to 1."""
+    """Convert as `number` does, and refuse numbers outside 0 to 1."""
     result = number(value)
     if not ZERO <= result <= ONE:
         raise InvalidInput("", value, "a number from 0 to 1")
@@ -207,7 +233,7 @@ def fraction(value: Number) -> Decimal:
 
 
 def nonzero(value: Number) -> Decimal:
-    """`number`, other than zero."""
+    """Convert as `number` does, and refuse 0."""
     result = number(value)
     if not result:
         raise InvalidInput("", value, "a number other than 0")
@@ -215,7 +241,7 @@ def nonzero(value: Number) -> Decimal:
 
 
 def amount(value: Number) -> Decimal:
-    """What the book computed itself: a canonical Decimal of up to 1,000 places; else as `number`."""
+    """Convert a total that the book computed: a Decimal of up to 1,500 places; other types as `number`."""
     if not is_instance(value, Decimal):
         return number(value)
     total = Decimal(value)

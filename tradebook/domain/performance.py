@@ -1,4 +1,4 @@
-"""Performance metrics: a named value over a period, with the conventions it was computed by."""
+"""Performance metrics: named values over a period, with the conventions behind them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tradebook.domain.validation import Json, identifier, json_object, utc, utc_
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class PerformanceMetric(Entity):
-    """A computed figure.
+    """A computed figure of performance over a period.
 
     Attributes:
-        name: such as `sharpe_ratio`.
+        name: of the figure, such as `sharpe_ratio`.
         value: the figure; a ratio unless `parameters` say otherwise.
-        period_start, period_end: what it covers, UTC; the start is not after the end.
-        computed_at: when, UTC.
+        period_start, period_end: the period that it covers, UTC; the start is not after the end.
+        computed_at: the time of the computation, UTC.
         parameters: annualisation and other conventions, as JSON.
     """
 
@@ -37,11 +37,12 @@ class PerformanceMetric(Entity):
     parameters: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
 
     def __attrs_post_init__(self) -> None:
+        """Refuse a period that ends before it starts."""
         if self.period_start > self.period_end:
             raise InvalidInput(
                 "period_start", self.period_start.isoformat(), "a time not after period_end"
             )
 
     def recorded(self) -> MetricRecorded:
-        """What happened when it was recorded."""
+        """Return the event that recording this metric emits."""
         return MetricRecorded(name=self.name, value=self.value)

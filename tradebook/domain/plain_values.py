@@ -1,7 +1,8 @@
-"""What callers give, taken for what it is: its type decides, not what it says of itself.
+"""Conversion of callers' values to plain Python values, by their real type.
 
-A subclass may compare, print or measure itself as it likes, and an object may pretend to be of another
-class; what is kept is the plain value inside, and all else is refused.
+A subclass may override comparison, `len` or `str`, and an object may lie about its `__class__`. A check
+that called such methods could be passed by one value and store another, so the plain value inside is
+taken first, and everything else is refused.
 """
 
 from __future__ import annotations
@@ -13,33 +14,33 @@ from typing import Any, TypeVar
 from tradebook.domain.errors import InvalidInput
 
 V = TypeVar("V")
-_Given = TypeVar("_Given")
 
 
 def is_instance(value: object, kind: type) -> bool:
-    """Whether `value` is of a class; `isinstance` would believe its `__class__`."""
+    """Return whether the type of `value` is `kind` or a subclass; `isinstance` would trust `__class__`."""
     return issubclass(type(value), kind)
 
 
 def plain_text(value: str) -> str:
-    """The text itself, of a subclass too."""
+    """Return text as a plain `str`, also from a subclass."""
     if not is_instance(value, str):
         raise InvalidInput("", value, "text")
     return str.__str__(value)
 
 
 def plain_int(value: int, expected: str) -> int:
-    """The integer itself, of a subclass too; no truth value."""
+    """Return an integer as a plain `int`, also from a subclass; refuse True and False."""
     if not is_instance(value, int) or is_instance(value, bool):
         raise InvalidInput("", value, expected)
     return int.__index__(value)
 
 
 def plain_datetime(value: datetime) -> datetime:
-    """The time itself, of a subclass too, in UTC; one without an offset is taken as UTC.
+    """Return a time as a plain `datetime` in UTC; a naive one is taken as UTC.
 
     Raises:
-        InvalidInput: no datetime, or its time zone gives no offset, or one that leads out of the calendar.
+        InvalidInput: not a datetime, or its time zone has no offset, or the time in UTC is outside the
+            years 1 to 9999.
     """
     if not is_instance(value, datetime):
         raise InvalidInput("", value, "a datetime")
@@ -49,8 +50,8 @@ def plain_datetime(value: datetime) -> datetime:
         return _rebuilt(value.astimezone(UTC))
     except OverflowError:
         raise InvalidInput("", value, "a datetime within the years 1 to 9999 in UTC") from None
-    except Exception as error:  # whatever a time zone raises
-        raise InvalidInput("", value, "a datetime whose time zone knows its offset") from error
+    except Exception as error:  # a caller's time zone may raise anything
+        raise InvalidInput("", value, "a datetime whose time zone has an offset") from error
 
 
 def _rebuilt(value: datetime) -> datetime:
@@ -69,31 +70,31 @@ def _rebuilt(value: datetime) -> datetime:
 
 
 def mapping(value: Mapping[Any, V]) -> Mapping[Any, V]:
-    """A mapping; its keys are not looked at."""
+    """Check that a value is a mapping, without reading its keys."""
     if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping")
     return value
 
 
 def optional_mapping(value: Mapping[Any, V] | None) -> Mapping[Any, V]:
-    """A mapping; empty where there is none."""
+    """Check a mapping that may be left out; None becomes an empty one."""
     return {} if value is None else mapping(value)
 
 
 def entries(value: Iterable[V]) -> list[V]:
-    """All that a list, or anything else that can be gone through, holds."""
+    """Collect the items of any iterable in a list."""
     if not is_instance(value, Iterable):
         raise InvalidInput("", value, "a list")
     return list(value)
 
 
-def function(value: _Given) -> _Given:
-    """What can be called."""
+def function(value: V) -> V:
+    """Check that a value can be called."""
     if not callable(value):
         raise InvalidInput("", value, "a function")
     return value
 
 
-def optional_function(value: _Given) -> _Given:
-    """What can be called, or none."""
+def optional_function(value: V) -> V:
+    """Check a function that may be left out."""
     return value if value is None else function(value)

@@ -1,4 +1,4 @@
-"""Portfolio snapshots: what an account held and was worth at one instant, immutable."""
+"""Portfolio snapshots: the holdings and the value of an account at one instant, immutable."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tradebook.domain.validation import (
 BOOK: Final = "book"
 EXTERNAL_SOURCE: Final = "external"
 AS_OF: Final = "as of"
-"""The source of what is valued for a time that is past, and not kept."""
+"""The source of a valuation for a time in the past, which is not stored."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -71,11 +71,11 @@ class PortfolioPosition(Entity):
     sequence: int = field(converter=record_id, on_setattr=IMMUTABLE)
 
     @classmethod
-    def of(cls, position: Position, at: datetime) -> PortfolioPosition:
-        """What `position` is now.
+    def from_position(cls, position: Position, at: datetime) -> PortfolioPosition:
+        """Copy a position with its value at its current price.
 
         Raises:
-            InvalidTransition: it is open and has no mark.
+            InvalidTransition: the position is open and has no current price.
         """
         value, unrealized = position.market_value, position.unrealized_pnl
         if position.current_price is None or value is None or unrealized is None:
@@ -101,13 +101,13 @@ class PortfolioPosition(Entity):
 
 @frozen
 class Holdings:
-    """Everything an account has, read at one instant.
+    """The positions and cash of an account, read at one instant.
 
     Attributes:
-        positions: all that were ever traded, flat ones too (they realized P&L).
+        positions: every position that was ever traded; flat ones count for their realized P&L.
         cash: the sums of its cash flows, one for each currency.
-        base_currency: the account's; none where it is not open yet.
-        snapshot_at: the time of the last snapshot that was taken of it, UTC.
+        base_currency: of the account; None where it is not open yet.
+        snapshot_at: the time of its last snapshot, UTC.
     """
 
     positions: tuple[Position, ...] = ()
@@ -118,14 +118,14 @@ class Holdings:
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Portfolio(Entity):
-    """A snapshot. All amounts are in `currency`, the account's base currency.
+    """A snapshot of an account; all amounts are in `currency`, its base currency.
 
-    Exactly: `total_value = cash_balance + positions_value
+    These hold to the last digit: `total_value = cash_balance + positions_value
     = external_flows + income + realized_pnl + unrealized_pnl - fees`.
 
     Attributes:
         currency: the base currency.
-        cash_balance: sum of cash flows and of what positions did to cash.
+        cash_balance: sum of all cash flows, those of positions included.
         positions_value: market value of CASH positions and unrealized P&L of MARGINED ones.
         total_value: NAV, equity.
         gross_exposure: sum of absolute market values.
@@ -137,10 +137,9 @@ class Portfolio(Entity):
         income: dividends, interest, funding and other cash flows.
         rates: for each other currency, the base currency's price of one unit, as text.
         closed_sequences: for each position that was flat, its `sequence`.
-        source: "book" when taken from the book; "external" when built by hand; "as of" when valued
+        source: "book" when taken from the book; "external" when a caller built it; "as of" when valued
             later, for a time in the past.
-        timestamp: when, UTC.
-        positions: one for each open position, by symbol; loaded when asked for.
+        timestamp: the instant of the snapshot, UTC.
     """
 
     ordered_by: ClassVar[str] = "timestamp"
@@ -164,7 +163,7 @@ class Portfolio(Entity):
     timestamp: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
 
     def taken(self) -> SnapshotTaken:
-        """What happened when it was taken."""
+        """Return the event that taking this snapshot emits."""
         return SnapshotTaken(
             total_value=self.total_value,
             cash_balance=self.cash_balance,
@@ -175,10 +174,10 @@ class Portfolio(Entity):
 
 @frozen
 class Amendment:
-    """What became of a trade that a snapshot holds, after the snapshot was taken.
+    """A bust or correction, after a snapshot was taken, of a trade that the snapshot holds.
 
     Attributes:
-        busted: the trade, with who busted it, when and why.
+        busted: the trade, with the actor, time and reason of its bust.
         correction: the trade that counts in its place now; None when none does.
     """
 
@@ -188,11 +187,11 @@ class Amendment:
 
 @frozen
 class Snapshot:
-    """A snapshot with all that belongs to it.
+    """A snapshot with its positions and later amendments.
 
     Attributes:
         portfolio: the snapshot itself, as it was taken.
-        positions: what was open in it, by symbol.
+        positions: its open positions, by symbol.
         amendments: the trades that it holds and that were busted or corrected since, by symbol and
             in the order of their busts; none of a snapshot that was not taken from the book.
     """
@@ -203,9 +202,15 @@ class Snapshot:
 
 
 class Rates:
-    """Exchange rates into a base currency; conversion is exact."""
+    """Exchange rates into a base currency; conversion is exact.
+
+    Attributes:
+        base_currency: the currency that amounts are converted into.
+        used: the rates that conversions needed so far, by currency, as text.
+    """
 
     def __init__(self, base_currency: str, rates: Mapping[str, Number]) -> None:
+        """Check the rates: for each currency the base currency's price of one unit."""
         self.base_currency = base_currency
         self._rates = {
             argument("rates", identifier, currency): argument(
@@ -220,10 +225,10 @@ class Rates:
         self.used: dict[str, str] = {}
 
     def convert(self, value: Decimal, currency: str) -> Decimal:
-        """`value` in the base currency.
+        """Convert an amount of `currency` into the base currency.
 
         Raises:
-            MissingRate: there is no rate for `currency` (not needed where the value is 0).
+            MissingRate: no rate is known for `currency`; an amount of 0 needs none.
         """
         if not value:
             return ZERO
@@ -237,15 +242,20 @@ class Rates:
 def value_holdings(
     holdings: Holdings, *, account: str, rates: Rates, at: datetime, source: str = BOOK
 ) -> tuple[Portfolio, list[PortfolioPosition]]:
-    """A snapshot of `holdings`, and its open positions by symbol.
+    """Value holdings at their current prices.
+
+    Returns:
+        The snapshot, and its open positions by symbol.
 
     Raises:
         MissingRate: a currency other than the base one has no rate.
-        InvalidTransition: an open position has no mark.
+        InvalidTransition: an open position has no current price.
     """
     positions = [p for p in holdings.positions if p.sequence]
     rows = [
-        PortfolioPosition.of(p, at) for p in sorted(positions, key=lambda p: p.symbol) if p.quantity
+        PortfolioPosition.from_position(p, at)
+        for p in sorted(positions, key=lambda p: p.symbol)
+        if p.quantity
     ]
 
     def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
@@ -279,5 +289,8 @@ def value_holdings(
 
 
 def carried_value(row: PortfolioPosition) -> Decimal:
-    """What an open position adds to the account's value, in its own currency."""
+    """Return what an open position adds to the account's value, in the position's currency.
+
+    A MARGINED position adds only its unrealized P&L, because its notional was never paid.
+    """
     return row.market_value if row.settlement is Settlement.CASH else row.unrealized_pnl

@@ -236,10 +236,10 @@ class Position(Entity):
                 raise InstrumentMismatch(self.symbol, constant, fixed, given)
 
     def _enter(self, at: datetime) -> None:
-        self.put(sequence=self.sequence + 1, version=self.version + 1, updated_at=at)
+        self.set_unchecked(sequence=self.sequence + 1, version=self.version + 1, updated_at=at)
 
     def _become(self, after: Balance) -> None:
-        self.put(
+        self.set_unchecked(
             quantity=canonical(after.quantity),
             cost_basis=canonical(after.cost_basis),
             realized_pnl=canonical(after.realized_pnl),
@@ -251,11 +251,11 @@ class Position(Entity):
     def _date(self, done: Effect, trade: Trade) -> None:
         at = trade.executed_at
         if done is Effect.OPENED and not self._is_marked_after(at):
-            self.put(current_price=trade.price, marked_at=at)
+            self.set_unchecked(current_price=trade.price, marked_at=at)
         if done in (Effect.OPENED, Effect.FLIPPED):
-            self.put(opened_at=at, closed_at=None)
+            self.set_unchecked(opened_at=at, closed_at=None)
         elif done is Effect.CLOSED:
-            self.put(closed_at=at)
+            self.set_unchecked(closed_at=at)
 
     def _is_marked_after(self, at: datetime) -> bool:
         return self.marked_at is not None and at < self.marked_at

@@ -1,6 +1,6 @@
-"""Seals: hashes over the audit trail, each over some events and over the seal before it.
+"""Seals: a chain of hashes over the audit trail, each over some events and over the seal before it.
 
-Whoever keeps the last hash elsewhere can tell whether anything below it was changed: see
+A copy of the last hash, kept outside the database, reveals any later change to a sealed event: see
 `check_seals` for what that proves, and what it cannot.
 """
 
@@ -19,19 +19,19 @@ from tradebook.domain.events import Event
 from tradebook.domain.validation import Json, identifier, json_value, record_id, short_text, utc
 
 FIRST: Final = ""
-"""What stands for the hash before the first seal's."""
+"""The `previous_hash` of the first seal."""
 
-_PRINT: Final = 12
-"""Hexadecimal digits of an event's hash that a seal keeps: they name which event was changed."""
+_DIGITS: Final = 12
+"""Hexadecimal digits of each event's hash that a seal keeps, to name the event that was changed."""
 
 
-def _pairs(value: Json) -> list[list[Any]]:
+def _id_and_digest_pairs(value: Json) -> list[list[Any]]:
     return cast("list[list[Any]]", json_value(value))
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Seal(Entity):
-    """A hash over some events of an account and over its seal before; append-only, and no event itself.
+    """A hash over some events of an account and over the seal before it; append-only.
 
     Attributes:
         number: from 1, without gaps.
@@ -40,14 +40,14 @@ class Seal(Entity):
         covered: for each of them its id and the beginning of its hash, by id. Ids are given before
             events are committed, so a seal may cover some that are lower than those of the one before.
         settled_id: every event with an id up to this one is covered by this seal or one before, and no
-            transaction is left that could still commit another.
-        horizon: what the database says of the transactions that had begun; see `TransactionSnapshot`; 0 for nothing.
+            running transaction can still commit another.
+        horizon: the watermark of the database's transactions, see `TransactionSnapshot`; 0 for unknown.
         events_hash: the SHA-256 over the hashes of the events.
         previous_hash: the hash of the seal before, `""` for the first.
-        actor: who sealed.
+        actor: the person or program that sealed.
         correlation_id: of the call.
-        sealed_at: when, UTC.
-        seal_hash: the SHA-256 over all of this but `covered`, which follows from the events.
+        sealed_at: the time of sealing, UTC.
+        seal_hash: the SHA-256 over all fields above but `covered`, which follows from the events.
     """
 
     dated_by: ClassVar[str] = "sealed_at"
@@ -56,7 +56,7 @@ class Seal(Entity):
     from_id: int = field(converter=record_id, on_setattr=IMMUTABLE)
     to_id: int = field(converter=record_id, on_setattr=IMMUTABLE)
     count: int = field(on_setattr=IMMUTABLE)
-    covered: list[list[Any]] = field(converter=_pairs, on_setattr=IMMUTABLE)
+    covered: list[list[Any]] = field(converter=_id_and_digest_pairs, on_setattr=IMMUTABLE)
     settled_id: int = field(converter=record_id, on_setattr=IMMUTABLE)
     horizon: int = field(on_setattr=IMMUTABLE)
     events_hash: str = field(converter=identifier, on_setattr=IMMUTABLE)
@@ -67,16 +67,16 @@ class Seal(Entity):
     seal_hash: str = field(converter=identifier, on_setattr=IMMUTABLE)
 
     @seal_hash.default
-    def _of_itself(self) -> str:
-        return hash_of(self.facts())
+    def _hash_facts(self) -> str:
+        return compute_hash(self.facts())
 
     def facts(self) -> dict[str, Any]:
-        """What the hash is over: enough to recompute it elsewhere."""
+        """Return the values that the hash covers, enough to compute it again elsewhere."""
         return {fact: getattr(self, fact) for fact in FACTS}
 
     @property
     def ids(self) -> list[int]:
-        """The ids of the events that it covers, in order."""
+        """Ids of the covered events, in their order."""
         return [id_ for id_, _ in self.covered]
 
 
@@ -94,22 +94,22 @@ FACTS: Final = (
     "correlation_id",
     "sealed_at",
 )
-"""The fields of a seal that its hash is over."""
+"""The fields of a seal that its hash covers."""
 
 _COLUMNS: Final = tuple(f.name for f in fields(Event))
 
 
-def hash_of(facts: Mapping[str, Any]) -> str:
-    """The hash of a seal with these facts: 64 hexadecimal digits."""
+def compute_hash(facts: Mapping[str, Any]) -> str:
+    """Compute the hash of a seal with these facts: 64 hexadecimal digits."""
     return digest(facts).hex()
 
 
 @frozen
 class Digests:
-    """Events as a seal sees them.
+    """The hashes of some events.
 
     Attributes:
-        covered: for each event its id and the beginning of its hash.
+        covered: for each event its id and the first digits of its hash.
         hash: the SHA-256 over the hashes of all of them.
     """
 
@@ -117,11 +117,11 @@ class Digests:
     hash: str
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> Digests:
-        """Those of events, in their order: of every column of each."""
+    def from_events(cls, events: Iterable[Event]) -> Digests:
+        """Hash every column of each event, in the order of the events."""
         covered, together = [], sha256()
         for event in events:
-            print_ = digest({column: getattr(event, column) for column in _COLUMNS})
-            together.update(print_)
-            covered.append([event.id, print_.hex()[:_PRINT]])
+            event_hash = digest({column: getattr(event, column) for column in _COLUMNS})
+            together.update(event_hash)
+            covered.append([event.id, event_hash.hex()[:_DIGITS]])
         return cls(covered, together.hexdigest())

@@ -1,4 +1,4 @@
-"""Signals: what a model or an indicator said about a symbol."""
+"""Signals: the advice of a model or an indicator about a symbol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tradebook.domain.validation import (
 
 
 class SignalAction(StrEnum):
-    """What to do; HOLD is to do nothing."""
+    """The actions that a signal advises; HOLD is to do nothing."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -34,25 +34,25 @@ class SignalAction(StrEnum):
 
 
 def signal_action(value: SignalAction | str) -> SignalAction:
-    """BUY, SELL or HOLD."""
+    """Convert text to a `SignalAction`."""
     return enum_member(SignalAction, value)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Signal(Entity):
-    """An immutable opinion about a symbol.
+    """Advice about a symbol, immutable once recorded.
 
     Attributes:
         symbol: the instrument.
         action: BUY, SELL or HOLD.
         strength: how strong, on the source's own scale.
         confidence: from 0 to 1.
-        source: what emitted it.
-        strategy: for which strategy.
+        source: the model or indicator that emitted it.
+        strategy: the strategy that it is meant for.
         price: of the instrument when it was emitted.
-        generated_at: when, UTC.
-        horizon: for how long it is meant to hold, in seconds.
-        reference: unique in the account where given: the same signal again is recognised.
+        generated_at: the time when it was emitted, UTC.
+        horizon: the time for which it is meant to hold, in seconds.
+        reference: unique in the account where given; recording the same signal again returns the first.
         details: anything else, as JSON.
     """
 
@@ -71,5 +71,5 @@ class Signal(Entity):
     details: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
 
     def recorded(self) -> SignalRecorded:
-        """What happened when it was recorded."""
+        """Return the event that recording this signal emits."""
         return SignalRecorded(symbol=self.symbol, action=self.action, source=self.source)

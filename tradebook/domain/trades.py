@@ -280,7 +280,7 @@ class Trade(Entity):
             raise InvalidInput(
                 "fee_currency", self.fee_currency, f"{self.currency}, the currency of the price"
             )
-        self.put(
+        self.set_unchecked(
             sequence=sequence,
             realized_pnl=canonical(realized_pnl),
             booked_at=booked_at,

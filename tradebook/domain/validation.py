@@ -1,4 +1,4 @@
-"""What a field of an entity accepts besides numbers: text, times, enumerations, JSON; and the base entity."""
+"""Converters of entities' fields besides numbers: text, times, enumerations, ids, JSON."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from tradebook.domain.plain_values import is_instance, plain_datetime, plain_int
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
 _PLAIN_NAME: Final = re.compile(r"[!-~]([ -~]{0,198}[!-~])?").fullmatch
-"""Matches names in printable ASCII: nearly all of them."""
+"""Matches names in printable ASCII, nearly all names, in one step."""
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
-_Given = TypeVar("_Given")
-_Converted = TypeVar("_Converted")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 def utc_now() -> datetime:
-    """The time now, timezone-aware UTC."""
+    """Return the current time, timezone-aware in UTC."""
     return datetime.now(UTC)
 
 
 def utc(value: datetime) -> datetime:
-    """The same instant in UTC; a naive `datetime` is taken as UTC."""
+    """Convert a time to the same instant in UTC; a naive `datetime` is taken as UTC."""
     return value if type(value) is datetime and value.tzinfo is UTC else plain_datetime(value)
 
 
 def optional_utc(value: datetime | None) -> datetime | None:
-    """`utc`, or none."""
+    """Convert a time that may be left out to UTC."""
     return None if value is None else utc(value)
 
 
@@ -70,7 +70,7 @@ def _encodable(value: str) -> bool:
 
 
 def identifier(value: str) -> str:
-    """Text of 1 to 200 characters, without blanks around it."""
+    """Check text of 1 to 200 characters, without blanks around it."""
     if type(value) is str and _PLAIN_NAME(value):
         return value
     value = short_text(value)
@@ -80,7 +80,7 @@ def identifier(value: str) -> str:
 
 
 def short_text(value: str) -> str:
-    """Text of 0 to 200 characters; `""` stands for none."""
+    """Check text of 0 to 200 characters; `""` stands for none."""
     value = _checked_text(value, MAX_NAME)
     if not value.isascii() and len(value.encode()) > MAX_NAME_BYTES:
         raise InvalidInput("", value, f"at most {MAX_NAME_BYTES} bytes in UTF-8")
@@ -88,37 +88,39 @@ def short_text(value: str) -> str:
 
 
 def optional_identifier(value: str | None) -> str | None:
-    """`name`, or none."""
+    """Check an identifier that may be left out."""
     return None if value is None else identifier(value)
 
 
 def long_text(value: str) -> str:
-    """Text of any kind, up to 100,000 characters."""
+    """Check text of at most 100,000 characters."""
     return _checked_text(value, MAX_TEXT)
 
 
 def optional_long_text(value: str | None) -> str | None:
-    """`text`, or none."""
+    """Check long text that may be left out."""
     return None if value is None else long_text(value)
 
 
 def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
-    """The member of a string enumeration that `value` names."""
+    """Convert text to the member of a string enumeration that it names."""
     if type(value) is kind:
         return value
     try:
         return kind(plain_text(value))
-    except ValueError:  # InvalidInput is one
+    except ValueError:  # also the InvalidInput of `plain_text`
         raise InvalidInput("", value, "one of " + ", ".join(kind)) from None
 
 
 def optional_id(value: int | None) -> int | None:
-    """A record's id, or none."""
+    """Check a record's id that may be left out."""
     return None if value is None else record_id(value)
 
 
 def record_id(value: int) -> int:
-    """A record's id: an integer from 0 to 2^63 - 1."""
+    """Check a record's id, an integer from 0 to 2^63 - 1."""
+    if type(value) is int and 0 <= value <= MAX_ID:
+        return value
     id_ = plain_int(value, _AN_ID)
     if not 0 <= id_ <= MAX_ID:
         raise InvalidInput("", value, _AN_ID)
@@ -126,7 +128,7 @@ def record_id(value: int) -> int:
 
 
 def record_ids(value: Sequence[int]) -> list[int]:
-    """A list of records' ids; no iterator, which could not be gone through again on a retry."""
+    """Check a list of records' ids; refuse an iterator, which a retry would find exhausted."""
     if not is_instance(value, Sequence):
         raise InvalidInput("", value, "a list of records' ids")
     return [record_id(each) for each in value]
@@ -136,34 +138,34 @@ _AN_ID: Final = "a record's id, a whole number"
 
 
 def boolean(value: bool) -> bool:
-    """True or False."""
-    if not is_instance(value, bool):
+    """Check that a value is True or False."""
+    if value is not True and value is not False:
         raise InvalidInput("", value, "True or False")
     return value
 
 
 def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
-    """A JSON object, in the form in which every database gives it back (see `json_value`)."""
+    """Convert a mapping to a JSON object in the form that every database returns; see `json_value`."""
     if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", json_value(value))
 
 
 def json_value(value: Json) -> Json:
-    """A JSON value, in the form in which every database gives it back.
+    """Convert a value to JSON in the form that every database returns.
 
-    Decimals become their plain text, datetimes ISO 8601 in UTC, tuples lists, and floats of 1e16 and
-    more integers (PostgreSQL's JSONB writes them so).
+    Decimals become plain text, datetimes ISO 8601 in UTC, tuples lists, and floats of 1e16 and more
+    integers, because PostgreSQL's JSONB returns them without an exponent.
 
     Raises:
-        InvalidInput: another type, a non-finite number, or deeper or larger than the limits.
+        InvalidInput: not a JSON type, a non-finite number, or larger or deeper than the limits.
     """
     return _jsonable(value, MAX_JSON_DEPTH, [MAX_JSON])
 
 
 def event_payload(value: Mapping[str, Json]) -> dict[str, Json]:
-    """As `json_object`, with room for what a record's own JSON was before a change and is after it."""
-    if not is_instance(value, Mapping):
+    """Convert an event's payload, which may hold a record's JSON before and after a change."""
+    if type(value) is not dict and not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", _jsonable(value, MAX_JSON_DEPTH + 3, [3 * MAX_JSON]))
 
@@ -172,7 +174,7 @@ def _jsonable(value: Json, depth: int, budget: list[int]) -> Json:
     budget[0] -= 1
     if depth < 0 or budget[0] < 0:
         _too_large()
-    kind = type(value)  # not `isinstance`, which would believe its `__class__`
+    kind = type(value)  # `isinstance` would trust a false `__class__`
     if issubclass(kind, str):
         return _json_text(value if kind is str else plain_text(value), budget)
     if issubclass(kind, Decimal):
@@ -208,7 +210,7 @@ def _json_text(value: str, budget: list[int]) -> str:
 
 
 def _json_key(value: Any, budget: list[int]) -> str:
-    if not is_instance(value, str):
+    if type(value) is not str and not is_instance(value, str):
         raise InvalidInput("", value, "text as the key of a JSON object")
     key = _checked_text(value, MAX_NAME)
     budget[0] -= len(key)
@@ -230,8 +232,8 @@ def _json_float(value: float) -> float | int:
     return int(Decimal(repr(value))) if abs(value) >= 1e16 else value
 
 
-def argument(field: str, convert: Callable[[_Given], _Converted], value: _Given) -> _Converted:
-    """An argument as a converter makes it; a refusal names the argument."""
+def argument(field: str, convert: Callable[[_In], _Out], value: _In) -> _Out:
+    """Convert an argument; a refusal names the argument."""
     try:
         return convert(value)
     except InvalidInput as error:

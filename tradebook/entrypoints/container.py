@@ -1,10 +1,11 @@
-"""What is wired to what for asyncio; besides what `Container` wires."""
+"""The object graph of a manager: one database and one account, for threads or for asyncio."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
+from attrs import frozen
 from dependency_injector import containers, providers
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -12,185 +13,118 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.engine.factory import make_async_engine, make_engine
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.ledger.position_cache import PositionCache, TaskTurn
+from tradebook.adapters.ledger.position_cache import PositionCache, TaskTurn, ThreadTurn
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
 from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastRunner
+from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
-from tradebook.adapters.runner.runner import AsyncRunner, Runner
-from tradebook.adapters.runner.watched_runner import AsyncWatchedRunner, WatchedRunner, Watcher
 from tradebook.adapters.sessions.account_session import AdHocSession
-from tradebook.adapters.sessions.write_guard import install_write_guard
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
-install_write_guard()
+AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 
-AnyEngine = TypeVar("AnyEngine", Engine, "AsyncEngine")
+Single = providers.ThreadSafeSingleton
+"""Used throughout: the plain `Singleton` makes several engines when threads race."""
 
 
-def reading(engine: AnyEngine) -> AnyEngine:
-    """The same engine and pool for units of work that only read: one consistent view, no write lock."""
-    options: dict[str, object] = {READ_ONLY: True}
+@frozen
+class Parts:
+    """The classes that differ between managers for threads and for asyncio."""
+
+    make_engine: Callable[[DatabaseConfig, str], Any]
+    sessions: Callable[[Any, type[Session]], Any]
+    unit_of_work: type[Any]
+    first_use: type[Any]
+    runner: type[Any]
+    lock: type[Any]
+
+
+def _sessions(engine: Engine, session_class: type[Session]) -> sessionmaker[Session]:
+    return sessionmaker(engine, class_=session_class, expire_on_commit=False)
+
+
+def _async_sessions(
+    engine: AsyncEngine, session_class: type[Session]
+) -> async_sessionmaker[AsyncSession]:
+    return async_sessionmaker(engine, sync_session_class=session_class, expire_on_commit=False)
+
+
+THREADS: Final = Parts(
+    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, FastRunner, ThreadTurn
+)
+ASYNCIO: Final = Parts(
+    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncFastRunner, TaskTurn
+)
+
+
+def new_container(
+    parts: Parts, config: DatabaseConfig, account: str, base_currency: str, actor: str
+) -> containers.DynamicContainer:
+    """Wire the object graph of one manager; nothing connects before it is used."""
+
+    def unit_of_work(engine: Any, session_class: type[Session], cache: Any = None) -> Any:
+        sessions = Single(parts.sessions, engine, session_class)
+        return providers.Factory(
+            parts.unit_of_work, sessions, account, base_currency, position_cache=cache
+        )
+
+    wired = containers.DynamicContainer()
+    wired.observers = Single(list)
+    wired.retries = Single(Retries, account, wired.observers)
+    wired.engine = Single(parts.make_engine, config, account)
+    wired.reader = Single(_reader, parts.make_engine, config, account, wired.engine)
+    # Decisions about writing need the database itself, never a replica that may lag behind.
+    wired.own_read_engine = Single(_read_only, wired.engine)
+    wired.position_cache = Single(PositionCache, parts.lock)
+    wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession)
+    wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
+    wired.read_unit_of_work = unit_of_work(Single(_read_only, wired.reader), ReadSession)
+    wired.statement_unit_of_work = unit_of_work(
+        Single(_single_statement, wired.reader), StatementReadSession
+    )
+    wired.first_use = Single(
+        parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider
+    )
+    wired.runner = Single(
+        parts.runner,
+        wired.unit_of_work.provider,
+        wired.read_unit_of_work.provider,
+        wired.statement_unit_of_work.provider,
+        wired.first_use,
+        wired.retries,
+        account,
+        actor,
+        wired.observers,
+        wired.engine.provider,
+        wired.position_cache,
+        base_currency,
+    )
+    return wired
+
+
+def _read_only(engine: AnyEngine) -> AnyEngine:
+    """Return the engine, on the same pool, for transactions with one consistent view and no write lock."""
+    options: dict[str, Any] = {READ_ONLY: True}
     if engine.dialect.driver == "asyncpg":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return engine.execution_options(**options)
 
 
-def looking(engine: AnyEngine) -> AnyEngine:
-    """The same for units of work that read with one statement, which sees one instant by itself."""
-    options: dict[str, object] = {READ_ONLY: True, ONE_STATEMENT: True}
+def _single_statement(engine: AnyEngine) -> AnyEngine:
+    """Return the engine, on the same pool, for single statements that read: each sees one instant by itself."""
+    options: dict[str, Any] = {READ_ONLY: True, ONE_STATEMENT: True}
     if engine.dialect.driver == "asyncpg":
         options["isolation_level"] = "AUTOCOMMIT"
     return engine.execution_options(**options)
 
 
-def by_hand(engine: Engine) -> sessionmaker[Session]:
-    """What makes the sessions of `get_session`, which few programs ask for."""
-
-    return sessionmaker(engine, class_=AdHocSession, expire_on_commit=False)
-
-
-def reader_of(config: DatabaseConfig, account: str, engine: Engine) -> Engine:
-    """The engine for queries: one of its own where `read_url` names another server or role."""
-    return engine if config.read_url is None else make_engine(config.for_reading(), account)
-
-
-class Container(containers.DeclarativeContainer):
-    """The object graph of one database and one account; nothing connects before it is used.
-
-    ThreadSafeSingleton throughout: the plain Singleton makes several engines when threads race.
-    """
-
-    config: providers.Dependency[DatabaseConfig] = providers.Dependency(instance_of=DatabaseConfig)
-    account: providers.Dependency[str] = providers.Dependency(instance_of=str)
-    base_currency: providers.Dependency[str] = providers.Dependency(instance_of=str)
-
-    retries = providers.ThreadSafeSingleton(Retries, account)
-
-    engine = providers.ThreadSafeSingleton(make_engine, config, account)
-    # Of the database itself: what decides whether and how it is written is never read elsewhere.
-    own_read_engine = providers.ThreadSafeSingleton(reading, engine)
-    reader = providers.ThreadSafeSingleton(reader_of, config, account, engine)
-    read_engine = providers.ThreadSafeSingleton(reading, reader)
-    sessions = providers.ThreadSafeSingleton(sessionmaker, engine, expire_on_commit=False)
-    read_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, read_engine, class_=ReadSession, expire_on_commit=False
-    )
-    ad_hoc_sessions = providers.ThreadSafeSingleton(by_hand, engine)
-    remembered = providers.ThreadSafeSingleton(PositionCache)
-    unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, sessions, account, base_currency, remembered=remembered
-    )
-    read_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, read_sessions, account, base_currency
-    )
-    ordinary_runner = providers.ThreadSafeSingleton(Runner, unit_of_work.provider, retries)
-    runner = providers.ThreadSafeSingleton(
-        FastRunner, ordinary_runner, engine, remembered, account, base_currency, retries
-    )
-    statement_engine = providers.ThreadSafeSingleton(looking, reader)
-    statement_sessions = providers.ThreadSafeSingleton(
-        sessionmaker, statement_engine, class_=StatementReadSession, expire_on_commit=False
-    )
-    statement_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork, statement_sessions, account, base_currency
-    )
-    read_runner = providers.ThreadSafeSingleton(Runner, read_unit_of_work.provider, retries)
-    statement_runner = providers.ThreadSafeSingleton(
-        Runner, statement_unit_of_work.provider, retries
-    )
-
-
-def let_watch(container: Any, watchers: Sequence[Watcher], is_async: bool) -> list[Engine]:
-    """Put runners that tell `watchers` in the place of those that do not; gives the engines to attend to."""
-    c, kind = container, AsyncWatchedRunner if is_async else WatchedRunner
-    runners: tuple[Any, ...] = (
-        (c.async_runner, c.read_async_runner, c.statement_async_runner)
-        if is_async
-        else (c.runner, c.read_runner, c.statement_runner)
-    )
-    for provider in runners:
-        provider.reset_override()
-        provider.override(providers.Object(kind(provider(), c.account(), watchers)))
-    if is_async:
-        engines = [c.async_engine().sync_engine, c.async_reader().sync_engine]
-    else:
-        engines = [c.engine(), c.reader()]
-    return engines if engines[0] is not engines[1] else engines[:1]
-
-
-def async_reader_of(config: DatabaseConfig, account: str, engine: AsyncEngine) -> AsyncEngine:
-    """As `reader_of`."""
-    return engine if config.read_url is None else make_async_engine(config.for_reading(), account)
-
-
-class AsyncContainer(Container):
-    """The object graph of one database and one account, with the one for asyncio."""
-
-    async_engine = providers.ThreadSafeSingleton(
-        make_async_engine, Container.config, Container.account
-    )
-    own_read_async_engine = providers.ThreadSafeSingleton(reading, async_engine)
-    async_reader = providers.ThreadSafeSingleton(
-        async_reader_of, Container.config, Container.account, async_engine
-    )
-    read_async_engine = providers.ThreadSafeSingleton(reading, async_reader)
-    async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker, async_engine, class_=AsyncSession, expire_on_commit=False
-    )
-    read_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        read_async_engine,
-        class_=AsyncSession,
-        sync_session_class=ReadSession,
-        expire_on_commit=False,
-    )
-    async_ad_hoc_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        async_engine,
-        class_=AsyncSession,
-        sync_session_class=AdHocSession,
-        expire_on_commit=False,
-    )
-    async_remembered = providers.ThreadSafeSingleton(PositionCache, TaskTurn)
-    session_unit_of_work = providers.Factory(
-        SqlAlchemyUnitOfWork,
-        account=Container.account,
-        base_currency=Container.base_currency,
-        remembered=async_remembered,
-    )
-    statement_async_engine = providers.ThreadSafeSingleton(looking, async_reader)
-    statement_async_sessions = providers.ThreadSafeSingleton(
-        async_sessionmaker,
-        statement_async_engine,
-        class_=AsyncSession,
-        sync_session_class=StatementReadSession,
-        expire_on_commit=False,
-    )
-    statement_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, statement_async_sessions, session_unit_of_work.provider
-    )
-    async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, async_sessions, session_unit_of_work.provider
-    )
-    read_async_unit_of_work = providers.Factory(
-        AsyncUnitOfWork, read_async_sessions, session_unit_of_work.provider
-    )
-    ordinary_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, async_unit_of_work.provider, Container.retries
-    )
-    async_runner = providers.ThreadSafeSingleton(
-        AsyncFastRunner,
-        ordinary_async_runner,
-        async_engine,
-        async_remembered,
-        Container.account,
-        Container.base_currency,
-        Container.retries,
-    )
-    read_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, read_async_unit_of_work.provider, Container.retries
-    )
-    statement_async_runner = providers.ThreadSafeSingleton(
-        AsyncRunner, statement_async_unit_of_work.provider, Container.retries
-    )
+def _reader(
+    make: Callable[[DatabaseConfig, str], AnyEngine],
+    config: DatabaseConfig,
+    account: str,
+    engine: AnyEngine,
+) -> AnyEngine:
+    """Return the engine for queries: one of its own where `read_url` names another server or role."""
+    return engine if config.read_url is None else make(config.for_reading(), account)

@@ -1,12 +1,13 @@
-"""What a database is doing now, as it says itself: sessions, who blocks whom, tables, indexes, standbys.
+"""Activity of a database at one instant: sessions and their locks, tables, indexes, standbys, totals of the book.
 
-A role that is not the sessions' own sees what others do when it is granted `pg_monitor`; without, they are
-counted, and what they send is not shown. No statement shows a value.
+On PostgreSQL the activity of other roles' sessions is visible to members of `pg_monitor`; for others those sessions have
+the state `unknown`. Values in statements are masked.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -34,27 +35,27 @@ from tradebook.operations.server.wal import (
     read_slots,
 )
 
-_LIMIT_MILLISECONDS: Final = 10_000
+_STATEMENT_TIMEOUT: Final = 10_000  # milliseconds
 _STATES: Final = ("active", "idle", "idle in transaction")
-UNKNOWN: Final = "unknown"
-"""The state of a session whose role this one is not told of."""
-LONG: Final = 60.0
-"""Seconds after which a transaction is a long one."""
+LONG_SECONDS: Final = 60.0
+"""Age in seconds above which a transaction counts as long."""
 
 
 @frozen(kw_only=True)
 class Session:
-    """One connection of the server.
+    """One connection to the server.
 
     Attributes:
-        pid: of the server's process.
-        state: what it does, such as `active` or `idle in transaction`.
-        waits_for: what it waits for, such as `Lock transactionid`; empty where it works.
-        statement: the last one, its values masked.
-        transaction_seconds: since its transaction began; 0 where it has none.
-        statement_seconds: since its last statement began.
-        waiting_seconds: since it waits for a lock.
-        blocked_by: the processes that it waits for.
+        pid: process id of the server's backend.
+        user: role that logged in.
+        application: the client's `application_name`.
+        state: such as `active` or `idle in transaction`.
+        waits_for: what it waits for, such as `Lock transactionid`; empty while it works.
+        statement: its last statement, with masked values.
+        transaction_seconds: age of its transaction; 0 without one.
+        statement_seconds: time since its current statement began; 0 without one.
+        waiting_seconds: time that it has waited for a lock.
+        blocked_by: process ids of the sessions that block it.
     """
 
     pid: int
@@ -71,7 +72,7 @@ class Session:
 
 @frozen(kw_only=True)
 class Table:
-    """One of the book's tables: its rows as the server estimates them, and how it was read."""
+    """One of the book's tables: its rows as the server estimates them, and its sequential scans."""
 
     name: str
     live_rows: int
@@ -81,7 +82,7 @@ class Table:
 
 @frozen(kw_only=True)
 class Index:
-    """One of the book's indexes, and how often it was used."""
+    """One of the book's indexes, and the number of its scans."""
 
     table: str
     name: str
@@ -90,11 +91,14 @@ class Index:
 
 @frozen(kw_only=True)
 class Server:
-    """The server's own figures; counts are since its statistics were reset.
+    """Figures of the server; its counters start at the last reset of its statistics.
 
     Attributes:
-        role: who asks, quoted for SQL.
-        sees_others: whether it is told what sessions of other roles do.
+        role: the role of this connection, quoted for SQL.
+        sees_others: whether the activity of other roles' sessions is visible to it.
+        connections: connections to all databases of the server.
+        blocks_hit: blocks that were found in memory.
+        blocks_read: blocks that were read from disk.
     """
 
     version: str
@@ -112,14 +116,14 @@ class Server:
 
     @property
     def cache_hit_ratio(self) -> float:
-        """Of the blocks asked for, the part that was in memory; 1 where none was asked for."""
-        asked = self.blocks_hit + self.blocks_read
-        return self.blocks_hit / asked if asked else 1.0
+        """Share of the requested blocks that were in memory; 1 where none was requested."""
+        requested = self.blocks_hit + self.blocks_read
+        return self.blocks_hit / requested if requested else 1.0
 
 
 @frozen(kw_only=True)
 class Activity:
-    """What a PostgreSQL server does at one moment."""
+    """Activity of a PostgreSQL server at one instant."""
 
     server: Server
     sessions: tuple[Session, ...]
@@ -131,44 +135,47 @@ class Activity:
 
     @property
     def blocked(self) -> list[Session]:
-        """Who waits for a lock, the longest first."""
-        waiting = [session for session in self.sessions if session.blocked_by]
+        """Sessions that wait for a lock, the longest wait first."""
+        waiting = (s for s in self.sessions if s.blocked_by)
         return sorted(waiting, key=lambda session: -session.waiting_seconds)
 
     @property
+    def blockers(self) -> list[Session]:
+        """Sessions that block others and wait for none: the roots of all waiting chains."""
+        blocking = {pid for session in self.sessions for pid in session.blocked_by}
+        return [s for s in self.sessions if s.pid in blocking and not s.blocked_by]
+
+    @property
     def long_transactions(self) -> list[Session]:
-        """Who has been in a transaction for more than a minute, the longest first."""
-        long = [s for s in self.sessions if s.transaction_seconds > LONG]
+        """Sessions in a transaction of more than a minute, the oldest first."""
+        long = [s for s in self.sessions if s.transaction_seconds > LONG_SECONDS]
         return sorted(long, key=lambda session: -session.transaction_seconds)
 
     @property
     def hidden(self) -> int:
-        """How many sessions are of roles whose doings this one is not told."""
-        return self.states().get(UNKNOWN, 0)
+        """Number of sessions whose activity is hidden from this role."""
+        return self.states().get("unknown", 0)
 
     @property
     def chain_length(self) -> int:
-        """How many stand in the longest row of sessions of which each waits for the next; 0 without any."""
+        """Number of sessions in the longest chain in which each waits for the next; 0 without waits."""
         return chain_length({session.pid: session.blocked_by for session in self.sessions})
 
     def states(self) -> dict[str, int]:
-        """How many connections there are in each state."""
-        found = dict.fromkeys(_STATES, 0)
-        for session in self.sessions:
-            found[session.state] = found.get(session.state, 0) + 1
-        return found
+        """Count the connections in each state."""
+        return {**dict.fromkeys(_STATES, 0), **Counter(s.state for s in self.sessions)}
 
 
 @frozen(kw_only=True)
 class Totals:
-    """What the book holds, of all accounts.
+    """Totals of the book, over every account that is visible to the role.
 
     Attributes:
-        booked: trades booked so far.
-        busted: of them, those busted or corrected since.
+        booked: trades that were ever booked.
+        busted: those of them that were busted or corrected.
         pending: orders that wait for a fill.
-        open_positions: positions that are open.
-        unresolved: of each severity, how many alerts nobody resolved, and the age of the oldest in seconds.
+        open_positions: positions with a quantity other than 0.
+        unresolved: by severity, the number of unresolved alerts and the age of the oldest in seconds.
     """
 
     booked: int
@@ -179,121 +186,115 @@ class Totals:
 
 
 def chain_length(blocked_by: Mapping[int, Sequence[int]]) -> int:
-    """The longest row in who waits for whom; a circle, which the server breaks soon, is gone round once."""
-    waits = {pid: by for pid, by in blocked_by.items() if by}
+    """Return the number of sessions in the longest waiting chain of a wait-for graph.
+
+    Args:
+        blocked_by: by process id, the ids of the sessions that it waits for.
+    """
+    # Not recursive: a chain may have a thousand sessions. Each round removes those that wait only for sessions
+    # which no longer wait; without any there is a deadlock, which the server is about to break, and one is cut.
+    waits = {pid: blocking for pid, blocking in blocked_by.items() if blocking}
     lengths: dict[int, int] = {}
     while waits:
-        free = [pid for pid, by in waits.items() if not any(b in waits for b in by)]
+        free = [pid for pid, blocking in waits.items() if not any(b in waits for b in blocking)]
         for pid in free or [min(waits)]:
             lengths[pid] = 1 + max(lengths.get(b, 1) for b in waits.pop(pid))
     return max(lengths.values(), default=0)
 
 
 @contextmanager
-def engine_beside(config: DatabaseConfig, name: str) -> Iterator[Engine]:
-    """An engine of a few connections for watching a database that others use, called `name` there.
+def monitoring_engine(config: DatabaseConfig, application_name: str) -> Iterator[Engine]:
+    """Open an engine of at most two connections for monitoring a database that is in use.
 
     Raises:
-        DatabaseUnavailable: it is a SQLite file that does not exist, and would be made by opening it.
+        DatabaseUnavailable: the SQLite file does not exist; connecting would create it.
     """
     require_file(config)
-    watching = attrs.evolve(
+    monitoring = attrs.evolve(
         config,
-        application_name=name,
+        application_name=application_name,
         pool_size=1,
         max_overflow=1,
-        statement_timeout=_LIMIT_MILLISECONDS,
+        statement_timeout=_STATEMENT_TIMEOUT,
         slow_query_seconds=None,
         echo=False,
     )
-    with engine_for(watching) as engine:
+    with engine_for(monitoring) as engine:
         yield engine
 
 
 @contextmanager
-def looking_at(engine: Engine) -> Iterator[Connection]:
-    """A connection on which each question sees its own moment, and changes nothing."""
-    looking = engine.execution_options(**{READ_ONLY: True, ONE_STATEMENT: True})
-    with translated_errors(), looking.connect() as connection:
+def monitoring_connection(engine: Engine) -> Iterator[Connection]:
+    """Open a read-only connection; on PostgreSQL in autocommit, since a held snapshot hinders vacuum."""
+    reading = engine.execution_options(**{READ_ONLY: True, ONE_STATEMENT: True})
+    with translated_errors(), reading.connect() as connection:
         yield connection
 
 
 def read_totals(connection: Connection) -> Totals:
-    """What the book holds, of the accounts that the role sees.
+    """Read the book's totals, over every account that is visible to the role.
 
     Raises:
-        NotPermitted: row security hides all accounts from it.
+        NotPermitted: row-level security hides every account.
     """
     require_visible(connection)
     found = connection.execute(text(_TOTALS)).one()
-    alerts = {
+    unresolved = (
+        select(alerts.c.severity, func.count(), func.min(alerts.c.timestamp))
+        .where(~alerts.c.resolved)
+        .group_by(alerts.c.severity)
+    )
+    by_severity = {
         str(severity): (int(count), max(0.0, time.time() - oldest.timestamp()))
-        for severity, count, oldest in connection.execute(_unresolved())
+        for severity, count, oldest in connection.execute(unresolved)
     }
     return Totals(
         booked=int(found.entries) - found.busted,
         busted=found.busted,
         pending=found.pending,
         open_positions=found.open_positions,
-        unresolved={s.value: alerts.get(s.value, (0, 0.0)) for s in Severity},
+        unresolved={s.value: by_severity.get(s.value, (0, 0.0)) for s in Severity},
     )
 
 
 def read_database_bytes(connection: Connection) -> int:
-    """The size of the database on disk."""
+    """Read the size of the database on disk, in bytes."""
     size = _SQLITE_SIZE if connection.dialect.name == "sqlite" else _SIZE
     return int(connection.execute(text(size)).scalar_one())
 
 
-def read_activity(connection: Connection, *, storage: bool = True) -> Activity | None:
-    """What a PostgreSQL server does; None of a SQLite file, which has nobody to ask.
-
-    Args:
-        connection: of `looking_at`.
-        storage: whether to read tables, indexes and what becomes of the server's log too.
-    """
+def read_activity(connection: Connection) -> Activity | None:
+    """Read the activity of a PostgreSQL server; None for SQLite, which has no server."""
     if connection.dialect.name != "postgresql":
         return None
-    server = Server(**_rows(connection, _SERVER)[0])
-    sessions = tuple(_session(row) for row in _rows(connection, _SESSIONS))
-    if not storage:
-        return Activity(server=server, sessions=sessions)
-    names = {"tables": list(metadata.tables)}
+
+    def rows(statement: str) -> Iterator[dict[str, Any]]:
+        names = {"tables": list(metadata.tables)} if ":tables" in statement else {}
+        return (dict(row) for row in connection.execute(text(statement), names).mappings())
+
+    server = Server(**next(rows(_SERVER)))
     return Activity(
         server=server,
-        sessions=sessions,
-        tables=tuple(Table(**row) for row in _rows(connection, _TABLES, names)),
-        indexes=tuple(Index(**row) for row in _rows(connection, _INDEXES, names)),
+        sessions=tuple(_session_from_row(row) for row in rows(_SESSIONS)),
+        tables=tuple(Table(**row) for row in rows(_TABLES)),
+        indexes=tuple(Index(**row) for row in rows(_INDEXES)),
         replicas=tuple(read_replicas(connection, is_standby=server.is_standby)),
         archive=read_archive(connection),
         slots=tuple(read_slots(connection)),
     )
 
 
-def _session(row: Mapping[str, Any]) -> Session:
+def _session_from_row(row: Mapping[str, Any]) -> Session:
     values = dict(row, statement=masked(row["statement"]), blocked_by=tuple(row["blocked_by"]))
     for name, value in values.items():
         if name.endswith("_seconds"):
+            # Negative where the server's clock was set back in between.
             values[name] = max(0.0, float(value))
     return Session(**values)
 
 
-def _rows(
-    connection: Connection, statement: str, values: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(text(statement), values or {}).mappings()]
-
-
-def _unresolved() -> Any:
-    columns = alerts.c
-    return (
-        select(columns.severity, func.count(), func.min(columns.timestamp))
-        .where(~columns.resolved)
-        .group_by(columns.severity)
-    )
-
-
-# Each booking takes a number in its position, and each bust one more: no trade is counted.
+# `sequence` counts the entries of a position: one for each trade, and one more for each bust. Summing positions
+# counts the trades without reading them.
 _TOTALS: Final = """
 SELECT (SELECT coalesce(sum(sequence), 0) FROM positions) AS entries,
        (SELECT count(*) FROM trades WHERE bust_sequence IS NOT NULL) AS busted,
@@ -315,7 +316,8 @@ SELECT current_setting('server_version') AS version, pg_is_in_recovery() AS is_s
        blks_hit AS blocks_hit, blks_read AS blocks_read
   FROM pg_stat_database WHERE datname = current_database()
 """
-# Locks are shown to everybody; what a session of another role waits for, to pg_monitor alone.
+# pg_locks is readable by every role; what other roles' sessions wait for is visible to pg_monitor only.
+# Materialized, so that the shared lock table is read once, and pg_blocking_pids only called for waiting sessions.
 _SESSIONS: Final = """
 WITH waiting AS MATERIALIZED (
     SELECT pid, min(waitstart) AS since, min(locktype) AS lock

@@ -1,7 +1,7 @@
-"""What the book logs, written out: as text, or as one JSON document a line.
+"""Output of the package's logs, as text or as one JSON document a line.
 
-The book logs to children of the logger `tradebook` and sets up nothing by itself: an application that configures
-logging has its records already. `configure` is for those that do not.
+The package logs to children of the logger `tradebook` and configures no logging by itself: an application that does
+receives its records. `configure` is for applications that do not.
 
     from tradebook.operations import logs
 
@@ -19,27 +19,25 @@ from typing import Any, Final, TextIO
 
 from tradebook.adapters.loggers import ADAPTERS, FIELDS, ROOT, SUMMARY
 from tradebook.domain.errors import InvalidInput
-from tradebook.service_layer.call_context import caller
+from tradebook.service_layer.call_context import current_actor, current_correlation_id
 
-VARIABLE: Final = "TRADEBOOK_LOG"
-JSON: Final = "json"
-TEXT: Final = "text"
-_LONG: Final = ("statement", "plan", SUMMARY)
-"""What is in the message already."""
+_VARIABLE: Final = "TRADEBOOK_LOG"
+_IN_MESSAGE: Final = ("statement", "plan", SUMMARY)
+"""Fields that the message of a text record contains already."""
 
 
 def configure(
     *, json: bool = False, level: int | str = logging.INFO, stream: TextIO | None = None
 ) -> logging.Handler:
-    """Write what the book logs to a stream; calling it again replaces what it set up before.
+    """Write the package's logs to a stream, instead of where an earlier call sent them.
 
     Args:
-        json: one JSON document a line, not text.
-        level: the least that is written.
-        stream: where to; standard error by default.
+        json: whether to write one JSON document a line instead of text.
+        level: lowest level that is written.
+        stream: where to write; standard error by default.
 
     Returns:
-        The handler, on the logger `tradebook`, which passes nothing on to other handlers then.
+        The handler of the logger `tradebook`, which no longer passes its records to the root logger's.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if json else TextFormatter())
@@ -50,39 +48,39 @@ def configure(
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+    # SQLAlchemy names the logger of our pool class after its module, and logs each disposed pool there at INFO.
     logging.getLogger(ADAPTERS).setLevel(logging.WARNING)
     return handler
 
 
 def configure_from(environ: Mapping[str, str]) -> None:
-    """As `TRADEBOOK_LOG` says; nothing where it says nothing.
+    """Configure logging by the variable `TRADEBOOK_LOG`; do nothing where it is not set.
 
     Raises:
         InvalidInput: it is neither `json` nor `text`.
     """
-    wanted = environ.get(VARIABLE)
-    if not wanted:
+    style = environ.get(_VARIABLE)
+    if not style:
         return
-    if wanted not in (JSON, TEXT):
-        raise InvalidInput(VARIABLE, wanted, f"{JSON} or {TEXT}")
-    configure(json=wanted == JSON)
+    if style not in ("json", "text"):
+        raise InvalidInput(_VARIABLE, style, "json or text")
+    configure(json=style == "json")
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What a record is about; who calls, and for which request, where it does not say so itself."""
-    by = caller()
-    known = {"actor": by.actor, "correlation_id": by.correlation_id}
-    said: Mapping[str, Any] = getattr(record, FIELDS, {})
-    return {**{name: value for name, value in known.items() if value}, **said}
+def record_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return a record's fields, with actor and correlation id of the current call where it has none."""
+    fields = {"actor": current_actor.get(), "correlation_id": current_correlation_id.get()}
+    own: Mapping[str, Any] = getattr(record, FIELDS, {})
+    return {**{name: value for name, value in fields.items() if value}, **own}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON document a line: time (ISO 8601, UTC), level, logger, message and what the record is about."""
+    """Formatter of one JSON document a line: time in UTC, level, logger, message and the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the record as a JSON document."""
         at = datetime.fromtimestamp(record.created, UTC)
-        fields = fields_of(record)
+        fields = record_fields(record)
         document = {
             "time": at.isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -96,14 +94,15 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: what a record is about, but for long texts, follows the message."""
+    """Formatter of a line of text: time, level, logger and message, then the record's short fields."""
 
     def __init__(self) -> None:
+        """Set the format of the line."""
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # as `Formatter` calls it
-        """The line, before a traceback."""
-        fields = fields_of(record)
-        about = " ".join(f"{n}={v}" for n, v in fields.items() if n not in _LONG)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # overrides `Formatter`
+        """Return the line without a traceback; fields follow the message's first line."""
+        fields = record_fields(record)
+        about = " ".join(f"{n}={v}" for n, v in fields.items() if n not in _IN_MESSAGE)
         first, _, rest = super().formatMessage(record).partition("\n")
         return "\n".join(filter(None, [f"{first} [{about}]" if about else first, rest]))

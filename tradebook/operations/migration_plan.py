@@ -1,33 +1,31 @@
-"""What a migration would do before it does it: which revisions, what they add, and what going down loses."""
+"""Plans of migrations before they run, generated revisions, and migrations that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
 import select
 from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal, TypeAlias
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.script import Script
 from attrs import frozen
 from psycopg2 import extensions
-from sqlalchemy import Connection, Engine, Text, cast, column, func, inspect, table
-from sqlalchemy import select as select_from
+from sqlalchemy import Connection, Engine
 
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.schema_state import AHEAD, schema_state
+from tradebook.adapters.migrations.schema_state import AHEAD, read_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 
-APPLIED: Final = "applied"
-PENDING: Final = "pending"
-
-_Tables = Mapping[str, Collection[str]]
+_Columns: TypeAlias = Mapping[str, set[str]]
+"""Names of the columns of each table."""
 
 
 @frozen
@@ -35,27 +33,28 @@ class Revision:
     """A revision, and whether a database has it.
 
     Attributes:
-        revision: its name, `0002`.
-        message: what it is about.
-        state: applied or pending.
+        revision: its name, such as `0002`.
+        message: what it changes, in a few words.
+        state: whether the database has it.
     """
 
     revision: str
     message: str
-    state: str
+    state: Literal["applied", "pending"]
 
     def __str__(self) -> str:
+        """Return name and message as a line of text."""
         return f"{self.revision}: {self.message}"
 
 
 @frozen
 class Loss:
-    """What going down takes away.
+    """A table or column that a downgrade drops.
 
     Attributes:
-        table: which table, or of which.
-        column: which column; None where it is the whole table.
-        rows: how many of the table; of a column those that have something in it.
+        table: name of the table.
+        column: name of the column; None where the whole table is dropped.
+        rows: number of the table's rows; for a column of those that have a value there.
     """
 
     table: str
@@ -63,22 +62,23 @@ class Loss:
     rows: int
 
     def __str__(self) -> str:
-        what = (
-            "table " + self.table if self.column is None else f"column {self.table}.{self.column}"
+        """Return the loss as a line of text, with its number of rows."""
+        name = (
+            f"table {self.table}" if self.column is None else f"column {self.table}.{self.column}"
         )
-        return f"{what}, {self.rows:,} row" + ("" if self.rows == 1 else "s")
+        return f"{name}, {self.rows:,} row" + ("" if self.rows == 1 else "s")
 
 
 @frozen
 class Plan:
-    """What a migration would do.
+    """Effect of a migration, before it runs.
 
     Attributes:
-        current: the revision that the database is at; None without a schema.
-        target: the revision that it would be at; None without a schema.
-        steps: the revisions on the way, in their order.
-        adds: the tables and columns that it makes, `seals` or `trades.busted_by`.
-        losses: what it takes away, with all that is in it.
+        current: the database's revision; None without a schema.
+        target: its revision after the migration; None without a schema.
+        steps: the revisions to apply or to undo, in order.
+        adds: tables and columns that it creates, such as `seals` or `trades.busted_by`.
+        losses: tables and columns that it drops, with their rows.
     """
 
     current: str | None
@@ -89,74 +89,73 @@ class Plan:
 
 
 def history(engine: Engine) -> list[Revision]:
-    """Every revision of this code, the first first, and whether the database has it.
+    """List every revision of this version, from the oldest to the newest, with its state in the database.
 
     Raises:
-        SchemaNotReady: the database is newer than this code.
+        SchemaNotReady: the database is newer than this version.
     """
-    current = _current(engine)
+    state = read_schema_state(engine)
+    if state.name == AHEAD:
+        state.require()
     scripts = revisions.all_revisions()
-    applied = _place(scripts, current)
+    applied = [None, *(script.revision for script in scripts)].index(state.revision)
     return [
-        Revision(script.revision, script.doc, APPLIED if number < applied else PENDING)
+        Revision(script.revision, script.doc, "applied" if number < applied else "pending")
         for number, script in enumerate(scripts)
     ]
 
 
 def plan_upgrade(engine: Engine, revision: str = revisions.HEAD) -> Plan:
-    """What `upgrade` would do; nothing where the database has that revision.
+    """Plan an upgrade to a revision; without steps where the database has it already.
 
     Raises:
-        SchemaNotReady: the database is newer than this code.
+        SchemaNotReady: the database is newer than this version.
         InvalidInput: there is no such revision.
     """
-    migrations.checked_revision(revision, revisions.HEAD)
-    known = history(engine)
-    wanted = known[-1].revision if revision == revisions.HEAD else revision
-    end = [step.revision for step in known].index(wanted) + 1
-    done = [step.revision for step in known if step.state == APPLIED]
-    current = done[-1] if done else None
-    if end <= len(done):
+    revisions.require_revision(revision, revisions.HEAD)
+    target = revisions.head_revision() if revision == revisions.HEAD else revision
+    current, applied, end, known = _range(engine, target)
+    if end <= applied:
         return Plan(current, current, ())
-    there, then = _tables_at(current), _tables_at(wanted)
-    return Plan(current, wanted, tuple(known[len(done) : end]), tuple(_added(there, then)))
+    added = _additional(_columns_at(current), _columns_at(target))
+    names = tuple(table if column is None else f"{table}.{column}" for table, column in added)
+    return Plan(current, target, tuple(known[applied:end]), adds=names)
 
 
 def plan_downgrade(engine: Engine, revision: str) -> Plan:
-    """What `downgrade` would do, and lose; nothing where the database is no newer than that.
+    """Plan a downgrade to a revision, and count the rows it would delete; without steps where it is newer.
 
     Raises:
-        SchemaNotReady: the database is newer than this code.
+        SchemaNotReady: the database is newer than this version.
         InvalidInput: there is no such revision.
     """
-    migrations.checked_revision(revision, revisions.BASE)
-    known = history(engine)
+    revisions.require_revision(revision, revisions.BASE)
     target = None if revision == revisions.BASE else revision
-    end = 0 if target is None else [step.revision for step in known].index(target) + 1
-    done = [step for step in known if step.state == APPLIED]
-    current = done[-1].revision if done else None
-    if end >= len(done):
+    current, applied, end, known = _range(engine, target)
+    if end >= applied:
         return Plan(current, current, ())
-    there, left = _tables_at(current), _tables_at(target)
+    dropped = _additional(_columns_at(target), _columns_at(current))
     with translated_errors(), engine.connect() as connection:
-        losses = tuple(_lost(connection, there, left))
-    return Plan(current, target, tuple(done[end:][::-1]), losses=losses)
+        losses = tuple(
+            Loss(table, column, _rows(connection, table, column)) for table, column in dropped
+        )
+    return Plan(current, target, tuple(known[end:applied][::-1]), losses=losses)
 
 
 def new_revision(message: str, engine: Engine | None = None, *, empty: bool = False) -> Path | None:
-    """Write a new revision, for a developer to look through: what the tables of the code have otherwise.
+    """Write a new revision with what the tables of the code have and the migrations lack.
 
     Args:
-        message: what it is about; it names the file.
-        engine: of a database at the newest revision to compare with; by default a scratch one that the
-            migrations have just made, on SQLite.
-        empty: compare nothing: what it does is then written by hand.
+        message: what it changes, in a few words; becomes part of the file's name.
+        engine: of a database at the newest revision to compare with; by default a scratch database
+            in memory, made by the migrations.
+        empty: compare nothing, and write a revision without any change.
 
     Returns:
-        The new file; None where nothing differs.
+        The new file, to be reviewed before it runs; None where nothing differs.
 
     Raises:
-        TradebookError: this is an installed package, no checkout.
+        TradebookError: the package is installed, not a checkout.
     """
     folder = revisions.migrations_folder()
     if folder.name == "migrations":
@@ -164,15 +163,15 @@ def new_revision(message: str, engine: Engine | None = None, *, empty: bool = Fa
             f"a revision is part of tradebook's source: write it in a checkout, not into {folder}"
         )
     if empty:
-        return _written(message)
+        return _write_revision(message)
     if engine is None:
-        with _scratch(revisions.HEAD) as newest:
+        with _scratch_database(revisions.HEAD) as newest:
             return new_revision(message, newest)
     with translated_errors(), engine.connect() as connection:
-        return _written(message, connection)
+        return _write_revision(message, connection)
 
 
-def _written(message: str, compared: Connection | None = None) -> Path | None:
+def _write_revision(message: str, compared: Connection | None = None) -> Path | None:
     config = revisions.alembic_config(compared)
     config.cmd_opts = Namespace(quiet=True)
     number = int(revisions.head_revision()) + 1
@@ -184,14 +183,18 @@ def _written(message: str, compared: Connection | None = None) -> Path | None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, Ctrl-C ends a statement of psycopg2 at once, at the server too, and not when it is done.
+    """Let Ctrl-C cancel a running statement of psycopg2, at the server too.
 
-    For a program that does nothing else meanwhile: it counts for every connection of the process.
+    By default libpq waits in C, and Python handles the signal only once the statement has ended. The wait
+    callback set here is one of the process, for all its connections: fit for a command, not for a library.
     """
 
     def wait(connection: Any) -> None:
         try:
-            _wait(connection)
+            while (state := connection.poll()) != extensions.POLL_OK:
+                reading = [connection] if state == extensions.POLL_READ else []
+                writing = [connection] if state == extensions.POLL_WRITE else []
+                select.select(reading, writing, [])
         except KeyboardInterrupt:
             connection.cancel()
             raise
@@ -199,82 +202,58 @@ def interruptible() -> Iterator[None]:
     extensions.set_wait_callback(wait)
     try:
         yield
-    except Exception as error:  # of what could not be tidied up on the way out
-        if _began_with_ctrl_c(error):
+    except Exception as error:
+        # Cleaning up on the interrupted connection fails, and that error would hide the interrupt.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__
+        if cause is not None:
             raise KeyboardInterrupt from error
         raise
     finally:
         extensions.set_wait_callback(None)
 
 
-def _began_with_ctrl_c(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
+def _range(engine: Engine, target: str | None) -> tuple[str | None, int, int, list[Revision]]:
+    """Return the current revision, how many lead to it, how many lead to the target, and every revision."""
+    known = history(engine)
+    names = [None, *(step.revision for step in known)]
+    applied = sum(step.state == "applied" for step in known)
+    return names[applied], applied, names.index(target), known
 
 
-def _wait(connection: Any) -> None:
-    """Until the server has answered."""
-
-    while (state := connection.poll()) != extensions.POLL_OK:
-        reading = [connection] if state == extensions.POLL_READ else []
-        writing = [connection] if state == extensions.POLL_WRITE else []
-        select.select(reading, writing, [])
-
-
-def _current(engine: Engine) -> str | None:
-    with translated_errors(), engine.connect() as connection:
-        state = schema_state(connection)
-    if state.name == AHEAD:
-        state.require()
-    return state.revision
-
-
-def _place(scripts: list[Script], revision: str | None) -> int:
-    names = [script.revision for script in scripts]
-    return 0 if revision is None else names.index(revision) + 1
-
-
-def _tables_at(revision: str | None) -> _Tables:
-    """The tables of a revision and their columns, of a scratch database that the migrations make."""
+def _columns_at(revision: str | None) -> _Columns:
+    """Read a revision's tables and columns from a scratch database; the code has only the newest ones."""
     if revision is None:
         return {}
-    with _scratch(revision) as engine:
-        found = inspect(engine)
+    with _scratch_database(revision) as engine:
+        found = sa.inspect(engine)
         return {
-            name: {described["name"] for described in found.get_columns(name)}
+            name: {column["name"] for column in found.get_columns(name)}
             for name in found.get_table_names()
             if name != "alembic_version"
         }
 
 
 @contextmanager
-def _scratch(revision: str) -> Iterator[Engine]:
+def _scratch_database(revision: str) -> Iterator[Engine]:
     with engine_for(DatabaseConfig.from_url("sqlite://")) as engine:
         migrations.upgrade(engine, revision, logged=False)
         yield engine
 
 
-def _added(there: _Tables, then: _Tables) -> Iterator[str]:
-    for name in sorted(then):
-        if name not in there:
-            yield name
+def _additional(before: _Columns, after: _Columns) -> Iterator[tuple[str, str | None]]:
+    """Yield tables, with None, and columns of common tables that only `after` has."""
+    for table in sorted(after):
+        if table not in before:
+            yield table, None
         else:
-            yield from (f"{name}.{field}" for field in sorted(set(then[name]) - set(there[name])))
+            yield from ((table, column) for column in sorted(after[table] - before[table]))
 
 
-def _lost(connection: Connection, there: _Tables, left: _Tables) -> Iterator[Loss]:
-    for name in sorted(there):
-        if name not in left:
-            yield Loss(name, None, _rows(connection, name))
-            continue
-        for field in sorted(set(there[name]) - set(left[name])):
-            yield Loss(name, field, _rows(connection, name, field))
-
-
-def _rows(connection: Connection, name: str, field: str | None = None) -> int:
-    counting = select_from(func.count()).select_from(table(name))
-    if field is not None:
-        something: Any = column(field)
-        counting = counting.where(something.is_not(None), cast(something, Text) != "")
-    return connection.scalar(counting) or 0
+def _rows(connection: Connection, table: str, column: str | None) -> int:
+    count = sa.select(sa.func.count()).select_from(sa.table(table))
+    if column is not None:
+        value: Any = sa.column(column)
+        count = count.where(value.is_not(None), sa.cast(value, sa.Text) != "")
+    return connection.scalar(count) or 0

@@ -1,4 +1,4 @@
-"""What `tradebook top` shows: a database's activity between two looks, and the pools of applications that export them."""
+"""Figures that `tradebook top` shows: a database's activity and throughput, and the pools of applications."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from tradebook.domain.errors import DatabaseUnavailable, ExtraNotInstalled, Inva
 from tradebook.operations.activity import (
     Activity,
     Totals,
-    looking_at,
+    monitoring_connection,
     read_activity,
     read_database_bytes,
     read_totals,
 )
-from tradebook.operations.metrics.catalog import OF_PROCESS
+from tradebook.operations.metrics.catalog import PROCESS_METRICS
 
-_SHOWN: Final = 10
-_PATIENCE: Final = 5.0
+_SHOWN_STATEMENTS: Final = 10
+_HTTP_TIMEOUT: Final = 5.0  # seconds
 _POOL: Final = "tradebook_pool_"
 
 
 @frozen(kw_only=True)
-class Look:
-    """What was seen at one moment.
+class DatabaseSample:
+    """Figures of a database at one instant.
 
     Attributes:
-        at: `time.monotonic()`.
-        activity: None of a SQLite file.
+        at: `time.monotonic()` of the sample, in seconds.
+        totals: totals of the book.
+        activity: activity of the server; None for SQLite.
+        database_bytes: size on disk.
     """
 
     at: float
@@ -43,14 +45,14 @@ class Look:
     database_bytes: int
 
 
-def look(engine: Engine) -> Look:
-    """See what the database does.
+def sample_database(engine: Engine) -> DatabaseSample:
+    """Read a database's figures now.
 
     Raises:
-        TradebookError: it does not answer, or has no book.
+        TradebookError: the database is not reachable, or has no book.
     """
-    with looking_at(engine) as connection:
-        return Look(
+    with monitoring_connection(engine) as connection:
+        return DatabaseSample(
             at=time.monotonic(),
             totals=read_totals(connection),
             activity=read_activity(connection),
@@ -58,82 +60,79 @@ def look(engine: Engine) -> Look:
         )
 
 
-def throughput(before: Look, now: Look) -> dict[str, float]:
-    """What was done in a second between two looks."""
+def throughput(before: DatabaseSample, now: DatabaseSample) -> dict[str, float]:
+    """Return the trades, commits and rollbacks per second between two samples."""
     seconds = max(now.at - before.at, 1e-9)
     done = {"trades": now.totals.booked - before.totals.booked}
     if before.activity is not None and now.activity is not None:
-        was, server = before.activity.server, now.activity.server
-        done |= {
-            "commits": server.commits - was.commits,
-            "rollbacks": server.rollbacks - was.rollbacks,
-        }
+        for name in ("commits", "rollbacks"):
+            done[name] = getattr(now.activity.server, name) - getattr(before.activity.server, name)
+    # Below 0 where the server's statistics were reset in between.
     return {f"{name}_per_second": round(max(0, n) / seconds, 1) for name, n in done.items()}
 
 
-def document(before: Look, now: Look, pools: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    """Everything that was seen, as JSON has it."""
-    totals = attrs.asdict(now.totals, filter=lambda a, _: a.name != "unresolved")
-    seen: dict[str, Any] = {
+def document(
+    before: DatabaseSample, now: DatabaseSample, pools: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the newer of two samples, the throughput between them and the pools, as a JSON document."""
+    unresolved = {severity: count for severity, (count, _) in now.totals.unresolved.items()}
+    figures: dict[str, Any] = {
         "database_bytes": now.database_bytes,
         "throughput": throughput(before, now),
         "book": {
-            **totals,
-            "unresolved_alerts": {s: count for s, (count, _) in now.totals.unresolved.items()},
+            **attrs.asdict(now.totals, filter=lambda field, _: field.name != "unresolved"),
+            "unresolved_alerts": unresolved,
         },
         "pools": list(pools),
     }
-    if now.activity is None:
-        return seen
     activity = now.activity
+    if activity is None:
+        return figures
     running = [s for s in activity.sessions if s.statement_seconds and not s.blocked_by]
     running.sort(key=lambda session: -session.statement_seconds)
+    server = activity.server
     return {
-        **seen,
-        "server": attrs.asdict(activity.server)
-        | {"cache_hit_ratio": activity.server.cache_hit_ratio},
+        **figures,
+        "server": {**attrs.asdict(server), "cache_hit_ratio": server.cache_hit_ratio},
         "connections": activity.states(),
         "hidden_sessions": activity.hidden,
         "blocked": [attrs.asdict(s) for s in activity.blocked],
-        "blockers": [attrs.asdict(s) for s in blockers(activity)],
+        "blockers": [attrs.asdict(s) for s in activity.blockers],
         "blocking_chain_length": activity.chain_length,
         "long_transactions": [attrs.asdict(s) for s in activity.long_transactions],
-        "slow_statements": [attrs.asdict(s) for s in running[:_SHOWN]],
+        "slow_statements": [attrs.asdict(s) for s in running[:_SHOWN_STATEMENTS]],
         "dead_rows": {t.name: t.dead_rows for t in activity.tables if t.dead_rows},
         "replicas": [attrs.asdict(r) for r in activity.replicas],
         "slots": [attrs.asdict(s) for s in activity.slots],
     }
 
 
-def blockers(activity: Activity) -> list[Any]:
-    """Who others wait for, and who waits for nobody: where to look first."""
-    waited_for = {pid for session in activity.blocked for pid in session.blocked_by}
-    return [s for s in activity.sessions if s.pid in waited_for and not s.blocked_by]
-
-
 def read_pools(url: str) -> list[dict[str, Any]]:
-    """The pools that an application exports, by `metrics.instrument(book)`.
+    """Read the connection pools from the metrics that an application exports by `metrics.instrument(book)`.
 
     Args:
-        url: where its metrics are, such as `http://localhost:9465/metrics`.
+        url: address of its metrics, such as `http://localhost:9465/metrics`.
+
+    Returns:
+        For each pool its name, and the values of its metrics by their name without the prefix.
 
     Raises:
-        InvalidInput: it is no such URL.
-        DatabaseUnavailable: nothing answers there.
+        InvalidInput: the URL is not one of HTTP.
+        DatabaseUnavailable: nothing answers there within 5 seconds.
         ExtraNotInstalled: prometheus_client is missing.
     """
     try:
         from prometheus_client.parser import text_string_to_metric_families
     except ImportError:
         raise ExtraNotInstalled("prometheus", "prometheus_client") from None
-    if urlsplit(url).scheme not in ("http", "https"):
+    if urlsplit(url).scheme not in ("http", "https"):  # urlopen would read file:// too
         raise InvalidInput("--app", url, "a URL such as http://localhost:9465/metrics")
     try:
-        with urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # the scheme is checked above
-            text = answer.read().decode()
+        with urlopen(url, timeout=_HTTP_TIMEOUT) as response:  # noqa: S310  # the scheme is checked above
+            text = response.read().decode()
     except OSError as error:
         raise DatabaseUnavailable(f"no metrics at {url}: {error}") from None
-    names = {m.name for m in OF_PROCESS if m.name.startswith(_POOL)}
+    names = {m.name for m in PROCESS_METRICS if m.name.startswith(_POOL)}
     pools: dict[str, dict[str, Any]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -1,49 +1,41 @@
-"""Traces in OpenTelemetry's form: a span for each call of a book, and for each statement one below it.
+"""Traces in OpenTelemetry: a span for each call of a book, and a child span for each of its statements.
 
     from tradebook.operations import tracing
 
     tracing.instrument(book)
 
-Needs the extra `otel`. Spans go to the application's own tracer provider, and its exporters. Spans of statements come
-from `opentelemetry-instrumentation-sqlalchemy`. That package says that it knows SQLAlchemy up to 2.0, so its
-`SQLAlchemyInstrumentor` does nothing with 2.1; what listens to one engine, its `EngineTracer`, works with 2.1 as
-it is (a test records its spans), and no other engine of the process is touched.
+Needs the extra `otel`. Spans go to the application's own tracer provider and its exporters. Those of statements come from
+`opentelemetry-instrumentation-sqlalchemy`, which declares support for SQLAlchemy below 2.1: its `SQLAlchemyInstrumentor`
+refuses 2.1, but the `EngineTracer` inside, which listens to one engine, works there (a test records its spans).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine
 
-from tradebook.adapters.runner.retries import Retry
-from tradebook.adapters.runner.watched_runner import Watchable
+from tradebook.adapters.runner.observers import Observable, RetryAttempt
 from tradebook.domain.errors import ExtraNotInstalled
-from tradebook.service_layer.instrumentation import Call
+from tradebook.service_layer.instrumentation import CallRecord
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-
-NAME: Final = "tradebook"
-HANDLER: Final = "tradebook.handler"
-ACCOUNT: Final = "tradebook.account"
-ACTOR: Final = "tradebook.actor"
-CORRELATION_ID: Final = "tradebook.correlation_id"
-RETRIES: Final = "tradebook.retries"
+_NAME: Final = "tradebook"
 
 
 def instrument(
-    book: Watchable, *, provider: TracerProvider | None = None, statements: bool = True
+    book: Observable, *, provider: TracerProvider | None = None, statements: bool = True
 ) -> None:
-    """Trace what a manager does, from now on; call it once for each.
+    """Trace a manager's calls from now on; call it once for each manager.
 
     Args:
         book: a `DatabaseManager` or an `AsyncDatabaseManager`.
-        provider: of tracers; the process' own by default.
-        statements: whether statements get spans too. They hold the text as it is sent, without parameters.
+        provider: provider of tracers; the process' global one by default.
+        statements: whether statements get spans too, with their text but without parameters.
 
     Raises:
         ExtraNotInstalled: OpenTelemetry is missing.
@@ -54,54 +46,52 @@ def instrument(
     except ImportError:
         raise ExtraNotInstalled("otel", "opentelemetry-instrumentation-sqlalchemy") from None
 
-    tracer = trace.get_tracer(NAME, tracer_provider=provider)
-    usage = metrics.get_meter(NAME).create_up_down_counter("db.client.connections.usage")
-    of_engine: Any = EngineTracer
-    book.watch(_Tracing(tracer, lambda engine: of_engine(tracer, engine, usage), statements))
+    tracer = trace.get_tracer(_NAME, tracer_provider=provider)
+    usage = metrics.get_meter(_NAME).create_up_down_counter("db.client.connections.usage")
+    engine_tracer: Any = EngineTracer
+    trace_engine = (lambda engine: engine_tracer(tracer, engine, usage)) if statements else None
+    book.watch(_Tracing(tracer, trace_engine))
 
 
 class _Tracing:
-    """Watches a manager, and makes spans."""
+    """Observer that makes a span for each call of a manager."""
 
-    def __init__(self, tracer: Any, trace_engine: Any, statements: bool) -> None:
-        from opentelemetry.trace import StatusCode
+    def __init__(self, tracer: Any, trace_engine: Callable[[Engine], object] | None) -> None:
+        self._tracer, self._trace_engine = tracer, trace_engine
 
-        self._tracer, self._trace_engine, self._statements = tracer, trace_engine, statements
-        self._failed = StatusCode.ERROR
-
-    def attend(self, engine: Engine) -> None:
-        """Let its statements have spans."""
-        if self._statements:
+    def observe_engine(self, engine: Engine) -> None:
+        if self._trace_engine is not None:
             self._trace_engine(engine)
 
     @contextmanager
-    def around(self, call: Call) -> Iterator[None]:
-        """The span of a call; of an error that leaves it the kind alone, for messages quote values."""
+    def observe_call(self, call: CallRecord) -> Iterator[None]:
+        from opentelemetry.trace import StatusCode
+
         attributes = {
-            HANDLER: call.handler,
-            ACCOUNT: call.account,
-            ACTOR: call.actor,
-            CORRELATION_ID: call.correlation_id,
+            "tradebook.handler": call.handler,
+            "tradebook.account": call.account,
+            "tradebook.actor": call.actor,
+            "tradebook.correlation_id": call.correlation_id,
         }
-        known = {name: value for name, value in attributes.items() if value}
+        # The exception is not recorded, only its type: messages quote values, and traces leave the process.
         with self._tracer.start_as_current_span(
-            f"{NAME}.{call.handler}",
-            attributes=known,
+            f"{_NAME}.{call.handler}",
+            attributes={name: value for name, value in attributes.items() if value},
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
             try:
                 yield
             except BaseException as error:
-                span.set_status(self._failed, type(error).__name__)
+                span.set_status(StatusCode.ERROR, type(error).__name__)
                 raise
             finally:
-                span.set_attribute(RETRIES, call.retries)
+                span.set_attribute("tradebook.retries", call.retries)
 
-    def retried(self, retry: Retry) -> None:
-        """An event in the span."""
+    def observe_retry(self, attempt: RetryAttempt) -> None:
+        """Add an event to the call's span."""
         from opentelemetry import trace
 
         trace.get_current_span().add_event(
-            f"{NAME}.retry", {"reason": retry.reason, "attempt": retry.attempt}
+            f"{_NAME}.retry", {"reason": attempt.reason, "attempt": attempt.number}
         )

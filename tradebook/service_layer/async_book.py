@@ -1,7 +1,7 @@
 """The book as asyncio applications call it: every handler and query as an awaitable method.
 
-`AsyncDatabaseManager` and the public fake are both an `AsyncBook`; what is not here runs through `run` and
-`read`, which take the same handlers and queries as the synchronous book's.
+`AsyncDatabaseManager` and the public fake are both an `AsyncBook`. `run` and `read` take the same ordinary
+functions as those of the synchronous book.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import wraps
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from tradebook.domain.entity import Entity, adopted
-from tradebook.domain.plain_values import entries, function
+from tradebook.domain.entity import Entity, refreshed
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
-from tradebook.service_layer.handlers.importing import Progress as Count
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.queries import as_of, snapshots
-from tradebook.service_layer.queries.arrow import Decimals
+from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
+from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
 from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 from tradebook.service_layer.verification import seal_check
 from tradebook.service_layer.verification.verify import verify as verify_book
@@ -34,16 +34,25 @@ from tradebook.service_layer.verification.verify import verify as verify_book
 if TYPE_CHECKING:
     import pyarrow
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
 
 
-def _async_operation(
+class AsyncBookRunner(Protocol):
+    """Runs handlers and queries, each in a unit of work of its own, for asyncio."""
+
+    async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a handler and commit, with retries."""
+
+    async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a query on one consistent view, with retries."""
+
+
+def _async_command(
     handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
 ) -> Callable[Concatenate[AsyncBook, P], Coroutine[Any, Any, R]]:
-    """A method that runs `handler` in one unit of work and commits it."""
+    """Make a method that runs `handler` in one unit of work and commits it."""
 
     @wraps(handler)
     async def method(self: AsyncBook, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -52,10 +61,10 @@ def _async_operation(
     return method
 
 
-def _async_question(
+def _async_query(
     query: Callable[Concatenate[AbstractUnitOfWork, P], R],
 ) -> Callable[Concatenate[AsyncBook, P], Coroutine[Any, Any, R]]:
-    """A method that runs `query` on one consistent view."""
+    """Make a method that reads with `query`, in a transaction where the query needs one."""
 
     @wraps(query)
     async def method(self: AsyncBook, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -64,37 +73,21 @@ def _async_question(
     return method
 
 
-def _async_look(
-    query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-) -> Callable[Concatenate[AsyncBook, P], Coroutine[Any, Any, R]]:
-    """A method that runs `query`, which is one statement, by itself."""
-
-    @wraps(query)
-    async def method(self: AsyncBook, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self.look_up(query, *args, **kwargs)
-
-    return method
-
-
 class AsyncBook(ABC):
-    """Every handler and query, without the `uow` argument; see the functions for what they do.
+    """Every handler and query as an awaitable method without the `uow` argument.
 
-    A call that is cancelled is either booked whole or not at all, and returns its connection. Cancelled
-    while it commits, it may be either: give the call an `order_id` or `reference`, and call it again.
+    A cancelled call is booked whole or not at all, and returns its connection. Cancelled during its COMMIT,
+    it may be either: call it again with the same `order_id` or `reference`.
     """
+
+    _runner: AsyncBookRunner
 
     @abstractmethod
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> AbstractAsyncContextManager[AbstractAsyncUnitOfWork]:
-        """A unit of work, to do several things together or not at all; commit it yourself.
+        """Make a unit of work, for several calls in one transaction; see `Book.unit_of_work`."""
 
-        Args:
-            read_only: for queries: one consistent view, no write lock, nothing to commit.
-            context: the time, actor and correlation id of the call; the time now by default.
-        """
-
-    @abstractmethod
     async def run(
         self,
         handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -102,21 +95,10 @@ class AsyncBook(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
-
-        When another writer was first, or the connection was lost, all of it is done again: `handler` must
-        have no effects but on the book, and take its times and ids from the unit of work.
-
-        Args:
-            handler: an ordinary function, as for the synchronous book: it awaits nothing.
-            args: its arguments after `uow`.
-            kwargs: its named arguments.
-
-        Raises:
-            BookBusy: conflicts outlasted every retry.
-            DatabaseUnavailable: no connection could be had again in time; nothing was written.
-            CommitUnknown: neither, nor could the database be asked whether the COMMIT was done.
-        """
+        """Call `handler(uow, ...)`, an ordinary function, in a unit of work and commit; see `Book.run`."""
+        if not callable(handler):
+            raise InvalidInput("handler", handler, "a function")
+        return await self._runner.run(handler, *args, **kwargs)
 
     async def read(
         self,
@@ -125,64 +107,50 @@ class AsyncBook(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `query(uow, ...)` on one consistent view, and return its result."""
-        argument("query", function, query)
-        async with self.unit_of_work(read_only=True) as uow:
-            return await uow.run(query, *args, **kwargs)
-
-    async def look_up(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)`, which reads with one statement: that sees one instant by itself."""
-        return await self.read(query, *args, **kwargs)
+        """Call `query(uow, ...)` without writing, and return its result; see `Book.read`."""
+        if not callable(query):
+            raise InvalidInput("query", query, "a function")
+        return await self._runner.read(query, *args, **kwargs)
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Let go of every connection; the book can still be used, and connects again."""
+        """Close every connection; the book stays usable, and connects again."""
 
     async def __aenter__(self) -> Self:
+        """Return the book itself."""
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
+        """Close the book."""
         await self.aclose()
 
     async def create(self, entity: E) -> E:
-        """Record an entity; see `handlers.create`. Returns it, with its id and all that is recorded."""
+        """Record an entity and return it, with its id and stored values; see `handlers.create`."""
         recorded = await self.run(handlers.create, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def update(self, entity: E) -> E:
-        """Record the changes of an entity; see `handlers.update`. Returns it, as it is recorded now."""
+        """Record the changes of an entity and return it, with its stored values; see `handlers.update`."""
         recorded = await self.run(handlers.update, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     async def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_create, given))
+        return refreshed(given, await self.run(handlers.bulk_create, given))
 
     async def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
         given = argument("entities", entries, entities)
-        return adopted(given, await self.run(handlers.bulk_update, given))
+        return refreshed(given, await self.run(handlers.bulk_update, given))
 
     async def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
         """Record many executions, all or none; see `handlers.record_trades`."""
         given = argument("trades", entries, trades)  # a generator would be empty on a retry
         return await self.run(handlers.record_trades, given)
 
-    async def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
-        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
-
+    async def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
+        """Seal the recorded events, each batch in a unit of work of its own; see `handlers.seal`."""
         sealing = Sealing.of(batch, progress)
         if sealing.progress is not None:
             sealing.total = await self.read(unsealed)
@@ -194,15 +162,10 @@ class AsyncBook(ABC):
         self,
         trades: Iterable[TradeTerms],
         *,
-        progress: Count | None = None,
+        progress: ProgressCallback | None = None,
         batch: int = BATCH_OF_TRADES,
     ) -> ImportedTrades:
-        """Record any number of executions, all or none; see `handlers.import_trades`.
-
-        Give what can be iterated over more than once, where you can: when another writer was first, all
-        of it is read again.
-        """
-
+        """Record any number of executions, all or none; see `Book.import_trades`."""
         return await self.run(
             handlers.import_trades,
             argument("trades", Rereadable, trades),
@@ -210,57 +173,57 @@ class AsyncBook(ABC):
             batch=batch,
         )
 
-    delete = _async_operation(handlers.delete)
+    delete = _async_command(handlers.delete)
 
-    record_trade = _async_operation(handlers.record_trade)
-    execute_trade = _async_operation(handlers.execute_trade)
-    cancel_trade = _async_operation(handlers.cancel_trade)
-    reject_trade = _async_operation(handlers.reject_trade)
-    bust_trade = _async_operation(handlers.bust_trade)
-    correct_trade = _async_operation(handlers.correct_trade)
-    rebuild = _async_operation(handlers.rebuild)
-    mark_prices = _async_operation(handlers.mark_prices)
-    update_position = _async_operation(handlers.update_position)
-    record_cash_flow = _async_operation(handlers.record_cash_flow)
-    take_snapshot = _async_operation(handlers.take_snapshot)
-    raise_alert = _async_operation(handlers.raise_alert)
-    resolve_alert = _async_operation(handlers.resolve_alert)
-    record_signal = _async_operation(handlers.record_signal)
-    record_decision = _async_operation(handlers.record_decision)
-    decide = _async_operation(handlers.decide)
-    record_action = _async_operation(handlers.record_action)
-    record_metric = _async_operation(handlers.record_metric)
+    record_trade = _async_command(handlers.record_trade)
+    execute_trade = _async_command(handlers.execute_trade)
+    cancel_trade = _async_command(handlers.cancel_trade)
+    reject_trade = _async_command(handlers.reject_trade)
+    bust_trade = _async_command(handlers.bust_trade)
+    correct_trade = _async_command(handlers.correct_trade)
+    rebuild = _async_command(handlers.rebuild)
+    mark_prices = _async_command(handlers.mark_prices)
+    update_position = _async_command(handlers.update_position)
+    record_cash_flow = _async_command(handlers.record_cash_flow)
+    take_snapshot = _async_command(handlers.take_snapshot)
+    raise_alert = _async_command(handlers.raise_alert)
+    resolve_alert = _async_command(handlers.resolve_alert)
+    record_signal = _async_command(handlers.record_signal)
+    record_decision = _async_command(handlers.record_decision)
+    decide = _async_command(handlers.decide)
+    record_action = _async_command(handlers.record_action)
+    record_metric = _async_command(handlers.record_metric)
 
-    get = _async_look(queries.get)
-    get_all = _async_look(queries.get_all)
-    get_rows = _async_look(queries.get_rows)
-    count = _async_look(queries.count)
-    exists = _async_look(queries.exists)
-    get_trades = _async_look(queries.get_trades)
-    get_recent_trades = _async_look(queries.get_recent_trades)
-    get_trades_by_symbol = _async_look(queries.get_trades_by_symbol)
-    get_open_positions = _async_look(queries.get_open_positions)
-    get_positions = _async_look(queries.get_positions)
-    get_position_by_symbol = _async_look(queries.get_position_by_symbol)
-    get_cash_flows = _async_look(queries.get_cash_flows)
-    get_cash_balances = _async_look(queries.get_cash_balances)
-    get_latest_portfolio = _async_look(queries.get_latest_portfolio)
-    get_portfolio_history = _async_look(queries.get_portfolio_history)
-    get_portfolio_positions = _async_look(queries.get_portfolio_positions)
-    get_snapshot = _async_question(snapshots.get_snapshot)
-    get_alerts = _async_look(queries.get_alerts)
-    get_unresolved_alerts = _async_look(queries.get_unresolved_alerts)
-    get_signals = _async_look(queries.get_signals)
-    get_decisions = _async_look(queries.get_decisions)
-    get_decision = _async_look(queries.get_decision)
-    get_actions = _async_look(queries.get_actions)
-    get_metrics = _async_look(queries.get_metrics)
-    get_events = _async_look(queries.get_events)
-    positions_as_of = _async_question(as_of.positions_as_of)
-    portfolio_as_of = _async_question(as_of.portfolio_as_of)
-    verify = _async_question(verify_book)
-    check_seals = _async_question(seal_check.check_seals)
-    export_seals = _async_question(seal_check.export_seals)
+    get = _async_query(queries.get)
+    get_all = _async_query(queries.get_all)
+    get_rows = _async_query(queries.get_rows)
+    count = _async_query(queries.count)
+    exists = _async_query(queries.exists)
+    get_trades = _async_query(queries.get_trades)
+    get_recent_trades = _async_query(queries.get_recent_trades)
+    get_trades_by_symbol = _async_query(queries.get_trades_by_symbol)
+    get_open_positions = _async_query(queries.get_open_positions)
+    get_positions = _async_query(queries.get_positions)
+    get_position_by_symbol = _async_query(queries.get_position_by_symbol)
+    get_cash_flows = _async_query(queries.get_cash_flows)
+    get_cash_balances = _async_query(queries.get_cash_balances)
+    get_latest_portfolio = _async_query(queries.get_latest_portfolio)
+    get_portfolio_history = _async_query(queries.get_portfolio_history)
+    get_portfolio_positions = _async_query(queries.get_portfolio_positions)
+    get_snapshot = _async_query(snapshots.get_snapshot)
+    get_alerts = _async_query(queries.get_alerts)
+    get_unresolved_alerts = _async_query(queries.get_unresolved_alerts)
+    get_signals = _async_query(queries.get_signals)
+    get_decisions = _async_query(queries.get_decisions)
+    get_decision = _async_query(queries.get_decision)
+    get_actions = _async_query(queries.get_actions)
+    get_metrics = _async_query(queries.get_metrics)
+    get_events = _async_query(queries.get_events)
+    positions_as_of = _async_query(as_of.positions_as_of)
+    portfolio_as_of = _async_query(as_of.portfolio_as_of)
+    verify = _async_query(verify_book)
+    check_seals = _async_query(seal_check.check_seals)
+    export_seals = _async_query(seal_check.export_seals)
 
     async def iterate(
         self,
@@ -272,7 +235,7 @@ class AsyncBook(ABC):
         batch: int = BATCH,
         **equal: object,
     ) -> AsyncIterator[E]:
-        """Every record of a kind, newest first, in constant memory; see `Book.iterate`."""
+        """Iterate over the records of a kind, newest first, in constant memory; see `Book.iterate`."""
         limit, after = page_limit(batch, "batch"), None
         while True:
             page = await self.get_all(kind, limit, after, since=since, until=until, **equal)
@@ -292,11 +255,8 @@ class AsyncBook(ABC):
         until: datetime | None = None,
         **equal: object,
     ) -> AsyncIterator[pyarrow.RecordBatch]:
-        """Every record of a kind, newest first, as Arrow in constant memory; at least one batch."""
-        from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
-        from tradebook.service_layer.queries.arrow import ArrowKind
-
-        as_arrow, after = ArrowKind.of(kind, decimals), None
+        """Stream the records of a kind, newest first, as Arrow in constant memory; at least one batch."""
+        as_arrow, after = ArrowKind.from_kind(kind, decimals), None
         while True:
             rows = await self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
             yield as_arrow.batch(rows)
@@ -314,8 +274,6 @@ class AsyncBook(ABC):
         until: datetime | None = None,
         **equal: object,
     ) -> pyarrow.Table:
-        """Every record of a kind, newest first, as an Arrow table; see `Book.to_arrow`."""
-        from tradebook.service_layer.queries.arrow import ArrowKind
-
+        """Return the records of a kind, newest first, as an Arrow table; see `Book.to_arrow`."""
         found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
-        return ArrowKind.of(kind, decimals).table([batch async for batch in found])
+        return ArrowKind.from_kind(kind, decimals).table([batch async for batch in found])

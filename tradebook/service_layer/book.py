@@ -1,6 +1,6 @@
 """The book as applications call it: every handler and query as a method, in a unit of work of its own.
 
-`DatabaseManager` and the public fake are both a `Book`, so a trading bot cannot tell them apart.
+`DatabaseManager` and the public fake are both a `Book`, so that the tests of a trading bot can use the fake.
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import wraps
-from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
-from tradebook.domain.entity import Entity, adopted
-from tradebook.domain.plain_values import entries, function
+from tradebook.domain.entity import Entity, refreshed
+from tradebook.domain.errors import InvalidInput
+from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
-from tradebook.service_layer.handlers.importing import Progress as Count
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
-from tradebook.service_layer.instrumentation import Progress
-from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, walk
+from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, pages
 from tradebook.service_layer.queries import as_of, snapshots
-from tradebook.service_layer.queries.arrow import Decimals
+from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
+from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification import seal_check
 from tradebook.service_layer.verification.verify import verify as verify_book
@@ -32,16 +33,25 @@ from tradebook.service_layer.verification.verify import verify as verify_book
 if TYPE_CHECKING:
     import pyarrow
 
-
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
 
 
-def _operation(
+class BookRunner(Protocol):
+    """Runs handlers and queries, each in a unit of work of its own."""
+
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a handler and commit, with retries."""
+
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a query on one consistent view, with retries."""
+
+
+def _command(
     handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
 ) -> Callable[Concatenate[Book, P], R]:
-    """A method that runs `handler` in one unit of work and commits it."""
+    """Make a method that runs `handler` in one unit of work and commits it."""
 
     @wraps(handler)
     def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -50,10 +60,10 @@ def _operation(
     return method
 
 
-def _question(
+def _query(
     query: Callable[Concatenate[AbstractUnitOfWork, P], R],
 ) -> Callable[Concatenate[Book, P], R]:
-    """A method that runs `query` on one consistent view."""
+    """Make a method that reads with `query`, in a transaction where the query needs one."""
 
     @wraps(query)
     def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -62,33 +72,26 @@ def _question(
     return method
 
 
-def _look(
-    query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-) -> Callable[Concatenate[Book, P], R]:
-    """A method that runs `query`, which is one statement, by itself."""
-
-    @wraps(query)
-    def method(self: Book, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.look_up(query, *args, **kwargs)
-
-    return method
-
-
 class Book(ABC):
-    """Every handler and query, without the `uow` argument; see the functions for what they do."""
+    """Every handler and query as a method without the `uow` argument.
+
+    The functions in `tradebook.service_layer.handlers` and `tradebook.service_layer.queries` document each of
+    them.
+    """
+
+    _runner: BookRunner
 
     @abstractmethod
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> AbstractUnitOfWork:
-        """A unit of work, to do several things together or not at all; commit it yourself.
+        """Make a unit of work, for several calls in one transaction; commit it yourself.
 
         Args:
             read_only: for queries: one consistent view, no write lock, nothing to commit.
             context: the time, actor and correlation id of the call; the time now by default.
         """
 
-    @abstractmethod
     def run(
         self,
         handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -98,14 +101,22 @@ class Book(ABC):
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work, commit, and return its result.
 
-        When another writer was first, or the connection was lost, all of it is done again: `handler` must
-        have no effects but on the book, and take its times and ids from the unit of work.
+        After a conflict with another writer, or a lost connection, the call is repeated as a whole: `handler`
+        must have no effects but on the book, and take its times and ids from the unit of work.
+
+        Args:
+            handler: a function of `handlers`, or one of yours.
+            args: its arguments after `uow`.
+            kwargs: its named arguments.
 
         Raises:
             BookBusy: conflicts outlasted every retry.
-            DatabaseUnavailable: no connection could be had again in time; nothing was written.
-            CommitUnknown: neither, nor could the database be asked whether the COMMIT was done.
+            DatabaseUnavailable: the database stayed unreachable; nothing was written.
+            CommitUnknown: the connection was lost at COMMIT, and the outcome could not be read afterwards.
         """
+        if not callable(handler):
+            raise InvalidInput("handler", handler, "a function")
+        return self._runner.run(handler, *args, **kwargs)
 
     def read(
         self,
@@ -114,64 +125,62 @@ class Book(ABC):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `query(uow, ...)` on one consistent view, and return its result."""
-        argument("query", function, query)
-        with self.unit_of_work(read_only=True) as uow:
-            return query(uow, *args, **kwargs)
+        """Call `query(uow, ...)` without writing, and return its result.
 
-    def look_up(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)`, which reads with one statement: that sees one instant by itself."""
-        return self.read(query, *args, **kwargs)
+        All that it reads is of one instant. A query that is marked `single_statement` needs no transaction
+        for that, and gets none; any other reads in a transaction with one consistent view.
+
+        Args:
+            query: a function of `queries`, or one of yours.
+            args: its arguments after `uow`.
+            kwargs: its named arguments.
+
+        Raises:
+            DatabaseUnavailable: the database stayed unreachable.
+        """
+        if not callable(query):
+            raise InvalidInput("query", query, "a function")
+        return self._runner.read(query, *args, **kwargs)
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of every connection; the book can still be used, and connects again."""
+        """Close every connection; the book stays usable, and connects again."""
 
     def __enter__(self) -> Self:
+        """Return the book itself."""
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
+        """Close the book."""
         self.close()
 
     def create(self, entity: E) -> E:
-        """Record an entity; see `handlers.create`. Returns it, with its id and all that is recorded."""
+        """Record an entity and return it, with its id and stored values; see `handlers.create`."""
         recorded = self.run(handlers.create, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     def update(self, entity: E) -> E:
-        """Record the changes of an entity; see `handlers.update`. Returns it, as it is recorded now."""
+        """Record the changes of an entity and return it, with its stored values; see `handlers.update`."""
         recorded = self.run(handlers.update, entity)
-        return entity.adopt(recorded)
+        return entity.refresh_from(recorded)
 
     def bulk_create(self, entities: Iterable[E]) -> list[E]:
         """Record many entities, all or none; see `handlers.bulk_create`."""
         given = argument("entities", entries, entities)
-        return adopted(given, self.run(handlers.bulk_create, given))
+        return refreshed(given, self.run(handlers.bulk_create, given))
 
     def bulk_update(self, entities: Iterable[E]) -> list[E]:
         """Record the changes of many entities, all or none; see `handlers.bulk_update`."""
         given = argument("entities", entries, entities)
-        return adopted(given, self.run(handlers.bulk_update, given))
+        return refreshed(given, self.run(handlers.bulk_update, given))
 
     def record_trades(self, trades: Iterable[TradeTerms]) -> RecordedTrades:
         """Record many executions, all or none; see `handlers.record_trades`."""
         given = argument("trades", entries, trades)  # a generator would be empty on a retry
         return self.run(handlers.record_trades, given)
 
-    def seal(self, *, batch: int = BATCH, progress: Progress | None = None) -> Sealed:
-        """Seal what happened, each batch in a unit of work of its own; see `handlers.seal`."""
-
+    def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
+        """Seal the recorded events, each batch in a unit of work of its own; see `handlers.seal`."""
         sealing = Sealing.of(batch, progress)
         if sealing.progress is not None:
             sealing.total = self.read(unsealed)
@@ -183,15 +192,13 @@ class Book(ABC):
         self,
         trades: Iterable[TradeTerms],
         *,
-        progress: Count | None = None,
+        progress: ProgressCallback | None = None,
         batch: int = BATCH_OF_TRADES,
     ) -> ImportedTrades:
         """Record any number of executions, all or none; see `handlers.import_trades`.
 
-        Give what can be iterated over more than once, where you can: when another writer was first, all
-        of it is read again.
+        Pass a list rather than an iterator where you can: after a conflict the trades are read again.
         """
-
         return self.run(
             handlers.import_trades,
             argument("trades", Rereadable, trades),
@@ -199,58 +206,58 @@ class Book(ABC):
             batch=batch,
         )
 
-    delete = _operation(handlers.delete)
+    delete = _command(handlers.delete)
 
-    record_trade = _operation(handlers.record_trade)
-    execute_trade = _operation(handlers.execute_trade)
-    cancel_trade = _operation(handlers.cancel_trade)
-    reject_trade = _operation(handlers.reject_trade)
-    bust_trade = _operation(handlers.bust_trade)
-    correct_trade = _operation(handlers.correct_trade)
-    rebuild = _operation(handlers.rebuild)
-    mark_prices = _operation(handlers.mark_prices)
-    update_position = _operation(handlers.update_position)
-    record_cash_flow = _operation(handlers.record_cash_flow)
-    take_snapshot = _operation(handlers.take_snapshot)
-    raise_alert = _operation(handlers.raise_alert)
-    resolve_alert = _operation(handlers.resolve_alert)
-    record_signal = _operation(handlers.record_signal)
-    record_decision = _operation(handlers.record_decision)
-    decide = _operation(handlers.decide)
-    record_action = _operation(handlers.record_action)
-    record_metric = _operation(handlers.record_metric)
+    record_trade = _command(handlers.record_trade)
+    execute_trade = _command(handlers.execute_trade)
+    cancel_trade = _command(handlers.cancel_trade)
+    reject_trade = _command(handlers.reject_trade)
+    bust_trade = _command(handlers.bust_trade)
+    correct_trade = _command(handlers.correct_trade)
+    rebuild = _command(handlers.rebuild)
+    mark_prices = _command(handlers.mark_prices)
+    update_position = _command(handlers.update_position)
+    record_cash_flow = _command(handlers.record_cash_flow)
+    take_snapshot = _command(handlers.take_snapshot)
+    raise_alert = _command(handlers.raise_alert)
+    resolve_alert = _command(handlers.resolve_alert)
+    record_signal = _command(handlers.record_signal)
+    record_decision = _command(handlers.record_decision)
+    decide = _command(handlers.decide)
+    record_action = _command(handlers.record_action)
+    record_metric = _command(handlers.record_metric)
 
-    get = _look(queries.get)
-    get_all = _look(queries.get_all)
-    get_rows = _look(queries.get_rows)
-    count = _look(queries.count)
-    exists = _look(queries.exists)
+    get = _query(queries.get)
+    get_all = _query(queries.get_all)
+    get_rows = _query(queries.get_rows)
+    count = _query(queries.count)
+    exists = _query(queries.exists)
 
-    get_trades = _look(queries.get_trades)
-    get_recent_trades = _look(queries.get_recent_trades)
-    get_trades_by_symbol = _look(queries.get_trades_by_symbol)
-    get_open_positions = _look(queries.get_open_positions)
-    get_positions = _look(queries.get_positions)
-    get_position_by_symbol = _look(queries.get_position_by_symbol)
-    get_cash_flows = _look(queries.get_cash_flows)
-    get_cash_balances = _look(queries.get_cash_balances)
-    get_latest_portfolio = _look(queries.get_latest_portfolio)
-    get_portfolio_history = _look(queries.get_portfolio_history)
-    get_portfolio_positions = _look(queries.get_portfolio_positions)
-    get_snapshot = _question(snapshots.get_snapshot)
-    get_alerts = _look(queries.get_alerts)
-    get_unresolved_alerts = _look(queries.get_unresolved_alerts)
-    get_signals = _look(queries.get_signals)
-    get_decisions = _look(queries.get_decisions)
-    get_decision = _look(queries.get_decision)
-    get_actions = _look(queries.get_actions)
-    get_metrics = _look(queries.get_metrics)
-    get_events = _look(queries.get_events)
-    positions_as_of = _question(as_of.positions_as_of)
-    portfolio_as_of = _question(as_of.portfolio_as_of)
-    verify = _question(verify_book)
-    check_seals = _question(seal_check.check_seals)
-    export_seals = _question(seal_check.export_seals)
+    get_trades = _query(queries.get_trades)
+    get_recent_trades = _query(queries.get_recent_trades)
+    get_trades_by_symbol = _query(queries.get_trades_by_symbol)
+    get_open_positions = _query(queries.get_open_positions)
+    get_positions = _query(queries.get_positions)
+    get_position_by_symbol = _query(queries.get_position_by_symbol)
+    get_cash_flows = _query(queries.get_cash_flows)
+    get_cash_balances = _query(queries.get_cash_balances)
+    get_latest_portfolio = _query(queries.get_latest_portfolio)
+    get_portfolio_history = _query(queries.get_portfolio_history)
+    get_portfolio_positions = _query(queries.get_portfolio_positions)
+    get_snapshot = _query(snapshots.get_snapshot)
+    get_alerts = _query(queries.get_alerts)
+    get_unresolved_alerts = _query(queries.get_unresolved_alerts)
+    get_signals = _query(queries.get_signals)
+    get_decisions = _query(queries.get_decisions)
+    get_decision = _query(queries.get_decision)
+    get_actions = _query(queries.get_actions)
+    get_metrics = _query(queries.get_metrics)
+    get_events = _query(queries.get_events)
+    positions_as_of = _query(as_of.positions_as_of)
+    portfolio_as_of = _query(as_of.portfolio_as_of)
+    verify = _query(verify_book)
+    check_seals = _query(seal_check.check_seals)
+    export_seals = _query(seal_check.export_seals)
 
     def iterate(
         self,
@@ -262,22 +269,22 @@ class Book(ABC):
         batch: int = BATCH,
         **equal: object,
     ) -> Iterator[E]:
-        """Every record of a kind, newest first, in constant memory; see `get_all` for what can be asked.
+        """Iterate over the records of a kind, newest first, in constant memory; `get_all` has the filters.
 
-        Each batch is a read of its own: nothing is held open while the caller works on it. No record
-        comes twice, and none that was there at the beginning is missed, unless its own time is changed
-        meanwhile (a pending order that is filled moves to its trade time).
+        Each batch is a read of its own, so that no transaction is open between batches. No record comes
+        twice, and none that was there at the beginning is missed, unless its own time is changed meanwhile
+        (a pending order that is filled moves to its trade time).
 
         Args:
             kind: such as `Trade`.
             since: from this time on; a naive time is taken as UTC.
             until: before this time.
-            batch: how many records are read at a time, from 1 to 10,000.
+            batch: records per read, from 1 to 10,000.
             equal: the values that fields must have, by name.
         """
         limit = page_limit(batch, "batch")
-        return walk(
-            lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal)
+        return chain.from_iterable(
+            pages(lambda after: self.get_all(kind, limit, after, since=since, until=until, **equal))
         )
 
     def arrow_batches(
@@ -290,22 +297,12 @@ class Book(ABC):
         until: datetime | None = None,
         **equal: object,
     ) -> pyarrow.RecordBatchReader:
-        """Every record of a kind, newest first, as Arrow in constant memory; see `iterate` and `to_arrow`."""
-        from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
-        from tradebook.service_layer.queries.arrow import ArrowKind
-
-        as_arrow = ArrowKind.of(kind, decimals)
-
-        def batches() -> Iterator[pyarrow.RecordBatch]:
-            after = None
-            while True:
-                rows = self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
-                yield as_arrow.batch(rows)
-                after = rows.after
-                if after is None:
-                    return
-
-        return as_arrow.reader(batches())
+        """Stream the records of a kind, newest first, as Arrow in constant memory; see `to_arrow`."""
+        as_arrow = ArrowKind.from_kind(kind, decimals)
+        found = pages(
+            lambda at: self.get_rows(kind, ARROW_BATCH, at, since=since, until=until, **equal)
+        )
+        return as_arrow.reader(as_arrow.batch(rows) for rows in found)
 
     def to_arrow(
         self,
@@ -317,7 +314,7 @@ class Book(ABC):
         until: datetime | None = None,
         **equal: object,
     ) -> pyarrow.Table:
-        """Every record of a kind, newest first, as an Arrow table; see `get_all` for what can be asked.
+        """Return the records of a kind, newest first, as an Arrow table; `get_all` has the filters.
 
         Args:
             kind: such as `Trade`.
@@ -328,7 +325,7 @@ class Book(ABC):
 
         Raises:
             ExtraNotInstalled: pyarrow is missing: install `tradebook[arrow]`.
-            InvalidInput: a number does not fit; "text" takes them all.
+            InvalidInput: a number does not fit into a decimal; "text" takes every number.
         """
         found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
         return found.read_all()

@@ -1,4 +1,4 @@
-"""Pauses of Python's garbage collector, where many objects are made of which none is garbage."""
+"""Pauses of Python's garbage collector, for code that makes many objects of which none is garbage."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _was_enabled = False
 
 @contextmanager
 def no_collecting() -> Iterator[None]:
-    """Inside, nobody in the process looks for cycles of garbage: with ten thousand new objects, every look
-    is at all of them again, and takes as long as making them.
+    """Pause the collection of reference cycles in the whole process while the block runs.
 
-    For work that ends soon. Pauses of several threads may overlap; what the program had set holds again
-    after the last of them.
+    The collector examines new objects again and again while they become more: with ten thousand of them that takes
+    as long as making them. For blocks that end soon. Pauses of several threads may overlap; the collector is
+    enabled again after the last of them, unless the program had disabled it.
     """
     global _pausing, _was_enabled
     with _lock:
@@ -33,19 +33,3 @@ def no_collecting() -> Iterator[None]:
             _pausing -= 1
             if not _pausing and _was_enabled:
                 gc.enable()
-
-
-@contextmanager
-def made_to_last() -> Iterator[None]:
-    """As `no_collecting`, for what stays as long as the program: modules, classes, mappings.
-
-    At the end it counts as old, and is looked at when everything is. Otherwise the next look, at all of it as
-    at new objects, would take as long as those that were saved.
-    """
-    with no_collecting():
-        try:
-            yield
-        finally:
-            if not gc.get_freeze_count():  # the program's own frozen objects stay frozen
-                gc.freeze()
-                gc.unfreeze()

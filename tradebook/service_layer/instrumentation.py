@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""Records of calls that are observed, and reports of progress."""
 
 from __future__ import annotations
 
@@ -10,34 +10,31 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from tradebook.service_layer.call_context import CallContext
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Takes how much is done, and of how much."""
-
+ProgressCallback: TypeAlias = Callable[[int, int], None]
+"""Is called with how much is done, and how much there is to do."""
 
 TRADES: Final = "trades"
 DUPLICATES: Final = "duplicates"
 BUSTS: Final = "busts"
 ALERTS: Final = "alerts "
-"""Before the severity."""
+"""The counter of alerts, followed by their severity."""
 
 CUSTOM: Final = "custom"
 
 
 @define(eq=False)
-class Call:
-    """One call that somebody watches: a handler or query with all its attempts, or a unit of work.
+class CallRecord:
+    """One observed call: a handler or query with all its attempts, or a unit of work.
 
     Attributes:
-        handler: its name; `custom` for functions that are not the book's own, so that there are few.
-        account: whose book it is about.
-        actor: who calls.
+        handler: its name; `custom` for functions of applications, which keeps the number of names low.
+        account: the account whose book it reads or writes.
+        actor: the user or program that makes the call.
         correlation_id: of the request.
-        retries: how often it was done again.
-        conflicts: how often another writer was first.
-        done: how many trades, duplicates, busts and alerts were made since the last commit or rollback.
-        committed: how many of them are in the book.
+        retries: the number of attempts after the first.
+        conflicts: the number of attempts that failed because another writer was first.
+        pending: trades, duplicates, busts and alerts counted since the last commit or rollback.
+        committed: the same counts, of what is in the book.
     """
 
     handler: str
@@ -46,68 +43,43 @@ class Call:
     correlation_id: str = ""
     retries: int = 0
     conflicts: int = 0
-    done: Counter[str] = field(factory=Counter)
+    pending: Counter[str] = field(factory=Counter)
     committed: Counter[str] = field(factory=Counter)
 
-    @classmethod
-    def of(cls, handler: Callable[..., object], account: str, context: CallContext) -> Call:
-        """The call of a handler or query."""
-        return cls(handler_name(handler), account, context.actor, context.correlation_id)
-
     def commit(self) -> None:
-        """What was done is in the book."""
-        self.committed.update(self.done)
-        self.done.clear()
+        """Count the pending work as committed."""
+        self.committed.update(self.pending)
+        self.pending.clear()
+
+    def rollback(self) -> None:
+        """Discard the counts of pending work."""
+        self.pending.clear()
 
 
-_call: Final[ContextVar[Call | None]] = ContextVar("tradebook_call", default=None)
-
-
-def current_call() -> Call | None:
-    """The call that is watched here, if any is."""
-    return _call.get()
+current_call: Final[ContextVar[CallRecord | None]] = ContextVar("tradebook_call", default=None)
+"""The record of the call that runs here; None where calls are not observed."""
 
 
 @contextmanager
-def calling(call: Call) -> Iterator[Call]:
-    """Inside, `call` is the current one."""
-    token = _call.set(call)
+def recorded_call(call: CallRecord) -> Iterator[CallRecord]:
+    """Make `call` the current call inside the block."""
+    token = current_call.set(call)
     try:
         yield call
     finally:
-        with suppress(ValueError):  # frameworks leave in another context than they entered in
-            _call.reset(token)
+        with suppress(ValueError):  # some frameworks leave a block in another context
+            current_call.reset(token)
 
 
-def note(what: str, count: int = 1) -> None:
-    """Say what was done, to whoever watches."""
-    call = _call.get()
-    if call is not None and count:
-        call.done[what] += count
-
-
-def noted() -> Counter[str]:
-    """What was noted since the last commit or rollback."""
-    call = _call.get()
-    return Counter() if call is None else Counter(call.done)
-
-
-def note_commit() -> None:
-    """What was done is in the book."""
-    call = _call.get()
-    if call is not None:
-        call.commit()
-
-
-def note_rollback() -> None:
-    """What was done is undone."""
-    call = _call.get()
-    if call is not None:
-        call.done.clear()
+def increment(counter: str, by: int = 1) -> None:
+    """Add to a counter of the current call, where there is one."""
+    call = current_call.get()
+    if call is not None and by:
+        call.pending[counter] += by
 
 
 def handler_name(handler: Callable[..., object]) -> str:
-    """The name of one of the book's own handlers or queries, `custom` of anybody else's."""
-    is_ours = str(getattr(handler, "__module__", "")).startswith("tradebook.")
+    """Return the name of one of the book's own handlers or queries, `custom` for any other function."""
+    is_own = str(getattr(handler, "__module__", "")).startswith("tradebook.")
     name = str(getattr(handler, "__name__", ""))
-    return name if is_ours and name.isidentifier() else CUSTOM
+    return name if is_own and name.isidentifier() else CUSTOM

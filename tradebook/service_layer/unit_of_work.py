@@ -1,12 +1,12 @@
-"""The unit of work: the transaction boundary, and what all calls inside it share."""
+"""The unit of work: the transaction boundary, and the values that all calls inside it share."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
-from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar, cast
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
@@ -35,9 +35,14 @@ from tradebook.service_layer.ports.repositories import (
     TradeRepository,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
 E = TypeVar("E", bound=Entity)
+F = TypeVar("F", bound=Callable[..., object])
 
-_REPOSITORIES: Final[Mapping[type[Entity], str]] = {
+_SINGLE_STATEMENT: Final = "tradebook_single_statement"
+
+REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Account: "accounts",
     AgentAction: "actions",
     AgentDecision: "decisions",
@@ -52,15 +57,31 @@ _REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Signal: "signals",
     Trade: "trades",
 }
+"""The attribute of a unit of work that holds the repository of each kind of record."""
 
 
-class AbstractUnitOfWork(ABC):
+def single_statement(query: F) -> F:
+    """Mark a query that reads with one statement, so that `read` needs no transaction around it.
+
+    One statement sees one instant by itself. A query that sends several needs one consistent view over all of
+    them, and gets it by default: functions of applications need state nothing.
+    """
+    setattr(query, _SINGLE_STATEMENT, True)
+    return query
+
+
+def is_single_statement(query: object) -> bool:
+    """Return whether a query is marked by `single_statement`."""
+    return getattr(query, _SINGLE_STATEMENT, False) is True
+
+
+class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     """One transaction on one account's book; leaving it without `commit` discards what was done.
 
     Attributes:
-        account: the account that everything inside sees and writes.
+        account: the account that everything inside reads and writes.
         base_currency: for an account that is opened inside.
-        context: the time, ids and names shared by the call.
+        context: the time, ids and names that all calls inside share.
     """
 
     accounts: AccountRepository
@@ -84,33 +105,34 @@ class AbstractUnitOfWork(ABC):
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
     ) -> None:
+        """Prepare a unit of work; the transaction starts inside `with`."""
         self.account = account
         self.base_currency = base_currency
         self.context = context or CallContext()
         self._ids_made = 0
 
     def now(self) -> datetime:
-        """The time of the call, UTC; the same on a retry."""
+        """Return the time of the call, UTC; the same on a retry."""
         return self.context.at
 
     def new_id(self) -> str:
-        """A new unique id; the same one on a retry."""
+        """Make a new unique id; the same one on a retry."""
         self._ids_made += 1
         return f"{self.context.token}-{self._ids_made}"
 
     def records(self, kind: type[E]) -> Repository[E]:
-        """The repository of a kind of record.
+        """Return the repository of a kind of record.
 
         Raises:
-            InvalidInput: it is no kind of record.
+            InvalidInput: `kind` is not a kind of record.
         """
-        if not is_instance(kind, type) or kind not in _REPOSITORIES:
-            kinds = ", ".join(known.__name__ for known in _REPOSITORIES)
+        if not is_instance(kind, type) or kind not in REPOSITORIES:
+            kinds = ", ".join(known.__name__ for known in REPOSITORIES)
             raise InvalidInput("kind", kind, f"one of {kinds}")
-        return cast("Repository[E]", getattr(self, _REPOSITORIES[kind]))
+        return cast("Repository[E]", getattr(self, REPOSITORIES[kind]))
 
     def event(self, happened: DomainEvent, entity: Entity) -> Event:
-        """The event that says what happened to `entity`, not recorded yet."""
+        """Make the audit record of a domain event of `entity`; it is not recorded yet."""
         return Event(
             account=self.account,
             created_at=self.now(),
@@ -124,42 +146,29 @@ class AbstractUnitOfWork(ABC):
         )
 
     def record(self, happened: DomainEvent | None, entity: Entity) -> None:
-        """Record what happened to `entity`; nothing when nothing did."""
+        """Record a domain event of `entity`, where there is one."""
         if happened is not None:
             self.events.add(self.event(happened, entity))
 
     def record_all(self, happened: Iterable[tuple[DomainEvent, Entity]]) -> None:
-        """Record what happened to many entities."""
+        """Record the domain events of many entities."""
         self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
     def require_visible(self) -> None:
-        """Let the store say whether it shows the account at all: a hidden one looks like an empty one.
+        """Check that the store shows this account's rows: a hidden account looks like an empty one.
 
         Raises:
-            NotPermitted: row security hides it from the role that is connected.
+            NotPermitted: row-level security hides the account from the role that is connected.
         """
 
     @abstractmethod
     def require_intact(self) -> None:
-        """Let the store look whether it is damaged, where it can.
+        """Check the store's files for damage, where the store offers that.
 
         Raises:
-            DatabaseCorrupt: saying what is.
+            DatabaseCorrupt: naming the damage.
         """
-
-    @abstractmethod
-    def __enter__(self) -> Self:
-        """Begin; the transaction starts with the first statement."""
-
-    @abstractmethod
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End; what was not committed is discarded, and the connection returned."""
 
     @abstractmethod
     def commit(self) -> None:
@@ -167,8 +176,8 @@ class AbstractUnitOfWork(ABC):
 
         Raises:
             ConcurrentUpdate: another writer was first; run the whole unit of work again.
-            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
-                references.
+            CommitUnknown: the connection was lost at COMMIT; repeat the unit of work with the same order
+                ids and references.
         """
 
     @abstractmethod
@@ -176,14 +185,10 @@ class AbstractUnitOfWork(ABC):
         """Discard everything done since the last commit; entities keep the values they have."""
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+class AbstractAsyncUnitOfWork(AbstractAsyncContextManager["AbstractAsyncUnitOfWork"]):
+    """One transaction of asyncio on one account's book; leaving it without `commit` discards what was done.
 
-
-class AbstractAsyncUnitOfWork(ABC):
-    """One transaction on one account's book; leaving it without `commit` discards what was done.
-
-    It is one transaction, so its calls come one after another: never from two tasks at a time.
+    Await its calls one after another: two tasks must not use one transaction at the same time.
     """
 
     @abstractmethod
@@ -203,29 +208,10 @@ class AbstractAsyncUnitOfWork(ABC):
             kwargs: its named arguments.
         """
 
-    @abstractmethod
     async def commit(self) -> None:
-        """Make everything done so far durable.
+        """Make everything done so far durable; see `AbstractUnitOfWork.commit`."""
+        await self.run(lambda uow: uow.commit())
 
-        Raises:
-            ConcurrentUpdate: another writer was first; run the whole unit of work again.
-            CommitUnknown: the connection was lost at COMMIT; do it again, with the same order ids and
-                references.
-        """
-
-    @abstractmethod
     async def rollback(self) -> None:
         """Discard everything done since the last commit; entities keep the values they have."""
-
-    @abstractmethod
-    async def __aenter__(self) -> Self:
-        """Begin; the transaction starts with the first statement."""
-
-    @abstractmethod
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End; what was not committed is discarded, and the connection returned."""
+        await self.run(lambda uow: uow.rollback())

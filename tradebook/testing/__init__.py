@@ -1,4 +1,4 @@
-"""What trading bots import in their own tests: a book in memory, and hypothesis strategies.
+"""Tools for the tests of trading bots: a book in memory, and hypothesis strategies.
 
 `tradebook.testing.strategies` needs hypothesis, `tradebook.testing.plugin` pytest; neither is imported
 here.

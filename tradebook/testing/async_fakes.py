@@ -1,4 +1,4 @@
-"""A book in memory for the unit tests of asyncio trading bots: `FakeBook`, awaited."""
+"""A book in memory for the unit tests of asyncio trading bots, on top of `FakeBook`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
+
+from typing_extensions import override
 
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.validation import utc_now
@@ -22,18 +24,18 @@ R = TypeVar("R")
 
 
 class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
-    """A transaction of asyncio on a `FakeStore`.
-
-    Like one on a database it lets other tasks run at every call.
-    """
+    """An asyncio transaction on a `FakeStore`; every call lets other tasks run, as a database's does."""
 
     def __init__(self, uow: FakeUnitOfWork) -> None:
+        """Wrap the synchronous unit of work that does the work."""
         self._uow = uow
 
+    @override
     async def __aenter__(self) -> Self:
         self._uow.__enter__()
         return self
 
+    @override
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
@@ -42,6 +44,7 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
     ) -> None:
         self._uow.__exit__(exc_type, exc, traceback)
 
+    @override
     async def run(
         self,
         function: Callable[Concatenate[AbstractUnitOfWork, P], R],
@@ -52,24 +55,16 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         await asyncio.sleep(0)
         return function(self._uow, *args, **kwargs)
 
-    async def commit(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.commit()
-
-    async def rollback(self) -> None:
-        await asyncio.sleep(0)
-        self._uow.rollback()
-
 
 class AsyncFakeBook(AsyncBook):
     """A book in memory, with every method that `AsyncDatabaseManager` has for bots.
 
     Args:
-        account: whose book.
+        account: the account of the book.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events, where no `tradebook.context` says so.
-        clock: tells the time of each call; a test can turn it.
-        store: to share with other books, asyncio or not; one of its own by default.
+        actor: the actor of events outside any `tradebook.context`.
+        clock: returns the time of a call; a test may pass its own.
+        store: to share with other books, asyncio or not; a new one by default.
     """
 
     def __init__(
@@ -81,6 +76,7 @@ class AsyncFakeBook(AsyncBook):
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
+        """Open an empty book, or one on the records of `store`."""
         self._book = FakeBook(
             account=account, base_currency=base_currency, actor=actor, clock=clock, store=store
         )
@@ -92,7 +88,7 @@ class AsyncFakeBook(AsyncBook):
     async def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> AsyncIterator[AsyncFakeUnitOfWork]:
-        """A unit of work: `async with book.unit_of_work() as uow: ...; await uow.commit()`."""
+        """Open a unit of work: `async with book.unit_of_work() as uow: ...; await uow.commit()`."""
         inner = self._book.unit_of_work(read_only=read_only, context=context)
         async with AsyncFakeUnitOfWork(inner) as uow:
             yield uow
@@ -104,9 +100,20 @@ class AsyncFakeBook(AsyncBook):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
+        """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
         await asyncio.sleep(0)
         return self._book.run(handler, *args, **kwargs)
 
+    async def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        await asyncio.sleep(0)
+        return self._book.read(query, *args, **kwargs)
+
     async def aclose(self) -> None:
-        """Nothing to close: a bot's code may close a book all the same."""
+        """Do nothing; a bot may close its book as it would one on a database."""

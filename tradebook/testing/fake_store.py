@@ -1,6 +1,6 @@
-"""What fake units of work share, as connections share a database: committed rows, and their keys.
+"""The committed rows and unique keys that fake units of work share, as connections share a database.
 
-A row is the plain values of a record, never an entity, so nothing handed out can change the store.
+A row is the plain values of a record, never an entity, so that no caller can change the store.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ Values: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = type[Entity]
 
 MARK: Final = ("current_price", "marked_at")
-"""The fields of a position that ticking prices change, without disturbing trades."""
+"""The fields of a position that marks change, without a conflict with trades."""
 
 
 @frozen
 class Unique:
     """A unique key: columns beside the account, of the rows that `when` is true for.
 
-    Like an index of a database it holds no row in which one of the columns is none.
+    As in a database's index, rows in which one of the columns is None never conflict.
     """
 
     columns: tuple[str, ...]
     when: Callable[[Values], bool] = lambda _: True
 
     def key(self, row: Values) -> Hashable | None:
-        """What no two rows may share; None when the key does not hold this row."""
+        """Return the row's key; None where the key does not cover the row."""
         values = tuple(row[column] for column in self.columns)
         if None in values or not self.when(row):
             return None
@@ -80,29 +80,29 @@ REFERENCES: Final[Mapping[Kind, Mapping[str, Kind]]] = {
     PortfolioPosition: {"portfolio_id": Portfolio},
     Trade: {"decision_id": AgentDecision, "corrects_id": Trade},
 }
-"""Which fields hold the id, or the ids, of records of the same account."""
+"""The fields that hold ids of records of the same account."""
 
 
 def values_of(entity: Entity) -> dict[str, Any]:
-    """An entity as a row; nothing in it is shared with the entity."""
+    """Copy an entity's values into a row that shares nothing with the entity."""
     return {f.name: _stored(getattr(entity, f.name)) for f in attrs.fields(type(entity))}
 
 
 def _stored(value: object) -> object:
-    if isinstance(value, list):  # JSON, or the records that are referred to
+    if isinstance(value, list):  # JSON, or linked records
         return [item.id if isinstance(item, Entity) else deepcopy(item) for item in value]
     return deepcopy(value) if isinstance(value, dict) else value
 
 
 def ids_in(reference: int | list[int] | None) -> list[int]:
-    """The ids in a field that refers to records."""
+    """List the ids in a field that refers to records."""
     if reference is None:
         return []
     return reference if isinstance(reference, list) else [reference]
 
 
 def keys_of(kind: Kind, row: Values) -> Iterator[Hashable]:
-    """The unique keys that a row holds."""
+    """Yield the unique keys of a row."""
     for unique in UNIQUE[kind]:
         key = unique.key(row)
         if key is not None:
@@ -122,35 +122,35 @@ class Row:
     version: int = 1
 
     def changed_to(self, values: Values) -> dict[str, Any]:
-        """The fields that differ in `values`."""
+        """Return the new values of the fields that differ."""
         return {name: value for name, value in values.items() if value != self.values[name]}
 
 
 @define
 class Table:
-    """The rows of one kind, of all accounts, by id, and which of them holds each unique key."""
+    """The rows of one kind, of all accounts, by id, and the id that has each unique key."""
 
     kind: Kind
     rows: dict[int, Row] = attrs.Factory(dict)
     holders: dict[Hashable, int] = attrs.Factory(dict)
 
     def values(self, id_: int) -> Values | None:
-        """The values of a row; None when there is none."""
+        """Return the values of a row; None where it does not exist."""
         return self.rows[id_].values if id_ in self.rows else None
 
     def copy(self) -> Table:
-        """The same rows; what is put into one is not in the other."""
+        """Copy the table; later changes to one are not in the other."""
         return Table(self.kind, dict(self.rows), dict(self.holders))
 
     def clash(self, id_: int | None, values: Values) -> Hashable | None:
-        """A unique key of `values` that another row than `id_` holds."""
+        """Return a unique key of `values` that another row than `id_` has."""
         for key in keys_of(self.kind, values):
             if self.holders.get(key, id_) != id_:
                 return key
         return None
 
     def put(self, id_: int, row: Row) -> None:
-        """Store a row, and let go of the keys that it held before."""
+        """Store a row with its unique keys, in place of its earlier ones."""
         self.release(id_)
         self.rows[id_] = row
         for key in keys_of(self.kind, row.values):
@@ -162,12 +162,12 @@ class Table:
         self.rows.pop(id_, None)
 
     def refers_to(self, kind: Kind, id_: int) -> bool:
-        """Whether a row here refers to that record of another kind, or of this one."""
+        """Return whether a row of this table refers to that record."""
         fields = [f for f, referred in REFERENCES.get(self.kind, {}).items() if referred is kind]
         return any(id_ in ids_in(row.values[f]) for row in self.rows.values() for f in fields)
 
     def release(self, id_: int) -> None:
-        """Let go of the unique keys that a row holds."""
+        """Remove the unique keys of a row."""
         if id_ in self.rows:
             for key in keys_of(self.kind, self.rows[id_].values):
                 self.holders.pop(key, None)
@@ -181,28 +181,29 @@ class FakeStore:
     """The committed state of a fake book, shared by its units of work; safe between threads."""
 
     def __init__(self) -> None:
+        """Make an empty store."""
         self._tables: Snapshot = {kind: Table(kind) for kind in UNIQUE}
         self._ids = {kind: count(1) for kind in UNIQUE}
         self._committing = threading.Lock()
 
     def snapshot(self) -> Snapshot:
-        """What is committed now; later commits do not change it."""
+        """Return the committed tables; later commits do not change them."""
         return self._tables
 
     def next_id(self, kind: Kind) -> int:
-        """An id that is never handed out again, not even when its record is rolled back."""
+        """Draw an id, which is never drawn again, even if its record is rolled back."""
         return next(self._ids[kind])
 
     def commit(self, base: Snapshot, written: Mapping[Kind, Written]) -> None:
-        """Make rows durable, all or none.
+        """Commit rows, all or none.
 
         Args:
-            base: the snapshot that the unit of work began with.
+            base: the snapshot at the start of the unit of work.
             written: for each kind, the rows that it wrote, by id; None where it deleted one.
 
         Raises:
-            ConcurrentUpdate: another unit of work committed a change to one of the rows, took one of
-                their unique keys, deleted what they refer to, or referred to what is deleted.
+            ConcurrentUpdate: another unit of work changed one of the rows, took one of their unique keys,
+                deleted a record that they refer to, or refers to a record that is deleted here.
         """
         with self._committing:
             tables = dict(self._tables)
@@ -229,7 +230,7 @@ def _require_whole(tables: Snapshot, kind: Kind, written: Written) -> None:
 
 def _merged(current: Table, base: Table, written: Written) -> Table:
     table = current.copy()
-    for id_ in written:  # all first: one row may take the key that another one gives up
+    for id_ in written:  # of all rows first: a row may take the key of another
         table.release(id_)
     for id_, values in written.items():
         row = _merged_row(current.kind, id_, current.rows.get(id_), base.rows.get(id_), values)

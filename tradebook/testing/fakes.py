@@ -1,6 +1,6 @@
-"""A book in memory for the unit tests of trading bots: it behaves as one on a database does.
+"""A book in memory for the unit tests of trading bots, with the behaviour of one on a database.
 
-It commits and rolls back, checks versions and unique keys, and hands out copies.
+It commits and rolls back, checks versions, unique keys and references, and returns copies.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+
+from typing_extensions import override
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
@@ -25,9 +27,9 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.testing.fake_repositories import (
+from tradebook.testing._fake_repositories import (
     FakeAccountRepository,
     FakeDecisionRepository,
     FakeEventRepository,
@@ -39,7 +41,7 @@ from tradebook.testing.fake_repositories import (
     FakeSignalRepository,
     FakeTradeRepository,
 )
-from tradebook.testing.fake_session import FakeSession
+from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
 
 P = ParamSpec("P")
@@ -49,14 +51,14 @@ MAX_ATTEMPTS: Final = 20
 
 
 class FakeUnitOfWork(AbstractUnitOfWork):
-    """A transaction on a `FakeStore`: it sees the store as it was on entering, and its own changes.
+    """A transaction on a `FakeStore`: a snapshot of the store at its start, and its own changes.
 
-    Nobody waits in memory: of two units of work that change one record, the first to commit wins and
-    the other's `commit` raises `ConcurrentUpdate`.
+    There are no locks in memory: of two units of work that change one record, the first to commit wins
+    and the other's `commit` raises `ConcurrentUpdate`.
 
     Args:
-        store: what several units of work share; one of its own by default.
-        account: the account that everything inside sees and writes.
+        store: to share with other units of work; a new one by default.
+        account: the account of all records that are read and written.
         base_currency: for an account that is opened inside.
         context: the time, ids and names of the call.
         read_only: whether writing is refused.
@@ -71,10 +73,12 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         *,
         read_only: bool = False,
     ) -> None:
+        """Prepare the unit of work; entering it takes the snapshot."""
         super().__init__(account, base_currency, context)
         self.store = FakeStore() if store is None else store
         self._read_only = read_only
 
+    @override
     def __enter__(self) -> Self:
         session = FakeSession(self.store, self.account, read_only=self._read_only)
         self._session = session
@@ -94,6 +98,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self.trades = FakeTradeRepository(session, Trade)
         return self
 
+    @override
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -103,11 +108,12 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self._session.close()
 
     def require_visible(self) -> None:
-        """Memory hides nothing."""
+        """Do nothing: memory has no row-level security."""
 
     def require_intact(self) -> None:
-        """Memory has no damage to look for."""
+        """Do nothing: memory has no file that could be damaged."""
 
+    @override
     def commit(self) -> None:
         try:
             self._session.commit()
@@ -115,6 +121,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
             self.rollback()
             raise
 
+    @override
     def rollback(self) -> None:
         self._session.rollback()
 
@@ -123,11 +130,11 @@ class FakeBook(Book):
     """A book in memory, with every method that `DatabaseManager` has for bots.
 
     Args:
-        account: whose book.
+        account: the account of the book.
         base_currency: of the account, when its first use opens it.
-        actor: who writes, for the events, where no `tradebook.context` says so.
-        clock: tells the time of each call; a test can turn it.
-        store: to share with other books, as accounts of one database; one of its own by default.
+        actor: the actor of events outside any `tradebook.context`.
+        clock: returns the time of a call; a test may pass its own.
+        store: to share with other books, as accounts share a database; a new one by default.
     """
 
     def __init__(
@@ -139,6 +146,7 @@ class FakeBook(Book):
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
+        """Open an empty book, or one on the records of `store`."""
         self.account = argument("account", identifier, account)
         self.base_currency = argument("base_currency", identifier, base_currency)
         self.store = FakeStore() if store is None else argument("store", _store, store)
@@ -148,7 +156,7 @@ class FakeBook(Book):
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
-        """A unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
+        """Open a unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
         only_reads = argument("read_only", boolean, read_only)
         context = self._new_context(context)
         return FakeUnitOfWork(
@@ -162,8 +170,9 @@ class FakeBook(Book):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; all again on a conflict."""
-        argument("handler", function, handler)
+        """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
+        if not callable(handler):
+            raise InvalidInput("handler", handler, "a function")
         context = self._new_context()
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -177,12 +186,25 @@ class FakeBook(Book):
                 conflict = error
         raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
 
+    def read(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Call `query(uow, ...)` on one consistent view, and return its result."""
+        if not callable(query):
+            raise InvalidInput("query", query, "a function")
+        with self.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
+
     def close(self) -> None:
-        """Nothing to close: a bot's code may close a book all the same."""
+        """Do nothing; a bot may close its book as it would one on a database."""
 
     def _new_context(self, given: CallContext | None = None) -> CallContext:
-        context = CallContext.of(given)
-        return (CallContext(at=self._clock()) if context is None else context).or_by(self._actor)
+        context = CallContext(at=self._clock()) if given is None else call_context(given)
+        return context.with_default_actor(self._actor)
 
 
 def _store(store: FakeStore) -> FakeStore:

@@ -1,6 +1,8 @@
-"""Fixtures for the tests of applications. Put this into the conftest.py at the top of your tests:
+"""Fixtures for the tests of applications.
 
-pytest_plugins = ["tradebook.testing.plugin"]
+Enable them in the conftest.py at the top of your tests:
+
+    pytest_plugins = ["tradebook.testing.plugin"]
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.orm import metadata
+from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.config import DatabaseConfig
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.testing.async_fakes import AsyncFakeBook
@@ -22,42 +25,42 @@ from tradebook.testing.fakes import FakeBook
 
 @pytest.fixture
 def in_memory_config() -> DatabaseConfig:
-    """A database in memory; every manager made from it, sync or async, sees the same one."""
+    """Configure a database in memory, the same for every manager made from it, sync or async."""
     return DatabaseConfig(path=":memory:")
 
 
 @pytest.fixture
 def in_memory_db(in_memory_config: DatabaseConfig) -> Iterator[Session]:
-    """A SQLAlchemy session on an empty book in memory; what it did not commit is discarded."""
+    """Open a SQLAlchemy session on an empty book in memory, discarded after the test."""
     engine = make_engine(in_memory_config)
     metadata.create_all(engine)
-    with Session(engine, expire_on_commit=False) as session:
+    with GuardedSession(engine, expire_on_commit=False) as session:
         yield session
     engine.dispose()
 
 
 @pytest.fixture
 def in_memory_book(in_memory_config: DatabaseConfig) -> Iterator[DatabaseManager]:
-    """A `DatabaseManager` of an empty book in memory."""
+    """Open a `DatabaseManager` on an empty book in memory."""
     with DatabaseManager(in_memory_config) as manager:
         yield manager
 
 
 @pytest.fixture
 def fake_book() -> FakeBook:
-    """An empty `FakeBook`: no database at all."""
+    """Open an empty `FakeBook`, which needs no database."""
     return FakeBook()
 
 
 @pytest.fixture
 def async_fake_book() -> AsyncFakeBook:
-    """An empty `AsyncFakeBook`, for bots on asyncio."""
+    """Open an empty `AsyncFakeBook`, for bots on asyncio."""
     return AsyncFakeBook()
 
 
 @pytest.fixture
 def sample_trade() -> dict[str, Any]:
-    """The terms of a trade, as a venue's client may give them: a float price and a naive UTC time."""
+    """Return a trade's terms as a venue's client may give them: a float price and a naive UTC time."""
     return {
         "symbol": "AAPL",
         "action": "BUY",

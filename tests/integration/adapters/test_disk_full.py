@@ -24,7 +24,7 @@ from tradebook import (
     DatabaseUnavailable,
     Trade,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 
 
 @frozen
@@ -118,7 +118,7 @@ def place(request: pytest.FixtureRequest) -> Any:
 def engine_of(manager: Any) -> Any:
     made = getattr(manager, "target", manager)
     is_async = isinstance(made, AsyncDatabaseManager)
-    return made._container.async_engine().sync_engine if is_async else made._container.engine()
+    return made._container.engine().sync_engine if is_async else made._container.engine()
 
 
 def book_one(manager: Any, number: int) -> None:
@@ -208,7 +208,7 @@ if can_mount():
     def test_a_server_that_crashes_because_its_log_is_full_comes_back_with_everything(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(runner, "PATIENCE", 1)
+        monkeypatch.setattr(retries, "MAX_OUTAGE", 1)
         with breakable_servers() as (server, _), tiny_disk(server.home / "wal", 12_000) as disk:
             server.own(disk.folder)
             server.create(f"--waldir={disk.folder / 'log'}")

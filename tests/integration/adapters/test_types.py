@@ -15,7 +15,7 @@ from tests.support.servers import configured
 from tradebook import InvalidInput, TradeAction
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.types import AccountKey, EnumText, ExactDecimal, Id, Json, UtcDateTime
-from tradebook.domain.numbers import plain
+from tradebook.domain.numbers import exact, plain
 
 table = Table(
     "things",
@@ -36,6 +36,14 @@ AMOUNTS = [
     "100000000000000000000",
     "-98765432109876543210.5",
 ]
+LONGEST = [
+    "1E-40",
+    "-1.2345678901234566E-40",
+    "1E-168",
+    "1.7976931348623157E+308",
+    "-" + "9" * 1500 + "." + "9" * 1500,
+]
+"""From the smallest product of three floats to the largest total that a caller may build."""
 
 
 @pytest.fixture
@@ -55,7 +63,15 @@ def store(engine: Engine, **values: Any) -> Any:
 
 @pytest.mark.parametrize(
     "text",
-    [*AMOUNTS, "12345678901234567890.123456789012345678", "0.1", "150.250", "-0", "1E+5"],
+    [
+        *AMOUNTS,
+        *LONGEST,
+        "12345678901234567890.123456789012345678",
+        "0.1",
+        "150.250",
+        "-0",
+        "1E+5",
+    ],
 )
 def test_decimals_come_back_digit_for_digit_in_one_form(engine: Engine, text: str) -> None:
     read = store(engine, amount=Decimal(text))
@@ -102,6 +118,17 @@ def test_sums_extremes_and_orders_are_exact(engine: Engine) -> None:
         assert list(connection.scalars(above)) == values[-2:]
         assert connection.scalar(select(func.count()).where(amount == Decimal("10.00"))) == 1
         assert connection.scalar(select(func.sum(amount)).where(amount > Decimal("1e30"))) is None
+
+
+def test_sums_and_orders_of_the_longest_numbers_are_exact(engine: Engine) -> None:
+    amount = table.c.amount
+    values = sorted(map(Decimal, [*AMOUNTS, *LONGEST]))
+    with engine.begin() as connection:
+        connection.execute(insert(table), [{"amount": value} for value in values])
+        with exact():
+            assert connection.scalar(select(func.sum(amount))) == sum(values)
+        assert list(connection.scalars(select(amount).order_by(amount.asc()))) == values
+        assert connection.scalars(select(amount).where(amount < Decimal("1e-167"))).all()
 
 
 def test_arithmetic_in_sql_is_refused(engine: Engine) -> None:

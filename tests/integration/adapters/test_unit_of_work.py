@@ -24,7 +24,7 @@ from tradebook import (
     DatabaseUnavailable,
     handlers,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 
 
@@ -128,7 +128,7 @@ def test_a_conflict_runs_the_whole_unit_of_work_again_with_the_same_ids(
 def test_conflicts_without_end_raise_book_busy_with_the_cause(
     manager: DatabaseManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_LONGEST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "_AFTER_CONFLICT", (0.001, 0.001))
     attempts = []
 
     def hopeless(uow: AbstractUnitOfWork) -> None:
@@ -139,7 +139,7 @@ def test_conflicts_without_end_raise_book_busy_with_the_cause(
     with pytest.raises(BookBusy, match="20 times") as busy:
         manager.run(hopeless)
     assert isinstance(busy.value.__cause__, ConcurrentUpdate)
-    assert len(attempts) == runner.MAX_ATTEMPTS
+    assert len(attempts) == retries.MAX_ATTEMPTS
     assert manager.get_positions() == []
 
 

@@ -50,7 +50,7 @@ def test_a_purchase_needs_the_cash_and_must_not_be_too_much_of_the_account(
 def seen(book: DatabaseManager, watch: DrawdownWatch, *values: str) -> None:
     for value in values:
         with book.unit_of_work(context=CallContext(at=datetime.now(UTC))) as uow:
-            watch.see(uow, Decimal(value))
+            watch.check(uow, Decimal(value))
             uow.commit()
 
 

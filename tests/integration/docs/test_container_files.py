@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 from prometheus_client import start_http_server
-from typer.main import get_command
 
 from tests.support.checkout import ROOT
 from tradebook import DatabaseConfig, DatabaseManager
 from tradebook.config import variables_help
-from tradebook.entrypoints.cli import app
-from tradebook.operations.activity import engine_beside
+from tradebook.entrypoints.cli.app import COMMANDS, load
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics.database import database_registry
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -25,7 +24,9 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 def accepts(arguments: list[str]) -> bool:
     """Whether the command line takes these, without doing anything."""
-    command: Any = get_command(app)
+    if arguments[0] not in COMMANDS:
+        return False
+    command, arguments = load(arguments[0]), arguments[1:]
     while arguments and hasattr(command, "commands") and arguments[0] in command.commands:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     options = {name for option in command.params for name in option.opts}
@@ -69,7 +70,7 @@ def test_the_exporter_is_well_while_its_database_answers(sqlite_url: str) -> Non
     assert (kind, python, option) == ("CMD", "python", "-c")
     with DatabaseManager(sqlite_url) as book:
         book.upgrade()
-    with engine_beside(DatabaseConfig.from_url(sqlite_url), "metrics") as engine:
+    with monitoring_engine(DatabaseConfig.from_url(sqlite_url), "metrics") as engine:
         server, thread = start_http_server(0, "127.0.0.1", database_registry(engine))
         command = [sys.executable, "-c", code.replace(":9464/", f":{server.server_port}/")]
         well = subprocess.run(command, check=False)

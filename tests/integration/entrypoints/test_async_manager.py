@@ -48,7 +48,7 @@ def test_a_cancelled_call_is_booked_whole_or_not_at_all(
 ) -> None:
     async def record(number: int) -> None:
         if way == "ordinary":
-            manager._container.async_remembered().clear()
+            manager._container.position_cache().clear()
         await manager.record_trade(**buying(number))
 
     async def main() -> None:

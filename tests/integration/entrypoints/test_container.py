@@ -6,34 +6,31 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from dependency_injector import providers
+from dependency_injector import containers, providers
 
 from tradebook import DatabaseConfig, DatabaseManager, InvalidInput
-from tradebook.entrypoints.container import AsyncContainer
+from tradebook.entrypoints.container import ASYNCIO, THREADS, Parts, new_container
 
 
-def new_container() -> AsyncContainer:
-    return AsyncContainer(
-        config=DatabaseConfig.from_url("sqlite://"), account="main", base_currency="USD"
-    )
+def wired(parts: Parts = THREADS) -> containers.DynamicContainer:
+    return new_container(parts, DatabaseConfig.from_url("sqlite://"), "main", "USD", "")
 
 
-def test_every_provider_resolves() -> None:
-    container = new_container()
-    resolved = {
-        name: provider()
-        for name, provider in container.providers.items()
-        if name != "session_unit_of_work"  # given its session by the async runner
-    }
-    assert set(resolved) >= {"engine", "runner", "async_runner", "unit_of_work", "account"}
+@pytest.mark.parametrize("parts", [THREADS, ASYNCIO])
+def test_every_provider_resolves(parts: Parts) -> None:
+    container = wired(parts)
+    resolved = {name: provider() for name, provider in container.providers.items()}
+    assert set(resolved) >= {"engine", "runner", "unit_of_work", "read_unit_of_work", "observers"}
     assert all(value is not None for value in resolved.values())
-    assert container.session_unit_of_work(lambda: None).account == "main"
-    asyncio.run(resolved["async_engine"].dispose())
-    resolved["engine"].dispose()
+    assert resolved["unit_of_work"] is not container.unit_of_work()
+    if parts is ASYNCIO:
+        asyncio.run(resolved["engine"].dispose())
+    else:
+        resolved["engine"].dispose()
 
 
 def test_one_engine_however_many_threads_ask_first() -> None:
-    container = new_container()
+    container = wired()
     with ThreadPoolExecutor(8) as threads:
         engines = set(threads.map(lambda _: id(container.engine()), range(64)))
     assert len(engines) == 1

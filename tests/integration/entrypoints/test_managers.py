@@ -30,7 +30,7 @@ from tradebook import (
     handlers,
 )
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.config import DatabaseConfig
 from tradebook.service_layer import queries
 
@@ -350,7 +350,7 @@ def test_a_unit_of_work_translates_errors_and_returns_its_connection(manager: An
 def test_a_commit_that_finds_sqlite_busy_leaves_no_transaction_open(
     new_manager: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_LONGEST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "_AFTER_CONFLICT", (0.001, 0.001))
     manager = new_manager(DatabaseConfig(path=":memory:", lock_timeout=1))
     manager.record_trade(**ONE_TRADE)
     with manager.unit_of_work(read_only=True) as reading:

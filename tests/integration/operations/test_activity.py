@@ -1,4 +1,4 @@
-"""What `tradebook metrics` and `tradebook top` show of a real PostgreSQL: who blocks whom, dead rows, standbys."""
+"""`tradebook metrics` and `tradebook top` on a real PostgreSQL: lock waits, dead rows, standbys."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tradebook.operations import activity, metrics
 from tradebook.operations.activity import (
     Activity,
     chain_length,
-    engine_beside,
-    looking_at,
+    monitoring_connection,
+    monitoring_engine,
     read_activity,
 )
 from tradebook.operations.metrics import catalog
@@ -34,7 +34,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 @pytest.fixture(scope="module")
 def url(postgresql: URL) -> URL:
-    """A database of its own, with a book of two accounts."""
+    """Create a database with a book of two accounts."""
     url = create_database(postgresql, "watched")
     with DatabaseManager(url) as book:
         book.upgrade()
@@ -52,7 +52,7 @@ def url(postgresql: URL) -> URL:
 
 @pytest.fixture
 def engine(url: URL) -> Iterator[Engine]:
-    with engine_beside(configured(url), "watcher") as engine:
+    with monitoring_engine(configured(url), "watcher") as engine:
         yield engine
 
 
@@ -63,7 +63,7 @@ def tradebook(url: URL) -> Command:
 
 @contextmanager
 def session(url: URL, *statements: str, name: str = "holder") -> Iterator[Any]:
-    """A session with an open transaction."""
+    """Open a session with a transaction."""
     text = url.set(drivername="postgresql").render_as_string(False)
     connection = psycopg2.connect(text, application_name=name)
     try:
@@ -77,7 +77,7 @@ def session(url: URL, *statements: str, name: str = "holder") -> Iterator[Any]:
 
 @contextmanager
 def blocked_writer(url: URL, engine: Engine) -> Iterator[int]:
-    """A trade that waits for a session which holds its position; gives that session's process."""
+    """Let a trade wait for a session that locks its position; yield that session's process id."""
     hold = "SELECT id, 'hunter2' FROM positions WHERE symbol = 'AAPL' FOR UPDATE"
     with session(url, hold) as holder:
         book = DatabaseManager(url)
@@ -93,7 +93,7 @@ def blocked_writer(url: URL, engine: Engine) -> Iterator[int]:
 
 
 def seen(engine: Engine) -> Activity:
-    with looking_at(engine) as connection:
+    with monitoring_connection(engine) as connection:
         found = read_activity(connection)
     assert found is not None
     return found
@@ -118,7 +118,7 @@ def test_top_shows_who_blocks_whom(url: URL, engine: Engine, tradebook: Command)
     assert shown["blocking_chain_length"] == 2
     assert "hunter2" not in str(shown) + text
     assert "AAPL" not in str(shown) + text
-    assert "who waits for whom" in text
+    assert "lock waits" in text
     assert f"{holder}" in text
 
 
@@ -139,7 +139,7 @@ def test_a_transaction_is_long_after_a_minute(
 ) -> None:
     with session(url, "SELECT 1", name="report"):
         assert samples(engine)[catalog.LONG_TRANSACTIONS.name, ()] == 0
-        monkeypatch.setattr(activity, "LONG", 0.0)
+        monkeypatch.setattr(activity, "LONG_SECONDS", 0.0)
         assert samples(engine)[catalog.LONG_TRANSACTIONS.name, ()] >= 1
         shown = tradebook.json("top", "--once", "--interval", "0.1")
         text = tradebook("top", "--once", "--interval", "0.1").stdout
@@ -149,7 +149,7 @@ def test_a_transaction_is_long_after_a_minute(
 
 def test_what_the_book_holds_is_counted_over_all_accounts(engine: Engine) -> None:
     found = samples(engine)
-    with looking_at(engine) as connection:
+    with monitoring_connection(engine) as connection:
         booked = connection.exec_driver_sql("SELECT count(sequence) FROM trades").scalar_one()
     assert found[catalog.BOOKED.name, ()] == booked >= 4
     assert found[catalog.BUSTED.name, ()] == 1
@@ -196,12 +196,12 @@ def test_every_metric_of_a_database_is_exported_but_those_of_its_log(engine: Eng
     of_log = {
         m.name for m in (catalog.ARCHIVE_FAILURES, catalog.ARCHIVE_AGE, catalog.SLOT_RETAINED)
     }
-    assert {metric.name for metric in catalog.OF_DATABASE} == exported | of_standbys | of_log
+    assert {metric.name for metric in catalog.DATABASE_METRICS} == exported | of_standbys | of_log
 
 
 @pytest.fixture(scope="module")
 def modest(url: URL) -> URL:
-    """The same database, for a role that may read the book, and is not told what others do."""
+    """Return the URL for a role that may read the book, but not other roles' activity."""
     role = "CREATE ROLE modest LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest"
     with session(url, role) as connection:
         connection.commit()
@@ -209,7 +209,10 @@ def modest(url: URL) -> URL:
 
 
 def test_a_role_that_may_not_see_others_counts_them(url: URL, modest: URL) -> None:
-    with session(url, "SELECT 'hunter2'"), engine_beside(configured(modest), "modest") as engine:
+    with (
+        session(url, "SELECT 'hunter2'"),
+        monitoring_engine(configured(modest), "modest") as engine,
+    ):
         found = seen(engine)
         assert samples(engine)[catalog.UP.name, ()] == 1
     assert found.hidden == found.states()["unknown"] >= 1
@@ -221,7 +224,7 @@ def test_a_role_that_may_not_see_others_sees_who_waits_and_claims_nothing_else(
 ) -> None:
     tradebook = Command(modest.render_as_string(False))
     with (
-        engine_beside(configured(modest), "modest") as asking,
+        monitoring_engine(configured(modest), "modest") as asking,
         blocked_writer(url, engine) as holder,
     ):
         found = samples(asking)
@@ -249,7 +252,7 @@ def test_what_pg_monitor_sees_needs_no_word_about_it(url: URL, modest: URL) -> N
 
 
 def test_a_database_that_does_not_answer_is_an_answer(tmp_path: Any, postgresql: URL) -> None:
-    with engine_beside(configured(postgresql.set(database="nowhere")), "watcher") as engine:
+    with monitoring_engine(configured(postgresql.set(database="nowhere")), "watcher") as engine:
         registry = database_registry(engine)
         assert registry.get_sample_value("tradebook_up") == 0
         assert registry.get_sample_value("tradebook_booked_trades_total") is None
@@ -296,7 +299,7 @@ def test_top_says_what_is_wrong_with_an_application(tradebook: Command) -> None:
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[BreakableServer, BreakableServer]]:
-    """A server and a standby that follows it."""
+    """Start a server and a standby of it."""
     with breakable_servers() as (primary, standby):
         primary.create()
         with DatabaseManager(primary.url("postgres")) as book:
@@ -311,15 +314,15 @@ def test_a_standby_that_stops_replaying_lags(
 ) -> None:
     primary, standby = pair
     lag = (catalog.REPLICATION_LAG_BYTES.name, ("walreceiver",))
-    with engine_beside(configured(primary.url("postgres")), "watcher") as engine:
+    with monitoring_engine(configured(primary.url("postgres")), "watcher") as engine:
         assert samples(engine)[catalog.REPLICAS.name, ()] == 1
         until(lambda: samples(engine)[lag] == 0)
         standby.execute("SELECT pg_wal_replay_pause()")
         standby.wait_for("SELECT pg_get_wal_replay_pause_state() = 'paused'")
-        # One that nobody waits for on the standby: it would not come.
+        # Without waiting for the paused standby, which would never confirm the commit.
         primary.execute("SET synchronous_commit = local; CREATE TABLE more AS SELECT 1 AS n")
         until(lambda: samples(engine)[lag] > 0)
-        with engine_beside(configured(standby.url("postgres")), "watcher") as beside:
+        with monitoring_engine(configured(standby.url("postgres")), "watcher") as beside:
             behind = (catalog.REPLICATION_LAG_BYTES.name, ("this standby",))
             until(lambda: samples(beside)[behind] > 0)
             assert samples(beside)[catalog.REPLICAS.name, ()] == 0

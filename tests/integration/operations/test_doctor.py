@@ -38,7 +38,7 @@ def diagnosis(config: DatabaseConfig, *, thorough: bool = False) -> Diagnosis:
 
 
 def bad(found: Diagnosis) -> dict[str, Finding]:
-    """What is not green, by its check."""
+    """Findings that are not green, by the name of the check."""
     return {finding.check: finding for finding in found.findings if finding.level != Level.GREEN}
 
 
@@ -58,7 +58,7 @@ def execute(url: URL, *statements: str) -> None:
 
 @pytest.fixture
 def server(new_database: Callable[[], URL]) -> URL:
-    """A sealed book on PostgreSQL that nothing is wrong with."""
+    """A sealed book on PostgreSQL without any trouble."""
     url = new_database()
     with DatabaseManager(url) as book:
         book.upgrade()
@@ -98,7 +98,7 @@ def test_a_sound_server_lacks_nothing_but_a_role_for_applications_and_an_archive
 
 TROUBLES: dict[str, tuple[str, str, Level]] = {
     "an index is missing": ("DROP INDEX ix_trades_pending", "indexes", Level.RED),
-    "an index nobody reads": (
+    "an index that no query reads": (
         "CREATE INDEX mine ON trades (strategy)",
         "indexes",
         Level.YELLOW,
@@ -113,7 +113,11 @@ TROUBLES: dict[str, tuple[str, str, Level]] = {
         "autovacuum",
         Level.YELLOW,
     ),
-    "a column by hand": ("ALTER TABLE trades ADD COLUMN mine text", "tables", Level.YELLOW),
+    "a column that no migration made": (
+        "ALTER TABLE trades ADD COLUMN mine text",
+        "tables",
+        Level.YELLOW,
+    ),
     "commits are not waited for": (
         "ALTER DATABASE {name} SET synchronous_commit = off",
         "synchronous_commit",
@@ -148,7 +152,7 @@ def test_trouble_on_a_server_is_found(server: URL, trouble: str) -> None:
     assert bad(found)[check].fix
 
 
-def test_with_a_schema_that_is_behind_only_what_is_around_it_is_looked_at(server: URL) -> None:
+def test_with_a_schema_that_is_behind_only_the_server_is_checked(server: URL) -> None:
     execute(
         server,
         "UPDATE alembic_version SET version_num = '0001'",
@@ -162,7 +166,7 @@ def test_with_a_schema_that_is_behind_only_what_is_around_it_is_looked_at(server
     assert not {"roles", "indexes", "tables", "verify", "audit trail"} & checks
 
 
-def test_an_empty_file_is_looked_at_too(tmp_path: Path) -> None:
+def test_an_empty_file_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "book.db").touch(0o622)
     (tmp_path / "book.db").chmod(0o622)
     found = diagnosis(DatabaseConfig(path=tmp_path / "book.db"), thorough=True)
@@ -267,12 +271,13 @@ def test_dead_rows_and_updates_that_are_not_hot_are_found(
 def test_what_makes_a_server_unsafe_is_red(
     server: URL, setting: str, check: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = CheckTarget.settings
+    read_settings = CheckTarget.settings
     monkeypatch.setattr(
         CheckTarget,
         "settings",
         lambda self, *names: {
-            name: "off" if name == setting else value for name, value in asked(self, *names).items()
+            name: "off" if name == setting else value
+            for name, value in read_settings(self, *names).items()
         },
     )
     assert bad(diagnosis(configured(server)))[check].level is Level.RED
@@ -287,11 +292,11 @@ def test_a_server_elsewhere_without_tls_is_red(
     assert found["free disk"].level is Level.UNKNOWN
 
 
-def test_a_check_that_is_refused_does_not_keep_the_others_from_looking(
+def test_a_check_that_is_refused_does_not_keep_the_others_from_running(
     server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(patient: CheckTarget, *_names: str) -> dict[str, str]:
-        patient.connection.execute(text("SELECT 1/0"))
+    def refuse(target: CheckTarget, *_names: str) -> dict[str, str]:
+        target.connection.execute(text("SELECT 1/0"))
         return {}
 
     monkeypatch.setattr(CheckTarget, "settings", refuse)
@@ -329,7 +334,7 @@ def test_a_damaged_file_is_red(file: DatabaseConfig) -> None:
     assert diagnosis(file).level is Level.RED
 
 
-def test_nothing_that_the_command_says_is_cut(
+def test_no_output_of_the_command_is_cut(
     tradebook: Command, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

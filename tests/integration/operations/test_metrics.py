@@ -1,4 +1,4 @@
-"""Metrics of both managers on real databases: what was committed, retried, waited for, and how long it took."""
+"""Metrics of both managers on real databases: commits, retries, waits and durations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.operations import metrics
 
 BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": 10}
@@ -35,7 +35,7 @@ NewManager = Callable[..., Any]
 
 
 class Metrics:
-    """A registry, and what is in it."""
+    """A registry, and access to its values."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,7 +55,7 @@ def value() -> Metrics:
 
 @pytest.fixture
 def watched(manager: Any, value: Metrics) -> Any:
-    """A manager that is watched from its first use on."""
+    """Return a manager that is instrumented before its first call."""
     value.watch(manager, pool="here")
     return manager
 
@@ -102,7 +102,7 @@ def test_what_is_refused_is_no_trade(watched: Any, value: Metrics) -> None:
 def test_reads_are_timed_by_query_and_statements_by_verb_and_table(
     watched: Any, value: Metrics
 ) -> None:
-    watched.record_trade(**BUY)  # a new file is migrated first, which copies tables
+    watched.record_trade(**BUY)  # on a new file it runs the migrations, which copy tables
     before = value("query_seconds_count", statement="insert trades")
     watched.record_trade(**BUY)
     watched.get_open_positions()
@@ -116,7 +116,7 @@ def test_reads_are_timed_by_query_and_statements_by_verb_and_table(
 
 
 def prepared(manager: Any) -> int:
-    """The statement that prepares the one that books: psycopg2 does not do it by itself."""
+    """Return 1 where a PREPARE precedes the booking statement, which psycopg2 does not prepare by itself; else 0."""
     return int(type(manager) is DatabaseManager and "postgresql" in manager.url)
 
 
@@ -178,7 +178,7 @@ def test_sessions_by_hand_and_functions_of_others_are_counted(watched: Any, valu
 def test_conflicts_and_retries_are_counted(
     watched: Any, value: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 3)
     conflicts = iter([True, True, False])
 
     def sometimes(uow: Any) -> None:
@@ -257,11 +257,8 @@ def test_a_manager_that_nobody_watches_has_none_of_it(manager: Any) -> None:
     manager.record_trade(**BUY)
     container = inner._container
     engine = (
-        container.engine()
-        if isinstance(inner, DatabaseManager)
-        else container.async_engine().sync_engine
+        container.engine() if isinstance(inner, DatabaseManager) else container.engine().sync_engine
     )
     assert not engine.dispatch.before_cursor_execute
     assert not engine.dispatch.after_cursor_execute
-    runner = container.runner if isinstance(inner, DatabaseManager) else container.async_runner
-    assert not runner.overridden
+    assert container.observers() == []

@@ -37,7 +37,7 @@ def home() -> Iterator[Path]:
     home = folder / "my sandbox"
     assert start_sandbox(home)[1]
     yield home
-    Sandbox.at(home).server.stop("immediate")
+    Sandbox.from_folder(home).server.stop("immediate")
     shutil.rmtree(folder)
 
 
@@ -57,7 +57,7 @@ def test_a_second_start_says_that_it_runs_already(home: Path, command: Command) 
     assert command.json("sandbox", "status", str(home))["state"] == "running"
 
 
-def test_what_it_exports_is_evaluated_by_a_shell_and_has_the_books_tables(
+def test_its_exports_work_in_a_shell_and_its_database_has_the_tables(
     home: Path, command: Command
 ) -> None:
     exported = command("sandbox", "start", str(home), "--export").stdout
@@ -71,7 +71,7 @@ def test_what_it_exports_is_evaluated_by_a_shell_and_has_the_books_tables(
         assert book.verify().proven
 
 
-def test_it_asks_for_a_password_that_only_the_owner_can_read(home: Path) -> None:
+def test_it_requires_a_password_that_only_the_owner_can_read(home: Path) -> None:
     sandbox, _ = start_sandbox(home)
     url = str(sandbox.config.url).replace("+psycopg2", "")
 
@@ -99,7 +99,7 @@ def test_psql_opens_on_it_without_the_password_among_its_arguments(home: Path) -
     assert (done.returncode, done.stdout.strip()) == (0, "tradebook"), done.stderr
 
 
-def test_a_server_that_was_killed_is_seen_as_stopped_and_starts_again_with_its_data(
+def test_a_killed_server_counts_as_stopped_and_starts_again_with_its_data(
     home: Path, command: Command
 ) -> None:
     sandbox, _ = start_sandbox(home)
@@ -151,13 +151,13 @@ def test_removing_it_asks_first_and_leaves_nothing(command: Command) -> None:
     assert os.listdir(folder) == []
     assert command("sandbox", "start", str(home), "--no-tables").exit_code == 0
 
-    sockets = Sandbox.at(home).server.sockets
+    sockets = Sandbox.from_folder(home).server.sockets
     assert sockets.is_dir()
     for answer in ("n\n", None):
         refused = command("sandbox", "stop", str(home), "--remove", "--json", stdin=answer)
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert "nothing was removed: say --yes" in refused.stderr
-    assert Sandbox.at(home).is_running
+    assert Sandbox.from_folder(home).is_running
     assert command("sandbox", "stop", str(home), "--remove", "--yes").exit_code == 0
     assert list(folder.iterdir()) == []
     assert not sockets.exists()
@@ -199,7 +199,7 @@ def test_a_start_that_fails_leaves_no_folder_that_was_not_there(
     assert os.listdir(tmp_path / "mine") == []
 
 
-def test_one_who_waited_for_a_start_that_failed_makes_the_folder_anew(
+def test_a_start_that_waited_for_a_failed_one_makes_the_folder_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, take, made = tmp_path / "new", fcntl.flock, []
@@ -215,7 +215,7 @@ def test_one_who_waited_for_a_start_that_failed_makes_the_folder_anew(
         raise OperationFailed("as far as this test goes")
 
     monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
-    monkeypatch.setattr("tradebook.operations.server.sandbox._make", fails)
+    monkeypatch.setattr("tradebook.operations.server.sandbox._create", fails)
     with pytest.raises(OperationFailed, match="this test"):
         start_sandbox(home)
     assert len(made) == 2
@@ -246,7 +246,7 @@ def test_without_the_wheel_it_says_what_to_install(
         programs.wheel_programs()
 
 
-def test_root_is_told_of_a_folder_that_the_servers_user_may_not_enter(tmp_path: Path) -> None:
+def test_a_folder_that_the_servers_user_may_not_enter_is_named_to_root(tmp_path: Path) -> None:
     user = pwd.struct_passwd(("server", "x", os.geteuid() + 1, os.getegid() + 1, "", "/", ""))
     tmp_path.chmod(0o700)
 

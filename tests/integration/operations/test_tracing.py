@@ -1,4 +1,4 @@
-"""Spans of both managers: of calls, and of statements below them by OpenTelemetry's own instrumentation."""
+"""Spans of both managers: of calls, and of their statements by OpenTelemetry's instrumentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price"
 
 
 class Spans:
-    """What was traced, by name."""
+    """Spans that were exported, by name."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
@@ -44,7 +44,7 @@ def spans() -> Spans:
 
 
 def below(span: ReadableSpan, spans: Spans) -> list[ReadableSpan]:
-    """The spans whose parent it is."""
+    """Return the spans whose parent is this span."""
     identity = span.context and span.context.span_id
     return [s for s in spans.all() if s.parent and s.parent.span_id == identity]
 
@@ -74,7 +74,7 @@ def test_statements_have_spans_below_it_with_their_text_and_no_values(
     manager: Any, spans: Spans
 ) -> None:
     spans.watch(manager)
-    for _ in range(2):  # the second goes to the database in one statement
+    for _ in range(2):  # the second takes the fast path, a single statement
         manager.record_trade(**BUY, order_id="a-secret-order")
         manager.record_trade(**BUY)
     for span in spans.named("tradebook.record_trade"):

@@ -1,4 +1,4 @@
-"""A server whose log is not archived, or kept for nobody: the doctor, the metrics and `top` say so."""
+"""WAL that is not archived, or kept for an unused slot: reported by the doctor, the metrics and `top`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.breakable_servers import BreakableServer, breakable_servers
 from tests.support.command_line import Command
 from tests.support.servers import configured
 from tradebook import DatabaseManager
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.doctor import Finding, Level, postgresql
 from tradebook.operations.metrics import catalog
-from tradebook.operations.server.programs import program
+from tradebook.operations.server.programs import find_program
 from tradebook.operations.server.wal import Archive, read_archive
 
 FAILURES = (catalog.ARCHIVE_FAILURES.name, ())
@@ -34,7 +34,7 @@ STATUS = "FROM pg_ls_archive_statusdir()"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[BreakableServer]:
-    """With a book, and with archiving switched on that fails."""
+    """Start a server with a book and an archive command that fails."""
     with breakable_servers() as (server, _):
         server.create("--set=archive_mode=on", "--set=archive_command=false")
         with DatabaseManager(server.url("postgres")) as book:
@@ -44,7 +44,7 @@ def server() -> Iterator[BreakableServer]:
 
 @pytest.fixture
 def engine(server: BreakableServer) -> Iterator[Engine]:
-    with engine_beside(configured(server.url("postgres")), "watcher") as engine:
+    with monitoring_engine(configured(server.url("postgres")), "watcher") as engine:
         yield engine
 
 
@@ -59,7 +59,7 @@ def archive_with(server: BreakableServer, command: str) -> None:
 
 
 def archived(server: BreakableServer) -> bool:
-    """Whether the last try went well; another is made, for the server else waits a minute."""
+    """Check the last attempt to archive, and trigger the next: the server waits a minute by itself."""
     server.execute("SELECT txid_current(), pg_switch_wal()")
     return "archive" not in trouble(server)
 
@@ -108,7 +108,7 @@ def test_a_standby_leaves_archiving_to_its_primary_unless_it_always_archives(
     assert level(is_standby=True, mode="always") is Level.RED
 
 
-def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
+def test_an_unused_slot_is_found_with_the_size_of_its_log(
     server: BreakableServer, engine: Engine
 ) -> None:
     assert "slots" not in trouble(server)
@@ -123,15 +123,20 @@ def test_a_slot_that_nobody_uses_is_found_with_what_is_kept_for_it(
         server.execute("SELECT pg_drop_replication_slot('gone')")
     assert 0 < kept < 32 * 2**20
     assert found.level is Level.YELLOW
-    assert found.what.startswith("nobody uses gone; ")
+    assert found.what.startswith("gone is not in use; ")
     assert "pg_drop_replication_slot('gone')" in found.fix
     assert [(slot["name"], slot["active"]) for slot in shown] == [("gone", False)]
 
 
 @contextmanager
 def running(server: BreakableServer, name: str, *arguments: str, called: str) -> Iterator[int]:
-    """A program of PostgreSQL's, with all that it starts, until the block ends; gives its process group."""
-    command = [program(name, 18), *arguments, "-d", server.url("postgres").render_as_string(False)]
+    """Run a program of PostgreSQL, with the processes it starts, within the block; yield its process group."""
+    command = [
+        find_program(name, 18),
+        *arguments,
+        "-d",
+        server.url("postgres").render_as_string(False),
+    ]
     started = subprocess.Popen(
         command,
         env={**os.environ, "PGAPPNAME": called},
@@ -190,6 +195,7 @@ def test_a_base_backup_that_streams_the_log_is_no_standby(
 
 
 def test_a_slot_in_use_that_is_far_behind_is_yellow() -> None:
-    what, fix = postgresql._about(postgresql.Slot(name="far", active=True, retained_bytes=2**31))
-    assert what == "far is far behind: 2,048 MiB of the log are kept for it"
-    assert "who receives" in fix
+    found = postgresql._bad_slot(postgresql.Slot(name="far", active=True, retained_bytes=2**31))
+    assert found.level is Level.YELLOW
+    assert found.what == "far is far behind: 2,048 MiB of the log are kept for it"
+    assert "its receiver" in found.fix

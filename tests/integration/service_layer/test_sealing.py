@@ -149,7 +149,7 @@ def test_a_session_by_hand_makes_changes_and_deletes_no_seal(book: DatabaseManag
     with pytest.raises(InvalidInput, match="`seal` makes them"):
         add()
     for act in (alter, delete):
-        with pytest.raises(InvalidTransition, match="a seal is for good"):
+        with pytest.raises(InvalidTransition, match="a seal never changes"):
             act()
     assert rows(book, "seals") == before
 

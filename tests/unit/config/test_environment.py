@@ -9,7 +9,7 @@ import pytest
 
 from tradebook import DatabaseConfig, DatabaseEnvironment, InvalidInput
 from tradebook.config import variables_help
-from tradebook.config.environment import variable_of
+from tradebook.config.variables import variable_of
 
 SERVER = "postgresql://u:secret@server/book"
 

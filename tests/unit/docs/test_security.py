@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
-from tradebook.config.environment import variables_help
+from tradebook.config import variables_help
 
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 TESTS = "\n".join(

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from tradebook import TradeAction
-from tradebook.domain.canonical_json import digest, encoded
+from tradebook.domain.canonical_json import canonical_bytes, digest
 
 NOON_IN_TOKYO = datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=9)))
 
@@ -40,24 +40,26 @@ NOON_IN_TOKYO = datetime(2026, 3, 2, 12, tzinfo=timezone(timedelta(hours=9)))
     ids=lambda value: str(value)[:20].replace("\\", ""),
 )
 def test_every_kind_of_value_has_one_form(given: Any, form: str) -> None:
-    assert encoded({"value": given}) == f'{{"value":{form}}}'.encode()
+    assert canonical_bytes({"value": given}) == f'{{"value":{form}}}'.encode()
 
 
 def test_the_order_of_names_does_not_matter_and_their_values_do() -> None:
-    assert encoded({"a": 1, "b": 2}) == encoded({"b": 2, "a": 1}) == b'{"a":1,"b":2}'
+    assert (
+        canonical_bytes({"a": 1, "b": 2}) == canonical_bytes({"b": 2, "a": 1}) == b'{"a":1,"b":2}'
+    )
     assert digest({"a": 1}) != digest({"a": 2})
 
 
 @pytest.mark.usefixtures("far_from_utc")
 def test_the_form_of_a_time_is_the_same_on_every_machine() -> None:
-    assert encoded({"at": NOON_IN_TOKYO}) == b'{"at":"2026-03-02T03:00:00.000000+00:00"}'
+    assert canonical_bytes({"at": NOON_IN_TOKYO}) == b'{"at":"2026-03-02T03:00:00.000000+00:00"}'
 
 
 def test_half_a_pair_of_surrogates_has_a_form_too() -> None:
-    assert encoded({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
+    assert canonical_bytes({"a": "\ud800"}) == b'{"a":"\xed\xa0\x80"}'
 
 
 def test_the_digest_is_the_sha_256_of_the_form() -> None:
     values = {"at": datetime(2026, 3, 2, tzinfo=UTC), "price": Decimal("150.25")}
 
-    assert digest(values) == sha256(encoded(values)).digest()
+    assert digest(values) == sha256(canonical_bytes(values)).digest()

@@ -130,7 +130,7 @@ def test_a_new_record_is_taken_or_refused_by_its_field(edit: Edit) -> None:
 def test_refusals_of_new_records_say_what_is_expected() -> None:
     for entity, words in (
         (trade(status="EXECUTED"), "status: .*; expected PENDING: record_trade"),
-        (trade(sequence=1), "sequence: .*; expected no value .*: record_trade"),
+        (trade(sequence=1), "sequence: .*; expected the default: record_trade"),
         (portfolio(source="book"), "source: .*; expected 'external', .* take_snapshot"),
         (decision(status="EXECUTED"), "status: .*; expected another: its first booked trade"),
         (alert(resolved=True), "resolved_at: .*; expected a time"),
@@ -145,8 +145,8 @@ def test_refusals_of_new_records_say_what_is_expected() -> None:
 @pytest.mark.parametrize(
     ("entity", "before", "after", "named"),
     [
-        (trade(), "EXECUTED", "CANCELLED", "Trade 7: status cannot change .* EXECUTED for good"),
-        (trade(), "CANCELLED", "PENDING", "Trade 7: status cannot change .* CANCELLED for good"),
+        (trade(), "EXECUTED", "CANCELLED", "Trade 7: status cannot change .* stays EXECUTED"),
+        (trade(), "CANCELLED", "PENDING", "Trade 7: status cannot change .* stays CANCELLED"),
         (trade(), "PENDING", "EXECUTED", "Trade 7: status cannot change .*; execute_trade"),
         (trade(), "PENDING", "BUSTED", "Trade 7: status cannot change .*; execute_trade"),
         (decision(), "APPROVED", "EXECUTED", "AgentDecision 7: status .*; its first .* EXECUTED$"),
@@ -188,6 +188,6 @@ def test_what_is_recorded_for_good_is_not_deleted_and_the_rest_may_be(record: st
 
 def test_a_busted_trade_is_not_deleted() -> None:
     with pytest.raises(
-        InvalidTransition, match=r"^Trade 7 is BUSTED: .*, and what was booked is never deleted"
+        InvalidTransition, match=r"^Trade 7 is BUSTED: .*, and booked trades are never deleted"
     ):
         check_removal(trade(status="BUSTED"))

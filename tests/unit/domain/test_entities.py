@@ -314,7 +314,9 @@ def test_who_resolved_an_alert_may_be_unknown() -> None:
     alert = make("Alert")
     alert.resolve("restarted", by="", at=NOW)
 
-    with pytest.raises(InvalidTransition, match="already resolved by nobody named at 2026-03-02"):
+    with pytest.raises(
+        InvalidTransition, match="already resolved by an unnamed caller at 2026-03-02"
+    ):
         alert.resolve("ignored", by="bob", at=NOW)
 
 

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, field
 
 from tradebook import InvalidInput
-from tradebook.domain.entity import make_straight, named_fields
+from tradebook.domain.entity import named_fields, replace_init
 from tradebook.domain.numbers import ONE, positive
 from tradebook.domain.validation import identifier
 
@@ -34,7 +34,7 @@ class Thing:
 
 
 BY_ATTRS: Any = Thing.__init__
-make_straight(Thing)
+replace_init(Thing)
 
 
 def by_attrs(**given: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tradebook.domain.numbers import (
 )
 
 LARGEST = "9" * 38
-FINEST = "0." + "0" * 17 + "1"
+FINEST = "0." + "0" * 39 + "1"
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,9 @@ FINEST = "0." + "0" * 17 + "1"
         (LARGEST, LARGEST),
         ("-" + LARGEST, "-" + LARGEST),
         ("0E+999999", "0"),
+        ("1e38", "1" + "0" * 38),
+        (10**308, "1" + "0" * 308),
+        (Decimal("-1e308"), "-1" + "0" * 308),
     ],
 )
 def test_numbers_have_one_canonical_form(given: Any, text: str) -> None:
@@ -48,7 +51,18 @@ def test_numbers_have_one_canonical_form(given: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "text"), [(0.1, "0.1"), (1e22, "1" + "0" * 22), (1e-7, "0.0000001"), (2.5, "2.5")]
+    ("given", "text"),
+    [
+        (0.1, "0.1"),
+        (1e22, "1" + "0" * 22),
+        (1e-7, "0.0000001"),
+        (2.5, "2.5"),
+        (0.00010074887218045112, "0.00010074887218045112"),
+        (1.0 * 0.00010074887218045112 * 0.001, "0.00000010074887218045111"),
+        (1e-40, FINEST),
+        (-1.2345678901234566e-40, "-0." + "0" * 39 + "12345678901234566"),
+        (1.7976931348623157e308, "17976931348623157" + "0" * 292),
+    ],
 )
 def test_a_float_counts_as_its_shortest_repr(given: float, text: str) -> None:
     assert plain(number(given)) == text
@@ -76,22 +90,26 @@ def test_whole_numbers_of_other_libraries_are_accepted() -> None:
         "abc",
         "1_000",
         pytest.param("١٢", id="Arabic digits"),
-        "1" * 101,
+        "0" * 400 + "1",
         "1,5",
         True,
         None,
         b"1",
         [1],
-        10**38,
+        10**38 + 1,
+        10**309,
         10**1000,
-        Decimal(10**38),
-        "1e38",
+        Decimal(10**309),
+        2**1023,
+        "1e309",
         "1e999999999999",
-        "1e-19",
+        "1e-41",
+        9.9e-41,
         "1e-999999999999",
-        Decimal("0." + "1" * 19),
+        Decimal("0." + "1" * 39),
+        Decimal("0." + "0" * 30 + "123456789012345678"),
         "123456789012345678901.123456789012345678",
-        Decimal("1" * 150),
+        Decimal("1" * 450),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -105,14 +123,34 @@ def test_what_is_not_an_exact_number_within_the_limits_is_refused(given: Any) ->
     assert told.field == ""  # whoever knows its name adds it
 
 
-def test_the_limit_is_38_digits_of_which_18_are_decimals() -> None:
-    longest = "1" * 20 + "." + "1" * 18
+@pytest.mark.parametrize(
+    "longest",
+    ["1" * 20 + "." + "1" * 18, "0.00" + "1" * 38, "0." + "0" * 38 + "12", "1" * 38 + "0" * 271],
+)
+def test_the_limit_is_38_significant_digits_and_40_decimals(longest: str) -> None:
+    for given in (longest, Decimal(longest)):
+        assert plain(number(given)) == longest
+    assert number(float(longest)) == Decimal(repr(float(longest)))
 
-    assert plain(number(longest)) == longest
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("1e-41", "a number that is 0 or at least 1e-40 from it"),
+        (-5e-324, "a number that is 0 or at least 1e-40 from it"),
+        ("1e309", "a number of at most 309 digits before the point"),
+        ("1" * 39, "a number of at most 38 significant digits and 40 decimals"),
+    ],
+)
+def test_a_refusal_says_which_limit_a_number_exceeds(given: Any, expected: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        number(given)
+
+    assert refusal.value.expected == expected
 
 
-@pytest.mark.parametrize("given", ["1." + "0" * 98, Decimal("1." + "0" * 99)])
-def test_zeros_behind_count_up_to_100_characters_or_digits(given: Any) -> None:
+@pytest.mark.parametrize("given", ["1." + "0" * 398, Decimal("1." + "0" * 399)])
+def test_zeros_behind_count_up_to_400_characters_or_digits(given: Any) -> None:
     assert number(given) == 1
     with pytest.raises(InvalidInput):
         number(type(given)(f"{given}0"))

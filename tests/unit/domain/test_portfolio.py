@@ -146,7 +146,7 @@ def test_a_snapshot_belongs_to_its_account_and_is_in_its_currency() -> None:
 def test_a_row_says_exactly_which_trades_it_holds() -> None:
     position = held("X", ("BUY", 2, 10), ("SELL", 1, 12), mark=13, fee=1)
 
-    row = PortfolioPosition.of(position, NOW)
+    row = PortfolioPosition.from_position(position, NOW)
 
     assert row.sequence == 2
     assert (row.quantity, row.cost_basis, row.realized_pnl, row.fees) == (1, 10, 2, 2)

@@ -53,17 +53,17 @@ def test_all_is_there_up_to_what_no_transaction_can_still_commit(
 ) -> None:
     horizon = Watermark(newest=50, first=first, second=second)
     assert horizon.number == number
-    assert horizon.settled(last_seal(to_id=40, settled_id=10, horizon=90)) == settled
+    assert horizon.complete_up_to_id(last_seal(to_id=40, settled_id=10, horizon=90)) == settled
 
 
 def test_before_the_first_seal_nothing_is_settled_while_somebody_writes() -> None:
-    assert Watermark(50, moment(90, 100), moment(90, 100)).settled(None) == 0
-    assert Watermark(50, ALONE, ALONE).settled(None) == 50
+    assert Watermark(50, moment(90, 100), moment(90, 100)).complete_up_to_id(None) == 0
+    assert Watermark(50, ALONE, ALONE).complete_up_to_id(None) == 50
 
 
 def test_of_a_last_seal_whose_horizon_is_not_known_nothing_more_is_settled() -> None:
     horizon = Watermark(50, moment(90, 100), moment(90, 100))
-    assert horizon.settled(last_seal(to_id=40, settled_id=10, horizon=0)) == 10
+    assert horizon.complete_up_to_id(last_seal(to_id=40, settled_id=10, horizon=0)) == 10
 
 
 def test_a_full_batch_settles_no_more_than_it_read() -> None:
@@ -71,7 +71,7 @@ def test_a_full_batch_settles_no_more_than_it_read() -> None:
     a_day(book)
     book.raise_alert("a", "INFO")
     with book.unit_of_work() as uow:
-        uow.seals.moment = lambda: ALONE  # type: ignore[method-assign]
+        uow.seals.transaction_snapshot = lambda: ALONE  # type: ignore[method-assign]
         newest = uow.events.newest_id()
         made = seal_next(uow, 1)
         rest = seal_next(uow, 5)

@@ -1,4 +1,4 @@
-"""What the book logs: silent by itself, as text or JSON where asked, and never a value or a password."""
+"""Logs of the package: silent by default, as text or JSON when configured, without values or passwords."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from tests.support.loggers import logging_restored
 from tradebook import InvalidInput, handlers
 from tradebook.adapters import loggers
 from tradebook.adapters.engine.slow_queries import masked, masked_plan
-from tradebook.adapters.runner.retries import Called, Retries, Retry
+from tradebook.adapters.runner.observers import RetryAttempt
+from tradebook.adapters.runner.retries import Retries
 from tradebook.domain.errors import ConcurrentUpdate, DatabaseUnavailable
 from tradebook.operations import logs
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import Call, calling
+from tradebook.service_layer.instrumentation import CallRecord, recorded_call
 
-CALLED = Called(handlers.record_trade, CallContext(actor="ann", correlation_id="r-42"))
+CALLED = (handlers.record_trade, CallContext(actor="ann", correlation_id="r-42"))
 
 
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
-    """A stream for what is logged; afterwards logging is as it was."""
+    """Return a stream for the logs, and restore the logging configuration afterwards."""
     with logging_restored():
         yield io.StringIO()
 
@@ -40,7 +41,7 @@ def test_a_warning_is_silent_where_nobody_set_up_logging(
 
 def test_a_retry_is_one_json_document_that_says_who_and_why(written: io.StringIO) -> None:
     logs.configure(json=True, stream=written)
-    Retries("desk-7").add(Retry(CALLED, ConcurrentUpdate("another was first"), 3, 0.25))
+    Retries("desk-7").add(RetryAttempt(*CALLED, ConcurrentUpdate("another was first"), 3, 0.25))
     document = json.loads(written.getvalue())
     assert document.pop("time").endswith("+00:00")
     assert document == {
@@ -70,7 +71,7 @@ def test_a_lost_connection_and_a_call_given_up_weigh_more_than_a_conflict(
 ) -> None:
     logs.configure(json=True, stream=written)
     retries = Retries()
-    (retries.gave_up if given_up else retries.add)(Retry(CALLED, error))
+    (retries.gave_up if given_up else retries.add)(RetryAttempt(*CALLED, error))
     document = json.loads(written.getvalue())
     assert (document["level"], document["reason"]) == (level, reason)
     assert "account" not in document
@@ -79,18 +80,18 @@ def test_a_lost_connection_and_a_call_given_up_weigh_more_than_a_conflict(
 
 def test_the_values_that_a_driver_quotes_are_not_logged(written: io.StringIO) -> None:
     logs.configure(json=True, stream=written)
-    Retries().add(Retry(CALLED, RuntimeError("Key (order_id)=(secret) already exists")))
+    Retries().add(RetryAttempt(*CALLED, RuntimeError("Key (order_id)=(secret) already exists")))
     assert "secret" not in written.getvalue()
     assert json.loads(written.getvalue())["message"] == "record_trade: RuntimeError; tried again"
 
 
 def test_a_retry_undoes_what_its_call_has_done() -> None:
-    call = Call("record_trade", "main")
-    with calling(call):
-        call.done["trades"] = 1
-        Retries().add(Retry(CALLED, ConcurrentUpdate("x")))
-        Retries().gave_up(Retry(CALLED, ConcurrentUpdate("x")))
-    assert (call.retries, call.conflicts, call.done.total()) == (1, 2, 0)
+    call = CallRecord("record_trade", "main")
+    with recorded_call(call):
+        call.pending["trades"] = 1
+        Retries().add(RetryAttempt(*CALLED, ConcurrentUpdate("x")))
+        Retries().gave_up(RetryAttempt(*CALLED, ConcurrentUpdate("x")))
+    assert (call.retries, call.conflicts, call.pending.total()) == (1, 2, 0)
 
 
 def test_the_context_names_who_calls_where_a_record_does_not(written: io.StringIO) -> None:

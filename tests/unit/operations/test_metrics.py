@@ -1,4 +1,4 @@
-"""What is counted of calls, what statements are called, and the names of all metrics."""
+"""Counters of calls, names of statements, and names of all metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tradebook import DatabaseConfig, ExtraNotInstalled, handlers
-from tradebook.adapters.runner.retries import Called, Retry
+from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.domain.errors import ConcurrentUpdate, DatabaseUnavailable, NotFound
 from tradebook.operations import metrics, tracing
 from tradebook.operations.metrics import catalog
@@ -20,10 +20,15 @@ from tradebook.operations.metrics.process import Instruments
 from tradebook.operations.metrics.statements import statement_name
 from tradebook.service_layer import instrumentation
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import Call, calling, handler_name, note
+from tradebook.service_layer.instrumentation import (
+    CallRecord,
+    handler_name,
+    increment,
+    recorded_call,
+)
 from tradebook.service_layer.ports.health import PoolStatus
 
-ALL = (*catalog.OF_PROCESS, *catalog.OF_DATABASE)
+ALL = (*catalog.PROCESS_METRICS, *catalog.DATABASE_METRICS)
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def instruments(registry: CollectorRegistry) -> Instruments:
 
 
 class FakeManager:
-    """Has a pool, and lets itself be watched."""
+    """Manager with a pool, and no database."""
 
     def __init__(self, url: str, waits: int = 0) -> None:
         self.config = DatabaseConfig.from_url(url)
@@ -56,7 +61,7 @@ def test_every_metric_is_named_as_prometheus_asks(metric: Metric) -> None:
     assert re.fullmatch(r"tradebook_[a-z]+(_[a-z]+)*", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.kind != "histogram" or metric.name.endswith("_seconds")
-    assert metric.means.endswith(".")
+    assert metric.description.endswith(".")
 
 
 def test_no_two_metrics_have_one_name() -> None:
@@ -101,14 +106,14 @@ def test_only_the_books_own_handlers_have_names() -> None:
 def test_what_a_call_did_counts_when_it_is_committed(
     registry: CollectorRegistry, instruments: Instruments
 ) -> None:
-    call = Call("record_trades", "main")
-    with instruments.around(call), calling(call):
-        note(instrumentation.TRADES, 3)
-        note(instrumentation.DUPLICATES)
+    call = CallRecord("record_trades", "main")
+    with instruments.observe_call(call), recorded_call(call):
+        increment(instrumentation.TRADES, 3)
+        increment(instrumentation.DUPLICATES)
         call.commit()
-        note(instrumentation.TRADES, 5)
-        instrumentation.note_rollback()
-        note(instrumentation.BUSTS)
+        increment(instrumentation.TRADES, 5)
+        call.rollback()
+        increment(instrumentation.BUSTS)
     value = registry.get_sample_value
     assert value("tradebook_trades_total") == 3
     assert value("tradebook_duplicates_total") == 1
@@ -117,25 +122,25 @@ def test_what_a_call_did_counts_when_it_is_committed(
     assert value("tradebook_unit_of_work_seconds_count", labels) == 1
 
 
-def test_nothing_is_noted_where_nobody_watches() -> None:
-    note(instrumentation.TRADES)
-    assert instrumentation.current_call() is None
+def test_nothing_is_counted_where_no_call_is_observed() -> None:
+    increment(instrumentation.TRADES)
+    assert instrumentation.current_call.get() is None
 
 
 def test_a_call_inside_another_counts_for_itself(instruments: Instruments) -> None:
-    outer, inner = Call("unit_of_work", "main"), Call("record_trade", "main")
-    with calling(outer):
-        note(instrumentation.TRADES)
-        with calling(inner):
-            note(instrumentation.TRADES)
-        note(instrumentation.TRADES)
-    assert (outer.done["trades"], inner.done["trades"]) == (2, 1)
+    outer, inner = CallRecord("unit_of_work", "main"), CallRecord("record_trade", "main")
+    with recorded_call(outer):
+        increment(instrumentation.TRADES)
+        with recorded_call(inner):
+            increment(instrumentation.TRADES)
+        increment(instrumentation.TRADES)
+    assert (outer.pending["trades"], inner.pending["trades"]) == (2, 1)
 
 
 def test_a_call_that_raises_has_failed(
     registry: CollectorRegistry, instruments: Instruments
 ) -> None:
-    with pytest.raises(NotFound), instruments.around(Call("bust_trade", "main")):
+    with pytest.raises(NotFound), instruments.observe_call(CallRecord("bust_trade", "main")):
         raise NotFound("trade", 1, "main")
     labels = {"handler": "bust_trade", "outcome": "failed"}
     assert registry.get_sample_value("tradebook_unit_of_work_seconds_count", labels) == 1
@@ -153,7 +158,7 @@ def test_a_call_that_raises_has_failed(
 def test_retries_are_counted_by_their_reason(
     registry: CollectorRegistry, instruments: Instruments, error: Exception, reason: str
 ) -> None:
-    instruments.retried(Retry(Called(handlers.record_trade, CallContext()), error))
+    instruments.observe_retry(RetryAttempt(handlers.record_trade, CallContext(), error))
     assert registry.get_sample_value("tradebook_retries_total", {"reason": reason}) == 1
 
 

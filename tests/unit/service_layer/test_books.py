@@ -100,7 +100,7 @@ def test_the_operations_of_the_async_book_are_awaited() -> None:
 def test_managers_and_fakes_have_all_of_them(book: type, of: type) -> None:
     own = operations_of(book)
     for name, method in operations_of(of).items():
-        if name not in ("run", "read", "look_up", "unit_of_work"):
+        if name not in ("run", "read", "unit_of_work"):
             assert own[name] is method, name
 
 

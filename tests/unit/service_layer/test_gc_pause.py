@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from tradebook.service_layer.gc_pause import made_to_last, no_collecting
+from tradebook.service_layer.gc_pause import no_collecting
 
 
 def test_nothing_is_collected_inside_and_all_is_as_before_after_an_error() -> None:
@@ -50,26 +50,3 @@ def test_a_program_that_collects_nothing_goes_on_so() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
-
-
-OLDEST = 2
-
-
-def test_what_is_made_to_last_counts_as_old_and_can_still_be_collected() -> None:
-    gc.collect()
-    with made_to_last():
-        made = [object()]  # a list is looked at, an object without references is not
-        assert not any(each is made for each in gc.get_objects(OLDEST))
-    assert any(each is made for each in gc.get_objects(OLDEST))
-    assert (gc.isenabled(), gc.get_freeze_count()) == (True, 0)
-
-
-def test_what_the_program_froze_stays_frozen() -> None:
-    gc.freeze()
-    try:
-        frozen = gc.get_freeze_count()
-        with made_to_last():
-            pass
-        assert gc.get_freeze_count() == frozen > 0
-    finally:
-        gc.unfreeze()

@@ -54,12 +54,25 @@ def test_a_retried_import_of_an_iterator_books_nothing_and_says_why(contended: B
 
 
 def test_an_import_says_how_many_trades_are_dealt_with() -> None:
-    said: list[int] = []
+    told: list[tuple[int, int]] = []
 
-    result = FakeBook().import_trades(fills(5), progress=said.append, batch=2)
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
 
-    assert said == [2, 4, 5]
+    result = FakeBook().import_trades(fills(5), progress=progress, batch=2)
+
+    assert told == [(2, 5), (4, 5), (5, 5)]
     assert result == handlers.ImportedTrades(5, 0, frozenset({"AAPL"}))
+
+
+def test_the_total_of_an_import_from_an_iterator_is_what_was_read_so_far() -> None:
+    told: list[tuple[int, int]] = []
+
+    FakeBook().import_trades(
+        (fill for fill in fills(3)), progress=lambda *done: told.append(done), batch=2
+    )
+
+    assert told == [(2, 2), (3, 3)]
 
 
 def test_an_import_of_nothing_opens_no_account() -> None:

@@ -55,23 +55,23 @@ def encoded(document: str) -> str:
 
 def test_a_page_has_a_cursor_only_when_there_is_more() -> None:
     found = [signal(3), signal(2), signal(1)]
-    assert Page.of(Signal, found, 3).after is None
-    page = Page.of(Signal, found, 2)
+    assert Page.from_records(Signal, found, 3).after is None
+    page = Page.from_records(Signal, found, 2)
     assert page == found[:2]
     assert page.after is not None
 
 
 def test_a_cursor_leads_to_the_last_record_of_its_page() -> None:
     at = NOON + timedelta(microseconds=1)
-    after = Page.of(Signal, [signal(2, at), signal(1, at)], 1).after
+    after = Page.from_records(Signal, [signal(2, at), signal(1, at)], 1).after
     assert place_after(Signal, after) == (at, 2)
-    assert place_after(Event, Page.of(Event, [event(2), event(1)], 1).after) == (2,)
+    assert place_after(Event, Page.from_records(Event, [event(2), event(1)], 1).after) == (2,)
     assert place_after(Signal, None) is None
 
 
 @pytest.mark.parametrize("last", [2, 20, 200])
 def test_a_cursor_fits_into_a_url_as_it_is(last: int) -> None:
-    after = Page.of(Signal, [signal(last), signal(1)], 1).after
+    after = Page.from_records(Signal, [signal(last), signal(1)], 1).after
 
     assert after is not None
     assert quote(after, safe="") == after
@@ -80,7 +80,7 @@ def test_a_cursor_fits_into_a_url_as_it_is(last: int) -> None:
 
 @pytest.mark.parametrize("kind", [Trade, Event, Position])
 def test_the_cursor_of_another_list_is_refused(kind: type[Entity]) -> None:
-    after = Page.of(Signal, [signal(2), signal(1)], 1).after
+    after = Page.from_records(Signal, [signal(2), signal(1)], 1).after
     with pytest.raises(InvalidInput, match=r"after: .* the `after` of a page of the same list"):
         place_after(kind, after)
 
@@ -221,7 +221,7 @@ def test_every_field_can_be_compared_but_json_and_records(kind: type[Entity]) ->
 def test_every_kind_goes_by_a_time_that_it_has(kind: type[Entity]) -> None:
     fields = attrs.fields_dict(kind)
     assert set(sort_keys(kind)) <= fields.keys()
-    assert fields[Filter.of(kind, None, None, {}).dated_by].type == "datetime"
+    assert fields[Filter.from_arguments(kind, None, None, {}).dated_by].type == "datetime"
 
 
 def test_the_time_range_names_its_ends() -> None:

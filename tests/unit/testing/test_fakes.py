@@ -654,7 +654,7 @@ def test_a_snapshot_has_one_row_for_each_symbol(store: FakeStore) -> None:
 
     with FakeUnitOfWork(store) as uow:
         position = uow.ledger.holdings().positions[0]
-        rows = [PortfolioPosition.of(position, NOW) for _ in range(2)]
+        rows = [PortfolioPosition.from_position(position, NOW) for _ in range(2)]
         external = Portfolio(cash_balance=Decimal(1), total_value=Decimal(1))
         with pytest.raises(ConstraintViolated):
             uow.portfolios.add(external, rows)

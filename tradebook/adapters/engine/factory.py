@@ -1,4 +1,4 @@
-"""The engine for asyncio."""
+"""Engines, for threads and for asyncio, whose connections keep the promises of the book."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ import aiosqlite
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tradebook.adapters.engine import sqlite
+from tradebook.adapters.engine import psycopg2_values, sqlite, transactions
 from tradebook.adapters.engine.connect_errors import explain_failures
 from tradebook.adapters.engine.pool import AsyncWatchedPool, WatchedPool
-from tradebook.adapters.engine.psycopg2_values import let_driver_make_values
 from tradebook.adapters.engine.slow_queries import log_slow_queries
-from tradebook.adapters.engine.transactions import listen_to_transactions
 from tradebook.adapters.types import read_json
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import InvalidInput
 
 
 def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
-    """An engine whose connections keep the book's promises; `account` is for its log. Connects when first used."""
-    url, arguments = address(config, stable(config).url)
-    engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **options(config))
-    return prepared(engine, config, account)
+    """Make an engine; it connects when it is first used.
+
+    Args:
+        config: the database, the pool's sizes and the limits.
+        account: named in the log of slow queries.
+    """
+    url, arguments = _address(config, _stable(config).url)
+    engine = create_engine(url, poolclass=WatchedPool, connect_args=arguments, **_options(config))
+    _prepare(engine, config, account)
+    return engine
 
 
 @contextmanager
 def engine_for(config: DatabaseConfig) -> Iterator[Engine]:
-    """An engine for one piece of work; its connections are closed at the end."""
+    """Make an engine for one piece of work; its connections are closed at the end."""
     engine = make_engine(config)
     try:
         yield engine
@@ -39,13 +43,33 @@ def engine_for(config: DatabaseConfig) -> Iterator[Engine]:
         engine.dispose()
 
 
-def stable(config: DatabaseConfig) -> DatabaseConfig:
-    """What stays as it is from one connection to the next."""
+def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
+    """Make an engine on asyncpg or aiosqlite, as `make_engine` does."""
+    url, arguments = _address(config, _stable(config).async_url)
+    if isinstance(config.password, str):
+        # asyncpg takes a callable but no subclass of str, which `Secret` is.
+        arguments["password"] = config.password.__str__
+    if "connect_timeout" in config.parameters:
+        arguments["timeout"] = _seconds(config.parameters["connect_timeout"])
+    if config.backend == "sqlite":
+        arguments |= {"async_creator_fn": _open_sqlite, "factory": sqlite.CancellableConnection}
+    engine = create_async_engine(
+        url, poolclass=AsyncWatchedPool, connect_args=arguments, **_options(config)
+    )
+    _prepare(engine.sync_engine, config, account)
+    return engine
+
+
+def _stable(config: DatabaseConfig) -> DatabaseConfig:
+    # A password that is renewed is fetched for each connection (see `explain_failures`).
     return config.without_password() if config.renews_password else config
 
 
-def address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
-    """The URL, and what goes to the driver past it: values that show in no traceback's frames."""
+def _address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
+    """Split a URL into what SQLAlchemy may show and the secrets, which go to the driver directly.
+
+    As `Secret` values they are masked in the frames of a traceback.
+    """
     parsed = make_url(url)
     if config.backend == "sqlite":
         return parsed, sqlite.arguments(config)
@@ -60,8 +84,7 @@ def address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
     return parsed.difference_update_query(hidden), hidden
 
 
-def options(config: DatabaseConfig) -> dict[str, Any]:
-    """What `create_engine` takes besides."""
+def _options(config: DatabaseConfig) -> dict[str, Any]:
     reading = {"json_deserializer": read_json} if config.backend == "sqlite" else {}
     return {
         **reading,
@@ -74,37 +97,19 @@ def options(config: DatabaseConfig) -> dict[str, Any]:
     }
 
 
-def prepared(engine: Engine, config: DatabaseConfig, account: str) -> Engine:
-    """The engine, its connections and transactions attended to."""
+def _prepare(engine: Engine, config: DatabaseConfig, account: str) -> None:
     explain_failures(engine, config)
-    listen_to_transactions(engine)
     if config.slow_query_seconds is not None:
         log_slow_queries(engine, config, account, make_engine)
     if engine.dialect.driver == "psycopg2":
-        let_driver_make_values(engine)
+        transactions.listen_to_transactions(engine)
+        psycopg2_values.let_driver_make_values(engine)
     if config.backend == "sqlite":
         sqlite.prepare(engine, config)
-    return engine
-
-
-def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
-    """As `make_engine`, on asyncpg or aiosqlite."""
-    url, arguments = address(config, stable(config).async_url)
-    if isinstance(config.password, str):
-        arguments["password"] = config.password.__str__  # asyncpg takes no kind of str, but calls
-    if "connect_timeout" in config.parameters:
-        arguments["timeout"] = _seconds(config.parameters["connect_timeout"])
-    if config.backend == "sqlite":
-        arguments["async_creator_fn"] = _open_sqlite
-    engine = create_async_engine(
-        url, poolclass=AsyncWatchedPool, connect_args=arguments, **options(config)
-    )
-    prepared(engine.sync_engine, config, account)
-    return engine
 
 
 def _seconds(text: str) -> float | None:
-    """What libpq means by its `connect_timeout`: none at all by zero or less."""
+    """Convert libpq's `connect_timeout`, where zero or less means no limit."""
     try:
         return max(int(text), 0) or None
     except ValueError:
@@ -112,11 +117,11 @@ def _seconds(text: str) -> float | None:
 
 
 async def _open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
-    """Open a file; when it cannot be opened, no thread is left that would answer a closed event loop."""
     connection = aiosqlite.connect(*args, **options)
-    connection._thread.daemon = True  # as SQLAlchemy does
+    connection._thread.daemon = True  # as SQLAlchemy's own creator has it
     try:
         return await connection
     except Exception:
+        # The driver's thread would answer an event loop that may be closed by then.
         await asyncio.to_thread(connection._thread.join)
         raise

@@ -1,4 +1,4 @@
-"""Connection pools that know who has their connections, and say so when none is left."""
+"""Connection pools that record who holds their connections, and report it when none is left."""
 
 from __future__ import annotations
 
@@ -6,113 +6,90 @@ import asyncio
 import threading
 import time
 from typing import Any
+from weakref import ref
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine, QueuePool
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Queue, QueueCommon
+from sqlalchemy.pool import PoolProxiedConnection
+from typing_extensions import override
 
 from tradebook.domain.errors import PoolExhausted
 from tradebook.service_layer.ports.health import PoolStatus
 
 
-class _Waiting(QueueCommon[ConnectionPoolEntry]):
-    """Knows who waits and who waited for a connection, and does not just take a free one."""
+class WatchedPool(QueuePool):
+    """A pool for threads that counts waits and records since when, and by whom, a connection is held."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.waiting: set[object] = set()
-        self.waits, self.waited = 0, 0.0
+    def __init__(
+        self, creator: Any, pool_size: int = 5, max_overflow: int = 10, **options: Any
+    ) -> None:
+        """Take what `QueuePool` takes."""
+        super().__init__(creator, pool_size, max_overflow, **options)
+        is_bounded = pool_size > 0 and max_overflow >= 0
+        self._max_overflow_given = max_overflow
+        self._limit = pool_size + max_overflow if is_bounded else float("inf")
+        # By weak reference: an entry leaves when the connection is closed, detached, invalidated or
+        # garbage-collected, and a checkin costs no Python call.
+        self._held: dict[ref[PoolProxiedConnection], tuple[float, str]] = {}
+        self._waiting: set[object] = set()
+        self._waits, self._waited = 0, 0.0
         self._counting = threading.Lock()
 
-    def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
-        try:
-            return super().get(False)
-        except Empty:
-            if not block:
-                raise
-        waiter, since = object(), time.monotonic()
-        self.waiting.add(waiter)
-        try:
-            return super().get(True, timeout)
-        finally:
-            self.waiting.discard(waiter)
-            with self._counting:
-                self.waits += 1
-                self.waited += time.monotonic() - since
-
-
-class _ThreadQueue(_Waiting, Queue[ConnectionPoolEntry]):
-    pass
-
-
-class _TaskQueue(_Waiting, AsyncAdaptedQueue[ConnectionPoolEntry]):
-    pass
-
-
-class WatchedPool(QueuePool):
-    """For threads. Remembers since when, and by whom, each connection is used."""
-
-    _queue_class: type[_Waiting] = _ThreadQueue
-    _pool: _Waiting
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._in_use: dict[ConnectionPoolEntry, tuple[float, str]] = {}
-
-    def _do_get(self) -> ConnectionPoolEntry:
+    @override
+    def connect(self) -> PoolProxiedConnection:
         started = time.monotonic()
+        is_free = self.checkedout() < self._limit
         try:
-            record = super()._do_get()
+            connection = super().connect() if is_free else self._wait()
         except PoolTimeout as error:
             raise PoolExhausted(self._exhausted(time.monotonic() - started)) from error
-        self._in_use[record] = time.monotonic(), _caller()
-        return record
+        self._held[ref(connection, self._held.pop)] = time.monotonic(), _caller()
+        return connection
 
-    # Comes for every connection that was got: given back, detached, invalid, or one that was forgotten.
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        self._in_use.pop(record, None)
-        super()._do_return_conn(record)
+    def _wait(self) -> PoolProxiedConnection:
+        started, waiter = time.monotonic(), object()
+        self._waiting.add(waiter)
+        try:
+            return super().connect()
+        finally:
+            self._waiting.discard(waiter)
+            with self._counting:
+                self._waits += 1
+                self._waited += time.monotonic() - started
 
     def status_now(self) -> PoolStatus:
-        """What the pool is doing."""
-
-        oldest = self._oldest()
+        """Return the pool's sizes, its users and its waiters at this instant."""
+        held = self._in_use()
         return PoolStatus(
             size=self.size(),
-            max_overflow=self._max_overflow,
-            checked_out=len(self._in_use),
+            max_overflow=self._max_overflow_given,
+            checked_out=len(held),
             checked_in=self.checkedin(),
             overflow=max(self.overflow(), 0),
-            waiting=len(self._pool.waiting),
-            waits=self._pool.waits,
-            waited=self._pool.waited,
-            oldest_checkout=oldest[0] if oldest else None,
+            waiting=len(self._waiting),
+            waits=self._waits,
+            waited=self._waited,
+            oldest_checkout=time.monotonic() - min(held)[0] if held else None,
         )
 
-    def _oldest(self) -> tuple[float, str] | None:
-        """For how many seconds, and by whom, a connection has been used the longest."""
-        uses = list(self._in_use.values())
-        if not uses:
-            return None
-        since, caller = min(uses)
-        return time.monotonic() - since, caller
+    def _in_use(self) -> list[tuple[float, str]]:
+        held = list(self._held.items())  # one step: other threads change the dictionary
+        return [use for proxied, use in held if (it := proxied()) and not it.is_detached]
 
     def _exhausted(self, waited: float) -> str:
-        oldest = self._oldest()
-        since = f"; the oldest for {oldest[0]:.1f} s, by {oldest[1]}" if oldest else ""
+        held = self._in_use()
+        since, caller = min(held, default=(0.0, ""))
+        oldest = f"; the oldest for {time.monotonic() - since:.1f} s, by {caller}" if held else ""
         return (
             f"no database connection became free in {waited:.1f} s: all of the pool are in use "
-            f"(pool_size={self.size()}, max_overflow={self._max_overflow}){since}; "
-            f"{len(self._pool.waiting)} more wait. Leave sessions and units of work through `with`, "
+            f"(pool_size={self.size()}, max_overflow={self._max_overflow_given}){oldest}; "
+            f"{len(self._waiting)} more wait. Leave sessions and units of work through `with`, "
             "or raise pool_size (TRADEBOOK_DB_POOL_SIZE)"
         )
 
 
 class AsyncWatchedPool(WatchedPool, AsyncAdaptedQueuePool):
-    """For tasks of asyncio."""
-
-    _queue_class = _TaskQueue
+    """The same pool for asyncio tasks."""
 
 
 def _caller() -> str:
@@ -126,7 +103,7 @@ def _caller() -> str:
 
 
 def pool_status(engine: Engine) -> PoolStatus:
-    """What an engine's pool is doing now."""
+    """Return the state of an engine's pool at this instant."""
     pool = engine.pool
-    assert isinstance(pool, WatchedPool)  # make_engine sees to it
+    assert isinstance(pool, WatchedPool)  # make_engine sets it
     return pool.status_now()

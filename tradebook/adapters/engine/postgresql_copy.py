@@ -1,4 +1,4 @@
-"""PostgreSQL's COPY, through the drivers: psycopg2 reads from a file, asyncpg from an iterator."""
+"""PostgreSQL's COPY through both drivers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 from tradebook.domain.errors import DatabaseUnavailable
 
 _PIECE: Final = 1 << 20
-"""Bytes for each call of psycopg2's loop, which competes with a busy caller for the interpreter's lock."""
+"""Bytes that psycopg2 reads at a time; for each read it waits for the interpreter's lock."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _TAKEN: Final = "23505"
 
 
 def is_secured(connection: Connection) -> bool:
-    """Whether row security decides what this role may write: COPY refuses such tables."""
+    """Report whether row-level security applies to this role; COPY refuses such tables."""
     secured = "SELECT row_security_active('trades') OR row_security_active('events')"
     return bool(connection.exec_driver_sql(secured).scalar_one())
 
@@ -34,11 +34,12 @@ def copy_rows(
     """Insert rows, given in COPY's text format.
 
     Args:
-        connection: in a transaction.
-        table: where to.
-        columns: of the rows.
-        rows: the rows.
-        staged: copy them beside the table first, and insert them from there.
+        connection: one that is in a transaction.
+        table: the table's name.
+        columns: the names of the rows' columns, in their order.
+        rows: the rows, each with a newline at its end.
+        staged: COPY into a temporary table, and INSERT from there: row-level security applies to
+            the table, which COPY does not support.
     """
     if not staged:
         _copy(connection, table, columns, rows)
@@ -79,7 +80,7 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: byte
 
 
 def is_taken(error: Exception) -> bool:
-    """Whether a database says that a unique key is taken."""
+    """Report whether a database refused a row because a unique key is taken."""
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
     return state == _TAKEN or getattr(cause, "sqlite_errorname", "") in (
@@ -90,5 +91,5 @@ def is_taken(error: Exception) -> bool:
 
 
 def escaped(value: str) -> str:
-    """Text as a field of COPY's text format."""
+    """Escape text for a field of COPY's text format."""
     return value if value.isalnum() else value.translate(_ESCAPES)

@@ -1,7 +1,12 @@
-"""Statements and plans without the values in them."""
+"""Log slow statements with their plans, without a value in either.
+
+`masked` and `masked_plan` replace values by `?`. `log_slow_queries` times the statements of an engine; the plans
+of slow ones are fetched on a connection and a thread of their own, so that no caller waits for them.
+"""
 
 from __future__ import annotations
 
+import logging
 import queue
 import re
 import threading
@@ -15,203 +20,145 @@ from sqlalchemy import Engine, event
 
 from tradebook.adapters import loggers
 from tradebook.config import DatabaseConfig
-from tradebook.service_layer.call_context import caller
+from tradebook.service_layer.call_context import current_actor, current_correlation_id
 from tradebook.service_layer.instrumentation import current_call
 
-MASK: Final = "?"
+_MASK: Final = "?"
 _LONGEST: Final = 4_000
+_VALUE: Final = (
+    r"[eExXbB]?'(?:[^']|'')*(?:'|$)"  # text
+    r"|\$(?P<tag>\w*)\$(?s:.*?)(?:\$(?P=tag)\$|$)"  # dollar-quoted text
+    r"|(?<![\w$:.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b"  # a number, but not $1 or p1
+)
+# The estimates and measures in a plan, whose numbers are no values of the statement.
+_COSTS: Final = r"\((?:cost|actual|rows|width|slots)[^)]*\)|\(~?\d+ rows?\)"
+_IN_STATEMENT: Final = re.compile(_VALUE)
+_IN_PLAN: Final = re.compile(f"(?P<costs>{_COSTS})|{_VALUE}")
 
-_TEXT: Final = re.compile(r"[eExXbB]?'(?:[^']|'')*(?:'|$)")
-_DOLLARS: Final = re.compile(r"\$(\w*)\$.*?(?:\$\1\$|$)", re.DOTALL)
-_NUMBER: Final = re.compile(r"(?<![\w$:.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b")
-# What a plan says of itself: its numbers are no values.
-_FIGURES: Final = re.compile(r"\((?:cost|actual|rows|width|slots)[^)]*\)|\(~?\d+ rows?\)")
-
-
-def masked(statement: str) -> str:
-    """SQL with `?` for every value that is written in it, in one line, cut to a length for logs.
-
-    Placeholders (`$1`, `:name`, `%(name)s`) stay.
-    """
-    text = " ".join(_values_masked(statement).split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def masked_plan(lines: list[str]) -> list[str]:
-    """The lines of a plan, with `?` for the values of conditions; costs and row counts stay."""
-    return [_masked_line(line) for line in lines]
-
-
-def _masked_line(line: str) -> str:
-    figures = _FIGURES.findall(line)
-    rest = _values_masked(_FIGURES.sub("\0", line))
-    for figure in figures:
-        rest = rest.replace("\0", figure, 1)
-    return rest
-
-
-def _values_masked(text: str) -> str:
-    for value in (_TEXT, _DOLLARS, _NUMBER):
-        text = value.sub(MASK, text)
-    return text
-
-
-_BEGUN: Final = "_tradebook_slow_since"
+_STARTED: Final = "_tradebook_slow_since"
 _MOST_WAITING: Final = 100
-"""Statements whose plan may wait to be made; further ones are logged without."""
+"""Statements that may wait for their plan; further ones are logged without."""
+_PLAN_MILLISECONDS: Final = 2_000
 _EXPLAINED: Final = re.compile(
     r"\s*\(*\s*(select|with|insert|update|delete|values)\b", re.IGNORECASE
 )
 _PREPARE: Final = re.compile(r"PREPARE (\w+) AS (.*)", re.DOTALL)
 _EXECUTE: Final = re.compile(r"EXECUTE (\w+)")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
-_LIMIT_MILLISECONDS: Final = 2_000
+
+NewEngine = Callable[[DatabaseConfig], Engine]
+
+
+def masked(statement: str) -> str:
+    """Return SQL with `?` for every literal, in one line, cut to 4,000 characters.
+
+    Placeholders (`$1`, `:name`, `%(name)s`) stay.
+    """
+    text = " ".join(_IN_STATEMENT.sub(_MASK, statement).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def masked_plan(lines: list[str]) -> list[str]:
+    """Return the lines of a plan with `?` for the values of conditions; costs and row counts stay."""
+    return [_IN_PLAN.sub(lambda found: found["costs"] or _MASK, line) for line in lines]
 
 
 @frozen
-class _Slow:
-    """One statement that took too long.
-
-    Attributes:
-        statement: as it was sent.
-        text, parameters: the same as psycopg2 and SQLite's driver take it, which ask for the plan.
-    """
+class _SlowStatement:
+    """A statement that took too long; `text` and `parameters` are for the driver that fetches its plan."""
 
     statement: str
     text: str
     parameters: Any
     seconds: float
     failed: bool
-    about: dict[str, object]
-
-
-_Waiting = queue.SimpleQueue[_Slow | None]
-
-
-NewEngine = Callable[[DatabaseConfig], Engine]
+    fields: dict[str, object]
 
 
 def log_slow_queries(
     engine: Engine, config: DatabaseConfig, account: str, new_engine: NewEngine
 ) -> None:
-    """Log statements that take longer than `config.slow_query_seconds`, with their plans.
+    """Log the statements of an engine that take longer than `config.slow_query_seconds`, with their plans.
 
-    Args:
-        engine: the engine to watch, sync or the one below an asyncio engine.
-        config: of the engine's database; plans are asked for on a connection of their own.
-        account: named in each line of the log.
-        new_engine: makes the engine that asks for plans.
+    Of an asyncio engine, `engine` is the sync one below it. `new_engine` makes the one that fetches plans.
     """
-    _SlowQueries(config, account, engine.dialect.driver, new_engine).attend(engine)
+    log = _SlowQueryLog(config, account, engine.dialect.driver, new_engine)
+    event.listen(engine, "before_cursor_execute", log.start)
+    event.listen(engine, "after_cursor_execute", log.end)
+    event.listen(engine, "handle_error", log.fail)
+    event.listen(engine, "engine_disposed", log.finish)
 
 
 @define(eq=False)
-class _SlowQueries:
+class _SlowQueryLog:
+    """The listeners on one engine, and the thread that fetches plans while statements wait for theirs."""
+
     config: DatabaseConfig
     account: str
     driver: str
     new_engine: NewEngine
     _prepared: dict[str, str] = field(factory=dict)
-    _explainer: _Explainer = field(init=False)
+    _lock: threading.Lock = field(factory=threading.Lock)
+    _thread: threading.Thread | None = None
+    _waiting: queue.SimpleQueue[_SlowStatement | None] = field(factory=queue.SimpleQueue)
 
-    def __attrs_post_init__(self) -> None:
-        self._explainer = _Explainer(self.config, self.new_engine)
+    def start(
+        self, _c: object, _cursor: object, _statement: str, _p: object, context: Any, _many: object
+    ) -> None:
+        setattr(context, _STARTED, time.perf_counter())
 
-    def attend(self, engine: Engine) -> None:
-        event.listen(engine, "before_cursor_execute", _begin)
-        event.listen(engine, "after_cursor_execute", self._executed)
-        event.listen(engine, "handle_error", self._failed)
-        event.listen(engine, "engine_disposed", lambda _engine: self._explainer.finish())
-
-    def _executed(
+    def end(
         self, _c: object, _cursor: object, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
+        # Statements are prepared in SQL: an EXECUTE shows neither its text nor a plan of it.
         prepared = _PREPARE.match(statement)
         if prepared:
             self._prepared[prepared[1]] = prepared[2]
-        self._look(statement, parameters, context, many=many)
+        self._measure(statement, parameters[0] if many else parameters, context)
 
-    def _failed(self, failure: Any) -> None:
-        """One that was cancelled took the longest."""
+    def fail(self, failure: Any) -> None:
+        # `after_cursor_execute` is not called for a statement that timed out, the slowest of all.
         if failure.execution_context is not None and failure.statement is not None:
-            self._look(
-                failure.statement, failure.parameters, failure.execution_context, failed=True
-            )
+            context = failure.execution_context
+            self._measure(failure.statement, failure.parameters, context, failed=True)
 
-    def _look(
-        self,
-        statement: str,
-        parameters: Any,
-        context: Any,
-        *,
-        many: bool = False,
-        failed: bool = False,
+    def _measure(
+        self, statement: str, parameters: Any, context: Any, *, failed: bool = False
     ) -> None:
-        begun = getattr(context, _BEGUN, None)
-        seconds = 0.0 if begun is None else time.perf_counter() - begun
-        if begun is None or seconds < (self.config.slow_query_seconds or 0):
+        started = getattr(context, _STARTED, None)
+        seconds = 0.0 if started is None else time.perf_counter() - started
+        if started is None or seconds < (self.config.slow_query_seconds or 0):
             return
-        given, text = parameters[0] if many else parameters, statement
+        text = statement
         executed = _EXECUTE.match(statement)
         if executed and executed[1] in self._prepared:
             statement = self._prepared[executed[1]]
         if statement != text or self.driver == "asyncpg":
-            given = {f"p{n}": value for n, value in enumerate(given or (), 1)}
-            text = _as_psycopg2_takes_it(statement)
-        self._explainer.add(_Slow(statement, text, given, seconds, failed, self._about()))
-
-    def _about(self) -> dict[str, object]:
-        """Who calls, as far as that is known here."""
-        call, by = current_call(), caller()
-        return {
+            # Plans are fetched by psycopg2, which takes %(p1)s where these have $1.
+            parameters = {f"p{n}": value for n, value in enumerate(parameters or (), 1)}
+            text = _NUMBERED.sub(r"%(p\1)s", statement.replace("%", "%%"))
+        call = current_call.get()
+        fields: dict[str, object] = {
             "handler": call.handler if call else "",
             "account": self.account,
-            "actor": (call.actor if call else "") or by.actor,
-            "correlation_id": (call.correlation_id if call else "") or by.correlation_id,
+            "actor": (call.actor if call else "") or current_actor.get(),
+            "correlation_id": (call.correlation_id if call else "") or current_correlation_id.get(),
         }
+        self._add(_SlowStatement(statement, text, parameters, seconds, failed, fields))
 
-
-def _as_psycopg2_takes_it(statement: str) -> str:
-    """A statement with `$1` for its first value."""
-    return _NUMBERED.sub(r"%(p\1)s", statement.replace("%", "%%"))
-
-
-def _begin(
-    _c: object, _cursor: object, _statement: str, _p: object, context: Any, _many: object
-) -> None:
-    setattr(context, _BEGUN, time.perf_counter())
-
-
-class _Explainer:
-    """A thread that asks for plans; it is there while there is something to explain."""
-
-    def __init__(self, config: DatabaseConfig, new_engine: NewEngine) -> None:
-        self._new_engine = new_engine
-        self._config = attrs.evolve(
-            config,
-            slow_query_seconds=None,
-            echo=False,
-            pool_size=1,
-            max_overflow=0,
-            statement_timeout=_LIMIT_MILLISECONDS,
-            lock_timeout=_LIMIT_MILLISECONDS,
-        )
-        self._changing = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._waiting: _Waiting = queue.SimpleQueue()
-
-    def add(self, slow: _Slow) -> None:
-        """Log it, with its plan where there is one."""
-        if not loggers.SLOW_QUERIES.isEnabledFor(loggers.SLOW):
+    def _add(self, slow: _SlowStatement) -> None:
+        """Log a statement, once its plan is fetched."""
+        if not loggers.SLOW_QUERIES.isEnabledFor(logging.WARNING):
             return
         if _EXPLAINED.match(slow.statement) is None or self._waiting.qsize() >= _MOST_WAITING:
             _write(slow, None)
             return
-        with self._changing:
+        with self._lock:
             if self._thread is None:
+                # A queue for each thread: the one before may still be emptying its own.
                 self._waiting = queue.SimpleQueue()
                 self._thread = threading.Thread(
-                    target=self._work,
+                    target=self._fetch_plans,
                     args=(self._waiting,),
                     name="tradebook-slow-queries",
                     daemon=True,
@@ -219,53 +166,55 @@ class _Explainer:
                 self._thread.start()
             self._waiting.put(slow)
 
-    def finish(self) -> None:
-        """Wait until everything is logged."""
-        with self._changing:
+    def finish(self, _engine: object) -> None:
+        """Wait until every statement is logged, and end the thread."""
+        with self._lock:
             thread, self._thread = self._thread, None
             self._waiting.put(None)
         if thread is not None:
             thread.join()
 
-    def _work(self, waiting: _Waiting) -> None:
-        engine = self._new_engine(self._config)
+    def _fetch_plans(self, waiting: queue.SimpleQueue[_SlowStatement | None]) -> None:
+        config = attrs.evolve(
+            self.config,
+            slow_query_seconds=None,  # or the EXPLAINs would be logged too
+            echo=False,
+            pool_size=1,
+            max_overflow=0,
+            statement_timeout=_PLAN_MILLISECONDS,
+            lock_timeout=_PLAN_MILLISECONDS,
+        )
+        engine = self.new_engine(config)
         try:
             while (slow := waiting.get()) is not None:
-                _write(slow, _plan_of(engine, slow))
+                _write(slow, _fetch_plan(engine, slow))
         finally:
             engine.dispose()
 
 
-def _plan_of(engine: Engine, slow: _Slow) -> list[str] | None:
-    """Its plan; None where the server gives none, for whatever reason."""
+def _fetch_plan(engine: Engine, slow: _SlowStatement) -> list[str] | None:
+    """Return the plan of a statement; None where the server gives none."""
     explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
     try:
         with engine.connect() as connection:
             rows = connection.exec_driver_sql(explain + slow.text, slow.parameters or None)
             return masked_plan([str(row[-1]) for row in rows])
-    except Exception:  # the log must not fail where the statement did not
+    except Exception:  # whatever it is, the statement itself succeeded and must be logged
         return None
 
 
-def _write(slow: _Slow, plan: list[str] | None) -> None:
+def _write(slow: _SlowStatement, plan: list[str] | None) -> None:
     statement = masked(slow.statement)
     took = "failed after" if slow.failed else "took"
-    about = loggers.about(
+    fields = loggers.about(
         summary=f"a statement {took} {slow.seconds:.3f} s",
         seconds=round(slow.seconds, 6),
         statement=statement,
         plan=plan,
         failed=slow.failed or None,
-        **slow.about,
+        **slow.fields,
     )
-    lines: Callable[[list[str]], str] = "\n  ".join
-    shown = lines(["", *plan]) if plan else ""
-    loggers.SLOW_QUERIES.log(
-        loggers.SLOW,
-        "a statement %s %.3f s: %s%s",
-        took,
-        slow.seconds,
-        statement,
-        shown,
-        extra=about,
+    shown = "".join(f"\n  {line}" for line in plan or ())
+    loggers.SLOW_QUERIES.warning(
+        "a statement %s %.3f s: %s%s", took, slow.seconds, statement, shown, extra=fields
     )

@@ -1,15 +1,19 @@
-"""What a connection to SQLite is given: durability, exact sums and the order of decimals."""
+"""Engines for SQLite: durability, transactions that begin as writers or readers, exact decimals."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
+from typing_extensions import override
 
-from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM
+from tradebook.adapters.engine.transactions import READ_ONLY
+from tradebook.adapters.types import DECIMAL_COLLATION, DECIMAL_SUM, ExactCompiler
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.numbers import EXACT, ZERO, plain
@@ -18,15 +22,18 @@ _BUSY_SECONDS: Final = 10
 
 
 def arguments(config: DatabaseConfig) -> dict[str, Any]:
-    """What the driver is called with."""
+    """Return the driver's arguments for a configuration."""
     wait = _BUSY_SECONDS if config.lock_timeout is None else config.lock_timeout / 1000
-    # No transaction control by the driver: the "begin" event says how to begin.
+    # isolation_level=None: the driver would begin deferred transactions; `_begin` begins them instead.
     return {"factory": _Connection, "isolation_level": None, "timeout": wait}
 
 
 def prepare(engine: Engine, config: DatabaseConfig) -> None:
-    """Prepare each connection; keep a database in memory until the engine is disposed of."""
+    """Set up an engine's compiler, connections and transactions."""
+    engine.dialect.statement_compiler = ExactCompiler  # of this engine alone
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "reset", _reset)
     if config.is_in_memory:
         _anchor(engine)
 
@@ -42,27 +49,74 @@ def _set_up(connection: sqlite3.Connection) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         try:
             connection.execute(f"PRAGMA {pragma}").close()
-        except UnicodeDecodeError as error:  # SQLite quotes what it cannot read
+        except UnicodeDecodeError as error:  # SQLite's message quotes bytes that are not UTF-8
             raise DatabaseCorrupt("its schema is no text") from error
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
 
 
-class _Connection(sqlite3.Connection):
-    """Closing it ends its statements.
+def _begin(connection: Connection) -> None:
+    read_only = bool(connection.get_execution_options().get(READ_ONLY))
+    begin_sqlite(connection.info, connection.exec_driver_sql, read_only=read_only)
 
-    One that was cancelled would keep its locks for as long as something refers to the cancellation.
+
+def begin_sqlite(
+    info: MutableMapping[Any, Any], send: Callable[[str], object], *, read_only: bool
+) -> None:
+    """Begin a transaction; one that writes takes the write lock now.
+
+    A deferred transaction could fail at its first write, when another writer committed since its
+    first read; at BEGIN IMMEDIATE writers queue, and waiting is safe.
+
+    Args:
+        info: of the driver's connection, kept as long as it is open.
+        send: sends one statement.
+        read_only: refuse writes, and take no write lock.
+    """
+    if info.pop(READ_ONLY, None) is not read_only:
+        send(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    info[READ_ONLY] = read_only
+    send("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _reset(connection: Any, _record: object, _state: object) -> None:
+    # A COMMIT that finds the database busy leaves its transaction open; SQLAlchemy takes it for ended.
+    if getattr(connection, "driver_connection", connection).in_transaction:
+        connection.rollback()
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose transaction ends when it is closed.
+
+    SQLite keeps a closed connection, with its write lock, for as long as a cursor of it has rows
+    left; the traceback of an error may refer to such a cursor.
+    """
+
+    @override
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # closed already, or the file is gone: it holds no lock
+            self.rollback()
+        super().close()
+
+
+class CancellableConnection(sqlite3.Connection):
+    """A connection that closes its cursors with it.
+
+    A task that is cancelled leaves its cursor in the middle of a statement, which holds a lock for
+    as long as something refers to the cancellation.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
+    @override
     def cursor(self, *args: Any, **options: Any) -> Any:
         cursor = super().cursor(*args, **options)
         self._cursors.add(cursor)
         return cursor
 
+    @override
     def close(self) -> None:
         for cursor in list(self._cursors):
             cursor.close()
@@ -70,7 +124,7 @@ class _Connection(sqlite3.Connection):
 
 
 class _DecimalSum:
-    """SQLite's exact sum of decimals kept as text; NULL of none, as SQL's own."""
+    """SQLite's exact sum of decimals kept as text; NULL without values, as SQL's own."""
 
     def __init__(self) -> None:
         self._sum: Decimal | None = None
@@ -89,7 +143,7 @@ def _compare_decimals(left: str, right: str) -> int:
 
 
 def _anchor(engine: Engine) -> None:
-    """Keep one connection open, or a database in memory ends with the last of the pool's."""
+    """Keep one connection open: a database in memory ends with its last connection."""
     anchors: list[sqlite3.Connection] = []
 
     def hold(_connection: object, _record: object) -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from tradebook.adapters.engine.transactions import begin_sqlite
+from tradebook.adapters.engine.sqlite import begin_sqlite
 
 
 @frozen

@@ -198,8 +198,8 @@ class _OneStatement(_Writer):
         if row is None:
             return False
         trade_id, event_id = row
-        trade.put(id=trade_id)
-        event.put(id=event_id, entity_id=trade_id)
+        trade.set_unchecked(id=trade_id)
+        event.set_unchecked(id=event_id, entity_id=trade_id)
         return True
 
     def sent(self, sender: Sender, values: Values, _prepared: bool) -> Any:
@@ -252,8 +252,8 @@ class _ThreeStatements(_Writer):
         [trade_id] = row
         sender.send(self._moved, values[: self._of_move])
         sender.send(self._told, (*values, trade_id))
-        trade.put(id=trade_id)
-        event.put(entity_id=trade_id)
+        trade.set_unchecked(id=trade_id)
+        event.set_unchecked(entity_id=trade_id)
         return True
 
 

@@ -1,1 +1,1 @@
-"""Migrations of the schema, and the comparison of a database with it."""
+"""Schema migrations, their online DDL, and the detection of schema drift."""

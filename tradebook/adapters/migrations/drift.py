@@ -1,4 +1,4 @@
-"""Where a database's tables are not those of this code: drift, found in everything that they are made of."""
+"""Schema drift: differences between a database's tables and those that this version expects."""
 
 from __future__ import annotations
 
@@ -7,37 +7,32 @@ from typing import Final
 
 from attrs import frozen
 from sqlalchemy import Connection, Engine, MetaData, create_engine
-from sqlalchemy.exc import DBAPIError
 
-from tradebook.adapters.columns import say_where
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.catalog import (
-    PUBLIC,
-    TEMPORARY,
+    CURRENT_SCHEMA,
+    TEMPORARY_SCHEMA,
     Description,
-    Facts,
     describe_postgresql,
     describe_sqlite,
 )
 from tradebook.adapters.orm import metadata
-from tradebook.domain.errors import DatabaseFailure
+from tradebook.domain.errors import NotPermitted
 
-_TABLES: Final = metadata
-_TEMPORARY_SCHEMA: Final = "pg_temp"
-_NOT_ALLOWED: Final = "42501"
+_TEMPORARY: Final = "pg_temp"
 
 
 @frozen
 class Difference:
-    """One thing that a database has otherwise than this code's tables.
+    """One difference between a database's tables and those that this version expects.
 
     Attributes:
-        table: where.
         kind: column, check, index, foreign key, unique key, primary key or table.
-        name: of that thing.
-        about: type, null, default, identity, collation, definition, state; `""` for all of it.
-        found: what the database has; None where it has no such thing.
-        expected: what this code's tables have; None where they have no such thing.
+        name: name of the item of that kind.
+        about: the property that differs: type, null, default, identity, collation, definition, state,
+            options; `""` where the item as a whole is missing or unexpected.
+        found: the database's value; None where it has none.
+        expected: this version's value; None where it has none.
     """
 
     table: str
@@ -48,88 +43,73 @@ class Difference:
     expected: str | None
 
     def __str__(self) -> str:
-        where = f"{self.table}: {self.kind} {self.name}"
+        """Return the difference as a line of text."""
+        item = f"{self.table}: {self.kind} {self.name}"
         if not self.about:
-            return f"{where} is " + ("missing" if self.found is None else "not this version's")
-        return (
-            f"{where}: {self.about} is {self.found or 'none'}, expected {self.expected or 'none'}"
-        )
+            return f"{item} is " + ("missing" if self.found is None else "unexpected")
+        return f"{item}: {self.about} is {self.found or 'none'}, expected {self.expected or 'none'}"
 
 
 def find_drift(engine: Engine) -> tuple[Difference, ...]:
-    """Every difference between a database's tables and this code's; tables of others are left alone.
-
-    PostgreSQL makes this code's tables as temporary ones, describes both, and rolls back: no text is
-    compared that it did not write itself.
+    """Compare a database's tables with those that this version expects, ignoring other programs' tables.
 
     Raises:
-        DatabaseFailure: the role may not make temporary tables.
+        NotPermitted: the role lacks the privilege to create temporary tables.
     """
     with translated_errors(), engine.connect() as connection:
-        found, expected = descriptions(connection)
-    return tuple(compare(found, expected))
+        return tuple(compare(*found_and_expected(connection)))
 
 
-def descriptions(connection: Connection) -> tuple[Description, Description]:
-    """What the database has, and what this code's tables would be there."""
+def found_and_expected(connection: Connection) -> tuple[Description, Description]:
+    """Describe the database's tables, and those that this version expects as the same database writes them.
+
+    PostgreSQL stores expressions in its own words (`IN (...)` becomes `= ANY (ARRAY[...])`), so the expected
+    tables are created as temporary ones, described, and rolled back; SQLite makes them in memory.
+    """
     if connection.dialect.name == "sqlite":
-        tables = _TABLES.tables.keys()
-        return describe_sqlite(connection, tables), _expected_of_sqlite()
-    found = describe_postgresql(connection, PUBLIC)
-    with connection.begin_nested() as temporary:
-        _make_temporary_tables(connection)
-        expected = describe_postgresql(connection, TEMPORARY)
-        temporary.rollback()
+        scratch = create_engine("sqlite://")
+        with scratch.connect() as in_memory:
+            metadata.create_all(in_memory)
+            expected = describe_sqlite(in_memory, metadata.tables.keys())
+        scratch.dispose()
+        return describe_sqlite(connection, metadata.tables.keys()), expected
+    found = describe_postgresql(connection, CURRENT_SCHEMA)
+    with connection.begin_nested() as savepoint:
+        _create_temporary_tables(connection)
+        expected = describe_postgresql(connection, TEMPORARY_SCHEMA)
+        savepoint.rollback()
     return found, expected
 
 
-def _expected_of_sqlite() -> Description:
-    scratch = create_engine("sqlite://")
-    with scratch.connect() as connection:
-        _TABLES.create_all(connection)
-        expected = describe_sqlite(connection, _TABLES.tables.keys())
-    scratch.dispose()
-    return expected
-
-
-def _make_temporary_tables(connection: Connection) -> None:
-    copy = MetaData(schema=_TEMPORARY_SCHEMA, naming_convention=_TABLES.naming_convention)
-    for table in _TABLES.sorted_tables:
-        say_where(table, "postgresql")  # what a copy would not say by itself
-        table.to_metadata(copy, schema=_TEMPORARY_SCHEMA)
+def _create_temporary_tables(connection: Connection) -> None:
+    copy = MetaData(schema=_TEMPORARY, naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        table.to_metadata(copy, schema=_TEMPORARY)
     try:
-        copy.create_all(connection, checkfirst=False)
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) != _NOT_ALLOWED:
-            raise
-        raise DatabaseFailure(
-            "comparing needs temporary tables, and this role may not make any: GRANT TEMPORARY ON "
-            "DATABASE to it, or compare as the role that owns the tables"
+        with translated_errors():
+            copy.create_all(connection, checkfirst=False)
+    except NotPermitted as error:
+        raise NotPermitted(
+            "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
+            "DATABASE to it, or connect as the role that owns the tables"
         ) from error
 
 
 def compare(found: Description, expected: Description) -> Iterator[Difference]:
-    """Table by table, in the order of names."""
+    """Yield the differences of two descriptions, ordered by table, kind and name."""
     for table in sorted(expected):
         if table not in found:
             yield Difference(table, "table", table, "", None, "a table")
             continue
-        for kind, name in sorted(found[table].keys() | expected[table].keys()):
-            there, wanted = (side[table].get((kind, name)) for side in (found, expected))
-            yield from _of_item(table, kind, name, there, wanted)
-
-
-def _of_item(
-    table: str, kind: str, name: str, found: Facts | None, expected: Facts | None
-) -> Iterator[Difference]:
-    if found is None or expected is None:
-        yield Difference(table, kind, name, "", _said(found), _said(expected))
-        return
-    for about in sorted(found.keys() | expected.keys()):
-        there, wanted = found.get(about), expected.get(about)
-        if there != wanted:
-            yield Difference(table, kind, name, about, there, wanted)
-
-
-def _said(facts: Facts | None) -> str | None:
-    return None if facts is None else " ".join(facts.values())
+        for item in sorted(found[table].keys() | expected[table].keys()):
+            actual, wanted = found[table].get(item), expected[table].get(item)
+            if actual is None or wanted is None:
+                whole = (
+                    None if facts is None else " ".join(facts.values())
+                    for facts in (actual, wanted)
+                )
+                yield Difference(table, *item, "", *whole)
+                continue
+            for fact in sorted(actual.keys() | wanted.keys()):
+                if actual.get(fact) != wanted.get(fact):
+                    yield Difference(table, *item, fact, actual.get(fact), wanted.get(fact))

@@ -1,8 +1,8 @@
-"""What a revision does to tables that others trade on meanwhile.
+"""DDL for revisions that run while other programs trade on the same tables.
 
-Each change is safe to make twice, because a revision that was interrupted is run again, and on PostgreSQL
-none keeps anybody from a table for longer than it takes to write a line into the catalog:
-`tests/support/revision_rules.py` holds every revision to it. On SQLite a revision is one transaction.
+Every function can be run twice, because an interrupted revision is run again. On PostgreSQL none holds a lock
+that blocks others for longer than an update of the catalog takes; `tests/support/revision_rules.py` checks
+every revision for that. On SQLite a revision is one transaction, which blocks writers until it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from alembic import op
-from sqlalchemy import Column, Connection, inspect, text
+from sqlalchemy import Column, inspect, text
 
 from tradebook.adapters.migrations.sqlite_rebuild import (
     rebuild,
@@ -22,80 +22,76 @@ from tradebook.adapters.migrations.sqlite_rebuild import (
 )
 
 LOCK_TIMEOUT: Final = 400
-"""Milliseconds that a change may wait for a table; all who come to it later wait behind it."""
+"""Milliseconds that a change waits for its table's lock; every later statement on the table queues behind it."""
 
 
 def on_sqlite() -> bool:
-    """Whether the revision runs on SQLite."""
+    """Check whether the revision runs on SQLite."""
     return bool(op.get_bind().dialect.name == "sqlite")
 
 
 def has_table(table: str) -> bool:
-    """Whether there is such a table."""
+    """Check whether a table exists already."""
     return inspect(op.get_bind()).has_table(table)
 
 
 def add_column(table: str, column: Column[Any]) -> None:
-    """Add a column that is nullable or has a constant default: no row is touched."""
-    if column.name not in _columns(table):
+    """Add a column, which must be nullable or have a constant default: then no row is rewritten."""
+    if not _has_column(table, str(column.name)):
         op.add_column(table, column)
 
 
 def drop_column(table: str, name: str) -> None:
-    """Drop a column; on SQLite no CHECK may name it any more."""
-    if name in _columns(table):
+    """Drop a column; on SQLite every CHECK that names it must be dropped before."""
+    if _has_column(table, name):
         op.drop_column(table, name)
 
 
 def create_index(
     name: str, table: str, columns: Sequence[str], *, unique: bool = False, where: str | None = None
 ) -> None:
-    """Create an index; on PostgreSQL concurrently, and anew where an interrupted try left half of one."""
+    """Create an index, on PostgreSQL concurrently: a plain CREATE INDEX blocks writes until it is built."""
     condition = None if where is None else text(where)
-    if on_sqlite():
-        op.create_index(
-            name, table, columns, unique=unique, sqlite_where=condition, if_not_exists=True
-        )
-        return
-    with unhurried():
-        if _is_half_made(name):
+    with _outside_transaction():
+        # An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index, which IF NOT EXISTS would accept.
+        if _is_invalid(name):
             op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
         op.create_index(
             name,
             table,
             columns,
             unique=unique,
-            postgresql_where=condition,
-            postgresql_concurrently=True,
             if_not_exists=True,
+            postgresql_concurrently=True,
+            postgresql_where=condition,
+            sqlite_where=condition,
         )
 
 
 def drop_index(name: str, table: str) -> None:
-    """Drop an index; on PostgreSQL concurrently."""
-    if on_sqlite():
-        op.drop_index(name, table, if_exists=True)
-        return
-    with unhurried():
+    """Drop an index, on PostgreSQL concurrently."""
+    with _outside_transaction():
         op.drop_index(name, table, postgresql_concurrently=True, if_exists=True)
 
 
 def add_check(table: str, name: str, condition: str) -> None:
-    """Add a CHECK; on PostgreSQL it holds for new rows at once, and old ones are looked at afterwards."""
+    """Add a CHECK, on PostgreSQL for new rows first and then validated for the existing ones."""
     constraint = f"CONSTRAINT {name} CHECK ({condition})"
     if on_sqlite():
         if name not in table_ddl(op.get_bind(), table):
             rebuild(op.get_bind(), table, lambda ddl: with_constraint(ddl, constraint))
         return
+    # A plain ADD CHECK scans the table under ACCESS EXCLUSIVE. NOT VALID takes that lock without a scan, and
+    # VALIDATE scans under SHARE UPDATE EXCLUSIVE, which blocks neither reads nor writes.
     if _is_validated(table, name) is None:
         op.execute(f"ALTER TABLE {table} ADD {constraint} NOT VALID")
     if not _is_validated(table, name):
-        with unhurried():
+        with _outside_transaction():
             op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
 
 
 def drop_check(table: str, name: str) -> None:
-    """Drop a CHECK."""
+    """Drop a CHECK if it exists."""
     if on_sqlite():
         rebuild(op.get_bind(), table, lambda ddl: without_check(ddl, name))
     else:
@@ -103,40 +99,37 @@ def drop_check(table: str, name: str) -> None:
 
 
 @contextmanager
-def unhurried() -> Iterator[None]:
-    """For statements on PostgreSQL that nobody waits behind, each its own transaction.
+def _outside_transaction() -> Iterator[None]:
+    """On PostgreSQL, commit the revision so far and run each statement by itself, without a lock timeout.
 
-    They wait until transactions that began before them end, however long that takes; what the revision
-    did before them is committed.
+    CREATE INDEX CONCURRENTLY waits for every transaction that is older than itself. Nothing queues behind
+    that wait, so it may last; with LOCK_TIMEOUT one long report would make it fail.
     """
+    if on_sqlite():
+        yield
+        return
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         yield
         op.execute(f"SET lock_timeout = {LOCK_TIMEOUT}")
 
 
-def _columns(table: str) -> set[str]:
-    return {column["name"] for column in inspect(op.get_bind()).get_columns(table)}
+def _has_column(table: str, name: str) -> bool:
+    return any(column["name"] == name for column in inspect(op.get_bind()).get_columns(table))
 
 
-def _is_half_made(index: str) -> bool:
-    found = _ask(
-        "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)", index=index
-    )
-    return bool(found)
+def _is_invalid(index: str) -> bool:
+    if on_sqlite():
+        return False
+    query = text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
+    return bool(op.get_bind().scalar(query, {"index": index}))
 
 
 def _is_validated(table: str, constraint: str) -> bool | None:
-    """None where there is no such constraint."""
-    found: bool | None = _ask(
+    """Check whether a constraint is validated; None where it does not exist."""
+    query = text(
         "SELECT convalidated FROM pg_constraint "
-        "WHERE conrelid = to_regclass(:table) AND conname = :constraint",
-        table=table,
-        constraint=constraint,
+        "WHERE conrelid = to_regclass(:table) AND conname = :constraint"
     )
+    found: bool | None = op.get_bind().scalar(query, {"table": table, "constraint": constraint})
     return found
-
-
-def _ask(question: str, **names: str) -> Any:
-    connection: Connection = op.get_bind()
-    return connection.scalar(text(question), names)

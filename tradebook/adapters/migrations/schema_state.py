@@ -1,4 +1,7 @@
-"""Whether a database has the schema that this code needs."""
+"""The comparison of a database's revision with the one that this version needs.
+
+Every manager makes it on its first call, so it avoids Alembic, which would load every revision's file.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.columns import metadata
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.migrations.revisions import known_revisions
+from tradebook.adapters.migrations.revisions import all_revisions
 from tradebook.domain.errors import SchemaNotReady
 
 SCHEMA_REVISION: Final = "0003"
-"""The newest revision in the migrations; Alembic itself is too slow to ask on each start."""
+"""Newest revision of the migrations, written here because reading their folder is too slow for each start."""
 
 CURRENT: Final = "current"
 UNVERSIONED: Final = "unversioned"
@@ -29,20 +32,22 @@ _REVISION: Final = text("SELECT version_num FROM alembic_version")
 
 @frozen
 class SchemaState:
-    """How a database's schema compares with this code's.
+    """Result of comparing a database's schema with the one that this version needs.
 
     Attributes:
-        name: current; unversioned (made by `metadata.create_all`, taken as it is); empty (no
-            table at all); missing (only tables of others); behind; ahead (of a revision that this code does not know).
-        revision: of the database.
+        name: current; unversioned (made by `metadata.create_all`, and accepted); empty (no table at all);
+            missing (only tables of other programs); behind; ahead (at a revision that this version lacks).
+        revision: the database's revision; None where it has none.
     """
 
     name: str
     revision: str | None = None
 
     def require(self) -> None:
-        """Raises:
-        SchemaNotReady: it is not the one that this code needs; says what to run.
+        """Check that this version can work with the schema.
+
+        Raises:
+            SchemaNotReady: it cannot; the message names the command to run.
         """
         if self.name in (EMPTY, MISSING):
             raise SchemaNotReady("the database has no tables yet; run `tradebook db upgrade`")
@@ -54,12 +59,12 @@ class SchemaState:
         if self.name == AHEAD:
             raise SchemaNotReady(
                 f"the database's schema, at revision {self.revision}, is newer than this version of "
-                f"tradebook knows ({SCHEMA_REVISION}); run `pip install --upgrade tradebook`"
+                f"tradebook supports ({SCHEMA_REVISION}); run `pip install --upgrade tradebook`"
             )
 
 
 def schema_state(connection: Connection) -> SchemaState:
-    """The state of a database's schema."""
+    """Compare a database's schema with the one that this version needs."""
     tables = inspect(connection).get_table_names()
     if not tables:
         return SchemaState(EMPTY)
@@ -70,28 +75,29 @@ def schema_state(connection: Connection) -> SchemaState:
         return SchemaState(CURRENT, revision)
     if revision is None:
         return SchemaState(MISSING)
-
-    return SchemaState(BEHIND if revision in known_revisions() else AHEAD, revision)
+    is_known = any(script.revision == revision for script in all_revisions())
+    return SchemaState(BEHIND if is_known else AHEAD, revision)
 
 
 def read_schema_state(engine: Engine) -> SchemaState:
-    """The state of the schema of an engine's database."""
+    """Connect, and compare the database's schema with the one that this version needs."""
     with translated_errors(), engine.connect() as connection:
         return _state_at_start(connection)
 
 
 async def read_async_schema_state(engine: AsyncEngine) -> SchemaState:
-    """The same for asyncio."""
+    """Connect with asyncio, and compare the schema with the one that this version needs."""
     with translated_errors():
         async with engine.connect() as connection:
             return await connection.run_sync(_state_at_start)
 
 
 def _state_at_start(connection: Connection) -> SchemaState:
-    """Most often it is current, and one question says so; a list of tables takes ten times as long."""
+    """Compare the schemas by one SELECT where the database is current, as it is on nearly every start."""
     try:
+        # Listing the tables first, as `schema_state` does, takes ten times as long.
         if connection.scalar(_REVISION) == SCHEMA_REVISION:
             return SchemaState(CURRENT, SCHEMA_REVISION)
-    except DBAPIError:  # no such table
+    except DBAPIError:  # the table alembic_version is missing
         connection.rollback()
     return schema_state(connection)

@@ -1,105 +1,94 @@
-"""SQLite alters little of a table in place: what else changes, changes by making the table anew.
+"""Rebuilding of SQLite tables, for the changes that ALTER TABLE cannot make there.
 
-The new table's DDL is the old one's with an edit, so that whatever stands in it stays: checks, their names,
-AUTOINCREMENT. https://sqlite.org/lang_altertable.html#otheralter is the procedure.
+The new table's DDL is the stored text with an edit, so that whatever the edit leaves alone survives: checks, constraint
+names, AUTOINCREMENT. The steps follow https://sqlite.org/lang_altertable.html#otheralter.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from sqlalchemy import Connection
 
-_AS_IT_IS: Mapping[str, str] = MappingProxyType({})
-
 
 def table_ddl(connection: Connection, table: str) -> str:
-    """The statement that made a table of SQLite."""
-    found = connection.exec_driver_sql(
+    """Return the CREATE TABLE statement that SQLite stores for a table."""
+    stored = connection.exec_driver_sql(
         "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
-    ).scalar_one()
-    return str(found)
+    )
+    return str(stored.scalar_one())
 
 
 def rebuild(
     connection: Connection,
     table: str,
     edit: Callable[[str], str],
-    copied: Mapping[str, str] = _AS_IT_IS,
+    conversions: Mapping[str, str] | None = None,
 ) -> None:
-    """Make a table of SQLite anew, with its rows, indexes and triggers; nothing where nothing changes.
+    """Replace a SQLite table by one with edited DDL, keeping its rows, indexes and triggers.
 
-    Foreign keys must be off, or dropping the old table would delete its rows one by one.
+    Does nothing where the edit changes nothing. Foreign keys must be switched off, because DROP TABLE
+    would otherwise delete the rows one by one and follow their ON DELETE actions.
 
     Args:
-        connection: in a transaction that writes.
-        table: which.
-        edit: makes the new DDL of the old one.
-        copied: for columns that are not copied as they are, the SQL that makes the new value.
+        connection: one with an open write transaction.
+        table: name of the table.
+        edit: returns the new DDL for the stored one.
+        conversions: SQL expression of the new value, by column; other columns are copied unchanged.
     """
     ddl = table_ddl(connection, table)
     edited = edit(ddl)
     if edited == ddl:
         return
-    send = connection.exec_driver_sql
-    belongings = _belongings(connection, table)
-    new = f"_new_{table}"
-    send(f'CREATE TABLE "{new}" {edited[edited.index("(") :]}')
-    names = [row.name for row in send(f'PRAGMA table_info("{table}")')]
-    kept = {row.name for row in send(f'PRAGMA table_info("{new}")')}
-    columns = ", ".join(f'"{name}"' for name in names if name in kept)
-    values = ", ".join(copied.get(name, f'"{name}"') for name in names if name in kept)
-    send(f'INSERT INTO "{new}" ({columns}) SELECT {values} FROM "{table}"')  # noqa: S608  # our names
-    if "AUTOINCREMENT" in edited:
-        _keep_last_id(connection, table, new)
-    send("PRAGMA legacy_alter_table=ON")  # views and foreign keys go on meaning the old name
-    send(f'DROP TABLE "{table}"')
-    send(f'ALTER TABLE "{new}" RENAME TO "{table}"')
-    send("PRAGMA legacy_alter_table=OFF")
-    for statement in belongings:
-        send(statement)
-
-
-def _belongings(connection: Connection, table: str) -> list[str]:
-    """What makes a table's indexes and triggers; those of its keys have no statement."""
-    found = connection.exec_driver_sql(
+    send, new = connection.exec_driver_sql, f"_new_{table}"
+    # DROP TABLE takes them along. Indexes of keys have no statement; the new table brings its own.
+    dependents = send(
         "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') "
         "AND sql IS NOT NULL ORDER BY rowid",
         (table,),
-    )
-    return [str(statement) for statement in found.scalars()]
-
-
-def _keep_last_id(connection: Connection, table: str, new: str) -> None:
-    """The last row may have been deleted, and its id is not handed out again."""
-    connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = ?", (new,))
-    connection.exec_driver_sql(
-        "INSERT INTO sqlite_sequence SELECT ?, seq FROM sqlite_sequence WHERE name = ?",
-        (new, table),
-    )
+    ).all()
+    send(f'CREATE TABLE "{new}" {edited[edited.index("(") :]}')
+    remaining = {row.name for row in send(f'PRAGMA table_info("{new}")')}
+    kept = [row.name for row in send(f'PRAGMA table_info("{table}")') if row.name in remaining]
+    columns = ", ".join(f'"{name}"' for name in kept)
+    values = ", ".join((conversions or {}).get(name, f'"{name}"') for name in kept)
+    send(f'INSERT INTO "{new}" ({columns}) SELECT {values} FROM "{table}"')  # noqa: S608  # our names
+    if "AUTOINCREMENT" in edited:
+        # The copied rows may lack the highest id, if its row was deleted; it must not be used again.
+        send("DELETE FROM sqlite_sequence WHERE name = ?", (new,))
+        send(
+            "INSERT INTO sqlite_sequence SELECT ?, seq FROM sqlite_sequence WHERE name = ?",
+            (new, table),
+        )
+    # Otherwise RENAME would rewrite views and foreign keys that refer to the old table's name.
+    send("PRAGMA legacy_alter_table=ON")
+    send(f'DROP TABLE "{table}"')
+    send(f'ALTER TABLE "{new}" RENAME TO "{table}"')
+    send("PRAGMA legacy_alter_table=OFF")
+    for (statement,) in dependents:
+        send(statement)
 
 
 def with_constraint(ddl: str, constraint: str) -> str:
-    """A table's DDL with one more constraint, its last."""
+    """Append a constraint to a table's DDL."""
     end = ddl.rindex(")")
     return f"{ddl[:end].rstrip()}, \n\t{constraint}\n{ddl[end:]}"
 
 
 def without_check(ddl: str, name: str) -> str:
-    """A table's DDL without a CHECK, be it a column's or the table's."""
+    """Remove a named CHECK of a column or of the table from its DDL."""
     found = re.search(rf'\s*,?\s*CONSTRAINT\s+"?{re.escape(name)}"?\s+CHECK\s*\(', ddl)
     if found is None:
         return ddl
-    return ddl[: found.start()] + ddl[_closing(ddl, found.end()) :]
+    return ddl[: found.start()] + ddl[_closing_parenthesis(ddl, found.end()) :]
 
 
-def _closing(ddl: str, start: int) -> int:
-    """Past the parenthesis that closes one that was opened just before; those in literals do not count."""
+def _closing_parenthesis(ddl: str, start: int) -> int:
+    """Return the index past the `)` that closes the one opened before `start`, ignoring string literals."""
     depth = 1
     for token in re.compile(r"'[^']*'|[()]").finditer(ddl, start):
         depth += {"(": 1, ")": -1}.get(token[0], 0)
         if not depth:
             return token.end()
-    raise ValueError(f"unbalanced: {ddl}")
+    raise ValueError(f"the parentheses of the table's DDL are not balanced: {ddl}")

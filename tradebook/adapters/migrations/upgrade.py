@@ -1,4 +1,9 @@
-"""Migrations in the log: of which database, from which revision to which, and how long it took."""
+"""Upgrade and downgrade of a database's schema: one process at a time, with retries, and logged.
+
+A revision takes its table locks with a short timeout. Where it does not get one, it rolls back, so that programs
+which book trades are not held up, and runs again after a pause. `migration_lock` keeps processes apart; it is
+taken in env.py, so that the stock `alembic` command takes it too.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeAlias
 
 from alembic import command
 from alembic.config import Config
@@ -28,227 +33,176 @@ from tradebook.adapters.migrations.online_ddl import LOCK_TIMEOUT
 from tradebook.adapters.migrations.revisions import (
     BASE,
     HEAD,
-    Report,
+    ReportLine,
     alembic_config,
-    all_revisions,
+    require_revision,
 )
 from tradebook.adapters.migrations.schema_state import AHEAD, UNVERSIONED, schema_state
-from tradebook.domain.errors import (
-    BookBusy,
-    ConcurrentUpdate,
-    DatabaseFailure,
-    InvalidInput,
-    SchemaNotReady,
-)
-
-
-@contextmanager
-def logged_migration(engine: Engine) -> Iterator[None]:
-    """Log what becomes of the schema inside; nothing where it is as it should be already."""
-    if not loggers.MIGRATIONS.isEnabledFor(logging.INFO):
-        yield
-        return
-    began, before = time.monotonic(), _revision(engine)
-    yield
-    after, seconds = _revision(engine), round(time.monotonic() - began, 3)
-    if after != before:
-        about = loggers.about(
-            database=_safe_url(engine), from_revision=before, to_revision=after, seconds=seconds
-        )
-        loggers.MIGRATIONS.info("the schema went from %s to %s", before, after, extra=about)
-
-
-def _safe_url(engine: Engine) -> str:
-    """As `DatabaseConfig.safe_url`: what else is secret never was in the engine's URL."""
-    url = engine.url.set(drivername=engine.dialect.name)
-    return url.render_as_string(hide_password=True)
-
-
-def _revision(engine: Engine) -> str | None:
-    with translated_errors(), engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-_KEY: Final = 7_236_110_914_227
-_BETWEEN_TRIES: Final = 0.1  # seconds
-
-
-@contextmanager
-def turn(connection: Connection, report: Report) -> Iterator[None]:
-    """Inside, nobody else migrates the database; each revision is a transaction, on SQLite all are one."""
-    on_sqlite = connection.dialect.name == "sqlite"
-    with _on_sqlite(connection) if on_sqlite else _on_postgresql(connection, report):
-        yield
-
-
-@contextmanager
-def _on_sqlite(connection: Connection) -> Iterator[None]:
-    """Foreign keys can be switched between transactions only; a table that is rebuilt is dropped once."""
-    driver: Any = connection.connection.driver_connection
-    driver.execute("PRAGMA foreign_keys=OFF")
-    try:
-        with connection.begin():
-            yield
-    finally:
-        driver.execute("PRAGMA foreign_keys=ON")
-
-
-@contextmanager
-def _on_postgresql(connection: Connection, report: Report) -> Iterator[None]:
-    # Migrations may take long, but nobody waits long behind them.
-    connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT}"))
-    connection.commit()
-    _wait(connection, report)
-    try:
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # a lost connection has lost its lock
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _KEY})
-        connection.invalidate()  # what is set here is not for the pool's next
-
-
-def _wait(connection: Connection, report: Report) -> None:
-    waits = False
-    while not _take(connection):
-        if not waits:
-            report("another process migrates this database: waiting for its end")
-        waits = True
-        time.sleep(_BETWEEN_TRIES)
-
-
-def _take(connection: Connection) -> bool:
-    taken = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY})
-    connection.commit()
-    return bool(taken)
-
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, SchemaNotReady
 
 ATTEMPTS: Final = 30
-"""How often a revision that cannot get its lock is tried; with the pauses, two minutes or more."""
+"""Number of attempts for a migration that cannot get its lock; with the pauses, two minutes or more."""
 
-# Alembic's own context is one for the process; between processes the migrations take turns.
-_ONE_AT_A_TIME: Final = threading.Lock()
 _PAUSES: Final = wait_random_exponential(multiplier=0.2, max=5)
-_NOT_ALLOWED: Final = "42501"
+_LOCK_KEY: Final = 7_236_110_914_227
+_LOCK_POLL_SECONDS: Final = 0.1
+
+# Alembic keeps its migration context in a global of the process; `migration_lock` excludes other processes only.
+_THREAD_LOCK: Final = threading.Lock()
+
+_Command: TypeAlias = Callable[[Config, str], None]
 
 
 def upgrade(
-    engine: Engine, revision: str = HEAD, report: Report | None = None, *, logged: bool = True
+    engine: Engine, revision: str = HEAD, report: ReportLine | None = None, *, logged: bool = True
 ) -> None:
-    """Bring the schema up to `revision`; does nothing when it is there already.
+    """Upgrade the schema to a revision; do nothing where the database has it already.
 
-    Every revision is safe to run while others keep booking, and after one that was interrupted. One that
-    cannot get its lock at once gives way, and is tried again.
+    Safe while other programs book trades, and safe to repeat after an interruption.
 
     Args:
-        engine: of the database.
-        revision: one of `known_revisions()`, or `head`.
-        report: is told what goes on, a line at a time.
-        logged: whether what becomes of the schema is logged; of a scratch database nobody wants to know.
+        engine: connects to the database.
+        revision: the revision to reach, such as `0002`; the newest by default.
+        report: receives a line of text for each step.
+        logged: whether to log the change of revision; off for scratch databases.
 
     Raises:
-        SchemaNotReady: it is newer than this code knows, or was made without migrations.
+        SchemaNotReady: the schema is newer than this version, or was made without migrations.
         InvalidInput: there is no such revision.
-        BookBusy: it could not get its lock, however often it was tried.
-        DatabaseFailure: the role may not, the database takes no writes, or has tables of these names.
+        BookBusy: no attempt got its table locks in time.
+        NotPermitted: the role does not own the tables.
+        DatabaseFailure: other tables have these names.
+        DatabaseReadOnly: the database takes no writes.
     """
-    checked_revision(revision, HEAD)
-    with logged_migration(engine) if logged else nullcontext():
-        _patiently(engine, command.upgrade, revision, report)
+    require_revision(revision, HEAD)
+    _migrate(engine, command.upgrade, revision, report, logged=logged)
 
 
-def downgrade(engine: Engine, revision: str, report: Report | None = None) -> None:
-    """Take the schema down to `revision`, and lose what only newer ones have; `base` removes everything.
+def downgrade(engine: Engine, revision: str, report: ReportLine | None = None) -> None:
+    """Downgrade the schema to a revision, deleting what only newer ones hold; `base` drops every table.
 
     Raises:
-        SchemaNotReady: it is newer than this code knows.
+        SchemaNotReady: the schema is newer than this version.
         InvalidInput: there is no such revision.
-        BookBusy: it could not get its lock, however often it was tried.
+        BookBusy: no attempt got its table locks in time.
     """
-    checked_revision(revision, BASE)
-    with logged_migration(engine):
-        _patiently(engine, command.downgrade, revision, report)
-
-
-def checked_revision(given: str, *names: str) -> str:
-    """A revision's own name, or one of `names`.
-
-    Raises:
-        InvalidInput: there is no such revision.
-    """
-    known = [script.revision for script in all_revisions()]
-    if given not in (*names, *known):
-        raise InvalidInput("revision", given, "one of " + ", ".join((*names, *known)))
-    return given
+    require_revision(revision, BASE)
+    _migrate(engine, command.downgrade, revision, report)
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The revision that the database is at; None when it has no schema."""
+    """Return the database's revision; None where it has no schema."""
     with translated_errors(), engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def _patiently(
-    engine: Engine, run: Callable[[Config, str], None], revision: str, report: Report | None
+@contextmanager
+def migration_lock(connection: Connection, report: ReportLine) -> Iterator[None]:
+    """Hold the lock under which one process at a time migrates a database."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        # SQLite ignores this PRAGMA inside a transaction, and a rebuilt table must be dropped with it off.
+        driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                yield
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
+        return
+    connection.execute(text("SET statement_timeout = 0"))
+    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT}"))
+    connection.commit()
+    _acquire_advisory_lock(connection, report)
+    try:
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # the server releases the locks of a lost connection
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
+        connection.invalidate()  # the timeouts set above must not reach the pool's next user
+
+
+def _acquire_advisory_lock(connection: Connection, report: ReportLine) -> None:
+    """Poll for the advisory lock, which the session holds across the transactions of all revisions.
+
+    A waiting `pg_advisory_lock` would keep a transaction open, and the CREATE INDEX CONCURRENTLY of the process
+    that holds the lock waits for all older transactions to end: a deadlock.
+    """
+    is_reported = False
+    try_lock = text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.scalar(try_lock, {"key": _LOCK_KEY}):
+        connection.commit()
+        if not is_reported:
+            report("another process is migrating this database; waiting for it to finish")
+        is_reported = True
+        time.sleep(_LOCK_POLL_SECONDS)
+    connection.commit()
+
+
+def _migrate(
+    engine: Engine, run: _Command, revision: str, report: ReportLine | None, *, logged: bool = True
 ) -> None:
-    say = report or _unheard
+    """Run an Alembic command, again after a pause where it could not get a lock, and log the result."""
+    is_logged = logged and loggers.MIGRATIONS.isEnabledFor(logging.INFO)
+    began, before = time.monotonic(), current_revision(engine) if is_logged else None
 
-    def give_way(state: RetryCallState) -> None:
+    def report_retry(state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
-        say(f"{failure}; others go first, then this is tried again")
+        if report is not None:
+            report(f"{failure}; backing off, then the revision is tried again")
 
-    tries = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception_type(ConcurrentUpdate),
         wait=_PAUSES,
         stop=stop_after_attempt(ATTEMPTS),
-        before_sleep=give_way,
+        before_sleep=report_retry,
         reraise=True,
     )
     try:
-        tries(_run, engine, run, revision, say)
+        retrying(_run_once, engine, run, revision, report)
     except ConcurrentUpdate as error:
         message = (
-            f"the migration could not get its lock in {ATTEMPTS} tries ({error}); what it had finished "
-            "stays, and running it again goes on from there: end the transactions that hold the "
-            "tables (on PostgreSQL: pg_stat_activity), or wait for them"
+            f"the migration could not get its lock in {ATTEMPTS} tries ({error}); the revisions that it "
+            "finished are kept, and running it again continues from there: end the transactions that "
+            "hold the tables (on PostgreSQL see pg_stat_activity), or wait until they end"
         )
         raise BookBusy(message, ATTEMPTS) from error
+    if is_logged:
+        _log_change(engine, before, time.monotonic() - began)
 
 
-def _run(engine: Engine, run: Callable[[Config, str], None], revision: str, report: Report) -> None:
-    with _ONE_AT_A_TIME, _explained(), engine.connect() as connection:
-        with connection.begin():
-            _require_known(connection)
-        run(alembic_config(connection, report), revision)
+def _run_once(engine: Engine, run: _Command, revision: str, report: ReportLine | None) -> None:
+    try:
+        with _THREAD_LOCK, translated_errors(), engine.connect() as connection:
+            with connection.begin():
+                _require_migratable(connection)
+            run(alembic_config(connection, report), revision)
+    except NotPermitted as error:
+        raise NotPermitted(f"{error}; migrate as the role that owns the tables") from error
 
 
-def _require_known(connection: Connection) -> None:
-    """Nobody knows what to do with a schema that is newer, or that no migration made."""
+def _require_migratable(connection: Connection) -> None:
+    """Reject a schema that is newer than this version, or that no migration made."""
     state = schema_state(connection)
     if state.name == AHEAD:
         state.require()
     if state.name == UNVERSIONED:
         raise SchemaNotReady(
-            "its tables were made without migrations (by metadata.create_all), so nothing says which "
-            "revision they are: where `tradebook db check` finds no difference, `alembic stamp head` in "
-            "a checkout says that they are the newest"
+            "its tables were made without migrations (by metadata.create_all), so their revision is not "
+            "recorded: if `tradebook db check` finds no difference, record the newest one by `alembic "
+            "stamp head` in a checkout"
         )
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Errors of the database in words, and whose job it is where this role may not."""
-    try:
-        with translated_errors():
-            yield
-    except DatabaseFailure as error:
-        cause = getattr(error.__cause__, "orig", None)
-        if getattr(cause, "pgcode", None) != _NOT_ALLOWED:
-            raise
-        message = f"{error}; migrate as the role that owns the tables"
-        raise DatabaseFailure(message) from error
-
-
-def _unheard(_line: str) -> None:
-    pass
+def _log_change(engine: Engine, before: str | None, seconds: float) -> None:
+    after = current_revision(engine)
+    if after == before:
+        return
+    about = loggers.about(
+        # Written as `DatabaseConfig.safe_url` writes it; the engine's URL has no secret but the password.
+        database=engine.url.set(drivername=engine.dialect.name).render_as_string(),
+        from_revision=before,
+        to_revision=after,
+        seconds=round(seconds, 3),
+    )
+    loggers.MIGRATIONS.info("the schema went from %s to %s", before, after, extra=about)

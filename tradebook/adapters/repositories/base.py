@@ -1,29 +1,37 @@
-"""FIXME."""
+"""What the repositories of all kinds have in common: lookups, pages, counts, inserts, deletes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Select,
-    Table,
+    UnaryExpression,
+    bindparam,
     delete,
     func,
+    inspect,
     select,
+    tuple_,
+    update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, make_transient
+from sqlalchemy.sql import operators
+from typing_extensions import override
 
+from tradebook.adapters.orm import TABLES
 from tradebook.adapters.repositories.bulk_insert import add_together
 from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
+    as_stored,
     attach,
-    table_of,
+    bring_up_to_date,
+    columns_of,
     values_of,
 )
-from tradebook.adapters.repositories.page_queries import is_false, page_statement, page_values
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
@@ -34,11 +42,16 @@ from tradebook.domain.seals import Seal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import record_id as checked_id
 from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.ports.paging import BATCH, Filter, Place, Row, row_names, row_type
-from tradebook.service_layer.ports.repositories import (
-    Records,
-    Repository,
+from tradebook.service_layer.ports.paging import (
+    BATCH,
+    Filter,
+    Place,
+    Row,
+    row_names,
+    row_type,
+    sort_keys,
 )
+from tradebook.service_layer.ports.repositories import Records, Repository
 
 E = TypeVar("E", bound=Entity)
 
@@ -49,113 +62,194 @@ _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
     Seal: ("number",),
     Trade: ("symbol", "venue", "order_id", "execution_id", "revision"),
 }
-"""Where it is not `reference`."""
+"""The fields of a kind's unique key where it is not `reference`."""
 
 _FEW: Final = 10
-"""From how many records on it is faster to add them together."""
+"""The number of records from which adding them together is faster than one after another."""
 _TOGETHER: Final = 10_000
 
 
 class SqlRecords(Records[E], Generic[E]):
-    """One kind of record of one account."""
+    """The records of one kind in one account, read through a session."""
 
     def __init__(self, session: Session, account: str, kind: type[E]) -> None:
+        """Take the session of the unit of work, its account, and the kind of record."""
         self.session = session
         self.account = account
-        self.kind = kind
-
-    @property
-    def table(self) -> Table:
-        """The records' table."""
-        return table_of(self.kind)
+        self.kind: Any = kind
+        self.table = TABLES[kind]
+        self._reads_rows = isinstance(session, ReadSession)
 
     def where(self, *conditions: ColumnElement[bool]) -> Select[Any]:
-        """Records of this account that meet the conditions."""
-        return self._select().where(self.table.c.account == self.account, *conditions)
+        """Build a SELECT of this account's records that meet the conditions."""
+        selected: Select[Any] = select(self.table if self._reads_rows else self.kind)
+        return selected.where(self.table.c.account == self.account, *conditions)
 
     def fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> list[E]:
-        """The records that a statement of `where` selects."""
+        """Return the records that a statement of `where` selects."""
         if isinstance(self.session, ReadSession):
             return self.session.entities(self.kind, statement, values)
         return list(self.session.scalars(statement, values))
 
-    def _select(self) -> Select[Any]:
-        return select(self.table) if self._reads_rows() else select(self.kind)
-
-    def _reads_rows(self) -> bool:
-        return isinstance(self.session, ReadSession)
-
+    @override
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        statement = self._by_id(record_id)
+        wanted, values = checked_id(record_id), {}
         if lock:
-            statement = statement.with_for_update(of=self.table)
-            statement = statement.execution_options(populate_existing=True)
-        found = self.fetch(statement)
+            return self._locked(wanted)
+        if self._reads_rows:
+            statement = _by_id(self.kind)
+            values = {"of_account": self.account, "equal_id": wanted}
+        else:
+            statement = self.where(self.table.c.id == wanted)
+        found = self.fetch(statement, values)
         if not found:
             raise NotFound(self.kind.__name__, record_id, self.account)
         return found[0]
 
+    def _locked(self, record_id: int) -> E:
+        """Read and lock a row past the ORM, and make its entity persistent in the session."""
+        self.session.flush()
+        columns = self.table.c
+        statement = select(self.table).where(
+            columns.account == self.account, columns.id == record_id
+        )
+        found = self.session.connection().execute(statement.with_for_update()).one_or_none()
+        if found is None:
+            raise NotFound(self.kind.__name__, record_id, self.account)
+        entity: E = as_stored(self.kind, dict(found._mapping))
+        key = inspect(self.kind).identity_key_from_primary_key((self.account, record_id))
+        if key in self.session.identity_map:
+            bring_up_to_date(self.session, entity, columns_of(self.kind))
+            loaded: E = self.session.identity_map[key]
+            return loaded
+        attach(self.session, entity)
+        return entity
+
+    @override
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         ids = self.table.c.id
         return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
 
+    @override
     def found(self, ids: Collection[int]) -> list[E]:
         column = self.table.c.id
         return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
 
+    @override
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        columns = tuple(self.table.c.keys()) if self._reads_rows() else None
-        statement = page_statement(self.kind, columns, wanted, is_first=place is None)
-        return self.fetch(statement, page_values(self.account, wanted, place, limit))
+        columns = tuple(self.table.c.keys()) if self._reads_rows else None
+        statement, values = self._page(columns, wanted, place, limit)
+        return self.fetch(statement, values)
 
+    @override
     def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
-        self.session.flush()  # what is read past the ORM does not flush by itself
+        self.session.flush()  # a Core statement does not flush by itself
         names = tuple(row_names(self.kind))
-        statement = page_statement(self.kind, names, wanted, is_first=place is None)
-        values = page_values(self.account, wanted, place, limit)
+        statement, values = self._page(names, wanted, place, limit)
         make = partial(tuple.__new__, row_type(self.kind))
         with no_collecting():
             return [*map(make, self.session.connection().execute(statement, values).all())]
 
+    def _page(
+        self, columns: tuple[str, ...] | None, wanted: Filter, place: Place | None, limit: int
+    ) -> tuple[Select[Any], dict[str, Any]]:
+        """Return the statement of a page, and the values to execute it with.
+
+        `columns` are those to read; None is for entities of the ORM.
+        """
+        conditions, values = _conditions(wanted)
+        values |= {f"after_{number}": value for number, value in enumerate(place or ())}
+        values |= {"of_account": self.account, "at_most": limit}
+        return _page_statement(self.kind, columns, conditions, place is None), values
+
+    @override
     def _count(self, wanted: Filter) -> int:
-        statement = select(func.count()).where(
-            self.table.c.account == self.account, *self._conditions(wanted)
-        )
-        return self.session.scalar(statement) or 0
+        conditions, values = _conditions(wanted)
+        statement = _matching(self.kind, (func.count(),), conditions)
+        return self.session.scalar(statement, {**values, "of_account": self.account}) or 0
 
-    def _conditions(self, wanted: Filter) -> Iterable[ColumnElement[bool]]:
-        columns = self.table.c
-        for name, value in wanted.equal.items():
-            yield columns[name] == value if value is not False else is_false(columns[name])
-        if wanted.since is not None:
-            yield columns[wanted.dated_by] >= wanted.since
-        if wanted.until is not None:
-            yield columns[wanted.dated_by] < wanted.until
 
-    def _by_id(self, id_: int) -> Select[Any]:
-        return self.where(self.table.c.id == checked_id(id_))
+_IN_SQL: Final[dict[Any, Any]] = {
+    "None": lambda column: column.is_(None),
+    "True": lambda column: column == True,  # noqa: E712
+    # `NOT column`, word for word as the partial indexes have it, or SQLite would not use them.
+    "False": lambda column: UnaryExpression(column, operator=operators.inv),
+    "==": lambda column: column == bindparam(f"equal_{column.name}"),
+    ">=": lambda column: column >= bindparam("since"),
+    "<": lambda column: column < bindparam("until"),
+}
+"""Conditions on a column: values that are part of the statement, and those that are bound."""
+
+is_false: Final = _IN_SQL["False"]
+
+
+def _conditions(wanted: Filter) -> tuple[tuple[tuple[str, str], ...], dict[str, Any]]:
+    """Split a filter into conditions, which name a statement, and the values that it is executed with."""
+    conditions, values = [], {}
+    for name, value in wanted.equal.items():
+        if value is None or value is True or value is False:
+            conditions.append((name, str(value)))
+        else:
+            conditions.append((name, "=="))
+            values[f"equal_{name}"] = value
+    for how, bound, time in ((">=", "since", wanted.since), ("<", "until", wanted.until)):
+        if time is not None:
+            conditions.append((wanted.dated_by, how))
+            values[bound] = time
+    return tuple(conditions), values
+
+
+def _matching(
+    kind: type[Entity], selected: Sequence[Any], conditions: Sequence[tuple[str, str]]
+) -> Select[Any]:
+    columns = TABLES[kind].c
+    return select(*selected).where(
+        columns.account == bindparam("of_account"),
+        *(_IN_SQL[how](columns[name]) for name, how in conditions),
+    )
+
+
+@cache
+def _by_id(kind: Any) -> Select[Any]:
+    return _matching(kind, (TABLES[kind],), (("id", "=="),))
+
+
+# Building a statement takes SQLAlchemy as long as reading a short page.
+@lru_cache(500)
+def _page_statement(
+    kind: Any,
+    columns: tuple[str, ...] | None,
+    conditions: tuple[tuple[str, str], ...],
+    is_first: bool,
+) -> Select[Any]:
+    table = TABLES[kind]
+    keys = [table.c[name] for name in sort_keys(kind)]
+    selected = (kind,) if columns is None else [table.c[name] for name in columns]
+    statement = _matching(kind, selected, conditions)
+    if not is_first:  # as row values: at any depth, one range of an index is all that is read
+        ends = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
+        statement = statement.where(tuple_(*keys) < tuple_(*ends))
+    return statement.order_by(*(key.desc() for key in keys)).limit(bindparam("at_most"))
 
 
 class SqlRepository(SqlRecords[E], Repository[E]):
-    """Written past the flush: what is taken already is recognised, what is gone is gone."""
+    """The records of one kind in one account, to read and write.
 
-    def get(self, record_id: int, *, lock: bool = False) -> E:
-        if lock or not isinstance(self.session, ReadSession):
-            return super().get(record_id, lock=lock)
-        found = self.session.by_id(self.kind, self.account, checked_id(record_id))
-        if not found:
-            raise NotFound(self.kind.__name__, record_id, self.account)
-        return found[0]
+    Writes go past the ORM's flush: `add` recognises what is recorded already, and `remove` reports
+    what another writer removed first.
+    """
 
+    @override
     def add(self, entity: E) -> E:
         if add_if_new(self.session, entity):
             return entity
-        with self.session.no_autoflush:  # orders that a fill takes over wait for the ledger
+        with self.session.no_autoflush:  # a flush would write pending orders before the ledger does
             recorded = self.fetch(self.where(*self._identity(entity)))
         if len(recorded) != 1:
             raise ConcurrentUpdate(f"another {self.kind.__name__} with this identity just changed")
         return recorded[0]
 
+    @override
     def add_all(self, entities: Sequence[E]) -> list[E]:
         added: list[E] = []
         for start in range(0, len(entities), _TOGETHER):
@@ -164,7 +258,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
         return added
 
     def _add_together(self, entities: Sequence[E]) -> bool:
-        """Add them where all are new, and enough for that to be faster."""
+        """Add the entities if all are new, and enough for that to be faster; report whether it was done."""
         if len(entities) < _FEW:
             return False
         rows = [values_of(entity) for entity in entities]
@@ -175,9 +269,25 @@ class SqlRepository(SqlRecords[E], Repository[E]):
         return ids is not None
 
     def _keep(self, entity: E) -> None:
-        """Make what was added together persistent."""
+        """Make an entity that was added with others persistent."""
         attach(self.session, entity)
 
+    @override
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        columns = self.table.c
+        changed = (
+            update(self.table)
+            .where(columns.account == self.account, columns.id == entity.id)
+            .values({name: getattr(entity, name) for name in fields})
+        )
+        if self.session.connection().execute(changed).rowcount != 1:
+            raise ConcurrentUpdate(
+                f"{self.kind.__name__} {entity.id} was deleted by another writer"
+            )
+        make_transient(entity)  # nothing is left for a flush to write
+        attach(self.session, entity)
+
+    @override
     def remove(self, entity: E) -> None:
         self.session.flush()
         columns = self.table.c

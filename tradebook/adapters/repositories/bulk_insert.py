@@ -1,4 +1,4 @@
-"""Many new records of one kind at a time: PostgreSQL takes them by COPY, SQLite in one statement."""
+"""Inserts of many new records of one kind: by COPY on psycopg2, in one statement elsewhere."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _WRITE: Final[Mapping[type, Any]] = {
     str: escaped,
     type(None): lambda _: _NULL,
 }
-"""How values are written in COPY's text format; others by `str`."""
+"""Writers of COPY's text format by type; other values are written by `str`."""
 
 
 def add_together(
     connection: Connection, table: Table, rows: Sequence[dict[str, Any]]
 ) -> Sequence[int] | None:
-    """Insert rows with new ids.
+    """Insert rows with new ids, all or none.
 
     Returns:
         The ids, or None when a unique key of one is taken: then nothing was inserted.
@@ -37,7 +37,9 @@ def add_together(
     complete = [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)]
 
     def write() -> None:
-        if connection.dialect.name == "postgresql":
+        # COPY takes 0.6 times as long as INSERT on psycopg2, with 100 records as with 10,000. On asyncpg,
+        # whose executemany is pipelined, it gains nothing.
+        if connection.dialect.driver == "psycopg2":
             lines, staged = _lines(table, complete), is_secured(connection)
             copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
         else:
@@ -47,7 +49,7 @@ def add_together(
 
 
 def all_new(connection: Connection, write: Callable[[], object]) -> bool:
-    """Write what should be new; False when a unique key of it is taken: then nothing of it was written."""
+    """Write rows that should be new; return False, with nothing written, when a unique key is taken."""
     connection.exec_driver_sql("SAVEPOINT tradebook_new")
     is_new = True
     try:
@@ -62,7 +64,7 @@ def all_new(connection: Connection, write: Callable[[], object]) -> bool:
 
 
 def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
-    """Ids that nobody else gets; on SQLite those that come next, for nobody else writes."""
+    """Take ids from the identity sequence; on SQLite, which has one writer, the next ones."""
     if connection.dialect.name == "postgresql":
         ids = text(
             "SELECT array_agg(nextval(ids)) "
@@ -76,7 +78,7 @@ def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
 
 
 def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """In COPY's text format."""
+    """Render rows in COPY's text format."""
     fields = [
         (name, _json if isinstance(column.type, Json) else _plain)
         for name, column in table.columns.items()

@@ -1,4 +1,4 @@
-"""Decisions on SQL, with the signals behind them where they are asked for."""
+"""The repositories of each kind of record, on a SQLAlchemy session."""
 
 from __future__ import annotations
 
@@ -6,26 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    delete,
-    func,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, text
 from sqlalchemy.orm import Session, aliased, contains_eager
+from typing_extensions import override
 
 from tradebook.adapters import orm
-from tradebook.adapters.repositories.base import SqlRecords, SqlRepository
-from tradebook.adapters.repositories.entity_rows import (
-    add_if_new,
-    insert_all,
-    remember,
-)
-from tradebook.adapters.repositories.page_queries import is_false
+from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
+from tradebook.adapters.repositories.entity_rows import add_if_new, insert_all, remember
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
@@ -38,12 +25,7 @@ from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import record_id as checked_id
-from tradebook.service_layer.ports.paging import (
-    BATCH,
-    Filter,
-    Place,
-    sort_keys,
-)
+from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
@@ -58,16 +40,20 @@ from tradebook.service_layer.ports.repositories import (
 from tradebook.service_layer.ports.watermark import ALONE, UNKNOWN, TransactionSnapshot
 
 _SYMBOLS: Final = 100
-"""How many are asked for in one statement."""
+"""The most symbols in one statement."""
 
 
 class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
+    """Trades, pending and booked."""
+
+    @override
     def of_order(self, order_id: str) -> list[Trade]:
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
 
+    @override
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
-        self.session.flush()  # as for a page
+        self.session.flush()  # a Core statement does not flush by itself
         columns = self.table.c
         statement = (
             select(*(columns[name] for name in BookedTrade._fields))
@@ -78,6 +64,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         )
         return [*map(BookedTrade._make, self.session.connection().execute(statement))]
 
+    @override
     def count_booked(self, symbol: str | None = None) -> int:
         columns = self.table.c
         of_symbol = [] if symbol is None else [columns.symbol == symbol]
@@ -86,15 +73,18 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         )
         return self.session.scalar(statement) or 0
 
+    @override
     def booked_symbols(self) -> list[str]:
         columns = self.table.c
         booked = columns.account == self.account, columns.sequence.is_not(None)
         return sorted(self.session.scalars(select(columns.symbol).where(*booked).distinct()))
 
+    @override
     def correcting(self, ids: Collection[int]) -> list[Trade]:
         corrected = self.table.c.corrects_id
         return self.fetch(self.where(corrected.is_not(None), corrected.in_(ids)))
 
+    @override
     def corrections(self, symbol: str) -> Corrections:
         columns = self.table.c
         busts = columns.bust_sequence.is_not(None)
@@ -104,6 +94,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             bookings=self._numbers(columns.sequence, symbol, bookings),
         )
 
+    @override
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         columns = self.table.c
         found: list[Trade] = []
@@ -129,21 +120,28 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
 
 
 class SqlPositionRepository(SqlRepository[Position], PositionRepository):
+    """Positions; the ledger writes them."""
+
+    @override
     def by_symbol(self, symbol: str) -> Position | None:
         columns = self.table.c
         found = self.where(columns.symbol == symbol, columns.sequence > 0)
         return next(iter(self.fetch(found)), None)
 
+    @override
     def all(self, *, open_only: bool = False) -> list[Position]:
         columns = self.table.c
         conditions = [columns.status == PositionStatus.OPEN] if open_only else []
-        # In Python: databases sort text by their own collations.
+        # Sorted here: databases sort text by collations of their own.
         return sorted(
             self.fetch(self.where(columns.sequence > 0, *conditions)), key=lambda p: p.symbol
         )
 
 
 class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
+    """Snapshots of the portfolio, each with its positions."""
+
+    @override
     def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
         add_if_new(self.session, entity)
         for position in positions:
@@ -151,11 +149,13 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         insert_all(self.session, positions)
         return entity
 
+    @override
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
         columns = orm.portfolio_positions.c
         rows = self._positions(columns.portfolio_id.in_(portfolio_ids))
         return sorted(rows, key=lambda row: (row.portfolio_id, row.symbol))
 
+    @override
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
         rows = self._positions(orm.portfolio_positions.c.symbol == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
@@ -166,6 +166,9 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
 
 
 class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
+    """Signals of strategies."""
+
+    @override
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
         wanted = [checked_id(id_) for id_ in ids]
         if not wanted:
@@ -178,10 +181,14 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
 
 
 class SqlAlertRepository(SqlRepository[Alert]):
+    """Alerts, one unresolved for each deduplication key."""
+
+    @override
     def add_all(self, entities: Sequence[Alert]) -> list[Alert]:
         self.session.flush()
         return super().add_all(entities)
 
+    @override
     def add(self, entity: Alert) -> Alert:
         self.session.flush()  # an alert resolved in this unit of work no longer holds its key
         return super().add(entity)
@@ -191,6 +198,9 @@ class SqlAlertRepository(SqlRepository[Alert]):
 
 
 class SqlEventRepository(SqlRepository[Event], EventRepository):
+    """The audit trail, append-only."""
+
+    @override
     def add_all(self, entities: Sequence[Event]) -> list[Event]:
         added = super().add_all(entities)
         if added:
@@ -198,29 +208,34 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         return added
 
     def _keep(self, entity: Event) -> None:
-        """Nobody changes it."""
+        """Leave the event out of the session: it never changes."""
 
+    @override
     def of(self, entity: str, entity_id: int) -> list[Event]:
         columns = self.table.c
         of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
         return self.fetch(of_record.order_by(columns.id))
 
+    @override
     def newest_id(self) -> int:
         columns = self.table.c
         statement = select(func.max(columns.id)).where(columns.account == self.account)
         return self.session.scalar(statement) or 0
 
+    @override
     def count_up_to(self, id_: int) -> int:
         columns = self.table.c
         of_account = columns.account == self.account
         statement = select(func.count()).where(of_account, columns.id <= id_)
         return self.session.scalar(statement) or 0
 
+    @override
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
         columns = self.table.c
         found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
         return self.fetch(found.order_by(columns.id))
 
+    @override
     def count_bookings(self) -> int:
         of_account = self.table.c.account == self.account
         statement = select(func.count()).where(of_account, *self._bookings())
@@ -232,6 +247,9 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
 
 class SqlAccountRepository(SqlRepository[Account], AccountRepository):
+    """The one account of the unit of work."""
+
+    @override
     def current(self) -> Account | None:
         return next(iter(self.fetch(self.where())), None)
 
@@ -239,10 +257,15 @@ class SqlAccountRepository(SqlRepository[Account], AccountRepository):
 class _WithSignals(SqlRecords[AgentDecision]):
     """Decisions and their signals, read together in one statement."""
 
+    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
+        super().__init__(session, account, kind)
+        self._reads_rows = True  # `fetch` makes entities of whole rows in any session
+
+    @override
     def fetch(
         self, statement: Select[Any], values: Mapping[str, Any] | None = None
     ) -> list[AgentDecision]:
-        # Joined one after the other: a join in brackets, as `joinedload` has it, SQLite reads whole.
+        # Two joins in a row: SQLite would read the whole of a nested join, which `joinedload` makes.
         found = statement.subquery()
         decision: Any = aliased(AgentDecision, found)
         links, signals = orm.decision_signals.c, orm.signals.c
@@ -258,19 +281,19 @@ class _WithSignals(SqlRecords[AgentDecision]):
         )
         return list(self.session.scalars(read, values).unique())
 
-    def _reads_rows(self) -> bool:
-        return True
-
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
         found = super()._newest(wanted, place, limit)
         return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
 
 
 class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
+    """Decisions of agents, alone or with the signals behind them."""
+
     def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
         super().__init__(session, account, kind)
         self.with_signals = _WithSignals(session, account, kind)
 
+    @override
     def add(self, entity: AgentDecision) -> AgentDecision:
         recorded = super().add(entity)
         if recorded is entity and entity.signals:
@@ -284,6 +307,7 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
     def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
         return False  # each has links to its signals
 
+    @override
     def remove(self, entity: AgentDecision) -> None:
         links = orm.decision_signals
         mine = (links.c.account == self.account, links.c.decision_id == entity.id)
@@ -308,36 +332,47 @@ _TRANSACTIONS: Final = text(
     FROM pg_stat_clear_snapshot() AS forgotten, pg_current_snapshot() AS now
     """
 )
-"""A statement that waits for a lock has no id yet that it could still insert."""
+"""The transactions that may still insert events, and since when the oldest statement runs.
+
+A statement that waits for a lock is left out: it has not taken an id yet that it could insert.
+"""
 
 _NONE: Final = 2**63 - 1
+"""Later than any statement."""
 
 
 class SqlSealRepository(SqlRepository[Seal], SealRepository):
+    """Seals over the audit trail."""
+
+    @override
     def last(self) -> Seal | None:
         newest_first = self.table.c.number.desc()
         return next(iter(self.fetch(self.where().order_by(newest_first).limit(1))), None)
 
+    @override
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
         number = self.table.c.number
         return self.fetch(self.where(number > after).order_by(number).limit(limit))
 
+    @override
     def covering(self, low: int, high: int) -> list[Seal]:
         columns = self.table.c
         overlapping = self.where(columns.to_id >= low, columns.from_id <= high)
-        # Sorted here: asked to, SQLite would read every seal of the account in that order.
+        # Sorted here: for an ORDER BY SQLite would read every seal of the account in that order.
         return sorted(self.fetch(overlapping), key=lambda seal: seal.number)
 
+    @override
     def count_covered(self) -> int:
         columns = self.table.c
         statement = select(func.sum(columns.count)).where(columns.account == self.account)
         return int(self.session.scalar(statement) or 0)
 
-    def moment(self) -> TransactionSnapshot:
+    @override
+    def transaction_snapshot(self) -> TransactionSnapshot:
         if self.session.get_bind().dialect.name == "sqlite":
-            return ALONE  # one transaction writes at a time, and it is this one
+            return ALONE  # SQLite has one writer, and this transaction is it
         found = self.session.connection().execute(_TRANSACTIONS).one()
-        # Transactions of other nodes are numbered there; what a role may not see, may be writing.
+        # Other nodes number transactions by themselves; sessions that are hidden from a role may write.
         if found.is_distributed or found.is_partly_hidden:
             return UNKNOWN
         running = _NONE if found.running is None else found.running

@@ -1,4 +1,4 @@
-"""Whether row security lets a role see an account; what it hides looks like an empty book."""
+"""The check that row-level security shows an account to a role; hidden rows look like an empty book."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _IS_SECURED: Final = (
     "JOIN pg_namespace ON pg_namespace.oid = relnamespace "
     "WHERE nspname = 'tradebook_security' AND relname = 'account_access')"
 )
-_SEES: Final = """
+_IS_VISIBLE: Final = """
 SELECT session_user, EXISTS (
     SELECT FROM tradebook_security.account_access
     WHERE role = session_user AND (account IS NULL OR CAST(:account AS text) IN ('*', account))
@@ -23,28 +23,27 @@ SELECT session_user, EXISTS (
     AND pg_has_role(current_user, wide.role, 'USAGE')
 )
 """
-"""`*` stands for any account at all."""
 
 
 def require_visible(connection: Connection, account: str = "*") -> None:
-    """Ask PostgreSQL whether the rows of an account are shown to who is connected.
+    """Require that row-level security hides no rows of an account from the connected role.
 
     Args:
-        connection: to the database.
-        account: which; any that it is bound to by default.
+        connection: one to the database; on SQLite every row is visible.
+        account: the account; `*` for any account that the role is bound to.
 
     Raises:
-        NotPermitted: row security hides them.
+        NotPermitted: row-level security hides them.
     """
     if connection.dialect.name != "postgresql":
         return
     if not connection.exec_driver_sql(_IS_SECURED).scalar_one():
         return
-    role, sees = connection.execute(text(_SEES), {"account": account}).one()
-    if not sees:
-        whose = "any account" if account == "*" else f"account {account!r}"
+    role, is_visible = connection.execute(text(_IS_VISIBLE), {"account": account}).one()
+    if not is_visible:
+        hidden = "every account" if account == "*" else f"account {account!r}"
         bound = "ACCOUNT" if account == "*" else account
         raise NotPermitted(
-            f"row security: the role {role} does not see {whose}, so nothing can be said of it; connect "
-            f"as the auditor, or bind it: `tradebook db roles --bind {role}={bound}`"
+            f"row-level security hides {hidden} from the role {role}, so the book cannot be checked; "
+            f"connect as the auditor, or bind the role: `tradebook db roles --bind {role}={bound}`"
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
+from attrs import frozen
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,8 +21,9 @@ from sqlalchemy.util import greenlet_spawn
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
 from tradebook.adapters.ledger.raw_sql import committing
 from tradebook.adapters.ledger.single_trade import book_one
-from tradebook.adapters.runner.retries import Called, Retries, Retry
-from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.runner.observers import RetryAttempt
+from tradebook.adapters.runner.retries import Retries
+from tradebook.adapters.runner.runner import AsyncRunner, Query, Runner
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Holdings
@@ -32,13 +34,7 @@ from tradebook.service_layer.handlers import record_trade
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def _writes_once(handler: Callable[..., object]) -> bool:
-    """Whether it writes in one call of `Ledger.book`, and does nothing after it."""
-    return handler is record_trade
 
 
 class _NeedsMore(Exception):
@@ -148,72 +144,54 @@ class _AtOnce(AbstractUnitOfWork):
         except (_NeedsMore, TradebookError):
             return None
         except self._failures as error:
-            self._retries.add(Retry(Called(record_trade, self.context), error))
+            self._retries.add(RetryAttempt(record_trade, self.context, error))
             return None
 
 
-class FastRunner:
+@frozen
+class FastRunner(Runner):
     """Runs handlers at once where that can be done, and in the ordinary way where not."""
 
-    def __init__(
-        self,
-        ordinary: Runner,
-        engine: Engine,
-        remembered: PositionCache,
-        account: str,
-        base_currency: str,
-        retries: Retries,
-    ) -> None:
-        self._ordinary = ordinary
-        self._of_call = (engine, remembered, account, base_currency, retries)
+    engine: Callable[[], Engine]
+    position_cache: PositionCache
+    base_currency: str
 
-    def run(
-        self,
-        context: CallContext,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """As `Runner.run`."""
-        if not _writes_once(handler):
-            return self._ordinary.run(context, handler, *args, **kwargs)
-        with _AtOnce(*self._of_call, context) as uow:
-            done = uow.attempt(lambda uow: handler(uow, *args, **kwargs))
+    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with _AtOnce(
+            self.engine(),
+            self.position_cache,
+            self.account,
+            self.base_currency,
+            self.retries,
+            context,
+        ) as uow:
+            done = uow.attempt(lambda uow: query.function(uow, *query.args, **query.kwargs))
             if done is not None:
                 return done[0]
             # Still in its turn: callers of this process do not make each other's guesses wrong.
-            return self._ordinary.run(context, handler, *args, **kwargs)
+            return self._attempt(query, context)
 
 
-class AsyncFastRunner:
+@frozen
+class AsyncFastRunner(AsyncRunner):
     """The same for asyncio."""
 
-    def __init__(
-        self,
-        ordinary: AsyncRunner,
-        engine: AsyncEngine,
-        remembered: PositionCache,
-        account: str,
-        base_currency: str,
-        retries: Retries,
-    ) -> None:
-        self._ordinary = ordinary
-        self._of_call = (engine.sync_engine, remembered, account, base_currency, retries)
+    engine: Callable[[], AsyncEngine]
+    position_cache: PositionCache
+    base_currency: str
 
-    async def run(
-        self,
-        context: CallContext,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """As `AsyncRunner.run`."""
-        if not _writes_once(handler):
-            return await self._ordinary.run(context, handler, *args, **kwargs)
-        with _AtOnce(*self._of_call, context) as uow:
-            done: tuple[R] | None = await greenlet_spawn(
-                uow.attempt, lambda uow: handler(uow, *args, **kwargs)
+    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with _AtOnce(
+            self.engine().sync_engine,
+            self.position_cache,
+            self.account,
+            self.base_currency,
+            self.retries,
+            context,
+        ) as uow:
+            done = await greenlet_spawn(
+                uow.attempt, lambda uow: query.function(uow, *query.args, **query.kwargs)
             )
             if done is not None:
                 return done[0]
-            return await self._ordinary.run(context, handler, *args, **kwargs)
+            return await self._attempt(query, context)

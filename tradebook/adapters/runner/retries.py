@@ -1,129 +1,138 @@
-"""What is done again: counted for each manager, logged, and told to whoever watches."""
+"""Failed attempts of units of work: the back-off between them, and their count, log and observers."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from random import SystemRandom
 from typing import Final
 
-from attrs import frozen
-from tenacity import RetryCallState
+from attrs import define, field
 
 from tradebook.adapters import loggers
-from tradebook.adapters.errors import translated
-from tradebook.domain.errors import ConcurrentUpdate, DatabaseUnavailable, TradebookError
+from tradebook.adapters.runner.observers import (
+    CONFLICT,
+    LOST_CONNECTION,
+    OTHER,
+    Observer,
+    RetryAttempt,
+)
+from tradebook.domain.errors import BookBusy, ConcurrentUpdate, DatabaseUnavailable, StaleRecord
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import current_call, handler_name
 
-CONFLICT: Final = "conflict"
-LOST_CONNECTION: Final = "lost connection"
-OTHER: Final = "other"
-# psycopg2's own, which SQLAlchemy did not see: they have no SQLSTATE.
-_LOST: Final = ("OperationalError", "InterfaceError")
+MAX_ATTEMPTS: Final = 20
+"""The number of attempts of a unit of work that ends in conflicts."""
+
+MAX_OUTAGE: Final = 20.0
+"""Seconds for which a lost connection is sought again: a server that restarts needs some."""
+
 _LEVELS: Final = {CONFLICT: logging.INFO, LOST_CONNECTION: logging.WARNING, OTHER: logging.INFO}
 
-
-@frozen
-class Retry:
-    """One unit of work that is done again, or given up.
-
-    Attributes:
-        called: the handler, and by whom it was called.
-        error: why.
-        attempt: how often it was tried.
-        wait: seconds until it is tried again.
-    """
-
-    called: Called
-    error: BaseException
-    attempt: int = 1
-    wait: float = 0.0
-
-    @classmethod
-    def of(cls, state: RetryCallState, called: Called) -> Retry:
-        """What tenacity knows of it."""
-        error = state.outcome.exception() if state.outcome else None
-        assert error is not None  # tenacity waits after failures only
-        return cls(called, error, state.attempt_number, state.upcoming_sleep)
-
-    @property
-    def reason(self) -> str:
-        """`conflict`, `lost connection` or `other`."""
-        meaning = self.meaning
-        if isinstance(meaning, ConcurrentUpdate):
-            return CONFLICT
-        return LOST_CONNECTION if isinstance(meaning, DatabaseUnavailable) else OTHER
-
-    @property
-    def meaning(self) -> TradebookError | None:
-        """The error in the book's own terms, without the values that a driver quotes."""
-        if isinstance(self.error, TradebookError):
-            return self.error
-        meaning = translated(self.error)
-        if meaning is None and type(self.error).__name__ in _LOST:
-            return DatabaseUnavailable("the connection to the database was lost")
-        return meaning
+# First and longest wait, in seconds.
+_AFTER_CONFLICT: Final = (0.004, 0.5)
+_AFTER_LOSS: Final = (0.05, 1.0)
+# Seeded by the system: processes forked from one parent would otherwise draw the same waits, and collide again.
+_JITTER: Final = SystemRandom()
 
 
-@frozen
-class Called:
-    """Which handler is called, and by whom."""
-
-    handler: Callable[..., object]
-    context: CallContext
-
-
+@define
 class Retries:
-    """Counts, for all runners of a manager and all their threads, what was done again.
-
-    Args:
-        account: of the manager, for the log.
+    """The count, the log and the observers of failed attempts, for all calls of a manager.
 
     Attributes:
-        count: how many times so far.
-        listeners: told of each.
+        account: of the manager, for the log.
+        observers: receive each attempt that is repeated.
+        count: the number of repeated attempts so far.
     """
 
-    def __init__(self, account: str = "") -> None:
-        self.count = 0
-        self.listeners: tuple[Callable[[Retry], None], ...] = ()
-        self._account = account
-        self._lock = threading.Lock()
+    account: str = ""
+    observers: Sequence[Observer] = ()
+    count: int = 0
+    _lock: AbstractContextManager[bool] = field(factory=threading.Lock, init=False)
 
-    def add(self, retry: Retry) -> None:
-        """One more."""
+    def add(self, attempt: RetryAttempt) -> None:
+        """Count an attempt that is repeated."""
         with self._lock:
             self.count += 1
-        reason = retry.reason
-        call = current_call()
+        call = current_call.get()
         if call is not None:
-            call.done.clear()  # it was rolled back
+            call.rollback()
             call.retries += 1
-            call.conflicts += reason == CONFLICT
-        for listener in self.listeners:
-            listener(retry)
-        self._log(_LEVELS[reason], "%s: %s; tried again", retry)
+            call.conflicts += attempt.reason == CONFLICT
+        for observer in self.observers:
+            observer.observe_retry(attempt)
+        self._log(_LEVELS[attempt.reason], "%s: %s; tried again", attempt)
 
-    def gave_up(self, retry: Retry) -> None:
-        """The last attempt failed too."""
-        call = current_call()
+    def gave_up(self, attempt: RetryAttempt) -> None:
+        """Log the last attempt of a call that fails."""
+        call = current_call.get()
         if call is not None:
-            call.conflicts += retry.reason == CONFLICT
-        self._log(logging.ERROR, "%s: %s; given up", retry)
+            call.conflicts += attempt.reason == CONFLICT
+        self._log(logging.ERROR, "%s: %s; given up", attempt)
 
-    def _log(self, level: int, message: str, retry: Retry) -> None:
+    def _log(self, level: int, message: str, attempt: RetryAttempt) -> None:
         if not loggers.RETRIES.isEnabledFor(level):
             return
-        handler, context = handler_name(retry.called.handler), retry.called.context
+        handler = handler_name(attempt.handler)
         about = loggers.about(
-            reason=retry.reason,
+            reason=attempt.reason,
             handler=handler,
-            account=self._account,
-            actor=context.actor,
-            correlation_id=context.correlation_id,
-            attempt=retry.attempt,
-            wait_seconds=round(retry.wait, 3),
+            account=self.account,
+            actor=attempt.context.actor,
+            correlation_id=attempt.context.correlation_id,
+            attempt=attempt.number,
+            wait_seconds=round(attempt.wait, 3),
         )
-        said = retry.meaning or type(retry.error).__name__
-        loggers.RETRIES.log(level, message, handler, said, extra=about)
+        error = attempt.meaning or type(attempt.error).__name__
+        loggers.RETRIES.log(level, message, handler, error, extra=about)
+
+
+@define
+class BackOff:
+    """Decides after each failed attempt of one call whether it is repeated, and after which wait.
+
+    Waits grow exponentially and are drawn at random up to their bound, so that writers that collided once do
+    not collide again.
+    """
+
+    retries: Retries
+    handler: Callable[..., object]
+    context: CallContext
+    attempts: int = 0
+    started: float = field(factory=time.monotonic)
+
+    def wait_after(self, error: ConcurrentUpdate | DatabaseUnavailable) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Raises:
+            StaleRecord: the error itself: a record that the caller read is stale, and stays so.
+            BookBusy: from the error, after `MAX_ATTEMPTS` attempts.
+            DatabaseUnavailable: the error itself, `MAX_OUTAGE` seconds after the first one.
+        """
+        if isinstance(error, StaleRecord):
+            raise error
+        self.attempts += 1
+        bounds = _AFTER_CONFLICT
+        if isinstance(error, DatabaseUnavailable):
+            bounds = _AFTER_LOSS
+            if time.monotonic() - self.started >= MAX_OUTAGE:
+                self.retries.gave_up(self._failed(error))
+                error.attempts = self.attempts
+                raise error
+        elif self.attempts >= MAX_ATTEMPTS:
+            self.retries.gave_up(self._failed(error))
+            raise BookBusy(
+                f"other writers were first {self.attempts} times; try again later ({error})",
+                self.attempts,
+            ) from error
+        first, longest = bounds
+        wait = _JITTER.uniform(0, min(longest, first * 2 ** (self.attempts - 1)))
+        self.retries.add(self._failed(error, wait))
+        return wait
+
+    def _failed(self, error: BaseException, wait: float = 0.0) -> RetryAttempt:
+        return RetryAttempt(self.handler, self.context, error, self.attempts, wait)

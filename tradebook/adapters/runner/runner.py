@@ -1,247 +1,227 @@
-"""One unit of work for each call, tried again as a whole when another writer was first or the connection was lost.
+"""Runners: each call gets a unit of work, and another one after a conflict or a lost connection.
 
-What must not change between tries (the time, ids, order ids) is made once, in the `CallContext`. A
-connection that is lost at COMMIT leaves open whether it was done: the next try asks first.
+What must not change between attempts (the time, ids, order ids) is made once, in the `CallContext`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, TypeVar
 
-from attrs import define, field
+from attrs import define, field, frozen
 from sqlalchemy.orm import Session
-from tenacity import AsyncRetrying, RetryCallState, Retrying, wait_random_exponential
 
-from tradebook.adapters.commit_outcome import CommitMarker, commit_marker_of, was_committed
+from tradebook.adapters.commit_outcome import CommitMarker, was_committed
 from tradebook.adapters.errors import commit_unknown, translated_errors
-from tradebook.adapters.runner.retries import Called, Retries, Retry
-from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.runner.observers import Observer, observed
+from tradebook.adapters.runner.retries import BackOff, Retries
+from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.errors import (
-    BookBusy,
     CommitUnknown,
     ConcurrentUpdate,
     DatabaseUnavailable,
-    StaleRecord,
     TradebookError,
 )
-from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.instrumentation import note, noted
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.call_context import CallContext, call_context
+from tradebook.service_layer.handlers import record_trade
+from tradebook.service_layer.instrumentation import current_call, handler_name
+from tradebook.service_layer.unit_of_work import is_single_statement
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-MAX_ATTEMPTS: Final = 20
-"""How often a unit of work is tried while others are first."""
-
-PATIENCE: Final = 20.0
-"""Seconds for which a connection that was lost is sought again: a server that restarts needs some."""
-
-_FIRST_WAIT: Final = 0.004
-_LONGEST_WAIT: Final = 0.5
-
-
-class Runner:
-    """Runs handlers, each in a unit of work of its own."""
-
-    def __init__(
-        self, new_unit_of_work: Callable[..., SqlAlchemyUnitOfWork], retries: Retries
-    ) -> None:
-        self._new_unit_of_work = new_unit_of_work
-        self._retries = retries
-
-    def run(
-        self,
-        context: CallContext,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Open a unit of work, call, commit; on a conflict or a lost connection do all of it again.
-
-        Raises:
-            BookBusy: conflicts outlasted every retry; the last one is its cause.
-            DatabaseUnavailable: no connection was to be had for `PATIENCE` seconds.
-            CommitUnknown: the same, after the connection was lost at COMMIT.
-        """
-        call = _Call(lambda uow: handler(uow, *args, **kwargs))
-
-        def attempt() -> R:
-            with self._new_unit_of_work(context=context) as uow:
-                return call.attempt(uow, uow.session)
-
-        return _tried(attempt, self._retries, Called(handler, context))
-
-    def read(
-        self,
-        context: CallContext,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Open a unit of work and call, without committing; on a lost connection again."""
-
-        def attempt() -> R:
-            with self._new_unit_of_work(context=context) as uow:
-                return query(uow, *args, **kwargs)
-
-        return _tried(attempt, self._retries, Called(query, context))
-
-
-class AsyncRunner:
-    """The same for asyncio: the same handlers, inside `run_sync`; waiting does not block the loop."""
-
-    def __init__(self, new_unit_of_work: Callable[..., AsyncUnitOfWork], retries: Retries) -> None:
-        self._new_unit_of_work = new_unit_of_work
-        self._retries = retries
-
-    async def run(
-        self,
-        context: CallContext,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Open a unit of work, call, commit; see `Runner.run`."""
-        call = _Call(lambda uow: handler(uow, *args, **kwargs))
-
-        async def attempt() -> R:
-            async with self._new_unit_of_work(context=context) as uow:
-                return await uow.run(call.attempt, uow.session.sync_session)
-
-        return await _async_tried(attempt, self._retries, Called(handler, context))
-
-    async def read(
-        self,
-        context: CallContext,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Open a unit of work and call, without committing; on a lost connection again."""
-
-        async def attempt() -> R:
-            async with self._new_unit_of_work(context=context) as uow:
-                return await uow.run(query, *args, **kwargs)
-
-        return await _async_tried(attempt, self._retries, Called(query, context))
 
 
 @define
-class _Call(Generic[R]):
-    """One call over all its attempts.
+class Query(Generic[R]):
+    """A query with its arguments, which is called in each attempt.
 
     Attributes:
-        work: the handler with its arguments.
-        in_doubt: of an attempt whose COMMIT was not answered, its witness and its result.
-        noted: what that attempt did, for whoever watches.
+        function: called with the unit of work and the arguments.
+        args: its arguments after `uow`.
+        kwargs: its named arguments.
+        new_unit_of_work: makes the unit of work of an attempt, given the context.
     """
 
-    work: Callable[[AbstractUnitOfWork], R]
-    in_doubt: tuple[CommitMarker, R] | None = None
-    noted: Counter[str] = field(factory=Counter)
+    function: Callable[..., R]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    new_unit_of_work: Callable[..., Any]
 
-    def attempt(self, uow: AbstractUnitOfWork, session: Session) -> R:
-        if self.in_doubt is not None:
-            witness, result = self.in_doubt
-            if _was_committed(session, witness):
-                for what, count in self.noted.items():
-                    note(what, count)
+    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
+        """Make one attempt."""
+        return self.function(uow, *self.args, **self.kwargs)
+
+
+@define
+class Command(Query[R]):
+    """A handler with its arguments, which is called and committed in each attempt.
+
+    A connection that is lost at COMMIT leaves open whether the attempt is in the book; the next attempt finds
+    out first, by the event that marks the commit.
+
+    Attributes:
+        unanswered: commit marker and result of an attempt whose COMMIT was not answered.
+        counts: the counts of that attempt, for observers.
+    """
+
+    unanswered: tuple[CommitMarker, R] | None = None
+    counts: Mapping[str, int] = field(factory=dict)
+
+    def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
+        """Make one attempt and commit it."""
+        call = current_call.get()
+        if self.unanswered is not None:
+            marker, result = self.unanswered
+            if _was_committed(uow.session, marker):
+                if call is not None:
+                    call.pending.update(self.counts)
                 return result
             uow.rollback()
-            self.in_doubt = None
-        result = self.work(uow)
+            self.unanswered = None
+        result = self.function(uow, *self.args, **self.kwargs)
+        if call is not None:
+            self.counts = dict(call.pending)
         try:
             uow.commit()
         except CommitUnknown:
-            witnessed = commit_marker_of(session)
-            self.in_doubt = None if witnessed is None else (witnessed, result)
-            self.noted = noted()
+            written: CommitMarker | None = uow.session.info.get(COMMIT_MARKER)
+            self.unanswered = None if written is None else (written, result)
             raise
         return result
 
 
-def _was_committed(session: Session, witness: CommitMarker) -> bool:
-    """Ask; where that fails, for whatever reason, the doubt remains."""
+@frozen
+class _Runs:
+    """Everything that the calls of one manager share.
+
+    Attributes:
+        new_unit_of_work: makes one that writes, given the context of the call.
+        new_read_unit_of_work: makes one with a consistent view over several statements.
+        new_statement_unit_of_work: makes one for a single statement, without a transaction.
+        first_use: checks the database's schema before the first call.
+        retries: counts the attempts that are repeated.
+        account: whose book it is, for observers.
+        actor: who calls, where the surrounding `tradebook.context` names no one.
+        observers: of every call; the list may grow later.
+    """
+
+    new_unit_of_work: Callable[..., Any]
+    new_read_unit_of_work: Callable[..., Any]
+    new_statement_unit_of_work: Callable[..., Any]
+    first_use: Any
+    retries: Retries
+    account: str
+    actor: str
+    observers: Sequence[Observer]
+
+    def _query(self, function: Callable[..., R], args: Any, kwargs: Any) -> Query[R]:
+        is_single = is_single_statement(function)
+        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
+        return Query(function, args, kwargs, new)
+
+    def context(self, given: CallContext | None = None) -> CallContext:
+        """Return the context of a call, by the manager's actor where no other is named."""
+        context = CallContext() if given is None else call_context(given)
+        return context.with_default_actor(self.actor)
+
+    def observed(self, handler: str, context: CallContext) -> AbstractContextManager[Any]:
+        """Return the context manager in which observers see a call of this name run."""
+        if not self.observers:
+            return nullcontext()
+        return observed(handler, self.account, context, self.observers)
+
+
+class Runner(_Runs):
+    """Runs handlers and queries, each in a unit of work of its own."""
+
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call `handler(uow, ...)` and commit; after a conflict or a lost connection do all of it again.
+
+        Raises:
+            BookBusy: conflicts outlasted every retry; the last one is its cause.
+            DatabaseUnavailable: there was no connection for `MAX_OUTAGE` seconds.
+            CommitUnknown: the same, after the connection was lost at COMMIT.
+        """
+        command = Command(handler, args, kwargs, self.new_unit_of_work)
+        return self._run(command, self._record_trade if handler is record_trade else self._attempt)
+
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call `query(uow, ...)` without committing; after a lost connection again."""
+        return self._run(self._query(query, args, kwargs), self._attempt)
+
+    def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
+        if not self.first_use.is_done:
+            self.first_use.prepare()
+        context = self.context()
+        if not self.observers:
+            return attempt(query, context)
+        with self.observed(handler_name(query.function), context) as call:
+            result = attempt(query, context)
+            call.commit()
+            return result
+
+    def _attempt(self, query: Query[R], context: CallContext) -> R:
+        back_off: BackOff | None = None
+        while True:
+            try:
+                with query.new_unit_of_work(context=context) as uow:
+                    return query(uow)
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                back_off = back_off or BackOff(self.retries, query.function, context)
+                wait = back_off.wait_after(error)
+            time.sleep(wait)  # here, where the failed attempt's session and connection are gone
+
+    def _record_trade(self, query: Query[R], context: CallContext) -> R:
+        return self._attempt(query, context)
+
+
+class AsyncRunner(_Runs):
+    """The runner for asyncio: the same handlers, inside `run_sync`; its waits do not block the loop."""
+
+    async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call `handler(uow, ...)` and commit; see `Runner.run`."""
+        attempt = self._record_trade if handler is record_trade else self._attempt
+        return await self._run(Command(handler, args, kwargs, self.new_unit_of_work), attempt)
+
+    async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call `query(uow, ...)` without committing; see `Runner.read`."""
+        return await self._run(self._query(query, args, kwargs), self._attempt)
+
+    async def _run(
+        self, query: Query[R], attempt: Callable[[Query[R], CallContext], Awaitable[R]]
+    ) -> R:
+        if self.first_use.loop is not asyncio.get_running_loop():
+            await self.first_use.prepare()
+        context = self.context()
+        if not self.observers:
+            return await attempt(query, context)
+        with self.observed(handler_name(query.function), context) as call:
+            result = await attempt(query, context)
+            call.commit()
+            return result
+
+    async def _attempt(self, query: Query[R], context: CallContext) -> R:
+        back_off: BackOff | None = None
+        while True:
+            try:
+                async with query.new_unit_of_work(context=context) as uow:
+                    result: R = await uow.run(query)
+                    return result
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                back_off = back_off or BackOff(self.retries, query.function, context)
+                wait = back_off.wait_after(error)
+            await asyncio.sleep(wait)
+
+    async def _record_trade(self, query: Query[R], context: CallContext) -> R:
+        return await self._attempt(query, context)
+
+
+def _was_committed(session: Session, marker: CommitMarker) -> bool:
     try:
         with translated_errors():
-            return was_committed(session, witness)
+            return was_committed(session, marker)
     except TradebookError as error:
         raise commit_unknown(error) from error
-
-
-def _tried(attempt: Callable[[], R], retries: Retries, called: Called) -> R:
-    """Its result; tried again where that can help. Most programs never need tenacity, nor import it."""
-    try:
-        return attempt()
-    except (ConcurrentUpdate, DatabaseUnavailable) as error:
-        failed = [error]
-
-    def again() -> R:
-        if failed:  # the first attempt counts
-            raise failed.pop()
-        return attempt()
-
-    return Retrying(**_policy(retries, called))(again)
-
-
-async def _async_tried(attempt: Callable[[], Awaitable[R]], retries: Retries, called: Called) -> R:
-    """The same for asyncio."""
-    try:
-        return await attempt()
-    except (ConcurrentUpdate, DatabaseUnavailable) as error:
-        failed = [error]
-
-    async def again() -> R:
-        if failed:
-            raise failed.pop()
-        return await attempt()
-
-    return await AsyncRetrying(**_policy(retries, called))(again)
-
-
-def _policy(retries: Retries, called: Called) -> dict[str, Any]:
-
-    after_loss = wait_random_exponential(multiplier=0.05, max=1)
-    after_conflict = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
-    return {
-        "retry": lambda state: _may_pass(_error(state)),
-        "stop": _is_enough,
-        "wait": lambda state: (after_loss if _is_loss(state) else after_conflict)(state),
-        "before_sleep": lambda state: retries.add(Retry.of(state, called)),
-        "retry_error_callback": lambda state: _exhausted(state, retries, called),
-    }
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    if isinstance(error, StaleRecord):
-        return False
-    return isinstance(error, ConcurrentUpdate | DatabaseUnavailable)
-
-
-def _is_loss(state: RetryCallState) -> bool:
-    return isinstance(_error(state), DatabaseUnavailable)
-
-
-def _is_enough(state: RetryCallState) -> bool:
-    if _is_loss(state):
-        return (state.seconds_since_start or 0.0) >= PATIENCE
-    return state.attempt_number >= MAX_ATTEMPTS
-
-
-def _exhausted(state: RetryCallState, retries: Retries, called: Called) -> None:
-    error = _error(state)
-    retries.gave_up(Retry.of(state, called))
-    if isinstance(error, DatabaseUnavailable):
-        error.attempts = state.attempt_number
-        raise error
-    raise BookBusy(
-        f"other writers were first {state.attempt_number} times; try again later ({error})",
-        state.attempt_number,
-    ) from error

@@ -20,7 +20,12 @@ from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.orm import mapped
 from tradebook.adapters.repositories.entity_rows import columns_of, insert_all
-from tradebook.adapters.sessions.write_guard import changed_fields, records, stored
+from tradebook.adapters.sessions.write_guard import (
+    GuardedSession,
+    changed_fields,
+    records,
+    stored,
+)
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
@@ -65,7 +70,7 @@ async def async_ad_hoc_session(
             await session.commit()
 
 
-class AdHocSession(Session):
+class AdHocSession(GuardedSession):
     """A session in which `get(Trade, 5)` finds a record of the account by its id alone.
 
     A connection that is lost while it commits is a `CommitUnknown`.

@@ -1,19 +1,23 @@
-"""The guard: what only handlers may write is refused in every session, before anything is flushed.
+"""The write guard: changes that only handlers may make are refused before anything is written.
 
-Handlers write the book past the flush, with one exception: pending orders that a fill takes over,
-which `permitted` lets through.
+Sessions that this package makes are `GuardedSession`s and are checked before each flush. Our mapped
+classes check each record themselves when another session flushes them, one that an application made
+on an engine of its own; no other class or session is hooked. Handlers write the book past the
+flush, with one exception: pending orders that a fill takes over, which `permitted` allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
 from sqlalchemy import RowMapping, event, inspect, select
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm import ORMExecuteState, Session, object_session
 
+from tradebook.adapters.orm import mapped
 from tradebook.adapters.repositories.entity_rows import MARK, table_of, write_marks
+from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.edit_rules import (
     check_changes,
     check_consistent,
@@ -31,16 +35,13 @@ _FIXED: Final = frozenset({"id", "account", "created_at"})
 _PERMITTED: Final = "tradebook_permitted"
 
 
-def install_write_guard() -> None:
-    """Guard every session, those of applications too; again changes nothing."""
-    if not event.contains(Session, "before_flush", _check_flush):
-        event.listen(Session, "before_flush", _check_flush)
-        event.listen(Session, "do_orm_execute", _check_statement)
+class GuardedSession(Session):
+    """A session whose writes are checked: the base of all sessions that this package makes."""
 
 
 @contextmanager
 def permitted(session: Session, trades: Collection[Trade]) -> Iterator[None]:
-    """Inside, `session` flushes these trades as they are: a handler booked them."""
+    """Let `session` flush these trades unchecked inside: a handler booked them."""
     session.info[_PERMITTED] = trades
     try:
         yield
@@ -49,12 +50,12 @@ def permitted(session: Session, trades: Collection[Trade]) -> Iterator[None]:
 
 
 def changed_fields(entity: Entity) -> set[str]:
-    """The fields of a record that a flush would write."""
+    """Return the fields of a record that a flush would write."""
     return {name for name, field in inspect(entity).attrs.items() if field.history.has_changes()}
 
 
 def stored(session: Session, entity: Entity) -> RowMapping | None:
-    """A record's row as it is now, locked until the transaction ends; None when there is none."""
+    """Read a record's row as it is now, locked until the transaction ends; None where there is none."""
     table = table_of(type(entity))
     account, record_id = inspect(entity).identity or (entity.account, entity.id)
     statement = select(table).where(table.c.account == account, table.c.id == record_id)
@@ -62,38 +63,47 @@ def stored(session: Session, entity: Entity) -> RowMapping | None:
     return found.mappings().one_or_none()
 
 
-def _check_flush(session: Session, _context: object, _instances: object) -> None:
-    for entity in records(session.new):
-        _check_new(entity)
-    for entity in records(session.deleted):
-        check_removal(entity)
-        if isinstance(entity, Trade):
-            _require_unbooked(entity, stored(session, entity))
-    by_handler = session.info.get(_PERMITTED, ())
-    for entity in records(session.dirty):
-        if entity not in by_handler:
-            _check_changed(session, entity, changed_fields(entity))
-    _take_marks(session)
-
-
 def records(entities: Iterable[object]) -> list[Entity]:
-    """Those of a session's objects that are ours."""
+    """Return those of a session's objects that are records of the book."""
     return [entity for entity in entities if isinstance(entity, Entity)]
 
 
-def _check_new(entity: Entity) -> None:
-    # An id ahead of the database's own would later be taken for a record's.
+def _check_flush(session: Session, _context: object, _instances: object) -> None:
+    for entity in records(session.new):
+        _check_new(session, entity)
+    for entity in records(session.deleted):
+        _check_removed(session, entity)
+    changed = records(session.dirty)
+    for entity in changed:
+        _check_changed(session, entity)
+    _take_marks(session, changed)
+
+
+def _check_new(_session: Session, entity: Entity) -> None:
+    # An id ahead of the identity sequence would collide with a later INSERT.
     if cast("int | None", entity.id) is not None:
         raise InvalidInput("id", entity.id, "none: the database gives ids; build the entity anew")
     check_new(entity)
+    if isinstance(entity, Position) and entity.current_price is not None:
+        entity.marked_at = entity.marked_at or utc_now()
 
 
-def _check_changed(session: Session, entity: Entity, changed: set[str]) -> None:
+def _check_removed(session: Session, entity: Entity) -> None:
+    check_removal(entity)
+    if isinstance(entity, Trade):
+        _require_unbooked(entity, stored(session, entity))
+
+
+def _check_changed(session: Session, entity: Entity) -> None:
+    if entity in session.info.get(_PERMITTED, ()):
+        return
+    changed = changed_fields(entity)
     if isinstance(entity, Trade | Position) and changed - MARK:
-        # As it is now: another writer may have booked on it, and what has expired counts as changed.
+        # Compared with the row, not with what was read: another writer may have booked on it since,
+        # and the history of an attribute that has expired has no value before the change.
         row = stored(session, entity)
         if row is None:
-            return  # the flush says so
+            return  # the flush fails with StaleDataError
         changed = {field for field in changed if getattr(entity, field) != row[field]}
         if isinstance(entity, Trade) and changed:
             _require_unbooked(entity, row)
@@ -113,20 +123,17 @@ def _require_unbooked(trade: Trade, row: RowMapping | None) -> None:
         )
 
 
-def _take_marks(session: Session) -> None:
-    """Write marks past the flush, which would fail where a trade was booked since they were read."""
-    for entity in records(session.new):
-        if isinstance(entity, Position) and entity.current_price is not None:
-            entity.marked_at = entity.marked_at or utc_now()
-    marked = [p for p in session.dirty if isinstance(p, Position) and changed_fields(p) & MARK]
+def _take_marks(session: Session, changed: Iterable[Entity]) -> None:
+    # Past the flush, whose check of the version would fail where a trade was booked since the read.
+    marked = [p for p in changed if isinstance(p, Position) and changed_fields(p) & MARK]
     for position in marked:
         if position.current_price is None:
             raise InvalidInput("current_price", None, "a price: a mark is not taken back")
         if "marked_at" not in changed_fields(position) or position.marked_at is None:
-            position.marked_at = utc_now()  # a price without its time is seen now
+            position.marked_at = utc_now()  # a price given without its time is of now
     write_marks(session, marked)
     for position in marked:
-        session.refresh(position, MARK)  # the later mark, where there was one
+        session.refresh(position, MARK)  # a later mark in the database stands
 
 
 def _check_statement(state: ORMExecuteState) -> None:
@@ -139,3 +146,26 @@ def _check_statement(state: ORMExecuteState) -> None:
             f"a statement that writes {kind} records would pass by the book's rules; add, change or "
             "delete the objects in the session, or call create, update or delete"
         )
+
+
+def _in_other_sessions(check: Callable[[Session, Entity], None]) -> Callable[..., None]:
+    def listener(_mapper: object, _connection: object, entity: Entity) -> None:
+        session = object_session(entity)
+        if session is not None and not isinstance(session, GuardedSession):
+            check(session, entity)
+
+    return listener
+
+
+def _check_changed_alone(session: Session, entity: Entity) -> None:
+    _check_changed(session, entity)
+    _take_marks(session, [entity])
+
+
+event.listen(GuardedSession, "before_flush", _check_flush)
+event.listen(GuardedSession, "do_orm_execute", _check_statement)
+event.listen(ReadSession, "do_orm_execute", _check_statement)
+for _mapper in mapped:
+    event.listen(_mapper, "before_insert", _in_other_sessions(_check_new))
+    event.listen(_mapper, "before_update", _in_other_sessions(_check_changed_alone))
+    event.listen(_mapper, "before_delete", _in_other_sessions(_check_removed))

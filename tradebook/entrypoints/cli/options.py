@@ -1,157 +1,257 @@
-"""The options that commands share, and the book that they name."""
+"""A command's context, and the options that several commands share."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Annotated, Final, Literal, TypeAlias
+from functools import wraps
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import typer
-from attrs import evolve
+from attrs import evolve, fields, frozen, has
 
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.validation import utc
-from tradebook.entrypoints.cli.output import complain
+from tradebook.entrypoints.cli import output
+from tradebook.entrypoints.cli.common import CommonOptions
+from tradebook.entrypoints.cli.messages import say
+from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 ACTOR: Final = "tradebook command"
-"""Who writes, in the events of what the command line changed."""
-
-_SHOWN: Final = (
-    "warning: a password in --database shows in the list of processes and in the shell's history; name "
-    "a file by TRADEBOOK_DB_PASSWORD_FILE, or the URL by TRADEBOOK_DATABASE_URL(_FILE)"
-)
-
-Database: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        help="Which database: sqlite:///book.db or postgresql://user@host/book, its password by "
-        "TRADEBOOK_DB_PASSWORD_FILE. "
-        "By default what the environment's variables say (see `tradebook config`), else the file "
-        "tradebook.db in the working directory.",
-        show_default=False,
-    ),
-]
-AccountName: TypeAlias = Annotated[
-    str, typer.Option("--account", metavar="NAME", help="Whose book it is.")
-]
-AsJson: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="One JSON document on stdout: decimals as text, times ISO 8601 in UTC."
-    ),
-]
+"""The actor in events of changes that the command line made, unless `--by` names one."""
 
 
-def time_given(given: str) -> datetime:
-    """The time that an option gives.
+class CommandContext(CommonOptions):
+    """The context of a command: the common options, and the book that they name."""
 
-    Raises:
-        typer.BadParameter: it gives none.
-    """
-
-    try:
-        if not given.isdigit():  # digits alone, such as seconds since 1970, could pass for a date
-            return utc(datetime.fromisoformat(given))
-    except ValueError:
-        pass
-    raise typer.BadParameter(
-        f"{given!r}: write an ISO 8601 time such as 2024-05-17T14:30, in UTC unless it says otherwise"
-    )
-
-
-Time: TypeAlias = Annotated[
-    datetime | None,
-    typer.Option(
-        "--as-of",
-        metavar="TIME",
-        parser=time_given,
-        help="As of a time in the past, such as 2024-05-17T16:00 (in UTC unless it says otherwise; a "
-        "date alone is its beginning).",
-        show_default=False,
-    ),
-]
-By: TypeAlias = Annotated[
-    Literal["booked", "executed"] | None,
-    typer.Option(
-        "--by",
-        case_sensitive=False,
-        help="With --as-of: what the book said then (booked, the default), or what was true then, by "
-        "trade times (executed).",
-        show_default=False,
-    ),
-]
-
-
-def then(time: datetime, by: str | None) -> str:
-    """`as of 2024-05-17 16:00:00 UTC, as the book said then`."""
-    what = "by trade times" if by == "executed" else "as the book said then"
-    return f"as of {time:%Y-%m-%d %H:%M:%S} UTC, {what}"
-
-
-def check_by(by: str | None, time: datetime | None) -> None:
-    """`--by` alone would be overlooked.
-
-    Raises:
-        typer.BadParameter: there is no `--as-of`.
-    """
-    if by is not None and time is None:
-        raise typer.BadParameter("goes with --as-of", param_hint="--by")
-
-
-def refuse_misplaced_options(context: typer.Context) -> None:
-    """`alerts --database X resolve 5` must not resolve alert 5 of another database.
-
-    Raises:
-        typer.BadParameter: an option stands before the subcommand.
-    """
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            subcommand = context.invoked_subcommand
-            raise typer.BadParameter(
-                f"write options after `{subcommand}`: {context.command_path} {subcommand} ..."
+    def environment(self) -> DatabaseEnvironment:
+        """Return the environment, with the URL of `--database` in the first place; warn of a password in it."""
+        if self.database and "***" in DatabaseConfig.from_url(self.database).safe_url:
+            self.note(
+                "warning: other users see a password in --database in the list of processes, and the shell's "
+                "history keeps it; put it into a file named by TRADEBOOK_DB_PASSWORD_FILE, or the URL into "
+                "TRADEBOOK_DATABASE_URL or a file named by TRADEBOOK_DATABASE_URL_FILE"
             )
+        return DatabaseEnvironment(url=self.database)
+
+    def config(self) -> DatabaseConfig:
+        """Return the configuration of the database that `--database` or the environment names."""
+        return self.environment().current
+
+    @contextmanager
+    def open_book(self, actor: str = ACTOR, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
+        """Open the account's book; without `may_lag` no query goes to a standby, which may lag behind."""
+        config = self.config()
+        if not may_lag:
+            config = evolve(config, read_url=None)
+        with DatabaseManager(config, account=self.account, actor=actor or ACTOR) as manager:
+            yield manager
+
+    def progress_bar(self, label: str) -> AbstractContextManager[ProgressCallback]:
+        """Show a progress bar on stderr, unless the command runs with `--quiet` or `--json`."""
+        return output.progress_bar(label, hidden=self.quiet or self.as_json)
+
+    def answer(self, document: Mapping[str, object], *lines: str, ok: bool = True) -> None:
+        """Write the result: the document with `--json`, else the lines; exit with 1 if it is not ok."""
+        if self.as_json:
+            output.print_json(document)
+        else:
+            for line in lines:
+                say(line)
+        if not ok:
+            raise typer.Exit(1)
+
+    def answer_table(
+        self,
+        document: Mapping[str, object],
+        title: str,
+        columns: Sequence[Column],
+        rows: Sequence[Row],
+        totals: Sequence[Row] = (),
+        *,
+        empty: str,
+    ) -> None:
+        """Write the result: the document with `--json`, else a table, or a line if it has no rows."""
+        if self.as_json:
+            output.print_json(document)
+        elif rows:
+            show(output.stdout(), title, columns, rows, totals)
+        else:
+            say(empty)
 
 
 def login_name() -> str:
-    """Who runs the command; `""` where that is not known."""
+    """Return the name of the user who runs the command; `""` where the system has none."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may know no names
+    except (KeyError, OSError, ImportError):  # a container's user id need not have a name
         return ""
 
 
-def configured(database: str | None) -> DatabaseConfig:
-    """The configuration that `--database` names, or else the environment."""
-
-    warn_of_password(database)
-    return DatabaseEnvironment(url=database).current
-
-
-def warn_of_password(database: str | None) -> None:
-    """Say on stderr that others can read what stands on the command line, if a password stands there."""
-
-    if database is not None and "***" in DatabaseConfig.from_url(database).safe_url:
-        complain(_SHOWN)
+def iso_time(text: str) -> datetime:
+    """Return the time of an ISO 8601 text, in UTC; a text without offset is taken as UTC."""
+    if text.isdigit():  # seconds since 1970 would pass for a date such as 20240517
+        raise ValueError(text)
+    return utc(datetime.fromisoformat(text))
 
 
-@contextmanager
-def opened(
-    database: str | None, account: str, actor: str | None = None, *, reads_elsewhere: bool = True
-) -> Iterator[DatabaseManager]:
-    """The book that `--database` and `--account` name; `actor` writes, or else the command.
+def time_option(text: str) -> datetime:
+    """Parse the ISO 8601 time that an option gives."""
+    try:
+        return iso_time(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r}: write an ISO 8601 time such as 2024-05-17T14:30, in UTC unless it has an offset"
+        ) from None
 
-    Where `reads_elsewhere` is false, queries do not go to the configuration's `read_url`: a standby is behind
-    what was just written.
+
+def name_value_pairs(
+    given: list[str] | None, option: str, form: str, *, split: Callable[..., Any] = str.rpartition
+) -> list[tuple[str, str]]:
+    """Parse a repeated option `NAME=VALUE`; split at the last `=`, or with `str.partition` at the first."""
+    pairs = []
+    for text in given or []:
+        name, _, value = (part.strip() for part in split(text, "="))
+        if not (name and value):
+            raise typer.BadParameter(f"{text!r}: write {form}", param_hint=option)
+        pairs.append((name, value))
+    return pairs
+
+
+def option(metavar: str, help_text: str, **settings: Any) -> Any:
+    """Declare an option that takes a value; its name follows from the parameter's name."""
+    return typer.Option(metavar=metavar, help=help_text, **settings)
+
+
+# Single options
+
+Symbol: TypeAlias = Annotated[
+    str | None, typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol.")
+]
+By: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        default_factory=login_name,
+        show_default="your login name",
+        help="The person who does it, for the record.",
+    ),
+]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
+]
+
+
+# Sets of options
+
+
+def takes_option_sets(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every option set among its parameters.
+
+    typer makes one option of each parameter; an option set is an attrs class whose fields are options, so
+    that commands which share them take one parameter, and a new option of the set is one edit. Every field
+    has a default.
     """
+    signature = inspect.signature(function, eval_str=True)
+    given_types = {name: p.annotation for name, p in signature.parameters.items()}
+    sets: dict[str, Any] = {name: given for name, given in given_types.items() if has(given)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        alone = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameters += _parameters_of(sets[name]) if name in sets else [alone]
 
-    config = configured(database)
-    if not reads_elsewhere:
-        config = evolve(config, read_url=None)
-    with DatabaseManager(config, account=account, actor=actor or ACTOR) as manager:
-        yield manager
+    @wraps(function)
+    def command(**given: Any) -> None:
+        for name, option_set in sets.items():
+            given[name] = option_set(**{f.name: given.pop(f.name) for f in fields(option_set)})
+        function(**given)
+
+    # typer takes the options from the signature, and calls the function with keywords.
+    vars(command)["__signature__"] = signature.replace(parameters=parameters)
+    return command
+
+
+def _parameters_of(option_set: Any) -> Iterator[inspect.Parameter]:
+    hints = get_type_hints(option_set, include_extras=True)
+    for field in fields(option_set):
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+
+
+@frozen
+class WhichTrade:
+    """The options that name one trade."""
+
+    order_id: Annotated[str | None, typer.Argument(help="The order's id.")] = None
+    trade_id: Annotated[
+        int | None, option("ID", "The trade's id in the book, instead of ORDER_ID.", min=1)
+    ] = None
+    execution_id: Annotated[
+        str | None, option("ID", "The fill, for an order that has several.")
+    ] = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse none and both of ORDER_ID and `--trade-id`."""
+        if (self.order_id is None) == (self.trade_id is None):
+            raise typer.BadParameter("say which trade: either ORDER_ID or --trade-id ID")
+
+
+@frozen
+class AsOf:
+    """The options that name a time in the past, and by which times of the trades it is meant."""
+
+    time: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            metavar="TIME",
+            parser=time_option,
+            help="Show the book at a time in the past, such as 2024-05-17T16:00 (in UTC unless it has an "
+            "offset; a date alone is its first moment).",
+        ),
+    ] = None
+    given_by: Annotated[
+        Literal["booked", "executed"] | None,
+        typer.Option(
+            "--by",
+            case_sensitive=False,
+            help="With --as-of: what the book held then (booked, the default), or what was true then by "
+            "trade times (executed).",
+        ),
+    ] = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse `--by` without `--as-of`, where it would have no effect."""
+        if self.given_by is not None and self.time is None:
+            raise typer.BadParameter("goes with --as-of", param_hint="--by")
+
+    @property
+    def by(self) -> str:
+        """`booked` or `executed`."""
+        return self.given_by or "booked"
+
+    def __str__(self) -> str:
+        """Describe the time: `as of 2024-05-17 16:00:00 UTC, as the book said then`; `""` for now."""
+        if self.time is None:
+            return ""
+        what = "by trade times" if self.by == "executed" else "as the book said then"
+        return f"as of {self.time:%Y-%m-%d %H:%M:%S} UTC, {what}"
+
+
+@frozen
+class Period:
+    """The options that name a period of time."""
+
+    since: Annotated[datetime | None, option("TIME", "From then on.", parser=time_option)] = None
+    until: Annotated[datetime | None, option("TIME", "Before then.", parser=time_option)] = None

@@ -1,6 +1,6 @@
-"""Tables for people: every digit, points in line, gains green and losses red.
+"""Tables with every digit, decimal points in line, gains in green and losses in red.
 
-A number of more than 18 decimals, which only a division makes, is rounded and marked with `~`.
+A number of more than 18 decimals is rounded to 8 significant digits and marked with `~`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 from rich import box
@@ -19,27 +19,28 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.domain.limits import MAX_DECIMALS
 from tradebook.domain.numbers import EXACT, ZERO, plain
-from tradebook.entrypoints.cli.output import printable
+from tradebook.entrypoints.cli.messages import printable
 
+# More digits than any number of the book has, so that only the decimals are rounded.
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
+_MOST_DECIMALS: Final = 18
 _DIGITS: Final = 8
 _LEAST_DECIMALS: Final = 4
-_LEAST_PROSE: Final = 20
-_WIDEST: Final = 100_000
+_LEAST_PROSE: Final = 20  # characters; narrower columns of text are hard to read
+_WIDEST: Final = 100_000  # wider than any table, so that nothing wraps while it is measured
 
 
 class Kind(Enum):
-    """How a column is shown."""
+    """The ways to show a column's values."""
 
     NAME = auto()
     NUMBER = auto()
     GAIN = auto()
-    """A number; green above 0, red below."""
+    """A number: green above 0, red below."""
     TIME = auto()
     PROSE = auto()
-    """Text that may wrap."""
+    """Text that wraps on a terminal."""
 
 
 @frozen
@@ -47,12 +48,12 @@ class Column:
     """One column of a table.
 
     Attributes:
-        header: its title.
+        header: the title.
         field: the name of the record's field.
-        kind: how values are shown.
-        spare: 0 always stays; others are left out where no row has a value, and, the highest first,
-            where the terminal is too narrow.
-        where: the field that says whether a row's number is a gain; `""` when all are.
+        kind: the way to show the values.
+        spare: 0 for a column that always stays; others are left out if no row has a value, and, the highest
+            first, if the terminal is too narrow.
+        where: the boolean field that marks rows whose number is a gain; `""` if all are.
     """
 
     header: str
@@ -61,8 +62,13 @@ class Column:
     spare: int = 0
     where: str = ""
 
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers, whose decimal points stand in line."""
+        return self.kind in (Kind.NUMBER, Kind.GAIN)
 
-Row = object
+
+Row: TypeAlias = object
 """A record with the columns' fields as attributes, or a mapping of them."""
 
 
@@ -73,18 +79,25 @@ def show(
     rows: Sequence[Row],
     totals: Sequence[Row] = (),
 ) -> None:
-    """Print a table, its totals below a line, as wide as its digits need."""
-    columns = [c for c in columns if not c.spare or _has_values(c, rows)]
+    """Print a table with its totals below a line, wide enough for every digit."""
+    columns = [
+        column
+        for column in columns
+        if not column.spare or any(_value(row, column.field) not in (None, "") for row in rows)
+    ]
     shown = list(columns)
     table = _table(shown, rows, totals)
-    while console.is_terminal and _least_width(console, table) > console.width:
+    while console.is_terminal and _measured(console, table).minimum > console.width:
         spare = max(shown, key=lambda column: column.spare)
         if not spare.spare:
             break
         shown.remove(spare)
         table = _table(shown, rows, totals)
     notes = _notes(columns, shown, table)
-    console.width = max(console.width, _needed_width(console, table))
+    # On a terminal prose wraps; in a file nothing does, so that programs can read it line by line.
+    measured = _measured(console, table)
+    needed = measured.minimum if console.is_terminal else measured.maximum
+    console.width = max(console.width, needed)
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
     for note in notes:
@@ -92,9 +105,9 @@ def show(
 
 
 def grouped(value: Decimal) -> str:
-    """Every digit, with thousands separators; `~` before a number that is rounded here."""
+    """Format a number with thousands separators and every digit; `~` marks one that is rounded."""
     text = plain(value)
-    if len(text.partition(".")[2]) > MAX_DECIMALS:
+    if len(text.partition(".")[2]) > _MOST_DECIMALS:
         decimals = max(_LEAST_DECIMALS, _DIGITS - 1 - value.adjusted())
         rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
         return "~" + format(Decimal(plain(rounded)), ",f")
@@ -102,7 +115,7 @@ def grouped(value: Decimal) -> str:
 
 
 def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[str, object]]:
-    """For each currency, the exact sums of these fields; none where a row has none."""
+    """Return the exact sum of each field for each currency; None if a row of the currency has none."""
     sums: dict[str, dict[str, Decimal | None]] = {}
     for row in rows:
         currency = str(_value(row, "currency"))
@@ -117,7 +130,7 @@ def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[
 
 
 def in_line(numbers: Sequence[str]) -> list[str]:
-    """The same numbers, padded on both sides so that their decimal points stand in line."""
+    """Pad numbers on both sides, so that their decimal points stand in line."""
     parts = [number.partition(".") for number in numbers]
     left = max((len(whole) for whole, _, _ in parts), default=0)
     right = max((len(point + decimals) for _, point, decimals in parts), default=0)
@@ -130,12 +143,13 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
     cells = [_cells(column, everything) for column in columns]
     for column, of_column in zip(columns, cells, strict=True):
         wraps = column.kind is Kind.PROSE
-        width = len(of_column[0]) if _is_number(column) and of_column else 0
+        width = len(of_column[0]) if column.is_number and of_column else 0
+        texts = [column.header, *map(str, of_column)]
         table.add_column(
             Text(column.header.rjust(width)),
             no_wrap=not wraps,
             overflow="fold" if wraps else "ignore",
-            min_width=_LEAST_PROSE if wraps else _widest([column.header, *map(str, of_column)]),
+            min_width=_LEAST_PROSE if wraps else max(map(cell_len, texts)),
         )
     for number, (first, *others) in enumerate(zip(*cells, strict=True)):
         if number < len(rows):
@@ -146,30 +160,20 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
     return table
 
 
-def _widest(texts: Iterable[str]) -> int:
-    return max(cell_len(text) for text in texts)
-
-
 def _cells(column: Column, rows: Sequence[Row]) -> list[Text]:
     values = [_value(row, column.field) for row in rows]
-    if not _is_number(column):
+    if not column.is_number:
         return [Text(_text(value)) for value in values]
     numbers = in_line([_text(value) for value in values])
     return [
-        Text(
-            number.rjust(len(column.header)),
-            style=_colour(value) if _is_gain(column, row) else "",
-        )
+        Text(number.rjust(len(column.header)), style=_colour(column, row, value))
         for number, value, row in zip(numbers, values, rows, strict=True)
     ]
 
 
-def _is_gain(column: Column, row: Row) -> bool:
-    return column.kind is Kind.GAIN and (not column.where or bool(_value(row, column.where)))
-
-
-def _colour(value: object) -> str:
-    if not isinstance(value, Decimal) or not value:
+def _colour(column: Column, row: Row, value: object) -> str:
+    is_gain = column.kind is Kind.GAIN and (not column.where or _value(row, column.where))
+    if not is_gain or not isinstance(value, Decimal) or not value:
         return ""
     return "green" if value > 0 else "red"
 
@@ -186,24 +190,6 @@ def _text(value: object) -> str:
 
 def _value(row: Row, field: str) -> object:
     return row.get(field) if isinstance(row, Mapping) else getattr(row, field, None)
-
-
-def _has_values(column: Column, rows: Sequence[Row]) -> bool:
-    return any(_value(row, column.field) not in (None, "") for row in rows)
-
-
-def _is_number(column: Column) -> bool:
-    return column.kind in (Kind.NUMBER, Kind.GAIN)
-
-
-def _least_width(console: Console, table: Table) -> int:
-    return _measured(console, table).minimum
-
-
-def _needed_width(console: Console, table: Table) -> int:
-    """On a terminal prose wraps; in a file nothing does."""
-    measured = _measured(console, table)
-    return measured.minimum if console.is_terminal else measured.maximum
 
 
 def _measured(console: Console, table: Table) -> Measurement:

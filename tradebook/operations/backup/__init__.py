@@ -1,4 +1,4 @@
-"""Backups of a book, and what proves that they can be restored."""
+"""Backups of a book, their restore, and the proof that a backup can be restored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.retention import plan, prune
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.verify import BackupProof, verify_backup
-from tradebook.operations.backup.wal_archive import apply as archive_log
-from tradebook.operations.backup.wal_archive import archive_now
+from tradebook.operations.backup.wal_archive import archive_log, archive_now
 
 __all__ = [
     "BackupProof",

@@ -1,11 +1,11 @@
-"""What is in a book, counted before and after; and the proof of a restored one, account by account."""
+"""The records in a book, counted before and after; and the proof of a restored one, account by account."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from attrs import frozen
+from attrs import astuple, fields_dict, frozen
 from sqlalchemy import text
 from sqlalchemy.orm import sessionmaker
 
@@ -20,23 +20,17 @@ from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.manifest import Counts, Manifest
 from tradebook.service_layer.verification.verify import Verification, verify
 
-COUNTED: Final = {
-    "trades": "SELECT account, count(*) FROM trades GROUP BY account",
-    "positions": "SELECT account, count(*) FROM positions GROUP BY account",
-    "events": "SELECT account, count(*) FROM events GROUP BY account",
-}
-
 
 @frozen
 class AccountProof:
-    """An account of a restored book.
+    """An account of a restored book, compared with its backup and folded again.
 
     Attributes:
-        account: which.
-        expected: what the manifest says.
-        found: what is there.
-        is_whole: whether that agrees; a physical backup may hold more, booked while it was made.
-        verification: every position, P&L and cash, folded again from the trades.
+        account: its name.
+        expected: the counts of the manifest.
+        found: the counts of the restored book.
+        is_whole: whether the two agree; a physical backup may hold more, booked while it was made.
+        verification: the verification of every position, P&L and cash balance, folded again from the trades.
     """
 
     account: str
@@ -47,16 +41,21 @@ class AccountProof:
 
     @property
     def proven(self) -> bool:
-        """Whether everything is there, and follows from the trades."""
+        """True if every record is there, and the stored state follows from the trades."""
         return self.is_whole and self.verification.proven
 
 
 def read_counts(rows: Callable[[str], Sequence[Sequence[Any]]]) -> dict[str, Counts]:
-    """The counts of each account, by three queries that see one instant if the caller's session does."""
+    """Count the records of each account.
+
+    Args:
+        rows: runs a query; in a transaction with one snapshot, or the counts are of different instants.
+    """
     found: dict[str, dict[str, int]] = {
         name: {} for (name,) in rows("SELECT account FROM accounts")
     }
-    for table, query in COUNTED.items():
+    for table in fields_dict(Counts):
+        query = f"SELECT account, count(*) FROM {table} GROUP BY account"  # noqa: S608  # our names
         for account, count in rows(query):
             found.setdefault(account, {})[table] = count
     return {account: Counts(**counts) for account, counts in sorted(found.items())}
@@ -66,7 +65,8 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
     """Compare a restored book with its backup's manifest, and verify every account of it.
 
     Raises:
-        SchemaNotReady: it is of another revision than this code; install the version that fits.
+        SchemaNotReady: the book has another revision than this code; upgrade it, or install the version
+            that fits.
     """
     orm.start_mappers()
     with engine_for(config) as engine:
@@ -75,22 +75,13 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
             found = read_counts(lambda query: connection.execute(text(query)).fetchall())
         reading = engine.execution_options(**{READ_ONLY: True})
         sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
-        return tuple(
-            _prove_account(sessions, account, manifest, found)
-            for account in sorted({*manifest.counts, *found})
-        )
-
-
-def _prove_account(
-    sessions: Callable[[], Any], account: str, manifest: Manifest, found: Mapping[str, Counts]
-) -> AccountProof:
-    with SqlAlchemyUnitOfWork(sessions, account) as uow:
-        verification = verify(uow)
-    expected, here = manifest.counts.get(account, Counts()), found.get(account, Counts())
-    return AccountProof(account, expected, here, _is_whole(expected, here, manifest), verification)
-
-
-def _is_whole(expected: Counts, found: Counts, manifest: Manifest) -> bool:
-    if not manifest.is_physical:
-        return found == expected
-    return all(getattr(found, table) >= getattr(expected, table) for table in COUNTED)
+        proofs = []
+        for account in sorted({*manifest.counts, *found}):
+            with SqlAlchemyUnitOfWork(sessions, account) as uow:
+                verification = verify(uow)
+            expected, here = manifest.counts.get(account, Counts()), found.get(account, Counts())
+            # A physical backup was counted when the copy began, and is consistent as of its end.
+            pairs = zip(astuple(here), astuple(expected), strict=True)
+            is_whole = here == expected or (manifest.is_physical and all(a >= b for a, b in pairs))
+            proofs.append(AccountProof(account, expected, here, is_whole, verification))
+    return tuple(proofs)

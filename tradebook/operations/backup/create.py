@@ -1,4 +1,4 @@
-"""Making a backup: of the kind that fits the database, complete or not there at all."""
+"""Create a backup of the kind that fits the database: complete, or not there at all."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tradebook.operations.backup.manifest import (
     SQLITE,
     Manifest,
     files_in,
-    silent,
+    no_progress,
     write_manifest,
 )
-from tradebook.operations.backup.physical import cluster_of, copy_server
+from tradebook.operations.backup.physical import copy_server, system_identifier
 from tradebook.operations.backup.sqlite import back_up_file
 from tradebook.operations.backup.store import Store
-from tradebook.operations.server.programs import told_apart
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.operations.server.programs import translated_os_errors
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 
-@told_apart()
+@translated_os_errors()
 def back_up(
     config: DatabaseConfig,
     store: Store,
@@ -36,39 +36,39 @@ def back_up(
     kind: str | None = None,
     jobs: int = 1,
     encryption: Encryption | None = None,
-    report: Progress = silent,
+    report: ProgressCallback = no_progress,
 ) -> Manifest:
-    """Back a book up while others write; whatever interrupts it leaves nothing.
+    """Back a book up while others write to it; an interrupted backup leaves no file.
 
     Args:
-        config: of the database.
-        store: where backups go.
-        kind: of PostgreSQL: logical by default; physical; or incremental, since the last physical one.
-        jobs: of a logical one, how many tables are dumped at once.
-        encryption: by whose public keys.
-        report: is told of bytes done, of about how many.
+        config: the database.
+        store: the folder of backups.
+        kind: on PostgreSQL logical (the default), physical, or incremental since the last physical one.
+        jobs: how many tables a logical backup dumps in parallel.
+        encryption: the tool and the public keys.
+        report: called with the bytes done, and about how many there are.
 
     Returns:
-        What it says of itself.
+        The manifest that was written.
 
     Raises:
         InvalidInput: the database has no such kind of backup.
-        OperationFailed: it did not work; says why.
+        OperationFailed: a program failed, or the disk is full; the message says why.
     """
-    chosen = _kind(config, kind)
+    kind = _fitting_kind(config, kind)
     started = datetime.now(UTC)
-    parent = store.parent_for(cluster_of(config)) if chosen == INCREMENTAL else None
-    with store.adding(chosen, started) as folder:
-        if chosen == SQLITE:
-            facts = back_up_file(config, folder, encryption, report)
-        elif chosen == LOGICAL:
-            facts = dump(config, folder, encryption, jobs, report)
+    parent = store.parent_for(system_identifier(config)) if kind == INCREMENTAL else None
+    with store.new_backup(kind, started) as (name, folder):
+        if kind == SQLITE:
+            source = back_up_file(config, folder, encryption, report)
+        elif kind == LOGICAL:
+            source = dump(config, folder, encryption, jobs, report)
         else:
-            since = store.folder / parent.name if parent else None
-            facts = copy_server(config, folder, encryption, since, report)
+            base = store.folder / parent.name if parent else None
+            source = copy_server(config, folder, encryption, base, report)
         manifest = Manifest(
-            name=store.name_of(folder),
-            kind=chosen,
+            name=name,
+            kind=kind,
             started_at=started,
             finished_at=datetime.now(UTC),
             tradebook=version("tradebook"),
@@ -77,18 +77,17 @@ def back_up(
             files=files_in(folder),
             encryption=encryption.tool if encryption else None,
             parent=parent.name if parent else None,
-            **asdict(facts, recurse=False),
+            **asdict(source, recurse=False),
         )
         write_manifest(folder, manifest)
     return manifest
 
 
-def _kind(config: DatabaseConfig, kind: str | None) -> str:
+def _fitting_kind(config: DatabaseConfig, kind: str | None) -> str:
     if config.backend == "sqlite":
         if kind not in (None, SQLITE):
             raise InvalidInput("kind", kind, "nothing for a SQLite file: it has one kind of backup")
         return SQLITE
-    chosen = kind or LOGICAL
-    if chosen not in (LOGICAL, PHYSICAL, INCREMENTAL):
+    if kind not in (None, LOGICAL, PHYSICAL, INCREMENTAL):
         raise InvalidInput("kind", kind, f"{LOGICAL}, {PHYSICAL} or {INCREMENTAL}")
-    return chosen
+    return kind or LOGICAL

@@ -1,23 +1,28 @@
-"""Encryption at rest, by gpg or age: only public keys are needed to back up, and no passphrase is ours."""
+"""Encryption at rest by gpg or age, and the files of a backup that are written and read through it.
+
+A machine that backs up needs public keys only; no passphrase passes through this program.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from subprocess import DEVNULL, PIPE
+from typing import BinaryIO, Final
 
-from attrs import frozen
+from attrs import define, frozen
 
+from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, ProgramMissing
-from tradebook.operations.server.programs import program_failed
+from tradebook.operations.server.programs import connection_environment, create_private, piped
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 GPG: Final = "gpg"
 AGE: Final = "age"
+PIECE: Final = 1 << 20
+"""Bytes that are read at a time, between two reports of progress."""
 _INSTALL: Final = {
     GPG: "apt-get install gnupg, or brew install gnupg",
     AGE: "apt-get install age, or brew install age",
@@ -26,7 +31,7 @@ _INSTALL: Final = {
 
 @frozen
 class Encryption:
-    """Whom backups are encrypted for.
+    """The tool and the recipients that backups are encrypted with.
 
     Attributes:
         tool: gpg or age.
@@ -37,102 +42,108 @@ class Encryption:
     recipients: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str) -> Encryption:
-        """`gpg:ann@example.com`, `age:age1...`; several recipients with commas between.
+    def from_text(cls, text: str) -> Encryption:
+        """Parse `gpg:ann@example.com` or `age:age1...`, with commas between several recipients.
 
         Raises:
-            InvalidInput: it is neither.
+            InvalidInput: the text is neither.
         """
         tool, _, names = text.partition(":")
         recipients = tuple(name.strip() for name in names.split(",") if name.strip())
+        # A recipient that begins with a dash would be an option to gpg.
         if tool not in _INSTALL or not recipients or any(n.startswith("-") for n in recipients):
             raise InvalidInput("encrypt", text, "gpg:RECIPIENT or age:RECIPIENT")
         return cls(tool, recipients)
 
     @property
     def suffix(self) -> str:
-        """Of the names of encrypted files."""
+        """The end of the name of an encrypted file, such as `.age`."""
         return f".{self.tool}"
 
     @property
     def command(self) -> list[str]:
-        """What encrypts its standard input."""
-        tool = installed(self.tool)
+        """The command that encrypts its standard input."""
+        tool = find_tool(self.tool)
         if self.tool == GPG:
-            given = [word for name in self.recipients for word in ("--recipient", name)]
-            here_only = "--no-auto-key-locate"  # a mistyped address is not looked up in the network
-            return [tool, "--batch", "--quiet", here_only, "--encrypt", *given]
-        return [tool, "--encrypt", *(word for name in self.recipients for word in _for_age(name))]
+            recipients = [word for name in self.recipients for word in ("--recipient", name)]
+            # By default gpg fetches the key of an unknown address from the network, an attacker's key included.
+            return [tool, "--batch", "--quiet", "--no-auto-key-locate", "--encrypt", *recipients]
+        options = [("-R" if Path(name).is_file() else "-r", name) for name in self.recipients]
+        return [tool, "--encrypt", *(word for option in options for word in option)]
 
 
-def _for_age(name: str) -> tuple[str, str]:
-    return ("-R", name) if Path(name).is_file() else ("-r", name)
-
-
-def installed(tool: str) -> str:
-    """The path of gpg or age.
-
-    Raises:
-        ProgramMissing: it is not installed.
-    """
+def find_tool(tool: str) -> str:
+    """Return the path of gpg or age, which must be installed."""
     path = shutil.which(tool)
     if path is None:
         raise ProgramMissing(f"{tool} is not installed; {_INSTALL[tool]}")
     return path
 
 
-def decrypting(tool: str, identity: Path | None) -> list[str]:
-    """What decrypts its standard input; gpg asks its agent for the passphrase, age reads a file."""
-    path = installed(tool)
-    if tool == GPG:
-        return [path, "--quiet", "--decrypt"]
-    if identity is None:
-        raise InvalidInput("identity", None, "the file with age's secret key: --identity FILE")
-    return [path, "--decrypt", "-i", str(identity)]
-
-
 @contextmanager
-def written(path: Path, encryption: Encryption | None) -> Iterator[BinaryIO]:
-    """A stream into a new file that only its owner reads, through the encryption where there is one."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
+def create_file(path: Path, encryption: Encryption | None) -> Iterator[BinaryIO]:
+    """Open a new file of a backup, for its owner alone; an encrypted one gets the tool's suffix."""
+    suffix = encryption.suffix if encryption else ""
+    with create_private(path.with_name(path.name + suffix)) as file:
         if encryption is None:
             yield file
-        else:
-            with piped(encryption.command, stdin=subprocess.PIPE, stdout=file) as process:
-                yield process.stdin
+            return
+        with piped(encryption.command, stdin=PIPE, stdout=file) as process:
+            yield process.stdin
 
 
 @contextmanager
-def read(path: Path, tool: str | None, identity: Path | None = None) -> Iterator[BinaryIO]:
-    """A stream out of a file, decrypted where it was encrypted by `tool`."""
+def open_file(path: Path, tool: str | None, identity: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file of a backup to read it, decrypted by `tool`: gpg and its agent, or age and a key file."""
     with path.open("rb") as file:
         if tool is None:
             yield file
-        else:
-            command = decrypting(tool, identity)
-            with piped(command, stdin=file, stdout=subprocess.PIPE) as process:
-                yield process.stdout
+            return
+        if tool == AGE and identity is None:
+            raise InvalidInput("identity", None, "the file with age's secret key: --identity FILE")
+        options = ["--quiet", "--decrypt"] if tool == GPG else ["--decrypt", "-i", str(identity)]
+        with piped([find_tool(tool), *options], stdin=file, stdout=PIPE) as process:
+            yield process.stdout
+
+
+@define
+class OutputStream:
+    """The output of a program, of about `size` bytes: each piece read from it is written into a file too."""
+
+    source: BinaryIO
+    target: BinaryIO
+    size: int
+    report: ProgressCallback
+    done: int = 0
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes, write them into the file and report them."""
+        piece = self.source.read(size)
+        self.target.write(piece)
+        self.done += len(piece)
+        self.report(min(self.done, self.size), self.size)
+        return piece
 
 
 @contextmanager
-def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
-    """A program that runs while the block does; killed where the block fails.
+def stream_output(
+    command: Sequence[str | Path],
+    config: DatabaseConfig,
+    path: Path,
+    encryption: Encryption | None,
+    size: int,
+    report: ProgressCallback,
+) -> Iterator[OutputStream]:
+    """Run a program that backs up a database, and write its output, of about `size` bytes, into a new file.
 
-    Raises:
-        OperationFailed: the program failed, which explains whatever the block raised of a broken pipe.
+    The block may read the output on its way; what it leaves is written when it ends.
     """
-    with tempfile.TemporaryFile() as errors:
-        with subprocess.Popen([*command], stderr=errors, **options) as process:
-            try:
-                yield process
-            except BrokenPipeError:  # it ended first, and says why below
-                process.stdin = None
-            except BaseException:
-                process.kill()
-                process.stdin = None
-                raise
-        code = process.returncode
-        if code != 0:
-            errors.seek(0)
-            raise program_failed(command[0], code, errors.read().decode(errors="replace"))
+    with (
+        connection_environment(config) as environment,
+        create_file(path, encryption) as file,
+        piped(command, env=environment, stdin=DEVNULL, stdout=PIPE) as process,
+    ):
+        stream = OutputStream(process.stdout, file, size, report)
+        yield stream
+        while stream.read(PIECE):
+            pass

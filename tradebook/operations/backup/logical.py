@@ -1,183 +1,141 @@
-"""PostgreSQL by pg_dump and pg_restore: one database, into any server of the same version or newer."""
+"""Logical backups of PostgreSQL by pg_dump: one database, for any server of the same version or newer."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Final
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import InvalidInput, OperationFailed, SchemaNotReady, WouldOverwrite
 from tradebook.operations.backup.contents import read_counts
-from tradebook.operations.backup.encryption import Encryption, piped, read, written
-from tradebook.operations.backup.manifest import Facts, Manifest
-from tradebook.operations.server.admin_connection import Statements, connected
-from tradebook.operations.server.programs import connection_environment, program, run
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.operations.backup.encryption import PIECE, Encryption, open_file, stream_output
+from tradebook.operations.backup.manifest import Manifest, Source
+from tradebook.operations.server.admin_connection import AdminConnection, open_admin_connection
+from tradebook.operations.server.programs import connection_environment, find_program, piped, run
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 _DUMP: Final = "book.dump"
 _FOLDER: Final = "book"
-_PIECE: Final = 1 << 20
-_LEAVES_POLICIES_OUT: Final = 18
+_NO_POLICIES_SINCE: Final = 18
+"""The first pg_restore with `--no-policies`."""
 _LOCK_WAIT: Final = "60s"
 
 
 def dump(
-    config: DatabaseConfig, folder: Path, encryption: Encryption | None, jobs: int, report: Progress
-) -> Facts:
-    """Dump a database while others write; it is as of one instant, and so are the counts.
-
-    Raises:
-        InvalidInput: several jobs and encryption: they write files in the clear first.
-        ProgramMissing: no pg_dump is as new as the server.
-    """
+    config: DatabaseConfig,
+    folder: Path,
+    encryption: Encryption | None,
+    jobs: int,
+    report: ProgressCallback,
+) -> Source:
+    """Dump a database into a folder, as of one instant, while others write to it."""
     if jobs > 1 and encryption is not None:
         raise InvalidInput(
             "jobs", jobs, "1 with --encrypt: several jobs write files in the clear first"
         )
-    with connected(config) as statements, _snapshot(statements) as snapshot:
-        pg_dump = program("pg_dump", statements.version)
+    with open_admin_connection(config) as admin:
+        # pg_dump reads in the snapshot of this transaction, so its rows are exactly those that are counted here.
+        admin.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        snapshot = admin.value("SELECT pg_export_snapshot()")
+        pg_dump = find_program("pg_dump", admin.version)
         command: list[str | Path] = [pg_dump, "--no-password", f"--snapshot={snapshot}"]
         command += [f"--lock-wait-timeout={_LOCK_WAIT}"]
-        facts = facts_of(statements, pg_dump)
-        size = int(statements.value("SELECT pg_database_size(current_database())"))
-        with connection_environment(config) as environment:
-            if jobs > 1:
-                files = ["--format=directory", f"--jobs={jobs}", f"--file={folder / _FOLDER}"]
-                run([*command, *files], env=environment)
-            else:
-                target = folder / (_DUMP + (encryption.suffix if encryption else ""))
-                _stream(
-                    [*command, "--format=custom"], environment, target, encryption, size, report
-                )
+        source = describe_source(admin, pg_dump)
+        size = int(admin.value("SELECT pg_database_size(current_database())"))
+        if jobs > 1:
+            command += ["--format=directory", f"--jobs={jobs}", f"--file={folder / _FOLDER}"]
+            with connection_environment(config) as environment:
+                run(command, env=environment)
+        else:
+            command += ["--format=custom"]
+            with stream_output(command, config, folder / _DUMP, encryption, size, report):
+                pass
+        admin.rows("COMMIT")
     report(size, size)
-    return facts
+    return source
 
 
-def _stream(
-    command: list[str | Path],
-    environment: dict[str, str],
-    target: Path,
-    encryption: Encryption | None,
-    size: int,
-    report: Progress,
-) -> None:
-    done = 0
-    with (
-        written(target, encryption) as stream,
-        piped(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-        ) as process,
-    ):
-        while piece := process.stdout.read(_PIECE):
-            stream.write(piece)
-            done += len(piece)
-            report(min(done, size), size)
-
-
-@contextmanager
-def _snapshot(statements: Statements) -> Iterator[str]:
-    """A transaction that keeps one instant, which pg_dump reads too."""
-    statements.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    yield str(statements.value("SELECT pg_export_snapshot()"))
-    statements.rows("COMMIT")
-
-
-def facts_of(statements: Statements, tool: Path) -> Facts:
-    """What a database is, and which program backs it up.
+def describe_source(admin: AdminConnection, program: Path) -> Source:
+    """Describe a PostgreSQL database and the program that backs it up.
 
     Raises:
-        SchemaNotReady: there are no tables of a book.
+        SchemaNotReady: the database has no tables of a book.
     """
-    return Facts(
-        server="PostgreSQL " + str(statements.value("SHOW server_version")).split()[0],
-        version=statements.version,
-        program=run([tool, "--version"]).strip(),
-        revision=_revision_of(statements),
-        counts=read_counts(statements.rows),
-    )
-
-
-def _revision_of(statements: Statements) -> str | None:
-    """The schema's revision; None where its tables were made without migrations."""
-    if statements.value("SELECT to_regclass('trades')") is None:
+    if admin.value("SELECT to_regclass('trades')") is None:
         raise SchemaNotReady("the database has no tables of a book: nothing to back up")
-    if statements.value("SELECT to_regclass('alembic_version')") is None:
-        return None
-    revision: str | None = statements.value("SELECT version_num FROM alembic_version")
-    return revision
+    revision = None
+    if admin.value("SELECT to_regclass('alembic_version')") is not None:
+        revision = admin.value("SELECT version_num FROM alembic_version")
+    return Source(
+        server="PostgreSQL " + str(admin.value("SHOW server_version")).split()[0],
+        version=admin.version,
+        program=run([program, "--version"]).strip(),
+        revision=revision,
+        counts=read_counts(admin.rows),
+    )
 
 
 def load(
     folder: Path,
     manifest: Manifest,
     config: DatabaseConfig,
-    *,
-    identity: Path | None = None,
-    jobs: int = 1,
-    overwrite: bool = False,
-    privileges: bool = True,
-    policies: bool = True,
+    identity: Path | None,
+    jobs: int,
+    overwrite: bool,
+    privileges: bool,
+    policies: bool,
 ) -> None:
-    """Load a dump into a database: all of it, in one transaction, or nothing.
+    """Load a dump into an existing database, in one transaction; by several jobs, into an empty one, in many.
 
-    Args:
-        folder: the backup's.
-        manifest: the backup's.
-        config: of the database, which must exist.
-        identity: age's secret key.
-        jobs: more than one load a dump made with several, into an empty database; not in one transaction.
-        overwrite: whether the tables that are there may go; never while others are connected, which is
-            looked at before pg_restore begins: who connects and books after that loses it.
-        privileges: whether to grant what was granted; the roles must be there.
-        policies: whether to keep row security, whose roles must be there too; PostgreSQL 18 can leave it out.
+    The arguments are those of `restore_book`. Other connections are refused before pg_restore begins: a
+    program that connects after that loses what it books.
 
     Raises:
-        WouldOverwrite: there are tables, or others are connected.
+        WouldOverwrite: the database has tables, or other connections.
     """
-    with connected(config) as statements:
-        is_empty = _require_free(statements, config, overwrite=overwrite)
-        version = max(manifest.version, statements.version)
-        restore: list[str | Path] = [program("pg_restore", version), "--no-password", "--no-owner"]
-    restore += [f"--dbname={config.database}", "--exit-on-error"]
-    restore += [] if privileges else ["--no-privileges"]
-    restore += [] if policies or version < _LEAVES_POLICIES_OUT else ["--no-policies"]
-    restore += [] if is_empty else ["--clean", "--if-exists"]
-    restore += [f"--jobs={jobs}"] if jobs > 1 and is_empty else ["--single-transaction"]
+    with open_admin_connection(config) as admin:
+        is_empty = _require_free(admin, config, overwrite=overwrite)
+        version = max(manifest.version, admin.version)
+    command: list[str | Path] = [find_program("pg_restore", version), "--no-password", "--no-owner"]
+    command += [f"--dbname={config.database}", "--exit-on-error"]
+    command += [] if privileges else ["--no-privileges"]
+    # Older versions always restore policies, and so need their roles.
+    command += [] if policies or version < _NO_POLICIES_SINCE else ["--no-policies"]
+    command += [] if is_empty else ["--clean", "--if-exists"]
+    command += [f"--jobs={jobs}"] if jobs > 1 and is_empty else ["--single-transaction"]
     with connection_environment(config) as environment:
         if (folder / _FOLDER).is_dir():
-            run([*restore, folder / _FOLDER], env=environment)
+            run([*command, folder / _FOLDER], env=environment)
             return
         [file] = manifest.files
         with (
-            read(folder / file.path, manifest.encryption, identity) as stream,
-            piped(restore, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment) as to,
+            open_file(folder / file.path, manifest.encryption, identity) as stream,
+            piped(command, stdin=PIPE, stdout=DEVNULL, env=environment) as to,
         ):
-            while piece := stream.read(_PIECE):
-                to.stdin.write(piece)
+            shutil.copyfileobj(stream, to.stdin, PIECE)
 
 
-def _require_free(statements: Statements, config: DatabaseConfig, *, overwrite: bool) -> bool:
-    """Whether a database has no tables."""
-    others = statements.value(
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-        "AND backend_type = 'client backend'"
-    )
-    tables = statements.value(
-        "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+def _require_free(admin: AdminConnection, config: DatabaseConfig, *, overwrite: bool) -> bool:
+    """Refuse a database that must not be restored into; return whether it has no tables."""
+    [(tables, others, is_standby)] = admin.rows(
+        "SELECT (SELECT count(*) FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')), "
+        "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'), pg_is_in_recovery()"
     )
     if tables and not overwrite:
         raise WouldOverwrite(
-            f"{config.safe_url} holds {tables} tables: restore into an empty database, or say "
+            f"{config.safe_url} holds {tables} tables: restore into an empty database, or pass "
             "--overwrite to lose them"
         )
     if tables and others:
         raise WouldOverwrite(
             f"{config.safe_url} is in use ({others} connected): stop what writes to it first"
         )
-    if statements.value("SELECT pg_is_in_recovery()"):
-        raise OperationFailed(f"{config.safe_url} is a standby, which takes no writes")
+    if is_standby:
+        raise OperationFailed(
+            f"{config.safe_url} is a standby, which takes no writes; restore into its primary"
+        )
     return not tables

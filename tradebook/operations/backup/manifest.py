@@ -1,4 +1,4 @@
-"""What a backup says of itself: `manifest.json` beside its files, with a checksum of each and of itself."""
+"""The description of a backup: `manifest.json` beside its files, with a checksum of each and of itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, astuple, frozen
 
 from tradebook.domain.errors import BackupDamaged
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.operations.backup.encryption import PIECE
+from tradebook.service_layer.instrumentation import ProgressCallback
 
 MANIFEST: Final = "manifest.json"
 SQLITE: Final = "sqlite"
@@ -21,16 +22,15 @@ LOGICAL: Final = "logical"
 PHYSICAL: Final = "physical"
 INCREMENTAL: Final = "incremental"
 _FORMAT: Final = 1
-_PIECE: Final = 1 << 20
 
 
-def silent(_done: int, _total: int) -> None:
-    """Reports to nobody."""
+def no_progress(_done: int, _total: int) -> None:
+    """Accept a report of progress, and do nothing with it."""
 
 
 @frozen
 class Counts:
-    """How many records an account has."""
+    """The number of an account's records, by table."""
 
     trades: int = 0
     positions: int = 0
@@ -39,7 +39,7 @@ class Counts:
 
 @frozen
 class BackupFile:
-    """A file of a backup, as it was written: encrypted, where the backup is."""
+    """A file of a backup, its size and checksum after encryption."""
 
     path: str
     size: int
@@ -48,11 +48,11 @@ class BackupFile:
 
 @frozen(kw_only=True)
 class Log:
-    """Where in the server's write-ahead log a physical backup is.
+    """The place of a physical backup in the server's write-ahead log.
 
     Attributes:
-        system: the cluster's identifier; incremental backups and the log must be of the same.
-        timeline: which of its histories.
+        system: the identifier of the cluster; incremental backups and the log must have the same.
+        timeline: the number of the log's history; each recovery begins a new one.
         start, end: positions between which the log is needed to make the copy consistent.
         segment: the first file of the log that is needed.
         superuser: the cluster's first role.
@@ -67,8 +67,17 @@ class Log:
 
 
 @frozen(kw_only=True)
-class Facts:
-    """What was backed up, and what did it; see `Manifest`."""
+class Source:
+    """The database that a backup is of, at the time of the backup.
+
+    Attributes:
+        server: its name and version.
+        version: PostgreSQL's major version; 0 for SQLite.
+        program: the name and version of the program that copied it.
+        revision: the revision of the schema; None where the tables were made without migrations.
+        counts: the counts of each account: exact, except that a physical backup holds at least these.
+        log: the place of a physical backup in the log.
+    """
 
     server: str
     version: int
@@ -79,24 +88,19 @@ class Facts:
 
 
 @frozen(kw_only=True)
-class Manifest:
-    """A backup.
+class Manifest(Source):
+    """A backup: its name and kind, its origin, and its files with their checksums.
 
     Attributes:
-        name: of its folder.
+        name: the name of its folder.
         kind: sqlite, logical, physical, or incremental: the changes since `parent`.
         started_at, finished_at: UTC.
-        tradebook, server, program: their versions; `program` wrote it.
-        version: PostgreSQL's major version; 0 for SQLite.
+        tradebook: the version of this package.
         database: its URL, the password masked.
-        database_name: of a PostgreSQL database.
-        revision: of the schema.
-        counts: of each account: exactly what is in it; at its start, for a physical one, which has at
-            least these.
-        files: all of them but this one.
-        encryption: gpg or age.
+        database_name: the name of a PostgreSQL database.
+        files: all of them but the manifest.
+        encryption: the tool, gpg or age; None for files in the clear.
         parent: the backup that an incremental one builds upon.
-        log: of a physical one.
     """
 
     name: str
@@ -104,40 +108,30 @@ class Manifest:
     started_at: datetime
     finished_at: datetime
     tradebook: str
-    server: str
-    program: str
-    version: int
     database: str
     database_name: str | None
-    revision: str | None
-    counts: Mapping[str, Counts]
     files: tuple[BackupFile, ...]
     encryption: str | None = None
     parent: str | None = None
-    log: Log | None = None
 
     @property
     def is_physical(self) -> bool:
-        """Whether it is a copy of a whole server: PITR starts from it."""
+        """True if it copies a whole server, so that recovery to a moment can start from it."""
         return self.kind in (PHYSICAL, INCREMENTAL)
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     @property
     def totals(self) -> Counts:
-        """Of all accounts."""
-        return Counts(
-            trades=sum(count.trades for count in self.counts.values()),
-            positions=sum(count.positions for count in self.counts.values()),
-            events=sum(count.events for count in self.counts.values()),
-        )
+        """The counts of all accounts together."""
+        return Counts(*map(sum, zip(*map(astuple, self.counts.values()), strict=True)))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write it into the backup's folder, onto the disk."""
+    """Write the manifest into the backup's folder, and flush it to disk."""
     document: dict[str, Any] = {"format": _FORMAT, **asdict(manifest)}
     for name in ("started_at", "finished_at"):
         document[name] = getattr(manifest, name).astimezone(UTC).isoformat()
@@ -149,34 +143,26 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a backup.
+    """Read the manifest of a backup.
 
     Raises:
-        BackupDamaged: it is missing, or not what was written.
+        BackupDamaged: it is missing, or was changed since.
     """
     try:
         document = json.loads((folder / MANIFEST).read_bytes())
-        claimed = document.pop("sha256")
-        if claimed != _checksum(document) or document.pop("format") != _FORMAT:
+        expected = document.pop("sha256")
+        if expected != _checksum(document) or document.pop("format") != _FORMAT:
             raise ValueError
-        return _manifest(document)
+        for name in ("started_at", "finished_at"):
+            document[name] = datetime.fromisoformat(document[name])
+        counts = {account: Counts(**each) for account, each in document.pop("counts").items()}
+        files = tuple(BackupFile(**each) for each in document.pop("files"))
+        log = document.pop("log")
+        return Manifest(**document, counts=counts, files=files, log=Log(**log) if log else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise BackupDamaged(
             f"{folder / MANIFEST} is missing or damaged: restore from another backup"
         ) from None
-
-
-def _manifest(document: dict[str, Any]) -> Manifest:
-    return Manifest(
-        **{
-            **document,
-            "started_at": datetime.fromisoformat(document["started_at"]),
-            "finished_at": datetime.fromisoformat(document["finished_at"]),
-            "counts": {name: Counts(**count) for name, count in document["counts"].items()},
-            "files": tuple(BackupFile(**file) for file in document["files"]),
-            "log": Log(**document["log"]) if document["log"] else None,
-        }
-    )
 
 
 def _checksum(document: Mapping[str, Any]) -> str:
@@ -184,29 +170,29 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def files_in(folder: Path) -> tuple[BackupFile, ...]:
-    """Every file in a backup's folder but its manifest, each read back and made sure to be on disk."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return tuple(_file(folder, path) for path in found)
+    """Describe every file in a backup's folder but its manifest, flushed to disk and read back."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != MANIFEST:
+            # Neither pg_dump, writing into a pipe, nor gpg flushes: a power failure could empty the file.
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            name, size = str(path.relative_to(folder)), path.stat().st_size
+            files.append(BackupFile(name, size, sha256_of(path)))
+    return tuple(files)
 
 
-def _file(folder: Path, path: Path) -> BackupFile:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return BackupFile(str(path.relative_to(folder)), path.stat().st_size, sha256_of(path))
-
-
-def sha256_of(path: Path, report: Callable[[int], None] | None = None) -> str:
-    """The checksum of a file; `report` is told of the bytes of each piece."""
+def sha256_of(path: Path, report: Callable[[int], None] = lambda _size: None) -> str:
+    """Compute the checksum of a file; `report` is called with the bytes of each piece."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(PIECE):
             digest.update(piece)
-            if report is not None:
-                report(len(piece))
+            report(len(piece))
     return digest.hexdigest()
 
 
-def require_whole(folder: Path, manifest: Manifest, report: Progress = silent) -> None:
+def require_whole(folder: Path, manifest: Manifest, report: ProgressCallback = no_progress) -> None:
     """Read every file of a backup and compare its checksum.
 
     Raises:

@@ -1,12 +1,12 @@
-"""Restoring: a file, a database, or a whole server at a moment. What is there already is refused first."""
+"""Restore a backup: into a file, a database, or a whole server at a moment; existing data is refused first."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,29 +18,24 @@ from tradebook.domain.errors import (
     OperationFailed,
     WouldOverwrite,
 )
-from tradebook.operations.backup import wal_archive as archives
-from tradebook.operations.backup.encryption import read
+from tradebook.operations.backup import wal_archive
+from tradebook.operations.backup.encryption import PIECE, open_file
 from tradebook.operations.backup.logical import load
-from tradebook.operations.backup.manifest import SQLITE, Manifest, require_whole, silent
-from tradebook.operations.backup.physical import lay_out
+from tradebook.operations.backup.manifest import SQLITE, Manifest, no_progress, require_whole
+from tradebook.operations.backup.physical import build_data_directory
 from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
-from tradebook.operations.server.admin_connection import connected
-from tradebook.operations.server.cluster import (
-    Server,
-    complaint,
-    give,
-    give_all,
-    require_entry,
-    server_user,
-)
-from tradebook.operations.server.programs import program, told_apart
-from tradebook.operations.server.sandbox import SCRATCH, Sandbox
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.operations.server import cluster
+from tradebook.operations.server.admin_connection import open_admin_connection
+from tradebook.operations.server.programs import find_program, translated_os_errors
+from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
+from tradebook.service_layer.instrumentation import ProgressCallback
 
-_ASKED_AGAIN: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 _SETTINGS_FILE: Final = "postgresql.auto.conf"
-_QUIET: Final = {
+# Settings of the lost server that would touch its archive, its standbys or files of its machine; and hot_standby,
+# with which it would accept connections before it has recovered.
+_ISOLATION: Final = {
     "archive_mode": "off",
     "external_pid_file": "",
     "hot_standby": "off",
@@ -50,10 +45,9 @@ _QUIET: Final = {
     "ssl": "off",
     "synchronous_standby_names": "",
 }
-"""A restored server keeps to itself: no archive of the old one's, no standby, no file of another machine."""
 
 
-@told_apart()
+@translated_os_errors()
 def restore_book(
     store: Store,
     manifest: Manifest,
@@ -64,50 +58,42 @@ def restore_book(
     overwrite: bool = False,
     privileges: bool = True,
     policies: bool = True,
-    report: Progress = silent,
+    report: ProgressCallback = no_progress,
 ) -> None:
-    """Restore a SQLite or a logical backup into a database; all of it or nothing.
+    """Restore a SQLite or a logical backup into a database: all of it, or nothing.
 
     Args:
-        store: where the backup is.
-        manifest: the backup's.
-        config: of the database: a file to write, or an empty database on a server.
-        identity: age's secret key.
-        jobs: of a logical one.
-        overwrite: whether the book that is there may go.
-        privileges: whether roles get what was granted to them.
-        policies: whether row security is kept; without it no role needs to be there.
-        report: is told of bytes checked and copied.
+        store: the folder of the backup.
+        manifest: the manifest of the backup.
+        config: the database: a file to write, or an empty database on a server.
+        identity: the file of age's secret key.
+        jobs: how many tables are loaded in parallel, where a logical backup was dumped by several jobs.
+        overwrite: whether the book that is there may be lost.
+        privileges: whether to repeat the grants to roles, which must exist.
+        policies: whether to restore row-level security, whose roles must exist; PostgreSQL 18 can leave it out.
+        report: called with the bytes checked and copied, and how many there are.
 
     Raises:
-        BackupDamaged: a file is not what was written.
+        BackupDamaged: a file was changed since the backup.
         WouldOverwrite: there is a book already, or a database that others are connected to.
         InvalidInput: the backup is of another kind of database.
     """
     folder = store.folder / manifest.name
     if manifest.is_physical:
-        raise InvalidInput("backup", manifest.name, "--into a folder: it is of a whole server")
+        raise InvalidInput("backup", manifest.name, "--into a folder, as it is of a whole server")
     if (manifest.kind == SQLITE) != (config.backend == "sqlite"):
         raise InvalidInput("database", config.safe_url, f"a database for a {manifest.kind} backup")
     require_whole(folder, manifest, report)
-    if manifest.kind != SQLITE:
-        load(
-            folder,
-            manifest,
-            config,
-            identity=identity,
-            jobs=jobs,
-            overwrite=overwrite,
-            privileges=privileges,
-            policies=policies,
-        )
+    if manifest.kind == SQLITE:
+        with _decrypted(folder, manifest, identity) as copy:
+            restore_file(copy, config, report, overwrite=overwrite)
         return
-    with _in_the_clear(folder, manifest, identity) as copy:
-        restore_file(copy, config, report, overwrite=overwrite)
+    load(folder, manifest, config, identity, jobs, overwrite, privileges, policies)
 
 
 @contextmanager
-def _in_the_clear(folder: Path, manifest: Manifest, identity: Path | None) -> Iterator[Path]:
+def _decrypted(folder: Path, manifest: Manifest, identity: Path | None) -> Iterator[Path]:
+    """Yield the only file of a backup, as a temporary decrypted copy where it is encrypted."""
     [file] = manifest.files
     if manifest.encryption is None:
         yield folder / file.path
@@ -115,14 +101,14 @@ def _in_the_clear(folder: Path, manifest: Manifest, identity: Path | None) -> It
     with tempfile.TemporaryDirectory(prefix="tradebook-") as temporary:
         copy = Path(temporary) / "book.db"
         with (
-            read(folder / file.path, manifest.encryption, identity) as stream,
+            open_file(folder / file.path, manifest.encryption, identity) as stream,
             copy.open("wb") as clear,
         ):
-            shutil.copyfileobj(stream, clear)
+            shutil.copyfileobj(stream, clear, PIECE)
         yield copy
 
 
-@told_apart()
+@translated_os_errors()
 def restore_server(
     store: Store,
     manifest: Manifest,
@@ -133,47 +119,63 @@ def restore_server(
     scratch: bool = False,
     identity: Path | None = None,
     overwrite: bool = False,
-    report: Progress = silent,
+    report: ProgressCallback = no_progress,
 ) -> Sandbox:
     """Restore a whole server into a folder, and start it there: `tradebook sandbox` stops it.
 
-    Its data directory is HOME/data; nobody but its user gets at it, through a socket in HOME/run.
+    Its data directory is HOME/data. It listens on a socket in HOME/run alone, which its user alone may enter.
 
     Args:
-        store: where the backup is, and those that it builds upon.
-        manifest: the backup's.
+        store: the folder of the backup, and of those that it builds upon.
+        manifest: the manifest of the backup.
         home: the folder.
-        moment: to recover to, inclusive; everything that is archived by default.
-        wal: archives of the log, tried one after another; none for what the backup brought along.
-        scratch: only what the backup alone holds, recovered no further than it must be, by a server
-            that need not outlive a crash.
-        identity: age's secret key.
-        overwrite: whether a folder that is there is renamed, to make room.
-        report: is told of bytes checked.
+        moment: the time to recover to, inclusive; by default the end of the archived log.
+        wal: archives of the log, tried in this order; without any, recovery ends with the backup's own log.
+        scratch: recover no further than the backup needs to be consistent, without flushes to disk.
+        identity: the file of age's secret key.
+        overwrite: whether to rename a folder that is there.
+        report: called with the bytes checked, and how many there are.
 
     Raises:
-        BackupDamaged: a file is not what was written.
+        BackupDamaged: a file was changed since the backup.
         WouldOverwrite: the folder is not empty, or its server runs.
-        OperationFailed: the moment cannot be reached; says why.
+        OperationFailed: the log does not reach the moment, or recovery failed; the message says why.
     """
     if manifest.log is None:
-        raise InvalidInput("backup", manifest.name, "a physical backup; this one goes --database")
+        raise InvalidInput(
+            "backup", manifest.name, "a physical backup; restore this one with --database"
+        )
     home = home.resolve()
     _make_room(home, overwrite=overwrite)
     chain = store.chain(manifest)
     for part in chain:
         require_whole(store.folder / part.name, part, report)
-    programs = program("postgres", manifest.version, exactly=True).parent
+    # PostgreSQL starts on a data directory of its own major version only.
+    server = cluster.Server(home, find_program("postgres", manifest.version, exactly=True).parent)
     home.mkdir(parents=True)
-    try:
-        require_entry(home, server_user())
-        _lay_out(store, chain, home, identity)
-        target = "recovery_target = 'immediate'" if scratch else _target(moment)
-        settings = {**_QUIET, **SCRATCH} if scratch else _QUIET
-        return _recovered(manifest, Server(home, programs), settings, wal, target, identity)
-    except BaseException:
-        _abandon(Server(home, programs))
-        raise
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, home, ignore_errors=True)
+        undo.callback(shutil.rmtree, server.sockets, ignore_errors=True)
+        undo.callback(server.stop, "immediate")
+        cluster.require_entry(home, cluster.server_user())
+        _write_files(store, chain, server, identity)
+        archives = _readable_archives(wal, server, manifest.log.segment, identity)
+        sandbox = Sandbox(
+            home,
+            manifest.version,
+            username=manifest.log.superuser,
+            database=manifest.database_name or "postgres",
+            settings={**_ISOLATION, **SCRATCH_SETTINGS} if scratch else _ISOLATION,
+        )
+        target = "recovery_target = 'immediate'" if scratch else ""
+        if moment is not None:
+            target = f"recovery_target_time = '{moment.astimezone(UTC).isoformat()}'"
+        with _recovery_settings(server.data, archives, target):
+            _recover(sandbox)
+        sandbox.save()
+        shutil.rmtree(home / "wal", ignore_errors=True)
+        undo.pop_all()
+    return sandbox
 
 
 def _make_room(home: Path, *, overwrite: bool) -> None:
@@ -184,119 +186,94 @@ def _make_room(home: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise WouldOverwrite(
-            f"{home} is not empty: choose another folder, or say --overwrite to have it renamed"
+            f"{home} is not empty: choose another folder, or pass --overwrite to have it renamed"
         )
-    if (home / "data" / "postmaster.pid").exists() or (home / "postmaster.pid").exists():
+    # In `data` of a folder of ours, or in a data directory itself.
+    if any((folder / "postmaster.pid").exists() for folder in (home / "data", home)):
         raise WouldOverwrite(f"a server may be running on {home}: stop it first")
     home.rename(home.with_name(f"{home.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"))
 
 
-def _lay_out(store: Store, chain: list[Manifest], home: Path, identity: Path | None) -> None:
-    working = home / "parts"
+def _write_files(
+    store: Store, chain: Sequence[Manifest], server: cluster.Server, identity: Path | None
+) -> None:
+    """Write the data directory, and the rules for connections to it."""
+    working = server.home / "parts"
     working.mkdir(mode=0o700)
-    data = lay_out([store.folder / part.name for part in chain], chain, working, identity)
-    data.rename(home / "data")
+    folders = [store.folder / part.name for part in chain]
+    build_data_directory(folders, chain, working, identity).rename(server.data)
     shutil.rmtree(working)
-    _write_missing(home)
-    give_all(home / "data")
-
-
-def _write_missing(home: Path) -> None:
-    """What Debian keeps outside the data directory, and a server does not start without."""
+    # Debian keeps these outside the data directory, where no backup has them; no server starts without.
     missing = {
         "postgresql.conf": "# written by tradebook restore: the server's own was kept elsewhere\n",
         "pg_hba.conf": "local all all scram-sha-256\nhost all all all scram-sha-256\n",
         "pg_ident.conf": "",
     }
     for name, text in missing.items():
-        path = home / "data" / name
+        path = server.data / name
         if not path.exists():
             path.write_text(text)
             path.chmod(0o600)
-    rules = home / "pg_hba.conf"
-    rules.write_text("# whoever may enter run/: the server's user, and root\nlocal all all trust\n")
-    give(rules)
-
-
-def _target(moment: datetime | None) -> str:
-    return (
-        "" if moment is None else f"recovery_target_time = '{moment.astimezone(UTC).isoformat()}'"
+    rules = server.home / "pg_hba.conf"
+    rules.write_text(
+        "# for those who may enter run/: the server's user, and root\nlocal all all trust\n"
     )
+    for path in (rules, server.data):
+        cluster.give_to_server(path)
 
 
-def _recovered(
-    manifest: Manifest,
-    server: Server,
-    settings: Mapping[str, str],
-    wal: Sequence[Path],
-    target: str,
-    identity: Path | None,
-) -> Sandbox:
-    assert manifest.log is not None
+def _readable_archives(
+    wal: Sequence[Path], server: cluster.Server, segment: str, identity: Path | None
+) -> list[Path]:
+    """Return the archives of the log, or one decrypted copy that the server's user can read."""
     folders = [folder.resolve() for folder in wal]
-    if not all(archives.is_readable(folder, server_user()) for folder in folders):
-        copies = server.home / "wal"
-        for folder in folders:
-            archives.collect(folder, manifest.log.segment, copies, identity)
-        give_all(copies)
-        folders = [copies]
-    sandbox = Sandbox(
-        server.home,
-        manifest.version,
-        username=manifest.log.superuser,
-        database=manifest.database_name or "postgres",
-        settings=settings,
-    )
-    with _recovering(server.data, folders, target):
-        try:
-            sandbox.start()
-        except OperationFailed as error:  # it was over before anybody could have asked
-            raise _unreachable(str(error)) from error
-        _await_promotion(sandbox)
-    sandbox.save()
-    shutil.rmtree(server.home / "wal", ignore_errors=True)
-    return sandbox
+    if all(wal_archive.is_readable(folder, cluster.server_user()) for folder in folders):
+        return folders
+    copies = server.home / "wal"
+    for folder in folders:
+        wal_archive.copy_decrypted(folder, segment, copies, identity)
+    cluster.give_to_server(copies)
+    return [copies]
 
 
-def _await_promotion(sandbox: Sandbox) -> None:
-    """Wait until it takes connections, which it does when it has recovered: in seconds or hours."""
+def _recover(sandbox: Sandbox) -> None:
+    """Start a server and wait, for seconds or hours, until it has recovered and accepts connections."""
+    try:
+        sandbox.start()
+    except OperationFailed as error:  # it failed before the first connection could have been tried
+        raise _unreachable(str(error)) from error
     while True:
         try:
-            with connected(sandbox.config):
+            with open_admin_connection(sandbox.config):
                 return
         except DatabaseUnavailable:
             if not sandbox.is_running:
-                raise _unreachable(complaint(sandbox.server.log)) from None
-        time.sleep(_ASKED_AGAIN)
+                raise _unreachable(cluster.last_fatal_lines(sandbox.server.log)) from None
+        time.sleep(_POLL_SECONDS)
 
 
-def _unreachable(said: str) -> OperationFailed:
-    if "before configured recovery target" in said:
+def _unreachable(reason: str) -> OperationFailed:
+    if "before configured recovery target" in reason:
         return OperationFailed(
             "nothing as late as that moment is archived: restore without --to for all there is, or "
             "from where the rest of the log is"
         )
-    return OperationFailed(f"the server could not recover: {said or 'its log says nothing'}")
+    return OperationFailed(
+        f"the server could not recover: {reason or 'its log has no error'}; try another backup"
+    )
 
 
 @contextmanager
-def _recovering(data: Path, wal: Sequence[Path], target: str) -> Iterator[None]:
-    """Settings that count for the recovery alone: the file is as it was afterwards."""
-    file = data / _SETTINGS_FILE
+def _recovery_settings(data: Path, archives: Sequence[Path], target: str) -> Iterator[None]:
+    """Write the settings of a recovery into a data directory, and take them back afterwards."""
+    # Left there, a target would end each later recovery of this server too.
+    file, signal = data / _SETTINGS_FILE, data / "recovery.signal"
     before = file.read_text() if file.exists() else ""
-    command = archives.restore_command(wal).replace("\\", "\\\\").replace("'", "''")
+    command = wal_archive.restore_command(archives).replace("\\", "\\\\").replace("'", "''")
     lines = [before, f"restore_command = '{command}'", "recovery_target_action = 'promote'", target]
     file.write_text("\n".join(lines) + "\n")
-    (data / "recovery.signal").touch()
-    for path in (file, data / "recovery.signal"):
-        give(path)
+    signal.touch()
+    for path in (file, signal):
+        cluster.give_to_server(path)
     yield
     file.write_text(before)
-
-
-def _abandon(server: Server) -> None:
-    try:
-        server.stop("immediate")
-    finally:
-        shutil.rmtree(server.sockets, ignore_errors=True)
-        shutil.rmtree(server.home, ignore_errors=True)

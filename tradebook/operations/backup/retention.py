@@ -1,8 +1,9 @@
-"""Which backups may go: never the newest, and never one that another builds upon."""
+"""Retention of backups: the newest always stays, and so does each one that a kept one builds upon."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -10,38 +11,36 @@ from attrs import frozen
 from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
-from tradebook.operations.server.programs import told_apart
+from tradebook.operations.server.programs import translated_os_errors
 
 
 @frozen
 class Plan:
-    """What a removal would do.
+    """The backups to keep and to remove.
 
     Attributes:
         kept, removed: backups, the oldest first.
-        leftovers: names of what backups that were killed left.
         oldest_segment: the first file of the log that is still needed; None where no backup needs one.
     """
 
     kept: tuple[Manifest, ...]
     removed: tuple[Manifest, ...]
-    leftovers: tuple[str, ...] = ()
     oldest_segment: str | None = None
 
 
 def plan(
     manifests: Sequence[Manifest], *, keep: int | None, keep_days: float | None, now: datetime
 ) -> Plan:
-    """Decide which backups stay; either rule that says so keeps one.
+    """Decide which backups are kept: those that either rule keeps.
 
     Args:
         manifests: all backups.
-        keep: how many of the newest of each database and way (SQLite, logical, physical) stay.
-        keep_days: those that are at most so many days old stay.
+        keep: how many of the newest are kept, of each database and way (SQLite, logical, physical).
+        keep_days: the age in days up to which all are kept.
         now: UTC.
 
     Raises:
-        InvalidInput: neither rule is given, or `keep` is less than 1.
+        InvalidInput: neither rule is given, or one would keep nothing.
     """
     if keep is None and keep_days is None:
         raise InvalidInput("keep", None, "how many backups to keep, or keep_days")
@@ -50,48 +49,32 @@ def plan(
     if keep_days is not None and not keep_days >= 0:
         raise InvalidInput("keep_days", keep_days, "a number of days, 0 or more")
     ordered = sorted(manifests, key=lambda manifest: (manifest.finished_at, manifest.name))
-    wanted: set[str] = set()
-    for group in _groups(ordered):
-        wanted |= {manifest.name for manifest in group[-(keep or 1) :]}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for manifest in ordered:
+        # Physical and incremental backups are of the whole cluster, whatever database they were made through.
+        way = "physical" if manifest.is_physical else manifest.kind
+        source = manifest.log.system if manifest.log is not None else manifest.database
+        groups.setdefault((source, way), []).append(manifest.name)
+    wanted = {name for group in groups.values() for name in group[-(keep or 1) :]}
     if keep_days is not None:
         oldest = now - timedelta(days=keep_days)
         wanted |= {manifest.name for manifest in ordered if manifest.finished_at >= oldest}
-    wanted = _with_parents(ordered, wanted)
+    for manifest in reversed(ordered):  # a parent was finished before what builds upon it
+        if manifest.name in wanted and manifest.parent is not None:
+            wanted.add(manifest.parent)
     kept = tuple(manifest for manifest in ordered if manifest.name in wanted)
     removed = tuple(manifest for manifest in ordered if manifest.name not in wanted)
-    return Plan(kept, removed, oldest_segment=_oldest_segment(kept))
-
-
-def _groups(ordered: Iterable[Manifest]) -> list[list[Manifest]]:
-    """The backups of each database and way; an incremental one is of the physical ones."""
-    groups: dict[tuple[str, str], list[Manifest]] = {}
-    for manifest in ordered:
-        way = "physical" if manifest.is_physical else manifest.kind
-        of = manifest.log.system if manifest.log is not None else manifest.database
-        groups.setdefault((of, way), []).append(manifest)
-    return list(groups.values())
-
-
-def _with_parents(manifests: Iterable[Manifest], wanted: set[str]) -> set[str]:
-    parents = {manifest.name: manifest.parent for manifest in manifests}
-    needed = set(wanted)
-    for name in wanted:
-        parent = parents[name]
-        while parent is not None:
-            needed.add(parent)
-            parent = parents.get(parent)
-    return needed
-
-
-def _oldest_segment(kept: Iterable[Manifest]) -> str | None:
-    """Timelines aside, the earliest: an incremental backup needs the log from its own start on."""
+    # Without the timeline, the first 8 digits: a new timeline continues the positions of the old one.
     segments = [manifest.log.segment for manifest in kept if manifest.log is not None]
-    return min(segments, key=lambda name: name[8:], default=None)
+    return Plan(kept, removed, min(segments, key=lambda name: name[8:], default=None))
 
 
-@told_apart()
+@translated_os_errors()
 def prune(store: Store, decided: Plan) -> None:
-    """Remove the backups that a plan removes: those that build upon others first."""
-    for manifest in reversed(decided.removed):
+    """Remove the backups that a plan removes, and the leftovers of killed ones."""
+    for manifest in reversed(
+        decided.removed
+    ):  # the newest first: no incremental one loses its parent
         store.remove(manifest)
-    store.remove_leftovers()
+    for folder in store.leftovers():
+        shutil.rmtree(folder)

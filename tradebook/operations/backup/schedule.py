@@ -1,4 +1,4 @@
-"""What makes backups happen: a systemd timer or a line for cron, to be read and installed by a person."""
+"""Text for systemd and cron that makes backups regular; an administrator reads and installs it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Final
 
 from tradebook.domain.errors import InvalidInput
 
-HOUR: Final = "hour"
-DAY: Final = "day"
-WEEK: Final = "week"
 ENVIRONMENT: Final = "/etc/tradebook.env"
-"""Where the scheduled commands find the database: TRADEBOOK_DB_HOST and its like, for root's eyes only."""
+"""The file of the scheduled commands' variables, TRADEBOOK_DB_HOST and others; for root to read alone."""
+_WHEN: Final = {
+    "hour": ("*-*-* *:{minute:02}:00", "{minute} * * * *"),
+    "day": ("*-*-* {hour:02}:{minute:02}:00", "{minute} {hour} * * *"),
+    "week": ("Sun *-*-* {hour:02}:{minute:02}:00", "{minute} {hour} * * 0"),
+}
+"""The time of each schedule, for systemd and for cron."""
 
-_SERVICE: Final = """\
+_UNITS: Final = """\
 # /etc/systemd/system/tradebook-backup.service
 [Unit]
 Description=Back up the tradebook, prove the backup, remove old ones
@@ -47,58 +50,44 @@ WantedBy=timers.target
 
 
 def systemd_units(commands: Sequence[Sequence[str]], every: str, at: str, user: str) -> str:
-    """A service and its timer, as text.
+    """Return a systemd service and its timer, as text.
 
     Args:
-        commands: run one after another, as long as each succeeds.
+        commands: run one after another, until one fails.
         every: hour, day or week.
-        at: `HH:MM`, local time; of an hour, its minute counts.
-        user: who runs them.
+        at: `HH:MM`, local time; of `hour`, the minute alone counts.
+        user: the user that runs them.
     """
-    hour, minute = _time(at)
-    calendar = {
-        HOUR: f"*-*-* *:{minute}:00",
-        DAY: f"*-*-* {hour}:{minute}:00",
-        WEEK: f"Sun *-*-* {hour}:{minute}:00",
-    }[every]
-    lines = (f"ExecStart={_for_systemd(command)}" for command in commands)
-    return _SERVICE.format(
+    return _UNITS.format(
         user=user,
         environment=ENVIRONMENT,
-        commands="\n".join(lines),
+        commands="\n".join(f"ExecStart={_systemd_quoted(command)}" for command in commands),
         every=every,
-        calendar=calendar,
+        calendar=_fill(_WHEN[every][0], at),
     )
 
 
 def cron_line(commands: Sequence[Sequence[str]], every: str, at: str) -> str:
-    """One line of a crontab."""
-    hour, minute = (str(int(part)) for part in _time(at))
-    when = {
-        HOUR: f"{minute} * * * *",
-        DAY: f"{minute} {hour} * * *",
-        WEEK: f"{minute} {hour} * * 0",
-    }
+    """Return one line of a crontab; the arguments are those of `systemd_units`."""
     script = " && ".join(shlex.join(command) for command in commands)
     variables = f"set -a && . {ENVIRONMENT} && set +a"
-    return f"{when[every]} {variables} && {script}".replace("%", "\\%") + "\n"
+    # cron would replace a bare % by a newline.
+    return f"{_fill(_WHEN[every][1], at)} {variables} && {script}".replace("%", "\\%") + "\n"
 
 
-def _for_systemd(command: Sequence[str]) -> str:
-    """systemd reads quotes as a shell does, and % and $ in its own way."""
+def _systemd_quoted(command: Sequence[str]) -> str:
+    """Quote a command for ExecStart, which expands % and $ inside quotes too."""
     words = (word.replace("%", "%%").replace("$", "$$") for word in command)
     return " ".join(
-        word if re.fullmatch(r"[\w@%+=:,./-]+", word) else '"' + _escaped(word) + '"'
+        word
+        if re.fullmatch(r"[\w@%+=:,./-]+", word)
+        else '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
         for word in words
     )
 
 
-def _escaped(word: str) -> str:
-    return word.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _time(at: str) -> tuple[str, str]:
+def _fill(when: str, at: str) -> str:
     found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", at)
     if found is None:
         raise InvalidInput("at", at, "a time of day such as 02:30")
-    return found[1], found[2]
+    return when.format(hour=int(found[1]), minute=int(found[2]))

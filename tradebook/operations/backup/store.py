@@ -14,16 +14,9 @@ from typing import Final
 from attrs import frozen
 
 from tradebook.domain.errors import BackupDamaged, OperationFailed
-from tradebook.operations.backup.manifest import (
-    INCREMENTAL,
-    MANIFEST,
-    PHYSICAL,
-    Manifest,
-    read_manifest,
-)
+from tradebook.operations.backup.manifest import MANIFEST, Manifest, read_manifest
 
-DEFAULT_FOLDER: Final = Path("backups")
-LATEST: Final = "latest"
+_LATEST: Final = "latest"
 _PARTIAL: Final = ".partial"
 _DAY: Final = 86_400
 
@@ -33,85 +26,88 @@ class Store:
     """A folder of backups.
 
     Attributes:
-        folder: made when the first is written.
+        folder: made when the first backup is written.
     """
 
     folder: Path
 
     @property
     def wal(self) -> Path:
-        """Where the server's write-ahead log is archived, unless elsewhere."""
+        """The default folder into which the server archives its write-ahead log."""
         return self.folder / "wal"
 
     @property
     def stream(self) -> Path:
-        """Where it is received as it is written, unless elsewhere."""
+        """The default folder into which `tradebook backup stream` receives the log."""
         return self.folder / "stream"
 
     @contextmanager
-    def adding(self, kind: str, at: datetime) -> Iterator[Path]:
-        """A folder to write a backup into: it gets its name when complete, or it is removed."""
+    def new_backup(self, kind: str, at: datetime) -> Iterator[tuple[str, Path]]:
+        """Yield a backup's name, and a folder that gets this name after the block, or is removed."""
         is_new = not self.folder.exists()
-        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)  # the server archives below
+        # The server's user has to pass through, to the archive below.
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         working = self._working_folder(f"{at:%Y%m%dT%H%M%SZ}-{kind}")
         try:
-            yield working
-            _sync_folders(working)
-            working.rename(self.folder / self.name_of(working))
-            _sync(self.folder)
+            name = working.name.removeprefix(".").removesuffix(_PARTIAL)
+            yield name, working
+            # fsync of a file keeps its content, of a folder its entries: without both, a power failure could
+            # keep the backup's name and lose its files.
+            for folder in (working, *working.rglob("*/")):
+                _flush(folder)
+            working.rename(self.folder / name)
+            _flush(self.folder)
         except BaseException:
             shutil.rmtree(working, ignore_errors=True)
             if is_new:
-                with suppress(OSError):  # somebody else put something there
+                with suppress(OSError):  # another process has put something into it
                     self.folder.rmdir()
             raise
-
-    def name_of(self, working: Path) -> str:
-        """The name that a folder gets when it is complete."""
-        return working.name.removeprefix(".").removesuffix(_PARTIAL)
 
     def _working_folder(self, wanted: str) -> Path:
         for number in range(1, 1000):
             name = wanted if number == 1 else f"{wanted}-{number}"
             working = self.folder / f".{name}{_PARTIAL}"
             if not (self.folder / name).exists():
-                with suppress(FileExistsError):  # somebody else is writing it
+                with suppress(FileExistsError):  # another process writes a backup of this second
                     working.mkdir(mode=0o700)
                     return working
-        raise OperationFailed(f"{self.folder} has a thousand backups of one second: {wanted}")
+        raise OperationFailed(
+            f"{self.folder} has a thousand backups of one second, {wanted}; try again in the next"
+        )
 
     def all(self) -> list[Manifest]:
-        """Every backup that is complete, the oldest first; without those whose manifest is damaged."""
+        """Return every complete backup, the oldest first; without those whose manifest is damaged."""
         found = []
         for folder in self._folders():
-            with suppress(BackupDamaged):  # one that is must not be in the way of the others
+            with suppress(BackupDamaged):  # `damaged` lists it
                 found.append(read_manifest(folder))
         return sorted(found, key=lambda manifest: (manifest.finished_at, manifest.name))
 
     def damaged(self) -> list[str]:
-        """The names of backups whose manifest is damaged."""
+        """Return the names of the backups whose manifest is damaged."""
         names = {manifest.name for manifest in self.all()}
         return sorted(folder.name for folder in self._folders() if folder.name not in names)
 
     def _folders(self) -> list[Path]:
         return [path.parent for path in self.folder.glob(f"[!.]*/{MANIFEST}")]
 
-    def get(self, name: str = LATEST, *, physical: bool | None = None) -> Manifest:
-        """A backup by name; the newest by default, or the newest that is physical, or is not.
+    def get(self, name: str = _LATEST, *, physical: bool | None = None) -> Manifest:
+        """Return a backup by name; by default the newest, or the newest that is physical or is not.
 
         Raises:
             OperationFailed: there is none.
         """
-        if name != LATEST and (self.folder / name).is_dir():
-            return read_manifest(self.folder / name)
-        found = [] if name != LATEST else self.all()
-        if physical is not None:
-            found = [manifest for manifest in found if manifest.is_physical is physical]
+        if name != _LATEST:
+            if (self.folder / name).is_dir():
+                return read_manifest(self.folder / name)
+            return self._last([], f"no backup {name}")
+        found = [m for m in self.all() if physical in (None, m.is_physical)]
         way = {None: "", True: "physical ", False: "logical "}[physical]
-        return self._last(found, f"no {way}backup" if name == LATEST else f"no backup {name}")
+        return self._last(found, f"no {way}backup")
 
     def before(self, moment: datetime) -> Manifest:
-        """The newest physical backup that was complete at a moment: where recovery to it starts.
+        """Return the newest physical backup that was complete at a moment, to recover to it.
 
         Raises:
             OperationFailed: there is none.
@@ -125,7 +121,7 @@ class Store:
         return found[-1]
 
     def chain(self, manifest: Manifest) -> list[Manifest]:
-        """What is needed to restore a backup: those that it builds upon, and it.
+        """Return the backups that a restore needs: those that this one builds upon, then this one.
 
         Raises:
             BackupDamaged: one of them is missing.
@@ -141,49 +137,33 @@ class Store:
         return chain
 
     def parent_for(self, system: str) -> Manifest:
-        """The newest physical backup of a cluster, for an incremental one to build upon.
+        """Return the newest physical backup of a cluster, for an incremental one to build upon.
 
         Raises:
             OperationFailed: there is none.
-            BackupDamaged: it misses one that it builds upon itself.
+            BackupDamaged: one that it builds upon itself is missing.
         """
-        found = [
-            manifest
-            for manifest in self.all()
-            if manifest.kind in (PHYSICAL, INCREMENTAL)
-            and manifest.log is not None
-            and manifest.log.system == system
-        ]
+        found = [m for m in self.all() if m.log is not None and m.log.system == system]
         complaint = "an incremental backup builds upon a physical one: there is none of this server"
         parent = self._last(found, complaint)
         self.chain(parent)
         return parent
 
     def remove(self, manifest: Manifest) -> None:
-        """Remove a backup; a removal that is interrupted leaves nothing that looks like one."""
-        doomed = self.folder / f".{manifest.name}{_PARTIAL}"
-        (self.folder / manifest.name).rename(doomed)
-        shutil.rmtree(doomed)
+        """Remove a backup; an interrupted removal leaves no folder that looks like a backup."""
+        removed = self.folder / f".{manifest.name}{_PARTIAL}"
+        (self.folder / manifest.name).rename(removed)
+        shutil.rmtree(removed)
 
     def leftovers(self) -> list[Path]:
-        """What backups that were killed left, a day and more ago."""
+        """Return the working folders of backups that were killed, a day and more ago."""
+        # A younger one may belong to a backup that runs.
         aged = time.time() - _DAY
         found = self.folder.glob(f".*{_PARTIAL}")
         return [path for path in found if path.stat().st_mtime < aged]
 
-    def remove_leftovers(self) -> None:
-        """Remove it."""
-        for path in self.leftovers():
-            shutil.rmtree(path)
 
-
-def _sync_folders(folder: Path) -> None:
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            _sync(path)
-
-
-def _sync(folder: Path) -> None:
+def _flush(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

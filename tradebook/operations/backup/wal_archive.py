@@ -1,6 +1,6 @@
-"""The archive of PostgreSQL's write-ahead log: between base backups, what leads to any moment.
+"""The archive of PostgreSQL's write-ahead log (WAL): with a base backup, it leads to any moment since.
 
-The server calls a short script for each file of its log; it needs nothing of ours on its machine.
+The server calls a shell script for each file (segment) of its log, so that its machine needs no Python.
 """
 
 from __future__ import annotations
@@ -19,78 +19,70 @@ from attrs import evolve, frozen
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
-from tradebook.operations.backup.encryption import AGE, GPG, Encryption, read
-from tradebook.operations.server.admin_connection import Statements, connected
+from tradebook.operations.backup.encryption import AGE, GPG, PIECE, Encryption, open_file
+from tradebook.operations.server import programs
+from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.cluster import require_entry
-from tradebook.operations.server.programs import connection_environment, program, run, run_in_place
 
 SCRIPT: Final = "archive-wal"
+STREAM: Final = "tradebook_stream"
+"""The name of the replication slot and of the connection that the log is received through."""
 _SEGMENT: Final = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
 _SUMMARIES_SINCE: Final = 17
 _PARTIAL: Final = ".partial"
 _SUM: Final = ".sha256"
-STREAM: Final = "tradebook_stream"
-"""The name of the slot and of the connection that the log is received through."""
+_POLL_SECONDS: Final = 0.05
+# While archive_mode is off, the server shows the setting as `(disabled)`: its files have the command.
+_COMMAND: Final = """\
+SELECT coalesce(
+  nullif(current_setting('archive_command'), '(disabled)'),
+  (SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1),
+  ''
+)"""
 
-_PLAIN: Final = """\
+# The script for one file. `ln` rather than `mv`: it fails where the name is taken meanwhile. `sync` of the
+# file keeps its content over a power failure, of the folder its name: only then may the server recycle it.
+_TEMPLATE: Final = """\
 #!/bin/sh
 # Written by `tradebook backup archive`. PostgreSQL calls it for each file of its write-ahead log:
 #   archive_command = 'sh {script} "%p" "%f"'
-# A file gets its name when it is whole and on disk. Nothing is overwritten: the same file again is fine
-# (the server asks again after a crash), another one under its name is an error.
-set -eu
-umask 077
-from=$1 name=$2 folder={folder}
-to=$folder/$name
-if [ -e "$to" ]; then
-  cmp -s "$from" "$to" && exit 0
-  echo "archive-wal: another $to is there already: do two servers archive into $folder?" >&2
-  exit 1
-fi
-rm -f "$folder/.$name."*
-new=$folder/.$name.$$
-trap 'rm -f "$new"' EXIT
-cp "$from" "$new"
-sync "$new"
-ln "$new" "$to"
-sync "$folder"
-"""
-
-_ENCRYPTED: Final = """\
-#!/bin/sh
-# Written by `tradebook backup archive`. PostgreSQL calls it for each file of its write-ahead log:
-#   archive_command = 'sh {script} "%p" "%f"'
-# A file is encrypted, and gets its name when it is whole and on disk. Nothing is overwritten: the same file
-# again is fine (the server asks again after a crash; a checksum tells), another one is an error.
+# A file gets its name when it is complete and on disk. Nothing is overwritten: after a crash the server sends
+# a file again, which is accepted where the content is the same; another content is an error.
 set -eu
 umask 077
 from=$1 name=$2 folder={folder}
 to=$folder/$name{suffix}
-sum=$(sha256sum < "$from")
 if [ -e "$to" ]; then
-  [ "$sum" = "$(cat "$folder/$name.sha256")" ] && exit 0
+  {is_same} && exit 0
   echo "archive-wal: another $to is there already: do two servers archive into $folder?" >&2
   exit 1
 fi
 rm -f "$folder/.$name."*
 new=$folder/.$name.$$
 trap 'rm -f "$new"' EXIT
-{encrypt} < "$from" > "$new"
-printf '%s' "$sum" > "$folder/$name.sha256"
-sync "$new" "$folder/$name.sha256"
+{copy}
+sync "$new"
 ln "$new" "$to"
 sync "$folder"
 """
+_PLAIN: Final = {"is_same": 'cmp -s "$from" "$to"', "copy": 'cp "$from" "$new"', "suffix": ""}
+# The same content encrypted twice differs: a checksum of the clear content is kept to compare with.
+_IS_SAME_ENCRYPTED: Final = '[ "$(sha256sum < "$from")" = "$(cat "$folder/$name.sha256")" ]'
+_COPY_ENCRYPTED: Final = """\
+{encrypt} < "$from" > "$new"
+sum=$(sha256sum < "$from")
+printf '%s' "$sum" > "$folder/$name.sha256"
+sync "$folder/$name.sha256\""""
 
 
 @frozen
 class Archiving:
-    """How a server is to archive its log.
+    """The settings with which a server archives its log.
 
     Attributes:
         folder: the archive.
-        settings: of the server, by name.
-        restart: names of those that count after it is started again; known once applied.
+        settings: settings of the server, by name.
+        restart: names of the settings that wait for a restart of the server; known once they are applied.
     """
 
     folder: Path
@@ -99,26 +91,28 @@ class Archiving:
 
     @property
     def lines(self) -> Iterator[str]:
-        """For postgresql.conf."""
+        """The settings as lines of postgresql.conf."""
         for name, value in self.settings.items():
             quoted = value.replace("'", "''")
             yield f"{name} = '{quoted}'"
 
 
-def set_up(folder: Path, encryption: Encryption | None, version: int = 18) -> Archiving:
-    """Write the archive's script into its folder, which is made; gives the settings that use it.
+def prepare_archive(folder: Path, encryption: Encryption | None, version: int = 18) -> Archiving:
+    """Write the archive's script into its folder, and return the settings with which a server calls it.
 
-    Args:
-        folder: of the archive; the server's user must be able to write into it.
-        encryption: by whose public keys, which the server's user needs.
-        version: the server's major version.
+    The server's user must be able to write into the folder, and needs the public keys of an encryption.
     """
     folder = folder.resolve()
     folder.parent.mkdir(mode=0o711, parents=True, exist_ok=True)  # the server's user passes through
     folder.mkdir(mode=0o700, exist_ok=True)
     script = folder / SCRIPT
+    parts = _PLAIN
+    if encryption is not None:
+        copy = _COPY_ENCRYPTED.format(encrypt=shlex.join(encryption.command))
+        parts = {"is_same": _IS_SAME_ENCRYPTED, "copy": copy, "suffix": encryption.suffix}
+    # Renamed into place, because a running server may call the script at any moment.
     new = folder / f"{SCRIPT}.new"
-    new.write_text(_script(folder, script, encryption))
+    new.write_text(_TEMPLATE.format(folder=shlex.quote(str(folder)), script=script, **parts))
     new.chmod(0o755)
     new.replace(script)
     settings = {
@@ -136,156 +130,131 @@ def _command(folder: Path) -> str:
     return f'sh {_quoted(folder / SCRIPT)} "%p" "%f"'
 
 
-def _script(folder: Path, script: Path, encryption: Encryption | None) -> str:
-    names = {"folder": shlex.quote(str(folder)), "script": script}
-    if encryption is None:
-        return _PLAIN.format(**names)
-    return _ENCRYPTED.format(
-        **names, suffix=encryption.suffix, encrypt=shlex.join(encryption.command)
-    )
-
-
 def other_command(config: DatabaseConfig, folder: Path) -> str | None:
-    """The command by which a server archives its log elsewhere, by another tool say; None where it does not.
-
-    Args:
-        config: of a superuser.
-        folder: of the archive that is not elsewhere.
+    """Return the archive_command of a server that archives elsewhere than into `folder`, or None.
 
     Raises:
-        OperationFailed: it archives by a library, beside which there can be no command.
+        OperationFailed: the server archives by a library, which excludes a command.
     """
-    with connected(config) as statements:
-        return _other_command(statements, folder)
-
-
-def _other_command(statements: Statements, folder: Path) -> str | None:
-    if library := statements.value("SELECT current_setting('archive_library', true)"):
-        raise OperationFailed(
-            f"the server archives its log by a library, {library}, beside which there can be no "
-            "archive_command: stay with it, or ALTER SYSTEM SET archive_library = '' first"
-        )
-    command: str = statements.value(_COMMAND)
+    with open_admin_connection(config) as admin:
+        if library := admin.value("SELECT current_setting('archive_library', true)"):
+            raise OperationFailed(
+                f"the server archives its log by a library, {library}, beside which there can be no "
+                "archive_command: stay with it, or ALTER SYSTEM SET archive_library = '' first"
+            )
+        command: str = admin.value(_COMMAND)
     return command if command not in ("", _command(folder.resolve())) else None
 
 
-_COMMAND: Final = """\
-SELECT coalesce(
-  nullif(current_setting('archive_command'), '(disabled)'),
-  (SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1),
-  ''
-)"""
-"""While archive_mode is off a server says `(disabled)`, whatever its files say."""
-
-
-def apply(
+def archive_log(
     config: DatabaseConfig, folder: Path, encryption: Encryption | None, *, overwrite: bool = False
 ) -> Archiving:
-    """Set up the archive, and tell a running server of it.
+    """Prepare an archive, and apply its settings to a running server.
 
-    The folder goes to the owner of the data directory, where that is on this machine and we are root.
-    Settings that need it wait for the server's next start: `restart` says which.
+    Where the data directory is on this machine and this process is root's, its owner gets the folder.
 
     Args:
-        config: of a superuser.
-        folder: of the archive.
-        encryption: by whose public keys.
-        overwrite: whether another archive_command, which may be another tool's, is replaced.
+        config: the database, as a superuser connects to it.
+        folder: the folder of the archive.
+        encryption: the tool and the public keys.
+        overwrite: whether to replace another archive_command, such as another tool's.
 
     Raises:
-        WouldOverwrite: the server archives by another command; nothing was done.
+        WouldOverwrite: the server archives by another command; nothing was changed.
         OperationFailed: it archives by a library.
     """
-    with connected(config) as statements:
-        other = _other_command(statements, folder)
-        if other is not None and not overwrite:
-            raise WouldOverwrite(
-                f"the server has another archive_command, perhaps of another tool: {other}; say "
-                "--yes to replace it"
-            )
-        archiving = set_up(folder, encryption, statements.version)
-        _give_to_server(archiving.folder, statements)
+    other = other_command(config, folder)
+    if other is not None and not overwrite:
+        raise WouldOverwrite(
+            f"the server has another archive_command, perhaps of another tool: {other}; pass "
+            "--yes to replace it"
+        )
+    with open_admin_connection(config) as admin:
+        archiving = prepare_archive(folder, encryption, admin.version)
+        data = Path(str(admin.value("SHOW data_directory")))
+        if os.geteuid() == 0 and data.is_dir():
+            owner = pwd.getpwuid(data.stat().st_uid)
+            for path in (archiving.folder, archiving.folder / SCRIPT):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+            require_entry(archiving.folder, owner)
         for name, value in archiving.settings.items():
-            statements.rows(f"ALTER SYSTEM SET {name} = %s", value)
-        statements.rows("SELECT pg_reload_conf()")
-        pending = statements.rows(
+            admin.rows(f"ALTER SYSTEM SET {name} = %s", value)
+        admin.rows("SELECT pg_reload_conf()")
+        # The reload reaches this session a moment later, so pending_restart may lag: archive_mode tells.
+        pending = admin.rows(
             "SELECT name FROM pg_settings WHERE pending_restart OR (name = 'archive_mode' AND "
             "setting = 'off') ORDER BY name"
         )
-    return Archiving(archiving.folder, archiving.settings, tuple(name for (name,) in pending))
+    return evolve(archiving, restart=tuple(name for (name,) in pending))
 
 
-def _give_to_server(folder: Path, statements: Statements) -> None:
-    data = Path(str(statements.value("SHOW data_directory")))
-    if os.geteuid() == 0 and data.is_dir():
-        owner = pwd.getpwuid(data.stat().st_uid)
-        for path in (folder, folder / SCRIPT):
-            os.chown(path, owner.pw_uid, owner.pw_gid)
-        require_entry(folder, owner)
-
-
-def archive_now(config: DatabaseConfig, patience: float = 30.0) -> str:
-    """Let the server archive its log up to this moment, and wait until it has.
+def archive_now(config: DatabaseConfig, timeout: float = 30.0) -> str:
+    """Have the server archive its log up to this moment, and wait until it has.
 
     Args:
-        config: of a superuser.
-        patience: seconds to wait.
+        config: the database, as a superuser connects to it.
+        timeout: seconds to wait.
 
     Returns:
-        The name of the last file that was needed.
+        The name of the last segment that was needed.
 
     Raises:
-        OperationFailed: archiving is off, or fails; says what the server says.
+        OperationFailed: archiving is off, or did not succeed in time.
     """
-    with connected(config) as statements:
-        if statements.value("SHOW archive_mode") == "off":
+    with open_admin_connection(config) as admin:
+        if admin.value("SHOW archive_mode") == "off":
             raise OperationFailed(
                 "the server does not archive its log: `tradebook backup archive --apply`, then start "
                 "the server again"
             )
-        statements.rows("SELECT pg_logical_emit_message(true, 'tradebook', 'archive')")
-        name = str(statements.value("SELECT pg_walfile_name(pg_switch_wal())"))
-        give_up = time.monotonic() + patience
+        # An empty segment is not switched, and its name would never be archived: so write a record first.
+        admin.rows("SELECT pg_logical_emit_message(true, 'tradebook', 'archive')")
+        name = str(admin.value("SELECT pg_walfile_name(pg_switch_wal())"))
+        deadline = time.monotonic() + timeout
         while True:
-            [(last, failed, failures)] = statements.rows(
+            [(last, failed, failures)] = admin.rows(
                 "SELECT last_archived_wal, last_failed_wal, failed_count FROM pg_stat_archiver"
             )
-            if last is not None and last[8:24] >= name[8:24]:
+            if last is not None and _position(last) >= _position(name):
                 return name
-            if time.monotonic() > give_up:
-                reason = (
-                    f"{failures} failures, the last of {failed}" if failed else "no failure yet"
-                )
+            if time.monotonic() > deadline:
+                last_one = f", the last of {failed}" if failed else ""
                 raise OperationFailed(
-                    f"{name} is not archived after {patience:g} s ({reason}); see the server's log"
+                    f"{name} is not archived after {timeout:g} s ({failures} failures{last_one}); see "
+                    "the server's log"
                 )
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
+
+
+def _position(segment: str) -> str:
+    """Return the part of a segment's name after its timeline, which orders the segments."""
+    return segment[8:24]
 
 
 def stream(config: DatabaseConfig, folder: Path) -> int:
-    """Receive the server's log as it is written, until stopped; gives the program's exit code.
+    """Receive the server's log as it is written, until stopped; return the program's exit code.
 
-    Each piece is on disk here before the server is told so. A server whose `synchronous_standby_names` is
-    `STREAM` acknowledges a trade only then: nothing acknowledged is lost with it.
+    A record is flushed here before its receipt is reported. Where `synchronous_standby_names` is `STREAM`, the
+    server acknowledges a commit only after that, so a lost server loses nothing that was acknowledged.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with connected(config) as statements:
-        receive: list[str | Path] = [program("pg_receivewal", statements.version)]
+    with open_admin_connection(config) as admin:
+        receive: list[str | Path] = [programs.find_program("pg_receivewal", admin.version)]
     receive += ["--no-password", f"--slot={STREAM}", f"--directory={folder}"]
     named = evolve(config, application_name=STREAM)
-    with connection_environment(named) as environment:
-        run([*receive, "--create-slot", "--if-not-exists"], env=environment)
-    return run_in_place([*receive, "--synchronous"], named)
+    with programs.connection_environment(named) as environment:
+        programs.run([*receive, "--create-slot", "--if-not-exists"], env=environment)
+    return programs.run_interactive([*receive, "--synchronous"], named)
 
 
 def stop_streaming(config: DatabaseConfig) -> None:
-    """Let the server keep its log for nobody; nobody may be receiving it.
+    """Drop the slot of `stream`, for which the server otherwise keeps its log without end.
 
     Raises:
-        OperationFailed: it is being received.
+        OperationFailed: the log is being received.
     """
-    with connected(config) as statements:
-        statements.rows(
+    with open_admin_connection(config) as admin:
+        admin.rows(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
             "WHERE slot_name = %s",
             STREAM,
@@ -293,59 +262,57 @@ def stop_streaming(config: DatabaseConfig) -> None:
 
 
 def restore_command(folders: Sequence[Path]) -> str:
-    """What fetches a file of the log for the server, from the first folder that has it.
+    """Return the command that fetches a segment for a server, from the first folder that has it."""
+    # A segment that was being received when the server was lost is `.partial`, in one folder of several.
+    # Each folder is tried for the complete file first: a partial one would end the recovery too early.
+    sources = [f"{_quoted(folder)}/%f{end}" for end in ("", _PARTIAL) for folder in folders]
+    # Without folders the backup's own log is all there is, and every request has to fail.
+    return " || ".join(f'cp {source} "%p"' for source in sources) or "/bin/false"
 
-    A file that was being received when the server ended is the last to be taken.
-    """
-    tried = [f'cp {_quoted(folder)}/%f "%p"' for folder in folders]
-    tried += [f'cp {_quoted(folder)}/%f{_PARTIAL} "%p"' for folder in folders]
-    return " || ".join(tried) or "/bin/false"  # it has what its backup brought along
 
-
-def _quoted(folder: Path) -> str:
-    return shlex.quote(str(folder)).replace("%", "%%")
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path)).replace("%", "%%")
 
 
 def is_readable(folder: Path, user: pwd.struct_passwd | None) -> bool:
-    """Whether a server that recovers can read an archive as it is: in the clear, and its user's."""
-    if _tool_of(folder) is not None:
+    """Return whether a recovering server can read an archive as it is: decrypted, and its user's."""
+    if _tool_in(folder) is not None:
         return False
-    return user is None or all(path.stat().st_uid == user.pw_uid for path in _files_of(folder))
+    return user is None or all(path.stat().st_uid == user.pw_uid for path in _files_in(folder))
 
 
-def _tool_of(folder: Path) -> str | None:
-    for tool in (GPG, AGE):
-        if any(folder.glob(f"*.{tool}")):
-            return tool
-    return None
+def _tool_of(path: Path) -> str | None:
+    """Return the tool that a file is encrypted with, if any."""
+    return next((tool for tool in (GPG, AGE) if path.suffix == f".{tool}"), None)
 
 
-def _files_of(folder: Path) -> list[Path]:
+def _tool_in(folder: Path) -> str | None:
+    return next(filter(None, map(_tool_of, folder.iterdir())), None)
+
+
+def _files_in(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if _SEGMENT.match(path.name)]
 
 
-def collect(folder: Path, segment: str, target: Path, identity: Path | None) -> None:
-    """Copy what is needed of an archive from a file of the log on, decrypted, where it is not there yet."""
+def copy_decrypted(folder: Path, segment: str, target: Path, identity: Path | None) -> None:
+    """Copy an archive's files from a segment on into another folder, decrypted; files there stay."""
     target.mkdir(mode=0o700, exist_ok=True)
-    for path in _files_of(folder):
-        tool = next((tool for tool in (GPG, AGE) if path.suffix == f".{tool}"), None)
+    for path in _files_in(folder):
+        tool = _tool_of(path)
         name = path.name.removesuffix(f".{tool}")
-        is_needed = name[8:24] >= segment[8:24] or ".history" in name
+        # The history of timelines is needed whatever its age.
+        is_needed = _position(name) >= _position(segment) or ".history" in name
         if is_needed and path.suffix != _SUM and not (target / name).exists():
-            with read(path, tool, identity) as source, (target / name).open("wb") as file:
-                shutil.copyfileobj(source, file)
+            with open_file(path, tool, identity) as source, (target / name).open("wb") as file:
+                shutil.copyfileobj(source, file, PIECE)
 
 
-def clean_up(archive: Path, oldest: str) -> int:
-    """Remove what no backup needs any more: files of the log before `oldest`; gives how many.
-
-    Raises:
-        ProgramMissing: pg_archivecleanup is not installed.
-    """
+def remove_older(archive: Path, oldest: str) -> int:
+    """Remove the segments before `oldest`, which no backup needs; return the number of files removed."""
     before = sum(1 for _ in archive.iterdir())
-    tool = _tool_of(archive)
-    cleanup = program("pg_archivecleanup", 0)
+    tool = _tool_in(archive)
+    cleanup = programs.find_program("pg_archivecleanup", 0)
     for extension in ("", *((f".{tool}", _SUM) if tool else ())):
         strip = ["-x", extension] if extension else []
-        run([cleanup, *strip, archive, oldest])
+        programs.run([cleanup, *strip, archive, oldest])
     return before - sum(1 for _ in archive.iterdir())

@@ -1,4 +1,4 @@
-"""The doctor: looks at a database and the book in it, and says what to mend."""
+"""The doctor: checks of a database and of the book in it, each with what to do about what it finds."""
 
 from __future__ import annotations
 

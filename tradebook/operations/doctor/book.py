@@ -1,4 +1,4 @@
-"""Checks of the book itself: what nobody tampered with, and what follows from the trades."""
+"""Checks of the book itself: its audit trail, and that its stored state follows from the trades."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from tradebook.operations.doctor.checks import Finding, PartProgress, green, red
 from tradebook.service_layer.book import Book
 
 
-def audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
-    """Whether the chain of seals holds, and how much of the trail it covers."""
-    yield from _if_seen("audit trail", _audit_trail(book, progress))
+def check_book(book: Book, progress: PartProgress) -> Iterator[tuple[str, Iterator[Finding]]]:
+    """Yield the name and the findings of each check of a book.
+
+    A role from which row-level security hides the account gets a yellow finding: it can tell neither way.
+    """
+    for name, check in (("audit trail", _audit_trail), ("verify", _verify)):
+        yield name, _if_visible(name, check(book, progress))
 
 
-def proof(book: Book, progress: PartProgress) -> Iterator[Finding]:
-    """Whether all that is stored follows from the trades."""
-    yield from _if_seen("verify", _proof(book, progress))
-
-
-def _if_seen(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Of an account that row security hides nothing is known, good or bad."""
+def _if_visible(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except NotPermitted as error:
-        yield yellow(check, str(error), "let `tradebook doctor` connect as the auditor")
+        yield yellow(name, str(error), "run `tradebook doctor` as the auditor")
 
 
 def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
@@ -35,17 +33,15 @@ def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
         fix = "`tradebook audit check` lists them; treat it as an incident before anything else"
         yield red("audit trail", what, fix)
     elif checked.unsealed:
-        what = (
-            f"{checked.unsealed:,} of {checked.events + checked.unsealed:,} events are not sealed"
-        )
-        yield yellow("audit trail", what, "run `tradebook audit seal` by a timer, every hour, say")
+        events = checked.events + checked.unsealed
+        what = f"{checked.unsealed:,} of {events:,} events are not sealed"
+        yield yellow("audit trail", what, "run `tradebook audit seal` by a timer, such as hourly")
     else:
-        yield green(
-            "audit trail", f"{checked.events:,} events in {checked.seals:,} seals, all sound"
-        )
+        what = f"{checked.events:,} events in {checked.seals:,} seals, all sound"
+        yield green("audit trail", what)
 
 
-def _proof(book: Book, progress: PartProgress) -> Iterator[Finding]:
+def _verify(book: Book, progress: PartProgress) -> Iterator[Finding]:
     result = book.verify(progress=lambda done, total: progress("verify", done, total))
     if result.proven:
         what = f"to the last digit: {result.trades:,} trades, {result.positions:,} positions"

@@ -1,131 +1,91 @@
-"""Checks of where a PostgreSQL server's log goes: without its archive no moment can be recovered."""
+"""Checks of a PostgreSQL server: connection, settings, roles and disk; and of its write-ahead log's archive."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red, unknown, yellow
-from tradebook.operations.security.privileges import disowned
+from tradebook.operations.doctor import checks
+from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
+from tradebook.operations.security.privileges import displaced_owner
 from tradebook.operations.server.wal import Slot, read_archive, read_slots
 
-_SWITCH_ON: Final = "`tradebook backup archive --store ... --apply`, then start the server again"
-_MUCH: Final = 2**30
-"""Bytes of the log that a slot in use may keep."""
-
-
-def archive(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the server's log is archived, and the last try went well."""
-    found = read_archive(patient.connection)
-    if found.mode == "off":
-        what = "archive_mode is off: a restored backup ends where the backup was made"
-        yield yellow("archive", what, _SWITCH_ON)
-    elif not found.is_on:
-        yield green("archive", "none, and none needed: the primary of this standby archives")
-    elif not found.has_command:
-        what = "archive_mode is on without an archive_command: the log grows until the disk is full"
-        yield red("archive", what, _SWITCH_ON)
-    elif found.failing:
-        what = f"{found.failing} could not be archived; the log grows until the disk is full"
-        yield red("archive", what, "the server's log has what its archive_command said; mend that")
-    else:
-        yield green("archive", "the last file of the log that was finished is archived")
-
-
-def slots(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the server keeps its log for somebody who does not come to get it."""
-    found = read_slots(patient.connection)
-    bad = [slot for slot in found if not slot.active or slot.retained_bytes > _MUCH]
-    for slot in bad:
-        yield yellow("slots", *_about(slot))
-    if not bad:
-        yield green("slots", f"{len(found)}, all in use" if found else "none")
-
-
-def _about(slot: Slot) -> tuple[str, str]:
-    kept = f"{slot.retained_bytes / 2**20:,.0f} MiB of the log are kept for it"
-    if slot.active:
-        return f"{slot.name} is far behind: {kept}", "look at the disk and network of who receives"
-    drop = f"SELECT pg_drop_replication_slot('{slot.name}')"
-    return f"nobody uses {slot.name}; {kept}", f"start who receives through it, or {drop}"
-
-
 _OLDEST: Final = 150_000
-_LEAST_FREE: Final = 0.05
-_LITTLE_FREE: Final = 0.15
-_HARMFUL: Final = {
+_MUCH_RETAINED: Final = 2**30
+"""Bytes of the log that may be kept for a slot in use."""
+_SWITCH_ON: Final = "`tradebook backup archive --store ... --apply`, then start the server again"
+_DURABILITY: Final = {
     "fsync": "a crash of the machine can damage the whole database",
     "full_page_writes": "a crash of the machine can damage the whole database",
     "synchronous_commit": "a trade that was acknowledged can be lost",
 }
+"""Settings that must be on, and what is at risk otherwise."""
+# Where there are no tables, the role is taken for one that books.
+_MAY_BOOK: Final = "SELECT coalesce(has_table_privilege(to_regclass('trades'), 'INSERT'), true)"
 
-# Without the tables nobody can tell; then it is taken for a role that books.
-_BOOKS: Final = "SELECT coalesce(has_table_privilege(to_regclass('trades'), 'INSERT'), true)"
 
-
-def encryption(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether what goes over the network can be read there."""
-    tls = patient.row("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-    mode = patient.config.sslmode
+def encryption(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the connection is encrypted, and that the server's certificate is verified."""
+    tls = target.row("SELECT ssl, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    mode = target.config.sslmode
     if tls.ssl and mode == "verify-full":
         yield green("TLS", f"{tls.version}, the server's name and certificate are verified")
     elif tls.ssl:
-        what = f"{tls.version}, but with sslmode={mode or 'prefer'} anybody can pose as the server"
+        what = (
+            f"{tls.version}, but with sslmode={mode or 'prefer'} any machine can pose as the server"
+        )
         yield yellow("TLS", what, "set sslmode=verify-full and sslrootcert: docs/security.md")
-    elif patient.is_local:
+    elif target.is_local:
         yield green("TLS", "none, and none needed: the server is on this machine")
     else:
         fix = "switch on TLS on the server, and set sslmode=verify-full: docs/security.md"
         yield red("TLS", "none: passwords and trades cross the network readable", fix)
 
 
-def version(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the server is one that tradebook knows."""
-    number = int(patient.value("SHOW server_version_num"))
-    shown = f"PostgreSQL {patient.value('SHOW server_version')}"
+def version(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the server is PostgreSQL 15 or newer."""
+    number = int(target.value("SHOW server_version_num"))
+    shown = f"PostgreSQL {target.value('SHOW server_version')}"
     if number < _OLDEST:
         yield red("version", f"{shown} is too old", "upgrade the server to PostgreSQL 15 or newer")
     else:
         yield green("version", shown)
 
 
-def roles(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the role that connects may do more than an application has to."""
-    may = patient.row(
-        "SELECT current_user AS name, rolsuper OR rolcreaterole AS rules, "
+def roles(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the role has no more rights than an application needs."""
+    role = target.row(
+        "SELECT current_user AS name, rolsuper OR rolcreaterole AS administers, "
         "(SELECT bool_or(pg_has_role(tableowner, 'USAGE')) FROM pg_tables "
         "WHERE schemaname = current_schema() AND tablename = 'trades') AS owns, "
         "has_table_privilege('events', 'DELETE') AS deletes "
         "FROM pg_roles WHERE rolname = current_user"
     )
-    fix = "make roles with `tradebook db roles`, and let applications connect as the writer"
-    if may.rules:
-        yield yellow("roles", f"{may.name} is an administrator of the server", fix)
-    elif may.owns:
-        yield yellow("roles", f"{may.name} owns the tables, and can change or drop them", fix)
-    elif may.deletes:
-        yield yellow("roles", f"{may.name} may remove events from the audit trail", fix)
+    fix = "make roles with `tradebook db roles`, and connect applications as the writer"
+    if role.administers:
+        yield yellow("roles", f"{role.name} is an administrator of the server", fix)
+    elif role.owns:
+        yield yellow("roles", f"{role.name} owns the tables, and can change or drop them", fix)
+    elif role.deletes:
+        yield yellow("roles", f"{role.name} may remove events from the audit trail", fix)
     else:
-        yield green("roles", f"{may.name} may do what it needs, and no more")
+        yield green("roles", f"{role.name} may do what it needs, and no more")
 
 
-def ownership(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the owner that `tradebook db roles` made lost the tables, as it does in a restore."""
-    owner = disowned(patient.connection)
+def ownership(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the owner made by `tradebook db roles` owns the tables, which a restore changes."""
+    owner = displaced_owner(target.connection)
     if owner is not None:
-        prefix = owner.removesuffix("_owner")
-        yield yellow(
-            "ownership",
-            f"{owner} does not own the book's tables, so it cannot migrate them",
-            f"run `tradebook db roles --prefix {prefix}` as who owns them now, or a superuser",
-        )
+        what = f"{owner} does not own the book's tables, so it cannot migrate them"
+        command = f"tradebook db roles --prefix {owner.removesuffix('_owner')}"
+        fix = f"run `{command}` as the role that owns them now, or as a superuser"
+        yield yellow("ownership", what, fix)
 
 
-def isolation(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether transactions begin as the book expects, and may write."""
-    default = patient.settings("default_transaction_isolation", "default_transaction_read_only")
+def isolation(target: CheckTarget) -> Iterator[Finding]:
+    """Check that transactions begin at READ COMMITTED, and may write."""
+    default = target.settings("default_transaction_isolation", "default_transaction_read_only")
     level = default["default_transaction_isolation"]
     if level == "read committed":
         yield green("isolation", level)
@@ -133,23 +93,24 @@ def isolation(patient: CheckTarget) -> Iterator[Finding]:
         what = f"{level} by default: more conflicts, and more units of work done again"
         fix = "ALTER ROLE ... SET default_transaction_isolation = 'read committed'"
         yield yellow("isolation", what, fix)
-    if patient.value("SELECT pg_is_in_recovery()"):
+    if target.value("SELECT pg_is_in_recovery()"):
         what = "a standby, which takes no writes"
         yield yellow("writes", what, "connect to the primary, or use this as the read URL")
-    elif default["default_transaction_read_only"] == "on" and not patient.value(_BOOKS):
-        yield green("writes", "read-only by default, for a role that may only read")
     elif default["default_transaction_read_only"] == "on":
-        fix = "ALTER ROLE ... RESET default_transaction_read_only, unless it only reads"
-        yield yellow("writes", "read-only by default", fix)
+        if target.value(_MAY_BOOK):
+            fix = "ALTER ROLE ... RESET default_transaction_read_only, unless it only reads"
+            yield yellow("writes", "read-only by default", fix)
+        else:
+            yield green("writes", "read-only by default, for a role that may only read")
 
 
-def durability(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether acknowledged means on disk."""
-    settings = patient.settings(*_HARMFUL, "data_checksums")
-    for name, harm in _HARMFUL.items():
+def durability(target: CheckTarget) -> Iterator[Finding]:
+    """Check that a commit is on disk when it is acknowledged, and that damage is noticed."""
+    settings = target.settings(*_DURABILITY, "data_checksums")
+    for name, risk in _DURABILITY.items():
         if settings[name] == "off":
             fix = f"set {name} = on in postgresql.conf, and for every role and database"
-            yield red(name, f"off: {harm}", fix)
+            yield red(name, f"off: {risk}", fix)
         else:
             yield green(name, settings[name])
     if settings["data_checksums"] == "off":
@@ -157,18 +118,18 @@ def durability(patient: CheckTarget) -> Iterator[Finding]:
         yield yellow("data_checksums", "off: a damaged page is not noticed", fix)
 
 
-def connections(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether the server has as many connections as the pool may want."""
-    limits = patient.settings(
+def connections(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the server has as many connections as the pool may open."""
+    limits = target.settings(
         "max_connections", "superuser_reserved_connections", "reserved_connections"
     )
     most = int(limits.pop("max_connections"))
     free = most - sum(map(int, limits.values()))
-    used = patient.value(
+    used = target.value(
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     )
-    pool = patient.config.pool_size + patient.config.max_overflow
+    pool = target.config.pool_size + target.config.max_overflow
     what = f"{used} of {most} in use; this pool may take {pool}"
     if pool > free:
         fix = f"lower pool_size + max_overflow to at most {free}, or raise max_connections"
@@ -180,23 +141,48 @@ def connections(patient: CheckTarget) -> Iterator[Finding]:
         yield green("connections", f"{what}: {free // pool} processes with such a pool fit")
 
 
-def disk(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether there is room for more."""
-    folder = patient.settings("data_directory").get("data_directory")
-    if folder is None or not patient.is_local or not Path(folder).exists():
-        what = "the server's disk cannot be seen from here"
-        yield unknown("free disk", what, "let the server's own monitoring watch it")
+def disk(target: CheckTarget) -> Iterator[Finding]:
+    """Check how much room is left on the server's disk, where it is on this machine."""
+    folder = target.settings("data_directory").get("data_directory")
+    if folder is None or not target.is_local or not Path(folder).exists():
+        what = "the server's disk cannot be checked from here"
+        yield Finding("free disk", Level.UNKNOWN, what, "monitor it on the server")
     else:
-        yield room_on_disk(Path(folder))
+        yield checks.free_disk(Path(folder))
 
 
-def room_on_disk(folder: Path) -> Finding:
-    """How full the disk of a folder is."""
-    usage = shutil.disk_usage(folder)
-    what = f"{usage.free / 2**30:,.1f} GiB free of {usage.total / 2**30:,.1f}"
-    fix = "make room, or move to a larger disk, before writes are refused"
-    if usage.free < usage.total * _LEAST_FREE:
-        return red("free disk", what, fix)
-    if usage.free < usage.total * _LITTLE_FREE:
-        return yellow("free disk", what, fix)
-    return green("free disk", what)
+def archive(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the server's log is archived, without which no moment can be recovered."""
+    found = read_archive(target.connection)
+    if found.mode == "off":
+        what = "archive_mode is off: a restored backup ends where the backup was made"
+        yield yellow("archive", what, _SWITCH_ON)
+    elif not found.is_on:
+        yield green("archive", "none, and none needed: the primary of this standby archives")
+    elif not found.has_command:
+        what = "archive_mode is on without an archive_command: the log grows until the disk is full"
+        yield red("archive", what, _SWITCH_ON)
+    elif found.failing:
+        what = f"{found.failing} could not be archived; the log grows until the disk is full"
+        yield red("archive", what, "mend the reason: the server's log has archive_command's output")
+    else:
+        yield green("archive", "the last file of the log that was finished is archived")
+
+
+def slots(target: CheckTarget) -> Iterator[Finding]:
+    """Check for replication slots that make the server keep much of its log."""
+    found = read_slots(target.connection)
+    bad = [slot for slot in found if not slot.active or slot.retained_bytes > _MUCH_RETAINED]
+    for slot in bad:
+        yield _bad_slot(slot)
+    if not bad:
+        yield green("slots", f"{len(found)}, all in use" if found else "none")
+
+
+def _bad_slot(slot: Slot) -> Finding:
+    kept = f"{slot.retained_bytes / 2**20:,.0f} MiB of the log are kept for it"
+    if slot.active:
+        fix = "check the disk and the network of its receiver"
+        return yellow("slots", f"{slot.name} is far behind: {kept}", fix)
+    fix = f"start its receiver, or SELECT pg_drop_replication_slot('{slot.name}')"
+    return yellow("slots", f"{slot.name} is not in use; {kept}", fix)

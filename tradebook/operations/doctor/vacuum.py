@@ -1,4 +1,4 @@
-"""Checks of what a PostgreSQL server does with dead rows, and of who keeps it from doing so."""
+"""Checks of dead rows in PostgreSQL, and of what keeps autovacuum from removing them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tradebook.operations.doctor.checks import CheckTarget, Finding, green, red,
 _MANY_DEAD: Final = 10_000
 _MUCH_DEAD: Final = 0.2
 _LONG: Final = 300
-"""Seconds."""
+"""Seconds of a transaction."""
 _OLD_AGE: Final = 1_000_000_000
-"""Transactions; at twice as many the server stops."""
+"""Transactions; at about twice as many, the server refuses writes to protect its data."""
 
 
-def autovacuum(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether dead rows are ever removed."""
-    settings = patient.settings("autovacuum", "track_counts")
+def autovacuum(target: CheckTarget) -> Iterator[Finding]:
+    """Check that dead rows are removed, and old transaction ids frozen."""
+    settings = target.settings("autovacuum", "track_counts")
     off = [name for name, setting in settings.items() if setting == "off"]
-    without = patient.rows(
+    without = target.rows(
         "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(current_schema()) "
         "AND relkind = 'r' AND reloptions::text ~ 'autovacuum_enabled=(false|off|0|no)' ORDER BY relname"
     )
@@ -28,11 +28,10 @@ def autovacuum(patient: CheckTarget) -> Iterator[Finding]:
         yield red("autovacuum", "off: tables grow, and in the end the server stops", fix)
     elif without:
         names = ", ".join(row.relname for row in without)
-        fix = "ALTER TABLE ... RESET (autovacuum_enabled)"
-        yield yellow("autovacuum", f"off for {names}", fix)
+        yield yellow("autovacuum", f"off for {names}", "ALTER TABLE ... RESET (autovacuum_enabled)")
     else:
         yield green("autovacuum", "on")
-    age = patient.value(
+    age = target.value(
         "SELECT age(datfrozenxid) FROM pg_database WHERE datname = current_database()"
     )
     if age > _OLD_AGE:
@@ -40,27 +39,25 @@ def autovacuum(patient: CheckTarget) -> Iterator[Finding]:
         yield red("transaction ids", what, "end what holds them back, then VACUUM (FREEZE)")
 
 
-def bloat(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether tables are full of dead rows."""
-    rows = patient.rows(
-        "SELECT relname, n_live_tup, n_dead_tup FROM pg_stat_user_tables "
-        "WHERE schemaname = current_schema() ORDER BY n_dead_tup DESC"
+def bloat(target: CheckTarget) -> Iterator[Finding]:
+    """Check for tables that are full of dead rows."""
+    rows = target.rows(
+        "SELECT relname, n_live_tup AS live, n_dead_tup AS dead FROM pg_stat_user_tables "
+        "WHERE schemaname = current_schema() "
+        "AND n_dead_tup > greatest(:many, :share * (n_live_tup + n_dead_tup)) ORDER BY n_dead_tup DESC",
+        many=_MANY_DEAD,
+        share=_MUCH_DEAD,
     )
-    full = [
-        row
-        for row in rows
-        if row.n_dead_tup > max(_MANY_DEAD, _MUCH_DEAD * (row.n_live_tup + row.n_dead_tup))
-    ]
-    for row in full:
-        what = f"{row.relname} has {row.n_dead_tup:,} dead rows beside {row.n_live_tup:,} live ones"
+    for row in rows:
+        what = f"{row.relname} has {row.dead:,} dead rows beside {row.live:,} live ones"
         yield yellow("bloat", what, f"VACUUM (ANALYZE) {row.relname}, and see autovacuum above")
-    if not full:
+    if not rows:
         yield green("bloat", "few dead rows")
 
 
-def long_transactions(patient: CheckTarget) -> Iterator[Finding]:
-    """Whether somebody keeps dead rows from being removed, or locks from being released."""
-    rows = patient.rows(
+def long_transactions(target: CheckTarget) -> Iterator[Finding]:
+    """Check for old transactions: dead rows newer than they are cannot be removed, and locks stay."""
+    rows = target.rows(
         "SELECT pid, usename, state, extract(epoch FROM now() - xact_start) AS seconds "
         "FROM pg_stat_activity WHERE backend_type = 'client backend' "
         "AND xact_start < now() - make_interval(secs => :long) ORDER BY xact_start",

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' form: of an application by `instrument(book)`, of a database by `tradebook metrics`.
+"""Metrics for Prometheus: of an application by `instrument(book)`, of a database by `tradebook metrics`.
 
     from prometheus_client import start_http_server
     from tradebook.operations import metrics
@@ -6,7 +6,7 @@
     metrics.instrument(book)
     start_http_server(9465)
 
-Needs the extra `prometheus`. What is exported stands in `catalog.py`.
+Needs the extra `prometheus`. `catalog.py` lists every metric.
 """
 
 from __future__ import annotations

@@ -1,271 +1,158 @@
-"""Every metric that tradebook exports: its name, what it means, and its labels, whose values are few."""
+"""Catalog of every metric that tradebook exports: its name, kind, description and labels.
+
+Each combination of label values is a time series of its own, so labels have few values: no account, no symbol. The
+prefix `tradebook_`, which all names have, is left out below.
+"""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Iterable
+from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-PROCESS: Final = "the application's process"
-DATABASE: Final = "`tradebook metrics`"
 
 
 @frozen
 class Metric:
-    """One metric.
+    """One metric that tradebook exports.
 
     Attributes:
-        name: as Prometheus knows it; of a histogram without `_bucket`, `_sum` and `_count`.
-        kind: counter, gauge or histogram.
-        means: what it says, for the help text and the documentation.
+        name: its name in Prometheus; for a histogram without `_bucket`, `_sum` and `_count`.
+        description: what it measures, for Prometheus' HELP line and the documentation.
         labels: names of its labels.
     """
 
     name: str
-    kind: Kind
-    means: str
+    kind: Literal["counter", "gauge", "histogram"]
+    description: str
     labels: tuple[str, ...] = ()
 
-    @property
-    def samples(self) -> tuple[str, ...]:
-        """The names that a query can ask for."""
-        if self.kind == "histogram":
-            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
-        return (self.name,)
+
+Sample: TypeAlias = tuple[Metric, tuple[str, ...], float]
+"""A metric, the values of its labels, and its value."""
 
 
-POOL_SIZE: Final = Metric("tradebook_pool_size", "gauge", "Connections that are kept.", ("pool",))
-POOL_LIMIT: Final = Metric(
-    "tradebook_pool_limit", "gauge", "Connections that may be open at a time.", ("pool",)
+def families(samples: Iterable[Sample]) -> Iterable[Any]:
+    """Group samples of counters and gauges by metric, as collectors of prometheus_client return them."""
+    from prometheus_client import core
+
+    found: dict[Metric, Any] = {}
+    for metric, labels, value in samples:
+        if metric not in found:
+            is_counter = metric.kind == "counter"
+            family = core.CounterMetricFamily if is_counter else core.GaugeMetricFamily
+            found[metric] = family(metric.name, metric.description, labels=metric.labels)
+        found[metric].add_metric(labels, value)
+    return found.values()
+
+
+def _counter(name: str, description: str, *labels: str) -> Metric:
+    return Metric(f"tradebook_{name}", "counter", description, labels)
+
+
+def _gauge(name: str, description: str, *labels: str) -> Metric:
+    return Metric(f"tradebook_{name}", "gauge", description, labels)
+
+
+def _histogram(name: str, description: str, *labels: str) -> Metric:
+    return Metric(f"tradebook_{name}", "histogram", description, labels)
+
+
+POOL_SIZE: Final = _gauge("pool_size", "Connections that the pool keeps open.", "pool")
+POOL_LIMIT: Final = _gauge("pool_limit", "Most connections that may be open.", "pool")
+POOL_CHECKED_OUT: Final = _gauge("pool_checked_out", "Connections in use.", "pool")
+POOL_OVERFLOW: Final = _gauge("pool_overflow", "Connections above the pool's size.", "pool")
+POOL_WAITING: Final = _gauge("pool_waiting", "Threads or tasks that wait for a connection.", "pool")
+POOL_WAITS: Final = _counter("pool_waits_total", "Waits for a connection.", "pool")
+POOL_WAITED: Final = _counter("pool_wait_seconds_total", "Seconds waited for connections.", "pool")
+POOL_OLDEST: Final = _gauge(
+    "pool_oldest_checkout_seconds", "Age of the oldest checkout of a connection.", "pool"
 )
-POOL_CHECKED_OUT: Final = Metric(
-    "tradebook_pool_checked_out", "gauge", "Connections in use.", ("pool",)
+QUERY: Final = _histogram(
+    "query_seconds",
+    "Duration of statements, by verb and table, such as `select trades`.",
+    "statement",
 )
-POOL_OVERFLOW: Final = Metric(
-    "tradebook_pool_overflow", "gauge", "Connections opened beyond the pool's size.", ("pool",)
-)
-POOL_WAITING: Final = Metric(
-    "tradebook_pool_waiting", "gauge", "Threads or tasks that wait for a connection.", ("pool",)
-)
-POOL_WAITS: Final = Metric(
-    "tradebook_pool_waits_total",
-    "counter",
-    "How often one had to wait for a connection.",
-    ("pool",),
-)
-POOL_WAITED: Final = Metric(
-    "tradebook_pool_wait_seconds_total", "counter", "Seconds waited for connections.", ("pool",)
-)
-POOL_OLDEST: Final = Metric(
-    "tradebook_pool_oldest_checkout_seconds",
-    "gauge",
-    "For how long a connection has been in use the longest.",
-    ("pool",),
-)
-QUERY: Final = Metric(
-    "tradebook_query_seconds",
-    "histogram",
-    "Time of statements, by their verb and table, such as `select trades`.",
-    ("statement",),
-)
-QUERY_FAILURES: Final = Metric(
-    "tradebook_query_failures_total", "counter", "Statements that failed.", ("statement",)
-)
-UNIT_OF_WORK: Final = Metric(
-    "tradebook_unit_of_work_seconds",
-    "histogram",
-    "Time of calls with all their attempts, by handler or query; `unit_of_work` and `session` are those "
+QUERY_FAILURES: Final = _counter("query_failures_total", "Statements that failed.", "statement")
+UNIT_OF_WORK: Final = _histogram(
+    "unit_of_work_seconds",
+    "Duration of calls including retries, by handler or query; `unit_of_work` and `session` are those "
     "that the application opened itself, `custom` its own functions.",
-    ("handler", "outcome"),
+    "handler",
+    "outcome",
 )
-RETRIES: Final = Metric(
-    "tradebook_retries_total",
-    "counter",
-    "Units of work done again: after a conflict, a lost connection, or something other.",
-    ("reason",),
+RETRIES: Final = _counter(
+    "retries_total", "Retried units of work: after a conflict, lost connection or other.", "reason"
 )
-CONFLICTS: Final = Metric(
-    "tradebook_conflicts_total", "counter", "How often another writer was first."
-)
-TRADES: Final = Metric(
-    "tradebook_trades_total", "counter", "Trades and pending orders recorded, and committed."
-)
-DUPLICATES: Final = Metric(
-    "tradebook_duplicates_total", "counter", "Trades delivered again, and recognised."
-)
-BUSTS: Final = Metric("tradebook_busts_total", "counter", "Trades busted or corrected.")
-ALERTS: Final = Metric("tradebook_alerts_total", "counter", "Alerts raised.", ("severity",))
+CONFLICTS: Final = _counter("conflicts_total", "Attempts that lost to another writer.")
+TRADES: Final = _counter("trades_total", "Trades and pending orders committed.")
+DUPLICATES: Final = _counter("duplicates_total", "Trades that were delivered again and recognised.")
+BUSTS: Final = _counter("busts_total", "Trades busted or corrected.")
+ALERTS: Final = _counter("alerts_total", "Alerts raised.", "severity")
 
-OF_PROCESS: Final = (
-    POOL_SIZE,
-    POOL_LIMIT,
-    POOL_CHECKED_OUT,
-    POOL_OVERFLOW,
-    POOL_WAITING,
-    POOL_WAITS,
-    POOL_WAITED,
-    POOL_OLDEST,
-    QUERY,
-    QUERY_FAILURES,
-    UNIT_OF_WORK,
-    RETRIES,
-    CONFLICTS,
-    TRADES,
-    DUPLICATES,
-    BUSTS,
-    ALERTS,
-)
-"""What `metrics.instrument(book)` exports from an application."""
+# Collected from the definitions above, so that a new metric is exported and documented by being defined.
+PROCESS_METRICS: Final = tuple(m for m in list(globals().values()) if isinstance(m, Metric))
+"""Metrics that `metrics.instrument(book)` exports from an application."""
 
-UP: Final = Metric("tradebook_up", "gauge", "Whether the database answered.")
-SCRAPE: Final = Metric("tradebook_scrape_seconds", "gauge", "How long it took to ask the database.")
-BOOKED: Final = Metric(
-    "tradebook_booked_trades_total", "counter", "Trades booked so far, of all accounts."
+UP: Final = _gauge("up", "1 when the database answered, 0 when it did not.")
+SCRAPE: Final = _gauge("scrape_seconds", "Duration of reading these metrics.")
+BOOKED: Final = _counter("booked_trades_total", "Trades booked, in all accounts.")
+BUSTED: Final = _counter("busted_trades_total", "Booked trades that were busted or corrected.")
+PENDING: Final = _gauge("pending_orders", "Orders that wait for a fill.")
+POSITIONS: Final = _gauge("open_positions", "Open positions.")
+UNRESOLVED: Final = _gauge("unresolved_alerts", "Unresolved alerts.", "severity")
+OLDEST_ALERT: Final = _gauge(
+    "oldest_unresolved_alert_seconds", "Age of the oldest unresolved alert.", "severity"
 )
-BUSTED: Final = Metric(
-    "tradebook_busted_trades_total", "counter", "Of them, those busted or corrected since."
+DATABASE_SIZE: Final = _gauge("database_bytes", "Size of the database on disk.")
+CONNECTIONS: Final = _gauge("postgresql_connections", "Connections to the database.", "state")
+MOST_CONNECTIONS: Final = _gauge("postgresql_max_connections", "Limit of connections.")
+ALL_CONNECTIONS: Final = _gauge("postgresql_server_connections", "Connections to all databases.")
+LOCK_WAITS: Final = _gauge("postgresql_lock_waits", "Sessions that wait for a lock.")
+LONGEST_LOCK_WAIT: Final = _gauge("postgresql_longest_lock_wait_seconds", "Longest lock wait.")
+CHAIN: Final = _gauge(
+    "postgresql_blocking_chain_length",
+    "Sessions in the longest chain in which each waits for the next; 2 where one waits for one.",
 )
-PENDING: Final = Metric("tradebook_pending_orders", "gauge", "Orders that wait for a fill.")
-POSITIONS: Final = Metric("tradebook_open_positions", "gauge", "Positions that are open.")
-UNRESOLVED: Final = Metric(
-    "tradebook_unresolved_alerts", "gauge", "Alerts that nobody resolved yet.", ("severity",)
+LONG_TRANSACTIONS: Final = _gauge(
+    "postgresql_long_transactions", "Transactions open for more than a minute."
 )
-OLDEST_ALERT: Final = Metric(
-    "tradebook_oldest_unresolved_alert_seconds",
-    "gauge",
-    "How old the oldest of them is.",
-    ("severity",),
+OLDEST_TRANSACTION: Final = _gauge(
+    "postgresql_oldest_transaction_seconds", "Age of the oldest open transaction."
 )
-DATABASE_SIZE: Final = Metric("tradebook_database_bytes", "gauge", "The database's size on disk.")
-
-CONNECTIONS: Final = Metric(
-    "tradebook_postgresql_connections", "gauge", "Connections to the database.", ("state",)
+LIVE_ROWS: Final = _gauge("postgresql_live_rows", "Rows, as estimated by the server.", "table")
+DEAD_ROWS: Final = _gauge("postgresql_dead_rows", "Dead rows awaiting vacuum.", "table")
+SEQUENTIAL_SCANS: Final = _counter(
+    "postgresql_sequential_scans_total", "Scans of whole tables.", "table"
 )
-MOST_CONNECTIONS: Final = Metric(
-    "tradebook_postgresql_max_connections", "gauge", "Connections that the server allows."
+INDEX_SCANS: Final = _counter("postgresql_index_scans_total", "Index scans.", "table", "index")
+CACHE_HIT_RATIO: Final = _gauge("postgresql_cache_hit_ratio", "Share of blocks found in memory.")
+BLOCKS_HIT: Final = _counter("postgresql_blocks_hit_total", "Blocks that were found in memory.")
+BLOCKS_READ: Final = _counter("postgresql_blocks_read_total", "Blocks that were read from disk.")
+COMMITS: Final = _counter("postgresql_commits_total", "Committed transactions.")
+ROLLBACKS: Final = _counter("postgresql_rollbacks_total", "Rolled back transactions.")
+DEADLOCKS: Final = _counter("postgresql_deadlocks_total", "Deadlocks.")
+REPLICAS: Final = _gauge("postgresql_replicas", "Standbys and other WAL receivers.")
+REPLICATION_LAG: Final = _gauge(
+    "postgresql_replication_lag_seconds",
+    "Delay with which a standby replays commits; a standby reports its own.",
+    "replica",
 )
-ALL_CONNECTIONS: Final = Metric(
-    "tradebook_postgresql_server_connections", "gauge", "Connections to any database of the server."
+REPLICATION_LAG_BYTES: Final = _gauge(
+    "postgresql_replication_lag_bytes", "WAL that a standby has yet to replay.", "replica"
 )
-LOCK_WAITS: Final = Metric(
-    "tradebook_postgresql_lock_waits", "gauge", "Sessions that wait for a lock."
+ARCHIVE_FAILURES: Final = _counter(
+    "postgresql_archive_failures_total", "Failed attempts to archive a WAL file."
 )
-LONGEST_LOCK_WAIT: Final = Metric(
-    "tradebook_postgresql_longest_lock_wait_seconds", "gauge", "How long one has been waiting."
+ARCHIVE_AGE: Final = _gauge(
+    "postgresql_archive_age_seconds",
+    "Time that the oldest finished WAL file has waited to be archived; 0 for none.",
 )
-CHAIN: Final = Metric(
-    "tradebook_postgresql_blocking_chain_length",
-    "gauge",
-    "The longest row of sessions of which each waits for the next; 2 where one waits for one.",
-)
-LONG_TRANSACTIONS: Final = Metric(
-    "tradebook_postgresql_long_transactions", "gauge", "Transactions open for more than a minute."
-)
-OLDEST_TRANSACTION: Final = Metric(
-    "tradebook_postgresql_oldest_transaction_seconds", "gauge", "How long one has been open."
-)
-LIVE_ROWS: Final = Metric(
-    "tradebook_postgresql_live_rows", "gauge", "Rows, as the server estimates them.", ("table",)
-)
-DEAD_ROWS: Final = Metric(
-    "tradebook_postgresql_dead_rows", "gauge", "Dead rows that vacuum has yet to free.", ("table",)
-)
-SEQUENTIAL_SCANS: Final = Metric(
-    "tradebook_postgresql_sequential_scans_total", "counter", "Scans of whole tables.", ("table",)
-)
-INDEX_SCANS: Final = Metric(
-    "tradebook_postgresql_index_scans_total", "counter", "Uses of each index.", ("table", "index")
-)
-CACHE_HIT_RATIO: Final = Metric(
-    "tradebook_postgresql_cache_hit_ratio", "gauge", "Of the blocks asked for, the part in memory."
-)
-BLOCKS_HIT: Final = Metric(
-    "tradebook_postgresql_blocks_hit_total", "counter", "Blocks that were found in memory."
-)
-BLOCKS_READ: Final = Metric(
-    "tradebook_postgresql_blocks_read_total", "counter", "Blocks that were read from disk."
-)
-COMMITS: Final = Metric("tradebook_postgresql_commits_total", "counter", "Transactions committed.")
-ROLLBACKS: Final = Metric(
-    "tradebook_postgresql_rollbacks_total", "counter", "Transactions rolled back."
-)
-DEADLOCKS: Final = Metric("tradebook_postgresql_deadlocks_total", "counter", "Deadlocks found.")
-REPLICAS: Final = Metric(
-    "tradebook_postgresql_replicas", "gauge", "Standbys and receivers of the log."
-)
-REPLICATION_LAG: Final = Metric(
-    "tradebook_postgresql_replication_lag_seconds",
-    "gauge",
-    "How late a standby replays what is committed here; on a standby, how late it is itself.",
-    ("replica",),
-)
-REPLICATION_LAG_BYTES: Final = Metric(
-    "tradebook_postgresql_replication_lag_bytes",
-    "gauge",
-    "How much of the log a standby has yet to replay.",
-    ("replica",),
-)
-ARCHIVE_FAILURES: Final = Metric(
-    "tradebook_postgresql_archive_failures_total",
-    "counter",
-    "How often a file of the server's log could not be archived.",
-)
-ARCHIVE_AGE: Final = Metric(
-    "tradebook_postgresql_archive_age_seconds",
-    "gauge",
-    "For how long the oldest finished file of the log has waited to be archived; 0 where none waits.",
-)
-SLOT_RETAINED: Final = Metric(
-    "tradebook_postgresql_slot_retained_bytes",
-    "gauge",
-    "How much of the log is kept for a replication slot.",
-    ("slot",),
+SLOT_RETAINED: Final = _gauge(
+    "postgresql_slot_retained_bytes", "WAL that is kept for a replication slot.", "slot"
 )
 
-OF_DATABASE: Final = (
-    UP,
-    SCRAPE,
-    BOOKED,
-    BUSTED,
-    PENDING,
-    POSITIONS,
-    UNRESOLVED,
-    OLDEST_ALERT,
-    DATABASE_SIZE,
-    CONNECTIONS,
-    MOST_CONNECTIONS,
-    ALL_CONNECTIONS,
-    LOCK_WAITS,
-    LONGEST_LOCK_WAIT,
-    CHAIN,
-    LONG_TRANSACTIONS,
-    OLDEST_TRANSACTION,
-    LIVE_ROWS,
-    DEAD_ROWS,
-    SEQUENTIAL_SCANS,
-    INDEX_SCANS,
-    CACHE_HIT_RATIO,
-    BLOCKS_HIT,
-    BLOCKS_READ,
-    COMMITS,
-    ROLLBACKS,
-    DEADLOCKS,
-    REPLICAS,
-    REPLICATION_LAG,
-    REPLICATION_LAG_BYTES,
-    ARCHIVE_FAILURES,
-    ARCHIVE_AGE,
-    SLOT_RETAINED,
+DATABASE_METRICS: Final = tuple(
+    m for m in list(globals().values()) if isinstance(m, Metric) and m not in PROCESS_METRICS
 )
-"""What `tradebook metrics` exports, of any process."""
-
-
-def documented() -> str:
-    """The table of all metrics for the documentation, in Markdown."""
-    lines = ["| metric | kind | labels | what it says |", "|---|---|---|---|"]
-    for where, metrics in ((PROCESS, OF_PROCESS), (DATABASE, OF_DATABASE)):
-        lines.append(f"| **from {where}** | | | |")
-        lines += [f"| `{m.name}` | {m.kind} | {', '.join(m.labels)} | {m.means} |" for m in metrics]
-    return "\n".join(lines) + "\n"
+"""Metrics that `tradebook metrics` exports, of all processes that use the database."""

@@ -1,4 +1,4 @@
-"""What a database knows, of all processes that use it, as metrics; asked whenever somebody scrapes."""
+"""Metrics of a database, of all processes that use it, read from the database on each scrape."""
 
 from __future__ import annotations
 
@@ -12,27 +12,20 @@ from sqlalchemy import Connection, Engine
 from tradebook.domain.errors import ExtraNotInstalled, NotPermitted, TradebookError
 from tradebook.operations.activity import (
     Activity,
-    Totals,
-    looking_at,
+    monitoring_connection,
     read_activity,
     read_database_bytes,
     read_totals,
 )
 from tradebook.operations.metrics import catalog
-from tradebook.operations.metrics.catalog import Metric
-from tradebook.operations.metrics.process import family_of
+from tradebook.operations.metrics.catalog import Sample, families
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric as Family
-
-
-Sample = tuple[Metric, tuple[str, ...], float]
-"""A metric, the values of its labels, and its value."""
 
 
 def database_registry(engine: Engine) -> CollectorRegistry:
-    """A registry of what the database of `engine` knows.
+    """Make a registry of prometheus_client that reads the database's metrics on each scrape.
 
     Raises:
         ExtraNotInstalled: prometheus_client is missing.
@@ -42,62 +35,55 @@ def database_registry(engine: Engine) -> CollectorRegistry:
     except ImportError:
         raise ExtraNotInstalled("prometheus", "prometheus_client") from None
     registry = CollectorRegistry()
-    registry.register(_Database(engine))
+    registry.register(_DatabaseCollector(engine))
     return registry
 
 
 def read_samples(engine: Engine) -> list[Sample]:
-    """Ask the database, and give everything that it knows.
+    """Read the current value of every metric that the database and the role's privileges provide.
 
     Raises:
-        TradebookError: it does not answer, or has no book.
+        TradebookError: the database is not reachable, or has no book.
     """
-    begun = time.perf_counter()
-    with looking_at(engine) as connection:
-        of_book = list(_of_book(connection))
+    began = time.perf_counter()
+    with monitoring_connection(engine) as connection:
+        samples = [
+            (catalog.UP, (), 1),
+            (catalog.DATABASE_SIZE, (), read_database_bytes(connection)),
+            *_book_samples(connection),
+        ]
         activity = read_activity(connection)
-        size = read_database_bytes(connection)
-    samples: list[Sample] = [(catalog.UP, (), 1), (catalog.DATABASE_SIZE, (), size)]
-    samples += of_book
     if activity is not None:
-        samples += _of_activity(activity)
-    return [*samples, (catalog.SCRAPE, (), time.perf_counter() - begun)]
+        samples += _activity_samples(activity)
+    return [*samples, (catalog.SCRAPE, (), time.perf_counter() - began)]
 
 
-class _Database:
-    """Asks once a scrape; a database that does not answer is an answer too."""
+class _DatabaseCollector:
+    """Collector of prometheus_client; a database that is not reachable yields `tradebook_up 0`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
 
-    def describe(self) -> list[Family]:
-        """Nothing is asked when it is registered."""
+    def describe(self) -> list[Any]:
+        """Return no description: without this method, registering would read the database once."""
         return []
 
-    def collect(self) -> Iterator[Family]:
-        """What prometheus_client asks for."""
-        with self._asking:
+    def collect(self) -> Iterable[Any]:
+        # One scrape at a time: slow scrapes must not pile up on a database that is busy already.
+        with self._lock:
             try:
                 samples = read_samples(self._engine)
             except TradebookError:
                 samples = [(catalog.UP, (), 0)]
-        families: dict[Metric, Any] = {}
-        for metric, labels, value in samples:
-            family = families.setdefault(metric, family_of(metric))
-            family.add_metric(labels, value)
-        yield from families.values()
+        return families(samples)
 
 
-def _of_book(connection: Connection) -> Iterable[Sample]:
-    """Nothing where row security hides every account: 0 trades would be false."""
+def _book_samples(connection: Connection) -> Iterator[Sample]:
     try:
-        return _of_totals(read_totals(connection))
+        totals = read_totals(connection)
     except NotPermitted:
-        return ()
-
-
-def _of_totals(totals: Totals) -> Iterable[Sample]:
+        return  # row-level security hides every account: 0 trades would be wrong
     yield catalog.BOOKED, (), totals.booked
     yield catalog.BUSTED, (), totals.busted
     yield catalog.PENDING, (), totals.pending
@@ -107,8 +93,7 @@ def _of_totals(totals: Totals) -> Iterable[Sample]:
         yield catalog.OLDEST_ALERT, (severity,), oldest
 
 
-def _of_activity(activity: Activity) -> Iterable[Sample]:
-    yield from _of_sessions(activity)
+def _activity_samples(activity: Activity) -> Iterator[Sample]:
     server = activity.server
     yield catalog.MOST_CONNECTIONS, (), server.max_connections
     yield catalog.ALL_CONNECTIONS, (), server.connections
@@ -124,36 +109,34 @@ def _of_activity(activity: Activity) -> Iterable[Sample]:
         yield catalog.SEQUENTIAL_SCANS, (table.name,), table.sequential_scans
     for index in activity.indexes:
         yield catalog.INDEX_SCANS, (index.table, index.name), index.scans
-    yield from _of_replicas(activity)
-    yield from _of_log(activity)
+    yield from _session_samples(activity)
+    yield from _replication_samples(activity)
 
 
-def _of_sessions(activity: Activity) -> Iterable[Sample]:
+def _session_samples(activity: Activity) -> Iterator[Sample]:
     for state, count in activity.states().items():
         yield catalog.CONNECTIONS, (state,), count
     blocked = activity.blocked
     yield catalog.LOCK_WAITS, (), len(blocked)
     yield catalog.LONGEST_LOCK_WAIT, (), max((s.waiting_seconds for s in blocked), default=0)
     yield catalog.CHAIN, (), activity.chain_length
-    if not activity.server.sees_others:
-        return  # no transaction of theirs is shown: 0 would be a guess
-    yield catalog.LONG_TRANSACTIONS, (), len(activity.long_transactions)
-    oldest = max((s.transaction_seconds for s in activity.sessions), default=0)
-    yield catalog.OLDEST_TRANSACTION, (), oldest
+    if (
+        activity.server.sees_others
+    ):  # otherwise other roles' transactions are hidden: 0 may be wrong
+        yield catalog.LONG_TRANSACTIONS, (), len(activity.long_transactions)
+        oldest = max((s.transaction_seconds for s in activity.sessions), default=0)
+        yield catalog.OLDEST_TRANSACTION, (), oldest
 
 
-def _of_replicas(activity: Activity) -> Iterable[Sample]:
-    standbys = () if activity.server.is_standby else activity.replicas
+def _replication_samples(activity: Activity) -> Iterator[Sample]:
     if activity.server.sees_others:
+        standbys = () if activity.server.is_standby else activity.replicas
         yield catalog.REPLICAS, (), len(standbys)
-    # Several may have one name: the one that is furthest behind stands for them.
-    furthest = {r.name: r for r in sorted(activity.replicas, key=lambda r: r.lag_bytes)}
-    for replica in furthest.values():
+    # Standbys may share a name, and a label may appear once: report the one with the largest lag.
+    slowest = {r.name: r for r in sorted(activity.replicas, key=lambda r: r.lag_bytes)}
+    for replica in slowest.values():
         yield catalog.REPLICATION_LAG, (replica.name,), replica.lag_seconds
         yield catalog.REPLICATION_LAG_BYTES, (replica.name,), replica.lag_bytes
-
-
-def _of_log(activity: Activity) -> Iterable[Sample]:
     archive = activity.archive
     if archive is not None and archive.is_on:
         yield catalog.ARCHIVE_FAILURES, (), archive.failures

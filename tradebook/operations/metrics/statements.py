@@ -1,4 +1,4 @@
-"""What a statement is called in metrics: its verb and its table, of which there are few."""
+"""Names of statements in metrics: verb and table, so that a label has few values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tradebook.adapters.columns import metadata
 from tradebook.adapters.ledger.single_trade import PREPARED
 
 OTHER: Final = "other"
-RECORD: Final = "insert trades"
-"""What books a trade at once is one statement that writes three tables."""
+BOOKING: Final = "insert trades"
+"""Name of the single statement that books a trade and writes three tables."""
 
 _VERB: Final = re.compile(r"\b(insert|update|delete|select|copy)\b", re.IGNORECASE)
 _WRITE: Final = re.compile(
@@ -20,13 +20,14 @@ _WRITE: Final = re.compile(
 _TABLE: Final = re.compile(r"\b(?:from|into|update|join|copy)\s+\"?(\w+)", re.IGNORECASE)
 
 
-@lru_cache(maxsize=2_000)
+@lru_cache(maxsize=2_000)  # SQLAlchemy sends the same text for the same query, whatever its values
 def statement_name(statement: str) -> str:
-    """`insert trades`, `select positions`; `other` for what is about none of the book's tables."""
-    begins_with = statement.lstrip("( \n")[:7].lower()
-    if begins_with == "execute":
-        return RECORD if PREPARED in statement else OTHER
-    found = _WRITE.search(statement) if begins_with.startswith(("with", "prepare")) else None
+    """Return a statement's verb and first table of the book, such as `insert trades`; else `other`."""
+    beginning = statement.lstrip("( \n")[:7].lower()
+    if beginning == "execute":
+        return BOOKING if PREPARED in statement else OTHER
+    # A CTE begins with SELECTs even where it writes: its first write names it.
+    found = _WRITE.search(statement) if beginning.startswith(("with", "prepare")) else None
     found = found or _VERB.search(statement)
     if found is None:
         return OTHER

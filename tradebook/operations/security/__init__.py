@@ -1,1 +1,1 @@
-"""Roles, privileges, row-level security and the log of accesses."""
+"""Database roles and their privileges, row-level security, and the log of accesses."""

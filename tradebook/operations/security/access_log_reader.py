@@ -1,4 +1,4 @@
-"""Who connected and what they sent: the server's log, read from its files or through the server."""
+"""Reader of the access log: connections and statements, from the server's log files or through SQL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import InvalidInput, NotPermitted, SchemaNotReady
 from tradebook.operations.security.access_logging import LOG_FILES, LOG_PART
-from tradebook.operations.security.roles import SCHEMA
 
-_PIECE: Final = 1 << 20
-_ZONES: Final = ("UTC", "GMT")
+_CHUNK: Final = 1 << 20  # bytes
+_UTC_NAMES: Final = ("UTC", "GMT")
 
 
-class Kind(StrEnum):
-    """What a line of the log is about."""
+class AccessKind(StrEnum):
+    """Kind of an entry in the access log."""
 
     CONNECT = "connect"
     DISCONNECT = "disconnect"
@@ -32,19 +32,19 @@ class Kind(StrEnum):
     AUDIT = "audit"
 
 
-_BEGINNINGS: Final = (
-    ("connection authorized", Kind.CONNECT),
-    ("disconnection", Kind.DISCONNECT),
-    ("statement: ", Kind.STATEMENT),
-    ("execute ", Kind.STATEMENT),
-    ("fastpath ", Kind.STATEMENT),
-    ("AUDIT: ", Kind.AUDIT),
+_PREFIXES: Final = (
+    ("connection authorized", AccessKind.CONNECT),
+    ("disconnection", AccessKind.DISCONNECT),
+    ("statement: ", AccessKind.STATEMENT),
+    ("execute ", AccessKind.STATEMENT),
+    ("fastpath ", AccessKind.STATEMENT),
+    ("AUDIT: ", AccessKind.AUDIT),
 )
-_READING: Final = re.compile(
-    rf"SELECT name, size FROM {SCHEMA}\.{LOG_FILES}\(\)"  # noqa: S608  # a pattern, sent to nobody
-    rf"|SELECT {SCHEMA}\.{LOG_PART}\('[^']*', \d+, \d+\)"
+_LIST_FILES: Final = f"SELECT name, size FROM {LOG_FILES}()"  # noqa: S608, a name of ours
+_LOG_READING: Final = re.compile(
+    rf"{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
 )
-_PREPARING: Final = frozenset(
+_DRIVER_STATEMENTS: Final = frozenset(
     {
         "BEGIN",
         "SET TIME ZONE 'UTC'",
@@ -56,31 +56,29 @@ _PREPARING: Final = frozenset(
         "WHERE typname = 'hstore';",
     }
 )
-"""What the driver and SQLAlchemy send before anything is asked of them."""
-_ENDS: Final = ("COMMIT", "ROLLBACK")
+"""Statements that psycopg2 and SQLAlchemy send by themselves."""
+_TRANSACTION_ENDS: Final = ("COMMIT", "ROLLBACK")
 _REFUSALS: Final = re.compile("28|42501|53300|3D000")
-"""SQLSTATEs of who may not connect, and of who may not do it."""
+"""SQLSTATEs of refused connections and missing privileges."""
 
 
 @frozen
 class Access:
-    """One thing that somebody did, or was kept from doing.
+    """One entry of the access log.
 
     Attributes:
-        at: when the server says it was, in UTC.
-        kind: what it was.
-        role: who logged in.
-        database: where.
-        address: from where; `[local]` through a socket.
-        application: what the client calls itself; anybody can say anything.
-        process: the server's process, one for each connection.
-        text: the statement, or what the server said.
-        detail: the values that a statement was given, or more about a refusal.
-        state: the SQLSTATE of a refusal.
+        at: time by the server's clock, in UTC.
+        role: role that logged in.
+        address: address of the client; `[local]` for a socket.
+        application: `application_name`, which a client can set to anything.
+        process: process id of the server's backend, one for each connection.
+        text: the statement, or the server's message.
+        detail: parameters of a statement, or details of a refusal.
+        state: SQLSTATE of a refusal.
     """
 
     at: datetime
-    kind: Kind
+    kind: AccessKind
     role: str
     database: str
     address: str
@@ -92,25 +90,25 @@ class Access:
 
 
 @frozen
-class Wanted:
-    """Which accesses are asked for.
+class AccessFilter:
+    """Conditions that entries of the access log must meet; None accepts every value.
 
     Attributes:
-        role, kind, database: the only one; all when None.
-        since, until: from then on, and before then.
-        trifles: also what drivers send to begin, transactions in which nothing was sent, and the reading
-            of this log, which would fill it.
+        since: earliest time.
+        until: time before which it must be.
+        include_noise: whether to include statements that drivers send by themselves, transactions without a
+            statement, and the reading of this log.
     """
 
     role: str | None = None
-    kind: Kind | None = None
+    kind: AccessKind | None = None
     database: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    trifles: bool = False
+    include_noise: bool = False
 
-    def holds(self, access: Access) -> bool:
-        """Whether it is one of them."""
+    def matches(self, access: Access) -> bool:
+        """Check whether an entry meets the conditions, apart from `include_noise`."""
         return (
             self.role in (None, access.role)
             and self.kind in (None, access.kind)
@@ -120,15 +118,15 @@ class Wanted:
         )
 
 
-def read_files(place: Path) -> Iterator[bytes]:
-    """The lines of a log file, or of every `.json` in a folder, in the order of their names.
+def read_files(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a log file, or of every `.json` file in a folder, ordered by name.
 
     Raises:
-        InvalidInput: it cannot be read, or is something else than a log of PostgreSQL in JSON.
+        InvalidInput: the file cannot be read, or is not a log of PostgreSQL in JSON.
     """
-    is_log = is_empty = False
+    is_log = False
     try:
-        files = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         is_empty = bool(files) and not any(file.stat().st_size for file in files)
         for file in files:
             with file.open("rb") as lines:
@@ -136,64 +134,48 @@ def read_files(place: Path) -> Iterator[bytes]:
                     is_log = is_log or "session_id" in (_entry(line) or {})
                     yield line
     except OSError as error:
-        raise InvalidInput(
-            "log", str(place), f"a file that can be read ({error.strerror})"
-        ) from None
+        expected = f"a file that can be read ({error.strerror})"
+        raise InvalidInput("log", str(path), expected) from None
     if not (is_log or is_empty):
-        raise InvalidInput(
-            "log", str(place), "what PostgreSQL writes with log_destination = 'jsonlog'"
-        )
+        expected = "what PostgreSQL writes with log_destination = 'jsonlog'"
+        raise InvalidInput("log", str(path), expected)
 
 
 def read_server(engine: Engine) -> Iterator[bytes]:
-    """The lines of the server's log, through the functions that `tradebook db roles --log-access` made.
+    """Yield the lines of the server's log, read by the functions that `tradebook db roles --log-access` makes.
 
     Raises:
-        InvalidInput: it is no PostgreSQL: nobody logs who opens a file.
-        SchemaNotReady: there are no such functions.
+        InvalidInput: it is not a PostgreSQL database.
+        SchemaNotReady: the functions are missing.
         NotPermitted: the role is neither the auditor nor a superuser.
     """
     if engine.dialect.name != "postgresql":
         raise InvalidInput(
-            "database", engine.url.database, "a PostgreSQL database: nobody logs who opens a file"
+            "database", engine.url.database, "a PostgreSQL database: a file has no log of accesses"
         )
+    part = text(f"SELECT {LOG_PART}(:file, :start, :length)")
     with translated_errors(), engine.connect() as connection:
         try:
-            files = list(_files(connection))
-        except Exception as error:
-            raise _meant(error) from error
+            files = connection.execute(text(_LIST_FILES)).all()
+        except DBAPIError as error:
+            raise _advised(error) from error
         for file, size in files:
-            yield from _lines(_pieces(connection, file, size))
+            rest = b""
+            # Up to the size at the beginning: these statements are logged too, and the file would never end.
+            for start in range(0, size, _CHUNK):
+                where = {"file": file, "start": start, "length": min(_CHUNK, size - start)}
+                *lines, rest = (rest + bytes(connection.scalar(part, where) or b"")).split(b"\n")
+                yield from lines
+            if rest:
+                yield rest
 
 
-def _files(connection: Connection) -> list[tuple[str, int]]:
-    found = connection.execute(text(f"SELECT name, size FROM {SCHEMA}.{LOG_FILES}()"))  # noqa: S608, names of ours
-    return [(str(file), int(size)) for file, size in found]
-
-
-def _pieces(connection: Connection, file: str, size: int) -> Iterator[bytes]:
-    """No further than it was: the server logs that it is read."""
-    part = text(f"SELECT {SCHEMA}.{LOG_PART}(:file, :start, :length)")
-    for start in range(0, size, _PIECE):
-        given = {"file": file, "start": start, "length": min(_PIECE, size - start)}
-        yield bytes(connection.scalar(part, given) or b"")
-
-
-def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _meant(error: Exception) -> Exception:
-    state = getattr(getattr(error, "orig", None), "pgcode", None)
-    if state in ("42883", "3F000"):
+def _advised(error: DBAPIError) -> Exception:
+    state = getattr(error.orig, "pgcode", None)
+    if state in ("42883", "3F000"):  # no such function, no such schema
         return SchemaNotReady(
-            "nothing here reads the server's log: run `tradebook db roles --log-access` as a superuser, "
-            "or name its files with --log"
+            "the functions that read the server's log are missing: run `tradebook db roles --log-access` "
+            "as a superuser, or name the log's files with --log"
         )
     if state == "42501":
         return NotPermitted(
@@ -203,83 +185,72 @@ def _meant(error: Exception) -> Exception:
     return error
 
 
-def accesses(lines: Iterable[bytes], wanted: Wanted) -> Iterator[Access]:
-    """What the lines of a log say that is wanted; of other matters it says nothing.
+def parse_accesses(lines: Iterable[bytes], accepted: AccessFilter) -> Iterator[Access]:
+    """Parse the entries of a log that meet the conditions; other lines of the log are skipped.
 
     Raises:
-        InvalidInput: a time is of a zone that the log gives by its short name only.
+        InvalidInput: a time is not in UTC.
     """
-    trifles = _Trifles()
+    busy: set[int] = set()
     for line in lines:
-        entry = _entry(line)
-        access = None if entry is None else _access(entry)
+        access = _access(_entry(line) or {})
         if access is None:
             continue
-        is_trifle = trifles.has(access)
-        if wanted.holds(access) and (wanted.trifles or not is_trifle):
+        is_noise = _is_noise(access, busy)  # for each entry, also those that do not match
+        if accepted.matches(access) and (accepted.include_noise or not is_noise):
             yield access
 
 
-class _Trifles:
-    """Tells what is sent for its own sake; the end of a transaction is one where nothing else was sent in it."""
-
-    def __init__(self) -> None:
-        self._busy: set[int] = set()
-
-    def has(self, access: Access) -> bool:
-        """Whether it is one; to be asked of each access in turn."""
-        if access.kind in (Kind.CONNECT, Kind.DISCONNECT):
-            self._busy.discard(access.process)
-            return False
-        if access.kind is Kind.STATEMENT:
-            sent = " ".join(access.text.split())
-            if sent in _PREPARING or _READING.fullmatch(sent):
-                return True
-            if sent in _ENDS:
-                is_empty = access.process not in self._busy
-                self._busy.discard(access.process)
-                return is_empty
-        self._busy.add(access.process)
+def _is_noise(access: Access, busy: set[int]) -> bool:
+    """Check whether an entry is noise, and keep in `busy` the processes whose transaction has a statement."""
+    if access.kind in (AccessKind.CONNECT, AccessKind.DISCONNECT):
+        busy.discard(access.process)
         return False
+    if access.kind is AccessKind.STATEMENT:
+        statement = " ".join(access.text.split())
+        if statement in _DRIVER_STATEMENTS or _LOG_READING.fullmatch(statement):
+            return True
+        if statement in _TRANSACTION_ENDS:
+            is_empty = access.process not in busy
+            busy.discard(access.process)
+            return is_empty
+    busy.add(access.process)
+    return False
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """The last line may be half written."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except ValueError:  # the server may be writing the last line
         return None
     return entry if isinstance(entry, dict) else None
 
 
 def _access(entry: dict[str, Any]) -> Access | None:
-    message = str(entry.get("message", ""))
-    kind = _kind(message, str(entry.get("state_code", "")))
+    message, state = str(entry.get("message", "")), str(entry.get("state_code", ""))
+    is_refused = _REFUSALS.match(state) is not None
+    kinds = (kind for prefix, kind in _PREFIXES if message.startswith(prefix))
+    kind = AccessKind.REFUSED if is_refused else next(kinds, None)
     if kind is None or "user" not in entry:
         return None
-    is_refused = kind is Kind.REFUSED
+    statement = message.partition("statement: ")[2] if kind is AccessKind.STATEMENT else ""
     return Access(
-        at=_time(str(entry.get("timestamp"))),
+        at=_utc_time(str(entry.get("timestamp"))),
         kind=kind,
         role=str(entry["user"]),
         database=str(entry.get("dbname", "")),
         address=str(entry.get("remote_host", "")),
         application=str(entry.get("application_name", "")),
         process=int(entry.get("pid", 0)),
-        text=message.partition("statement: ")[2] or message if kind is Kind.STATEMENT else message,
+        text=statement or message,
         detail=str((entry.get("statement") if is_refused else None) or entry.get("detail", "")),
-        state=str(entry["state_code"]) if is_refused else "",
+        state=state if is_refused else "",
     )
 
 
-def _kind(message: str, state: str) -> Kind | None:
-    if _REFUSALS.match(state):
-        return Kind.REFUSED
-    return next((kind for begins, kind in _BEGINNINGS if message.startswith(begins)), None)
-
-
-def _time(written: str) -> datetime:
+def _utc_time(written: str) -> datetime:
     stamp, _, zone = written.rpartition(" ")
-    if zone not in _ZONES:
+    # Short names of other zones are ambiguous: IST is the time of India, Ireland and Israel.
+    if zone not in _UTC_NAMES:
         raise InvalidInput("log", written, "times in UTC: set log_timezone = 'UTC' at the server")
     return datetime.fromisoformat(stamp).replace(tzinfo=UTC)

@@ -1,105 +1,93 @@
-"""Lets the server log who connected and what they sent, and the auditor read that log through SQL.
+"""Set-up of the access log: the server logs connections and statements, and the auditor reads them by SQL.
 
-The server's own settings do it; where pgAudit is loaded, it says more.
+PostgreSQL's own settings suffice; where pgAudit is loaded, its entries are added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
-from tradebook.operations.security.privileges import WRITER
-from tradebook.operations.security.role_state import Found
-from tradebook.operations.security.sql_steps import Step, literal, name
+from tradebook.operations.security.privileges import AUDITOR, WRITER
+from tradebook.operations.security.role_state import SECURITY_SCHEMA, RoleSpec, RoleState
+from tradebook.operations.security.sql_steps import Step, quote_ident, quote_literal
 
 LEVELS: Final = ("none", "ddl", "mod", "all")
-"""What of a role's statements is logged. `mod` overlooks an INSERT inside WITH, as bookings are sent."""
+"""Statements of a role to log. `mod` misses an INSERT inside WITH, and so the statement that books a trade."""
+
+LOG_FILES: Final = f"{SECURITY_SCHEMA}.log_files"
+"""Function that lists the server's log files and their sizes."""
+LOG_PART: Final = f"{SECURITY_SCHEMA}.log_part"
+"""Function that reads a part of a log file."""
 
 _JSON: Final = "jsonlog"
 _PGAUDIT: Final = "pgaudit"
-_SERVER: Final = {
+_SETTINGS: Final = {
     "logging_collector": "on",
     "log_connections": "on",
     "log_disconnections": "on",
     "log_timezone": "UTC",
 }
-_LOGGED: Final = ("all", "receipt,authentication,authorization,setup_durations")
-"""What `log_connections` may say besides `on` to log every connection."""
+_SUFFICIENT: Final = ("all", "receipt,authentication,authorization,setup_durations")
+"""Values of `log_connections` of PostgreSQL 18 that log every connection, as `on` does."""
 
-_FILES: Final = (
+_LIST: Final = (
     "SELECT name, size FROM pg_ls_logdir() WHERE name LIKE '%.json' ORDER BY modification, name"
 )
-_PART: Final = (
+_READ: Final = (
     "SELECT pg_read_binary_file(current_setting('log_directory') || '/' || name, start, length) "
     "FROM pg_ls_logdir() WHERE name = file AND name LIKE '%.json'"
 )
+# SECURITY DEFINER lets the auditor read these files alone; EXECUTE on pg_read_file would let it read any file.
+_HEAD: Final = "LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+_FUNCTIONS: Final = {
+    f"{LOG_FILES}()": f"() RETURNS TABLE (name text, size bigint) {_HEAD} AS $$ {_LIST} $$",
+    f"{LOG_PART}(text, bigint, bigint)": "(file text, start bigint, length bigint) RETURNS bytea "
+    f"{_HEAD} AS $$ {_READ} $$",
+}
 
-LOG_FILES: Final = "log_files"
-LOG_PART: Final = "log_part"
+# Only a superuser may do all of it. Whatever another role may not do is skipped and listed.
+_optional: Final = partial(Step, may_fail=True)
 
 
-def steps(
-    kinds: Mapping[str, str], writes: str, found: Found, schema: str, auditor: str
-) -> Iterator[Step]:
-    """Settings of the roles, of the server, and the auditor's way to the log.
-
-    Only a superuser may do all of it; what is refused is left out.
-    """
-    for role, kind in kinds.items():
-        level = writes if kind == WRITER else "all"
-        yield Step(
-            f"ALTER ROLE {name(role)} SET log_statement = {literal(level)}",
-            f"statements of {role}",
-            may_fail=True,
+def steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+    """Yield the steps that set up logging for the roles and the server, and the auditor's access to the log."""
+    for role, kind in spec.kinds.items():
+        level = quote_literal(spec.log_writes if kind == WRITER else "all")
+        yield _optional(
+            f"ALTER ROLE {quote_ident(role)} SET log_statement = {level}", f"statements of {role}"
         )
-    if _PGAUDIT in found.settings.get("shared_preload_libraries", ""):
-        yield Step(f"CREATE EXTENSION IF NOT EXISTS {_PGAUDIT}", "pgAudit", may_fail=True)
-        for role in kinds:
-            yield Step(
-                f"ALTER ROLE {name(role)} SET pgaudit.log = 'read, write, ddl, role'",
-                f"pgAudit of {role}",
-                may_fail=True,
-            )
-    yield from _reading(schema, auditor)
-    yield from _server(found)
-
-
-def _reading(schema: str, auditor: str) -> Iterator[Step]:
-    """The server's files by two functions: those of its log alone, where `pg_read_file` would read any."""
-    files, part = f"{name(schema)}.{LOG_FILES}", f"{name(schema)}.{LOG_PART}"
-    head = "LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
-    both = {
-        f"{files}()": f"{files}() RETURNS TABLE (name text, size bigint) {head} AS $$ {_FILES} $$",
-        f"{part}(text, bigint, bigint)": f"{part}(file text, start bigint, length bigint) "
-        f"RETURNS bytea {head} AS $$ {_PART} $$",
-    }
-    for function, made in both.items():
-        yield Step(
-            f"CREATE OR REPLACE FUNCTION {made}", "the server's log, through SQL", may_fail=True
+    if _PGAUDIT in state.settings.get("shared_preload_libraries", ""):
+        yield _optional(f"CREATE EXTENSION IF NOT EXISTS {_PGAUDIT}", "pgAudit")
+        for role in spec.kinds:
+            classes = "pgaudit.log = 'read, write, ddl, role'"
+            yield _optional(f"ALTER ROLE {quote_ident(role)} SET {classes}", f"pgAudit of {role}")
+    for function, definition in _FUNCTIONS.items():
+        create = f"CREATE OR REPLACE FUNCTION {function.partition('(')[0]}{definition}"
+        yield _optional(create, "reads the server's log by SQL")
+        yield _optional(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC", "for the auditor alone")
+        auditor = spec.quoted(AUDITOR)
+        yield _optional(
+            f"GRANT EXECUTE ON FUNCTION {function} TO {auditor}", "the auditor reads it"
         )
-        yield Step(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC", "nobody else's", may_fail=True)
-        yield Step(
-            f"GRANT EXECUTE ON FUNCTION {function} TO {name(auditor)}",
-            "the auditor's",
-            may_fail=True,
-        )
+    yield from _server_steps(state)
 
 
-def _server(found: Found) -> Iterator[Step]:
+def _server_steps(state: RoleState) -> Iterator[Step]:
     changes = {
         setting: value
-        for setting, value in _SERVER.items()
-        if found.settings.get(setting) not in (value, *_LOGGED)
+        for setting, value in _SETTINGS.items()
+        if state.settings.get(setting) not in (value, *_SUFFICIENT)
     }
-    destinations = found.settings.get("log_destination", "")
+    destinations = state.settings.get("log_destination", "")
     if _JSON not in destinations:
         changes["log_destination"] = ", ".join([*filter(None, [destinations]), _JSON])
     for setting, value in changes.items():
-        yield Step(
-            f"ALTER SYSTEM SET {setting} = {literal(value)}",
-            "after a restart" if setting == "logging_collector" else "of the whole server",
-            may_fail=True,
-            alone=True,
+        yield _optional(
+            f"ALTER SYSTEM SET {setting} = {quote_literal(value)}",
+            "after a restart" if setting == "logging_collector" else "for the whole server",
+            autocommit=True,
         )
     if changes:
-        yield Step("SELECT pg_reload_conf()", "from now on", may_fail=True, alone=True)
+        yield _optional("SELECT pg_reload_conf()", "apply the settings", autocommit=True)

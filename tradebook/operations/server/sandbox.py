@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own in a folder, to try things out: real, safe by default, gone when removed."""
+"""A PostgreSQL server in a folder, to try things out: a real one, safe by default, gone when it is removed."""
 
 from __future__ import annotations
 
@@ -18,24 +18,19 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
-from tradebook.operations.server.admin_connection import connected
+from tradebook.operations.server import programs
+from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.cluster import DEFAULT_PORT, Server
-from tradebook.operations.server.programs import (
-    major_version,
-    program,
-    told_apart,
-    wheel_programs,
-    write_private,
-)
+from tradebook.operations.server.programs import find_program, translated_os_errors
 
-DEFAULT_FOLDER: Final = Path("tradebook-sandbox")
-SUPERUSER: Final = "tradebook"
-DATABASE: Final = "tradebook"
-SCRATCH: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-"""The settings of a server that is thrown away."""
+SCRATCH_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""The settings of a server whose data is thrown away."""
+_NAME: Final = "tradebook"
 _FILE: Final = "sandbox.json"
 _PASSWORD_BYTES: Final = 24
 _LOOPBACK: Final = "127.0.0.1"
+_UNFINISHED: Final = {"data", "data.new", "password", "password.new", f"{_FILE}.new", "run", "log"}
+"""The files and folders that an interrupted start can leave."""
 
 
 @frozen
@@ -45,25 +40,25 @@ class Sandbox:
     Attributes:
         home: the folder.
         version: PostgreSQL's major version.
-        port: of TCP, on this machine's loopback only; None for the socket alone.
-        username: of the superuser.
-        database: where the book is.
-        settings: of the server, stronger than those in its files.
+        port: the port of TCP, on this machine's loopback only; None for the socket alone.
+        username: the name of the superuser.
+        database: the database of the book.
+        settings: settings of the server; they override those in its files.
     """
 
     home: Path
     version: int
     port: int | None = None
-    username: str = SUPERUSER
-    database: str = DATABASE
+    username: str = _NAME
+    database: str = _NAME
     settings: Mapping[str, str] = field(factory=dict)
 
     @classmethod
-    def at(cls, home: Path) -> Sandbox:
-        """The sandbox in a folder.
+    def from_folder(cls, home: Path) -> Sandbox:
+        """Read the description of the sandbox in a folder.
 
         Raises:
-            OperationFailed: there is none.
+            OperationFailed: the folder holds no sandbox.
         """
         file = home.resolve() / _FILE
         try:
@@ -77,13 +72,13 @@ class Sandbox:
 
     @property
     def server(self) -> Server:
-        """The server itself."""
-        programs = program("postgres", self.version, exactly=True).parent
-        return Server(self.home, programs, self.port or DEFAULT_PORT)
+        """The server itself, of which the sandbox is the description."""
+        postgres = find_program("postgres", self.version, exactly=True)
+        return Server(self.home, postgres.parent, self.port or DEFAULT_PORT)
 
     @property
     def config(self) -> DatabaseConfig:
-        """What connects to it as its superuser."""
+        """The configuration that connects to the book's database as the superuser."""
         return DatabaseConfig(
             host=_LOOPBACK if self.port else str(self.server.sockets),
             port=self.port or DEFAULT_PORT,
@@ -92,32 +87,32 @@ class Sandbox:
             password=self._password(),
         )
 
-    @told_apart()
+    @translated_os_errors()
     def _password(self) -> str | None:
-        """None where the folder lets in nobody else: a restored server's."""
+        # A restored server has none: its pg_hba.conf admits every user who may enter the socket's folder.
         file = self.home / "password"
         return file.read_text() if file.exists() else None
 
     @property
     def is_running(self) -> bool:
-        """Whether its server takes connections."""
+        """True if its server accepts connections."""
         return self.server.is_running
 
     def start(self) -> bool:
-        """Start it; gives False where it runs already."""
+        """Start the server; return False where it runs already."""
         if self.is_running:
             return False
         self.server.start(self.settings, listen=_LOOPBACK if self.port else "")
         return True
 
     def stop(self) -> bool:
-        """Stop it in good order; gives False where it does not run."""
+        """Stop the server with a checkpoint; return False where it does not run."""
         was_running = self.is_running
         self.server.stop()
         return was_running
 
     def save(self) -> None:
-        """Write down what the folder holds, for `at`."""
+        """Write the description that `from_folder` reads."""
         fields = asdict(self, recurse=False)
         del fields["home"]
         new = self.home / f"{_FILE}.new"
@@ -126,55 +121,61 @@ class Sandbox:
 
 
 def is_sandbox(home: Path) -> bool:
-    """Whether a folder holds a sandbox."""
+    """Return whether a folder holds a sandbox."""
     return (home / _FILE).exists()
 
 
-@told_apart()
+@translated_os_errors()
 def start_sandbox(
-    home: Path, port: int | None = None, *, tables: bool = True, lasting: bool = True
+    home: Path, port: int | None = None, *, tables: bool = True, durable: bool = True
 ) -> tuple[Sandbox, bool]:
-    """The sandbox in a folder, running; made where there is none.
+    """Start the sandbox in a folder; create it where there is none.
 
     Args:
-        home: the folder; what is missing of its path is made.
-        port: on which it listens on loopback too, for programs that cannot use a socket.
-        tables: whether its database gets the book's schema, or is brought up to this version.
-        lasting: whether what it acknowledges outlives a crash; a scratch server need not.
+        home: the folder, made with its parents if missing.
+        port: a port of TCP to listen on, on loopback, for programs that cannot use a socket.
+        tables: whether its database gets the book's schema, upgraded to this version.
+        durable: whether what it commits survives a crash; a scratch server does without.
 
     Returns:
-        The sandbox, and whether it was started by this call.
+        The sandbox, and whether this call started it.
 
     Raises:
         ExtraNotInstalled: the wheel with PostgreSQL is not installed.
         WouldOverwrite: the folder holds something else.
-        OperationFailed: the server did not start; says what its log says.
+        OperationFailed: the server did not start; the message quotes its log.
     """
     home = home.resolve()
     with _locked(home):
         if not is_sandbox(home):
-            _make(home, port, lasting=lasting)
-        sandbox = Sandbox.at(home)
+            _create(home, port, durable=durable)
+        sandbox = Sandbox.from_folder(home)
         if port not in (None, sandbox.port):
-            sandbox = _moved(sandbox, port)
+            if sandbox.is_running:  # a running server cannot change its port
+                raise OperationFailed(
+                    f"the sandbox runs on {sandbox.config.safe_url}; stop it first to give it port "
+                    f"{port}"
+                )
+            sandbox = evolve(sandbox, port=port)
+            sandbox.save()
         started = sandbox.start()
         try:
-            _prepare(sandbox, tables=tables)
-        except BaseException:  # Ctrl-C, say: nobody knows yet that it runs
+            _prepare_database(sandbox, tables=tables)
+        except BaseException:  # Ctrl-C too: the caller has no sandbox yet to stop
             if started:
                 sandbox.stop()
             raise
     return sandbox, started
 
 
-@told_apart()
+@translated_os_errors()
 def remove_sandbox(home: Path) -> None:
     """Stop the server and remove its folder, with all data.
 
     Raises:
-        OperationFailed: there is no sandbox.
+        OperationFailed: the folder holds no sandbox.
     """
-    sandbox = Sandbox.at(home)
+    sandbox = Sandbox.from_folder(home)
     server = sandbox.server
     server.stop("immediate")
     shutil.rmtree(server.sockets, ignore_errors=True)
@@ -183,32 +184,30 @@ def remove_sandbox(home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Two who start the same sandbox at once wait for each other; a failure leaves no empty folder."""
+    """Hold the lock of a folder, so that two starts run one after the other; a failure leaves no new folder."""
     is_new = not home.exists()
     home.mkdir(parents=True, exist_ok=True)
-    others = [path.name for path in home.iterdir() if path.name != "lock"]
-    if others and not is_sandbox(home) and not set(others) <= _UNFINISHED:
+    others = {path.name for path in home.iterdir()} - {"lock"}
+    if not is_sandbox(home) and not others <= _UNFINISHED:
         raise WouldOverwrite(
             f"{home} holds something else ({', '.join(sorted(others)[:3])}): choose an empty folder"
         )
-    with _lock(home / "lock"):
+    with _lock(home / "lock") as lock:
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # somebody else needs it after all
-                _tidy_up(home, is_new=is_new)
+            with suppress(OSError):  # another process has put something into the folder meanwhile
+                if os.listdir(home) == ["lock"]:
+                    os.unlink(lock.name)
+                    if is_new:
+                        home.rmdir()
             raise
 
 
-def _tidy_up(home: Path, *, is_new: bool) -> None:
-    if os.listdir(home) == ["lock"]:
-        (home / "lock").unlink()
-        if is_new:
-            home.rmdir()
-
-
 def _lock(path: Path) -> TextIO:
-    """A file that is locked, and still there: whoever had it before may have removed its folder."""
+    """Return the locked file at a path, made where it is missing."""
+    # The previous holder may have removed the folder while this process waited: the lock is then held on a
+    # file without a name, and the next process would lock another one. So compare, and begin again.
     while True:
         with suppress(FileNotFoundError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,38 +222,22 @@ def _lock(path: Path) -> TextIO:
             file.close()
 
 
-_UNFINISHED: Final = {"data", "data.new", "password", "password.new", f"{_FILE}.new", "run", "log"}
-"""What an interrupted start leaves."""
-
-
-def _make(home: Path, port: int | None, *, lasting: bool) -> None:
-    programs = wheel_programs()
-    version = major_version(programs / "postgres")
-    sandbox = Sandbox(home, version, port, settings={} if lasting else SCRATCH)
+def _create(home: Path, port: int | None, *, durable: bool) -> None:
+    folder = programs.wheel_programs()
+    version = programs.major_version(folder / "postgres")
+    sandbox = Sandbox(home, version, port, settings={} if durable else SCRATCH_SETTINGS)
     shutil.rmtree(home / "data", ignore_errors=True)
     (home / "password").unlink(missing_ok=True)
     password = secrets.token_urlsafe(_PASSWORD_BYTES)
-    Server(home, programs).make(SUPERUSER, password, lasting=lasting)
-    write_private(home / "password", password)
+    Server(home, folder).create(sandbox.username, password, durable=durable)
+    programs.write_private(home / "password", password)
     sandbox.save()
 
 
-def _moved(sandbox: Sandbox, port: int | None) -> Sandbox:
-    """The same on another port, which a server that runs cannot change."""
-    if sandbox.is_running:
-        raise OperationFailed(
-            f"the sandbox runs on {sandbox.config.safe_url}; stop it first to give it port {port}"
-        )
-    moved = evolve(sandbox, port=port)
-    moved.save()
-    return moved
-
-
-def _prepare(sandbox: Sandbox, *, tables: bool) -> None:
-    """Make the database, and its tables."""
-    with connected(evolve(sandbox.config, database="postgres")) as statements:
-        if not statements.value("SELECT 1 FROM pg_database WHERE datname = %s", sandbox.database):
-            statements.rows(f'CREATE DATABASE "{sandbox.database}"')
+def _prepare_database(sandbox: Sandbox, *, tables: bool) -> None:
+    with open_admin_connection(evolve(sandbox.config, database="postgres")) as admin:
+        if not admin.value("SELECT 1 FROM pg_database WHERE datname = %s", sandbox.database):
+            admin.rows(f'CREATE DATABASE "{sandbox.database}"')
     if tables:
         with engine_for(sandbox.config) as engine:
             migrations.upgrade(engine)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.alerts import RESOLUTION, Alert, Severity
 from tradebook.domain.validation import argument, long_text, record_id
-from tradebook.service_layer.instrumentation import ALERTS, note
+from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -50,7 +50,7 @@ def raise_alert(
     recorded = uow.alerts.add(alert)
     if recorded is alert:
         uow.record(alert.raised(), alert)
-        note(ALERTS + alert.severity)
+        increment(ALERTS + alert.severity)
     return recorded
 
 
@@ -73,5 +73,7 @@ def resolve_alert(
     by = argument("resolved_by", long_text, resolved_by) or uow.context.actor
     alert = uow.alerts.get(argument("alert_id", record_id, alert_id), lock=True)
     resolved = alert.resolve(resolution, by=by, at=uow.now())
+    if resolved is not None:
+        uow.alerts.write(alert, (*RESOLUTION, "updated_at"))
     uow.record(resolved, alert)
     return alert

@@ -33,7 +33,7 @@ from tradebook.domain.validation import (
     short_text,
 )
 from tradebook.service_layer.handlers.trades import find_trade
-from tradebook.service_layer.instrumentation import BUSTS, TRADES, Progress, note
+from tradebook.service_layer.instrumentation import BUSTS, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -47,7 +47,7 @@ def bust_trade(
     trade_id: int | None = None,
     execution_id: str | None = None,
     reason: str,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Trade:
     """Take out a booked trade: position, P&L and cash become as if it had never been.
 
@@ -90,7 +90,7 @@ def correct_trade(
     fee: Number | None = None,
     executed_at: datetime | None = None,
     reason: str,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Trade:
     """Put a booked trade right: position, P&L and cash become as if it had been booked so at first.
 
@@ -152,7 +152,7 @@ class Rebuilt:
 
 
 def rebuild(
-    uow: AbstractUnitOfWork, symbol: str | None = None, *, progress: Progress | None = None
+    uow: AbstractUnitOfWork, symbol: str | None = None, *, progress: ProgressCallback | None = None
 ) -> Rebuilt:
     """Fold positions from their trades again, and put right what `verify` reports of them.
 
@@ -202,7 +202,7 @@ class _Folding:
 
     uow: AbstractUnitOfWork
     total: int
-    progress: Progress | None
+    progress: ProgressCallback | None
     done: int = 0
     restated: int = 0
     last_entry: int = 0
@@ -242,7 +242,7 @@ def _replace(
     wrong: Trade,
     right: Trade | None,
     reason: str,
-    progress: Progress | None,
+    progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
     position, before = page.position, _totals(page.position)
@@ -270,8 +270,8 @@ def _replace(
         bookings.append((right, uow.event(_correction(wrong, right, at), right)))
     if not uow.ledger.book(page, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
-    note(BUSTS)
-    note(TRADES, 0 if right is None else 1)
+    increment(BUSTS)
+    increment(TRADES, 0 if right is None else 1)
 
 
 def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
-from typing import Final, NamedTuple, TypeAlias
+from operator import length_hint
+from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
@@ -21,12 +22,10 @@ from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import TradeTerms
 from tradebook.service_layer.handlers.import_rows import FillReader
 from tradebook.service_layer.handlers.trades import RecordedTrades, book_trades
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-Progress: TypeAlias = Callable[[int], None]
 
 _ENTITIES: Final = 1000
 """How many trades are booked as entities at a time, where there is no other way."""
@@ -54,7 +53,7 @@ def import_trades(
     uow: AbstractUnitOfWork,
     trades: Iterable[TradeTerms],
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     batch: int = BATCH_OF_TRADES,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
@@ -62,7 +61,8 @@ def import_trades(
     Args:
         uow: the unit of work.
         trades: in the order in which they happened; read a part at a time.
-        progress: called now and then with how many of them are dealt with.
+        progress: called with (trades done, trades given) after each batch; the second is what was read so far where
+            `trades` has no length.
         batch: how many are read, and written, at a time.
 
     Raises:
@@ -71,7 +71,7 @@ def import_trades(
     """
     report = argument("progress", optional_function, progress)
     batch = page_limit(batch, "batch")
-    done = _Done((lambda _: None) if report is None else report)
+    done = _Done(report, length_hint(trades))
     bulk = uow.ledger.bulk()
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
@@ -83,8 +83,8 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
-    note(TRADES, done.booked)
-    note(DUPLICATES, done.duplicates)
+    increment(TRADES, done.booked)
+    increment(DUPLICATES, done.duplicates)
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
 
@@ -111,6 +111,9 @@ class Rereadable:
         self._is_spent = trades is self._trades
         return trades
 
+    def __length_hint__(self) -> int:
+        return length_hint(self._trades)
+
 
 def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerms]]:
     remaining = iter(trades)
@@ -123,7 +126,8 @@ def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerm
 
 @define
 class _Done:
-    report: Progress
+    report: ProgressCallback | None
+    total: int
     given: int = 0
     booked: int = 0
     duplicates: int = 0
@@ -134,7 +138,8 @@ class _Done:
         self.booked += booked
         self.duplicates += given - booked
         self.symbols.update(symbols)
-        self.report(self.given)
+        if self.report is not None:
+            self.report(self.given, max(self.total, self.given))
 
     def add_recorded(self, uow: AbstractUnitOfWork, recorded: RecordedTrades, given: int) -> None:
         moved = (trade.symbol for trade in recorded.trades if _is_booked_by(uow, trade.booked_at))

@@ -38,7 +38,7 @@ from tradebook.service_layer.handlers.trades import (
     record_trades,
     reject_trade,
 )
-from tradebook.service_layer.instrumentation import ALERTS, note
+from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 E = TypeVar("E", bound=Entity)
@@ -239,7 +239,7 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
         uow.record_all((_happened(one), one) for one in added)
         for one in added:
             if isinstance(one, Alert):
-                note(ALERTS + one.severity)
+                increment(ALERTS + one.severity)
     return recorded
 
 

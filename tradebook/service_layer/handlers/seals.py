@@ -11,7 +11,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH, page_limit
 from tradebook.service_layer.ports.watermark import Watermark
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -35,7 +35,7 @@ class Sealed:
 
 
 def seal(
-    uow: AbstractUnitOfWork, *, batch: int = BATCH, progress: Progress | None = None
+    uow: AbstractUnitOfWork, *, batch: int = BATCH, progress: ProgressCallback | None = None
 ) -> Sealed:
     """Seal what happened: a hash over each batch of events, and over the seal before.
 
@@ -68,13 +68,14 @@ def unsealed(uow: AbstractUnitOfWork) -> int:
 def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     """Seal the next batch; None when there is nothing to seal."""
     last = uow.seals.last()
-    horizon = Watermark(uow.events.newest_id(), uow.seals.moment(), uow.seals.moment())
+    newest, snapshot = uow.events.newest_id(), uow.seals.transaction_snapshot
+    horizon = Watermark(newest, snapshot(), snapshot())
     events = _next_events(uow, last, horizon.newest, batch)
     if not events:
         return None
     # Beyond a full batch there may be events that were not read.
     read_to = events[-1].id if len(events) == batch else horizon.newest
-    made = _made(uow, last, events, min(horizon.settled(last), read_to), horizon.number)
+    made = _made(uow, last, events, min(horizon.complete_up_to_id(last), read_to), horizon.number)
     if uow.seals.add(made) is not made:
         raise ConcurrentUpdate(f"seal {made.number} was made by somebody else at the same time")
     return made
@@ -97,7 +98,7 @@ def _next_events(
 def _made(
     uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
 ) -> Seal:
-    prints = Digests.of(events)
+    prints = Digests.from_events(events)
     return Seal(
         account=uow.account,
         created_at=uow.now(),
@@ -121,14 +122,14 @@ class Sealing:
     """Counts the seals of one call, and says when it is over."""
 
     batch: int
-    progress: Progress | None
+    progress: ProgressCallback | None
     total: int = 0
     seals: int = 0
     events: int = 0
     last: Seal | None = None
 
     @classmethod
-    def of(cls, batch: int, progress: Progress | None) -> Sealing:
+    def of(cls, batch: int, progress: ProgressCallback | None) -> Sealing:
         """For these arguments of a call."""
         return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
 

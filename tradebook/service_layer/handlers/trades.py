@@ -21,7 +21,7 @@ from tradebook.domain.validation import (
     short_text,
 )
 from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, note
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -74,8 +74,8 @@ def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> Reco
         TradebookError: as `record_trade`; then leave the unit of work without committing.
     """
     recorded = book_trades(uow, trades)
-    note(TRADES, recorded.booked)
-    note(DUPLICATES, recorded.duplicates)
+    increment(TRADES, recorded.booked)
+    increment(DUPLICATES, recorded.duplicates)
     return recorded
 
 

@@ -1,4 +1,4 @@
-"""How a database and its pool of connections are."""
+"""The health of a database, and the state of its connection pool."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from attrs import frozen
 
 @frozen
 class PoolStatus:
-    """A pool of connections at one moment.
+    """The state of a connection pool at one moment.
 
     Attributes:
-        size: connections that are kept.
-        max_overflow: further ones that may be opened for a while.
-        checked_out: in use now.
-        checked_in: open, and free.
-        overflow: opened beyond `size` now.
+        size: connections that the pool keeps open.
+        max_overflow: further ones that it may open under load.
+        checked_out: connections in use.
+        checked_in: connections that are open and free.
+        overflow: connections opened beyond `size`.
         waiting: threads or tasks that wait for a connection.
-        waits: how many had to wait so far; 0 again after the pool was closed.
-        waited: for how many seconds together.
-        oldest_checkout: for how many seconds one has been in use the longest; None when none is.
+        oldest_checkout: seconds for which the longest use has lasted; None when none is in use.
+        waits: the number of waits so far; 0 again after the pool was closed.
+        waited: seconds of all waits together.
     """
 
     size: int
@@ -34,17 +34,17 @@ class PoolStatus:
 
 @frozen(kw_only=True)
 class Health:
-    """Whether a book can be used.
+    """The usability of a book's database.
 
     Attributes:
         database: its URL, passwords masked.
-        reachable: whether it answered.
-        server: what answered, such as `PostgreSQL 18.0`.
-        latency: seconds that one question took.
+        expected_revision: the schema revision that this code needs.
+        reachable: whether the database answered.
+        server: its name and version, such as `PostgreSQL 18.0`.
+        latency: seconds that one query took.
         schema: `current`, `unversioned`, `empty`, `missing`, `behind` or `ahead` of this code.
         revision: of the schema.
-        expected_revision: of this code.
-        error: why it did not answer.
+        error: the reason why it did not answer.
     """
 
     database: str
@@ -58,5 +58,5 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        """Whether it answered, and has the schema of this code."""
+        """True where the database answered and has the schema of this code."""
         return self.reachable and self.schema in ("current", "unversioned")

@@ -1,7 +1,7 @@
-"""Lists as pages, newest first: the page, the cursor that leads to the next one, and what a list is of.
+"""Keyset pagination, newest first: pages, the cursors between them, filters, and plain rows.
 
-"Newest" goes by the kind's own time (`Entity.ordered_by`), and by id among equal times. A cursor says
-where a page ended, so the next one begins there however many records came before or were added since.
+Records are ordered by the kind's own time (`Entity.ordered_by`), and by id among equal times. A cursor holds the
+sort keys of a page's last record, so the next page begins there however many records were added since.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypedDict, TypeVar
 
 import attrs
-from attrs import field, fields, frozen
+from attrs import fields, frozen
 
-from tradebook.domain.entity import Entity, named_fields
+from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_LIMIT
 from tradebook.domain.plain_values import plain_int, plain_text
-from tradebook.domain.validation import argument, boolean, optional_id, optional_utc, record_id, utc
+from tradebook.domain.validation import argument, boolean, optional_id, record_id, utc
 
 T = TypeVar("T")
 
 Place: TypeAlias = tuple[Any, ...]
-"""Where a page ended: the last record's values of `sort_keys`."""
+"""The end of a page: the last record's values of `sort_keys`."""
 
 DEFAULT_LIMIT: Final = 100
 BATCH: Final = 1000
-"""How many records are read at a time where all are wanted."""
+"""Records per read where all of a list is read."""
 BATCH_OF_TRADES: Final = 10_000
-"""Trades that an import reads, folds and writes at a time: some 30 MB."""
+"""Trades that an import reads, folds and writes together, some 30 MB."""
 _MAX_CURSOR: Final = 200
 
 
@@ -40,16 +40,17 @@ class Page(list[T]):
     """Records, newest first: entities or rows.
 
     Attributes:
-        after: give it to the same list to get the next page; None when this is the last one.
+        after: the cursor that leads to the next page of the same list; None on the last page.
     """
 
     def __init__(self, records: Iterable[T] = (), after: str | None = None) -> None:
+        """Make a page of records, with the cursor that follows it."""
         super().__init__(records)
         self.after = after
 
     @classmethod
-    def of(cls, kind: type[Entity], found: Sequence[T], limit: int) -> Page[T]:
-        """A page of `limit` records of a kind out of `found`, which is one longer when there are more."""
+    def from_records(cls, kind: type[Entity], found: Sequence[T], limit: int) -> Page[T]:
+        """Make a page of `limit` records of a kind out of `found`, which is one longer where more follow."""
         if len(found) <= limit:
             return cls(found)
         last = found[limit - 1]
@@ -58,13 +59,13 @@ class Page(list[T]):
 
 
 class Window(TypedDict, total=False):
-    """Which part of a list is wanted.
+    """The part of a list that is read.
 
     Keys:
         since: from this time on; a naive time is taken as UTC.
         until: before this time.
         limit: the most records of a page, from 1 to 10,000; 100 by default.
-        after: the `after` of the page before.
+        after: the cursor of the page before.
     """
 
     since: datetime | None
@@ -74,15 +75,15 @@ class Window(TypedDict, total=False):
 
 
 def sort_keys(kind: type[Entity]) -> tuple[str, ...]:
-    """The fields by which lists of a kind go, all descending; no two records have the same values."""
+    """Return the fields that order the lists of a kind, all descending; together they are unique."""
     return ("id",) if kind.ordered_by == "id" else (kind.ordered_by, "id")
 
 
 def place_after(kind: type[Entity], after: str | None) -> Place | None:
-    """Where the page that gave this cursor ended; None at the beginning of the list.
+    """Decode a cursor into the place where its page ended; None is the beginning of the list.
 
     Raises:
-        InvalidInput: it is no cursor, or that of a list of another kind.
+        InvalidInput: `after` is not a cursor of this kind's lists.
     """
     if after is None:
         return None
@@ -108,66 +109,72 @@ def _decoded(kind: type[Entity], cursor: str) -> Place:
     return place
 
 
-def walk(read: Callable[[str | None], Page[T]]) -> Iterator[T]:
-    """The records of all pages, each page read when the one before is used up.
+def pages(read: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
+    """Iterate over the pages of a list; each is read when the one before is used up.
 
     Args:
-        read: gives the page at a cursor; the first one at None.
+        read: returns the page that follows a cursor, the first one for None.
     """
     page = read(None)
-    yield from page
+    yield page
     while page.after is not None:
         page = read(page.after)
-        yield from page
+        yield page
 
 
 def page_limit(limit: int, name: str = "limit") -> int:
-    """The number of records of a page.
+    """Check the number of records of a page.
 
     Raises:
         InvalidInput: not a whole number from 1 to `MAX_LIMIT`, naming the argument `name`.
     """
+    if type(limit) is int and 1 <= limit <= MAX_LIMIT:
+        return limit
     expected = f"a whole number from 1 to {MAX_LIMIT:,}"
-    wanted = argument(name, partial(plain_int, expected=expected), limit)
-    if not 1 <= wanted <= MAX_LIMIT:
+    plain = argument(name, partial(plain_int, expected=expected), limit)
+    if not 1 <= plain <= MAX_LIMIT:
         raise InvalidInput(name, limit, expected)
-    return wanted
+    return plain
 
 
-@frozen(kw_only=True, field_transformer=named_fields)
+@frozen(kw_only=True)
 class Filter:
-    """Which records of a kind a list is of.
+    """The conditions that the records of a list meet.
 
     Attributes:
-        equal: the values that fields must have; None is none.
-        dated_by: the field that `since` and `until` go by.
+        equal: the values that fields must have; None matches NULL.
+        dated_by: the field that `since` and `until` compare with.
         since: from this time on, UTC.
         until: before this time, UTC.
     """
 
     equal: Mapping[str, Any]
     dated_by: str
-    since: datetime | None = field(converter=optional_utc)
-    until: datetime | None = field(converter=optional_utc)
+    since: datetime | None
+    until: datetime | None
 
     @classmethod
-    def of(
+    def from_arguments(
         cls,
         kind: type[Entity],
         since: datetime | None,
         until: datetime | None,
         equal: Mapping[str, object],
     ) -> Filter:
-        """What a caller asked for.
+        """Check the arguments of a list, and make a filter of them.
 
         Raises:
-            InvalidInput: a field that there is not or that cannot be compared, or a wrong value.
+            InvalidInput: an unknown field, one that cannot be compared, or a wrong value.
         """
-        dated_by = kind.dated_by if kind.ordered_by == "id" else kind.ordered_by
-        return cls(equal=conditions(kind, equal), dated_by=dated_by, since=since, until=until)
+        return cls(
+            equal=conditions(kind, equal),
+            dated_by=kind.dated_by if kind.ordered_by == "id" else kind.ordered_by,
+            since=_time("since", since),
+            until=_time("until", until),
+        )
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether a record with these values is in the list."""
+        """Return whether a record with these values is in the list."""
         time = row[self.dated_by]
         return (
             (self.since is None or time >= self.since)
@@ -176,15 +183,21 @@ class Filter:
         )
 
 
+def _time(name: str, value: datetime | None) -> datetime | None:
+    if value is None or (type(value) is datetime and value.tzinfo is UTC):
+        return value
+    return argument(name, utc, value)
+
+
 def conditions(kind: type[Entity], equal: Mapping[str, object]) -> dict[str, Any]:
-    """The values that fields must have, as records have them.
+    """Convert the values that fields must have to those that records hold.
 
     Args:
         kind: of record.
-        equal: whatever the fields accept ("BUY", a float, a naive time), by their names; None is none.
+        equal: any value that the field accepts ("BUY", a float, a naive time), by its name; None is NULL.
 
     Raises:
-        InvalidInput: naming the field that there is not or that cannot be compared, or its value.
+        InvalidInput: naming the field that is unknown or cannot be compared, or its value.
     """
     return {name: _condition(kind, name, value) for name, value in equal.items()}
 
@@ -210,7 +223,7 @@ def _condition(kind: type[Entity], name: str, value: object) -> Any:
 
 
 def _is_comparable(attribute: attrs.Attribute[Any]) -> bool:
-    """Whether it is a plain value, not JSON and no list of records."""
+    """Return whether a field holds a plain value: neither JSON nor a list of records."""
     return "Json" not in str(attribute.type) and "list" not in str(attribute.type)
 
 
@@ -222,10 +235,10 @@ def _instead_of(kind: type[Entity], name: str) -> str:
 
 
 class Row(tuple[Any, ...]):
-    """A record as a named tuple of its fields, in their order: `row.symbol`, `row._asdict()`; never changed.
+    """A record as an immutable named tuple of its fields, in their order: `row.symbol`, `row._asdict()`.
 
-    The values are those of the entity: exact decimals, times in UTC, members of enumerations. What an entity
-    derives from them, such as `Position.market_value`, and lists of other records it does not have.
+    The values are those of the entity: exact decimals, times in UTC, members of enumerations. Derived values,
+    such as `Position.market_value`, and lists of other records are left out.
     """
 
     __slots__ = ()
@@ -235,18 +248,20 @@ class Row(tuple[Any, ...]):
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any: ...
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of a field."""
 
         def _asdict(self) -> dict[str, Any]: ...
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self._kind, tuple(self))
+        """Pickle by the kind: the tuple's own class is made at run time."""
+        return _unpickled, (self._kind, tuple(self))
 
 
 def row_type(kind: type[Entity]) -> type[Row]:
-    """The rows of a kind of record."""
+    """Return the class of the rows of a kind, made on first use."""
     if kind not in _TYPES:
-        named: Any = namedtuple  # as a function: its fields are those of the kind
+        named: Any = namedtuple  # untyped, or mypy wants literal field names
         bases = (Row, named("Values", row_names(kind)))
         _TYPES[kind] = type(f"{kind.__name__}Row", bases, {"__slots__": (), "_kind": kind})
     return _TYPES[kind]
@@ -256,9 +271,9 @@ _TYPES: Final[dict[type[Entity], type[Row]]] = {}
 
 
 def row_names(kind: type[Entity]) -> list[str]:
-    """The fields that the rows of a kind have."""
+    """Return the names of the fields that the rows of a kind have."""
     return [field.name for field in fields(kind) if field.name != "signals"]
 
 
-def _again(kind: type[Entity], values: tuple[Any, ...]) -> Row:
+def _unpickled(kind: type[Entity], values: tuple[Any, ...]) -> Row:
     return tuple.__new__(row_type(kind), values)

@@ -1,8 +1,8 @@
-"""What the book needs of a store: abstract repositories.
+"""The repositories that the book needs of a store.
 
-Each belongs to one unit of work and sees one account. `add` keeps an entity unless its identity is
-taken, and returns what is recorded under it, so a caller compares with `is`. `get` raises `NotFound`.
-`lock=True` keeps other writers from the record until the unit of work ends.
+Each belongs to one unit of work and reads one account. `add` records an entity unless its identity is taken, and
+returns the recorded one, so that a caller compares with `is`. `get` raises `NotFound`. `lock=True` locks the row
+against other writers until the unit of work ends.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -34,10 +35,10 @@ from tradebook.service_layer.ports.paging import (
     Place,
     Row,
     page_limit,
+    pages,
     place_after,
     row_names,
     row_type,
-    walk,
 )
 from tradebook.service_layer.ports.watermark import TransactionSnapshot
 
@@ -48,17 +49,17 @@ class Records(ABC, Generic[E]):
     """The records of one kind, to read.
 
     Lists take `since` (inclusive) and `until` (exclusive), and the values that fields must have, by
-    name: `page(symbol="AAPL", status="EXECUTED")`; None stands for none.
+    name: `page(symbol="AAPL", status="EXECUTED")`; None matches NULL.
     """
 
     kind: type[E]
 
     @abstractmethod
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        """The record with this id.
+        """Return the record with this id, locked where `lock` is true.
 
         Raises:
-            NotFound: there is none in this account.
+            NotFound: this account has none.
         """
 
     def page(
@@ -70,14 +71,15 @@ class Records(ABC, Generic[E]):
         until: datetime | None = None,
         **equal: object,
     ) -> Page[E]:
-        """The newest `limit` records, or those that follow the page whose `after` is given.
+        """Read the newest `limit` records, or those that follow the page whose `after` is given.
 
         Raises:
-            InvalidInput: a name or value that the kind does not have, or another list's `after`.
+            InvalidInput: a name or value that the kind does not have, or the cursor of another list.
         """
-        wanted = Filter.of(self.kind, since, until, equal)
+        wanted = Filter.from_arguments(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        return Page.of(self.kind, self._newest(wanted, place, page_limit(limit) + 1), limit)
+        found = self._newest(wanted, place, page_limit(limit) + 1)
+        return Page.from_records(self.kind, found, limit)
 
     def rows(
         self,
@@ -88,10 +90,11 @@ class Records(ABC, Generic[E]):
         until: datetime | None = None,
         **equal: object,
     ) -> Page[Row]:
-        """A `page` as plain values."""
-        wanted = Filter.of(self.kind, since, until, equal)
+        """Read a `page` as plain rows."""
+        wanted = Filter.from_arguments(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        return Page.of(self.kind, self._newest_rows(wanted, place, page_limit(limit) + 1), limit)
+        found = self._newest_rows(wanted, place, page_limit(limit) + 1)
+        return Page.from_records(self.kind, found, limit)
 
     def iterate(
         self,
@@ -101,29 +104,31 @@ class Records(ABC, Generic[E]):
         batch: int = BATCH,
         **equal: object,
     ) -> Iterator[E]:
-        """All of a list, newest first, read `batch` records at a time."""
+        """Iterate over a list, newest first, in reads of `batch` records."""
         limit = page_limit(batch, "batch")
-        return walk(
-            lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
+        return chain.from_iterable(
+            pages(
+                lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
+            )
         )
 
     def count(
         self, *, since: datetime | None = None, until: datetime | None = None, **equal: object
     ) -> int:
-        """How many records a list has."""
-        return self._count(Filter.of(self.kind, since, until, equal))
+        """Count the records of a list."""
+        return self._count(Filter.from_arguments(self.kind, since, until, equal))
 
     @abstractmethod
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
-        """Records by id, from the first above `after`."""
+        """Read records in the order of their ids, from the first above `after`."""
 
     @abstractmethod
     def found(self, ids: Collection[int]) -> list[E]:
-        """Those of the records with these ids that there are, by id."""
+        """Read the existing records with these ids, in the order of their ids."""
 
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        """The newest of a list that come after a place in it, by `ordered_by` and id."""
+        """Read the newest records of a list that follow a place in it, by `ordered_by` and id."""
 
     def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
         values = map(attrgetter(*row_names(self.kind)), self._newest(wanted, place, limit))
@@ -134,80 +139,88 @@ class Records(ABC, Generic[E]):
 
 
 class Repository(Records[E]):
-    """A collection of one kind of record."""
+    """The records of one kind, to read and write."""
 
     @abstractmethod
     def add(self, entity: E) -> E:
         """Record `entity`, unless its identity is taken.
 
         Returns:
-            `entity` itself, now with its id, or the record that has its identity.
+            `entity` itself, now with its id, or the existing record with the same identity.
         """
 
     def add_all(self, entities: Sequence[E]) -> list[E]:
-        """As `add` each; faster, where all of them are new."""
+        """Record many entities as `add` does each; faster where all of them are new."""
         return [self.add(entity) for entity in entities]
 
     @abstractmethod
-    def remove(self, entity: E) -> None:
-        """Delete a record for good; whether it may be, the caller has asked the locked record.
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        """Write changed fields of a record that is locked.
 
         Raises:
-            ConstraintViolated: another record refers to it (on leaving the unit of work).
+            ConcurrentUpdate: the record is gone.
+        """
+
+    @abstractmethod
+    def remove(self, entity: E) -> None:
+        """Delete a record that the caller has locked and checked.
+
+        Raises:
+            ConstraintViolated: another record refers to it (raised when the unit of work ends).
             ConcurrentUpdate: another writer was first.
         """
 
 
 @frozen
 class Corrections:
-    """The entries in a symbol's ledger that are busts, and those that booked corrections, sorted."""
+    """The entries in a symbol's ledger that are busts, and those that are corrections, sorted."""
 
     busts: list[int]
     bookings: list[int]
 
 
 class TradeRepository(Repository[Trade]):
-    """Trades; identity is `Trade.fill_key`."""
+    """The trades; their identity is `Trade.fill_key`."""
 
     @abstractmethod
     def of_order(self, order_id: str) -> list[Trade]:
-        """Every trade with this order id, by id; order ids may collide across symbols and venues."""
+        """Read every trade with this order id, by id; order ids may collide across symbols and venues."""
 
     @abstractmethod
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
-        """Booked trades of a symbol by `sequence`, from the first above `after`."""
+        """Read booked trades of a symbol by `sequence`, from the first above `after`."""
 
     @abstractmethod
     def count_booked(self, symbol: str | None = None) -> int:
-        """How many trades were ever booked, of one symbol or of all."""
+        """Count the trades that were ever booked, of one symbol or of all."""
 
     @abstractmethod
     def booked_symbols(self) -> list[str]:
-        """The symbols of all booked trades, sorted."""
+        """Return the symbols of all booked trades, sorted."""
 
     @abstractmethod
     def correcting(self, ids: Collection[int]) -> list[Trade]:
-        """The trades that correct these."""
+        """Read the trades that correct those with these ids."""
 
     @abstractmethod
     def corrections(self, symbol: str) -> Corrections:
-        """Which entries in a symbol's ledger were no ordinary bookings."""
+        """Return the entries in a symbol's ledger that are busts or corrections."""
 
     @abstractmethod
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
-        """Trades that were busted after an entry in their ledger, and booked up to it.
+        """Read the trades that were booked up to an entry in their ledger, and busted after it.
 
         Args:
             sequences: the entry, by symbol.
 
         Returns:
-            The trades by symbol and the entry that busted them.
+            The trades, sorted by symbol and by the entry that busted them.
         """
 
     def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[BookedTrade]:
-        """Every trade of a symbol that was ever booked, each correction right after what it corrects.
+        """Iterate over all booked trades of a symbol, each correction right after the trade it corrects.
 
-        Read `batch` trades at a time; which of them count, the caller decides.
+        Busted trades are included: the caller decides which of them count. Reads are of `batch` trades.
         """
         page = self.booked(symbol, limit=batch)
         while page:
@@ -225,7 +238,7 @@ class TradeRepository(Repository[Trade]):
     def correcting_any_of(
         self, trades: Collection[Trade] | Collection[BookedTrade]
     ) -> dict[int | None, Trade]:
-        """Corrections, and corrections of those, by what they correct."""
+        """Read the corrections of trades, and the corrections of those, by the id that they correct."""
         found: dict[int | None, Trade] = {}
         busted = [trade.id for trade in trades if trade.status is TradeStatus.BUSTED]
         while busted:
@@ -236,106 +249,106 @@ class TradeRepository(Repository[Trade]):
 
 
 class PositionRepository(Repository[Position]):
-    """Positions; identity is `symbol`. What is held, only the Ledger changes."""
+    """The positions; their identity is `symbol`. Only the Ledger changes quantities and costs."""
 
     @abstractmethod
     def by_symbol(self, symbol: str) -> Position | None:
-        """The position in a symbol, or None when it was never traded."""
+        """Return the position in a symbol, or None when it was never traded."""
 
     @abstractmethod
     def all(self, *, open_only: bool = False) -> list[Position]:
-        """Positions that were ever traded, by symbol."""
+        """Read the positions that were ever traded, or the open ones, sorted by symbol."""
 
 
 class PortfolioRepository(Repository[Portfolio]):
-    """Snapshots and their positions."""
+    """The snapshots of the portfolio, and their positions."""
 
     @abstractmethod
     def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
-        """Keep a snapshot."""
+        """Record a snapshot with its positions."""
 
     @abstractmethod
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
-        """The positions in some snapshots, by snapshot and symbol."""
+        """Read the positions of snapshots, sorted by snapshot and symbol."""
 
     @abstractmethod
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
-        """What snapshots say of a symbol, by `sequence`."""
+        """Read the positions of all snapshots in a symbol, sorted by `sequence`."""
 
 
 class SignalRepository(Repository[Signal]):
-    """Signals; identity is `reference` where given."""
+    """The signals; their identity is `reference` where given."""
 
     @abstractmethod
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
-        """The signals with these ids, in the order of `ids`.
+        """Read the signals with these ids, in the order of `ids`.
 
         Raises:
-            NotFound: naming the first that is not there.
+            NotFound: naming the first id without a signal.
         """
 
 
 class DecisionRepository(Repository[AgentDecision]):
-    """Decisions; identity is `reference` where given.
+    """The decisions; their identity is `reference` where given.
 
     Attributes:
-        with_signals: the same decisions, each with the signals it was based on.
+        with_signals: the same decisions, each loaded with the signals it was based on.
     """
 
     with_signals: Records[AgentDecision]
 
 
 class EventRepository(Repository[Event]):
-    """The audit trail: append-only."""
+    """The audit trail, which is append-only."""
 
     @abstractmethod
     def of(self, entity: str, entity_id: int) -> list[Event]:
-        """What happened to one record, oldest first."""
+        """Read the events of one record, oldest first."""
 
     @abstractmethod
     def newest_id(self) -> int:
-        """The highest id; 0 when there is no event."""
+        """Return the highest id, 0 when there is no event."""
 
     @abstractmethod
     def count_up_to(self, id_: int) -> int:
-        """How many events have this id or a lower one."""
+        """Count the events with this id or a lower one."""
 
     @abstractmethod
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
-        """The events by which these trades were booked or busted, by id."""
+        """Read the events that booked or busted these trades, sorted by id."""
 
     @abstractmethod
     def count_bookings(self) -> int:
-        """How many events say that a trade was booked or busted."""
+        """Count the events that booked or busted a trade."""
 
 
 class SealRepository(Repository[Seal]):
-    """Seals; identity is `number`."""
+    """The seals; their identity is `number`."""
 
     @abstractmethod
     def last(self) -> Seal | None:
-        """The one with the highest number."""
+        """Return the seal with the highest number."""
 
     @abstractmethod
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
-        """Seals by number, from the first above `after`."""
+        """Read seals in the order of their numbers, from the first above `after`."""
 
     @abstractmethod
     def covering(self, low: int, high: int) -> list[Seal]:
-        """The seals that may cover events with ids from `low` to `high`."""
+        """Read the seals that may cover events with ids from `low` to `high`."""
 
     @abstractmethod
     def count_covered(self) -> int:
-        """How many events all seals cover, as they say themselves."""
+        """Return the sum of the counts of events that the seals state."""
 
     @abstractmethod
-    def moment(self) -> TransactionSnapshot:
-        """What the database knows of its transactions now."""
+    def transaction_snapshot(self) -> TransactionSnapshot:
+        """Read which transactions of the database have ended and which are running now."""
 
 
 class AccountRepository(Repository[Account]):
-    """The account of this unit of work, its own identity."""
+    """The account of this unit of work; it is its own identity."""
 
     @abstractmethod
     def current(self) -> Account | None:
-        """The account, or None before its first use."""
+        """Return the account, or None before its first use."""

@@ -1,4 +1,8 @@
-"""FIXME."""
+"""The watermark of the events: the id up to which no event can appear any more.
+
+Ids are drawn from a sequence before a transaction commits, so an event may appear below events that were sealed
+long ago, as long as its transaction runs.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,14 @@ from tradebook.domain.seals import Seal
 
 @frozen
 class TransactionSnapshot:
-    """What a database knows of its transactions, which it numbers when they first write.
+    """The state of a database's transactions, which it numbers when they first write.
 
     Attributes:
-        ended: transactions below this number have ended, whatever they did.
-        begun: no transaction had this number yet, or a higher one.
-        at: the database's time, in microseconds.
-        running: when the oldest statement began that is running in a transaction without a number.
+        ended: transactions below this number have ended, by commit or rollback.
+        begun: no transaction had this number or a higher one yet.
+        at: the database's time, in microseconds since 1970.
+        running: the start, in microseconds since 1970, of the oldest statement that runs in a transaction
+            without a number.
     """
 
     ended: int
@@ -27,24 +32,24 @@ class TransactionSnapshot:
 
 
 ALONE: Final = TransactionSnapshot(ended=1, begun=1, at=1, running=2)
-"""Nobody else can be writing."""
+"""The snapshot of a database in which no other transaction writes."""
 UNKNOWN: Final = TransactionSnapshot(ended=0, begun=1, at=1, running=0)
-"""Anybody may be writing."""
+"""The snapshot of a database whose other transactions are hidden."""
 
 
 @define
 class Watermark:
-    """Up to which event nothing can come any more that is not there yet.
+    """The id up to which all events are committed, computed from two transaction snapshots.
 
-    Ids are given from a sequence before a transaction commits, so an event may appear below events that
-    were sealed long ago, as long as its transaction runs. A transaction is numbered when it first writes,
-    which may be a moment after its id was given: hence two looks, `first` and `second`, after `newest`
-    was read. A statement that had its id before the first look has ended by the second, or is numbered
-    below `second.begun`; once all of those have ended, nothing up to `newest` is missing. Must be made
-    before the events are read.
+    A transaction is numbered when it first writes, which may be a moment after its id was drawn. Hence two
+    snapshots are taken after `newest` was read: a statement that drew its id before the first snapshot has
+    ended by the second one, or its transaction is numbered below `second.begun`. Once all of those have
+    ended, no event up to `newest` is missing. Take both before reading the events.
 
     Attributes:
-        newest: the highest id that there was.
+        newest: the highest id that was visible.
+        first: the snapshot taken first.
+        second: the one taken after it.
     """
 
     newest: int
@@ -53,14 +58,14 @@ class Watermark:
 
     @property
     def number(self) -> int:
-        """Transactions that may hold ids up to `newest` are numbered below this; 0 when not known."""
+        """The number below which transactions may hold ids up to `newest`; 0 when unknown."""
         return self.second.begun if self.second.running > self.first.at else 0
 
-    def settled(self, last: Seal | None) -> int:
-        """The id up to which all events are there to be read now.
+    def complete_up_to_id(self, last: Seal | None) -> int:
+        """Return the id up to which all events are committed and visible.
 
         Args:
-            last: the account's last seal; its transactions may have ended meanwhile.
+            last: the account's last seal, whose transactions may have ended meanwhile.
         """
         if self._has_passed(self.number):
             return self.newest

@@ -1,4 +1,4 @@
-"""What is asked of the book: plain functions `query(uow, ...)` that change nothing."""
+"""The queries of the book: plain functions `query(uow, ...)` that write nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Records as Apache Arrow, with every digit: for pandas, DuckDB, Parquet. pyarrow is imported when asked for.
+"""Records as Apache Arrow, with every digit, for pandas, DuckDB and Parquet. pyarrow is imported on first use.
 
-Numbers are `decimal256(76, 40)`, which holds what the book computes (36 digits before the point, 40 after
-it), or text; times are UTC to the microsecond, enumerations dictionaries of text, and JSON is text.
+Numbers are `decimal256(76, 40)`, 36 digits before the point and 40 after it, or text, which holds every
+number of a book (a product of three numbers may have 120 decimals and more); times are UTC to the microsecond, enumerations dictionaries of text, and JSON is text.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Entity)
 
 Decimals: TypeAlias = Literal["exact", "text"]
-"""How numbers come: as decimals of 76 digits, or as canonical text, which every program reads."""
+"""The form of numbers: decimals of 76 digits, or canonical text, which every program reads."""
 
 BATCH: Final = 10_000
-"""How many records are read at a time."""
+"""Records per read and per batch."""
 
 _DIGITS: Final = 76
 _PLACES: Final = 40
@@ -50,10 +50,12 @@ _PLACES: Final = 40
 
 @frozen
 class ArrowKind(Generic[E]):
-    """How the records of a kind become batches.
+    """The conversion of one kind of record to Arrow.
 
     Attributes:
-        schema: the fields of the kind, by name and in their order; no lists of other records.
+        kind: of record.
+        schema: the fields of the kind, by name and in their order, without lists of other records.
+        decimals: the form of numbers.
     """
 
     kind: type[E]
@@ -61,12 +63,12 @@ class ArrowKind(Generic[E]):
     decimals: Decimals
 
     @classmethod
-    def of(cls, kind: type[E], decimals: Decimals = "exact") -> ArrowKind[E]:
-        """That of a kind of record.
+    def from_kind(cls, kind: type[E], decimals: Decimals = "exact") -> ArrowKind[E]:
+        """Make the conversion of a kind of record, with the schema that its type hints give.
 
         Raises:
             ExtraNotInstalled: pyarrow is missing.
-            InvalidInput: no kind of record, or no such way to give decimals.
+            InvalidInput: an unknown kind of record, or form of numbers.
         """
         if not is_instance(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
@@ -77,10 +79,10 @@ class ArrowKind(Generic[E]):
         return cls(kind, arrow.schema(columns), decimals)
 
     def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Rows of the kind as a batch.
+        """Convert rows of the kind to a batch.
 
         Raises:
-            InvalidInput: a number has more digits than a decimal of Arrow.
+            InvalidInput: a number has more digits than Arrow's decimals.
         """
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
         with no_collecting():
@@ -91,11 +93,11 @@ class ArrowKind(Generic[E]):
         return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
-        """Batches, one after the other."""
+        """Make a reader that streams the batches."""
         return _pyarrow().RecordBatchReader.from_batches(self.schema, batches)
 
     def table(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.Table:
-        """Batches as one table."""
+        """Combine batches into one table."""
         return _pyarrow().Table.from_batches(batches, self.schema)
 
     def _column(self, name: str, of: Any, values: Sequence[Any]) -> pyarrow.Array:
@@ -110,15 +112,20 @@ class ArrowKind(Generic[E]):
         try:
             return arrow.array(values, type_)
         except arrow.ArrowInvalid:
-            wide = f"{_DIGITS - _PLACES} digits before the point and {_PLACES} after it"
+            misfit = next(value for value in values if value is not None and not _fits(value))
+            wide = f"at most {_DIGITS - _PLACES} digits before the point and {_PLACES} after it"
             raise InvalidInput(
-                name, "a number", f"at most {wide}; ask for decimals='text'"
+                name, misfit, f"{wide}; decimals='text' (--decimals text) takes all"
             ) from None
 
     def _text_of(self, of: Any) -> Callable[[Any], str] | None:
         if of is Decimal:
             return plain if self.decimals == "text" else None
         return None if of in (bool, datetime, int, str) else _json_text
+
+
+def _fits(value: Decimal) -> bool:
+    return value.adjusted() < _DIGITS - _PLACES and -int(value.as_tuple().exponent) <= _PLACES
 
 
 def _json_text(value: Any) -> str:
@@ -137,7 +144,7 @@ def _pyarrow() -> Any:
 
 
 def _types(kind: type[Entity]) -> dict[str, Any]:
-    """What each field holds, by name, where it is not None; no lists of other records."""
+    """Return the type of each field, without None, by name; lists of other records are left out."""
     hints = get_type_hints(kind)
     return {name: _not_none(hints[name]) for name in row_names(kind)}
 

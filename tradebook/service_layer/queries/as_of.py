@@ -1,8 +1,7 @@
-"""As of a time: what the book said then, or what was true then, folded from the trades again."""
+"""Positions and portfolios as of a time, folded again from the trades."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
@@ -30,7 +29,7 @@ from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member, identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -39,7 +38,7 @@ _END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class AsOf(StrEnum):
-    """Which time of a trade is meant: its booking time, or its trade time."""
+    """The time by which trades count: their booking time, or their trade time."""
 
     BOOKED = "booked"
     EXECUTED = "executed"
@@ -47,11 +46,11 @@ class AsOf(StrEnum):
 
 @frozen
 class Valuation:
-    """What an account held and was worth at a time, worked out later and not kept.
+    """The holdings and the value of an account at a time, computed later and not recorded.
 
     Attributes:
         portfolio: the totals; it has no id, and its source is "as of".
-        positions: what was open, by symbol.
+        positions: the open positions, sorted by symbol.
     """
 
     portfolio: Portfolio
@@ -64,38 +63,40 @@ def positions_as_of(
     *,
     by: AsOf | str = AsOf.BOOKED,
     symbol: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Position]:
-    """Positions as they were at a time, folded from the trades.
+    """Return the positions as they were at a time, folded from the trades.
 
-    "booked" is what the book said then: a trade counts from its `booked_at` until its `busted_at`, and
-    `sequence` is the last entry that the ledger had. A trade is dated when its call began, and another
-    may have looked before it was committed: exact are a snapshot's `sequence`s.
+    "booked" is the state of the book at that time: a trade counts from its `booked_at` until its
+    `busted_at`, and `sequence` is the last entry that the ledger had. A trade carries the time at which its
+    call began, and another call may have read before it was committed; the `sequence`s of a snapshot are
+    exact.
 
-    "executed" is what was true then: the trades that count now, in their order, but for those with a
-    later trade time; `sequence` is the last entry in the ledger as it is now.
+    "executed" is the state of the market at that time: of the trades that count now, those with a trade
+    time up to then; `sequence` is the last entry in the ledger as it is now.
 
-    The book keeps no history of marks. `current_price` is that of the newest snapshot taken up to the
-    time, or where that holds no such position, of the last trade that counts; `marked_at` says how old
-    it is.
+    The book keeps no history of marks. `current_price` is that of the newest snapshot taken up to the time,
+    or, where that has no such position, that of the last trade that counts; `marked_at` is its time.
 
     Args:
-        uow: a read-only unit of work, which sees one instant.
+        uow: a read-only unit of work, which has one consistent view.
         time: this time included; a naive time is taken as UTC.
         by: "booked" or "executed".
-        symbol: of one symbol; all of them by default.
+        symbol: the symbol to return; all by default.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
-        Positions that are not recorded, without id and version, for all that was ever traded by then,
-        by symbol; flat where no trade counts.
+        Positions that are not recorded, without id and version, of every symbol traded by then, sorted by
+        symbol; flat where no trade counts.
 
     Raises:
-        InvalidInput: `by` or `time` is something else.
+        InvalidInput: `by` or `time` is refused.
     """
-    view = _view(time, by)
+    view = _View.from_arguments(time, by)
     of_symbol = None if symbol is None else argument("symbol", identifier, symbol)
-    return list(_Past(uow, view, _Marks.of(uow, view.time), progress).positions(of_symbol))
+    return list(
+        _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress).positions(of_symbol)
+    )
 
 
 def portfolio_as_of(
@@ -105,23 +106,22 @@ def portfolio_as_of(
     by: AsOf | str = AsOf.BOOKED,
     prices: Mapping[str, Number] | None = None,
     rates: Mapping[str, Number] | None = None,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Valuation:
-    """What the account held and was worth at a time; nothing is kept.
+    """Compute the holdings and the value of the account at a time; nothing is recorded.
 
-    Positions are those of `positions_as_of`. A cash flow counts from when it was recorded ("booked"), or
-    from `occurred_at` ("executed"). What the book said at the time of a snapshot is that snapshot, also
-    when trades that it holds were busted or corrected since.
+    Positions are those of `positions_as_of`. A cash flow counts from the time it was recorded ("booked"), or
+    from `occurred_at` ("executed"). As booked at the time of a snapshot, the result equals that snapshot,
+    also when trades that it holds were busted or corrected since.
 
     Args:
-        uow: a read-only unit of work, which sees one instant.
-        time: this time included; a naive time is taken as UTC.
-        by: "booked" or "executed".
-        prices: for one unit of each symbol, in the position's currency; where none is given, as
-            `positions_as_of` finds them.
-        rates: for each currency other than the account's base currency, what one unit is worth in the
-            base currency, above 0; where none is given, those of the newest snapshot taken up to the
-            time.
+        uow: a read-only unit of work, which has one consistent view.
+        time: as for `positions_as_of`.
+        by: as for `positions_as_of`.
+        prices: of one unit of each symbol, in the position's currency; by default those of
+            `positions_as_of`.
+        rates: the value of one unit of each other currency in the account's base currency, above 0; by
+            default those of the newest snapshot taken up to the time.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
@@ -131,8 +131,8 @@ def portfolio_as_of(
         MissingRate: naming the currency that has no rate.
         InvalidInput: a price, a rate, `by` or `time` is refused.
     """
-    view = _view(time, by)
-    marks = _Marks.of(uow, view.time)
+    view = _View.from_arguments(time, by)
+    marks = _Marks.from_snapshot(uow, view.time)
     of_rates = argument("rates", optional_mapping, rates)
     marks = marks.replaced({} if prices is None else named_prices(prices), of_rates, view.time)
     account = uow.accounts.current()
@@ -149,84 +149,58 @@ def portfolio_as_of(
 
 
 @frozen
-class _View(ABC):
-    """What counts as of a time."""
+class _View:
+    """The rules for what counts as of a time.
+
+    Attributes:
+        time: this time included.
+        by: the time of a trade that is compared with it.
+    """
 
     time: datetime
+    by: AsOf
 
-    @abstractmethod
+    @classmethod
+    def from_arguments(cls, time: datetime, by: AsOf | str) -> _View:
+        """Check the arguments of a query, and make the rules of them."""
+        chosen = argument("by", partial(enum_member, AsOf), by)
+        return cls(argument("time", utc, time), chosen)
+
     def lists(self, trade: BookedTrade) -> bool:
-        """Whether the trade makes its symbol one that was traded."""
-
-    @abstractmethod
-    def counts(self, trade: BookedTrade) -> bool:
-        """Whether the trade is folded."""
-
-    @abstractmethod
-    def has(self, entered_at: datetime) -> bool:
-        """Whether an entry of this time is in the ledger."""
-
-    @abstractmethod
-    def ends_before(self, trade: BookedTrade) -> bool:
-        """Whether neither this trade nor any after it in fold order matters."""
-
-    @abstractmethod
-    def counts_cash(self, flow: CashFlow) -> bool:
-        """Whether the cash flow is summed."""
-
-
-class _AsBooked(_View):
-    def lists(self, trade: BookedTrade) -> bool:
-        return self._was(trade.booked_at)
+        """Return whether the trade shows that its symbol was traded."""
+        return self._reached(trade.booked_at if self._is_booked else trade.executed_at)
 
     def counts(self, trade: BookedTrade) -> bool:
-        return self._was(trade.booked_at) and not self._was(trade.busted_at)
+        """Return whether the trade is folded."""
+        if self._is_booked:
+            return self._reached(trade.booked_at) and not self._reached(trade.busted_at)
+        return trade.status is TradeStatus.EXECUTED and self._reached(trade.executed_at)
 
     def has(self, entered_at: datetime) -> bool:
-        return entered_at <= self.time
+        """Return whether an entry of this time is in the ledger."""
+        return not self._is_booked or self._reached(entered_at)
 
     def ends_before(self, trade: BookedTrade) -> bool:
-        # Booking times never decrease; but a correction comes in the place of what it corrects.
-        return trade.corrects_id is None and not self._was(trade.booked_at)
+        """Return whether neither this trade nor any after it in fold order counts."""
+        # Booking times never decrease, but a correction is folded in the place of what it corrects.
+        is_ordered = self._is_booked and trade.corrects_id is None
+        return is_ordered and not self._reached(trade.booked_at)
 
     def counts_cash(self, flow: CashFlow) -> bool:
-        return flow.created_at <= self.time
+        """Return whether the cash flow is summed."""
+        return self._reached(flow.created_at if self._is_booked else flow.occurred_at)
 
-    def _was(self, at: datetime | None) -> bool:
+    @property
+    def _is_booked(self) -> bool:
+        return self.by is AsOf.BOOKED
+
+    def _reached(self, at: datetime | None) -> bool:
         return at is not None and at <= self.time
-
-
-class _AsExecuted(_View):
-    def lists(self, trade: BookedTrade) -> bool:
-        return trade.executed_at <= self.time
-
-    def counts(self, trade: BookedTrade) -> bool:
-        return trade.status is TradeStatus.EXECUTED and trade.executed_at <= self.time
-
-    def has(self, entered_at: datetime) -> bool:  # noqa: ARG002
-        return True
-
-    def ends_before(self, trade: BookedTrade) -> bool:  # noqa: ARG002
-        return False
-
-    def counts_cash(self, flow: CashFlow) -> bool:
-        return flow.occurred_at <= self.time
-
-
-_VIEWS: Final[Mapping[AsOf, type[_View]]] = {
-    AsOf.BOOKED: _AsBooked,
-    AsOf.EXECUTED: _AsExecuted,
-}
-
-
-def _view(time: datetime, by: AsOf | str) -> _View:
-    chosen = argument("by", partial(enum_member, AsOf), by)
-    return _VIEWS[chosen](argument("time", utc, time))
 
 
 @frozen
 class _Marks:
-    """The prices of a time, and the rates.
+    """The marks and the exchange rates of a time.
 
     Attributes:
         prices: by symbol, each with its time.
@@ -237,8 +211,8 @@ class _Marks:
     rates: Mapping[str, Any]
 
     @classmethod
-    def of(cls, uow: AbstractUnitOfWork, time: datetime) -> _Marks:
-        """Those of the newest snapshot that was taken up to the time."""
+    def from_snapshot(cls, uow: AbstractUnitOfWork, time: datetime) -> _Marks:
+        """Take the marks and rates of the newest snapshot taken up to the time."""
         until = None if time == _END else time + _TICK
         for portfolio in uow.portfolios.page(limit=1, until=until, source=BOOK):
             rows = uow.portfolios.positions_of([portfolio.id])
@@ -249,9 +223,9 @@ class _Marks:
     def replaced(
         self, prices: Mapping[str, Decimal], rates: Mapping[str, Number], at: datetime
     ) -> _Marks:
-        """These, but where others are given for this time."""
-        given = {symbol: (price, at) for symbol, price in prices.items()}
-        return _Marks({**self.prices, **given}, {**self.rates, **rates})
+        """Replace those for which others are given, of this time."""
+        of_time = {symbol: (price, at) for symbol, price in prices.items()}
+        return _Marks({**self.prices, **of_time}, {**self.rates, **rates})
 
 
 class _Entry(NamedTuple):
@@ -269,13 +243,14 @@ def _entries(trade: BookedTrade) -> Iterator[_Entry]:
 
 
 @define
-class _Page:
-    """A symbol's page of the ledger as of a time, while its trades go by in fold order.
+class _PastPosition:
+    """A position as of a time, folded while its trades are read in fold order.
 
     Attributes:
-        fold: of what counts.
-        counted: the last trade of it.
-        first: the first entry.
+        view: decides which trades count.
+        fold: of the trades that count.
+        counted: the last of these.
+        first: the first entry in the ledger.
         last: the last one; its trade has the constants that the position had.
         is_listed: whether the symbol was traded.
     """
@@ -288,20 +263,18 @@ class _Page:
     is_listed: bool = False
 
     def read(self, trade: BookedTrade) -> None:
-        """Note a trade's entries, and fold it if it counts."""
+        """Take in the entries of the next trade, and fold it if it counts."""
         self.is_listed = self.is_listed or self.view.lists(trade)
         for entry in _entries(trade):
-            if self.view.has(entry.at):
-                if self.first is None or entry.sequence < self.first.sequence:
-                    self.first = entry
-                if self.last is None or entry.sequence > self.last.sequence:
-                    self.last = entry
+            if self.view.has(entry.at):  # sequences are unique, so that entries compare by them
+                self.first = min(self.first or entry, entry)
+                self.last = max(self.last or entry, entry)
         if self.view.counts(trade):
             self.fold.apply(trade)
             self.counted = trade
 
     def position(self, account: str, marks: _Marks) -> Position | None:
-        """What the page says; None when the symbol was not traded."""
+        """Return the position, or None when the symbol was not traded."""
         if not self.is_listed or self.first is None or self.last is None:
             return None
         values: dict[str, Any] = {
@@ -327,33 +300,34 @@ class _Page:
         return self.counted.price, self.counted.executed_at
 
 
-class _Past:
-    """Reads the book as of a time."""
+def _progress(value: ProgressCallback | None) -> ProgressCallback | None:
+    return argument("progress", optional_function, value)
 
-    def __init__(
-        self, uow: AbstractUnitOfWork, view: _View, marks: _Marks, progress: Progress | None
-    ) -> None:
-        self.uow = uow
-        self.view = view
-        self.marks = marks
-        progress = argument("progress", optional_function, progress)
-        self.progress = (lambda _done, _total: None) if progress is None else progress
-        self.done = 0
+
+@define
+class _Past:
+    """A reader of the book as of a time; `done` trades are folded so far."""
+
+    uow: AbstractUnitOfWork
+    view: _View
+    marks: _Marks
+    progress: ProgressCallback | None = field(default=None, converter=_progress)
+    done: int = 0
 
     def positions(self, symbol: str | None = None) -> Iterator[Position]:
-        """What was traded by then: one symbol, or all, sorted."""
+        """Fold the position of one symbol, or of all that were traded by then, sorted."""
         total = self.uow.trades.count_booked(symbol)
         for each in self.uow.trades.booked_symbols() if symbol is None else [symbol]:
-            page = _Page(self.view, Fold(each))
+            past = _PastPosition(self.view, Fold(each))
             for trade in self._trades(each, total):
-                page.read(trade)
-            position = page.position(self.uow.account, self.marks)
+                past.read(trade)
+            position = past.position(self.uow.account, self.marks)
             if position is not None:
                 yield position
-        self.progress(total, total)
+        self._report(total, total)
 
     def cash(self) -> tuple[CashTotal, ...]:
-        """The sums of the cash flows that count."""
+        """Sum the cash flows that count, by currency."""
         return cash_totals(
             (flow.currency, flow.kind, flow.amount)
             for flow in self.uow.cash_flows.iterate(batch=BATCH)
@@ -366,5 +340,9 @@ class _Past:
                 return
             self.done += 1
             if self.done % BATCH == 0 and self.done < total:
-                self.progress(self.done, total)
+                self._report(self.done, total)
             yield trade
+
+    def _report(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)

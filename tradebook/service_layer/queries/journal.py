@@ -1,4 +1,4 @@
-"""What was noted beside the trades: alerts, signals, what agents decided and did, metrics, events."""
+"""Queries of alerts, signals, agents' decisions and actions, metrics and events."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import argument, boolean
 from tradebook.service_layer.ports.paging import Page, Window
-from tradebook.service_layer.queries.records import LONG, asked
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.queries.records import LONG, given
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 
+@single_statement
 def get_alerts(
     uow: AbstractUnitOfWork,
     *,
@@ -25,11 +26,12 @@ def get_alerts(
     resolved: bool | None = None,
     **window: Unpack[Window],
 ) -> Page[Alert]:
-    """Alerts, newest first; of one severity and symbol, resolved or not, or any."""
-    wanted = asked(severity=severity, symbol=symbol, resolved=resolved)
+    """Return alerts, newest first; of one severity and symbol, resolved or not, or any."""
+    wanted = given(severity=severity, symbol=symbol, resolved=resolved)
     return uow.alerts.page(**window, **wanted)
 
 
+@single_statement
 def get_unresolved_alerts(
     uow: AbstractUnitOfWork,
     severity: Severity | str | None = None,
@@ -37,11 +39,12 @@ def get_unresolved_alerts(
     limit: int = LONG,
     after: str | None = None,
 ) -> Page[Alert]:
-    """Alerts that nobody dealt with, newest first; of one severity, or of all."""
-    wanted = asked(severity=severity)
+    """Return unresolved alerts, newest first; of one severity, or of all."""
+    wanted = given(severity=severity)
     return uow.alerts.page(limit=limit, after=after, resolved=False, **wanted)
 
 
+@single_statement
 def get_signals(
     uow: AbstractUnitOfWork,
     *,
@@ -51,11 +54,12 @@ def get_signals(
     strategy: str | None = None,
     **window: Unpack[Window],
 ) -> Page[Signal]:
-    """Signals, newest first; of one symbol, action, source and strategy, or of any."""
-    wanted = asked(symbol=symbol, action=action, source=source, strategy=strategy)
+    """Return signals, newest first; of one symbol, action, source and strategy, or of any."""
+    wanted = given(symbol=symbol, action=action, source=source, strategy=strategy)
     return uow.signals.page(**window, **wanted)
 
 
+@single_statement
 def get_decisions(
     uow: AbstractUnitOfWork,
     *,
@@ -66,25 +70,26 @@ def get_decisions(
     with_signals: bool = False,
     **window: Unpack[Window],
 ) -> Page[AgentDecision]:
-    """Decisions, newest first; of one agent, symbol, action and status, or of any.
+    """Return decisions, newest first; of one agent, symbol, action and status, or of any.
 
     Args:
         uow: the unit of work.
-        agent: who decided.
-        symbol: about which instrument.
+        agent: the name of the agent that decided.
+        symbol: the instrument that the decision is about.
         action: BUY, SELL or HOLD.
         status: such as EXECUTED.
-        with_signals: whether `decision.signals` is loaded too, in the same query.
+        with_signals: load `decision.signals` too, in the same statement.
         window: since, until, limit, after.
     """
     loads = argument("with_signals", boolean, with_signals)
     records = uow.decisions.with_signals if loads else uow.decisions
-    wanted = asked(agent=agent, symbol=symbol, action=action, status=status)
+    wanted = given(agent=agent, symbol=symbol, action=action, status=status)
     return records.page(**window, **wanted)
 
 
+@single_statement
 def get_decision(uow: AbstractUnitOfWork, decision_id: int) -> AgentDecision | None:
-    """The decision with this id and the signals it was based on, or None when there is none."""
+    """Return the decision with this id, with the signals it was based on; None when there is none."""
     id_ = argument("decision_id", validation.record_id, decision_id)
     try:
         return uow.decisions.with_signals.get(id_)
@@ -92,6 +97,7 @@ def get_decision(uow: AbstractUnitOfWork, decision_id: int) -> AgentDecision | N
         return None
 
 
+@single_statement
 def get_actions(
     uow: AbstractUnitOfWork,
     *,
@@ -100,18 +106,20 @@ def get_actions(
     decision_id: int | None = None,
     **window: Unpack[Window],
 ) -> Page[AgentAction]:
-    """Steps of agents, newest first; of one agent, type and decision, or of any."""
-    wanted = asked(agent=agent, action_type=action_type, decision_id=decision_id)
+    """Return actions of agents, newest first; of one agent, type and decision, or of any."""
+    wanted = given(agent=agent, action_type=action_type, decision_id=decision_id)
     return uow.actions.page(**window, **wanted)
 
 
+@single_statement
 def get_metrics(
     uow: AbstractUnitOfWork, *, name: str | None = None, **window: Unpack[Window]
 ) -> Page[PerformanceMetric]:
-    """Metrics by the end of their period, newest first; of one name, or of all."""
-    return uow.metrics.page(**window, **asked(name=name))
+    """Return metrics by the end of their period, newest first; of one name, or of all."""
+    return uow.metrics.page(**window, **given(name=name))
 
 
+@single_statement
 def get_events(
     uow: AbstractUnitOfWork,
     *,
@@ -120,7 +128,7 @@ def get_events(
     event_type: str | None = None,
     **window: Unpack[Window],
 ) -> Page[Event]:
-    """What happened, newest first; to one kind of record and one record, of one type, or all.
+    """Return events, newest first; of one kind of record, one record and one type, or of any.
 
     Args:
         uow: the unit of work.
@@ -129,5 +137,5 @@ def get_events(
         event_type: such as "TradeRecorded".
         window: since, until, limit, after.
     """
-    wanted = asked(entity=entity, entity_id=entity_id, event_type=event_type)
+    wanted = given(entity=entity, entity_id=entity_id, event_type=event_type)
     return uow.events.page(**window, **wanted)

@@ -1,22 +1,28 @@
-"""What an account traded, holds and has: trades, positions, cash, snapshots."""
+"""Queries of trades, positions, cash and snapshots."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Unpack
+from functools import partial
+from typing import Final, Unpack
 
 from attrs import frozen
 
 from tradebook.domain import validation
 from tradebook.domain.cash import CashFlow, CashFlowKind
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.plain_values import plain_int
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeAction, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.ports.paging import DEFAULT_LIMIT, Page, Window
-from tradebook.service_layer.queries.records import LONG, asked, days_ago
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.queries.records import LONG, given
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
+
+_DAYS: Final = "a whole number of days within the calendar"
 
 
 @frozen
@@ -27,8 +33,8 @@ class CashBalance:
         currency: of all amounts.
         external: deposits, withdrawals and transfers.
         income: dividends, interest, funding and other cash flows.
-        trading: what positions did to cash.
-        balance: their sum. Not buying power.
+        trading: the cash flows of positions: paid, received and fees.
+        balance: the sum of the three; not buying power.
     """
 
     currency: str
@@ -38,6 +44,7 @@ class CashBalance:
     balance: Decimal
 
 
+@single_statement
 def get_trades(
     uow: AbstractUnitOfWork,
     *,
@@ -47,40 +54,46 @@ def get_trades(
     strategy: str | None = None,
     **window: Unpack[Window],
 ) -> Page[Trade]:
-    """Trades by trade time, newest first; of one symbol, action, status and strategy, or of any."""
-    wanted = asked(symbol=symbol, action=action, status=status, strategy=strategy)
+    """Return trades by trade time, newest first; of one symbol, action, status and strategy, or of any."""
+    wanted = given(symbol=symbol, action=action, status=status, strategy=strategy)
     return uow.trades.page(**window, **wanted)
 
 
+@single_statement
 def get_recent_trades(
     uow: AbstractUnitOfWork, limit: int = DEFAULT_LIMIT, days: int = 7, *, after: str | None = None
 ) -> Page[Trade]:
-    """Trades whose trade time is within the last `days` days, newest first."""
-    return uow.trades.page(limit=limit, after=after, since=days_ago(uow, days))
+    """Return the trades of the last `days` days by trade time, newest first."""
+    return uow.trades.page(limit=limit, after=after, since=_days_ago(uow, days))
 
 
+@single_statement
 def get_trades_by_symbol(
     uow: AbstractUnitOfWork, symbol: str, **window: Unpack[Window]
 ) -> Page[Trade]:
-    """Trades of a symbol by trade time, newest first."""
+    """Return the trades of a symbol by trade time, newest first."""
     return uow.trades.page(**window, symbol=symbol)
 
 
+@single_statement
 def get_open_positions(uow: AbstractUnitOfWork) -> list[Position]:
-    """Positions with a quantity, by symbol."""
+    """Return the positions with a quantity, sorted by symbol."""
     return uow.positions.all(open_only=True)
 
 
+@single_statement
 def get_positions(uow: AbstractUnitOfWork) -> list[Position]:
-    """Every position that was ever traded, open or closed, by symbol."""
+    """Return every position that was ever traded, open or closed, sorted by symbol."""
     return uow.positions.all()
 
 
+@single_statement
 def get_position_by_symbol(uow: AbstractUnitOfWork, symbol: str) -> Position | None:
-    """The position in a symbol, open or closed; None when it was never traded."""
+    """Return the position in a symbol, open or closed; None when it was never traded."""
     return uow.positions.by_symbol(argument("symbol", validation.identifier, symbol))
 
 
+@single_statement
 def get_cash_flows(
     uow: AbstractUnitOfWork,
     *,
@@ -88,12 +101,13 @@ def get_cash_flows(
     symbol: str | None = None,
     **window: Unpack[Window],
 ) -> Page[CashFlow]:
-    """Cash flows, newest first; of one kind and symbol, or of any."""
-    return uow.cash_flows.page(**window, **asked(kind=kind, symbol=symbol))
+    """Return cash flows, newest first; of one kind and symbol, or of any."""
+    return uow.cash_flows.page(**window, **given(kind=kind, symbol=symbol))
 
 
+@single_statement
 def get_cash_balances(uow: AbstractUnitOfWork) -> list[CashBalance]:
-    """The account's cash, by currency."""
+    """Return the account's cash, sorted by currency."""
     holdings = uow.ledger.holdings()
     cash = {total.currency: (total.external, total.income) for total in holdings.cash}
     trading: dict[str, Decimal] = {}
@@ -111,19 +125,31 @@ def _balance(currency: str, external: Decimal, income: Decimal, trading: Decimal
     return CashBalance(currency, external, income, canonical(trading), canonical(balance))
 
 
+@single_statement
 def get_latest_portfolio(uow: AbstractUnitOfWork) -> Portfolio | None:
-    """The last snapshot, or None before the first."""
+    """Return the last snapshot, or None before the first."""
     return next(iter(uow.portfolios.page(limit=1)), None)
 
 
+@single_statement
 def get_portfolio_history(
     uow: AbstractUnitOfWork, days: int = 30, *, limit: int = LONG, after: str | None = None
 ) -> Page[Portfolio]:
-    """Snapshots of the last `days` days, newest first."""
-    return uow.portfolios.page(limit=limit, after=after, since=days_ago(uow, days))
+    """Return the snapshots of the last `days` days, newest first."""
+    return uow.portfolios.page(limit=limit, after=after, since=_days_ago(uow, days))
 
 
+@single_statement
 def get_portfolio_positions(uow: AbstractUnitOfWork, portfolio_id: int) -> list[PortfolioPosition]:
-    """The open positions in a snapshot, by symbol."""
+    """Return the open positions in a snapshot, sorted by symbol."""
     id_ = argument("portfolio_id", validation.record_id, portfolio_id)
     return uow.portfolios.positions_of([id_])
+
+
+def _days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
+    if type(days) is not int:
+        days = argument("days", partial(plain_int, expected=_DAYS), days)
+    try:
+        return uow.now() - timedelta(days=days)
+    except OverflowError:
+        raise InvalidInput("days", days, _DAYS) from None

@@ -1,45 +1,31 @@
-"""How lists are asked for."""
+"""Queries of any kind of record: by id, as lists, as plain rows, counted."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from tradebook.domain import validation
 from tradebook.domain.entity import Entity
-from tradebook.domain.errors import InvalidInput, NotFound
-from tradebook.domain.plain_values import plain_int
+from tradebook.domain.errors import NotFound
 from tradebook.domain.validation import argument
 from tradebook.service_layer.ports.paging import DEFAULT_LIMIT, Page, Row
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-LONG: Final = 1000
-"""The limit of lists that people want whole."""
-
-
-def asked(**equal: object) -> dict[str, Any]:
-    """What was asked for; None stands for any."""
-    return {name: value for name, value in equal.items() if value is not None}
-
-
-def days_ago(uow: AbstractUnitOfWork, days: int) -> datetime:
-    """So many days before now."""
-    whole = argument("days", partial(plain_int, expected=_DAYS), days)
-    try:
-        return uow.now() - timedelta(days=whole)
-    except OverflowError:
-        raise InvalidInput("days", days, _DAYS) from None
-
-
-_DAYS: Final = "a whole number of days within the calendar"
-
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 E = TypeVar("E", bound=Entity)
 
+LONG: Final = 1000
+"""The default limit of lists that are usually read whole."""
 
+
+def given(**equal: object) -> dict[str, Any]:
+    """Return the conditions that were given; None stands for any value."""
+    return {name: value for name, value in equal.items() if value is not None}
+
+
+@single_statement
 def get(uow: AbstractUnitOfWork, kind: type[E], record_id: int, /) -> E | None:
-    """The record of a kind with this id, or None when the account has none."""
+    """Return the record of a kind with this id, or None when the account has none."""
     records, id_ = uow.records(kind), argument("record_id", validation.record_id, record_id)
     try:
         return records.get(id_)
@@ -47,6 +33,7 @@ def get(uow: AbstractUnitOfWork, kind: type[E], record_id: int, /) -> E | None:
         return None
 
 
+@single_statement
 def get_all(
     uow: AbstractUnitOfWork,
     kind: type[E],
@@ -58,27 +45,29 @@ def get_all(
     until: datetime | None = None,
     **equal: object,
 ) -> Page[E]:
-    """A page of the records of a kind, newest first.
+    """Return a page of the records of a kind, newest first.
 
     Args:
         uow: the unit of work.
         kind: such as `Trade`.
         limit: the most records, from 1 to 10,000.
-        after: the `after` of the page before; None for the first.
+        after: the cursor of the page before; None for the first page.
         since: from this time on; a naive time is taken as UTC.
         until: before this time.
-        equal: the values that fields must have, by name: `symbol="AAPL", status="EXECUTED"`; None is none.
+        equal: the values that fields must have, by name: `symbol="AAPL", status="EXECUTED"`; None matches
+            NULL.
 
     Returns:
         The records by their own time (`Trade.executed_at`, ...) and id. `page.after` leads to the next page.
 
     Raises:
-        InvalidInput: no kind of record, a field that it does not have, or a value that it cannot have.
+        InvalidInput: an unknown kind of record, an unknown field, or a value that the field cannot have.
     """
     records = uow.records(kind)
     return records.page(limit=limit, after=after, since=since, until=until, **equal)
 
 
+@single_statement
 def get_rows(
     uow: AbstractUnitOfWork,
     kind: type[Entity],
@@ -90,16 +79,17 @@ def get_rows(
     until: datetime | None = None,
     **equal: object,
 ) -> Page[Row]:
-    """The page of `get_all` as plain rows, in half the time: named tuples, which nobody can change.
+    """Return the page of `get_all` as plain rows: immutable named tuples, read in half the time.
 
     Returns:
-        For each record a `Row` of its fields, with the values that the entity has. What an entity derives
-        from them on read, and the signals of a decision, a row does not have.
+        For each record a `Row` of its fields, with the values that the entity has. Derived values, and the
+        signals of a decision, are left out.
     """
     records = uow.records(kind)
     return records.rows(limit=limit, after=after, since=since, until=until, **equal)
 
 
+@single_statement
 def count(
     uow: AbstractUnitOfWork,
     kind: type[Entity],
@@ -109,10 +99,11 @@ def count(
     until: datetime | None = None,
     **equal: object,
 ) -> int:
-    """How many records of a kind there are; see `get_all` for what can be asked."""
+    """Count the records of a kind; `get_all` has the filters."""
     return uow.records(kind).count(since=since, until=until, **equal)
 
 
+@single_statement
 def exists(
     uow: AbstractUnitOfWork,
     kind: type[Entity],
@@ -122,6 +113,6 @@ def exists(
     until: datetime | None = None,
     **equal: object,
 ) -> bool:
-    """Whether there is such a record of a kind; see `get_all` for what can be asked."""
+    """Return whether a record of a kind meets the conditions; `get_all` has the filters."""
     found = uow.records(kind).page(limit=1, after=None, since=since, until=until, **equal)
     return bool(found)

@@ -1,4 +1,4 @@
-"""Snapshots with all that belongs to them, and what became of the trades that they hold."""
+"""Snapshots with their positions, and the later busts and corrections of the trades that they hold."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def get_snapshot(uow: AbstractUnitOfWork, portfolio_id: int | None = None) -> Snapshot | None:
-    """A snapshot as it was taken, and which busts and corrections since then touch the trades it holds.
+    """Return a snapshot as it was taken, with the later busts and corrections of the trades it holds.
 
     Args:
         uow: the unit of work.
-        portfolio_id: which one; the last by default.
+        portfolio_id: the snapshot's id; the last snapshot by default.
 
     Returns:
         The snapshot, or None when there is none.
@@ -35,17 +35,17 @@ def get_snapshot(uow: AbstractUnitOfWork, portfolio_id: int | None = None) -> Sn
 def _amendments(
     uow: AbstractUnitOfWork, portfolio: Portfolio, positions: list[PortfolioPosition]
 ) -> list[Amendment]:
-    if portfolio.source != BOOK:  # what is built by hand says nothing of the book's trades
+    if portfolio.source != BOOK:  # an external snapshot is no fold of the book's trades
         return []
     open_ones = {position.symbol: position.sequence for position in positions}
     busted = uow.trades.busted_after({**portfolio.closed_sequences, **open_ones})
     corrections: dict[int | None, Trade] = {}
     for start in range(0, len(busted), BATCH):
         corrections |= uow.trades.correcting_any_of(busted[start : start + BATCH])
-    return [Amendment(trade, _in_its_place(trade, corrections)) for trade in busted]
+    return [Amendment(trade, _replacement(trade, corrections)) for trade in busted]
 
 
-def _in_its_place(trade: Trade, corrections: Mapping[int | None, Trade]) -> Trade | None:
+def _replacement(trade: Trade, corrections: Mapping[int | None, Trade]) -> Trade | None:
     following = corrections.get(trade.id)
     while following is not None and following.status is not TradeStatus.EXECUTED:
         following = corrections.get(following.id)

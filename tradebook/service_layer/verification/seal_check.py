@@ -9,10 +9,10 @@ from attrs import frozen
 
 from tradebook.domain.events import BOOKINGS, BUSTS
 from tradebook.domain.plain_values import optional_function
-from tradebook.domain.seals import FIRST, Digests, Seal, hash_of
+from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
@@ -60,7 +60,7 @@ def check_seals(
     uow: AbstractUnitOfWork,
     kept: Mapping[str, Json] | None = None,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> SealCheck:
     """Prove that no sealed event, and no booked trade's terms, were changed, removed or inserted since.
 
@@ -113,7 +113,7 @@ def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
 
 class _Check:
     def __init__(
-        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: Progress
+        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: ProgressCallback
     ) -> None:
         self.uow = uow
         self.kept = kept
@@ -166,7 +166,7 @@ class _Check:
     def _check_events(self, seal: Seal) -> None:
         covered = _covered(seal)
         events = self.uow.events.found(covered.keys())
-        prints = Digests.of(events)
+        prints = Digests.from_events(events)
         self.events += len(events)
         self.settled_events += sum(event.id <= self.settled for event in events)
         before = len(self.findings)
@@ -183,7 +183,7 @@ class _Check:
     def _check_seal(self, seal: Seal, expected: str) -> None:
         if seal.previous_hash != expected:
             self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
-        if hash_of(seal.facts()) != seal.seal_hash:
+        if compute_hash(seal.facts()) != seal.seal_hash:
             self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
 
     def _check_kept(self) -> None:

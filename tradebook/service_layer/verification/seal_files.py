@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
-from tradebook.domain.seals import FACTS, FIRST, Seal, hash_of
+from tradebook.domain.seals import FACTS, FIRST, Seal, compute_hash
 from tradebook.domain.validation import Json
 
 FORMAT: Final = "tradebook seals 1"
@@ -65,7 +65,7 @@ def _read(entries: Iterable[Mapping[str, Any]], account: str) -> dict[int, KeptS
     for number, entry in enumerate(entries, start=1):
         facts = {fact: entry[fact] for fact in FACTS if fact != "account"}
         is_next = (entry["number"], entry["previous_hash"]) == (number, last)
-        if not is_next or hash_of({**facts, "account": account}) != entry["hash"]:
+        if not is_next or compute_hash({**facts, "account": account}) != entry["hash"]:
             raise InvalidInput("kept", f"seal {number}", "the document as it was exported")
         seals[number] = KeptSeal(
             entry["hash"], f"events from {entry['from_id']} to {entry['to_id']}"

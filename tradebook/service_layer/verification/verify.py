@@ -18,7 +18,7 @@ from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carri
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.repositories import Corrections
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
@@ -74,7 +74,7 @@ class Verification:
         return not self.differences
 
 
-def verify(uow: AbstractUnitOfWork, *, progress: Progress | None = None) -> Verification:
+def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None) -> Verification:
     """Fold every trade by `sequence` and every cash flow, and compare with all that is stored.
 
     Positions, P&L of each trade, cash, and every identity of snapshots taken from the book; sums and
@@ -107,7 +107,7 @@ class _Totals:
 
 
 class _Proof:
-    def __init__(self, uow: AbstractUnitOfWork, progress: Progress) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, progress: ProgressCallback) -> None:
         self.uow = uow
         self.progress = progress
         self.differences: list[Difference] = []

@@ -37,13 +37,13 @@ T = TypeVar("T")
 
 
 def accounts(account: str = DEFAULT_ACCOUNT) -> Strategy[Account]:
-    """Accounts."""
+    """Generate accounts."""
     return st.builds(Account, account=st.just(account), base_currency=currencies())
 
 
 @st.composite
 def trades(draw: st.DrawFn, symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Trade:
-    """Trades that are PENDING."""
+    """Generate PENDING trades."""
     return Trade(
         account=account, created_at=draw(instants()), **cast("Any", draw(trade_terms(symbol)))
     )
@@ -57,7 +57,7 @@ def positions(
     account: str = DEFAULT_ACCOUNT,
     currency: str | None = None,
 ) -> Position:
-    """Positions that some fills led to, open or closed, with a mark."""
+    """Generate positions after some fills, open or closed, with a mark."""
     recorded = draw(fills(symbol, currency=currency, max_size=6))
     at = draw(instants())
     position = Position(account=account, symbol=recorded[0]["symbol"], created_at=at)
@@ -69,7 +69,7 @@ def positions(
 
 @st.composite
 def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
-    """Cash flows of every kind."""
+    """Generate cash flows of every kind."""
     kind = draw(st.sampled_from(CashFlowKind))
     amount = draw(decimals().filter(bool))
     if kind in (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL):
@@ -91,7 +91,7 @@ def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
 def snapshots(
     draw: st.DrawFn, account: str = DEFAULT_ACCOUNT
 ) -> tuple[Portfolio, list[PortfolioPosition]]:
-    """Snapshots of several positions and cash in several currencies, with their positions."""
+    """Generate snapshots of positions and cash in several currencies, with their positions."""
     held = draw(st.lists(positions(account=account), max_size=3, unique_by=lambda p: p.symbol))
     cash = draw(
         st.lists(
@@ -111,18 +111,18 @@ def snapshots(
 
 
 def portfolios(account: str = DEFAULT_ACCOUNT) -> Strategy[Portfolio]:
-    """Snapshots, without their positions."""
+    """Generate snapshots, without their positions."""
     return snapshots(account).map(lambda snapshot: snapshot[0])
 
 
 def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPosition]:
-    """Positions in a snapshot."""
+    """Generate positions in a snapshot."""
     held = positions(account=account).filter(lambda position: bool(position.quantity))
-    return st.builds(PortfolioPosition.of, held, instants())
+    return st.builds(PortfolioPosition.from_position, held, instants())
 
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:
-    """Signals."""
+    """Generate signals."""
     return st.builds(
         Signal,
         account=st.just(account),
@@ -142,7 +142,7 @@ def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Str
 
 
 def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
-    """Decisions that are PROPOSED, on no signals."""
+    """Generate PROPOSED decisions that link no signals."""
     return st.builds(
         AgentDecision,
         account=st.just(account),
@@ -166,7 +166,7 @@ def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
 
 
 def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
-    """Agents' steps, of no decision."""
+    """Generate agents' steps that serve no decision."""
     return st.builds(
         AgentAction,
         account=st.just(account),
@@ -186,7 +186,7 @@ def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
 
 
 def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:
-    """Alerts that nobody dealt with yet."""
+    """Generate unresolved alerts."""
     return st.builds(
         Alert,
         account=st.just(account),
@@ -203,7 +203,7 @@ def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:
 
 @st.composite
 def metrics(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> PerformanceMetric:
-    """Performance metrics."""
+    """Generate performance metrics."""
     start, end = sorted([draw(instants()), draw(instants())])
     return PerformanceMetric(
         account=account,
@@ -218,7 +218,7 @@ def metrics(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> PerformanceMetri
 
 
 def events(account: str = DEFAULT_ACCOUNT) -> Strategy[Event]:
-    """Entries of the audit trail."""
+    """Generate entries of the audit trail."""
     return st.builds(
         Event,
         account=st.just(account),

@@ -1,4 +1,4 @@
-"""Executions, as `record_trade` takes them."""
+"""Strategies for executions, as the arguments of `record_trade`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tradebook.testing.strategies.values import (
     json_objects,
     multipliers,
     names,
+    ordinary_quantities,
     prices,
     quantities,
     symbols,
@@ -26,10 +27,10 @@ from tradebook.testing.strategies.values import (
 
 @st.composite
 def trade_terms(draw: st.DrawFn, symbol: str | None = None) -> TradeTerms:
-    """Arguments of `record_trade`; those that may be left out sometimes are.
+    """Generate arguments of `record_trade`; optional ones are sometimes left out.
 
     Args:
-        draw: given by hypothesis.
+        draw: passed by hypothesis.
         symbol: of the trade; any by default.
     """
     currency = draw(currencies())
@@ -65,15 +66,18 @@ def fills(
     min_size: int = 1,
     max_size: int = 12,
 ) -> list[TradeTerms]:
-    """Executions of one instrument, each as arguments of `record_trade`, in order of booking.
+    """Generate executions of one instrument in order of booking, each as arguments of `record_trade`.
 
     They open, add, reduce, close to flat and flip; prices may be 0 or negative, fees rebates. Order
     ids differ; trade times do not always go forward.
 
     Args:
-        draw: given by hypothesis.
-        symbol, currency, settlement: of all fills; any by default.
-        min_size, max_size: how many.
+        draw: passed by hypothesis.
+        symbol: of all fills; any by default.
+        currency: of all fills; any by default.
+        settlement: of all fills; any by default.
+        min_size: the fewest fills.
+        max_size: the most fills.
     """
     instrument = {
         "symbol": symbol or draw(symbols()),
@@ -81,10 +85,13 @@ def fills(
         "multiplier": draw(multipliers()),
         "settlement": settlement or draw(st.sampled_from(Settlement)),
     }
+    # A position of quantities as far apart as 1e-40 and 1e308 takes several fills to close, so that lists
+    # of nothing but extreme ones would hardly ever meet a position that closes and opens again.
+    quantity = draw(st.sampled_from([ordinary_quantities(), quantities()]))
     held = ZERO
     recorded: list[TradeTerms] = []
     for place in range(draw(st.integers(min_size, max_size))):
-        size = draw(_sizes(held))
+        size = draw(_sizes(held, quantity))
         held = canonical(EXACT.add(held, size))
         fill = {
             **instrument,
@@ -99,9 +106,9 @@ def fills(
     return recorded
 
 
-def _sizes(held: Decimal) -> Strategy[Decimal]:
-    """Signed sizes of a next fill: anything, what closes the position, what flips it."""
-    anything = st.one_of(quantities(), quantities().map(Decimal.copy_negate))
+def _sizes(held: Decimal, quantity: Strategy[Decimal]) -> Strategy[Decimal]:
+    """Draw the signed size of the next fill: any, one that closes the position, or one that flips it."""
+    anything = st.one_of(quantity, quantity.map(Decimal.copy_negate))
     against = [held.copy_negate(), EXACT.multiply(held, Decimal(-2))]
     return st.one_of(anything, *(st.just(size) for size in against if _is_quantity(size)))
 

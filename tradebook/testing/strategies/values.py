@@ -1,4 +1,4 @@
-"""What fields hold: exact decimals, text, times, JSON."""
+"""Strategies for the values of fields: exact decimals, text, times, JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from operator import neg
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -30,15 +30,15 @@ def decimals(
     places: int = MAX_DECIMALS,
     signed: bool = True,
 ) -> Strategy[Decimal]:
-    """Canonical decimals, up to the most digits and decimals that the book accepts.
+    """Generate canonical decimals, up to the most digits and decimals that the book accepts.
 
     Args:
-        digits: the most digits in all.
-        places: the most of them after the point.
-        signed: whether numbers below 0 are wanted too.
+        digits: the most significant digits.
+        places: the most decimals.
+        signed: whether to generate numbers below 0.
     """
     most = 10**digits - 1
-    long = st.integers(10 ** (digits - 1), most)  # by themselves, integers are mostly short ones
+    long = st.integers(10 ** (digits - 1), most)  # `st.integers` alone draws mostly short ones
     whole = [st.integers(-most if signed else 0, most), long, *([long.map(neg)] if signed else [])]
     return st.builds(
         lambda whole, exponent: canonical(EXACT.scaleb(Decimal(whole), -exponent)),
@@ -47,78 +47,92 @@ def decimals(
     )
 
 
-def _ordinary_or_extreme(ordinary: Strategy[Decimal], extreme: Strategy[Decimal]) -> Strategy[Any]:
-    return st.one_of(ordinary, ordinary, extreme)
+@cache
+def float_decimals(*, signed: bool = True) -> Strategy[Decimal]:
+    """Generate every finite float but 0 that the book accepts, as the Decimal of its shortest repr.
+
+    Args:
+        signed: whether to generate numbers below 0.
+    """
+    above_zero = st.floats(min_value=10.0**-MAX_DECIMALS, allow_infinity=False).map(number)
+    return st.one_of(above_zero, above_zero.map(Decimal.copy_negate)) if signed else above_zero
 
 
 @cache
 def prices() -> Strategy[Decimal]:
-    """Prices for one unit: mostly ordinary ones; 0, negative and 38 digits long ones too."""
+    """Generate prices of one unit: mostly ordinary ones; also 0, negative ones and the longest accepted."""
     ordinary = decimals(digits=7, places=4, signed=False)
-    return st.one_of(ordinary, ordinary, ordinary, decimals(), st.just(ZERO))
+    return st.one_of(ordinary, ordinary, ordinary, decimals(), float_decimals(), st.just(ZERO))
+
+
+@cache
+def ordinary_quantities() -> Strategy[Decimal]:
+    """Generate quantities above 0 of at most 5 digits and 2 decimals."""
+    return decimals(digits=5, places=2, signed=False).filter(bool)
 
 
 @cache
 def quantities() -> Strategy[Decimal]:
-    """Quantities above 0, from 10^-18 to 38 digits."""
-    ordinary = decimals(digits=5, places=2, signed=False)
-    return _ordinary_or_extreme(ordinary, decimals(signed=False)).filter(bool)
+    """Generate quantities above 0: mostly ordinary ones; also the smallest and the longest accepted."""
+    extreme = st.one_of(decimals(signed=False).filter(bool), float_decimals(signed=False))
+    return st.one_of(ordinary_quantities(), ordinary_quantities(), extreme)
 
 
 @cache
 def fees() -> Strategy[Decimal]:
-    """Fees: none, some, and rebates, which are below 0."""
-    return st.one_of(st.just(ZERO), decimals(digits=4, places=2), decimals())
+    """Generate fees: 0, ordinary ones, rebates (below 0), and the longest accepted."""
+    ordinary = decimals(digits=4, places=2)
+    return st.one_of(st.just(ZERO), ordinary, decimals(), float_decimals())
 
 
 @cache
 def multipliers() -> Strategy[Decimal]:
-    """What a price move of 1 earns for one unit: mostly 1."""
+    """Generate contract multipliers, mostly 1."""
     usual = st.sampled_from([ONE, Decimal(100), Decimal(50), number("0.001")])
     return st.one_of(st.just(ONE), usual, decimals(signed=False).filter(bool))
 
 
 @cache
 def fractions() -> Strategy[Decimal]:
-    """Numbers from 0 to 1, such as a confidence."""
+    """Generate numbers from 0 to 1, such as a confidence."""
     return st.builds(
         lambda whole, places: canonical(EXACT.scaleb(Decimal(whole % (10**places + 1)), -places)),
-        st.integers(0, 10**MAX_DECIMALS),
+        st.integers(0, 10**MAX_DIGITS),
         st.integers(0, MAX_DECIMALS),
     )
 
 
 def texts(*, max_size: int = 100) -> Strategy[str]:
-    """Text of any kind that databases can hold, empty too."""
+    """Generate any text that every database stores, empty text included."""
     return st.text(_CHARACTERS, max_size=max_size)
 
 
 def names(*, max_size: int = 30) -> Strategy[str]:
-    """Text that names something: not empty, no blanks around it."""
+    """Generate identifiers: text that is not empty and has no blanks around it."""
     return texts(max_size=max_size).map(str.strip).filter(bool)
 
 
 @cache
 def symbols() -> Strategy[str]:
-    """Instruments: mostly ordinary ones."""
+    """Generate symbols of instruments, mostly ordinary ones."""
     return st.one_of(st.sampled_from(_SYMBOLS), st.sampled_from(_SYMBOLS), names())
 
 
 @cache
 def currencies() -> Strategy[str]:
-    """A few currencies."""
+    """Generate one of a few currencies."""
     return st.sampled_from(CURRENCIES)
 
 
 @cache
 def instants() -> Strategy[datetime]:
-    """Times in UTC, from 1970 to 2100, to the microsecond."""
+    """Generate times in UTC, from 1970 to 2100, to the microsecond."""
     return st.integers(0, _UNTIL // _TICK).map(lambda ticks: _EPOCH + ticks * _TICK)
 
 
 @cache
 def json_values() -> Strategy[Json]:
-    """JSON values that every database gives back unchanged."""
+    """Generate JSON values that every database returns unchanged."""
     leaves = st.one_of(
         st.none(),
         st.booleans(),
@@ -137,5 +151,5 @@ def json_values() -> Strategy[Json]:
 
 @cache
 def json_objects() -> Strategy[dict[str, Json]]:
-    """JSON objects, such as a trade's details."""
+    """Generate JSON objects, such as a trade's details."""
     return st.dictionaries(texts(max_size=10), json_values(), max_size=3)

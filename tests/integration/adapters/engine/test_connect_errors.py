@@ -1,4 +1,4 @@
-"""What is said when there is no connection, by both drivers; and that no password is ever shown."""
+"""The messages of failed connections with both drivers, none of which shows a password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Connect = Callable[[DatabaseConfig], Any]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For certificates."""
+    """A folder for certificates."""
     return tmp_path_factory.mktemp("certificates")
 
 
@@ -37,14 +37,14 @@ def server() -> Iterator[DatabaseConfig]:
 
 @pytest.fixture
 def tls_server(server: DatabaseConfig, folder: Path) -> Iterator[TlsFront]:
-    """The same behind TLS, with a certificate that nobody else signed."""
+    """The same server behind TLS, with a self-signed certificate."""
     with TlsFront(server, make_certificate(folder, "server")) as front:
         yield front
 
 
 @pytest.fixture(autouse=True)
 def _no_files_of_this_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither certificates nor passwords of whoever runs the tests."""
+    """Hide the certificates and passwords of the user that runs the tests."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in [name for name in os.environ if name.startswith("PG")]:
         monkeypatch.delenv(name)
@@ -56,7 +56,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 
 def shown(error: BaseException) -> str:
-    """What a log writes out that shows the values of every frame, but for those of the tests."""
+    """Return the output of a log that shows the local variables of every frame, except those of tests."""
     whole = traceback.TracebackException.from_exception(error, capture_locals=True)
     parts: list[str] = []
     each: traceback.TracebackException | None = whole
@@ -68,7 +68,7 @@ def shown(error: BaseException) -> str:
 
 
 def refused(connect: Connect, config: DatabaseConfig, **changes: Any) -> str:
-    """What the error says; it shows no password, not even with the values of every frame."""
+    """Connect in vain and return the message, after a check that no frame shows the password."""
     with pytest.raises(DatabaseUnavailable) as error:
         connect(attrs.evolve(config, **changes))
     assert "mutable_cparams" in shown(error.value)
@@ -101,7 +101,7 @@ def test_a_socket_that_is_not_there_is_named_too(connect: Connect, tmp_path: Pat
     assert "is the server running there?" in message
 
 
-def test_a_host_that_nobody_knows_is_named(connect: Connect, server: DatabaseConfig) -> None:
+def test_an_unknown_host_is_named(connect: Connect, server: DatabaseConfig) -> None:
     message = refused(connect, server, host="nowhere.invalid")
     assert "no host is known as nowhere.invalid: check TRADEBOOK_DB_HOST" in message
 
@@ -141,17 +141,17 @@ def test_a_database_that_is_missing_is_named_with_how_to_make_it(
 
 
 @pytest.mark.parametrize("sslmode", ["require", "verify-full"])
-def test_a_server_without_tls_is_refused_where_tls_is_asked_for(
+def test_a_server_without_tls_is_refused_where_tls_is_required(
     connect: Connect, server: DatabaseConfig, sslmode: str, folder: Path
 ) -> None:
     authority = None if sslmode == "require" else make_certificate(folder, "any")
     message = refused(connect, server, sslmode=sslmode, sslrootcert=authority)
-    assert f"the server offers no TLS, and sslmode={sslmode} asks for it" in message
+    assert f"the server offers no TLS, and sslmode={sslmode} requires it" in message
     assert "TRADEBOOK_DB_SSLMODE" in message
 
 
 @pytest.mark.parametrize("sslmode", ["require", "prefer", "disable"])
-def test_tls_is_used_where_it_is_asked_for(
+def test_tls_is_used_where_it_is_required(
     connect: Connect, tls_server: TlsFront, sslmode: str
 ) -> None:
     assert connect(attrs.evolve(tls_server.config, sslmode=sslmode)) == 1
@@ -197,7 +197,7 @@ def test_a_server_that_never_answers_is_given_up(connect: Connect, server: Datab
     assert "nothing answered in time" in message
 
 
-def test_a_server_with_all_its_connections_taken_says_so(
+def test_a_server_without_a_free_connection_is_named_with_what_to_do(
     connect: Connect, server: DatabaseConfig
 ) -> None:
     engine = make_engine(server)

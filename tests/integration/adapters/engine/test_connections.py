@@ -29,7 +29,7 @@ from tradebook import (
     StatementCancelled,
     handlers,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.service_layer import queries
 
 AWFUL = "a@b:c/d%e#f?g&h ü'\"\\%41"
@@ -245,7 +245,7 @@ def test_a_statement_that_takes_too_long_is_ended(
 def test_a_lock_is_not_waited_for_longer_than_said(
     new_manager: NewManager, config: DatabaseConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 2)
     manager = new_manager(attrs.evolve(config, lock_timeout=50), uuid4().hex)
     manager.record_trade(**ONE_TRADE)
     with manager.unit_of_work() as uow:
@@ -259,7 +259,7 @@ def test_a_lock_is_not_waited_for_longer_than_said(
 def test_another_writer_on_sqlite_is_not_waited_for_longer_than_said(
     new_manager: NewManager, sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 2)
     manager = new_manager(attrs.evolve(configured(sqlite_book), lock_timeout=20))
     manager.record_trade(**ONE_TRADE)
     with manager.unit_of_work() as uow:

@@ -1,4 +1,4 @@
-"""Slow statements of both managers: logged with their plan and who called, without a value, and only when asked."""
+"""Slow statements of both managers are logged with plan and caller, without values, and only if configured."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NewManager = Callable[..., Any]
 
 
 class Logged(logging.Handler):
-    """What was logged of slow queries."""
+    """A handler that collects the records of slow queries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ def account_of(line: str) -> str:
     return line[line.index("'account': '") :].split(",")[0] if "'account': '" in line else "\0"
 
 
-def test_the_statement_that_books_a_trade_at_once_has_a_plan(
+def test_the_single_statement_that_books_a_trade_has_a_plan(
     manager: Any, logged: Logged, config: DatabaseConfig
 ) -> None:
     for _ in range(3):
@@ -112,7 +112,7 @@ def test_the_statement_that_books_a_trade_at_once_has_a_plan(
     assert all(plans)
 
 
-def test_nothing_is_logged_or_listened_to_unless_it_is_asked_for(
+def test_nothing_is_logged_unless_it_is_configured(
     new_manager: NewManager, sqlite_book: str, logged: Logged
 ) -> None:
     manager = new_manager(sqlite_book)
@@ -122,7 +122,7 @@ def test_nothing_is_logged_or_listened_to_unless_it_is_asked_for(
     assert configured(sqlite_book).slow_query_seconds is None
 
 
-def test_what_is_faster_than_the_threshold_is_not_logged(
+def test_a_statement_below_the_threshold_is_not_logged(
     new_manager: NewManager, sqlite_book: str, logged: Logged
 ) -> None:
     config = attrs.evolve(configured(sqlite_book), slow_query_seconds=60)
@@ -161,17 +161,17 @@ def test_a_plan_that_cannot_be_made_costs_the_plan_only(
     assert "plan" not in fields
 
 
-def test_what_comes_faster_than_plans_are_made_is_logged_without(
+def test_statements_that_outpace_the_plans_are_logged_without(
     manager: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slow_queries, "_MOST_WAITING", 0)
     manager.get_positions()
-    [fields] = logged.about("FROM positions")  # at once, with no thread to wait for
+    [fields] = logged.about("FROM positions")  # logged already: there is no thread to wait for
     assert "plan" not in fields
     assert not [t for t in threading.enumerate() if t.name == "tradebook-slow-queries"]
 
 
-def test_the_thread_that_asks_for_plans_ends_with_the_manager(manager: Any) -> None:
+def test_the_thread_that_fetches_plans_ends_with_the_manager(manager: Any) -> None:
     manager.get_positions()
     end(manager)
     manager.get_positions()

@@ -15,14 +15,14 @@ from sqlalchemy import URL, make_url
 
 from tests.support.statements import statements
 from tradebook import DatabaseManager, DatabaseUnavailable, Signal
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 
 KILLED = """
 import os, signal, sys
 from tests.integration.adapters.ledger.test_bulk_ledger import fills
 from tradebook import DatabaseManager
 
-def progress(done):
+def progress(done, _total):
     if done >= 2000:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -95,10 +95,10 @@ def test_an_import_that_is_killed_in_the_middle_has_booked_nothing_and_the_next_
 def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
     new_database: Callable[[], URL], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 1)
+    monkeypatch.setattr(retries, "MAX_OUTAGE", 1)
     url = new_database()
 
-    def cut_off(done: int) -> None:
+    def cut_off(done: int, _total: int) -> None:
         if done == 500:
             plain = make_url(url).set(drivername="postgresql").render_as_string(False)
             with psycopg2.connect(plain) as connection, connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""A revision that is written by comparing brings a database to the tables of the code, and back."""
+"""Generated revisions: each brings a drifted database to the tables of the code, and back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DRIFT = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout's folder of migrations, to write into."""
+    """Copy the migrations folder, as a checkout to write into."""
     ignored = shutil.ignore_patterns("__pycache__")
     copy = shutil.copytree(revisions.migrations_folder(), tmp_path / "alembic", ignore=ignored)
     monkeypatch.setattr(revisions, "migrations_folder", lambda: copy)
@@ -99,10 +99,11 @@ def test_what_is_written_for_a_new_column_index_and_check_is_what_others_can_tra
     file = new_revision("mend it", engine)
     assert file is not None
     written = file.read_text().partition("def upgrade")[2].partition("def downgrade")[0]
-    assert written.count("changes.add_column(") == 2
-    assert written.count("changes.create_index(") == 2
+    assert written.count("online_ddl.add_column(") == 2
+    assert written.count("online_ddl.create_index(") == 2
     assert (
-        "changes.add_check('trades', 'ck_trades_action', \"action IN ('BUY', 'SELL')\")" in written
+        "online_ddl.add_check('trades', 'ck_trades_action', \"action IN ('BUY', 'SELL')\")"
+        in written
     )
     assert "op." not in written
     with statements_of(engine) as sent:
@@ -127,7 +128,7 @@ def test_nothing_is_written_where_nothing_differs(folder: Path) -> None:
 def test_an_empty_revision_is_written_where_it_is_asked_for(folder: Path) -> None:
     file = new_revision("by hand", empty=True)
     assert file is not None
-    assert "changes." not in file.read_text()
+    assert "online_ddl." not in file.read_text()
     assert file.read_text().count("    pass\n") == 2
     engine = make_engine(configured("sqlite://"))
     migrations.upgrade(engine)

@@ -1,4 +1,4 @@
-"""Upgrades that meet others: another upgrade, who trades, an interruption, and what is not allowed."""
+"""Upgrades under concurrency: another upgrade, running transactions, an interruption, missing privileges."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BUILDING = (
 
 
 class Reports:
-    """What an upgrade says, and when it first says a word."""
+    """Lines that an upgrade reports, and an event for the first that contains a word."""
 
     def __init__(self, word: str) -> None:
         self.lines: list[str] = []
@@ -54,7 +54,7 @@ class Reports:
 
 @pytest.fixture
 def url(new_database: Callable[[], URL]) -> URL:
-    """A database at 0001."""
+    """Create a database at revision 0001."""
     made = new_database()
     engine = make_engine(configured(made))
     migrations.upgrade(engine, "0001")
@@ -70,12 +70,12 @@ def engine(url: URL) -> Iterator[Engine]:
 
 
 def upgrading(url: URL | str) -> subprocess.Popen[bytes]:
-    """An upgrade in a process of its own."""
+    """Start an upgrade in a process of its own."""
     return subprocess.Popen([sys.executable, "-c", UPGRADE, str(configured(url).url)])
 
 
 def wait_until(engine: Engine, question: str) -> object:
-    """Ask until the answer is not nothing; what never comes is not waited for."""
+    """Poll a query until it returns a true value; give up after 10,000 polls."""
     for _ in range(10_000):
         with engine.connect() as connection:
             names = {"name": engine.url.database} if ":name" in question else {}
@@ -86,7 +86,7 @@ def wait_until(engine: Engine, question: str) -> object:
 
 
 def reading_of_before(engine: Engine) -> Connection:
-    """A transaction that goes on, and that whoever makes an index concurrently waits for."""
+    """Open a transaction with a snapshot, which CREATE INDEX CONCURRENTLY waits for."""
     connection = engine.connect().execution_options(isolation_level="REPEATABLE READ")
     connection.execute(text("SELECT count(*) FROM accounts"))
     return connection
@@ -96,7 +96,7 @@ def test_the_second_upgrade_waits_for_the_first(engine: Engine) -> None:
     reports = Reports("waiting")
     with ThreadPoolExecutor(1) as threads:
         with engine.connect() as first:
-            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._KEY})
+            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._LOCK_KEY})
             first.commit()
             second = threads.submit(migrations.upgrade, engine, report=reports)
             assert reports.said.wait(60)
@@ -162,9 +162,10 @@ def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
 
 def test_a_killed_upgrade_of_a_file_leaves_it_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
     code = (
-        "import sys; from tradebook.adapters import migrations, engine;"
+        "import sys; from tradebook.adapters.migrations import upgrade as migrations;"
+        "from tradebook.adapters.engine.factory import make_engine;"
         "from tradebook import DatabaseConfig;"
-        "made = engine.make_engine(DatabaseConfig.from_url(sys.argv[1]));"
+        "made = make_engine(DatabaseConfig.from_url(sys.argv[1]));"
         "tell = lambda line: (print(line, flush=True), 'to 0002' in line and sys.stdin.read());"
         "migrations.upgrade(made, report=tell)"
     )

@@ -1,4 +1,4 @@
-"""Drift of every kind, brought about by hand on a migrated database, is found and named; and nothing else."""
+"""Schema drift of every kind on a migrated database: found, named, and nothing else reported."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.support.servers import configured, create_database
 from tradebook import DatabaseFailure, DatabaseManager
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import compare, descriptions, find_drift
+from tradebook.adapters.migrations.drift import compare, find_drift, found_and_expected
 from tradebook.adapters.migrations.sqlite_rebuild import rebuild
 from tradebook.adapters.orm import metadata
 
 ON_POSTGRESQL = {
-    "ALTER TABLE alerts ADD mood TEXT": "alerts: column mood is not this version's",
+    "ALTER TABLE alerts ADD mood TEXT": "alerts: column mood is unexpected",
     "ALTER TABLE alerts DROP source": "alerts: column source is missing",
     "ALTER TABLE alerts ALTER message TYPE VARCHAR(9)": "alerts: column message: type is "
     "character varying(9), expected text",
@@ -40,7 +40,7 @@ ON_POSTGRESQL = {
     'ALTER TABLE alerts ALTER message TYPE TEXT COLLATE "C"': "alerts: column message: collation is "
     "C, expected none",
     "DROP INDEX ix_alerts_unresolved": "alerts: index ix_alerts_unresolved is missing",
-    "CREATE INDEX mine ON alerts (source)": "alerts: index mine is not this version's",
+    "CREATE INDEX mine ON alerts (source)": "alerts: index mine is unexpected",
     "DROP INDEX ix_trades_pending; CREATE INDEX ix_trades_pending ON trades (account, order_id) "
     "WHERE status <> 'BUSTED'": "trades: index ix_trades_pending: definition is USING btree "
     "(account, order_id) WHERE (status <> 'BUSTED'::text), expected USING btree (account, order_id) "
@@ -55,7 +55,7 @@ ON_POSTGRESQL = {
     "ALTER TABLE positions DROP CONSTRAINT uq_positions_account_symbol": "positions: unique key "
     "uq_positions_account_symbol is missing",
     "ALTER TABLE seals ADD CONSTRAINT mine UNIQUE (account, horizon)": "seals: unique key mine is "
-    "not this version's",
+    "unexpected",
     "ALTER TABLE seals DROP CONSTRAINT pk_seals": "seals: primary key pk_seals is missing",
     "ALTER TABLE trades DROP CONSTRAINT fk_trades_account_corrects_id_trades": "trades: foreign key "
     "fk_trades_account_corrects_id_trades is missing",
@@ -66,8 +66,7 @@ ON_POSTGRESQL = {
     "REFERENCES trades(account, id) ON DELETE CASCADE, expected FOREIGN KEY (account, corrects_id) "
     "REFERENCES trades(account, id)",
     "ALTER TABLE trades DROP CONSTRAINT ck_trades_action": "trades: check ck_trades_action is missing",
-    "ALTER TABLE trades ADD CONSTRAINT mine CHECK (price > 0)": "trades: check mine is not this "
-    "version's",
+    "ALTER TABLE trades ADD CONSTRAINT mine CHECK (price > 0)": "trades: check mine is unexpected",
     "ALTER TABLE trades DROP CONSTRAINT ck_trades_action, ADD CONSTRAINT ck_trades_action "
     "CHECK (action IN ('BUY', 'SELL', 'SHORT'))": "trades: check ck_trades_action: definition is "
     "CHECK ((action = ANY (ARRAY['BUY'::text, 'SELL'::text, 'SHORT'::text]))), expected "
@@ -79,10 +78,10 @@ ON_POSTGRESQL = {
     "DROP TABLE seals": "seals: table seals is missing",
 }
 ON_SQLITE = {
-    "ALTER TABLE alerts ADD mood TEXT": "alerts: column mood is not this version's",
+    "ALTER TABLE alerts ADD mood TEXT": "alerts: column mood is unexpected",
     "ALTER TABLE trades DROP strategy": "trades: column strategy is missing",
     "DROP INDEX ix_alerts_unresolved": "alerts: index ix_alerts_unresolved is missing",
-    "CREATE INDEX mine ON alerts (source)": "alerts: index mine is not this version's",
+    "CREATE INDEX mine ON alerts (source)": "alerts: index mine is unexpected",
     "DROP INDEX ix_trades_pending; CREATE INDEX ix_trades_pending ON trades (account, order_id) "
     "WHERE status <> 'BUSTED'": "trades: index ix_trades_pending: definition is (account, order_id) "
     "WHERE status <> 'BUSTED', expected (account, order_id) WHERE status = 'PENDING'",
@@ -99,8 +98,8 @@ REWRITTEN = {
     ("alerts", "message TEXT NOT NULL", "message TEXT"): "alerts: column message: null is nullable, "
     "expected not null",
     ("trades", "DEFAULT ''", "DEFAULT 'me'"): "trades: column busted_by: default is 'me', expected ''",
-    ("alerts", " AUTOINCREMENT", ""): "alerts: table alerts: kept is plainly, expected AUTOINCREMENT",
-    ("alerts", "message TEXT", "message TEXT COLLATE NOCASE"): "alerts: table alerts: kept is "
+    ("alerts", " AUTOINCREMENT", ""): "alerts: table alerts: options is none, expected AUTOINCREMENT",
+    ("alerts", "message TEXT", "message TEXT COLLATE NOCASE"): "alerts: table alerts: options is "
     "AUTOINCREMENT, COLLATE NOCASE, expected AUTOINCREMENT",
     ("positions", "UNIQUE (account, symbol)", "UNIQUE (account, symbol, status)"): "positions: unique "
     "key uq_positions_account_symbol: definition is (account, symbol, status), expected "
@@ -109,10 +108,10 @@ REWRITTEN = {
         "positions",
         "UNIQUE (account, symbol)",
         "CHECK (version >= 0)",
-    ): "positions: check uq_positions_account_symbol is not this version's\n"
+    ): "positions: check uq_positions_account_symbol is unexpected\n"
     "positions: unique key uq_positions_account_symbol is missing",
     ("seals", "pk_seals UNIQUE (account, id)", "mine UNIQUE (account, id)"): "seals: unique key mine "
-    "is not this version's\nseals: unique key pk_seals is missing",
+    "is unexpected\nseals: unique key pk_seals is missing",
     ("trades", "REFERENCES trades (account, id)", "REFERENCES trades (account, id) ON DELETE CASCADE"):
     "trades: foreign key fk_trades_account_corrects_id_trades: definition is (account, corrects_id) "
     "REFERENCES trades(account, id) ondelete CASCADE, expected (account, corrects_id) REFERENCES "
@@ -121,7 +120,7 @@ REWRITTEN = {
     "ck_trades_action: definition is action IN ('BUY', 'SELL', 'SHORT'), expected action IN "
     "('BUY', 'SELL')",
     ("trades", "CONSTRAINT ck_trades_action CHECK (action IN ('BUY', 'SELL'))", "CHECK (1)"): "trades: "
-    "check  is not this version's\ntrades: check ck_trades_action is missing",
+    "check  is unexpected\ntrades: check ck_trades_action is missing",
 }  # fmt: skip
 
 
@@ -143,10 +142,10 @@ def _migrated(url: str | URL) -> Iterator[Engine]:
 
 
 def drift_after(engine: Engine, change: Callable[[Connection], object]) -> str:
-    """What is found after a change, which is then undone."""
+    """Return the drift after a change, and undo the change."""
     with engine.connect() as connection:
         change(connection)
-        return "\n".join(map(str, compare(*descriptions(connection))))
+        return "\n".join(map(str, compare(*found_and_expected(connection))))
 
 
 @pytest.mark.parametrize("statements", ON_POSTGRESQL)
@@ -194,7 +193,7 @@ def test_tables_of_others_are_left_alone(postgresql_engine: Engine, sqlite_engin
 
 def test_comparing_leaves_nothing_behind(postgresql_engine: Engine) -> None:
     with postgresql_engine.connect() as connection:
-        descriptions(connection)
+        found_and_expected(connection)
         left = "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()"
         assert connection.scalar(text(left)) == 0
 

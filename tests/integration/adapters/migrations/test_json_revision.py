@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """At 0002, as it was made then, with an action for each of STORED and one that was deleted."""
+    """Create a file at revision 0002 with an action for each of STORED, and one that was deleted."""
     made = make_engine(configured(f"sqlite:///{path}"))
     with monkeypatch.context() as then:
         then.setattr(types, "json_type", lambda: JSON(none_as_null=True))

@@ -1,4 +1,4 @@
-"""Every revision from the second on is one that others can trade through; and the rules do find the others."""
+"""Rules of online revisions: every revision from the second on keeps them, and broken ones are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every revision goes up, down and up again, and whatever is in the tables survives digit for digit."""
+"""Every revision up, down and up again: the rows of every table survive digit for digit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def columns_of(engine: Engine) -> dict[str, list[str]]:
 
 
 def rows_of(engine: Engine, columns: dict[str, list[str]]) -> Rows:
-    """What the driver gives of these columns, as it gives it."""
+    """Read columns as the driver returns them, without SQLAlchemy's types."""
     found: Rows = {}
     with engine.connect() as connection:
         for name, names in columns.items():
@@ -62,7 +62,7 @@ def both(some: dict[str, list[str]], others: dict[str, list[str]]) -> dict[str, 
 
 
 def add_one_of_each(engine: Engine, revision: str) -> None:
-    """A record of each kind that the revision has a table for, in the columns that it has."""
+    """Insert a record into each table of a revision, in the columns that it has there."""
     there = columns_of(engine)
     with engine.begin() as connection:
         for entity in one_of_each(revision):
@@ -80,7 +80,7 @@ def add_one_of_each(engine: Engine, revision: str) -> None:
 
 
 def extremes(columns: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """What a careless copy would lose."""
+    """Return values that a careless copy of a table would change: many digits, nested JSON, late times."""
     precise = {"price", "cost_basis", "amount", "value", "total_value", "strength", "duration"}
     replaced: dict[str, Any] = dict.fromkeys(precise & values.keys(), PRECISE)
     replaced |= dict.fromkeys({"details", "payload", "inputs"} & values.keys(), DOCUMENT)

@@ -20,7 +20,7 @@ from tradebook.adapters.migrations import revisions
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the command reads, to write revisions into."""
+    """Copy the files that the `alembic` command reads, to write revisions into."""
     shutil.copy(ROOT / "alembic.ini", tmp_path)
     shutil.copytree(
         ROOT / "alembic", tmp_path / "alembic", ignore=shutil.ignore_patterns("__pycache__")

@@ -1,4 +1,4 @@
-"""Migrations, on an empty SQLite file and an empty PostgreSQL database."""
+"""Upgrades and downgrades of an empty SQLite file and an empty PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _index(index: Any) -> str:
 
 
 def schema(engine: Engine) -> dict[str, object]:
-    """All that can be read back of a schema, in one comparable value."""
+    """Return everything that SQLAlchemy can reflect of a schema, as one comparable value."""
     found = inspect(engine)
     return {
         table: (
@@ -92,7 +92,7 @@ def test_partial_indexes_are_partial_where_no_migration_ever_ran(
     sqlite_url: str, programs: list[str]
 ) -> None:
     engine_made = f"engine = sqlalchemy.create_engine({sqlite_url!r})"
-    for program in programs:  # here, migrations may have run
+    for program in programs:  # in processes of their own: this one may have run migrations
         code = f"import sqlalchemy; from tradebook import metadata; {engine_made}\n{program}"
         subprocess.run([sys.executable, "-c", code], check=True)
     engine = make_engine(configured(sqlite_url))

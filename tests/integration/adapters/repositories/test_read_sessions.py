@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import MagicMock
 from uuid import uuid4
 
 import pytest
@@ -16,8 +17,11 @@ from sqlalchemy import URL, event
 
 from tests.integration.adapters.test_health import execute
 from tests.support.public_calls import called, prepared, public_calls, valid_calls
-from tradebook import DatabaseManager, Trade, handlers
+from tradebook import AbstractUnitOfWork, Alert, DatabaseManager, Trade, handlers
 from tradebook.domain.validation import utc_now
+from tradebook.service_layer import queries
+from tradebook.service_layer.queries import snapshots
+from tradebook.service_layer.unit_of_work import is_single_statement, single_statement
 
 BUY: Any = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": "150.25"}
 
@@ -28,24 +32,25 @@ def book(request: pytest.FixtureRequest) -> Any:
         yield made
 
 
-def test_what_looks_up_is_one_statement(
+def test_a_query_that_states_a_single_statement_sends_one(
     book: DatabaseManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = valid_calls(book, prepared(book))  # type: ignore[arg-type]
-    look_up, statements, seen = book.look_up, [], set()
+    read, statements, seen = book.read, [], set()
 
     def spy(query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         statements.clear()
-        found = look_up(query, *args, **kwargs)
-        assert len(statements) == 1, (query.__name__, statements)
-        seen.add(query.__name__)
+        found = read(query, *args, **kwargs)
+        if is_single_statement(query):
+            assert len(statements) == 1, (query.__name__, statements)
+            seen.add(query.__name__)
         return found
 
     def note(*arguments: Any) -> None:
         if not arguments[2].startswith(("BEGIN", "PRAGMA")):
             statements.append(arguments[2])
 
-    monkeypatch.setattr(book, "look_up", spy)
+    monkeypatch.setattr(book, "read", spy)
     event.listen(book._container.engine(), "before_cursor_execute", note)
     for method in sorted(m for m in public_calls() if m.startswith(("get", "count", "exists"))):
         for arguments in calls[method]:
@@ -61,7 +66,38 @@ def test_what_looks_up_is_one_statement(
     } <= seen
 
 
-def test_looking_up_leaves_the_next_unit_of_work_a_transaction(book: DatabaseManager) -> None:
+def test_every_query_that_states_nothing_gets_one_consistent_view(book: DatabaseManager) -> None:
+    def count_twice(uow: AbstractUnitOfWork) -> tuple[int, int]:
+        before = uow.alerts.count()
+        book.raise_alert("raised in between", "INFO")
+        return before, uow.alerts.count()
+
+    assert book.read(count_twice) == (0, 0)
+    assert book.count(Alert) == 1
+
+
+def test_a_query_that_states_a_single_statement_gets_no_transaction(
+    postgresql_book: URL,
+) -> None:
+    @single_statement
+    def count_twice(uow: AbstractUnitOfWork) -> tuple[int, int]:
+        before = uow.alerts.count()
+        book.raise_alert("raised in between", "INFO")
+        return before, uow.alerts.count()
+
+    with DatabaseManager(postgresql_book, account=uuid4().hex) as book:
+        assert book.read(count_twice) == (0, 1)
+
+
+def test_an_object_that_answers_every_attribute_states_nothing() -> None:
+    assert not is_single_statement(MagicMock())
+    assert is_single_statement(queries.get_trades)
+    assert not is_single_statement(snapshots.get_snapshot)
+
+
+def test_a_single_statement_leaves_the_next_unit_of_work_a_transaction(
+    book: DatabaseManager,
+) -> None:
     book.record_trade(**BUY)
     assert book.get_position_by_symbol("AAPL") is not None
 

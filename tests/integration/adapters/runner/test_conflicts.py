@@ -23,7 +23,7 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 
 NewManager = Callable[..., Any]
 TERMS: dict[str, Any] = {"action": "BUY", "quantity": 1, "price": 1}
@@ -96,7 +96,7 @@ def test_a_deadlock_that_no_retry_ends_is_book_busy_and_leaves_nothing_half_writ
     new_database: Callable[[], URL],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 1)
     url = new_book_with(new_database, deadlock_timeout="20ms")
     crossing = Crossing()
 

@@ -286,7 +286,7 @@ def test_a_turn_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(position_cache, "_PATIENCE", 0.001)
     with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
-        turn = manager._container.remembered().of("X").turn
+        turn = manager._container.position_cache().of("X").turn
         assert turn.acquire()
         assert ordinary(manager)
         assert not turn.acquire()

@@ -24,7 +24,8 @@ from tradebook import (
     handlers,
 )
 from tradebook.adapters import commit_outcome
-from tradebook.adapters.runner import runner
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.runner import retries
 
 NewManager = Callable[..., Any]
 
@@ -116,7 +117,7 @@ def release_when_awaited(
 def test_a_commit_that_cannot_be_asked_about_is_named_and_the_same_call_repeats_nothing(
     manager: Any, front: CuttingFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 0.2)
+    monkeypatch.setattr(retries, "MAX_OUTAGE", 0.2)
     front.cut_next(AFTER)
     front.is_open = False
     with pytest.raises(CommitUnknown, match=r"not known.*cannot connect.*order ids") as unknown:
@@ -130,7 +131,7 @@ def test_a_commit_that_cannot_be_asked_about_is_named_and_the_same_call_repeats_
 def test_a_server_that_stays_away_is_sought_for_as_long_as_said(
     manager: Any, front: CuttingFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "PATIENCE", 0.2)
+    monkeypatch.setattr(retries, "MAX_OUTAGE", 0.2)
     front.is_open = False
     front.drop()
     with pytest.raises(DatabaseUnavailable, match="cannot connect") as away:
@@ -197,7 +198,7 @@ def test_an_id_that_a_promoted_server_gave_to_another_event_is_no_witness(
         manager.record_trade(**BUY)
         with manager.unit_of_work() as uow:
             handlers.raise_alert(uow, "drawdown", "WARNING")
-            lost = commit_outcome.commit_marker_of(uow.session)
+            lost = uow.session.info.get(COMMIT_MARKER)
         assert lost is not None
         with manager.unit_of_work() as uow:
             assert not commit_outcome.was_committed(uow.session, lost)
@@ -209,7 +210,7 @@ def test_an_id_that_a_promoted_server_gave_to_another_event_is_no_witness(
 def test_retries_are_counted_and_exhausted_ones_say_how_many(
     postgresql_book: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(retries, "MAX_ATTEMPTS", 3)
 
     def hopeless(_: object) -> None:
         raise ConcurrentUpdate("somebody was first")

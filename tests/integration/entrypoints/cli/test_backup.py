@@ -84,8 +84,11 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
 
     assert "--keep-days" in tradebook.refused("backup", "prune", "--yes", *where, exit_code=2)
     for answer in ("n\n", None):
-        asked = tradebook("backup", "prune", "--keep", "1", *where, stdin=answer)
-        assert (asked.exit_code, "nothing was removed: say --yes" in asked.stderr) == (1, True)
+        answered = tradebook("backup", "prune", "--keep", "1", *where, stdin=answer)
+        assert (answered.exit_code, "nothing was removed: say --yes" in answered.stderr) == (
+            1,
+            True,
+        )
     assert len(store.all()) == 2
     pruned = tradebook.json("backup", "prune", "--keep", "1", "--yes", *where)
     assert (pruned["removed"], pruned["kept"]) == ([first["name"]], [second["name"]])
@@ -94,9 +97,9 @@ def test_the_commands_back_up_list_verify_prune_and_restore(
     assert tradebook("restore", *where, *target).stdout.endswith("proven: 1 trade in 1 account\n")
     assert "--overwrite" in tradebook.refused("restore", *where, *target)
     for answer in ("n\n", None):
-        asked = tradebook("restore", "--overwrite", *where, *target, stdin=answer)
-        assert (asked.exit_code, "Replace the book in sqlite" in asked.stderr) == (1, True)
-        assert "nothing was replaced: say --yes" in asked.stderr
+        answered = tradebook("restore", "--overwrite", *where, *target, stdin=answer)
+        assert (answered.exit_code, "Replace the book in sqlite" in answered.stderr) == (1, True)
+        assert "nothing was replaced: say --yes" in answered.stderr
     again = tradebook.json("restore", "--overwrite", "--yes", *where, *target)
     assert (again["proven"], again["found"]["main"]["trades"]) == (True, 1)
 
@@ -136,12 +139,23 @@ def test_help_teaches_with_examples(tradebook: Command, command: list[str]) -> N
     assert result.stdout.count(f"tradebook {' '.join(command)}") > 1  # besides its usage
 
 
-def test_options_before_a_subcommand_are_refused_and_so_are_kinds_that_do_not_fit(
+def test_options_of_a_group_hold_for_its_subcommand_or_are_refused(
     config: DatabaseConfig, store: Store
 ) -> None:
     tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+    made = tradebook.json("backup", *where)["backup"]["name"]
 
-    assert "write options after" in tradebook.refused("backup", *where, "list", exit_code=2)
+    assert made in tradebook("backup", *where, "list").stdout
+    elsewhere = ("--store", f"{store.folder}2")
+    assert made in tradebook("backup", *elsewhere, "list", *where).stdout
+    refused = tradebook.refused("backup", "--jobs", "2", "list", *where, exit_code=2)
+    assert "--jobs" in refused
+    assert "`tradebook backup list` has no such option" in refused
+
+
+def test_kinds_that_do_not_fit_are_refused(config: DatabaseConfig, store: Store) -> None:
+    tradebook, where = Command(str(config.url)), ("--store", str(store.folder))
+
     assert "SQLite" in tradebook.refused("backup", "--physical", *where)
     both = tradebook.refused("backup", "--physical", "--incremental", *where, exit_code=2)
     assert "--physical" in both
@@ -177,7 +191,7 @@ def test_a_list_at_80_columns_says_what_was_proven_and_what_builds_upon_what(
     (folder / "verified.json").write_text('{"at": "2024-05-17T04:05:06+00:00", "proven": true}')
     out = io.StringIO()
     terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
-    monkeypatch.setattr("tradebook.entrypoints.cli.ops.backup.stdout", lambda: terminal)
+    monkeypatch.setattr("tradebook.entrypoints.cli.output.stdout", lambda: terminal)
 
     Command(str(config.url))("backup", "list", "--store", str(store.folder))
 
@@ -202,11 +216,11 @@ def test_a_backup_that_fails_leaves_no_folder_of_backups_that_was_not_there(
 
 
 def test_gpg_is_not_let_into_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # It finds the keys of addresses that it does not know by itself, of whoever answers.
+    # By default gpg fetches the key of an unknown address from any key server that has one.
     (tmp_path / "gpg").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert "--no-auto-key-locate" in Encryption.of("gpg:ann@example.com").command
+    assert "--no-auto-key-locate" in Encryption.from_text("gpg:ann@example.com").command
 
 
 def test_schedule_prints_what_backs_up_verifies_and_prunes_and_no_secret(store: Store) -> None:

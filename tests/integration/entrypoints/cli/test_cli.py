@@ -19,7 +19,7 @@ from sqlalchemy import URL
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
 from tradebook import DatabaseManager
-from tradebook.entrypoints.cli import options
+from tradebook.entrypoints.cli import options, output
 from tradebook.entrypoints.cli.book import import_run
 
 TRADES = ROOT / "tests" / "data" / "trades.csv"
@@ -28,7 +28,7 @@ HEADER = "symbol,action,quantity,price"
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
-    """Writes a file and returns its path."""
+    """A function that writes a file and returns its path."""
 
     def write(content: str | bytes, name: str = "my trades.csv") -> str:
         path = tmp_path / name
@@ -195,7 +195,7 @@ BAD_FOR_THE_BOOK = pytest.mark.parametrize(
 
 
 def file_with_a_row(row: str) -> str:
-    """Rows of two symbols around one that only the book can refuse."""
+    """Build a file of two symbols' trades around a row that only the book can refuse."""
     good = "".join(f"g-{n},{s},BUY,1,2,,\n" for n in range(20) for s in ("AAPL", "ZZZ"))
     return (
         "order_id,symbol,action,quantity,price,currency,multiplier\n"
@@ -269,7 +269,7 @@ def test_import_says_when_fills_of_one_order_cannot_be_told_apart(
 
 
 class Interrupted:
-    """Presses Ctrl-C when progress is reported for the second time while booking."""
+    """A progress callback that raises KeyboardInterrupt at the second report."""
 
     def __init__(self) -> None:
         self.reports = 0
@@ -282,7 +282,7 @@ class Interrupted:
 
 @pytest.fixture
 def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Breaks imports off in the middle, until called."""
+    """A switch: imports are interrupted in the middle until it is called."""
     originals = import_run.book_all, import_run.book_what_can_be
     monkeypatch.setattr(import_run, "BATCH_OF_TRADES", 2)
     for original in originals:
@@ -428,7 +428,7 @@ def test_the_entry_price_is_rounded_for_people_and_exact_in_json(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["trades"], "no such trades"),
         (["positions"], "no open positions"),
@@ -441,12 +441,12 @@ def test_the_entry_price_is_rounded_for_people_and_exact_in_json(
     ],
 )
 def test_an_empty_book_is_answered_in_words(
-    tradebook: Command, arguments: list[str], says: str
+    tradebook: Command, arguments: list[str], expected: str
 ) -> None:
     result = tradebook(*arguments)
 
     assert result.exit_code == 0
-    assert says in result.stdout
+    assert expected in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -534,7 +534,7 @@ def test_cash_shows_balances_by_currency_and_the_latest_flows(tradebook: Command
 
 @pytest.fixture
 def alert(tradebook: Command) -> int:
-    """An alert that nobody dealt with."""
+    """The id of an unresolved CRITICAL alert, raised after an INFO one."""
     with DatabaseManager(tradebook.url) as book:
         book.raise_alert("latency", "INFO", "a little slow")
         return book.raise_alert("drawdown", "CRITICAL", "down [red]10%[/red]", symbol="AAPL").id
@@ -574,13 +574,18 @@ def test_resolving_an_alert_that_is_not_there_is_refused(tradebook: Command) -> 
     assert "no Alert 5" in tradebook.refused("alerts", "resolve", "5", "--resolution", "x")
 
 
-def test_options_before_resolve_are_refused_not_forgotten(tradebook: Command, alert: int) -> None:
-    message = tradebook.refused(
-        *("alerts", "--account", "other", "resolve", str(alert), "--resolution", "x"), exit_code=2
-    )
+def test_options_before_resolve_are_honoured(
+    tradebook: Command, alert: int, tmp_path: Path
+) -> None:
+    resolve = ("resolve", str(alert), "--resolution", "x")
 
-    assert "after" in message
+    assert "account 'other'" in tradebook.refused("alerts", "--account", "other", *resolve)
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    assert f"no Alert {alert}" in tradebook.refused("alerts", "--database", elsewhere, *resolve)
     assert len(tradebook.json("alerts")["alerts"]) == 2
+    resolved = Command(elsewhere)("alerts", "--database", tradebook.url, "--json", *resolve)
+    assert json.loads(resolved.stdout)["alert"]["resolution"] == "x"
+    assert len(tradebook.json("alerts")["alerts"]) == 1
 
 
 # verify
@@ -629,18 +634,23 @@ def test_verify_shows_both_values_of_what_does_not_follow_from_the_trades(
 def test_demo_runs_on_a_file_of_its_own(
     tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[tuple[str, bool]] = []
+    ran: list[tuple[str, bool, bool]] = []
 
-    def run_demo(database_url: str, console: Console, as_json: bool = False) -> None:
+    def run_demo(url: str, console: Console, as_json: bool = False, *, quiet: bool) -> None:
         assert isinstance(console, Console)
-        ran.append((database_url, as_json))
+        ran.append((url, as_json, quiet))
 
-    monkeypatch.setattr("tradebook.demo.run_demo", run_demo)
+    monkeypatch.setattr("tradebook.entrypoints.cli.book.demo.run_demo", run_demo)
 
     tradebook("demo")
     tradebook("demo", "--json", "--database", "sqlite:///elsewhere.db")
+    tradebook("--quiet", "--database", "sqlite:///before.db", "demo")
 
-    assert ran == [("sqlite:///demo.db", False), ("sqlite:///elsewhere.db", True)]
+    assert ran == [
+        ("sqlite:///demo.db", False, False),
+        ("sqlite:///elsewhere.db", True, False),
+        ("sqlite:///before.db", False, True),
+    ]
 
 
 # The command as such
@@ -670,6 +680,50 @@ def test_the_database_of_the_option_goes_before_that_of_the_environment(
     other = tradebook.json("trades", "--database", f"sqlite:///{tmp_path / 'other.db'}")
 
     assert other["trades"] == []
+
+
+def test_common_options_are_honoured_before_the_command_and_the_last_one_wins(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    tradebook("import", str(TRADES))
+    elsewhere = Command(f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    here = ("--database", tradebook.url)
+
+    for arguments in (
+        (*here, "--json", "positions"),
+        ("positions", *here, "--json"),
+        ("--database", elsewhere.url, "--json", "positions", *here),
+    ):
+        document = json.loads(elsewhere(*arguments).stdout)
+        assert [p["symbol"] for p in document["positions"]] == ["AAPL"]
+    other = json.loads(elsewhere("--account", "other", *here, "trades", "--json").stdout)
+    assert (other["account"], other["trades"]) == ("other", [])
+
+
+def test_quiet_hides_notes_and_progress_bars_and_nothing_else(
+    tradebook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tradebook("import", str(TRADES))
+    original = output.progress_bar
+
+    def progress_bar(label: str, *, hidden: bool) -> Any:
+        bars.append((label, hidden))
+        return original(label, hidden=hidden)
+
+    bars: list[tuple[str, bool]] = []
+    monkeypatch.setattr(output, "progress_bar", progress_bar)
+    loud, quiet = tradebook("verify"), tradebook("--quiet", "verify")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, loud.stdout, "")
+    tradebook("verify", "--json")
+    assert bars == [("folding", False), ("folding", True), ("folding", True)]
+    noted = tradebook("db", "current", "--account", "other")
+    assert noted.stderr.startswith("--account has no effect on `tradebook db current`: ")
+    assert tradebook("db", "--quiet", "current", "--account", "other").stderr == ""
+    url = "postgresql://me:s3cret@localhost:1/book"
+    assert "warning" in tradebook("config", "--database", url).stderr
+    assert tradebook("config", "--database", url, "--quiet").stderr == ""
+    refused = tradebook("--quiet", "trades", "bust", "o-9", "--reason", "r")
+    assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "tradebook")
 
 
 @pytest.mark.parametrize(
@@ -736,9 +790,9 @@ def test_every_digit_of_an_import_arrives(tradebook: Command, write: Callable[..
 def test_ctrl_c_ends_with_the_exit_code_that_help_names(
     tradebook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_database: str | None) -> None:
+    def interrupt(_context: options.CommandContext) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(options, "configured", interrupt)
+    monkeypatch.setattr(options.CommandContext, "config", interrupt)
     assert tradebook("verify").exit_code == 130
     assert "130 interrupted" in tradebook("--help").stdout

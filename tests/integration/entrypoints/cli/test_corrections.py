@@ -75,12 +75,16 @@ def test_a_correction_that_does_not_say_enough_is_wrong_usage(
     assert imported.trades() == 3
 
 
-def test_options_before_bust_are_refused_not_forgotten(imported: Command) -> None:
-    message = imported.refused(
-        "trades", "--account", "other", "bust", "one", "--reason", "r", exit_code=2
-    )
+def test_options_before_bust_are_honoured(imported: Command) -> None:
+    bust = ("bust", "one", "--reason", "r")
 
-    assert "write options after `bust`" in message
+    assert "account 'other'" in imported.refused("trades", "--account", "other", *bust)
+    assert imported.trades() == 3
+    refused = imported.refused("trades", "--symbol", "AAPL", *bust, exit_code=2)
+    assert "`tradebook trades bust` has no such option" in refused
+    assert imported("verify").stdout.startswith("the book is proven (3 trades")
+    document = json.loads(imported("trades", "--json", *bust).stdout)
+    assert document["trade"]["status"] == "BUSTED"
 
 
 def test_a_correction_that_the_book_refuses_changes_nothing(imported: Command) -> None:
@@ -118,13 +122,21 @@ def test_the_past_is_told_by_trade_times_or_as_the_book_said(imported: Command) 
 
 
 def test_the_past_is_valued_at_the_prices_given(imported: Command) -> None:
-    asked = ["portfolio", "--as-of", "2026-03-02T11:30", "--by", "executed", "--price", "AAPL=121"]
+    command = [
+        "portfolio",
+        "--as-of",
+        "2026-03-02T11:30",
+        "--by",
+        "executed",
+        "--price",
+        "AAPL=121",
+    ]
 
-    portfolio = imported.json(*asked)["portfolio"]
+    portfolio = imported.json(*command)["portfolio"]
 
     assert (portfolio["total_value"], portfolio["source"]) == ("218", "as of")
     assert imported.json("portfolio", "--history", "1")["portfolios"] == []
-    assert "by trade times" in imported(*asked).stdout
+    assert "by trade times" in imported(*command).stdout
 
 
 @pytest.mark.parametrize(

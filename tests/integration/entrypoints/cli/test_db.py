@@ -123,7 +123,7 @@ def test_check_lists_what_differs(tradebook: Command) -> None:
     assert found.exit_code == 1
     assert found.stdout.splitlines() == [
         "2 differences from what this version expects:",
-        "  alerts: column mood is not this version's",
+        "  alerts: column mood is unexpected",
         "  trades: index ix_trades_pending is missing",
     ]
     document = tradebook.json("db", "check", exit_code=1)
@@ -178,10 +178,12 @@ def test_a_revision_is_written_where_the_migrations_are(
     ignored = shutil.ignore_patterns("__pycache__")
     copy = shutil.copytree(revisions.migrations_folder(), tmp_path / "alembic", ignore=ignored)
     monkeypatch.setattr(revisions, "migrations_folder", lambda: copy)
-    asked = ("db", "revision", "-m", "A memo, on each trade!")
-    assert tradebook.json(*asked)["file"] is None
-    assert tradebook(*asked).stdout.startswith("nothing differs: no revision is written (--empty ")
+    command = ("db", "revision", "-m", "A memo, on each trade!")
+    assert tradebook.json(*command)["file"] is None
+    assert tradebook(*command).stdout.startswith(
+        "nothing differs: no revision is written (--empty "
+    )
     assert list(copy.rglob("*memo*")) == []
-    file = Path(tradebook.json(*asked, "--empty")["file"])
+    file = Path(tradebook.json(*command, "--empty")["file"])
     assert file.name == f"{int(HEAD) + 1:04}_a_memo_on_each_trade.py"
     assert f"down_revision = '{HEAD}'" in file.read_text()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow
 import pyarrow.parquet
@@ -62,7 +63,7 @@ def test_conditions_and_times_choose_and_json_says_how_many(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "exit_code", "says"),
+    ("arguments", "exit_code", "expected"),
     [
         (["trades.xls"], 2, ".parquet"),
         (["trades.csv", "--where", "symbol"], 2, "FIELD=VALUE"),
@@ -76,13 +77,13 @@ def test_what_cannot_be_exported_is_refused_and_leaves_no_file(
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     exit_code: int,
-    says: str,
+    expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = list(tmp_path.iterdir())
     result = tradebook("export", *arguments)
     assert result.exit_code == exit_code
-    assert says in result.stderr
+    assert expected in result.stderr
     assert list(tmp_path.iterdir()) == before
 
 
@@ -97,6 +98,68 @@ def test_a_file_that_was_there_stays_when_an_export_fails(
     assert (result.exit_code, file.read_text()) == (1, "the old one")
     assert "price" in result.stderr
     assert list(tmp_path.glob("*.part")) == []
+
+
+REAL_PRICE = 0.00010074887218045112
+"""A price of a real bot; its fees are a share of the notional, in floats."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def real_bots_book(request: pytest.FixtureRequest, tmp_path: Path) -> Command:
+    """A book with the trades of a real bot's file, on each kind of database."""
+    if request.param == "sqlite":
+        command = Command(request.getfixturevalue("sqlite_url"))
+    else:
+        url = request.getfixturevalue("postgresql_book")
+        command = Command(url.render_as_string(hide_password=False))
+    rows = ["order_id,symbol,action,quantity,price,fee"]
+    for number in range(1, 5):
+        quantity, price = 1234.5678901234567 / number, REAL_PRICE * number
+        fee = 0.00075 * quantity * price
+        rows.append(f"{number},SHIB,{'SELL' if number % 2 else 'BUY'},{quantity},{price},{fee}")
+    (tmp_path / "bot.csv").write_text("\n".join(rows))
+    return command
+
+
+def test_numbers_of_a_real_bot_go_in_by_a_file_and_out_by_another(
+    real_bots_book: Command, tmp_path: Path
+) -> None:
+    given, of_bot = read(tmp_path / "bot.csv"), ("--account", f"bot-{uuid4().hex}")
+    assert real_bots_book.json("import", str(tmp_path / "bot.csv"), *of_bot)["booked"] == 4
+    assert real_bots_book("verify", *of_bot).exit_code == 0
+    for name, *options in (("a.csv",), ("b.arrow", "--decimals", "text"), ("c.parquet",)):
+        file = tmp_path / name
+        real_bots_book.json("export", str(file), *of_bot, *options)
+        rows = {row["order_id"]: row for row in read(file)}
+        for row in given:
+            for number in ("quantity", "price", "fee"):
+                assert Decimal(rows[row["order_id"]][number]) == Decimal(row[number])
+    again = tmp_path / "again.csv"
+    exported = read(tmp_path / "a.csv")
+    terms = ("order_id", "symbol", "action", "quantity", "price", "fee", "executed_at")
+    with again.open("w", newline="") as target:
+        writer = csv.DictWriter(target, terms, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(exported[::-1])
+    assert real_bots_book.json("import", str(again), *of_bot)["booked"] == 0
+    of_copy = ("--account", f"copy-{uuid4().hex}")
+    assert real_bots_book.json("import", str(again), *of_copy)["booked"] == 4
+    assert real_bots_book("verify", *of_copy).exit_code == 0
+
+
+def test_a_product_too_long_for_a_decimal_of_arrow_is_named_and_exported_as_text(
+    real_bots_book: Command, tmp_path: Path
+) -> None:
+    account = f"long-{uuid4().hex}"
+    with DatabaseManager(real_bots_book.url, account=account) as book:
+        book.record_trade(symbol="LONG", action="BUY", quantity=1e-21, price=REAL_PRICE)
+    file = tmp_path / "positions.parquet"
+    arguments = ("export", str(file), "--kind", "positions", "--account", account)
+    message = real_bots_book.refused(*arguments)
+    assert "cost_basis: Decimal('1.0074887218045112E-25')" in message
+    assert "--decimals text" in message
+    assert real_bots_book.json(*arguments, "--decimals", "text")["records"] == 1
+    assert [row["cost_basis"] for row in read(file)] == ["0." + "0" * 24 + "10074887218045112"]
 
 
 def test_without_pyarrow_the_extra_is_named(

@@ -42,7 +42,7 @@ def book(sqlite_book: str) -> Iterator[DatabaseManager]:
 
 @contextmanager
 def running(sqlite_book: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """The command as a process of its own; ended at the end."""
+    """Run the command as a process of its own, and kill it at the end."""
     code = "from tradebook.entrypoints.cli import main; main()"
     environment = {
         **os.environ,
@@ -100,7 +100,7 @@ def test_top_is_live_in_a_terminal(sqlite_book: str) -> None:
         try:
             while os.read(ours, 4096):
                 pass
-        except OSError:  # Linux says so of a terminal that nobody has any more
+        except OSError:  # Linux reports EIO once no process has the terminal open
             pass
         assert process.wait(20) == 0
     os.close(ours)
@@ -113,11 +113,11 @@ def test_a_live_top_goes_on_when_the_database_does_not_answer(
 ) -> None:
     monkeypatch.setattr(top, "_PAUSE", 0)
 
-    def looks() -> Iterator[dict[str, Any]]:
+    def readings() -> Iterator[dict[str, Any]]:
         yield {"look": 1}
         raise DatabaseUnavailable("it is away")
 
-    seen = top._patiently(looks(), looks)
+    seen = top._retrying(readings)
     expected = [{"look": 1}, "it is away", {"look": 1}, "it is away"]
     assert [next(seen) for _ in range(4)] == expected
 

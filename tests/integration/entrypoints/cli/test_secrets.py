@@ -9,7 +9,7 @@ import pytest
 from tests.support.command_line import Command
 from tests.support.secured_servers import PASSWORD, SecuredServer
 
-WARNING = "a password in --database shows in the list of processes"
+WARNING = "a password in --database in the list of processes"
 
 
 @pytest.mark.parametrize(

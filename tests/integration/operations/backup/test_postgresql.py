@@ -31,12 +31,12 @@ from tradebook import (
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.operations.backup import Encryption, Store, back_up, restore_book, verify_backup
-from tradebook.operations.backup.wal_archive import apply
-from tradebook.operations.server.admin_connection import connected
+from tradebook.operations.backup.wal_archive import archive_log
+from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.programs import (
     connection_environment,
+    find_program,
     major_version,
-    program,
     wheel_programs,
 )
 
@@ -59,17 +59,17 @@ def elsewhere(new_database: Callable[[], URL]) -> DatabaseConfig:
 
 @pytest.fixture
 def archive(elsewhere: DatabaseConfig) -> Iterator[Path]:
-    """A folder to be, for the log of a server, whose settings are then as they were."""
+    """The path of an archive that is not made yet; the server's settings are reset afterwards."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-archive-"))
     home.chmod(0o711)
     yield home / "wal"
     shutil.rmtree(home)
-    with connected(elsewhere) as statements:
-        for (name,) in statements.rows(
+    with open_admin_connection(elsewhere) as admin:
+        for (name,) in admin.rows(
             "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf'"
         ):
-            statements.rows(f"ALTER SYSTEM RESET {name}")
-        statements.rows("SELECT pg_reload_conf()")
+            admin.rows(f"ALTER SYSTEM RESET {name}")
+        admin.rows("SELECT pg_reload_conf()")
 
 
 def test_a_dump_while_others_write_is_of_one_instant_and_counts_exactly(
@@ -180,7 +180,7 @@ def test_a_restore_that_fails_leaves_the_book_that_was_there(
     assert orders_in(config) == {"first"}
 
 
-def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
+def test_an_empty_database_is_not_backed_up_and_no_dump_goes_into_a_file(
     config: DatabaseConfig, store: Store, elsewhere: DatabaseConfig, sqlite_url: str
 ) -> None:
     with pytest.raises(SchemaNotReady):
@@ -190,7 +190,7 @@ def test_an_empty_database_is_no_backup_and_a_file_is_no_place_for_one(
         restore_book(store, back_up(config, store), configured(sqlite_url))
 
 
-def test_what_interrupts_a_dump_leaves_no_file_and_no_program(
+def test_an_interrupted_dump_leaves_no_file_and_no_program(
     config: DatabaseConfig, store: Store
 ) -> None:
     def interrupt(_done: int, _total: int) -> None:
@@ -214,12 +214,12 @@ def test_a_program_older_than_the_server_is_passed_over(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
     assert major_version(old) == 12
-    assert program("pg_dump", 12) == old
-    assert program("pg_dump", 18) == wheel_programs() / "pg_dump"
+    assert find_program("pg_dump", 12) == old
+    assert find_program("pg_dump", 18) == wheel_programs() / "pg_dump"
     with pytest.raises(ProgramMissing, match=f"99 or newer is needed, and {old} is 12, .* is 18"):
-        program("pg_dump", 99)
+        find_program("pg_dump", 99)
     with pytest.raises(ProgramMissing, match="of PostgreSQL 11 is needed"):
-        program("pg_dump", 11, exactly=True)
+        find_program("pg_dump", 11, exactly=True)
 
 
 def test_the_password_goes_to_programs_through_a_file_that_is_gone_afterwards() -> None:
@@ -254,7 +254,7 @@ def test_grants_are_restored_where_the_roles_are(
     assert _run(elsewhere, may_read) is False
 
 
-def test_a_stream_that_ended_for_good_keeps_no_log_at_the_server(config: DatabaseConfig) -> None:
+def test_dropping_the_stream_lets_the_server_remove_its_log(config: DatabaseConfig) -> None:
     tradebook = Command(str(config.url))
     _run(config, "SELECT pg_create_physical_replication_slot('tradebook_stream', true)")
 
@@ -275,46 +275,46 @@ def _run(config: DatabaseConfig, *statements: str) -> object:
     return found[0] if found else None
 
 
-def test_an_archive_command_of_another_tool_is_replaced_only_where_somebody_agrees(
+def test_an_archive_command_of_another_tool_is_replaced_only_when_confirmed(
     elsewhere: DatabaseConfig, archive: Path
 ) -> None:
     others = "pgbackrest --stanza=main archive-push %p"
     in_file = "SELECT setting FROM pg_file_settings WHERE name = 'archive_command'"
     tradebook = Command(str(elsewhere.url))
     where = ("backup", "archive", "--apply", "--wal", str(archive))
-    with connected(elsewhere) as statements:
-        assert statements.value(in_file) is None
-        statements.rows(f"ALTER SYSTEM SET archive_command = '{others}'")
-        statements.rows("SELECT pg_reload_conf()")
-        assert statements.value("SHOW archive_command") == "(disabled)"  # archive_mode is off
+    with open_admin_connection(elsewhere) as admin:
+        assert admin.value(in_file) is None
+        admin.rows(f"ALTER SYSTEM SET archive_command = '{others}'")
+        admin.rows("SELECT pg_reload_conf()")
+        assert admin.value("SHOW archive_command") == "(disabled)"  # archive_mode is off
 
         with pytest.raises(WouldOverwrite, match=r"pgbackrest.*--yes"):
-            apply(elsewhere, archive, None)
+            archive_log(elsewhere, archive, None)
         refused = tradebook(*where, stdin="n\n")
 
         assert (refused.exit_code, others in refused.stderr) == (1, True)
-        assert statements.value(in_file) == others
+        assert admin.value(in_file) == others
         assert not archive.exists()
         assert "Replace it?" in tradebook(*where, stdin="y\n").stderr
-        assert f"sh {archive}/archive-wal" in statements.value(in_file)
+        assert f"sh {archive}/archive-wal" in admin.value(in_file)
         again = tradebook(*where)  # ours
         assert (again.exit_code, again.stderr) == (0, "")
         elsewhere_yet = ("backup", "archive", "--apply", "--wal", f"{archive}2")
         assert f"sh {archive}/archive-wal" in tradebook(*elsewhere_yet, stdin="n\n").stderr
         assert tradebook(*elsewhere_yet, "--yes").exit_code == 0
-        assert f"sh {archive}2/archive-wal" in statements.value(in_file)
+        assert f"sh {archive}2/archive-wal" in admin.value(in_file)
 
 
-def test_a_server_that_archives_by_a_library_gets_no_command_besides(
+def test_a_server_that_archives_by_a_library_gets_no_archive_command(
     elsewhere: DatabaseConfig, archive: Path
 ) -> None:
-    with connected(elsewhere) as statements:
-        statements.rows("ALTER SYSTEM SET archive_library = 'basic_archive'")
-        statements.rows("SELECT pg_reload_conf()")
-        while not statements.value("SHOW archive_library"):
+    with open_admin_connection(elsewhere) as admin:
+        admin.rows("ALTER SYSTEM SET archive_library = 'basic_archive'")
+        admin.rows("SELECT pg_reload_conf()")
+        while not admin.value("SHOW archive_library"):
             pass
 
         with pytest.raises(OperationFailed, match="by a library, basic_archive"):
-            apply(elsewhere, archive, None, overwrite=True)
+            archive_log(elsewhere, archive, None, overwrite=True)
 
     assert not archive.exists()

@@ -20,7 +20,7 @@ from tests.support.backups import Writers, age_tool, orders_in
 from tests.support.command_line import Command
 from tests.support.servers import kill_server_of
 from tradebook import BackupDamaged, OperationFailed, WouldOverwrite
-from tradebook.adapters.runner import runner
+from tradebook.adapters.runner import retries
 from tradebook.operations.backup import (
     Encryption,
     Manifest,
@@ -30,14 +30,20 @@ from tradebook.operations.backup import (
     verify_backup,
 )
 from tradebook.operations.backup.manifest import files_in, write_manifest
-from tradebook.operations.backup.wal_archive import SCRIPT, clean_up, collect, is_readable, set_up
-from tradebook.operations.server.admin_connection import connected
+from tradebook.operations.backup.wal_archive import (
+    SCRIPT,
+    copy_decrypted,
+    is_readable,
+    prepare_archive,
+    remove_older,
+)
+from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.sandbox import Sandbox, is_sandbox, remove_sandbox, start_sandbox
 
 
 @define
 class Disaster:
-    """What was left of a server, and what its clients knew.
+    """The remains of a server, and the orders that its clients sent.
 
     Attributes:
         home: a folder that the server's user may enter, for what is restored.
@@ -63,12 +69,12 @@ class Disaster:
 
 @pytest.fixture(scope="session")
 def struck() -> Iterator[Disaster]:
-    """It takes a while: once for each process of the tests."""
+    """Build and destroy a server, once for each process of the tests, since it takes long."""
     home = Path(tempfile.mkdtemp(prefix="tradebook-recovery-"))
     home.chmod(0o711)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner, "PATIENCE", 0.0)  # nobody waits for what will not come back
+            patch.setattr(retries, "MAX_OUTAGE", 0.0)  # no retries: the server stays down
             made = _struck(home, patch)
         yield made
     finally:
@@ -80,7 +86,7 @@ def struck() -> Iterator[Disaster]:
 
 @pytest.fixture
 def disaster(struck: Disaster, monkeypatch: pytest.MonkeyPatch) -> Disaster:
-    """With the tool that decrypts at hand."""
+    """The disaster, with the tool that decrypts on PATH."""
     monkeypatch.setenv("PATH", str(struck.home), prepend=os.pathsep)
     return struck
 
@@ -129,14 +135,14 @@ def _received(live: Sandbox, store: Store) -> Iterator[None]:
     environment = {**os.environ, "TRADEBOOK_DATABASE_URL": str(live.config.url)}
     with (
         subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process,
-        connected(live.config) as statements,
+        open_admin_connection(live.config) as admin,
     ):
         try:
-            while not statements.value("SELECT count(*) FROM pg_stat_replication"):
+            while not admin.value("SELECT count(*) FROM pg_stat_replication"):
                 assert process.poll() is None
-            statements.rows("ALTER SYSTEM SET synchronous_standby_names = 'tradebook_stream'")
-            statements.rows("SELECT pg_reload_conf()")
-            while statements.value("SELECT sync_state FROM pg_stat_replication") != "sync":
+            admin.rows("ALTER SYSTEM SET synchronous_standby_names = 'tradebook_stream'")
+            admin.rows("SELECT pg_reload_conf()")
+            while admin.value("SELECT sync_state FROM pg_stat_replication") != "sync":
                 assert process.poll() is None
             yield
         finally:
@@ -145,7 +151,7 @@ def _received(live: Sandbox, store: Store) -> Iterator[None]:
 
 @contextmanager
 def _archive_alone(store: Store) -> Iterator[None]:
-    """Nothing was received while it was written."""
+    """Hide the streamed log, so that the archive alone is used."""
     hidden = store.folder / ".stream"
     store.stream.rename(hidden)
     yield
@@ -163,15 +169,15 @@ def test_every_trade_acknowledged_before_the_moment_is_there_and_none_after(
     with _archive_alone(disaster.store):
         restored = tradebook.json("restore", *where, *key, "--to", disaster.moment.isoformat())
 
-    sandbox = Sandbox.at(home)
+    sandbox = Sandbox.from_folder(home)
     orders = orders_in(sandbox.config)
     assert restored["backup"] == disaster.incremental.name
     assert restored["proven"] is True
     assert disaster.writers.acknowledged_before(disaster.moment) <= orders
     assert not disaster.writers.sent_after(disaster.moment) & orders
-    with connected(sandbox.config) as statements:
-        assert statements.value("SELECT pg_is_in_recovery()") is False
-        assert statements.value("SHOW archive_mode") == "off"
+    with open_admin_connection(sandbox.config) as admin:
+        assert admin.value("SELECT pg_is_in_recovery()") is False
+        assert admin.value("SHOW archive_mode") == "off"
     assert "recovery_target" not in (sandbox.server.data / "postgresql.auto.conf").read_text()
     # It is a server like any other: stopped, started again, left alone by another restore.
     assert "stop it first" in tradebook.refused("restore", *where, "--overwrite")
@@ -190,7 +196,7 @@ def test_without_a_moment_every_trade_ever_acknowledged_is_there(disaster: Disas
 
     assert restored["proven"] is True
     # The log was received as it was written, and the server waited for that.
-    assert set(disaster.writers.acknowledged) <= orders_in(Sandbox.at(home).config)
+    assert set(disaster.writers.acknowledged) <= orders_in(Sandbox.from_folder(home).config)
     remove_sandbox(home)
 
 
@@ -222,7 +228,7 @@ def test_a_moment_that_is_not_archived_cannot_be_restored_to(disaster: Disaster)
     assert not home.exists()
 
 
-def test_what_is_damaged_or_in_the_way_is_noticed_before_anything_is_restored(
+def test_damage_and_existing_data_are_refused_before_anything_is_restored(
     disaster: Disaster, tmp_path: Path
 ) -> None:
     copy = Store(tmp_path)
@@ -278,11 +284,11 @@ def test_the_log_from_before_the_oldest_backup_is_removed_and_no_more(
     assert {needed, SCRIPT} <= left
 
 
-def test_the_archives_script_takes_a_file_twice_but_never_another_of_its_name(
+def test_the_archive_script_accepts_a_file_twice_but_never_another_of_its_name(
     tmp_path: Path,
 ) -> None:
     archive = tmp_path / "it's an archive"
-    command = set_up(archive, None).settings["archive_command"]
+    command = prepare_archive(archive, None).settings["archive_command"]
     segment = "0" * 23 + "1"
     source = tmp_path / segment
     source.write_bytes(b"log" * 1000)
@@ -301,13 +307,13 @@ def test_the_archives_script_takes_a_file_twice_but_never_another_of_its_name(
     assert (archive / segment).stat().st_mode & 0o777 == 0o600
 
 
-def test_an_encrypted_archive_takes_a_file_twice_and_is_cleaned_up(
+def test_an_encrypted_archive_accepts_a_file_twice_and_old_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     public, identity = age_tool(tmp_path)
     archive = tmp_path / "archive"
-    command = set_up(archive, Encryption("age", (public,))).settings["archive_command"]
+    command = prepare_archive(archive, Encryption("age", (public,))).settings["archive_command"]
     segments = [f"{1:08X}{0:08X}{number:08X}" for number in (1, 2, 3)]
     source = tmp_path / "segment"
 
@@ -322,8 +328,8 @@ def test_an_encrypted_archive_takes_a_file_twice_and_is_cleaned_up(
     assert not is_readable(archive, None)
     assert segments[0].encode() not in (archive / f"{segments[0]}.age").read_bytes()
 
-    collect(archive, segments[1], tmp_path / "clear", identity)
-    assert clean_up(archive, segments[2]) == 4
+    copy_decrypted(archive, segments[1], tmp_path / "clear", identity)
+    assert remove_older(archive, segments[2]) == 4
 
     clear = {path.name: path.read_text() for path in (tmp_path / "clear").iterdir()}
     assert clear == {segment: segment for segment in segments[1:]}

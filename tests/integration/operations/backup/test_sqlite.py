@@ -1,4 +1,4 @@
-"""Backing up a SQLite book that others write into, and bringing it back."""
+"""Backing up a SQLite book that others write into, and restoring it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tradebook.operations.backup import (
 )
 
 TOOLS = ["age", *(["gpg"] if shutil.which("gpg") else [])]
-"""age is always there for a test; gpg where the machine has it."""
+"""age is installed or replaced by a script in every test; gpg is used where it is installed."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def elsewhere(tmp_path: Path) -> DatabaseConfig:
 def new_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], tuple[Encryption, Path | None]]]:
-    """Makes key pairs: whom to encrypt for, and the secret's file where the tool wants one."""
+    """A factory of key pairs: the encryption, and the file of the secret key where the tool needs one."""
     homes: list[Path] = []
 
     def new(tool: str) -> tuple[Encryption, Path | None]:
@@ -90,7 +90,7 @@ def test_a_backup_while_others_write_has_everything_acknowledged_before(
 
     def report(_done: int, _total: int) -> None:
         reports.append(datetime.now(UTC))
-        assert len(reports) < 1000, "it starts again each time that somebody writes"
+        assert len(reports) < 1000, "the copy starts again at each write"
         writers.go_on(1)
 
     with Writers(config) as writers:
@@ -110,7 +110,7 @@ def test_a_backup_while_others_write_has_everything_acknowledged_before(
     assert not (Path(str(elsewhere.path)).parent / ".book.db.restoring").exists()
 
 
-def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: Store) -> None:
+def test_an_interrupted_backup_leaves_nothing(config: DatabaseConfig, store: Store) -> None:
     def interrupt(_done: int, _total: int) -> None:
         assert len(os.listdir(store.folder)) == 1
         raise KeyboardInterrupt
@@ -122,7 +122,7 @@ def test_what_interrupts_a_backup_leaves_nothing(config: DatabaseConfig, store: 
     assert store.all() == []
 
 
-def test_what_interrupts_a_restore_leaves_what_was_there(
+def test_an_interrupted_restore_keeps_the_existing_book(
     config: DatabaseConfig,
     store: Store,
     elsewhere: DatabaseConfig,
@@ -163,7 +163,7 @@ def test_a_backup_that_was_damaged_is_noticed_and_restores_nothing(
     assert not Path(str(elsewhere.path)).exists()
 
 
-def test_a_book_that_is_there_is_not_restored_over_unless_that_is_said(
+def test_an_existing_book_is_replaced_only_with_overwrite(
     config: DatabaseConfig, store: Store
 ) -> None:
     made = back_up(config, store)
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_database_any_more_is_moved_aside(
     assert path.with_name("book.db.damaged").read_bytes().startswith(b"rubbish")
 
 
-def test_what_is_no_sound_book_is_not_backed_up(store: Store, tmp_path: Path) -> None:
+def test_a_missing_foreign_or_damaged_file_is_not_backed_up(store: Store, tmp_path: Path) -> None:
     no_book, rubbish = (DatabaseConfig(path=tmp_path / name) for name in ("empty.db", "rubbish.db"))
     with closing(sqlite3.connect(str(no_book.path))) as connection:
         connection.execute("CREATE TABLE other (x)")
@@ -239,7 +239,7 @@ def test_an_encrypted_backup_is_read_by_its_key_alone(
         verify_backup(store, made, identity=other)
 
 
-def test_what_the_operating_system_refuses_is_said_with_its_path(
+def test_an_error_of_the_operating_system_names_the_path(
     config: DatabaseConfig, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

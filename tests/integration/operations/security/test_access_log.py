@@ -1,4 +1,4 @@
-"""Who came and what they sent, as a real server logged it."""
+"""Access log of a real server: connections, statements and refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECRET = "s3cret of the roles"
 
 @pytest.fixture(scope="module")
 def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> DatabaseConfig:
-    """A book whose access is logged; the superuser's way to it."""
+    """Set up a book whose access is logged; return the superuser's configuration."""
     config = secured.create("seen")
     command = Command(str(config.url))
     assert command("init").exit_code == 0
@@ -32,7 +32,7 @@ def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> D
     document = command.json(*arguments, "--yes")
     assert document["skipped"] == []
     while config_of(secured) != [("stderr, jsonlog", "on", "UTC")]:
-        pass  # until the server has read its configuration
+        pass  # the server reloads its configuration asynchronously
     assert command.json(*arguments, "--yes")["skipped"] == []
     return config
 
@@ -48,7 +48,7 @@ def as_role(admin: DatabaseConfig, kind: str, **changes: Any) -> DatabaseConfig:
 
 @pytest.fixture(scope="module")
 def auditor(admin: DatabaseConfig) -> Command:
-    """The command line, as the auditor, after something happened."""
+    """Return the command line as the auditor, after some activity."""
     with DatabaseManager(as_role(admin, "writer", application_name="bot 7")) as manager:
         manager.record_trade(symbol="SEEN", action="BUY", quantity=1, price=2, order_id="seen-1")
         manager.record_trade(symbol="SEEN", action="BUY", quantity=1, price=2, order_id="seen-2")
@@ -65,7 +65,7 @@ def auditor(admin: DatabaseConfig) -> Command:
 def wait_for(
     command: Command, is_it: Callable[[dict[str, Any]], bool], *arguments: str
 ) -> list[dict[str, Any]]:
-    """The server's collector writes in its own time, in order."""
+    """Wait for an entry: the server's log collector writes asynchronously, in order."""
     while True:
         found: list[dict[str, Any]] = accesses(command, *arguments)
         if any(is_it(each) for each in found):
@@ -121,10 +121,10 @@ def test_what_is_before_or_after_a_time_is_left_out(auditor: Command) -> None:
 
 def test_the_files_say_the_same(auditor: Command, secured: SecuredServer, sqlite_url: str) -> None:
     through_server = accesses(auditor, "--role", "seen_writer")
-    by_hand = Command(sqlite_url)  # connects to nothing
-    assert accesses(by_hand, "--log", str(secured.log), "--role", "seen_writer") == through_server
+    from_file = Command(sqlite_url)  # connects to no server
+    assert accesses(from_file, "--log", str(secured.log), "--role", "seen_writer") == through_server
     [file] = secured.log.glob("*.json")
-    assert accesses(by_hand, "--log", str(file), "--role", "seen_writer") == through_server
+    assert accesses(from_file, "--log", str(file), "--role", "seen_writer") == through_server
 
 
 def test_people_get_a_table(auditor: Command) -> None:
@@ -146,7 +146,7 @@ def test_reading_the_log_does_not_fill_it(auditor: Command) -> None:
     assert not {"BEGIN", "SELECT name, size FROM tradebook_security.log_files()"} & set(shown)
     assert {"BEGIN", "ROLLBACK"} <= set(sent("--all", "--role", "seen_auditor"))
     assert not {"BEGIN", "ROLLBACK"} & set(sent("--role", "seen_auditor"))
-    assert "COMMIT" in shown  # of transactions in which something was sent
+    assert "COMMIT" in shown  # of transactions that contain a statement
 
 
 def test_a_narrow_terminal_gets_the_statement_whole(
@@ -154,7 +154,7 @@ def test_a_narrow_terminal_gets_the_statement_whole(
 ) -> None:
     said = io.StringIO()
     console = Console(file=said, width=80, force_terminal=True, color_system=None)
-    monkeypatch.setattr("tradebook.entrypoints.cli.ops.access.stdout", lambda: console)
+    monkeypatch.setattr("tradebook.entrypoints.cli.output.stdout", lambda: console)
     assert auditor("audit", "access", "--kind", "refused", "--role", "seen_owner").exit_code == 0
     lines = said.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
@@ -183,7 +183,7 @@ def test_a_folder_without_a_log_is_refused_and_an_empty_log_has_nothing(
 
 def test_a_file_has_no_log_of_who_came(sqlite_url: str) -> None:
     refused = Command(sqlite_url).refused("audit", "access")
-    assert "a PostgreSQL database: nobody logs who opens a file" in refused
+    assert "a PostgreSQL database: a file has no log of accesses" in refused
 
 
 @pytest.mark.parametrize("kind", ["writer", "reader", "owner"])
@@ -217,7 +217,7 @@ def test_a_log_that_is_not_set_up_says_what_to_run(secured: SecuredServer) -> No
 def test_no_password_is_in_the_log(
     admin: DatabaseConfig, secured: SecuredServer, auditor: Command
 ) -> None:
-    """The superuser's statements are logged for once: what reaches the server are verifiers."""
+    """Check the log with the superuser's statements in it: they contain SCRAM verifiers only."""
     folder = Path(str(secured.home)) / "again"
     folder.mkdir()
     (folder / "seen_writer").write_text(SECRET)

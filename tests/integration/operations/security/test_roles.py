@@ -1,4 +1,4 @@
-"""Least-privilege roles on a real server: each forbidden statement is tried, as the role, past the book."""
+"""Least-privilege roles on a real server: each forbidden statement is sent as the role, without the book."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECRETS = {
 
 @pytest.fixture(scope="module")
 def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of mounted secrets."""
+    """Create a folder of password files, like mounted secrets."""
     folder = tmp_path_factory.mktemp("secrets")
     for kind, secret in SECRETS.items():
         (folder / f"book_{kind}").write_text(secret + "\n")
@@ -49,7 +49,7 @@ def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def admin(secured: SecuredServer, passwords: Path) -> DatabaseConfig:
-    """A book with its roles; the superuser's way to it."""
+    """Set up a book with its roles; return the superuser's configuration."""
     config = secured.create("granted")
     command = Command(str(config.url))
     assert command("init").exit_code == 0
@@ -70,7 +70,7 @@ def writer(admin: DatabaseConfig) -> DatabaseConfig:
 
 @pytest.fixture(scope="module")
 def toured(writer: DatabaseConfig) -> Iterator[DatabaseManager]:
-    """Every handler was called as the writer, and none was refused."""
+    """Call every handler as the writer, and check that none is refused."""
     with DatabaseManager(writer, account="toured") as manager:
         take_tour(manager)
         yield manager
@@ -194,7 +194,7 @@ def test_the_reader_reads_and_nothing_else(toured: DatabaseManager, admin: Datab
         with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
             execute(reader, statement)
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            execute(bold, statement)  # the grants hold, whatever it sets
+            execute(bold, statement)  # grants do not depend on the session's settings
 
 
 @pytest.mark.parametrize("kind", ["reader", "auditor", "writer"])
@@ -203,7 +203,7 @@ def test_nothing_that_roles_set_is_mended(
 ) -> None:
     seen = Command(str(as_role(admin, kind).url)).json("doctor", "--quick", exit_code=1)
     yellow = [f["check"] for f in seen["findings"] if f["level"] == "yellow"]
-    assert yellow == ["archive"]  # which the tests' server does not keep
+    assert yellow == ["archive"]  # the tests' server has no WAL archive
     assert [f["check"] for f in seen["findings"] if f["level"] == "red"] == ["fsync"]
 
 
@@ -229,7 +229,7 @@ def test_the_auditor_reads_seals_and_checks_and_nothing_else(
 def test_who_backs_up_copies_everything_and_changes_nothing(
     secured: SecuredServer, passwords: Path, tmp_path: Path, role: str
 ) -> None:
-    """Row security on: a dump of what one may see would be no backup."""
+    """Enable row-level security: a dump of the visible rows alone would not be a backup."""
     config = secured.create(f"copied by {role}")
     command, store = Command(str(config.url)), str(tmp_path / "store")
     (passwords / "bot_backup").write_text(SECRETS["backup"])
@@ -398,7 +398,7 @@ def test_it_asks_first(admin: DatabaseConfig) -> None:
         (["--login", "bot=chief"], "one of owner, writer, reader, auditor, backup"),
         (["--login", "admin=writer"], "a role without rolsuper"),
         (["--login", "book_reader=writer"], "its own kind"),
-        (["--bind", "book_writer=A"], "nothing without row security"),
+        (["--bind", "book_writer=A"], "nothing without row-level security"),
         (["--bind", "stranger=A", "--rls"], "one of book_owner"),
     ],
 )
@@ -430,7 +430,7 @@ def test_one_who_only_owns_the_database_can_set_it_up(
         for each in document["skipped"]
     )
     told = command("db", "roles", *options).stdout
-    # Settings of the whole server may be as they should be: it is other tests' too.
+    # Another test on the same server may have changed the server's settings already.
     assert "left out: ALTER ROLE \"rented_auditor\" SET log_statement = 'all'" in told
     tenant = secured.config("rented", "rented_writer", password="tenant")
     with DatabaseManager(tenant) as manager:

@@ -1,4 +1,4 @@
-"""Passwords change on a live server while trades are booked; no call fails, nothing is restarted."""
+"""Password rotation on a live server while trades are booked: no call fails, nothing is restarted."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tradebook.adapters.engine.factory import make_async_engine, make_engine
 
 WORKERS, TRADES_BETWEEN, ROTATIONS = 4, 12, 4
 AT_MOST = 60
-"""Seconds; what never ends fails."""
+"""Seconds after which a test fails instead of waiting for ever."""
 
 
 class Rotating:
-    """A role whose password changes, and where its clients find it."""
+    """A role whose password changes, and the file in which its clients find it."""
 
     def __init__(self, server: SecuredServer, folder: Path, source: str) -> None:
         self.server = server
@@ -42,12 +42,12 @@ class Rotating:
         )
 
     def read(self) -> str:
-        """The function that a client calls."""
+        """Return the current password, as a client's password function."""
         self.reads += 1
         return self.file.read_text()
 
     def rotate(self, number: int) -> int:
-        """Change it at the server and for the clients, in either order, and end every session."""
+        """Change the password at the server and for the clients, in either order, and end every session."""
         new = f"password {number}"
         if number % 2:
             self._tell(new)
@@ -76,7 +76,7 @@ class Rotating:
 
 
 def failures_logged(server: SecuredServer, role: str) -> int:
-    """How often the server refused the role's password."""
+    """Count the refusals of the role's password in the server's log."""
     text = "".join(file.read_text() for file in server.log.glob("*.log"))
     return text.count(f'password authentication failed for user "{role}"')
 
@@ -87,7 +87,7 @@ def rotating(request: pytest.FixtureRequest, secured: SecuredServer, tmp_path: P
 
 
 def check(rotating: Rotating, booked: int, ended: int) -> None:
-    """Every acknowledged trade is there once; the first password is of no use any more."""
+    """Check that every acknowledged trade is booked once, and that the first password is refused."""
     stored = execute(rotating.config, "SELECT count(*), count(DISTINCT order_id) FROM trades")
     assert stored == [(booked, booked)]
     assert ended > 0
@@ -113,7 +113,7 @@ def test_threads_book_on_while_the_password_changes(rotating: Rotating) -> None:
                 booked.release()
         except BaseException as error:
             failures.append(error)
-            booked.release(TRADES_BETWEEN * ROTATIONS)  # nobody waits for what will not come
+            booked.release(TRADES_BETWEEN * ROTATIONS)  # or the test waits for ever
 
     with DatabaseManager(rotating.config) as manager:
         threads = [threading.Thread(target=work, args=(n, manager)) for n in range(WORKERS)]
@@ -206,7 +206,7 @@ def test_a_refused_password_is_asked_for_once_more(
 
 @both
 def test_the_same_password_is_not_tried_twice(secured: SecuredServer, connects: Connects) -> None:
-    """An account may be locked after some failures."""
+    """A server may lock a role after some failures, so the same password is not tried twice."""
     asked: list[str] = []
 
     def ask() -> str:
@@ -221,7 +221,7 @@ def test_the_same_password_is_not_tried_twice(secured: SecuredServer, connects: 
     with pytest.raises(DatabaseUnavailable):
         connects(secured.config("postgres", "marker"))
     while failures_logged(secured, "marker") == marker:
-        pass  # what was logged before it is in the file by then
+        pass  # earlier entries are in the file by then
     assert failures_logged(secured, "nobody_knows") == before + 1
 
 

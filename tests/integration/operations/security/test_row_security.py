@@ -1,4 +1,4 @@
-"""Row-level security by account on a real server: a role sees nothing of another's, whatever it sends."""
+"""Row-level security by account on a real server: no statement shows a role another account's rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.secured_servers import SecuredServer, execute
 from tests.support.toured_books import take_tour
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, NotPermitted, Signal
 from tradebook.adapters.orm import metadata
-from tradebook.operations.activity import engine_beside
+from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.database import read_samples
 from tradebook.service_layer.ports.watermark import UNKNOWN
@@ -36,7 +36,7 @@ OPTIONS = (
 
 @pytest.fixture(scope="module")
 def admin(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> DatabaseConfig:
-    """A book of two accounts, each with a bot of its own; the superuser's way to it."""
+    """Set up a book of two accounts, each with its own bot role; return the superuser's configuration."""
     config = secured.create("rows")
     command = Command(str(config.url))
     assert command("init").exit_code == 0
@@ -128,7 +128,7 @@ JUDGEMENTS = ("verify", "check_seals", "export_seals", "rebuild")
 def test_nothing_is_said_of_a_book_that_the_role_does_not_see(
     admin: DatabaseConfig, judgement: str
 ) -> None:
-    """An empty book is proven, and one without its seals was tampered with: both would be false."""
+    """Check for NotPermitted: hidden rows would make the book look proven and empty, or its seals removed."""
 
     async def ask(role: str) -> None:
         async with AsyncDatabaseManager(of(admin, role), account="B") as manager:
@@ -169,7 +169,7 @@ def test_the_doctor_proves_nothing_that_the_role_does_not_see(admin: DatabaseCon
 
 def test_totals_are_left_out_where_the_role_sees_no_account(admin: DatabaseConfig) -> None:
     def booked(role: str) -> set[float]:
-        with engine_beside(of(admin, role), "test") as engine:
+        with monitoring_engine(of(admin, role), "test") as engine:
             return {value for metric, _, value in read_samples(engine) if metric is catalog.BOOKED}
 
     assert booked("bot_lost") == set()
@@ -255,7 +255,7 @@ def test_a_table_of_a_later_migration_is_closed_until_it_is_secured(
 
 
 def test_a_policy_costs_no_index(admin: DatabaseConfig) -> None:
-    """The accounts are looked up once for a statement; the key finds the rows as before."""
+    """Check the query plan: one subquery for the accounts, and an index scan for the rows."""
     explained = execute(
         of(admin, "bot_a"),
         "SET enable_seqscan = off; EXPLAIN SELECT * FROM trades "
@@ -270,14 +270,14 @@ def test_a_policy_costs_no_index(admin: DatabaseConfig) -> None:
 def test_a_seal_of_one_who_does_not_see_all_sessions_settles_nothing(
     admin: DatabaseConfig,
 ) -> None:
-    """What another role is writing is hidden from a writer; the auditor sees it."""
+    """Check the watermark: a writer cannot see other roles' running transactions, the auditor can."""
     with (
         DatabaseManager(of(admin, "bot_b"), account="B") as other,
         DatabaseManager(of(admin, "bot_a"), account="A") as writer,
         DatabaseManager(of(admin, "rows_auditor"), account="A") as auditor,
     ):
-        assert other.get_positions()  # its connection stays
+        assert other.get_positions()  # the pool keeps its connection open
         with writer.unit_of_work() as uow:
-            assert uow.seals.moment() == UNKNOWN
+            assert uow.seals.transaction_snapshot() == UNKNOWN
         with auditor.unit_of_work() as uow:
-            assert uow.seals.moment() != UNKNOWN
+            assert uow.seals.transaction_snapshot() != UNKNOWN

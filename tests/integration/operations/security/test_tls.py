@@ -1,4 +1,4 @@
-"""TLS between real servers and real clients: who is believed, and what is said of whom is not."""
+"""TLS between real servers and clients: accepted certificates, and messages for rejected ones."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ ENCRYPTION = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 @frozen
 class Certificates:
-    """Files of an authority, of clients, and of servers, good and bad."""
+    """Certificate files of an authority, of clients and of servers, valid and invalid."""
 
     folder: Path
     server: dict[str, bytes]
 
     def config(self, server: SecuredServer, **changes: Any) -> DatabaseConfig:
-        """What trusts the authority, and nobody else."""
+        """Options that trust the authority alone."""
         settings = {"sslmode": "verify-full", "sslrootcert": self.folder / "ca.crt"}
         return server.config("postgres", **{**settings, **changes})
 
     def client(self, name: str) -> dict[str, Path]:
-        """A client's certificate and its key."""
+        """Options with a client's certificate and key."""
         return {"sslcert": self.folder / f"{name}.crt", "sslkey": self.folder / f"{name}.key"}
 
 
@@ -83,7 +83,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def server(certificates: Certificates) -> Iterator[SecuredServer]:
-    """A server that takes TLS connections only."""
+    """Start a server that accepts TLS connections only."""
     settings = {
         "ssl": "on",
         "ssl_cert_file": "server.crt",
@@ -105,7 +105,7 @@ Connect = Callable[[DatabaseConfig], Any]
 
 @pytest.fixture(params=[ask, ask_async], ids=["psycopg2", "asyncpg"])
 def connect(request: pytest.FixtureRequest) -> Connect:
-    """Says whether the connection is encrypted."""
+    """Return whether the connection is encrypted."""
     return lambda config: request.param(config, ENCRYPTION)
 
 
@@ -225,7 +225,7 @@ def test_a_client_certificate_can_be_replaced_while_the_program_runs(
 
 
 class serving:  # noqa: N801, a context
-    """The server shows another certificate, until the end."""
+    """Let the server present another certificate within the block."""
 
     def __init__(self, server: SecuredServer, name: str) -> None:
         self.server, self.name = server, name
@@ -241,4 +241,4 @@ class serving:  # noqa: N801, a context
             self.server.execute(f"ALTER SYSTEM SET {setting} = '{name}.{file}'")
         self.server.execute("SELECT pg_reload_conf()")
         while self.server.execute("SHOW ssl_cert_file") != [(f"{name}.crt",)]:
-            pass  # until the server has read it
+            pass  # the server reads the file asynchronously

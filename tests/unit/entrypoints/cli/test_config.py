@@ -1,4 +1,4 @@
-"""`tradebook config`."""
+"""`tradebook config`: values, their sources and masked passwords."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def command(*arguments: str, variables: Mapping[str, str] | None = None) -> Result:
-    """What `tradebook config` answers; whatever happens, a traceback never."""
+    """Run `tradebook config`, and check that it never ends in a traceback."""
     result = CliRunner().invoke(
         app, ["config", *arguments], env={"TERM": "dumb", **(variables or {})}
     )

@@ -1,4 +1,4 @@
-"""Tables and JSON, without a database."""
+"""Tables and JSON documents of records that are not stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from rich.console import Console
 from tradebook.domain.alerts import Severity
 from tradebook.domain.positions import Position
 from tradebook.entrypoints.cli.book.alerts import SeverityName
-from tradebook.entrypoints.cli.output import counted, print_json, printable
+from tradebook.entrypoints.cli.messages import counted, printable
+from tradebook.entrypoints.cli.output import print_json
 from tradebook.entrypoints.cli.tables import (
     Column,
     Kind,

@@ -1,4 +1,4 @@
-"""What a backup says of itself, and that it notices when that was changed."""
+"""The manifest of a backup: written, read, and checked for changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which backups may go, whatever there is."""
+"""Retention keeps what is needed, for any history of backups."""
 
 from __future__ import annotations
 

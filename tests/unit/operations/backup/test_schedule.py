@@ -1,4 +1,4 @@
-"""What is printed for systemd and cron: read again, it says what was meant."""
+"""The text for systemd and cron, parsed again and run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_systemd_units_can_be_read_and_hold_the_commands() -> None:
         ("week", "Sun *-*-* 09:05:00", "5 9 * * 0"),
     ],
 )
-def test_when_is_said_alike_to_both(every: str, calendar: str, cron: str) -> None:
+def test_systemd_and_cron_get_the_same_time(every: str, calendar: str, cron: str) -> None:
     assert f"OnCalendar={calendar}\n" in schedule.systemd_units(COMMANDS, every, "09:05", "book")
     assert schedule.cron_line(COMMANDS, every, "09:05").startswith(f"{cron} set -a && ")
 
@@ -63,6 +63,6 @@ def test_the_line_for_cron_runs_the_commands_with_the_variables(
 
 
 @pytest.mark.parametrize("at", ["", "2:30", "24:00", "02:60", "noon", "02:30:00"])
-def test_a_time_that_is_none_is_refused(at: str) -> None:
+def test_an_invalid_time_is_refused(at: str) -> None:
     with pytest.raises(InvalidInput, match="02:30"):
         schedule.cron_line(COMMANDS, "day", at)

@@ -1,4 +1,4 @@
-"""Lines of a server's log, as they come and as they should not."""
+"""Parsing of the server's log: valid and invalid lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from tradebook import InvalidInput
-from tradebook.operations.security.access_log_reader import Kind, Wanted, accesses, read_files
+from tradebook.operations.security.access_log_reader import (
+    AccessFilter,
+    AccessKind,
+    parse_accesses,
+    read_files,
+)
 
 LINE = {
     "timestamp": "2026-11-25 21:00:01.234 UTC",
@@ -29,13 +34,13 @@ def line(**changes: Any) -> bytes:
 
 
 def kinds(*lines: bytes) -> list[str]:
-    return [each.kind for each in accesses(lines, Wanted())]
+    return [each.kind for each in parse_accesses(lines, AccessFilter())]
 
 
 def test_a_statement_is_told_from_what_stands_before_it() -> None:
-    [access] = accesses([line()], Wanted())
+    [access] = parse_accesses([line()], AccessFilter())
     assert access.at == datetime(2026, 11, 25, 21, 0, 1, 234000, UTC)
-    assert (access.kind, access.text, access.process) == (Kind.STATEMENT, "SELECT 1", 77)
+    assert (access.kind, access.text, access.process) == (AccessKind.STATEMENT, "SELECT 1", 77)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_a_time_of_an_unknown_zone_is_refused() -> None:
 def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     for name, text in (("b.json", "SELECT 2"), ("a.json", "SELECT 1"), ("c.log", "SELECT 3")):
         (tmp_path / name).write_bytes(line(message=f"statement: {text}", session_id="s") + b"\n")
-    found = [each.text for each in accesses(read_files(tmp_path), Wanted())]
+    found = [each.text for each in parse_accesses(read_files(tmp_path), AccessFilter())]
     assert found == ["SELECT 1", "SELECT 2"]
 
 
@@ -83,12 +88,12 @@ def test_a_log_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted(role="other"),
-        Wanted(kind=Kind.AUDIT),
-        Wanted(database="other"),
-        Wanted(since=datetime(2026, 11, 25, 21, 0, 2, tzinfo=UTC)),
-        Wanted(until=datetime(2026, 11, 25, 21, 0, 1, tzinfo=UTC)),
+        AccessFilter(role="other"),
+        AccessFilter(kind=AccessKind.AUDIT),
+        AccessFilter(database="other"),
+        AccessFilter(since=datetime(2026, 11, 25, 21, 0, 2, tzinfo=UTC)),
+        AccessFilter(until=datetime(2026, 11, 25, 21, 0, 1, tzinfo=UTC)),
     ],
 )
-def test_what_is_not_wanted_is_left_out(wanted: Wanted) -> None:
-    assert list(accesses([line()], wanted)) == []
+def test_what_is_not_wanted_is_left_out(wanted: AccessFilter) -> None:
+    assert list(parse_accesses([line()], wanted)) == []

@@ -1,4 +1,4 @@
-"""What `db roles` would send, of what there is; servers are in tests/integration/operations/security/test_roles.py."""
+"""Plans of `db roles` from a given state; tests/integration/operations/security/test_roles.py has real servers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tradebook import InvalidInput
 from tradebook.adapters.orm import metadata
-from tradebook.operations.security.privileges import CHANGED, REMOVED
-from tradebook.operations.security.role_state import Found
-from tradebook.operations.security.roles import Wanted, completed, plan
-from tradebook.operations.security.sql_steps import literal, name
+from tradebook.operations.security.privileges import DELETABLE, UPDATABLE
+from tradebook.operations.security.role_state import RoleSpec, RoleState, with_existing_logins
+from tradebook.operations.security.roles import plan
+from tradebook.operations.security.sql_steps import quote_ident, quote_literal
 
 TABLES = metadata.tables
-NOTHING = Found(
+NOTHING = RoleState(
     database="book",
     schema="public",
     user="postgres",
@@ -26,25 +26,25 @@ NOTHING = Found(
     policies=frozenset(),
     members=[],
     triggers=frozenset(),
-    has_access=False,
+    has_access_table=False,
     settings={"logging_collector": "off", "log_connections": "", "log_destination": "stderr"},
 )
 
 
-def sent(wanted: Wanted, **found: Any) -> list[str]:
+def sent(wanted: RoleSpec, **found: Any) -> list[str]:
     return [step.sql for step in plan(wanted, attrs.evolve(NOTHING, **found))]
 
 
 def test_what_may_be_changed_or_removed_are_columns_and_tables_that_there_are() -> None:
-    for table, columns in CHANGED.items():
+    for table, columns in UPDATABLE.items():
         assert set(columns) <= set(TABLES[table].columns.keys())
-    assert set(REMOVED) <= set(TABLES)
+    assert set(DELETABLE) <= set(TABLES)
     kept = {"trades", "events", "seals", "positions", "cash_flows", "portfolios", "accounts"}
-    assert not kept & set(REMOVED)
+    assert not kept & set(DELETABLE)
 
 
 def test_a_server_that_logs_nothing_is_told_to_and_each_setting_alone() -> None:
-    steps = plan(Wanted(log_access=True), NOTHING)
+    steps = plan(RoleSpec(log_access=True), NOTHING)
     system = [step for step in steps if step.sql.startswith("ALTER SYSTEM")]
     assert [step.sql for step in system] == [
         "ALTER SYSTEM SET logging_collector = 'on'",
@@ -53,7 +53,7 @@ def test_a_server_that_logs_nothing_is_told_to_and_each_setting_alone() -> None:
         "ALTER SYSTEM SET log_timezone = 'UTC'",
         "ALTER SYSTEM SET log_destination = 'stderr, jsonlog'",
     ]
-    assert all(step.alone and step.may_fail for step in system)
+    assert all(step.autocommit and step.may_fail for step in system)
     assert steps[-1].sql == "SELECT pg_reload_conf()"
 
 
@@ -65,26 +65,26 @@ def test_a_server_that_logs_all_of_it_is_left_as_it_is() -> None:
         "log_timezone": "UTC",
         "log_destination": "jsonlog",
     }
-    statements = sent(Wanted(log_access=True), settings=settings)
+    statements = sent(RoleSpec(log_access=True), settings=settings)
     assert not any("ALTER SYSTEM" in sql or "pg_reload_conf" in sql for sql in statements)
 
 
 def test_pgaudit_is_set_up_where_it_is_loaded() -> None:
     loaded = {**NOTHING.settings, "shared_preload_libraries": "pg_stat_statements,pgaudit"}
-    statements = sent(Wanted(log_access=True), settings=loaded)
+    statements = sent(RoleSpec(log_access=True), settings=loaded)
     assert "CREATE EXTENSION IF NOT EXISTS pgaudit" in statements
     assert (
         "ALTER ROLE \"tradebook_writer\" SET pgaudit.log = 'read, write, ddl, role'" in statements
     )
-    assert not any("pgaudit" in sql for sql in sent(Wanted(log_access=True)))
+    assert not any("pgaudit" in sql for sql in sent(RoleSpec(log_access=True)))
 
 
 def test_the_log_of_writers_is_as_wished_and_that_of_others_whole() -> None:
-    statements = sent(Wanted(log_access=True, log_writes="ddl"))
+    statements = sent(RoleSpec(log_access=True, log_writes="ddl"))
     assert "ALTER ROLE \"tradebook_writer\" SET log_statement = 'ddl'" in statements
     assert "ALTER ROLE \"tradebook_owner\" SET log_statement = 'all'" in statements
     with pytest.raises(InvalidInput, match="log_writes"):
-        sent(Wanted(log_access=True, log_writes="some"))
+        sent(RoleSpec(log_access=True, log_writes="some"))
 
 
 def test_only_what_is_known_to_be_harmless_counts_as_a_login_that_was_there() -> None:
@@ -97,21 +97,23 @@ def test_only_what_is_known_to_be_harmless_counts_as_a_login_that_was_there() ->
             ("other", "pg_monitor"),
         ],
     )
-    assert completed(Wanted(), found).logins == {"bot": "writer"}
-    assert completed(Wanted(logins={"bot": "reader"}), found).logins == {"bot": "reader"}
+    assert with_existing_logins(RoleSpec(), found).logins == {"bot": "writer"}
+    assert with_existing_logins(RoleSpec(logins={"bot": "reader"}), found).logins == {
+        "bot": "reader"
+    }
 
 
 def test_without_a_schema_there_is_nowhere_to_look() -> None:
     with pytest.raises(InvalidInput, match="search_path"):
-        sent(Wanted(), schema=None)
+        sent(RoleSpec(), schema=None)
 
 
 def test_names_and_texts_are_quoted_whatever_they_hold() -> None:
-    assert name('a"; DROP ROLE x') == '"a""; DROP ROLE x"'
-    assert literal("it's \\ here") == "'it''s \\ here'"
+    assert quote_ident('a"; DROP ROLE x') == '"a""; DROP ROLE x"'
+    assert quote_literal("it's \\ here") == "'it''s \\ here'"
     for nothing in ("", "a\x00b"):
         with pytest.raises(InvalidInput):
-            name(nothing)
-    statements = sent(Wanted(prefix='x"y', rls=True, bindings=[('x"y_writer', "O'Neil")]))
+            quote_ident(nothing)
+    statements = sent(RoleSpec(prefix='x"y', rls=True, bindings=[('x"y_writer', "O'Neil")]))
     assert 'CREATE ROLE "x""y_writer" NOLOGIN NOSUPERUSER' in "\n".join(statements)
     assert any("('x\"y_writer', 'O''Neil')" in sql for sql in statements)

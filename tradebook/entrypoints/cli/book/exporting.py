@@ -1,54 +1,40 @@
-"""`export`: write records to a file for other programs: Parquet, Arrow or CSV."""
+"""`export`: write records to a Parquet, Arrow or CSV file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 import tradebook
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened, time_given
-from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say
+from tradebook.entrypoints.cli.messages import counted
+from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
+from tradebook.entrypoints.cli.output import as_fields
 
 if TYPE_CHECKING:
     import pyarrow
 
 
 class Kind(StrEnum):
-    """The kinds of records, as the command line calls them."""
+    """The kinds of records: the name of the class, and what the command line calls it."""
 
-    TRADES = "trades"
-    POSITIONS = "positions"
-    CASH_FLOWS = "cash-flows"
-    PORTFOLIOS = "portfolios"
-    PORTFOLIO_POSITIONS = "portfolio-positions"
-    SIGNALS = "signals"
-    DECISIONS = "decisions"
-    ACTIONS = "actions"
-    ALERTS = "alerts"
-    METRICS = "metrics"
-    EVENTS = "events"
+    Trade = "trades"
+    Position = "positions"
+    CashFlow = "cash-flows"
+    Portfolio = "portfolios"
+    PortfolioPosition = "portfolio-positions"
+    Signal = "signals"
+    AgentDecision = "decisions"
+    AgentAction = "actions"
+    Alert = "alerts"
+    PerformanceMetric = "metrics"
+    Event = "events"
 
-
-_ENTITIES: Final = {
-    Kind.TRADES: "Trade",
-    Kind.POSITIONS: "Position",
-    Kind.CASH_FLOWS: "CashFlow",
-    Kind.PORTFOLIOS: "Portfolio",
-    Kind.PORTFOLIO_POSITIONS: "PortfolioPosition",
-    Kind.SIGNALS: "Signal",
-    Kind.DECISIONS: "AgentDecision",
-    Kind.ACTIONS: "AgentAction",
-    Kind.ALERTS: "Alert",
-    Kind.METRICS: "PerformanceMetric",
-    Kind.EVENTS: "Event",
-}
 
 _FORMATS: Final = (".parquet", ".arrow", ".csv")
 
@@ -59,67 +45,68 @@ def _writable(path: Path) -> Path:
     return path
 
 
+@takes_option_sets
 def export(
+    context: CommandContext,
     path: Annotated[
         Path,
         typer.Argument(
             metavar="FILE",
             dir_okay=False,
             callback=_writable,
-            help="FILE.parquet, FILE.arrow or FILE.csv; one that is there is replaced.",
+            help="FILE.parquet, FILE.arrow or FILE.csv; it is replaced.",
         ),
     ],
-    kind: Annotated[Kind, typer.Option("--kind", help="What to export.")] = Kind.TRADES,
+    period: Period,
+    kind: Annotated[Kind, typer.Option(help="The kind of records.")] = Kind.Trade,
     conditions: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", metavar="FIELD=VALUE", help="Only these, symbol=AAPL say; repeat it."
+            "--where",
+            metavar="FIELD=VALUE",
+            help="Only records with this value; repeat it for each field.",
         ),
     ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option("--since", metavar="TIME", parser=time_given, help="From this time on."),
-    ] = None,
-    until: Annotated[
-        datetime | None,
-        typer.Option("--until", metavar="TIME", parser=time_given, help="Before this time."),
-    ] = None,
-    database: Database = None,
-    account: AccountName = "main",
-    as_json: AsJson = False,
+    decimals: Annotated[
+        Literal["exact", "text"],
+        typer.Option(help="exact: 36 digits before the point, 40 after it; text: any length."),
+    ] = "exact",
 ) -> None:
     """Write records to a file, newest first, with every digit.
 
-    Numbers are decimals in Parquet and Arrow files, and text in CSV; times are
-    UTC. Needs the extra `arrow`: pip install 'tradebook[arrow]'.
+    Numbers are decimals in Parquet and Arrow files unless you ask for
+    --decimals text, and always text in CSV; times are UTC. Needs the extra
+    `arrow`: pip install 'tradebook[arrow]'.
 
       tradebook export trades.parquet --since 2024-01-01
       tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
     """
-
-    entity: Any = getattr(tradebook, _ENTITIES[kind])
-    wanted: dict[str, Any] = {"since": since, "until": until, **_conditions(conditions or [])}
-    decimals: Any = "text" if path.suffix == ".csv" else "exact"
-    with opened(database, account) as manager, progress_bar("exporting", quiet=as_json) as report:
+    entity: Any = getattr(tradebook, kind.name)
+    wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
+    is_csv = path.suffix == ".csv"
+    with context.open_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
-        batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
+        batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
+        if is_csv:
+            batches = _without_dictionaries(batches)
         done = _write(path, batches, lambda written: report(written, max(total, written)))
-    if as_json:
-        print_json({"file": str(path), "kind": str(kind), "records": done})
-    else:
-        say(f"{counted(done, 'record')} exported to {path}")
+    context.answer(
+        {"file": str(path), "kind": str(kind), "records": done},
+        f"{counted(done, 'record')} exported to {path}",
+    )
 
 
 def _conditions(given: list[str]) -> dict[str, str]:
     pairs = [condition.partition("=") for condition in given]
-    for name, equals, _ in pairs:
+    for name, equals, _ in pairs:  # a value may be empty: most texts of a record can be
         if not name.isidentifier() or not equals or name in ("since", "until"):
             raise typer.BadParameter(f"{name + equals!r}: write --where FIELD=VALUE")
     return {name: value for name, _, value in pairs}
 
 
 def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int], None]) -> int:
-    """Write batches beside the file, which is replaced when all are written; returns how many rows."""
+    """Write batches beside the file, then replace it; return the number of rows."""
+    # The process id keeps two exports to the same file from writing into each other's.
     unfinished, done = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
     try:
         with closing(_opened(path.suffix, unfinished, batches.schema)) as file:
@@ -136,33 +123,26 @@ def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int
 
 
 def _opened(suffix: str, path: Path, schema: pyarrow.Schema) -> Any:
-    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
 
     if suffix == ".parquet":
-        import pyarrow.parquet
-
         return pyarrow.parquet.ParquetWriter(path, schema)
-    if suffix == ".arrow":
-        return pyarrow.ipc.new_file(path, schema)
-    return _Csv(path, schema)
+    return (
+        pyarrow.ipc.new_file(path, schema)
+        if suffix == ".arrow"
+        else pyarrow.csv.CSVWriter(path, schema)
+    )
 
 
-class _Csv:
-    """Text for enumerations, which pyarrow's own CSV writer does not know as dictionaries."""
+def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
+    """Convert enumerations to text, because pyarrow's CSV writer refuses the dictionaries that hold them."""
+    import pyarrow
 
-    def __init__(self, path: Path, schema: pyarrow.Schema) -> None:
-        import pyarrow.csv
-        from pyarrow import types
-
-        as_text = [
-            pyarrow.field(f.name, pyarrow.string()) if types.is_dictionary(f.type) else f
-            for f in schema
-        ]
-        self._schema = pyarrow.schema(as_text)
-        self._file = pyarrow.csv.CSVWriter(path, self._schema)
-
-    def write_batch(self, batch: pyarrow.RecordBatch) -> None:
-        self._file.write_batch(batch.cast(self._schema))
-
-    def close(self) -> None:
-        self._file.close()
+    fields = [
+        pyarrow.field(field.name, pyarrow.string())
+        if pyarrow.types.is_dictionary(field.type)
+        else field
+        for field in batches.schema
+    ]
+    return batches.cast(pyarrow.schema(fields))

@@ -1,4 +1,4 @@
-"""Booking a file of trades: all of it or nothing, or all that can be booked."""
+"""The two ways to book a file of trades: every row or none, or every row that can be booked."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.entrypoints.cli.book.trade_files import BadRow, ImportRefused, Row, TradeFile
-from tradebook.entrypoints.cli.output import counted
+from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades, record_trade
-from tradebook.service_layer.instrumentation import Progress
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 MAX_SHOWN: Final = 20
 _MAX_BAD: Final = 100
-_FILL: Final = {"action", "quantity", "price", "executed_at"}
+_FILL: Final = {"action", "quantity", "price", "executed_at"}  # differ between fills of one order
 _ROW_ERRORS: Final = (DuplicateRecord, InstrumentMismatch, InvalidInput, InvalidTransition)
-"""What one row can be refused for; anything else stops the import."""
+"""The errors that concern one row; any other stops the import."""
 
 
 @define
 class Checked:
-    """What the first reading of a file found.
+    """The result of the first pass over a file, which books nothing.
 
     Attributes:
-        good: rows that can be booked, as far as the file alone can tell.
-        repeated: rows that name a fill that an earlier row names too.
-        bad: the others, in the order of the file.
+        good: the number of rows that are valid without regard to the book.
+        repeated: the number of rows that name the same fill as an earlier row.
+        bad: the invalid rows, in the order of the file.
     """
 
     good: int = 0
@@ -47,14 +47,14 @@ class Checked:
 
 
 @define
-class Booked:
-    """What the second reading did.
+class FileImport:
+    """The result of the second pass over a file, which books its rows.
 
     Attributes:
-        booked: trades that are new.
-        duplicates: trades that were booked before, on the same terms.
-        refused: rows that the book refused.
-        symbols: whose positions moved.
+        booked: the number of trades that are new.
+        duplicates: the number of trades that were booked before, with the same terms.
+        refused: the rows that the book refused.
+        symbols: the symbols of the positions that changed.
     """
 
     booked: int = 0
@@ -63,24 +63,14 @@ class Booked:
     symbols: set[str] = field(factory=set)
 
     def add(self, imported: ImportedTrades) -> None:
-        """Count a batch."""
+        """Add the counts of a batch."""
         self.booked += imported.booked
         self.duplicates += imported.duplicates
         self.symbols |= imported.symbols
 
-    @property
-    def rows(self) -> int:
-        """How many rows were dealt with."""
-        return self.booked + self.duplicates + len(self.refused)
 
-
-def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
-    """Read the whole file once, and book nothing.
-
-    Raises:
-        ImportRefused: the file cannot be read; or rows are bad, which it lists, and `skip_bad` is
-            not set.
-    """
+def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Checked:
+    """Check every row of a file, and book nothing; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
     for number, row in enumerate(file.rows(), 1):
         if isinstance(row, BadRow):
@@ -97,27 +87,29 @@ def check(file: TradeFile, report: Progress, *, skip_bad: bool) -> Checked:
     return checked
 
 
-def book_all(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
-    """Book every row in one unit of work, or none.
-
-    Raises:
-        ImportRefused: the book refuses a row; the message names its line.
-    """
+def book_all(book: Book, file: TradeFile, total: int, report: ProgressCallback) -> FileImport:
+    """Book every row in one unit of work, or none; the error names the line of a refused row."""
     return book.run(_book_all, file, total, report)
 
 
-def book_what_can_be(book: Book, file: TradeFile, total: int, report: Progress) -> Booked:
-    """Book in batches, each in a unit of work of its own, and pass over the rows that are refused."""
-    done = Booked()
-    for batch in _batches(row for row in file.rows() if isinstance(row, Row)):
+def book_what_can_be(
+    book: Book, file: TradeFile, total: int, report: ProgressCallback
+) -> FileImport:
+    """Book batches, each in a unit of work of its own, without the rows that the book refuses."""
+    done = FileImport()
+    rows = (row for row in file.rows() if isinstance(row, Row))
+    while batch := list(islice(rows, BATCH_OF_TRADES)):
         _book_or_halve(book, file, batch, done)
-        report(done.rows, total)
+        report(done.booked + done.duplicates + len(done.refused), total)
     return done
 
 
-def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Progress) -> Booked:
+def _book_all(
+    uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
+) -> FileImport:
+    # Rows whose batch is not booked yet: an error names no row, so the refused one is among them.
     waiting: deque[Row] = deque()
-    dealt_with = 0
+    done_before = 0
 
     def terms() -> Iterator[TradeTerms]:
         for row in file.rows():
@@ -126,14 +118,14 @@ def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Prog
             waiting.append(row)
             yield row.terms
 
-    def progress(rows: int) -> None:
-        nonlocal dealt_with
-        for _ in range(rows - dealt_with):
+    def progress(rows: int, _read: int) -> None:
+        nonlocal done_before
+        for _ in range(rows - done_before):
             waiting.popleft()
-        dealt_with = rows
+        done_before = rows
         report(rows, total)
 
-    done = Booked()
+    done = FileImport()
     try:
         done.add(import_trades(uow, terms(), progress=progress, batch=BATCH_OF_TRADES))
     except _ROW_ERRORS as error:
@@ -143,9 +135,9 @@ def _book_all(uow: AbstractUnitOfWork, file: TradeFile, total: int, report: Prog
 
 
 def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, rows: Iterable[Row]) -> BadRow | None:
-    """The row that an import was refused for.
+    """Find the row that the book refused by booking the rows one by one.
 
-    In the same unit of work, which will not be committed: what is booked already is recognised.
+    This happens in the unit of work of the failed import, which recognises its trades and is never committed.
     """
     for row in rows:
         try:
@@ -155,15 +147,15 @@ def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, rows: Iterable[Row]
     return None
 
 
-def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: Booked) -> None:
-    """Book a batch; when it is refused, its halves, down to the rows that cannot be booked."""
+def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: FileImport) -> None:
+    """Book a batch; if the book refuses it, book its halves, down to the rows that it refuses."""
     try:
         done.add(book.import_trades([row.terms for row in batch]))
     except _ROW_ERRORS as error:
         if len(batch) == 1:
             done.refused.append(_refused(file, batch[0], error))
             return
-        middle = len(batch) // 2
+        middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
         _book_or_halve(book, file, batch[:middle], done)
         _book_or_halve(book, file, batch[middle:], done)
 
@@ -183,23 +175,10 @@ def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
 
 
 def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
-    count = counted(len(bad), "bad row")
-    lines = [f"  {row}" for row in bad[:MAX_SHOWN]]
+    at_least = "at least " if len(bad) >= _MAX_BAD else ""
+    lines = [f"{file.name}: {at_least}{counted(len(bad), 'bad row')}; nothing was booked"]
+    lines += [f"  {row}" for row in bad[:MAX_SHOWN]]
     if len(bad) > MAX_SHOWN:
         lines.append(f"  and {len(bad) - MAX_SHOWN} more")
-    at_least = "at least " if len(bad) >= _MAX_BAD else ""
-    return ImportRefused(
-        "\n".join(
-            [
-                f"{file.name}: {at_least}{count}; nothing was booked",
-                *lines,
-                "Mend the file, or book the rest of it with --skip-bad.",
-            ]
-        )
-    )
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_OF_TRADES)):
-        yield batch
+    lines.append("Correct the file, or book its other rows with --skip-bad.")
+    return ImportRefused("\n".join(lines))

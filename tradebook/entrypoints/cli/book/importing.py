@@ -10,107 +10,95 @@ import typer
 
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run, trade_files
-from tradebook.entrypoints.cli.book.import_run import Booked, Checked
-from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
-from tradebook.entrypoints.cli.output import (
-    complain,
-    counted,
-    print_json,
-    progress_bar,
-    say,
-    stdout,
-)
-from tradebook.entrypoints.cli.tables import Column, Kind, show
+from tradebook.entrypoints.cli.book.trade_files import COLUMNS, STDIN, BadRow
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.messages import complain, counted, say
+from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
+from tradebook.entrypoints.cli.output import print_json, stdout
+from tradebook.entrypoints.cli.tables import show
 
 
 def _existing(path: Path) -> Path:
-    """`-`, or a file that is there: typer's own check knows no `-`."""
-    if str(path) != "-" and not path.exists():
+    # typer's own check (exists=True) takes `-` for the name of a file.
+    if str(path) != STDIN and not path.exists():
         raise typer.BadParameter(f"file '{path}' does not exist")
-    if path.is_dir():
-        raise typer.BadParameter(f"'{path}' is a directory")
     return path
 
 
 def import_trades(
+    context: CommandContext,
     path: Annotated[
         Path,
         typer.Argument(
             metavar="FILE",
+            dir_okay=False,
             callback=_existing,
-            help="CSV, plain or gzip; - for standard input.",
+            help="A CSV file, plain or gzip; - for standard input.",
         ),
     ],
     mappings: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="THEIRS=OURS", help="Their column is our column; repeat it for each."
+            "--map",
+            metavar="THEIRS=OURS",
+            help="Read the column THEIRS as OURS; repeat it for each.",
         ),
     ] = None,
     ignored: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="COLUMN", help="Leave a column out; repeat it for each."),
     ] = None,
-    currency: Annotated[
-        str | None,
-        typer.Option("--currency", metavar="NAME", help="The currency of rows that name none."),
-    ] = None,
+    currency: Annotated[str | None, option("NAME", "The currency of rows that name none.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Book the good rows and list the bad ones.")
     ] = False,
-    database: Database = None,
-    account: AccountName = "main",
-    as_json: AsJson = False,
 ) -> None:
-    """Book a file of trades, in the order of its rows: all of it, or nothing.
+    """Book the trades of a CSV file in the order of its rows: all of them, or none.
 
-    Its first line names the columns, in any order: symbol, action (buy or
-    sell), quantity, price; and if you like fee, fee_currency, currency,
+    The first line names the columns, in any order: symbol, action (buy or
+    sell), quantity, price; optional are fee, fee_currency, currency,
     multiplier, settlement (cash or margined), executed_at (ISO 8601, in UTC
-    unless it says otherwise), order_id, execution_id, venue, strategy.
+    unless it has an offset), order_id, execution_id, venue, strategy.
 
-    Run it again as often as you like: trades that are booked are recognised,
-    by their order_id and execution_id, or without one by their content. With
-    --skip-bad an import that was broken off has booked a part: run it again.
+    Importing a file again is safe: trades that are booked are recognised by
+    their order_id and execution_id, or without one by their content. An
+    interrupted import with --skip-bad has booked a part: run it again.
 
       tradebook import trades.csv
       tradebook import fills.csv.gz --map side=action --map qty=quantity
       zcat fills.csv.gz | tradebook import - --currency ETH --ignore note
     """
     began = perf_counter()
-    mapping = _mapping(mappings or [])
+    form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(COLUMNS)}"
+    mapping = dict(name_value_pairs(mappings, "--map", form))
+    for theirs, ours in mapping.items():
+        if ours not in COLUMNS:
+            raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
     with trade_files.opened_file(path) as binary:
         file = trade_files.TradeFile(
-            "standard input" if str(path) == "-" else path.name,
+            "standard input" if str(path) == STDIN else path.name,
             binary,
             mapping=mapping,
             ignored=ignored or [],
             currency=optional_identifier(currency),
         )
-        with progress_bar("checking", quiet=as_json) as report:
+        with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
         book = import_run.book_what_can_be if skip_bad else import_run.book_all
         try:
-            with (
-                opened(database, account) as manager,
-                progress_bar("booking", quiet=as_json) as report,
-            ):
+            with context.open_book() as manager, context.progress_bar("booking") as report:
                 booked = book(manager, file, checked.good, report)
         except KeyboardInterrupt:
-            complain(
-                "broken off; run the import again to book the rest"
-                if skip_bad
-                else "broken off; nothing was booked"
-            )
+            rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
+            complain(f"interrupted; {rest}")
             raise
     skipped = sorted([*checked.bad, *booked.refused], key=lambda row: row.line)
     seconds = perf_counter() - began
-    if as_json:
+    if context.as_json:
         print_json(
             {
-                "account": account,
+                "account": context.account,
                 "file": file.name,
                 "booked": booked.booked,
                 "duplicates": booked.duplicates,
@@ -120,30 +108,10 @@ def import_trades(
                 "seconds": round(seconds, 3),
             }
         )
-    else:
-        _show(file, checked, booked, skipped, seconds)
-
-
-def _mapping(given: list[str]) -> dict[str, str]:
-    mapping: dict[str, str] = {}
-    for text in given:
-        theirs, equals, ours = (part.strip() for part in text.rpartition("="))
-        if not (theirs and equals and ours in COLUMNS):
-            raise typer.BadParameter(
-                f"{text!r}: write THEIRS=OURS, such as side=action, where ours is one of "
-                + ", ".join(COLUMNS),
-                param_hint="--map",
-            )
-        mapping[theirs] = ours
-    return mapping
-
-
-def _show(
-    file: TradeFile, checked: Checked, booked: Booked, skipped: list[BadRow], seconds: float
-) -> None:
-    positions = counted(len(booked.symbols), "position")
+        return
     say(
-        f"{file.name}: {counted(booked.booked, 'trade')} booked in {positions}, "
+        f"{file.name}: {counted(booked.booked, 'trade')} booked in "
+        f"{counted(len(booked.symbols), 'position')}, "
         f"{counted(booked.duplicates, 'duplicate')} recognised, "
         f"{counted(len(skipped), 'row')} skipped; {seconds:.1f} s"
     )
@@ -153,14 +121,5 @@ def _show(
             "duplicates; fills of one order need an execution_id each"
         )
     if skipped:
-        show(
-            stdout(),
-            f"{counted(len(skipped), 'row')} skipped",
-            [
-                Column("line", "line", Kind.NUMBER),
-                Column("column", "column"),
-                Column("value", "value", Kind.PROSE),
-                Column("reason", "reason", Kind.PROSE),
-            ],
-            skipped,
-        )
+        columns = select(BadRow, "line column value reason")
+        show(stdout(), f"{counted(len(skipped), 'row')} skipped", columns, skipped)

@@ -1,107 +1,172 @@
-"""`trades` and `positions`: what was traded, what is held and what it earned."""
+"""`trades` and `positions`: list, take out and correct trades; show what is held and earned."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
+from attrs import frozen
 
+from tradebook.domain.numbers import plain
 from tradebook.domain.positions import Position
-from tradebook.entrypoints.cli.book import corrections
+from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import (
-    AccountName,
-    AsJson,
+    AsOf,
     By,
-    Database,
-    Time,
-    check_by,
-    opened,
-    refuse_misplaced_options,
-    then,
+    CommandContext,
+    Symbol,
+    WhichTrade,
+    option,
+    takes_option_sets,
+    time_option,
 )
-from tradebook.entrypoints.cli.output import counted, print_json, progress_bar, say, stdout
-from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
-from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.tables import totals_by_currency
 
 app = typer.Typer(invoke_without_command=True)
-app.command()(corrections.bust)
-app.command()(corrections.correct)
 
 
 @app.callback()
 def trades(
-    context: typer.Context,
-    symbol: Annotated[
-        str | None, typer.Option("--symbol", metavar="SYMBOL", help="Of this symbol only.")
-    ] = None,
+    context: CommandContext,
+    symbol: Symbol = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1_000_000, help="At most so many, the latest.")
+        int, typer.Option(min=1, max=1_000_000, help="At most this many, the latest first.")
     ] = 50,
     days: Annotated[
-        int | None, typer.Option("--days", min=1, max=36_500, help="Of the last so many days only.")
+        int | None, typer.Option(min=1, max=36_500, help="Only those of the last days.")
     ] = None,
-    database: Database = None,
-    account: AccountName = "main",
-    as_json: AsJson = False,
 ) -> None:
-    """List the latest trades, newest first; `trades bust` and `trades correct` put one right.
+    """List the latest trades, newest first; take out or correct a wrong one.
 
     tradebook trades --symbol AAPL --days 30 --limit 200
     tradebook trades bust o-17 --reason "cancelled by the venue"
     tradebook trades correct o-17 --price 150.25 --reason "misread"
     """
-    if context.invoked_subcommand is not None:
-        refuse_misplaced_options(context)
-        return
-    with opened(database, account) as manager, manager.unit_of_work(read_only=True) as uow:
+    with context.open_book() as manager, manager.unit_of_work(read_only=True) as uow:
         since = None if days is None else uow.now() - timedelta(days=days)
-        wanted: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
-        trades_found = uow.trades.iterate(since=since, batch=min(limit, 1000), **wanted)
+        equal: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
+        trades_found = uow.trades.iterate(since=since, batch=min(limit, 1000), **equal)
         found = list(islice(trades_found, limit))
 
     executed = [trade for trade in found if trade.status == "EXECUTED"]
     totals = totals_by_currency(executed, ["fee", "realized_pnl"])
-    if as_json:
-        print_json({"account": account, "trades": found, "totals": totals})
-        return
-    if not found:
-        say(f"no such trades in account {account!r}; book a file with: tradebook import FILE")
-        return
-    show(
-        stdout(),
-        f"{counted(len(found), 'trade')} of account {account}",
-        [
-            Column("executed (UTC)", "executed_at", Kind.TIME),
-            Column("symbol", "symbol"),
-            Column("venue", "venue", spare=3),
-            Column("action", "action"),
-            Column("quantity", "quantity", Kind.NUMBER),
-            Column("price", "price", Kind.NUMBER),
-            Column("fee", "fee", Kind.NUMBER, spare=2),
-            Column("realized P&L", "realized_pnl", Kind.GAIN),
-            Column("currency", "currency", spare=1),
-            Column("status", "status", spare=4),
-            Column("strategy", "strategy", spare=5),
-            Column("order", "order_id", spare=6),
-            Column("execution", "execution_id", spare=7),
-            Column("id", "id", Kind.NUMBER, spare=8),
-        ],
+    columns = select(
+        Trade,
+        "executed_at symbol venue action quantity price fee realized_pnl currency status strategy "
+        "order_id execution_id id",
+        spare="currency fee venue status strategy order_id execution_id id",
+    )
+    context.answer_table(
+        {"account": context.account, "trades": found, "totals": totals},
+        f"{counted(len(found), 'trade')} of account {context.account}",
+        columns,
         found,
         totals,
+        empty=f"no such trades in account {context.account!r}; book a file with: tradebook import FILE",
     )
 
 
+Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept with the trade.")]
+RightNumber: TypeAlias = Annotated[str | None, option("NUMBER", "The right number.")]
+
+
+@frozen
+class RightTerms:
+    """The options that give the right terms of a trade."""
+
+    action: Annotated[
+        Literal["BUY", "SELL"] | None, typer.Option(case_sensitive=False, help="The right side.")
+    ] = None
+    quantity: RightNumber = None
+    price: RightNumber = None
+    fee: RightNumber = None
+    executed_at: Annotated[
+        datetime | None, option("TIME", "The right trade time.", parser=time_option)
+    ] = None
+
+
+@app.command()
+@takes_option_sets
+def bust(context: CommandContext, which: WhichTrade, reason: Reason, by: By) -> None:
+    """Take out a booked trade: positions, P&L and cash become as if it had never been booked.
+
+    The trade stays on record with the reason, the time and the person; so do
+    the snapshots that hold it. Repeating the command changes nothing.
+
+      tradebook trades bust o-17 --reason "cancelled by the venue"
+      tradebook trades bust o-17 --execution-id f-2 --reason "booked twice"
+      tradebook trades bust --trade-id 8 --reason "not ours"
+    """
+    _put_right(context, "bust_trade", which, by, reason=reason)
+
+
+@app.command()
+@takes_option_sets
+def correct(
+    context: CommandContext,
+    which: WhichTrade,
+    reason: Reason,
+    by: By,
+    right: RightTerms,
+) -> None:
+    """Correct a booked trade: everything becomes as if it had been booked so at first.
+
+    Terms that are not given stay. The wrong trade stays on record with the
+    reason, the time and the person; its next revision counts in its place.
+    Repeating the command changes nothing.
+
+      tradebook trades correct o-17 --price 150.25 --reason "misread"
+      tradebook trades correct o-17 --quantity 90 --fee 0.5 --reason "late report"
+      tradebook trades correct --trade-id 8 --action sell --reason "wrong side"
+    """
+    terms = as_fields(right)
+    if all(term is None for term in terms.values()):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in terms)
+        raise typer.BadParameter(f"give at least one right term: {options}")
+    _put_right(context, "correct_trade", which, by, reason=reason, **terms)
+
+
+def _put_right(
+    context: CommandContext, method: str, which: WhichTrade, by: str, **arguments: Any
+) -> None:
+    """Bust or correct a trade, and show what the position is now."""
+    with context.open_book(by, may_lag=False) as manager:
+        with context.progress_bar("folding") as report:
+            trade = getattr(manager, method)(**as_fields(which), **arguments, progress=report)
+        position = manager.get_position_by_symbol(trade.symbol)
+    assert position is not None  # the trade was booked on it
+    if trade.status == "BUSTED":
+        outcome = f"is busted: {trade.bust_reason}"
+    else:
+        outcome = f"counts as {terms_of(trade)} (revision {trade.revision})"
+    context.answer(
+        {"account": context.account, "trade": trade, "position": position},
+        f"order {trade.identity} {outcome}",
+        f"{position.symbol}: quantity {plain(position.quantity)}, realized P&L "
+        f"{plain(position.realized_pnl)}, fees {plain(position.fees)} {position.currency}",
+    )
+
+
+def terms_of(trade: Trade) -> str:
+    """Format a trade's terms: `BUY 10 at 150.25 USD, fee 1`."""
+    return (
+        f"{trade.action} {plain(trade.quantity)} at {plain(trade.price)} {trade.currency}, "
+        f"fee {plain(trade.fee)}"
+    )
+
+
+@takes_option_sets
 def positions(
+    context: CommandContext,
+    as_of: AsOf,
     include_closed: Annotated[
-        bool, typer.Option("--all", help="Closed positions too: they earned something.")
+        bool, typer.Option("--all", help="Show closed positions too, with what they earned.")
     ] = False,
-    time: Time = None,
-    by: By = None,
-    database: Database = None,
-    account: AccountName = "main",
-    as_json: AsJson = False,
 ) -> None:
     """Show what is held, what it cost and what it earned, by symbol.
 
@@ -116,55 +181,31 @@ def positions(
       tradebook positions --as-of 2024-05-17T16:00
       tradebook positions --as-of 2024-05-17T16:00 --by executed
     """
-    check_by(by, time)
-    with opened(database, account) as manager:
-        if time is not None:
-            found = _positions_as_of(manager, time, by or "booked", include_closed, as_json)
+    with context.open_book() as manager:
+        if as_of.time is not None:
+            with context.progress_bar("folding") as report:
+                past = manager.positions_as_of(as_of.time, by=as_of.by, progress=report)
+            found = [position for position in past if include_closed or position.quantity]
         else:
             found = manager.get_positions() if include_closed else manager.get_open_positions()
 
-    totals = totals_by_currency(
-        found,
-        ["market_value", "unrealized_pnl", "realized_pnl", "fees", "net_pnl", "cash_flow"],
+    amounts = ["market_value", "unrealized_pnl", "realized_pnl", "fees", "net_pnl", "cash_flow"]
+    totals = totals_by_currency(found, amounts)
+    account, when = context.account, f" {as_of}".rstrip()
+    time = {} if as_of.time is None else {"as_of": as_of.time, "by": as_of.by}
+    columns = select(
+        Position,
+        "symbol quantity entry_price current_price marked_at market_value unrealized_pnl realized_pnl "
+        "fees net_pnl cash_flow currency",
+        spare="unrealized_pnl entry_price market_value realized_pnl current_price fees cash_flow marked_at",
     )
-    if as_json:
-        asked = {} if time is None else {"as_of": time, "by": by or "booked"}
-        print_json({"account": account, **asked, "positions": found, "totals": totals})
-        return
-    when = "" if time is None else f" {then(time, by)}"
-    if not found:
-        kind = "positions" if include_closed else "open positions"
-        say(
-            f"no {kind} in account {account!r}{when}"
-            + ("" if include_closed else "; --all shows closed ones")
-            + ("" if time is None or by else "; --by executed goes by trade times")
-        )
-        return
-    show(
-        stdout(),
+    context.answer_table(
+        {"account": account, **time, "positions": found, "totals": totals},
         f"{counted(len(found), 'position')} of account {account}{when}",
-        [
-            Column("symbol", "symbol"),
-            Column("quantity", "quantity", Kind.NUMBER),
-            Column("entry price", "entry_price", Kind.NUMBER, spare=2),
-            Column("price", "current_price", Kind.NUMBER, spare=5),
-            Column("priced (UTC)", "marked_at", Kind.TIME, spare=8),
-            Column("market value", "market_value", Kind.NUMBER, spare=3),
-            Column("unrealized", "unrealized_pnl", Kind.GAIN, spare=1),
-            Column("realized", "realized_pnl", Kind.GAIN, spare=4),
-            Column("fees", "fees", Kind.NUMBER, spare=6),
-            Column("net P&L", "net_pnl", Kind.GAIN),
-            Column("cash flow", "cash_flow", Kind.NUMBER, spare=7),
-            Column("currency", "currency"),
-        ],
+        columns,
         found,
         totals,
+        empty=f"no {'' if include_closed else 'open '}positions in account {account!r}{when}"
+        + ("" if include_closed else "; --all shows closed ones")
+        + ("" if as_of.time is None or as_of.given_by else "; --by executed goes by trade times"),
     )
-
-
-def _positions_as_of(
-    manager: DatabaseManager, time: datetime, by: str, include_closed: bool, as_json: bool
-) -> list[Position]:
-    with progress_bar("folding", quiet=as_json) as report:
-        found = manager.positions_as_of(time, by=by, progress=report)
-    return [position for position in found if include_closed or position.quantity]

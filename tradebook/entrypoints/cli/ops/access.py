@@ -1,119 +1,68 @@
-"""`audit access`: who connected and what they sent, from the server's own log."""
+"""`audit access`: connections and statements, from the server's own log."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from tradebook.adapters.engine.factory import engine_for
-from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
-from tradebook.entrypoints.cli.output import as_fields, print_json, say, stdout
-from tradebook.entrypoints.cli.tables import Column, Kind, show
-from tradebook.operations.security.access_log_reader import (
-    Access,
-    Wanted,
-    accesses,
-    read_files,
-    read_server,
-)
-from tradebook.operations.security.access_log_reader import (
-    Kind as AccessKind,
-)
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.options import CommandContext, Period, option, takes_option_sets
+from tradebook.entrypoints.cli.output import as_fields
+from tradebook.operations.security import access_log_reader
+from tradebook.operations.security.access_log_reader import Access, AccessFilter, AccessKind
 
 
+@takes_option_sets
+@without(account="the server's log does not name accounts")
 def access(
+    context: CommandContext,
+    period: Period,
     log: Annotated[
         Path | None,
-        typer.Option(
-            "--log",
-            metavar="FILE",
+        option(
+            "FILE",
+            "A jsonlog file, or a folder of them; by default read through the connection.",
             exists=True,
-            help="A jsonlog file of the server, or the folder of them; else they are read "
-            "through the connection.",
-            show_default=False,
         ),
     ] = None,
-    role: Annotated[
-        str | None,
-        typer.Option("--role", metavar="NAME", help="Of one role only.", show_default=False),
-    ] = None,
+    role: Annotated[str | None, option("NAME", "Only this role.")] = None,
     kind: Annotated[
         Literal["connect", "disconnect", "statement", "refused", "audit"] | None,
-        typer.Option("--kind", help="Of one kind only.", show_default=False),
+        typer.Option(help="Only this kind."),
     ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(
-            "--since", metavar="TIME", parser=time_given, help="From then on.", show_default=False
-        ),
-    ] = None,
-    until: Annotated[
-        datetime | None,
-        typer.Option(
-            "--until", metavar="TIME", parser=time_given, help="Before then.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="No more than the last so many.")
-    ] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the last.")] = 100,
     everything: Annotated[
-        bool,
-        typer.Option("--all", help="Also what drivers send to begin, and the reading of this log."),
+        bool, typer.Option("--all", help="Include statements of drivers, and reads of this log.")
     ] = False,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
-    """List who connected to the server, and what they sent or were refused.
+    """List connections to the server, and the statements that were sent or refused.
 
-    Reads what PostgreSQL logged: `tradebook db roles --log-access` sets that up.
+    Reads PostgreSQL's log: `tradebook db roles --log-access` sets it up.
     Connect as the auditor, or name the log's files. `refused` is a failed login
-    or a statement that a role may not send; `audit` is what pgAudit wrote. A
-    SQLite file has no such log: nobody logs who opens a file.
+    or a statement that a role may not send; `audit` is a line of pgAudit. A
+    SQLite file has no such log: opening a file is logged nowhere.
 
       tradebook audit access --kind refused --since 2024-05-17
       tradebook audit access --role tradebook_writer --json
       tradebook audit access --log /var/lib/postgresql/data/log
     """
-
-    wanted = Wanted(
-        role, None if kind is None else AccessKind(kind), None, since, until, everything
-    )
-    found = deque(_accesses(log, database, wanted), maxlen=limit)
-    if as_json:
-        print_json({"accesses": [as_fields(each) for each in found]})
-    elif found:
-        _show(list(found))
-    else:
-        say("nothing found")
+    kind_wanted = None if kind is None else AccessKind(kind)
+    wanted = AccessFilter(role, kind_wanted, None, period.since, period.until, everything)
+    found = list(deque(_accesses(context, log, wanted), maxlen=limit))
+    columns = select(Access, "at kind role database address text", spare="address database")
+    document = {"accesses": [as_fields(each) for each in found]}
+    context.answer_table(document, "access", columns, found, empty="nothing found")
 
 
-def _accesses(log: Path | None, database: str | None, wanted: Wanted) -> Iterator[Access]:
-
+def _accesses(context: CommandContext, log: Path | None, wanted: AccessFilter) -> Iterator[Access]:
     if log is not None:
-        yield from accesses(read_files(log), wanted)
+        yield from access_log_reader.parse_accesses(access_log_reader.read_files(log), wanted)
         return
-
-    with engine_for(configured(database)) as engine:
-        yield from accesses(read_server(engine), wanted)
-
-
-def _show(found: list[Access]) -> None:
-
-    show(
-        stdout(),
-        "access",
-        [
-            Column("at", "at"),
-            Column("kind", "kind"),
-            Column("role", "role"),
-            Column("database", "database", spare=2),
-            Column("from", "address", spare=1),
-            Column("what", "text", Kind.PROSE),
-        ],
-        found,
-    )
+    with engine_for(context.config()) as engine:
+        yield from access_log_reader.parse_accesses(access_log_reader.read_server(engine), wanted)

@@ -1,4 +1,4 @@
-"""`backup`: make backups, prove that they can be restored, keep as many as are needed."""
+"""`backup`: make backups, list them, and prove that they can be restored."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
+from attrs import frozen
 
-from tradebook.entrypoints.cli.book.lifecycle import show_verification
-from tradebook.entrypoints.cli.options import AsJson, Database, configured, refuse_misplaced_options
-from tradebook.entrypoints.cli.output import (
-    complain,
-    counted,
-    print_json,
-    progress_bar,
-    say,
-    stdout,
-)
-from tradebook.entrypoints.cli.tables import Column, Kind, show
+from tradebook.entrypoints.cli.book.verification import show_verification
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.messages import complain, counted, say
+from tradebook.entrypoints.cli.options import CommandContext, option, takes_option_sets
+from tradebook.entrypoints.cli.output import print_json
+from tradebook.entrypoints.cli.tables import Column, Kind
 from tradebook.operations.backup.create import back_up
-from tradebook.operations.backup.encryption import Encryption, installed
+from tradebook.operations.backup.encryption import Encryption, find_tool
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.verify import BackupProof, verified, verify_backup
@@ -31,90 +27,87 @@ BACKUPS: Final = Path("backups")
 
 app = typer.Typer(invoke_without_command=True)
 
-StoreFolder: TypeAlias = Annotated[
-    Path, typer.Option("--store", metavar="DIR", help="The folder of backups.")
-]
+StoreFolder: TypeAlias = Annotated[Path, option("DIR", "The folder of backups.")]
 Encrypt: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--encrypt",
-        metavar="TOOL:RECIPIENT",
-        help="For whom: gpg:ann@example.com or age:age1...; several with commas between.",
-        show_default=False,
-    ),
+    str | None, option("TOOL:RECIPIENT", "Encrypt for gpg:RECIPIENT,... or age:RECIPIENT,...")
 ]
 Identity: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--identity",
-        metavar="FILE",
+    option(
+        "FILE",
+        "The file of age's secret key; gpg's agent keeps its own.",
         exists=True,
         dir_okay=False,
-        help="The file of age's secret key; gpg asks its agent.",
-        show_default=False,
     ),
 ]
 WalFolder: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--wal",
-        metavar="DIR",
-        help="The archive of the server's log; `wal` among the backups by default.",
-        show_default=False,
-    ),
+    Path | None, option("DIR", "The archive of the write-ahead log; `wal` in --store by default.")
 ]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Jobs: TypeAlias = Annotated[
+    int, typer.Option("--jobs", min=1, max=64, help="The number of tables handled in parallel.")
+]
+
+
+@frozen
+class BackupKind:
+    """The options that choose the kind of backup."""
+
+    physical: Annotated[
+        bool, typer.Option("--physical", help="Copy the whole server, for recovery to any time.")
+    ] = False
+    incremental: Annotated[
+        bool,
+        typer.Option("--incremental", help="Copy what changed since the last copy of the server."),
+    ] = False
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse both options together."""
+        if self.physical and self.incremental:
+            raise typer.BadParameter("goes without --incremental", param_hint="--physical")
+
+    @property
+    def name(self) -> str | None:
+        """`physical`, `incremental`, or None for the database's default kind."""
+        return "physical" if self.physical else "incremental" if self.incremental else None
 
 
 @app.callback()
+@takes_option_sets
+@without(account="a backup holds every account")
 def backup(
-    context: typer.Context,
+    context: CommandContext,
+    kind: BackupKind,
     store: StoreFolder = BACKUPS,
-    physical: Annotated[
-        bool, typer.Option("--physical", help="The whole server: recovery to a moment starts here.")
-    ] = False,
-    incremental: Annotated[
-        bool, typer.Option("--incremental", help="What changed since the last physical one.")
-    ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Tables dumped at once.")] = 1,
+    jobs: Jobs = 1,
     encrypt: Encrypt = None,
     prove: Annotated[
-        bool, typer.Option("--verify", help="Then restore it in a scratch server, and verify.")
+        bool, typer.Option("--verify", help="Then restore it into a scratch server, and verify it.")
     ] = False,
     identity: Identity = None,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Back the book up while others write to it; interrupted, it leaves nothing.
+    """Back up the book while it is in use; an interrupted backup leaves nothing behind.
 
     A SQLite file is copied; a PostgreSQL database is dumped (pg_dump), or with
     --physical its whole server copied (pg_basebackup). Each backup is a folder
-    with a manifest: what is in it, and the checksum of every file.
+    with a manifest, which lists its contents and the checksum of every file.
 
       tradebook backup --verify
       tradebook backup --physical --store /srv/backups
       tradebook backup --incremental --store /srv/backups
       tradebook backup --encrypt gpg:ann@example.com
 
-    `backup archive` sets up what recovery to any moment needs besides; `backup
-    list`, `verify`, `prune` and `schedule` look after the backups, `tradebook
-    restore` brings one back.
+    `backup archive` sets up the log archive that recovery to a point in time
+    needs as well; `backup list`, `verify`, `prune` and `schedule` maintain the
+    backups, and `tradebook restore` restores one.
     """
-    if context.invoked_subcommand is not None:
-        refuse_misplaced_options(context)
-        return
-    if physical and incremental:
-        raise typer.BadParameter("is incremental already or not", param_hint="--physical")
-
-    kind = "physical" if physical else "incremental" if incremental else None
-    at, config, encryption = store_at(store), configured(database), encryption_of(encrypt)
-    with ended_cleanly(), progress_bar("backing up", quiet=as_json) as report:
-        made = back_up(config, at, kind=kind, jobs=jobs, encryption=encryption, report=report)
-    proof = _proof_of(at, made, identity, as_json=as_json) if prove else None
-    if as_json:
-        print_json({"backup": made, "proof": None if proof is None else _document(proof)})
+    at, config, encryption = Store(store), context.config(), encryption_of(encrypt)
+    with ends_on_sigterm(), context.progress_bar("backing up") as report:
+        made = back_up(config, at, kind=kind.name, jobs=jobs, encryption=encryption, report=report)
+    proof = _prove(context, at, made, identity) if prove else None
+    if context.as_json:
+        print_json({"backup": made, "proof": proof and _document(proof)})
     else:
-        say(f"backed up: {store / made.name} ({_said_of(made)})")
+        say(f"backed up: {store / made.name} ({_contents_of(made)})")
         if proof is not None:
             _say_proof(proof)
     if proof is not None and not proof.proven:
@@ -122,35 +115,34 @@ def backup(
 
 
 @app.command()
+@without(database="a backup is restored into a scratch server of its own")
 def verify(
-    name: Annotated[str, typer.Argument(metavar="[BACKUP]", help="Which one.")] = "latest",
+    context: CommandContext,
+    name: Annotated[str, typer.Argument(metavar="[BACKUP]", help="The backup.")] = "latest",
     store: StoreFolder = BACKUPS,
     identity: Identity = None,
     scratch: Annotated[
         Path | None,
-        typer.Option(
-            "--scratch",
-            metavar="DIR",
+        option(
+            "DIR",
+            "A folder with room for it; the temporary one by default.",
             exists=True,
             file_okay=False,
-            help="Where there is room for it; the system's temporary folder by default.",
-            show_default=False,
         ),
     ] = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Restore a backup into a scratch server, and prove the book that comes out.
+    """Restore a backup into a scratch server, and prove the restored book.
 
-    Every file's checksum, the restore itself, the counts of the manifest, and
-    `tradebook verify` for every account. Exits with 1 when any of it fails; the
-    scratch server is gone afterwards.
+    Checks every file's checksum, the restore itself, the counts of the
+    manifest, and `tradebook verify` for every account. Exits with 1 if any of
+    it fails; the scratch server is removed afterwards.
 
       tradebook backup verify
       tradebook backup verify 20240517T023000Z-logical --store /srv/backups
     """
-    at = store_at(store)
-    proof = _proof_of(at, at.get(name), identity, scratch, as_json=as_json)
-    if as_json:
+    at = Store(store)
+    proof = _prove(context, at, at.get(name), identity, scratch)
+    if context.as_json:
         print_json(_document(proof))
     else:
         _say_proof(proof)
@@ -159,13 +151,13 @@ def verify(
 
 
 @app.command("list")
-def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
-    """List the backups, the oldest first, and which of them were proven.
+@without(database="the folder of backups is listed, not a database")
+def list_backups(context: CommandContext, store: StoreFolder = BACKUPS) -> None:
+    """List the backups, oldest first, with the time when each was proven.
 
     tradebook backup list --store /srv/backups
     """
-
-    at = store_at(store)
+    at = Store(store)
     complain_of_damaged(at)
     rows = [
         {
@@ -179,47 +171,37 @@ def list_backups(store: StoreFolder = BACKUPS, as_json: AsJson = False) -> None:
         }
         for manifest in at.all()
     ]
-    if as_json:
-        print_json({"store": str(store), "backups": rows})
-        return
-    if not rows:
-        say(f"no backups in {store}; `tradebook backup --store {store}` makes one")
-        return
-
-    show(
-        stdout(),
+    columns = [
+        Column("backup", "name"),
+        Column("verified (UTC)", "verified", Kind.TIME, spare=1),
+        Column("builds upon", "upon", spare=2),
+        Column("bytes", "size", Kind.NUMBER, spare=3),
+        Column("encrypted", "encrypted", spare=4),
+        Column("finished (UTC)", "finished", Kind.TIME, spare=5),
+        Column("trades", "trades", Kind.NUMBER, spare=6),
+    ]
+    context.answer_table(
+        {"store": str(store), "backups": rows},
         f"{counted(len(rows), 'backup')} in {store}",
-        [
-            Column("backup", "name"),
-            Column("verified (UTC)", "verified", Kind.TIME, spare=1),
-            Column("builds upon", "upon", spare=2),
-            Column("bytes", "size", Kind.NUMBER, spare=3),
-            Column("encrypted", "encrypted", spare=4),
-            Column("finished (UTC)", "finished", Kind.TIME, spare=5),
-            Column("trades", "trades", Kind.NUMBER, spare=6),
-        ],
-        [{**row, "upon": _moment_of(row["parent"])} for row in rows],
+        columns,
+        # The time in a backup's name identifies it in the list, and fits a terminal of 80 columns.
+        [{**row, "upon": str(row["parent"] or "").partition("-")[0]} for row in rows],
+        empty=f"no backups in {store}; `tradebook backup --store {store}` makes one",
     )
 
 
-def _moment_of(name: object) -> str:
-    """What a backup's name begins with: enough to find it in a list, and a terminal has room for it."""
-    return str(name or "").partition("-")[0]
-
-
 def encryption_of(given: str | None) -> Encryption | None:
-    """What `--encrypt` says; its tool must be there."""
-
+    """Return the encryption that `--encrypt` names, if its tool is installed."""
     if given is None:
         return None
-    encryption = Encryption.of(given)
-    installed(encryption.tool)
+    encryption = Encryption.from_text(given)
+    find_tool(encryption.tool)
     return encryption
 
 
 @contextmanager
-def ended_cleanly() -> Iterator[None]:
-    """What systemd ends is cleaned up after, as what Ctrl-C ends."""
+def ends_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that a command which systemd stops cleans up as after Ctrl-C."""
 
     def end(_signal: int, _frame: Any) -> None:
         raise SystemExit(128 + signal.SIGTERM)
@@ -232,30 +214,23 @@ def ended_cleanly() -> Iterator[None]:
 
 
 def complain_of_damaged(store: Store) -> None:
-    """Name on stderr the backups that do not count any more."""
+    """Name on stderr the backups whose manifest is damaged: they are not listed, pruned or restored."""
     for name in store.damaged():
         complain(f"{name} is damaged: its manifest is not what was written")
 
 
-def store_at(folder: Path) -> Store:
-
-    return Store(folder)
-
-
-def _proof_of(
+def _prove(
+    context: CommandContext,
     store: Store,
     manifest: Manifest,
     identity: Path | None,
     scratch: Path | None = None,
-    *,
-    as_json: bool,
 ) -> BackupProof:
-
-    with ended_cleanly(), progress_bar("verifying", quiet=as_json) as report:
+    with ends_on_sigterm(), context.progress_bar("verifying") as report:
         return verify_backup(store, manifest, identity=identity, scratch=scratch, report=report)
 
 
-def _said_of(manifest: Manifest) -> str:
+def _contents_of(manifest: Manifest) -> str:
     totals = manifest.totals
     counts = f"{counted(totals.trades, 'trade')}, {counted(totals.positions, 'position')}"
     encrypted = f", encrypted by {manifest.encryption}" if manifest.encryption else ""
@@ -282,7 +257,6 @@ def _document(proof: BackupProof) -> dict[str, object]:
 
 
 def _say_proof(proof: BackupProof) -> None:
-
     for account in proof.accounts:
         if not account.is_whole:
             say(
@@ -294,7 +268,7 @@ def _say_proof(proof: BackupProof) -> None:
     if proof.proven:
         accounts = counted(len(proof.accounts), "account")
         say(
-            f"restored and proven: {proof.backup.name} ({_said_of(proof.backup)}; {accounts}) "
+            f"restored and proven: {proof.backup.name} ({_contents_of(proof.backup)}; {accounts}) "
             f"in {proof.seconds:.1f} s"
         )
     else:

@@ -1,4 +1,4 @@
-"""`config`: which database is in force, and what says so."""
+"""`config`: the configuration in force, and the source of each value."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tradebook.config import DatabaseEnvironment, variables_help
-from tradebook.entrypoints.cli.options import AsJson, Database, warn_of_password
-from tradebook.entrypoints.cli.output import print_json, say, stdout
-from tradebook.entrypoints.cli.tables import Column, Kind, show
+from tradebook.config import variables_help
+from tradebook.config.environment import Setting
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.options import CommandContext
 
 
+@without(account="a configuration names a database, not an account")
 def config(
+    context: CommandContext,
     variables: Annotated[
         bool, typer.Option("--variables", help="List every variable that can be set.")
     ] = False,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show the configuration in force, and where each value comes from.
 
@@ -29,24 +30,16 @@ def config(
       TRADEBOOK_ENV=production TRADEBOOK_DB_HOST=db.example.com tradebook config
       tradebook config --variables
     """
-
     if variables:
-        say(variables_help())
+        text = variables_help()
+        context.answer({"variables": text}, text)
         return
-    warn_of_password(database)
-    environment = DatabaseEnvironment(url=database)
+    environment = context.environment()
     settings, url = environment.explained(), environment.current.safe_url
-    if as_json:
-        print_json({"environment": environment.name, "url": url, "settings": settings})
-        return
-
-    show(
-        stdout(),
+    context.answer_table(
+        {"environment": environment.name, "url": url, "settings": settings},
         f"{environment.name}: {url}",
-        [
-            Column("field", "field", Kind.PROSE),
-            Column("value", "value", Kind.PROSE),
-            Column("from", "source", Kind.PROSE),
-        ],
+        select(Setting, "field value source"),
         [setting for setting in settings if setting.value],
+        empty="",
     )

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, and what to do about it."""
+"""`doctor`: findings about the database and the book, each with its fix."""
 
 from __future__ import annotations
 
@@ -9,50 +9,40 @@ from rich.table import Table
 from rich.text import Text
 
 from tradebook.adapters.engine.factory import engine_for
-from tradebook.entrypoints.cli.options import AccountName, AsJson, Database, opened
-from tradebook.entrypoints.cli.output import (
-    as_fields,
-    counted,
-    print_json,
-    printable,
-    say,
-    stdout,
-    watched,
-)
+from tradebook.entrypoints.cli.messages import counted, printable, say
+from tradebook.entrypoints.cli.options import CommandContext
+from tradebook.entrypoints.cli.output import as_fields, print_json, progress_bars, stdout
 from tradebook.operations.doctor import Diagnosis, Level, examine
 
 
 def doctor(
+    context: CommandContext,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not prove the audit trail and the book.")
+        bool, typer.Option("--quick", help="Skip the audit trail and the book, which take long.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 for yellow findings too.")
+        bool, typer.Option("--strict", help="Exit with 1 for yellow findings, too.")
     ] = False,
-    database: Database = None,
-    account: AccountName = "main",
-    as_json: AsJson = False,
 ) -> None:
-    """Look at the database and the book in it: green, yellow or red, with the fix for each.
+    """Check the database and the book in it: green, yellow or red, with the fix for each.
 
     Connection, TLS, versions, migrations, roles, clocks, isolation, fsync,
     autovacuum, indexes, bloat, the pool's size, free disk, the chain of seals,
-    and `verify`. Changes nothing. Exits with 1 when something is red.
+    and `verify`. Changes nothing. Exits with 1 if a finding is red.
 
       tradebook doctor
       tradebook doctor --quick --strict && deploy
       tradebook doctor --json | jq '.findings[] | select(.level != "green")'
     """
-
     with (
-        opened(database, account, reads_elsewhere=False) as manager,
+        context.open_book(may_lag=False) as manager,  # a standby would be examined in its place
         engine_for(manager.config) as engine,
-        watched(quiet=as_json) as report,
+        progress_bars(hidden=context.quiet or context.as_json) as report,
     ):
         diagnosis = examine(
-            manager, engine, manager.config, account, thorough=not quick, progress=report
+            manager, engine, manager.config, context.account, thorough=not quick, progress=report
         )
-    if as_json:
+    if context.as_json:
         print_json({"level": diagnosis.level, **as_fields(diagnosis)})
     else:
         _show(diagnosis)
@@ -61,7 +51,6 @@ def doctor(
 
 
 def _show(diagnosis: Diagnosis) -> None:
-
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "found", "fix"):
         table.add_column(heading, overflow="fold")

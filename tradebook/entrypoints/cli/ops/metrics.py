@@ -1,4 +1,4 @@
-"""`metrics`: what the database knows, for Prometheus."""
+"""`metrics`: the database's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import errno
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.entrypoints.cli.options import AsJson, Database, configured
-from tradebook.entrypoints.cli.output import print_json, say
-from tradebook.operations.activity import engine_beside
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.messages import say
+from tradebook.entrypoints.cli.options import CommandContext, option
+from tradebook.operations.activity import monitoring_engine
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -22,77 +23,63 @@ if TYPE_CHECKING:
 PORT: Final = 9464
 
 
+@without(account="the metrics cover every account")
 def metrics(
+    context: CommandContext,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="Where to serve; 0 for any free port.")
+        int, typer.Option(min=0, max=65_535, help="The port to serve; 0 for any free one.")
     ] = PORT,
     address: Annotated[
-        str,
-        typer.Option(
-            "--address", metavar="IP", help="Of which network; 0.0.0.0 for all of the machine's."
-        ),
+        str, option("IP", "The address to serve; 0.0.0.0 for all of this machine's.")
     ] = "127.0.0.1",
     once: Annotated[
-        bool, typer.Option("--once", help="Print them on stdout instead, and end.")
+        bool, typer.Option("--once", help="Print the metrics on stdout, and end.")
     ] = False,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Serve Prometheus what the database knows: trades, alerts, locks, dead rows, lag.
+    """Serve the database's metrics to Prometheus: trades, alerts, locks, dead rows, lag.
 
-    It runs beside the application, asks the database at each scrape, and
-    changes nothing there. On PostgreSQL its role sees what others do once it
-    is granted pg_monitor. Pools, retries and the time of each statement are
-    known in the application only, which exports them itself:
+    Runs beside the application, queries the database at each scrape, and
+    changes nothing there. On PostgreSQL its role sees the sessions of others
+    once it is granted pg_monitor. Pools, retries and statement times exist in
+    the application only, which exports them itself:
     tradebook.operations.metrics.instrument(book).
 
       tradebook metrics --port 9464
       tradebook metrics --once | grep alerts
       tradebook metrics --json
     """
-    from tradebook.operations.metrics.database import database_registry, read_samples
-
-    config = configured(database)
-    with engine_beside(config, "tradebook metrics") as engine:
-        registry = database_registry(engine)
-        if as_json or once:
-            samples = read_samples(engine)
-            if as_json:
-                print_json({"metrics": [_as_json(sample) for sample in samples]})
-            else:
-                _print(registry)
-        else:
-            _serve(registry, address, port)
-
-
-def _as_json(sample: Any) -> dict[str, object]:
-    metric, labels, value = sample
-    named = dict(zip(metric.labels, labels, strict=True))
-    return {"name": metric.name, "kind": metric.kind, "labels": named, "value": value}
-
-
-def _print(registry: CollectorRegistry) -> None:
     from prometheus_client import generate_latest
 
-    say(generate_latest(registry).decode().rstrip())
+    from tradebook.operations.metrics.database import database_registry, read_samples
 
-
-def _refusal(error: OSError, address: str, port: int) -> InvalidInput:
-    """Which of the two was wrong."""
-
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return InvalidInput("--address", address, f"an address of this machine ({error})")
-    return InvalidInput("--port", port, f"one that is free at {address} ({error})")
+    with monitoring_engine(context.config(), "tradebook metrics") as engine:
+        registry = database_registry(engine)
+        if not (context.as_json or once):
+            _serve(registry, address, port)
+            return
+        samples = [
+            {
+                "name": metric.name,
+                "kind": metric.kind,
+                "labels": dict(zip(metric.labels, labels, strict=True)),
+                "value": value,
+            }
+            for metric, labels, value in read_samples(engine)  # raises where a scrape would not
+        ]
+        context.answer({"metrics": samples}, generate_latest(registry).decode().rstrip())
 
 
 def _serve(registry: CollectorRegistry, address: str, port: int) -> None:
-    """Serve until somebody ends it."""
+    """Serve until the process is interrupted or terminated."""
     from prometheus_client import start_http_server
 
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:
-        raise _refusal(error, address, port) from None
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            expected = f"an address of this machine ({error})"
+            raise InvalidInput("--address", address, expected) from None
+        raise InvalidInput("--port", port, f"one that is free at {address} ({error})") from None
     ended = threading.Event()
     former = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:

@@ -1,4 +1,4 @@
-"""`restore`: bring a backup back, into a database or a server of its own."""
+"""`restore`: restore a backup into a database or into a server of its own."""
 
 from __future__ import annotations
 
@@ -8,98 +8,84 @@ from typing import Annotated, Final
 
 import typer
 
-from tradebook.adapters.engine.factory import make_engine
+from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import SchemaNotReady
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.messages import confirm, counted
 from tradebook.entrypoints.cli.ops.backup import (
     BACKUPS,
     Identity,
+    Jobs,
     StoreFolder,
     WalFolder,
-    Yes,
-    ended_cleanly,
+    ends_on_sigterm,
 )
-from tradebook.entrypoints.cli.options import AsJson, Database, configured, time_given
-from tradebook.entrypoints.cli.output import ask_first, counted, print_json, progress_bar, say
+from tradebook.entrypoints.cli.options import CommandContext, Yes, option, time_option
 from tradebook.operations.backup.contents import AccountProof, prove
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
-from tradebook.operations.security.privileges import disowned
+from tradebook.operations.security.privileges import displaced_owner
 
-_HANDED_OVER: Final = """\
-its server runs, to be looked at: it archives nothing, has no TCP, and asks nobody for a password
-who may enter {0}/run
+_NEXT_STEPS: Final = """\
+its server runs for inspection: it archives nothing, listens on no TCP port, and admits every user who
+may enter {0}/run without a password
 to trade on it: `tradebook sandbox stop {0}`, move {0}/data to where the
-lost one was, and start the server as always; docs/operations.md, Restore, goes through it"""
+lost one was, and start the server as always; docs/operations.md, Restore, has every step"""
 
 
+@without(account="a backup holds every account")
 def restore(
+    context: CommandContext,
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="[BACKUP]",
-            help="Which one; the newest that can be, or with --to the newest before it.",
-        ),
+        typer.Argument(metavar="[BACKUP]", help="The backup; the newest suitable one by default."),
     ] = "latest",
     to: Annotated[
         datetime | None,
-        typer.Option(
-            "--to",
-            metavar="TIME",
-            parser=time_given,
-            help="Recover to this moment, such as 2024-05-17T14:30:00 (in UTC unless it says "
-            "otherwise); to all that is archived by default.",
-            show_default=False,
+        option(
+            "TIME",
+            "Recover to this time; to the end of the archived log by default.",
+            parser=time_option,
         ),
     ] = None,
     into: Annotated[
-        Path | None,
-        typer.Option(
-            "--into",
-            metavar="DIR",
-            help="A new folder, for the server that a physical backup becomes.",
-            show_default=False,
-        ),
+        Path | None, option("DIR", "A new folder for the server that a physical backup becomes.")
     ] = None,
     store: StoreFolder = BACKUPS,
     wal: WalFolder = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", min=1, max=64, help="Tables loaded at once, if dumped so.")
-    ] = 1,
+    jobs: Jobs = 1,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Lose the book that is there.")
+        bool, typer.Option("--overwrite", help="Replace the book that is there; it is lost.")
     ] = False,
     privileges: Annotated[
-        bool,
-        typer.Option("--privileges/--no-privileges", help="Grant to roles what they had."),
+        bool, typer.Option("--privileges/--no-privileges", help="Grant the roles what they had.")
     ] = True,
     identity: Identity = None,
     yes: Yes = False,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Restore a backup, and prove the book that comes out.
+    """Restore a backup, and prove the restored book.
 
     A SQLite or a logical backup goes into --database, which must be empty. A
     physical one becomes a server of its own in --into, recovered to the end of
-    the archived log or to a moment; `tradebook sandbox stop` stops it, and its
-    data directory can be moved to where the lost one was.
+    the archived log or to a point in time; `tradebook sandbox stop` stops it,
+    and its data directory can be moved to where the lost one was.
 
       tradebook restore --database sqlite:///restored.db
       tradebook restore 20240517T023000Z-logical --database postgresql://host/book
       tradebook restore --into /srv/restored --to 2024-05-17T14:30:00
 
-    What is there already is refused. With --overwrite a database loses its book
-    (it asks, or --yes); a folder is renamed. Stop first what writes to the
-    database: it is refused where others are connected, which is looked at once,
-    before it begins. Who connects later and books meanwhile loses that.
+    An existing book is not touched unless --overwrite is given: a database then
+    loses its book (after a question, or with --yes); a folder is renamed. Stop
+    all writers to the database first. The restore is refused while others are
+    connected, which is checked once, at the beginning: trades of a client that
+    connects later are lost.
     """
-
     if to is not None and into is None:
         raise typer.BadParameter("goes with --into, a new folder", param_hint="--to")
-    if into is not None and database is not None:
+    if into is not None and context.database is not None:
         raise typer.BadParameter("goes without --into, a folder", param_hint="--database")
     at = Store(store)
     if to is not None and name == "latest":
@@ -107,118 +93,76 @@ def restore(
     else:
         manifest = at.get(name, physical=into is not None)
     if into is None:
-        _into_database(at, manifest, database, identity, jobs, overwrite, privileges, yes, as_json)
-    else:
-        archives = [folder for folder in (wal or at.wal, at.stream) if folder.is_dir()]
-        _into_folder(at, manifest, into, to, archives, identity, overwrite, as_json)
-
-
-def _into_database(
-    store: Store,
-    manifest: Manifest,
-    database: str | None,
-    identity: Path | None,
-    jobs: int,
-    overwrite: bool,
-    privileges: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
-
-    config = configured(database)
-    if overwrite:
-        question = f"Replace the book in {config.safe_url} by {manifest.name}?"
-        ask_first(question, yes=yes, otherwise="nothing was replaced")
-    with ended_cleanly(), progress_bar("restoring", quiet=as_json) as report:
-        restore_book(
-            store,
-            manifest,
-            config,
-            identity=identity,
-            jobs=jobs,
-            overwrite=overwrite,
-            privileges=privileges,
-            report=report,
-        )
-    _finish(manifest, config, {"database": config.safe_url}, as_json=as_json)
-
-
-def _into_folder(
-    store: Store,
-    manifest: Manifest,
-    folder: Path,
-    moment: datetime | None,
-    wal: list[Path],
-    identity: Path | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-
-    with ended_cleanly(), progress_bar("restoring", quiet=as_json) as report:
+        config = context.config()
+        if overwrite:
+            question = f"Replace the book in {config.safe_url} by {manifest.name}?"
+            confirm(question, yes=yes, otherwise="nothing was replaced")
+        with ends_on_sigterm(), context.progress_bar("restoring") as report:
+            restore_book(
+                at,
+                manifest,
+                config,
+                identity=identity,
+                jobs=jobs,
+                overwrite=overwrite,
+                privileges=privileges,
+                report=report,
+            )
+        _finish(context, manifest, config, {"database": config.safe_url})
+        return
+    with ends_on_sigterm(), context.progress_bar("restoring") as report:
         sandbox = restore_server(
-            store,
+            at,
             manifest,
-            folder,
-            moment=moment,
-            wal=wal,
+            into,
+            moment=to,
+            wal=[folder for folder in (wal or at.wal, at.stream) if folder.is_dir()],
             identity=identity,
             overwrite=overwrite,
             report=report,
         )
     where = {"directory": str(sandbox.home), "database": sandbox.config.safe_url}
-    _finish(manifest, sandbox.config, where, as_json=as_json)
+    _finish(context, manifest, sandbox.config, where)
 
 
 def _finish(
-    manifest: Manifest, config: DatabaseConfig, where: dict[str, str], *, as_json: bool
+    context: CommandContext, manifest: Manifest, config: DatabaseConfig, where: dict[str, str]
 ) -> None:
-    """Prove what came out, and say so; of another schema it cannot be proven yet."""
-
+    """Prove the restored book and write the result; a book of another schema is proven after its upgrade."""
     accounts: tuple[AccountProof, ...] = ()
     later = ""
     try:
         accounts = prove(config, manifest)
     except SchemaNotReady as error:
         later = str(error)
-    owner = None if config.backend == "sqlite" else _disowned(config)
+    owner = None if config.backend == "sqlite" else _former_owner(config)
     proven = not later and all(account.proven for account in accounts)
-    trades = sum(account.found.trades for account in accounts)
-    if as_json:
-        found = {account.account: account.found for account in accounts}
-        print_json(
-            {
-                "backup": manifest.name,
-                **where,
-                "proven": proven,
-                "found": found,
-                "note": later,
-                "disowned": owner,
-            }
-        )
+    lines = [f"restored: {manifest.name} into {where['database']}"]
+    if later:
+        lines.append(f"not proven yet: {later}, then `tradebook verify`")
     else:
-        say(f"restored: {manifest.name} into {where['database']}")
-        if later:
-            say(f"not proven yet: {later}, then `tradebook verify`")
-        else:
-            word = "proven" if proven else "NOT proven, see `tradebook verify`"
-            say(f"{word}: {counted(trades, 'trade')} in {counted(len(accounts), 'account')}")
-        if owner is not None:
-            prefix = owner.removesuffix("_owner")
-            say(
-                f"the tables are no longer {owner}'s: run `tradebook db roles --prefix {prefix}` now"
-            )
-        if "directory" in where:
-            say(_HANDED_OVER.format(where["directory"]))
-    if not proven and not later:
-        raise typer.Exit(1)
+        trades = counted(sum(account.found.trades for account in accounts), "trade")
+        word = "proven" if proven else "NOT proven, see `tradebook verify`"
+        lines.append(f"{word}: {trades} in {counted(len(accounts), 'account')}")
+    if owner is not None:
+        prefix = owner.removesuffix("_owner")
+        lines.append(
+            f"the tables are no longer {owner}'s: run `tradebook db roles --prefix {prefix}` now"
+        )
+    if "directory" in where:
+        lines.append(_NEXT_STEPS.format(where["directory"]))
+    document = {
+        "backup": manifest.name,
+        **where,
+        "proven": proven,
+        "found": {account.account: account.found for account in accounts},
+        "note": later,
+        "disowned": owner,
+    }
+    context.answer(document, *lines, ok=proven or bool(later))
 
 
-def _disowned(config: DatabaseConfig) -> str | None:
-    """The role that owned the tables before they were restored."""
-
-    engine = make_engine(config)
-    try:
-        with translated_errors(), engine.connect() as connection:
-            return disowned(connection)
-    finally:
-        engine.dispose()
+def _former_owner(config: DatabaseConfig) -> str | None:
+    """Return the role that owned the tables in the backup and does not own the restored ones."""
+    with engine_for(config) as engine, translated_errors(), engine.connect() as connection:
+        return displaced_owner(connection)

@@ -1,9 +1,10 @@
-"""`top`: what the database does now, in the terminal."""
+"""`top`: the activity of the database, live in the terminal."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,99 +14,88 @@ from rich.table import Table
 from rich.text import Text
 
 from tradebook.domain.errors import TradebookError
-from tradebook.entrypoints.cli.options import AsJson, Database, configured
-from tradebook.entrypoints.cli.output import counted, print_json, printable, stdout
-from tradebook.operations.activity import engine_beside
-from tradebook.operations.top import document, look, read_pools
+from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.messages import counted, printable
+from tradebook.entrypoints.cli.options import CommandContext, option
+from tradebook.entrypoints.cli.output import print_json, stdout
+from tradebook.operations.activity import monitoring_engine
+from tradebook.operations.top import document, read_pools, sample_database
 
-_SHOWN: Final = 8
+_MAX_ROWS: Final = 8
 _PAUSE: Final = 1.0
-"""Seconds until a database that did not answer is asked again."""
-_STATEMENT: Final = 120
+"""Seconds between an error of the database and the next attempt to read it."""
+_MAX_STATEMENT: Final = 120
 
 
+@without(account="the database is shown with all its accounts")
 def top(
-    interval: Annotated[
-        float, typer.Option("--interval", min=0.1, help="Seconds between two looks.")
-    ] = 2.0,
+    context: CommandContext,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two readings.")] = 2.0,
     once: Annotated[
-        bool, typer.Option("--once", help="Look twice, show what was seen, and end.")
+        bool, typer.Option("--once", help="Read twice, show the difference, and end.")
     ] = False,
     app: Annotated[
         list[str] | None,
-        typer.Option(
-            "--app",
-            metavar="URL",
-            help="Where an application exports its metrics, to show its pool too; can be given several "
-            "times.",
-            show_default=False,
-        ),
+        option("URL", "An application's metrics, to show its pool; repeat it for each."),
     ] = None,
-    database: Database = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Watch the database live: connections, throughput, who blocks whom, long transactions.
+    """Watch the database live: connections, throughput, locks waited for, long transactions.
 
     Changes nothing. Ctrl-C ends it. Values in statements are masked. On
-    PostgreSQL its role sees what others do once it is granted pg_monitor.
+    PostgreSQL its role sees the sessions of others once it is granted
+    pg_monitor.
 
       tradebook top
       tradebook top --once --json
       tradebook top --app http://localhost:9465/metrics
     """
-
-    config = configured(database)
-    with engine_beside(config, "tradebook top") as engine:
-        seen = _seen(engine, interval, app or [])
+    config = context.config()
+    with monitoring_engine(config, "tradebook top") as engine:
         console = stdout()
-        if as_json:
-            print_json({"database": config.safe_url, **next(seen)})
+        if context.as_json:
+            reading = next(_readings(engine, interval, app or []))
+            print_json({"database": config.safe_url, **reading})
         elif once or not console.is_terminal:
-            console.print(_screen(config.safe_url, next(seen)))
+            console.print(_screen(config.safe_url, next(_readings(engine, interval, app or []))))
         else:
-            _live(config.safe_url, _patiently(seen, lambda: _seen(engine, interval, app or [])))
+            _live(config.safe_url, _retrying(lambda: _readings(engine, interval, app or [])))
 
 
-def _patiently(
-    seen: Iterator[dict[str, Any]], again: Callable[[], Iterator[dict[str, Any]]]
-) -> Iterator[dict[str, Any] | str]:
-    """What is seen, or why nothing is: a database that does not answer is looked at again."""
-
+def _retrying(read: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any] | str]:
+    """Yield readings for ever; after an error its message, and then readings of a new start."""
+    readings = read()
     while True:
         try:
-            yield next(seen)
+            yield next(readings)
         except TradebookError as error:
             yield str(error)
             time.sleep(_PAUSE)
-            seen = again()
+            readings = read()
 
 
-def _seen(engine: Any, interval: float, apps: list[str]) -> Iterator[dict[str, Any]]:
-    """What is seen, one look after the other."""
-
-    before = look(engine)
+def _readings(engine: Any, interval: float, apps: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield one document for each interval, with the rates since the one before."""
+    before = sample_database(engine)
     while True:
         time.sleep(interval)
-        now = look(engine)
+        now = sample_database(engine)
         yield document(before, now, [pool for url in apps for pool in read_pools(url)])
         before = now
 
 
-def _live(title: str, seen: Iterator[dict[str, Any] | str]) -> None:
-
-    try:
-        with Live(console=stdout(), screen=True, auto_refresh=False) as live:
-            for found in seen:
-                if isinstance(found, str):
-                    live.update(Text(f"{title}\n{printable(found)}"), refresh=True)
-                else:
-                    live.update(_screen(title, found), refresh=True)
-    except KeyboardInterrupt:
-        pass
+def _live(title: str, readings: Iterator[dict[str, Any] | str]) -> None:
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=stdout(), screen=True, auto_refresh=False) as live,
+    ):
+        for reading in readings:
+            if isinstance(reading, str):
+                live.update(Text(f"{title}\n{printable(reading)}"), refresh=True)
+            else:
+                live.update(_screen(title, reading), refresh=True)
 
 
 def _screen(title: str, seen: dict[str, Any]) -> RenderableType:
-
     return Group(*map(Text, _header(title, seen)), *_tables(seen))
 
 
@@ -132,46 +122,44 @@ def _header(title: str, seen: dict[str, Any]) -> Iterator[str]:
         )
         if seen["hidden_sessions"]:
             yield printable(
-                f"what {seen['hidden_sessions']:,} of them do, and their transactions, is not shown: "
+                f"statements and transactions of {seen['hidden_sessions']:,} of them are hidden: "
                 f"GRANT pg_monitor TO {server['role']}"
             )
 
 
 def _tables(seen: dict[str, Any]) -> Iterator[Table]:
     if seen.get("blocked"):
-        yield _sessions("who waits for whom", [*seen["blocked"], *seen["blockers"]], blocked=True)
+        yield _sessions("lock waits", [*seen["blocked"], *seen["blockers"]], blocked=True)
     if seen.get("long_transactions"):
         yield _sessions("long transactions", seen["long_transactions"])
     if seen.get("slow_statements"):
-        yield _sessions("statements that run", seen["slow_statements"])
+        yield _sessions("running statements", seen["slow_statements"])
     for title, rows in (("standbys", seen.get("replicas")), ("pools", seen["pools"])):
         if rows:
             yield _plain(title, rows)
 
 
 def _sessions(title: str, sessions: list[dict[str, Any]], *, blocked: bool = False) -> Table:
-
     table = Table(title=title, title_justify="left", expand=True)
     heads = ("pid", "waits for", "s") if blocked else ("pid", "state", "s")
     for head in (*heads, "application"):
         table.add_column(head, no_wrap=True)
     table.add_column("statement", ratio=1, no_wrap=True, overflow="ellipsis")
-    for s in sessions[:_SHOWN]:
-        waits = ", ".join(map(str, s["blocked_by"])) or "nobody"
+    for s in sessions[:_MAX_ROWS]:
+        waits = ", ".join(map(str, s["blocked_by"])) or "none"
         seconds = s["waiting_seconds"] or s["statement_seconds"] or s["transaction_seconds"]
         cells = (
             str(s["pid"]),
             waits if blocked else s["state"],
             f"{seconds:,.1f}",
             printable(s["application"]),
-            printable(s["statement"])[:_STATEMENT],
+            printable(s["statement"])[:_MAX_STATEMENT],
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
 def _plain(title: str, rows: list[dict[str, Any]]) -> Table:
-
     table = Table(title=title, title_justify="left")
     for head in rows[0]:
         table.add_column(head.replace("_", " "))

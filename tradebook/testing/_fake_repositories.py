@@ -1,4 +1,4 @@
-"""The domain's repositories and its Ledger in memory, on one fake transaction."""
+"""The repositories and the `Ledger` in memory, on one fake transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tradebook.service_layer.ports.repositories import (
     TradeRepository,
 )
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
-from tradebook.testing.fake_session import FakeSession
+from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, values_of
 
 E = TypeVar("E", bound=Entity)
@@ -45,6 +45,9 @@ class FakeRepository(Repository[E], Generic[E]):
 
     def add(self, entity: E) -> E:
         return self._session.add(entity)
+
+    def write(self, entity: E, fields: Collection[str]) -> None:
+        """Leave it to the commit, which writes every change."""
 
     def remove(self, entity: E) -> None:
         self._session.remove(entity)
@@ -155,7 +158,7 @@ class FakeSignalRepository(FakeRepository[Signal], SignalRepository):
 
 
 class FakeDecisionRepository(FakeRepository[AgentDecision], DecisionRepository):
-    """Decisions always have their signals here; on a database only those of `with_signals` do."""
+    """Loads every decision with its signals; on a database only `with_signals` does."""
 
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
@@ -204,8 +207,8 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
     def count_covered(self) -> int:
         return sum(row["count"] for row in self._session.rows(Seal))
 
-    def moment(self) -> TransactionSnapshot:
-        return UNKNOWN  # other units of work have their ids long before they commit
+    def transaction_snapshot(self) -> TransactionSnapshot:
+        return UNKNOWN  # units of work draw ids long before they commit
 
 
 class FakeAccountRepository(FakeRepository[Account], AccountRepository):
@@ -214,7 +217,7 @@ class FakeAccountRepository(FakeRepository[Account], AccountRepository):
 
 
 class FakeLedger(Ledger):
-    """Nobody waits here: of two units of work that book on one position, the second fails to commit."""
+    """Books without locks: of two units of work that book on one position, the second fails to commit."""
 
     def __init__(self, session: FakeSession, account: str, at: datetime) -> None:
         self._session = session
@@ -293,7 +296,7 @@ class FakeLedger(Ledger):
 
     def _clash(self, trades: list[Trade]) -> bool:
         fills = {trade.fill_key for trade in trades}
-        # A pending trade that is taken over gives up its key in the same booking.
+        # A fill may take the key of the pending trade that it replaces in the same booking.
         allowed = {None, *(trade.id for trade in trades if self._session.holds(trade))}
         return len(fills) < len(trades) or any(
             self._session.holder(trade) not in allowed for trade in trades
@@ -305,7 +308,7 @@ def _is_traded(position: Values) -> bool:
 
 
 def _is_not_older(position: Position, row: Values) -> bool:
-    """Whether the mark of `position` may replace that of the row."""
+    """Return whether the mark of `position` may replace that of the row."""
     if position.marked_at is None:
         return False
     return row["marked_at"] is None or bool(position.marked_at >= row["marked_at"])

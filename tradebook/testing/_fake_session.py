@@ -1,4 +1,4 @@
-"""One fake transaction: a snapshot of the store, what was written since, and the entities handed out."""
+"""One fake transaction: a snapshot of the store, later writes, and the entities that it returned."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ E = TypeVar("E", bound=Entity)
 
 @define
 class _Held:
-    """An entity of this unit of work.
+    """An entity that this unit of work tracks.
 
     Attributes:
-        clean: its fields when it was read or last written.
+        clean: its fields when it was last read or written.
         version: of the committed row that it was read from; 0 for a new one.
     """
 
@@ -60,7 +60,7 @@ def _fields(entity: Entity) -> dict[str, object]:
 
 
 def is_saved(entity: Entity) -> bool:
-    """Whether it has an id."""
+    """Return whether an entity has an id."""
     return entity.id is not None
 
 
@@ -75,14 +75,14 @@ class FakeSession:
         self.rollback()
 
     def rollback(self) -> None:
-        """Forget what was written and handed out, and look at the store again."""
+        """Discard all writes and entities, and take a new snapshot of the store."""
         self._base = self._store.snapshot()
         self._tables: dict[Kind, Table] = {}
         self._written: dict[Kind, set[int]] = {}
         self._held: dict[Kind, dict[int, _Held]] = {kind: {} for kind in UNIQUE}
 
     def commit(self) -> None:
-        """Hand over to the store what was written; entities stay attached."""
+        """Commit all writes to the store; entities stay tracked."""
         self._require_open()
         for kind in UNIQUE:
             self.flush(kind)
@@ -98,12 +98,12 @@ class FakeSession:
                 self._held[kind][id_].version = self._version(kind, id_)
 
     def close(self) -> None:
-        """End; entities stay readable, and nothing else works any more."""
+        """End the transaction; entities stay readable, and all other calls raise."""
         self.rollback()
         self._is_open = False
 
     def add(self, entity: E) -> E:
-        """Insert `entity`, or return the record that has its identity."""
+        """Insert an entity, or return the record that has its identity."""
         kind = type(entity)
         self._require_own(kind, entity.account)
         self.flush(kind)
@@ -116,7 +116,7 @@ class FakeSession:
         return entity
 
     def insert(self, entity: Entity) -> None:
-        """Write a new entity, which gets an id, and keep track of it."""
+        """Write a new entity, which receives an id, and track it."""
         kind = type(entity)
         if not is_saved(entity):
             entity.id = self._store.next_id(kind)
@@ -126,7 +126,7 @@ class FakeSession:
         self._hold(entity)
 
     def remove(self, entity: Entity) -> None:
-        """Delete a record that no other one refers to."""
+        """Delete a record that no other record refers to."""
         kind, id_ = type(entity), entity.id
         self._require_writable(kind, entity.account)
         for each in UNIQUE:
@@ -140,10 +140,10 @@ class FakeSession:
         self._held[kind].pop(id_, None)
 
     def get(self, kind: type[E], id_: int) -> E:
-        """The record with this id in this account.
+        """Load the record of this account with this id.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the account has no such record.
         """
         self._require_open()
         row = self._table(kind).rows.get(record_id(id_))
@@ -160,7 +160,7 @@ class FakeSession:
         newest_first: bool = False,
         limit: int | None = None,
     ) -> list[E]:
-        """Records of this account, ordered by a field and then by id."""
+        """Load records of this account, ordered by a field and then by id."""
         rows = sorted(
             filter(where, self.rows(kind)),
             key=lambda row: (row[by], row["id"]),
@@ -169,7 +169,7 @@ class FakeSession:
         return [self.load(kind, row["id"]) for row in rows[:limit]]
 
     def rows(self, kind: Kind) -> Iterator[Values]:
-        """The rows of this account, with everything that was done in this unit of work."""
+        """Iterate over the rows of this account, with the writes of this unit of work."""
         self._require_open()
         self.flush(kind)
         for row in self._table(kind).rows.values():
@@ -177,7 +177,7 @@ class FakeSession:
                 yield row.values
 
     def load(self, kind: type[E], id_: int) -> E:
-        """The one entity of this unit of work for a row."""
+        """Return the entity that this unit of work tracks for a row."""
         held = self._held[kind].get(id_)
         if held is not None:
             return cast("E", held.entity)
@@ -186,14 +186,14 @@ class FakeSession:
         return entity
 
     def copy(self, kind: type[E], row: Values) -> E:
-        """An entity with the values of a row, that this unit of work does not keep track of."""
+        """Build an untracked entity from the values of a row."""
         values = dict(row)
         if kind is AgentDecision:
             values["signals"] = [self.load(Signal, id_) for id_ in sorted(values["signals"])]
         return kind(**values)
 
     def save(self, entity: Entity) -> None:
-        """Write one entity that is kept track of, now."""
+        """Write the changes of one tracked entity."""
         kind = type(entity)
         if self._held[kind][entity.id].version != self._version(kind, entity.id):
             raise ConcurrentUpdate(f"{kind.__name__} {entity.id} was changed since it was read")
@@ -201,44 +201,44 @@ class FakeSession:
         self._hold(entity)
 
     def put_position(self, row: Values) -> None:
-        """Write a position past its entity, which is brought up to date where it was handed out."""
+        """Write the row of a position, and refresh its entity where one is tracked."""
         self._write(Position, row["id"], row)
         self.refresh(Position, row["id"])
 
     def put(self, kind: Kind, id_: int, **values: object) -> None:
-        """Change fields of a row past its entity, which is brought up to date."""
+        """Change fields of a row, and refresh its entity where one is tracked."""
         self.flush(kind)
         self._write(kind, id_, {**self._table(kind).rows[id_].values, **values})
         self.refresh(kind, id_)
 
     def refresh(self, kind: Kind, id_: int) -> None:
-        """Give a handed out entity the values of its row."""
+        """Overwrite a tracked entity with the values of its row."""
         held = self._held[kind].get(id_)
         if held is not None:
             fresh = self.copy(kind, self._table(kind).rows[id_].values)
-            # Past the entity's own guards: a refresh is not a change.
+            # Not by assignment: guards of frozen fields would refuse it.
             held.entity.__dict__.update(
                 {name: getattr(fresh, name) for name in values_of(held.entity)}
             )
             self._hold(held.entity)
 
     def next_id(self, kind: Kind) -> int:
-        """An id that is never handed out again."""
+        """Draw an id that no other record receives."""
         return self._store.next_id(kind)
 
     def holder(self, entity: Entity) -> int | None:
-        """The id of another row that holds one of the entity's unique keys."""
+        """Return the id of another row that has one of the entity's unique keys."""
         table = self._table(type(entity))
         taken = table.clash(entity.id, values_of(entity))
         return None if taken is None else table.holders[taken]
 
     def holds(self, entity: Entity) -> bool:
-        """Whether this unit of work keeps track of the entity."""
+        """Return whether this unit of work tracks the entity."""
         held = self._held[type(entity)].get(entity.id)
         return held is not None and held.entity is entity
 
     def flush(self, kind: Kind) -> None:
-        """Write the entities of a kind that were changed."""
+        """Write every changed entity of a kind."""
         for held in list(self._held[kind].values()):
             if held.is_dirty:
                 self.save(held.entity)
@@ -264,7 +264,7 @@ class FakeSession:
         table.put(id_, Row(values))
 
     def _changed(self, kind: Kind, id_: int) -> Table:
-        """The table to write this row into."""
+        """Return this transaction's copy of the table, and note that it writes the row."""
         if kind not in self._tables:
             self._tables[kind] = self._base[kind].copy()
         self._written.setdefault(kind, set()).add(id_)

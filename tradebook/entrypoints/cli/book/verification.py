@@ -1,0 +1,76 @@
+"""`verify` and `rebuild`: prove that the stored book follows from its trades, and repair it."""
+
+from __future__ import annotations
+
+import typer
+
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
+from tradebook.entrypoints.cli.options import CommandContext, Symbol
+from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
+from tradebook.entrypoints.cli.tables import show
+from tradebook.service_layer.verification.verify import Difference, Verification
+
+
+def verify(context: CommandContext) -> None:
+    """Prove the book: fold every trade again and compare with all that is stored.
+
+    Changes nothing. Exits with 0 if every position, every trade's P&L, the
+    cash and the snapshots follow from the trades and cash flows, to the last
+    digit; else with 1 and a table of the differences, with both values.
+
+      tradebook verify && echo proven
+      tradebook verify || tradebook rebuild
+    """
+    # Not on a standby: for `tradebook verify || tradebook rebuild` both must read the same book.
+    with context.open_book(may_lag=False) as manager, context.progress_bar("folding") as report:
+        result = manager.verify(progress=report)
+    if context.as_json:
+        print_json({"proven": result.proven, **as_fields(result)})
+    else:
+        show_verification(result)
+    if not result.proven:
+        raise typer.Exit(1)
+
+
+def rebuild(context: CommandContext, symbol: Symbol = None) -> None:
+    """Fold positions from their trades again, and repair those that are wrong.
+
+    Then verifies the book. Each repair stays on record as an event with the
+    values before and after; a book without differences is not changed. Exits
+    with 1 and a table of what remains, such as a snapshot that was altered.
+
+      tradebook verify || tradebook rebuild
+      tradebook rebuild --symbol AAPL
+    """
+    with context.open_book(may_lag=False) as manager:
+        with context.progress_bar("folding") as report:
+            rebuilt = manager.rebuild(symbol, progress=report)
+        with context.progress_bar("verifying") as report:
+            result = manager.verify(progress=report)
+    if context.as_json:
+        remaining = {"proven": result.proven, "differences": result.differences}
+        print_json({"account": context.account, **as_fields(rebuilt), **remaining})
+    else:
+        names = f" ({', '.join(rebuilt.positions)})" if rebuilt.positions else ""
+        say(
+            f"{counted(rebuilt.trades, 'trade')} folded: "
+            f"{counted(len(rebuilt.positions), 'position')}{names} put right, "
+            f"{counted(rebuilt.restated, 'trade')} restated"
+        )
+        show_verification(result)
+    if not result.proven:
+        raise typer.Exit(1)
+
+
+def show_verification(result: Verification) -> None:
+    """Write that the book is proven, or a table of its differences."""
+    if result.proven:
+        trades = counted(result.trades, "trade")
+        say(f"the book is proven ({trades}, {counted(result.positions, 'position')})")
+        return
+    title = f"the book is not proven: {counted(len(result.differences), 'difference')}"
+    columns = select(Difference, "entity key field stored computed")
+    show(stdout(), title, columns, result.differences[:MAX_LISTED])
+    for line in rest_of(result.differences):
+        say(line)
