@@ -38,6 +38,10 @@ def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E
     return recorded
 
 
-def given_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """The terms that were given: those that are not None."""
-    return {name: value for name, value in terms.items() if value is not None}
+def given_terms(arguments: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """Return the terms among a handler's arguments: the required ones, and others that are not None."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name != "uow" and (value is not None or name in required)
+    }
