@@ -15,7 +15,7 @@ from tradebook.domain.agents import (
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import Json, argument, long_text, record_id, record_ids
-from tradebook.service_layer.handlers._common import confirm, given_terms
+from tradebook.service_layer.handlers._common import given_terms, record_once
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -46,11 +46,7 @@ def record_signal(
     terms = given_terms(locals(), "symbol", "action")  # before there are other names
     defaults = {"generated_at": uow.now()}
     signal = Signal(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    recorded = uow.signals.add(signal)
-    if recorded is not signal:
-        return confirm(recorded, signal, terms, str(signal.reference))
-    uow.record(signal.recorded(), signal)
-    return signal
+    return record_once(uow, uow.signals.add(signal), signal, terms)
 
 
 def record_decision(
@@ -98,9 +94,7 @@ def record_decision(
         recorded = uow.decisions.with_signals.get(recorded.id)
         if ids:
             terms["signals"] = ids
-        return confirm(recorded, decision, terms, str(decision.reference))
-    uow.record(decision.recorded(), decision)
-    return decision
+    return record_once(uow, recorded, decision, terms)
 
 
 def decide(
@@ -160,8 +154,4 @@ def record_action(
     action = AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
     if action.decision_id is not None:
         uow.decisions.get(action.decision_id)
-    recorded = uow.actions.add(action)
-    if recorded is not action:
-        return confirm(recorded, action, terms, str(action.reference))
-    uow.record(action.recorded(), action)
-    return action
+    return record_once(uow, uow.actions.add(action), action, terms)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.numbers import Number
-from tradebook.service_layer.handlers._common import confirm, given_terms, open_account
+from tradebook.service_layer.handlers._common import given_terms, open_account, record_once
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -47,8 +47,4 @@ def record_cash_flow(
     if currency is None and account.base_currency != flow.currency:
         terms["currency"] = account.base_currency
         flow = CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    recorded = uow.cash_flows.add(flow)
-    if recorded is not flow:
-        return confirm(recorded, flow, terms, flow.reference)
-    uow.record(flow.recorded(), flow)
-    return flow
+    return record_once(uow, uow.cash_flows.add(flow), flow, terms)

@@ -58,12 +58,9 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
         NotFound: the symbol was never traded.
     """
     symbol = argument("symbol", identifier, symbol)
-    given: dict[str, Any] = {
-        argument("changes", long_text, field): value
-        for field, value in argument("changes", mapping, changes).items()
-    }
+    given: Mapping[str, Any] = argument("changes", mapping, changes)
     for field in given:
-        if field not in _UPDATABLE:
+        if argument("changes", long_text, field) not in _UPDATABLE:
             raise InvalidInput(
                 field, given[field], "current_price or marked_at; all else follows from trades"
             )
@@ -72,10 +69,9 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)
-    position = positions[0]
-    if position.mark(price, marked_at or uow.now()):
-        uow.ledger.mark([position])
-    return position
+    if positions[0].mark(price, marked_at or uow.now()):
+        uow.ledger.mark(positions)
+    return positions[0]
 
 
 def named_prices(prices: Mapping[str, Number]) -> dict[str, Decimal]:

@@ -289,9 +289,8 @@ def _require_fresh(entity: Entity, stored: Entity) -> None:
 
 
 def _is_older(entity: Position, stored: Position) -> bool:
-    if stored.marked_at is None:
-        return False
-    return entity.marked_at is None or entity.marked_at < stored.marked_at
+    read, now = entity.marked_at, stored.marked_at
+    return now is not None and (read is None or read < now)
 
 
 def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
@@ -327,10 +326,10 @@ def _terms(trade: Trade) -> TradeTerms:
 def _locked(uow: AbstractUnitOfWork, trade: Trade) -> Trade:
     """Lock a trade by its order in the ledger, since a fill of it may be booked concurrently."""
     opened = uow.ledger.open(trade.symbol, {trade.order_key})
-    for found in opened.trades:
-        if found.id == trade.id:
-            return found
-    raise NotFound("Trade", trade.id, uow.account)
+    found = next((each for each in opened.trades if each.id == trade.id), None)
+    if found is None:
+        raise NotFound("Trade", trade.id, uow.account)
+    return found
 
 
 def _resolve(

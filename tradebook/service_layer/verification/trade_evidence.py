@@ -45,11 +45,8 @@ def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]
     bookings = [event for event in events if event.event_type in BOOKINGS]
     busts = [event for event in events if event.event_type in BUSTS]
     is_busted = trade.status is TradeStatus.BUSTED
-    for said, wanted, verb in (
-        (bookings, trade.status in BOOKED, "booked"),
-        (busts, is_busted, "busted"),
-    ):
-        yield from _counted(trade, said, wanted, verb)
+    yield from _counted(trade, bookings, trade.status in BOOKED, "booked")
+    yield from _counted(trade, busts, is_busted, "busted")
     if bookings and trade.status in BOOKED:
         yield from _compared(trade, bookings[0], trade.evidence(bookings[0].occurred_at))
     if busts and is_busted:
@@ -93,13 +90,8 @@ def _as_json(value: Any) -> Any:
 
 
 def _bust_evidence(trade: Trade) -> dict[str, Any]:
-    return {
-        "symbol": trade.symbol,
-        "order_id": trade.order_id,
-        "execution_id": trade.execution_id,
-        "revision": trade.revision,
-        **{name: getattr(trade, name) for name in BUST},
-    }
+    names = ("symbol", "order_id", "execution_id", "revision", *BUST)
+    return {name: getattr(trade, name) for name in names}
 
 
 def _said_of_bust(event: Event) -> dict[str, Any]:

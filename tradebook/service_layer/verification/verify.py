@@ -7,7 +7,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
@@ -148,7 +148,7 @@ class _Proof:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
         views = self._views(position, corrections)
-        numbers = _Numbers(corrections)
+        numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
         for trade in self._trades(symbol):
             expected = numbers.expected(trade)
             if trade.sequence != expected:
@@ -180,9 +180,8 @@ class _Proof:
         self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
         counts = trade.status is TradeStatus.EXECUTED
-        if trade.realized_pnl == realized and (
-            not counts or _constants(trade) == tuple(constants.values())
-        ):
+        same_terms = not counts or _constants(trade) == tuple(constants.values())
+        if same_terms and trade.realized_pnl == realized:
             return  # the usual case: naming each compared field would take longer than the fold
         checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
         if counts:
@@ -260,14 +259,8 @@ class _Proof:
         for currency in sorted(folded.keys() | totals.keys()):
             computed = folded.get(currency, CashTotal(currency))
             total = totals.get(currency, CashTotal(currency))
-            self._compare(
-                "CashFlow",
-                currency,
-                {
-                    "external": (total.external, computed.external),
-                    "income": (total.income, computed.income),
-                },
-            )
+            external, income = (total.external, computed.external), (total.income, computed.income)
+            self._compare("CashFlow", currency, {"external": external, "income": income})
 
     def _cash_flows(self) -> Iterator[CashFlow]:
         after = 0
@@ -323,14 +316,9 @@ def _called(trade: BookedTrade) -> str:
 class _Numbers:
     """The expected sequence numbers in a symbol's ledger, which has no gaps."""
 
-    corrections: Corrections
+    taken: frozenset[int]
     last: int = 0
     _expected: int = 0
-    _taken: frozenset[int] = field(init=False)
-
-    @_taken.default
-    def _by_corrections(self) -> frozenset[int]:
-        return frozenset(self.corrections.busts) | frozenset(self.corrections.bookings)
 
     def expected(self, trade: BookedTrade) -> int:
         """Return the number that the next trade must have; a correction keeps its own."""
@@ -338,7 +326,7 @@ class _Numbers:
         if trade.corrects_id is not None:
             return trade.sequence
         self._expected += 1
-        while self._expected in self._taken:
+        while self._expected in self.taken:
             self._expected += 1
         return self._expected
 
