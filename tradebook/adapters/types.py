@@ -15,7 +15,17 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Dialect, Label, Numeric, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Label,
+    Numeric,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import CompileError
@@ -141,7 +151,8 @@ class ExactDecimal(_PlainDecimal):
     and averages are refused; compute them in Python.
 
     On SQLite the order and the aggregates need an engine of this package (`get_session`, a unit of
-    work). On an engine that an application made itself, selecting an aggregate is refused.
+    work). On an engine that an application made itself, selecting `sum`, `min` or `max`
+    is refused, and `avg` is SQLite's float.
     """
 
     cache_ok = True
@@ -355,6 +366,46 @@ class Json(TypeDecorator[Any]):
 def _json_on_sqlite(_element: Json, _compiler: DDLCompiler, **_options: Any) -> str:
     # A column declared JSON has numeric affinity: SQLite would keep 15 digits of a long number.
     return "TEXT"
+
+
+class JsonText(str):
+    """A JSON value that is encoded already; only `bind_processor` takes it."""
+
+
+def bind_processor(column: Column[Any], dialect: Dialect) -> Processor | None:
+    """Return what makes a value of a column ready for the driver, without the column type's checks.
+
+    Entities and bookings hold checked values in canonical form, so that the checks would repeat. None where
+    the driver takes the value as it is.
+    """
+    kind = column.type
+    if isinstance(kind, EnumText):
+        return str
+    if isinstance(kind, UtcDateTime) and dialect.driver == "psycopg2":
+        return _iso_text  # twice as fast as the driver's own
+    if isinstance(kind, ExactDecimal | UtcDateTime) and dialect.name != "sqlite":
+        return None
+    if isinstance(kind, UtcDateTime):
+        return sqlite_time
+    if isinstance(kind, ExactDecimal):
+        return _decimal_text
+    process = kind.dialect_impl(dialect).bind_processor(dialect)
+    if isinstance(kind, Json) and process is not None:
+        return lambda value: str(value) if type(value) is JsonText else process(value)
+    return process
+
+
+def _iso_text(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def sqlite_time(value: datetime | None) -> str | None:
+    """Return a UTC time as SQLite keeps it: text that sorts by time."""
+    return None if value is None else value.isoformat(" ", "microseconds")[:26]
+
+
+def _decimal_text(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
 
 
 json_type: Final = Json

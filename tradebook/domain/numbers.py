@@ -48,6 +48,7 @@ _FLOAT_DIGITS: Final = 17
 """Significant digits of the longest repr of a float."""
 
 # Nearly every number that arrives as text matches: it is canonical and within bounds as it is.
+_SHORT_INT: Final = 10**18
 _CANONICAL: Final = re.compile(r"0|[1-9][0-9]{0,18}|[0-9]{1,18}\.[0-9]{0,19}[1-9]").fullmatch
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
@@ -145,6 +146,8 @@ def number(value: Number) -> Decimal:
         InvalidInput: not a finite number, or more digits than are accepted.
     """
     if type(value) is str and _CANONICAL(value):
+        return Decimal(value)
+    if type(value) is int and -_SHORT_INT < value < _SHORT_INT:
         return Decimal(value)
     result = _parsed(value)
     if not result.is_finite():

@@ -107,7 +107,7 @@ def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
     if type(value) is kind:
         return value
     try:
-        return kind(plain_text(value))
+        return kind(value if type(value) is str else plain_text(value))
     except ValueError:  # also the InvalidInput of `plain_text`
         raise InvalidInput("", value, "one of " + ", ".join(kind)) from None
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.engine.factory import make_async_engine, make_engine
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.ledger.position_cache import PositionCache, TaskTurn, ThreadTurn
+from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock, ThreadLock
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
-from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastRunner
+from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastPath, FastRunner
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.sessions.account_session import AdHocSession
@@ -52,10 +52,10 @@ def _async_sessions(
 
 
 THREADS: Final = Parts(
-    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, FastRunner, ThreadTurn
+    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, FastRunner, ThreadLock
 )
 ASYNCIO: Final = Parts(
-    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncFastRunner, TaskTurn
+    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncFastRunner, TaskLock
 )
 
 
@@ -87,6 +87,8 @@ def new_container(
     wired.first_use = Single(
         parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider
     )
+    sync_engine = Single(_sync_engine, wired.engine)
+    wired.fast_path = Single(FastPath, sync_engine, wired.position_cache, account, wired.retries)
     wired.runner = Single(
         parts.runner,
         wired.unit_of_work.provider,
@@ -97,11 +99,14 @@ def new_container(
         account,
         actor,
         wired.observers,
-        wired.engine.provider,
-        wired.position_cache,
-        base_currency,
+        wired.fast_path.provider,
     )
     return wired
+
+
+def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
+    """Return the engine itself, or the synchronous one inside an engine for asyncio."""
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
 def _read_only(engine: AnyEngine) -> AnyEngine:

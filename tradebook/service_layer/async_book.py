@@ -117,11 +117,11 @@ class AsyncBook(ABC):
         """Close every connection; the book stays usable, and connects again."""
 
     async def __aenter__(self) -> Self:
-        """Return the book itself."""
+        """Return the book itself, still unconnected."""
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Close the book."""
+        """Close every connection on leaving the block."""
         await self.aclose()
 
     async def create(self, entity: E) -> E:

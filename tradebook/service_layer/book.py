@@ -147,11 +147,11 @@ class Book(ABC):
         """Close every connection; the book stays usable, and connects again."""
 
     def __enter__(self) -> Self:
-        """Return the book itself."""
+        """Return the book itself, still unconnected."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Close the book."""
+        """Close every connection on leaving the block."""
         self.close()
 
     def create(self, entity: E) -> E:

@@ -91,7 +91,7 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
             by="sequence",
             limit=limit,
         )
-        return [BookedTrade.of(trade) for trade in found]
+        return [BookedTrade.from_trade(trade) for trade in found]
 
     def count_booked(self, symbol: str | None = None) -> int:
         return sum(symbol in (None, row["symbol"]) for row in self._booked())
@@ -231,12 +231,14 @@ class FakeLedger(Ledger):
         trades = self._session.find(
             Trade, lambda row: OrderKey(row["venue"], row["symbol"], row["order_id"]) in wanted
         )
-        return OpenPosition(position, tuple(trades))
+        account = next(iter(self._session.rows(Account)), None)
+        base_currency = None if account is None else account["base_currency"]
+        return OpenPosition(position, tuple(trades), row, base_currency)
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         position, trades = page.position, [trade for trade, _ in bookings]
         row = self._row(position.symbol)
-        if row is None or row["version"] != page.version or self._clash(trades):
+        if row is None or row["version"] != page.opened["version"] or self._clash(trades):
             for trade in trades:
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)

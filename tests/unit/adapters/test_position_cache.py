@@ -12,9 +12,9 @@ from sqlalchemy import make_url
 from tradebook import InvalidInput
 from tradebook.adapters import orm
 from tradebook.adapters.ledger import position_cache
-from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache, ThreadTurn
-from tradebook.adapters.ledger.single_trade import _processor
+from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache, ThreadLock
 from tradebook.adapters.orm import events, positions, trades
+from tradebook.adapters.types import bind_processor
 from tradebook.domain.positions import Position
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -25,62 +25,61 @@ def position(symbol: str, version: int = 1) -> Position:
     return Position(symbol=symbol, version=version)
 
 
-def test_memory_is_bounded_and_forgets_what_was_used_longest_ago(
+def test_the_cache_is_bounded_and_forgets_what_was_used_longest_ago(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(position_cache, "MOST", 2)
-    memory = PositionCache()
+    monkeypatch.setattr(position_cache, "MAX_SYMBOLS", 2)
+    cache = PositionCache()
     for symbol in "AB":
-        memory.keep(position(symbol))
-    memory.of("A")
-    memory.keep(position("C"))
-    assert [memory.of(symbol).values is None for symbol in "ACB"] == [False, False, True]
+        cache.keep(vars(position(symbol)))
+    cache.entry("A")
+    cache.keep(vars(position("C")))
+    assert [cache.entry(symbol).values is None for symbol in "ACB"] == [False, False, True]
 
 
 def test_a_later_version_is_kept() -> None:
-    memory = PositionCache()
+    cache = PositionCache()
     for version in (2, 3, 1):
-        memory.keep(position("A", version))
-    copy = memory.of("A").copy()
-    assert copy is not None
-    assert copy.version == 3
+        cache.keep(vars(position("A", version)))
+    kept = cache.entry("A").take()
+    assert kept is not None
+    assert kept["version"] == 3
 
 
-def test_copies_are_the_callers_own() -> None:
-    memory = PositionCache()
-    memory.keep(position("A"))
-    first, second = memory.of("A").copy(), memory.of("A").copy()
-    assert first is not None
-    assert second is not None
-    first.quantity = Decimal(5)
-    assert second.quantity == 0
+def test_what_is_kept_does_not_change_with_the_entity() -> None:
+    cache, kept = PositionCache(), position("A")
+    cache.keep(vars(kept))
+    kept.quantity = Decimal(5)
+    values = cache.entry("A").take()
+    assert values is not None
+    assert values["quantity"] == 0
 
 
-def test_guesses_rest_the_longer_the_more_of_them_were_wrong() -> None:
-    symbol = CachedPosition(ThreadTurn())
-    rests = []
+def test_the_back_off_grows_with_the_misses_in_a_row() -> None:
+    symbol = CachedPosition(ThreadLock())
+    back_offs = []
     for _ in range(8):
         symbol.invalidate()
-        rests.append(symbol.rest)
-    assert rests == [0, 2, 6, 14, 30, 62, 64, 64]
-    symbol.confirm_guess()
+        back_offs.append(symbol.back_off)
+    assert back_offs == [0, 2, 6, 14, 30, 62, 64, 64]
+    symbol.confirm()
     symbol.invalidate()
-    assert symbol.rest == 0
+    assert symbol.back_off == 0
 
 
-def test_a_symbol_at_rest_is_asked_of_the_database() -> None:
-    symbol = CachedPosition(ThreadTurn(), values={"symbol": "A"}, rest=1)
-    assert symbol.copy() is None
-    assert symbol.copy() is not None
+def test_a_symbol_in_back_off_is_read_from_the_database() -> None:
+    symbol = CachedPosition(ThreadLock(), values={"symbol": "A"}, back_off=1)
+    assert symbol.take() is None
+    assert symbol.take() is not None
 
 
-def test_a_turn_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(position_cache, "_PATIENCE", 0.001)
-    turn = ThreadTurn()
-    assert turn.acquire()
-    assert not turn.acquire()
-    turn.release()
-    assert turn.acquire()
+def test_a_lock_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
+    lock = ThreadLock()
+    assert lock.acquire()
+    assert not lock.acquire()
+    lock.release()
+    assert lock.acquire()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql+psycopg2://", "postgresql+asyncpg://"])
@@ -97,7 +96,7 @@ def test_values_reach_the_driver_as_their_columns_types_send_them(url: str) -> N
     ]
     for column in [*trades.c, *positions.c, *events.c]:
         exact = column.type.dialect_impl(dialect).bind_processor(dialect)
-        quick = _processor(column, dialect)
+        quick = bind_processor(column, dialect)
         for sample in samples if column.nullable else [s for s in samples if s is not None]:
             try:
                 sent = exact(sample) if exact else sample

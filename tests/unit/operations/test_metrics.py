@@ -76,7 +76,7 @@ def test_no_two_metrics_have_one_name() -> None:
         ("UPDATE positions SET version = 2", "update positions"),
         ("DELETE FROM signals WHERE id = 1", "delete signals"),
         (
-            "WITH page AS (SELECT id FROM positions FOR UPDATE), trade AS (INSERT INTO trades (a) "
+            "WITH opened AS (SELECT id FROM positions FOR UPDATE), trade AS (INSERT INTO trades (a) "
             "SELECT 1), moved AS (UPDATE positions SET a = 1) SELECT 1",
             "insert trades",
         ),

@@ -618,7 +618,9 @@ def test_a_refused_booking_gives_back_the_pending_trade(store: FakeStore) -> Non
         page, fill, event = page_with(uow, order_id="o", price=11)
         (order,) = page.trades
         order.become(fill)
-        meanwhile = evolve(page, version=page.version + 1)  # another booking came in between
+        meanwhile = evolve(
+            page, opened={**page.opened, "version": page.opened["version"] + 1}
+        )  # another booking came in between
         assert not uow.ledger.book(meanwhile, [(order, event)])
         assert (order.id, order.status, order.price) == (pending.id, "PENDING", 10)
         uow.commit()

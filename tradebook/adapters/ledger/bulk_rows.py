@@ -1,68 +1,40 @@
-"""Postings as rows of `trades` and `events`, straight from values: as text for COPY, as tuples for SQLite."""
+"""Bookings as rows of `trades` and `events`: lines of text for COPY, tuples for SQLite.
+
+Bookings of one symbol share most of their values. These are rendered once, and kept by `SharedValues.key`.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from decimal import Decimal
 from json import dumps
-from json.encoder import encode_basestring_ascii as quoted
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from attrs import define, field, frozen
+from sqlalchemy import Dialect, Table
 
 from tradebook.adapters.engine.postgresql_copy import escaped
-from tradebook.domain.canonical_json import digest
+from tradebook.adapters.orm import events, trades
+from tradebook.adapters.repositories.bulk_insert import copy_text
+from tradebook.adapters.types import bind_processor, sqlite_time
 from tradebook.domain.events import TradeRecorded
-from tradebook.domain.fills import Posting
-from tradebook.domain.numbers import ONE, plain
-from tradebook.domain.trades import Settlement, Trade, TradeStatus
-from tradebook.domain.validation import Json
-
-TRADE_COLUMNS: Final = (
-    "account",
-    "id",
-    "created_at",
-    "updated_at",
-    "symbol",
-    "venue",
-    "action",
-    "quantity",
-    "price",
-    "fee",
-    "currency",
-    "fee_currency",
-    "multiplier",
-    "settlement",
-    "executed_at",
-    "order_id",
-    "execution_id",
-    "strategy",
-    "details",
-    "status",
-    "sequence",
-    "booked_at",
-    "realized_pnl",
-    "revision",
+from tradebook.domain.fills import (
+    VARYING,
+    Booking,
+    SharedValues,
+    payload_template,
+    payload_values,
+    texts_of,
 )
-EVENT_COLUMNS: Final = (
-    "account",
-    "created_at",
-    "updated_at",
-    "event_type",
-    "entity",
-    "entity_id",
-    "payload",
-    "actor",
-    "correlation_id",
-    "occurred_at",
-)
-_MOST: Final = 10_000
-_EXECUTED, _RECORDED, _TRADE = str(TradeStatus.EXECUTED), TradeRecorded.__name__, Trade.__name__
+from tradebook.domain.trades import TRADE_COLUMNS, Trade
+
+_MAX_KEPT: Final = 10_000
+Row = TypeVar("Row")
+Shared = TypeVar("Shared")
 
 
-class Call(NamedTuple):
-    """What all rows of a unit of work have in common."""
+class BulkCall(NamedTuple):
+    """The values that all rows of a unit of work share."""
 
     account: str
     at: datetime
@@ -70,155 +42,158 @@ class Call(NamedTuple):
     correlation_id: str
 
 
-@frozen
-class _Frame:
-    """What the fills of a symbol have in common, as text.
-
-    Attributes:
-        multiplier: of the symbol.
-        symbol, constants, strategy: fields of COPY's text format, each followed by a tab.
-        payload: pieces of the event's JSON: up to the order id, and around the trade time.
-    """
-
-    multiplier: str
-    symbol: str
-    constants: str
-    strategy: str
-    payload: tuple[str, str, str]
-
-
-@define
-class Renderer:
-    """Writes postings as rows; what they have in common it writes once.
+class BookingRows(ABC, Generic[Row, Shared]):
+    """Renders bookings as rows.
 
     Args:
-        call: the unit of work's.
+        call: whose rows they are.
+        columns: of the trades that are written.
+
+    Attributes:
+        trade_columns: the columns of a trade's row: what bookings share, then what differs.
+        event_columns: the same of its event's.
     """
 
-    call: Call
-    _frames: dict[tuple[Any, ...], _Frame] = field(factory=dict, init=False)
-    _quantities: dict[str, tuple[Decimal, str]] = field(factory=dict, init=False)
-
-    def copy_lines(
-        self, ids: Iterable[int], postings: Iterable[Posting]
-    ) -> Iterator[tuple[str, str]]:
-        """For each posting the lines of its trade and of its event, in COPY's text format."""
-        call_at, at = self.call.at, self.call.at.isoformat()
-        account, by = escaped(self.call.account), map(escaped, self.call[2:])
-        event_start = f"{account}\t{at}\t{at}\t{_RECORDED}\t{_TRADE}\t"
-        event_end = "\t" + "\t".join(by) + f"\t{at}\n"
-        for id_, posting in zip(ids, postings, strict=True):
-            name, terms, _, details, sequence, booked, realized, _, _, _ = posting
-            action, quantity, price, fee, _, _, _, _, executed = terms
-            frame, order_id, execution_id = self._frame(posting), name[2], name[3]
-            executed_at, booked_at = executed.isoformat(), at
-            if booked is not call_at:
-                booked_at = booked.isoformat()
-            numbers = f"{quantity:f}", f"{price:f}", f"{fee:f}", plain(realized)
-            payload = self._payload(posting, frame, numbers, executed_at)
-            if "\\" in payload:
-                payload = payload.replace("\\", "\\\\")
-            yield (
-                f"{account}\t{id_}\t{at}\t{booked_at}\t{frame.symbol}{action.value}\t{numbers[0]}\t"
-                f"{numbers[1]}\t{numbers[2]}\t{frame.constants}{executed_at}\t{escaped(order_id)}\t"
-                f"{escaped(execution_id)}\t{frame.strategy}"
-                f"{escaped(dumps(details)) if details else '{}'}\t{_EXECUTED}\t{sequence}\t{booked_at}\t"
-                f"{numbers[3]}\t0\n",
-                f"{event_start}{id_}\t{payload}{event_end}",
-            )
-
-    def sqlite_rows(
-        self, ids: Iterable[int], postings: Iterable[Posting]
-    ) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-        """For each posting the values of its trade and of its event, as SQLite keeps them."""
-        account, call_at, *by = self.call
-        at = sqlite_time(call_at)
-        for id_, posting in zip(ids, postings, strict=True):
-            name, terms, strategy, details, sequence, booked, realized, _, _, _ = posting
-            symbol, venue, order_id, execution_id = name
-            action, quantity, price, fee, fee_currency, currency, _, settlement, executed = terms
-            frame = self._frame(posting)
-            booked_at = at if booked is call_at else sqlite_time(booked)
-            numbers = f"{quantity:f}", f"{price:f}", f"{fee:f}", plain(realized)
-            payload = self._payload(posting, frame, numbers, executed.isoformat())
-            yield (
-                (
-                    *(account, id_, at, booked_at, symbol, venue, action.value, *numbers[:3]),
-                    *(currency, fee_currency, frame.multiplier, settlement.value),
-                    *(sqlite_time(executed), order_id, execution_id, strategy),
-                    *(dumps(details) if details else "{}", _EXECUTED, sequence, booked_at),
-                    *(numbers[3], 0),
-                ),
-                (account, at, at, _RECORDED, _TRADE, id_, payload, *by, at),
-            )
-
-    def _payload(
-        self, posting: Posting, frame: _Frame, numbers: tuple[str, ...], executed_at: str
-    ) -> str:
-        """The particulars of a posting's `TradeRecorded`, as JSON."""
-        (symbol, _, order_id, execution_id), terms, *_, done, before, after = posting
-        start, middle, end = frame.payload
-        if posting.details:
-            end = f', "details": "{digest(posting.details).hex()}"{end}'
-        known, quantity_before = self._quantities.get(symbol, (None, ""))
-        if known is not before:
-            quantity_before = plain(before)
-        quantity_after = plain(after)
-        self._quantities[symbol] = after, quantity_after
-        return (
-            f'{start}{quoted(order_id)}, "execution_id": {quoted(execution_id)}, '
-            f'"action": "{terms[0].value}", "quantity": "{numbers[0]}", "price": "{numbers[1]}", '
-            f'"fee": "{numbers[2]}"{middle}{executed_at}", "sequence": {posting.sequence}, '
-            f'"realized_pnl": "{numbers[3]}"{end}, "effect": "{done.value}", '
-            f'"quantity_before": "{quantity_before}", "quantity_after": "{quantity_after}"}}'
-        )
-
-    def _frame(self, posting: Posting) -> _Frame:
-        name, terms, strategy, _, _, booked_at, _, _, _, _ = posting
-        common = name[0], name[1], strategy, booked_at, terms[4:8]
-        frame = self._frames.get(common)
-        if frame is None:
-            if len(self._frames) >= _MOST:
-                self._frames.clear()
-                self._quantities.clear()
-            frame = self._frames[common] = self._new_frame(posting)
-        return frame
-
-    def _new_frame(self, posting: Posting) -> _Frame:
-        (symbol, venue, _, _), terms, strategy = posting[:3]
-        fee_currency, currency, multiplier, settlement = terms[4:8]
-        return _Frame(
-            multiplier=f"{multiplier:f}",
-            symbol=_fields(symbol, venue),
-            constants=_fields(currency, fee_currency, f"{multiplier:f}", settlement),
-            strategy=_fields(strategy),
-            payload=(
-                f'{{"symbol": {quoted(symbol)}, "order_id": ',
-                f', "currency": {quoted(currency)}, "executed_at": "',
-                self._seldom_said(posting),
-            ),
-        )
-
-    def _seldom_said(self, posting: Posting) -> str:
-        """Of the evidence what mostly goes without saying, as `Trade.evidence` has it."""
-        fee_currency, currency, multiplier, settlement = posting.terms[4:8]
-        said: dict[str, Json] = {
-            "venue": posting.name.venue or None,
-            "fee_currency": None if fee_currency == currency else fee_currency,
-            "multiplier": None if multiplier == ONE else plain(multiplier),
-            "settlement": None if settlement is Settlement.CASH else settlement,
-            "strategy": posting.strategy or None,
-            "booked_at": None
-            if posting.booked_at == self.call.at
-            else posting.booked_at.isoformat(),
+    def __init__(self, call: BulkCall, columns: tuple[str, ...] = TRADE_COLUMNS) -> None:
+        """Prepare what all rows share."""
+        self._at = call.at
+        self._shared = SharedValues(columns)
+        self._event = {
+            "account": call.account,
+            "created_at": call.at,
+            "updated_at": call.at,
+            "event_type": TradeRecorded.__name__,
+            "entity": Trade.__name__,
+            "actor": call.actor,
+            "correlation_id": call.correlation_id,
+            "occurred_at": call.at,
         }
-        return "".join(f', "{key}": {dumps(value)}' for key, value in said.items() if value)
+        self._shared_columns = ("account", "created_at", *self._shared.columns)
+        self.trade_columns = (*self._shared_columns, "id", *VARYING)
+        self.event_columns = (*self._event, "entity_id", "payload")
+        self._kept: dict[tuple[Any, ...], tuple[Shared, str]] = {}
+
+    def rows(self, ids: Iterable[int], bookings: Iterable[Booking]) -> Iterator[tuple[Row, Row]]:
+        """Render for each booking the rows of its trade and of its event.
+
+        Args:
+            ids: of the trades.
+            bookings: as many.
+        """
+        for id_, booking in zip(ids, bookings, strict=True):
+            shared, payload = self._rendered_once(booking)
+            texts = texts_of(booking.trade)
+            payload %= payload_values(booking, self._at, texts)
+            yield self._trade_row(shared, id_, booking.trade, texts), self._event_row(id_, payload)
+
+    def _rendered_once(self, booking: Booking) -> tuple[Shared, str]:
+        key = self._shared.key(booking, self._at)
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
+            values = [booking.trade[name] for name in self._shared_columns]
+            kept = self._shared_row(values), payload_template(booking, self._at)
+            self._kept[key] = kept
+        return kept
+
+    @abstractmethod
+    def _shared_row(self, values: list[Any]) -> Shared:
+        """Render the values that the rows of several trades share."""
+
+    @abstractmethod
+    def _trade_row(
+        self, shared: Shared, id_: int, trade: dict[str, Any], texts: tuple[str, ...]
+    ) -> Row:
+        """Render a trade's row."""
+
+    @abstractmethod
+    def _event_row(self, id_: int, payload: str) -> Row:
+        """Render an event's row."""
 
 
-def _fields(*values: str) -> str:
-    return "".join(f"{escaped(value)}\t" for value in values)
+class CopyRows(BookingRows[str, str]):
+    """Rows as lines of COPY's text format."""
+
+    def __init__(self, call: BulkCall, columns: tuple[str, ...] = TRADE_COLUMNS) -> None:
+        """Prepare what all rows share."""
+        super().__init__(call, columns)
+        self._at_text = call.at.isoformat()
+        self._event_start = "".join(f"{copy_text(value)}\t" for value in self._event.values())
+
+    def _shared_row(self, values: list[Any]) -> str:
+        text = "".join(f"{copy_text(value)}\t" for value in values)
+        return text.replace("%", "%%") + "\t".join(["%s"] * (1 + len(VARYING))) + "\n"
+
+    def _trade_row(
+        self, shared: str, id_: int, trade: dict[str, Any], texts: tuple[str, ...]
+    ) -> str:
+        booked_at, details = trade["booked_at"], trade["details"]
+        booked_at = self._at_text if booked_at is self._at else booked_at.isoformat()
+        return shared % (
+            id_,
+            booked_at,
+            booked_at,
+            escaped(dumps(details)) if details else "{}",
+            escaped(trade["order_id"]),
+            escaped(trade["execution_id"]),
+            *texts,
+        )
+
+    def _event_row(self, id_: int, payload: str) -> str:
+        if "\\" in payload:  # JSON has no other character that COPY would have escaped
+            payload = payload.replace("\\", "\\\\")
+        return f"{self._event_start}{id_}\t{payload}\n"
 
 
-def sqlite_time(value: datetime) -> str:
-    """A UTC time as SQLite keeps it: text that sorts by time."""
-    return value.isoformat(" ", "microseconds")[:26]
+class SqliteRows(BookingRows[tuple[Any, ...], tuple[Any, ...]]):
+    """Rows as the parameters of an INSERT on SQLite."""
+
+    def __init__(
+        self, call: BulkCall, dialect: Dialect, columns: tuple[str, ...] = TRADE_COLUMNS
+    ) -> None:
+        """Prepare what all rows share."""
+        super().__init__(call, columns)
+        self._at_text = sqlite_time(call.at)
+        self._dialect = dialect
+        self._event_start = self._bound(events, self._event.items())
+
+    def _shared_row(self, values: list[Any]) -> tuple[Any, ...]:
+        return self._bound(trades, zip(self._shared_columns, values, strict=True))
+
+    def _bound(self, table: Table, values: Iterable[tuple[str, Any]]) -> tuple[Any, ...]:
+        processors = ((bind_processor(table.c[name], self._dialect), v) for name, v in values)
+        return tuple(process(value) if process else value for process, value in processors)
+
+    def _trade_row(
+        self, shared: tuple[Any, ...], id_: int, trade: dict[str, Any], texts: tuple[str, ...]
+    ) -> tuple[Any, ...]:
+        booked_at, details = trade["booked_at"], trade["details"]
+        booked_at = self._at_text if booked_at is self._at else sqlite_time(booked_at)
+        action, quantity, price, fee, _, _, realized_pnl = texts
+        return (
+            *shared,
+            id_,
+            booked_at,
+            booked_at,
+            dumps(details) if details else "{}",
+            trade["order_id"],
+            trade["execution_id"],
+            action,
+            quantity,
+            price,
+            fee,
+            sqlite_time(trade["executed_at"]),
+            trade["sequence"],
+            realized_pnl,
+        )
+
+    def _event_row(self, id_: int, payload: str) -> tuple[Any, ...]:
+        return (*self._event_start, id_, payload)
+
+
+def insert_sql(table: Table, columns: Iterable[str]) -> str:
+    """Return an INSERT with a placeholder for each column."""
+    names = [table.c[name].name for name in columns]
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608, names of ours

@@ -1,4 +1,4 @@
-"""The Ledger on SQL: a position is locked, its trades folded in Python, and all of it written together."""
+"""The ledger on SQL: a position is locked, trades are applied to it in Python, and all is written together."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
+from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
-from tradebook.adapters.ledger.bulk_rows import Call
+from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
-from tradebook.adapters.ledger.raw_sql import Sender
-from tradebook.adapters.ledger.single_trade import book_one
+from tradebook.adapters.ledger.single_trade import Sender, write_trade
 from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
@@ -53,43 +53,39 @@ from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPositio
 
 _CHUNK: Final = 500
 _ACCOUNT: Final = "account"
-"""What no cash flow is called."""
+"""The `kind` of the account's row among those of cash flows."""
 
 
 class SqlLedger(Ledger):
-    """Locks first: the page that `open` returns stands until the unit of work ends."""
+    """A ledger with pessimistic locks: a position that `open` returns cannot change until the unit of work ends."""
 
     def __init__(
         self,
         session: Session,
         account: str,
         context: CallContext,
-        remembered: PositionCache | None = None,
+        position_cache: PositionCache | None = None,
     ) -> None:
+        """Take the session, account and call of the unit of work, and the cache that it fills when it commits."""
         self.session = session
         self.account = account
         self.at = context.at
         self._context = context
-        self._remembered = remembered
-        self._written: dict[str, Position] = {}
-
-    def guess(self, symbol: str) -> OpenPosition | None:
-        position = self._locked(symbol)
-        if position is None or not position.has_trades:
-            return None
-        return OpenPosition(position, ())
+        self._position_cache = position_cache
+        self._written: dict[str, Mapping[str, Any]] = {}
 
     def committed(self) -> None:
-        """Remember what was written: it is in the book now."""
-        if self._remembered is not None:
+        """Put the positions that were written and are now committed into the cache."""
+        if self._position_cache is not None:
             for position in self._written.values():
-                self._remembered.keep(position)
+                self._position_cache.keep(position)
         self._written.clear()
 
     def rolled_back(self) -> None:
-        """Forget what was written: it is not in the book."""
+        """Drop the positions that were written and are now rolled back."""
         self._written.clear()
 
+    @override
     def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         position = self._locked(symbol)
         if position is None:
@@ -97,22 +93,30 @@ class SqlLedger(Ledger):
             self.session.connection().execute(insert_if_new(self.session, orm.positions), flat)
             position = self._locked(symbol)
             assert position is not None  # positions are never removed
-        return OpenPosition(position, tuple(self._of_orders(symbol, orders)))
+        base_currency = None if position.has_trades else self._base_currency()
+        trades = tuple(self._of_orders(symbol, orders))
+        return OpenPosition(position, trades, dict(vars(position)), base_currency)
 
-    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        if not self._booked(page, bookings):
+    def _base_currency(self) -> str | None:
+        accounts = orm.accounts.c
+        statement = select(accounts.base_currency).where(accounts.account == self.account)
+        return self.session.connection().scalar(statement)
+
+    @override
+    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        if not self._booked(opened, bookings):
             return False
-        bring_up_to_date(self.session, page.position, columns_of(Position))
-        self._written[page.position.symbol] = page.position
+        bring_up_to_date(self.session, opened.position, columns_of(Position))
+        self._written[opened.position.symbol] = vars(opened.position)
         return True
 
-    def _booked(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def _booked(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if len(bookings) == 1 and not taken_over:
-            return self._book_one(page, *bookings[0])
-        if not self._write(page.position, page.version):
+            return self._book_one(opened, *bookings[0])
+        if not self._write(vars(opened.position), opened.opened["version"]):
             for trade in taken_over:
-                self.session.expire(trade)  # it is still the pending order that it was
+                self.session.expire(trade)  # stored, it is still the pending order
             return False
         if taken_over:
             with permitted(self.session, taken_over):
@@ -123,25 +127,31 @@ class SqlLedger(Ledger):
         insert_all(self.session, [event for _, event in bookings])
         return True
 
-    def _book_one(self, page: OpenPosition, trade: Trade, event: Event) -> bool:
-        if not book_one(Sender.of(self.session.connection()), page, trade, event):
+    def _book_one(self, opened: OpenPosition, trade: Trade, event: Event) -> bool:
+        sender = Sender.from_connection(self.session.connection())
+        ids = write_trade(sender, opened.opened, vars(opened.position), vars(trade), vars(event))
+        if ids is None:
             return False
+        trade.set_unchecked(id=ids[0])
+        event.set_unchecked(id=ids[1], entity_id=ids[0])
         attach(self.session, trade)
         remember(self.session, event, event.id)
         return True
 
+    @override
     def bulk(self) -> BulkLedger:
-
         by = self._context
-        call = Call(self.account, by.at, by.actor, by.correlation_id)
-        return bulk_ledger(self.session, call, self._write_and_keep)
+        call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
+        return bulk_ledger(self.session, call, self._write_settled)
 
-    def _write_and_keep(self, position: Position, version: int) -> bool:
-        if not self._write(position, version):
+    def _write_settled(self, values: dict[str, Any], version: int) -> bool:
+        if not self._write(values, version):
             return False
-        self._written[position.symbol] = position
+        bring_up_to_date(self.session, as_stored(Position, values), columns_of(Position))
+        self._written[values["symbol"]] = values
         return True
 
+    @override
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
         if not realized_pnl:
             return
@@ -157,6 +167,7 @@ class SqlLedger(Ledger):
             if isinstance(trade, Trade) and trade.id in realized_pnl:
                 set_committed_value(trade, "realized_pnl", realized_pnl[trade.id])
 
+    @override
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []
         for chunk in _chunks(sorted(symbols)):
@@ -165,9 +176,11 @@ class SqlLedger(Ledger):
             found += self._positions(traded)
         return sorted(found, key=lambda position: position.symbol)
 
+    @override
     def mark(self, positions: Collection[Position]) -> None:
         write_marks(self.session, positions)
 
+    @override
     def holdings(self) -> Holdings:
         # One statement is one instant, whatever the isolation level.
         flows = orm.cash_flows.c
@@ -199,7 +212,7 @@ class SqlLedger(Ledger):
         )
 
     def _account_row(self) -> Select[Any]:
-        """The account, in the columns of positions: its base currency, and when its last snapshot was taken."""
+        """Select the base currency and the time of the last snapshot, in the columns of positions."""
         taken = orm.portfolios.c
         last = (
             select(taken.timestamp)
@@ -240,12 +253,12 @@ class SqlLedger(Ledger):
                     )
                     .execution_options(populate_existing=True)
                 )
-                # Sorted here: asked to, SQLite would walk the account by id instead of the order key.
+                # Sorted here: with ORDER BY id SQLite scans the account by id instead of the order's index.
                 yield from sorted(self.session.scalars(statement), key=lambda trade: trade.id)
 
-    def _write(self, position: Position, version: int) -> bool:
+    def _write(self, position: Mapping[str, Any], version: int) -> bool:
         columns = orm.positions.c
-        values = values_of(position)
+        values = {name: position[name] for name in columns_of(Position)}
         key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
         statement = (
             update(orm.positions)
@@ -269,7 +282,9 @@ class SqlLedger(Ledger):
         statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
         rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
         ids = {sequence: id_ for id_, sequence in rows}
-        if len(ids) < len(trades):  # recorded past the page's lock, by something else than a Ledger
+        if len(ids) < len(
+            trades
+        ):  # recorded without the position's lock, by other means than a ledger
             raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
         for trade in trades:
             trade.id = ids[trade.sequence]

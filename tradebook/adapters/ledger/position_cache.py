@@ -1,8 +1,8 @@
-"""The positions that one manager wrote last: what a trade is folded on before anybody asked the database.
+"""The positions that one manager wrote last: a trade is folded on them without a query.
 
-What is remembered is a guess: the statement that writes says whether it was right. One caller at a time guesses
-about a symbol, and the others wait for their turn here, where waiting is cheap; not for long, and not
-where another process keeps being first.
+A cached position may be out of date; the statement that writes the trade checks it. One caller at a time books on
+a cached position and the others wait for its lock: a wait costs less here than a failed statement. The wait is
+bounded, and after failures the cache is left alone for a while, because another process then trades the symbol.
 """
 
 from __future__ import annotations
@@ -10,127 +10,134 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from attrs import define, field
 from sqlalchemy.util import await_only
 
-from tradebook.adapters.repositories.entity_rows import STATE, as_stored
-from tradebook.domain.positions import Position
+from tradebook.adapters.repositories.entity_rows import STATE
 
-MOST: Final = 2_000
-"""Symbols; those used longest ago are forgotten."""
-_PATIENCE: Final = 1.0
+MAX_SYMBOLS: Final = 2_000
+"""The number of positions kept; those used longest ago are dropped."""
+_LOCK_TIMEOUT: Final = 1.0
 """Seconds."""
-_LONGEST_REST: Final = 64
+_MAX_BACK_OFF: Final = 64
 
 
-class Turn(Protocol):
-    """A lock that is not waited for too long."""
+class SymbolLock(Protocol):
+    """A lock with a bounded wait."""
 
     def acquire(self) -> bool:
-        """Whether it was got."""
+        """Wait for the lock; False after `_LOCK_TIMEOUT` seconds."""
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Release the lock."""
 
 
-class ThreadTurn:
-    """For threads."""
+class ThreadLock:
+    """A symbol's lock for threads."""
 
     def __init__(self) -> None:
+        """Make the lock, free."""
         self._lock = threading.Lock()
 
     def acquire(self) -> bool:
-        return self._lock.acquire(timeout=_PATIENCE)
+        """Wait for the lock; False after `_LOCK_TIMEOUT` seconds."""
+        return self._lock.acquire(timeout=_LOCK_TIMEOUT)
 
     def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
 
-class TaskTurn:
-    """For tasks of asyncio, inside SQLAlchemy's greenlets."""
+class TaskLock:
+    """A symbol's lock for tasks of asyncio, inside SQLAlchemy's greenlets."""
 
     def __init__(self) -> None:
+        """Make the lock, free."""
         self._lock = asyncio.Lock()
 
     def acquire(self) -> bool:
+        """Wait for the lock without blocking the loop; False after `_LOCK_TIMEOUT` seconds."""
         return await_only(self._acquire())
 
     async def _acquire(self) -> bool:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_LOCK_TIMEOUT):
                 return await self._lock.acquire()
         except TimeoutError:
             return False
 
     def release(self) -> None:
+        """Release the lock."""
         self._lock.release()
 
 
 @define(eq=False)
 class CachedPosition:
-    """What is remembered of one symbol.
+    """One symbol's entry of the cache.
 
     Attributes:
-        turn: to be held from the guess until the trade is booked.
-        values: the position's; none when it turned out to be out of date.
-        rest: how many trades go the ordinary way before the next guess.
-        misses: how many guesses in a row were wrong.
+        lock: held from reading the values until the trade is booked.
+        values: the position's fields by name; none when they turned out to be out of date.
+        back_off: the number of trades that pass the cache by before the next one uses it.
+        misses: how many uses in a row were out of date.
     """
 
-    turn: Turn
-    values: dict[str, Any] | None = None
-    rest: int = 0
+    lock: SymbolLock
+    values: Mapping[str, Any] | None = None
+    back_off: int = 0
     misses: int = 0
 
-    def copy(self) -> Position | None:
-        """A working copy of the position, unless it is better to ask the database."""
-        if self.rest:
-            self.rest -= 1
+    def take(self) -> Mapping[str, Any] | None:
+        """Return the values to book on; None during back-off, which it counts down."""
+        if self.back_off:
+            self.back_off -= 1
             return None
-        return None if self.values is None else as_stored(Position, self.values)
+        return self.values
 
-    def confirm_guess(self) -> None:
-        """The guess stood."""
+    def confirm(self) -> None:
+        """Record that the values were up to date."""
         self.misses = 0
 
     def invalidate(self) -> None:
-        """The guess did not stand: somebody else trades the symbol too. The more, the longer the rest."""
+        """Drop values that were out of date; the back-off doubles with each miss in a row."""
         self.values, self.misses = None, self.misses + 1
-        self.rest = min(2**self.misses - 2, _LONGEST_REST)
+        self.back_off = min(2**self.misses - 2, _MAX_BACK_OFF)
 
 
 @define(eq=False)
 class PositionCache:
-    """The positions of one account, by symbol; shared by the threads, or the tasks, of one manager."""
+    """The positions of one account by symbol, shared by the threads, or the tasks, of one manager."""
 
-    new_turn: Callable[[], Turn] = ThreadTurn
-    _symbols: OrderedDict[str, CachedPosition] = field(factory=OrderedDict, init=False)
+    new_lock: Callable[[], SymbolLock] = ThreadLock
+    _entries: OrderedDict[str, CachedPosition] = field(factory=OrderedDict, init=False)
     _changing: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def of(self, symbol: str) -> CachedPosition:
-        """What is remembered of a symbol, if only that it was asked for."""
+    def entry(self, symbol: str) -> CachedPosition:
+        """Return a symbol's entry, a new and empty one where there was none."""
         with self._changing:
-            found = self._symbols.get(symbol)
+            found = self._entries.get(symbol)
             if found is None:
-                found = self._symbols[symbol] = CachedPosition(self.new_turn())
-                if len(self._symbols) > MOST:
-                    self._symbols.popitem(last=False)
-            self._symbols.move_to_end(symbol)
+                found = self._entries[symbol] = CachedPosition(self.new_lock())
+                if len(self._entries) > MAX_SYMBOLS:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(symbol)
             return found
 
-    def keep(self, position: Position) -> None:
-        """Remember a position that was just committed, unless a later one is remembered."""
-        kept = self.of(position.symbol)
-        values = dict(vars(position))
-        values.pop(STATE, None)
+    def keep(self, position: Mapping[str, Any]) -> None:
+        """Keep the fields of a position that was just committed, unless a later version is kept.
+
+        Args:
+            position: its fields by name; not changed afterwards.
+        """
+        entry = self.entry(position["symbol"])
         with self._changing:
-            if kept.values is None or kept.values["version"] < values["version"]:
-                kept.values = values
+            if entry.values is None or entry.values["version"] < position["version"]:
+                entry.values = {name: position[name] for name in position if name != STATE}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all positions."""
         with self._changing:
-            self._symbols.clear()
+            self._entries.clear()

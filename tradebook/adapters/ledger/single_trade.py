@@ -1,308 +1,375 @@
 """One new trade, its position and its event, written together: on PostgreSQL in one statement.
 
-It asks once more whether the page stands: the position is as it was when the page was opened, no order
-waits to be taken over, the fill is not recorded. Otherwise it writes nothing. On SQLite, which has no such
-statement, but no second writer either, it is three.
+The statement checks once more that the position is as it was opened, that no pending order waits for this fill,
+and that the fill is not recorded; otherwise it writes nothing. SQLite has no such statement, but no second writer
+either: there it is three.
 """
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Column, Dialect
+from attrs import frozen
+from sqlalchemy import Connection, Dialect, Engine, Table
+from sqlalchemy.pool import PoolProxiedConnection
 
-from tradebook.adapters.ledger.raw_sql import Sender
+from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.orm import events, positions, trades
-from tradebook.adapters.types import EnumText, ExactDecimal, UtcDateTime
-from tradebook.domain.entity import Entity
-from tradebook.domain.events import Event
-from tradebook.domain.trades import Trade
-from tradebook.service_layer.ports.ledger import OpenPosition
+from tradebook.adapters.types import bind_processor
+from tradebook.domain.trades import TRADE_COLUMNS
+
+Values = Mapping[str, Any]
+"""The fields of a record by name."""
+WrittenIds = tuple[int, int | None]
+"""The ids of a trade and of its event; SQLite does not return the second."""
 
 _MARK: Final = ("current_price", "marked_at")
+_OPENED: Final = ("id", "version", "updated_at", *_MARK)
 _FIXED: Final = ("account", "id", "symbol", "created_at")
-_TRADE: Final = [column for column in trades.c if column.name != "id"]
-_EVENT: Final = [column for column in events.c if column.name not in ("id", "entity_id")]
-_POSITION: Final = [c for c in positions.c if c.name not in (*_FIXED, *_MARK)]
-_PAGE: Final = [positions.c[name] for name in ("id", "version", "updated_at", *_MARK)]
+_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*_FIXED, *_MARK))
+_EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 
 PREPARED: Final = "tradebook_booking"
+"""The name of the prepared statement."""
 _NOT_KEPT: Final = ("26000", "42P05")
-"""No such prepared statement; there is one already."""
-
-Values = tuple[Any, ...]
-Processor = Callable[[Any], Any]
+"""SQLSTATEs: no prepared statement has this name, or one has it already."""
 
 
-def book_one(
+@frozen
+class Sender:
+    """A connection to send statements on.
+
+    Attributes:
+        dialect: of the database and its driver.
+        info: a dictionary that lives as long as the driver's connection.
+        send: sends a statement with its parameters, and returns its first row, or None.
+    """
+
+    dialect: Dialect
+    info: dict[Any, Any]
+    send: Callable[[str, Any], Any]
+
+    @classmethod
+    def from_connection(cls, connection: Connection) -> Sender:
+        """Make a sender on a connection of SQLAlchemy, in its transaction."""
+
+        def send(statement: str, parameters: Any) -> Any:
+            result = connection.exec_driver_sql(statement, parameters)
+            return result.first() if result.returns_rows else None
+
+        return cls(connection.dialect, connection.info, send)
+
+
+def write_trade(
     sender: Sender,
-    page: OpenPosition,
-    trade: Trade,
-    event: Event,
+    opened: Values,
+    position: Values,
+    trade: Values,
+    event: Values,
     *,
     prepared: bool = False,
-) -> bool:
+) -> WrittenIds | None:
     """Write a new trade with its event, and the position that it moved.
 
     Args:
-        sender: where to write.
-        page: the position as it shall be, and as it was when the page was opened.
-        trade: gets its id.
-        event: gets its id, and the trade's.
-        prepared: may leave a prepared statement on its connection, for the next one; not where a failure
-            would end a transaction.
+        sender: the connection to write on.
+        opened: the version, time and mark that the position had when it was opened.
+        position: the position as it shall be.
+        trade: the trade, without its id.
+        event: the event, without the ids; its payload may be a `JsonText`.
+        prepared: leave a prepared statement on the connection, for the next call. Only outside
+            transactions: a pooler may give the next call another connection, and the failure of its
+            EXECUTE would end the transaction.
 
     Returns:
-        False when the page no longer stands; nothing was written then.
+        The ids; None, with nothing written, where the check of the statement failed.
     """
     writer = _writer(sender.dialect)
-    return writer.write(sender, writer.values(page, trade, event), trade, event, prepared)
+    return writer.write(sender, writer.values(opened, position, trade, event), prepared)
 
 
-class _Writer(ABC):
-    """What one dialect is sent, and in which form; the texts are made of names of ours alone."""
+class TradeWriter(ABC):
+    """Writes trades on one dialect; its SQL is made of the names of our own tables and columns.
 
-    def __init__(self, dialect: Dialect) -> None:
+    Args:
+        dialect: of the database and its driver.
+        columns: of the trades that are written.
+    """
+
+    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
         self._dialect = dialect
-        self._page = _Values("o_", _PAGE, dialect)
-        self._position = _Values("p_", _POSITION, dialect)
-        self._trade = _Values("t_", _TRADE, dialect)
-        self._event = _Values("e_", _EVENT, dialect)
-        groups = (self._page, self._position, self._trade, self._event)
+        self._opened = BoundColumns("o_", positions, _OPENED, dialect)
+        self._position = BoundColumns("p_", positions, _POSITION, dialect)
+        self._trade = BoundColumns("t_", trades, columns, dialect)
+        self._event = BoundColumns("e_", events, _EVENT, dialect)
+        groups = (self._opened, self._position, self._trade, self._event)
         self._names = [name for group in groups for name in group.names]
 
     @abstractmethod
-    def write(
-        self, sender: Sender, values: Values, trade: Trade, event: Event, prepared: bool
-    ) -> bool:
-        """Write all three, and give them their ids; False when nothing was written."""
+    def write(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> WrittenIds | None:
+        """Write all three records, and return their ids; None when nothing was written."""
 
-    def values(self, page: OpenPosition, trade: Trade, event: Event) -> Values:
-        """What the statements are given, in the order of the names."""
-        position = page.position
-        mark = (position.current_price, position.marked_at)
-        price, at = mark if mark != page.mark else (None, None)
+    def values(
+        self, opened: Values, position: Values, trade: Values, event: Values
+    ) -> tuple[Any, ...]:
+        """Return the parameters of the statements, in the order of their placeholders."""
+        price, marked_at = position["current_price"], position["marked_at"]
+        if (price, marked_at) == (opened["current_price"], opened["marked_at"]):
+            price = marked_at = None  # no new mark
+        key = [position["id"], opened["version"], opened["updated_at"], price, marked_at]
         return (
-            *self._page.processed([position.id, page.version, page.updated_at, price, at]),
-            *self._position.of(position),
-            *self._trade.of(trade),
-            *self._event.of(event),
+            *self._opened.processed(key),
+            *self._position.bound(position),
+            *self._trade.bound(trade),
+            *self._event.bound(event),
         )
 
-    def place(self, prefix: str, column: Column[Any]) -> str:
-        """The placeholder of a column's value."""
-        number = self._names.index(prefix + column.name) + 1
-        if self._dialect.name == "sqlite":
-            return f"?{number}"
-        return f"${number}::{self._dialect.type_compiler_instance.process(column.type)}"
-
-    def new_trade(self, source: str) -> str:
-        """Inserts the trade where there is a row of `source`, gives its id."""
-        same = " AND ".join(
-            f"{name} = {self.place('t_', trades.c[name])}"
+    def insert_trade_sql(self, source: str) -> str:
+        """Return the INSERT of the trade, if `source` has a row and no order is pending; it returns the id."""
+        same_order = " AND ".join(
+            f"{name} = {self._placeholder(self._trade, name)}"
             for name in ("account", "symbol", "venue", "order_id")
         )
         return (
-            f"INSERT INTO trades ({_names(_TRADE)}) SELECT {self._places('t_', _TRADE)} "  # noqa: S608
-            f"FROM {source} NOT EXISTS (SELECT 1 FROM trades WHERE {same} AND status = 'PENDING') ON CONFLICT DO NOTHING RETURNING id"
+            f"INSERT INTO trades ({', '.join(self._trade.columns)}) SELECT {self._placeholders(self._trade)} "  # noqa: S608
+            f"FROM {source} NOT EXISTS (SELECT 1 FROM trades WHERE {same_order} AND status = 'PENDING') ON CONFLICT DO NOTHING RETURNING id"
         )
 
-    def moved(self, source: str) -> str:
-        """Updates the position; its mark only where the fill made one, and there is no later one."""
-        changed = [f"{c.name} = {self.place('p_', c)}" for c in _POSITION]
-        at = self.place("o_", positions.c.marked_at)
+    def update_position_sql(self, source: str) -> str:
+        """Return the UPDATE of the position; it sets the mark only to a new one that is not older."""
+        changes = [f"{name} = {self._placeholder(self._position, name)}" for name in _POSITION]
+        marked_at = self._placeholder(self._opened, "marked_at")
         for name in _MARK:
-            column = f"positions.{name}"
-            given = self.place("o_", positions.c[name])
-            is_later = f"positions.marked_at IS NULL OR positions.marked_at <= {at}"
-            changed.append(f"{name} = CASE WHEN {is_later} THEN {given} ELSE {column} END")
-        return f"UPDATE positions SET {', '.join(changed)} {source} {self.this_position}"  # noqa: S608
+            is_later = f"positions.marked_at IS NULL OR positions.marked_at <= {marked_at}"
+            new = self._placeholder(self._opened, name)
+            changes.append(f"{name} = CASE WHEN {is_later} THEN {new} ELSE positions.{name} END")
+        return f"UPDATE positions SET {', '.join(changes)} {source} {self._is_position}"  # noqa: S608
 
-    def told(self, trade_id: str, source: str) -> str:
-        """Inserts the event."""
+    def insert_event_sql(self, trade_id: str, source: str) -> str:
+        """Return the INSERT of the event of the trade with this id."""
         return (
-            f"INSERT INTO events ({_names(_EVENT)}, entity_id) "
-            f"SELECT {self._places('e_', _EVENT)}, {trade_id} {source}"
+            f"INSERT INTO events ({', '.join(_EVENT)}, entity_id) "
+            f"SELECT {self._placeholders(self._event)}, {trade_id} {source}"
         )
 
     @property
-    def this_position(self) -> str:
-        """By its key; the symbol too, so that one row of an index is read, whatever the statistics."""
+    def _is_position(self) -> str:
+        # By id and symbol: with either alone, a planner without statistics may read a whole index.
         return (
-            f"WHERE positions.account = {self.place('t_', trades.c.account)} "
-            f"AND positions.symbol = {self.place('t_', trades.c.symbol)} "
-            f"AND positions.id = {self.place('o_', positions.c.id)}"
+            f"WHERE positions.account = {self._placeholder(self._trade, 'account')} "
+            f"AND positions.symbol = {self._placeholder(self._trade, 'symbol')} "
+            f"AND positions.id = {self._placeholder(self._opened, 'id')}"
         )
 
     @property
-    def as_opened(self) -> str:
-        """The position, if it is as it was when the page was opened."""
+    def is_as_opened(self) -> str:
+        """The WHERE clause that finds the position if nobody moved it since it was opened."""
+        # The time too: a database restored from a backup could have the version, but of other trades.
         return (
-            f"{self.this_position} AND version = {self.place('o_', positions.c.version)} "
-            f"AND updated_at = {self.place('o_', positions.c.updated_at)}"
+            f"{self._is_position} AND version = {self._placeholder(self._opened, 'version')} "
+            f"AND updated_at = {self._placeholder(self._opened, 'updated_at')}"
         )
 
-    def _places(self, prefix: str, columns: list[Column[Any]]) -> str:
-        return ", ".join(self.place(prefix, column) for column in columns)
+    def _placeholders(self, group: BoundColumns) -> str:
+        return ", ".join(self._placeholder(group, name) for name in group.columns)
+
+    def _placeholder(self, group: BoundColumns, name: str) -> str:
+        number = self._names.index(group.prefix + name) + 1
+        if self._dialect.name == "sqlite":
+            return f"?{number}"
+        return (
+            f"${number}::{self._dialect.type_compiler_instance.process(group.table.c[name].type)}"
+        )
 
 
-class _Values:
-    """The values of some columns, as a dialect takes them.
+class BoundColumns:
+    """Some columns of a table, whose values are made ready for a driver.
 
     Args:
-        prefix: of their names.
-        columns: fields of one entity.
+        prefix: of the parameters' names.
+        table: the table.
+        columns: their names.
         dialect: of the database and its driver.
     """
 
-    def __init__(self, prefix: str, columns: list[Column[Any]], dialect: Dialect) -> None:
-        self.names = [prefix + column.name for column in columns]
-        self._held = itemgetter(*(column.name for column in columns))
-        processors = enumerate(_processor(column, dialect) for column in columns)
+    def __init__(self, prefix: str, table: Table, columns: Sequence[str], dialect: Dialect) -> None:
+        """Find the columns' bind processors."""
+        self.prefix, self.table, self.columns = prefix, table, columns
+        self.names = [prefix + name for name in columns]
+        self._pick = itemgetter(*columns)
+        processors = enumerate(bind_processor(table.c[name], dialect) for name in columns)
         self._processors = [(place, process) for place, process in processors if process]
 
-    def of(self, entity: Entity) -> list[Any]:
-        """Those that an entity holds."""
-        return self.processed(list(self._held(vars(entity))))
+    def bound(self, values: Values) -> list[Any]:
+        """Return a record's values of these columns as the driver takes them."""
+        return self.processed(list(self._pick(values)))
 
     def processed(self, values: list[Any]) -> list[Any]:
-        """The same list, its values as the dialect takes them."""
+        """Replace the values in a list by what the driver takes, and return the list."""
         for place, process in self._processors:
             values[place] = process(values[place])
         return values
 
 
-class _OneStatement(_Writer):
-    """PostgreSQL."""
+class _OneStatement(TradeWriter):
+    """PostgreSQL by asyncpg, which prepares statements itself."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        super().__init__(dialect)
-        self._statement = (
-            f"WITH page AS (SELECT id FROM positions {self.as_opened} FOR UPDATE), "  # noqa: S608
-            f"trade AS ({self.new_trade('page WHERE')}), "
-            f"moved AS ({self.moved('FROM trade')}), "
-            f"told AS ({self.told('trade.id', 'FROM trade')} RETURNING id) "
-            "SELECT trade.id, told.id FROM trade, told"
+    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
+        super().__init__(dialect, columns)
+        self.statement = (
+            f"WITH opened AS (SELECT id FROM positions {self.is_as_opened} FOR UPDATE), "  # noqa: S608
+            f"trade AS ({self.insert_trade_sql('opened WHERE')}), "
+            f"moved AS ({self.update_position_sql('FROM trade')}), "
+            f"event AS ({self.insert_event_sql('trade.id', 'FROM trade')} RETURNING id) "
+            "SELECT trade.id, event.id FROM trade, event"
         )
 
-    def write(
-        self, sender: Sender, values: Values, trade: Trade, event: Event, prepared: bool
-    ) -> bool:
-        row = self.sent(sender, values, prepared)
-        if row is None:
-            return False
-        trade_id, event_id = row
-        trade.set_unchecked(id=trade_id)
-        event.set_unchecked(id=event_id, entity_id=trade_id)
-        return True
+    def write(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> WrittenIds | None:
+        row = self.send(sender, values, prepared)
+        return None if row is None else (row[0], row[1])
 
-    def sent(self, sender: Sender, values: Values, _prepared: bool) -> Any:
-        """The ids; asyncpg prepares what it is sent."""
-        return sender.send(self._statement, values)
+    def send(self, sender: Sender, values: tuple[Any, ...], _prepared: bool) -> Any:
+        """Send the statement, and return its row."""
+        return sender.send(self.statement, values)
 
 
 class _Prepared(_OneStatement):
     """PostgreSQL by psycopg2, which does not prepare statements by itself."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        super().__init__(dialect)
-        places = [f"%({name})s" for name in self._names]
-        self._plain = re.sub(r"\$(\d+)", lambda n: places[int(n[1]) - 1], self._statement)
-        self._execute = f"EXECUTE {PREPARED} ({', '.join(['%s'] * len(places))})"
+    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
+        super().__init__(dialect, columns)
+        names = [f"%({name})s" for name in self._names]
+        self._plain = re.sub(r"\$(\d+)", lambda n: names[int(n[1]) - 1], self.statement)
+        self._execute = f"EXECUTE {PREPARED} ({', '.join(['%s'] * len(names))})"
         self._can_prepare = True
 
-    def sent(self, sender: Sender, values: Values, prepared: bool) -> Any:
+    def send(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> Any:
         if not (prepared and self._can_prepare):
             return sender.send(self._plain, dict(zip(self._names, values, strict=True)))
         try:
             if PREPARED not in sender.info:
-                sender.send(f"PREPARE {PREPARED} AS {self._statement}", None)
+                sender.send(f"PREPARE {PREPARED} AS {self.statement}", None)
                 sender.info[PREPARED] = True
             return sender.send(self._execute, values)
         except Exception as error:
-            # A pooler between us and the server gives each statement another connection.
+            # A pooler between us and the server runs each statement on another connection.
             if getattr(getattr(error, "orig", error), "pgcode", None) in _NOT_KEPT:
                 self._can_prepare = False
             raise
 
 
-class _ThreeStatements(_Writer):
-    """SQLite, inside a transaction that began as a writer's."""
+class _ThreeStatements(TradeWriter):
+    """SQLite, inside a transaction that began with BEGIN IMMEDIATE."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        super().__init__(dialect)
-        self._new_trade = self.new_trade(f"positions {self.as_opened} AND")
-        self._moved = self.moved("")
-        self._told = self.told(f"?{len(self._names) + 1}", "")
-        # The driver takes as many values as the highest place in a statement.
-        self._of_trade, self._of_move = _highest(self._new_trade), _highest(self._moved)
+    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
+        super().__init__(dialect, columns)
+        self.insert_trade = self.insert_trade_sql(f"positions {self.is_as_opened} AND")
+        self._update_position = self.update_position_sql("")
+        self._insert_event = self.insert_event_sql(f"?{len(self._names) + 1}", "")
+        # The driver refuses more values than the highest number of a placeholder.
+        self._trade_values = _highest_number(self.insert_trade)
+        self._position_values = _highest_number(self._update_position)
 
-    def write(
-        self, sender: Sender, values: Values, trade: Trade, event: Event, _prepared: bool
-    ) -> bool:
-        row = sender.send(self._new_trade, values[: self._of_trade])
+    def write(self, sender: Sender, values: tuple[Any, ...], _prepared: bool) -> WrittenIds | None:
+        row = sender.send(self.insert_trade, values[: self._trade_values])
         if row is None:
-            return False
-        [trade_id] = row
-        sender.send(self._moved, values[: self._of_move])
-        sender.send(self._told, (*values, trade_id))
-        trade.set_unchecked(id=trade_id)
-        event.set_unchecked(entity_id=trade_id)
-        return True
+            return None
+        sender.send(self._update_position, values[: self._position_values])
+        sender.send(self._insert_event, (*values, row[0]))
+        return row[0], None
 
 
-def _highest(statement: str) -> int:
+def _highest_number(statement: str) -> int:
     return max(map(int, re.findall(r"\?(\d+)", statement)))
 
 
-_KINDS: Final[dict[str, type[_Writer]]] = {
+WRITERS: Final[dict[str, type[TradeWriter]]] = {
     "asyncpg": _OneStatement,
     "psycopg2": _Prepared,
     "pysqlite": _ThreeStatements,
     "aiosqlite": _ThreeStatements,
 }
-_writers: Final[dict[tuple[str, str], _Writer]] = {}
+"""By driver."""
+_writers: Final[dict[str, TradeWriter]] = {}
 
 
-def _writer(dialect: Dialect) -> _Writer:
-    kind = (dialect.name, dialect.driver)
-    if kind not in _writers:
-        _writers[kind] = _KINDS[kind[1]](dialect)
-    return _writers[kind]
+def _writer(dialect: Dialect) -> TradeWriter:
+    writer = _writers.get(dialect.driver)
+    if writer is None:
+        writer = _writers[dialect.driver] = WRITERS[dialect.driver](dialect)
+    return writer
 
 
-def _names(columns: list[Column[Any]]) -> str:
-    return ", ".join(column.name for column in columns)
+@contextmanager
+def autocommit(engine: Engine) -> Iterator[Sender]:
+    """Check out a connection that commits each statement; on SQLite it commits once, when the block ends."""
+    if engine.dialect.name == "sqlite":
+        if _is_observed(engine):
+            with engine.begin() as connection:
+                yield Sender.from_connection(connection)
+        else:
+            with _driver_connection(engine) as sender:
+                begin_sqlite(sender.info, lambda text: sender.send(text, ()), read_only=False)
+                yield sender
+                sender.send("COMMIT", ())
+    elif _is_observed(engine):
+        with (
+            engine.connect() as connection,
+            _driver_autocommit(engine, connection.connection, connection),
+        ):
+            yield Sender.from_connection(connection)
+    else:
+        with _driver_connection(engine) as sender:
+            yield sender
 
 
-def _processor(column: Column[Any], dialect: Dialect) -> Processor | None:
-    """What the column's type does to a value that an entity holds, without checking it again; None for nothing."""
-    if isinstance(column.type, EnumText):
-        return str
-    if isinstance(column.type, UtcDateTime) and dialect.driver == "psycopg2":
-        return _iso_text  # twice as fast as the driver's own
-    if isinstance(column.type, ExactDecimal | UtcDateTime) and dialect.name != "sqlite":
-        return None
-    if isinstance(column.type, UtcDateTime):
-        return _utc_text
-    if isinstance(column.type, ExactDecimal):
-        return _decimal_text
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
+def _is_observed(engine: Engine) -> bool:
+    listening = engine.dispatch
+    return bool(engine.echo or listening.before_cursor_execute or listening.after_cursor_execute)
 
 
-def _iso_text(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat()
+@contextmanager
+def _driver_connection(engine: Engine) -> Iterator[Sender]:
+    connection = engine.raw_connection()
+    try:
+        with _driver_autocommit(engine, connection, connection):
+            cursor = connection.cursor()
+
+            def send(statement: str, parameters: Any) -> Any:
+                cursor.execute(statement, parameters)
+                return cursor.fetchone() if cursor.description else None
+
+            yield Sender(engine.dialect, connection.info, send)
+            cursor.close()
+    finally:
+        connection.close()
 
 
-def _utc_text(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat(" ", "microseconds")[:26]
-
-
-def _decimal_text(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")  # entities hold the canonical form
+@contextmanager
+def _driver_autocommit(
+    engine: Engine, connection: PoolProxiedConnection, owner: Connection | PoolProxiedConnection
+) -> Iterator[None]:
+    """Switch the driver to autocommit inside the block; after any failure the connection is discarded."""
+    driver: Any = connection.dbapi_connection
+    try:
+        if engine.dialect.driver == "psycopg2":
+            # Reset the READ ONLY state that a reader left: otherwise psycopg2 sends SET before the statement
+            # and RESET after it, two extra round trips.
+            driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
+        if engine.dialect.name == "postgresql":
+            driver.autocommit = True  # a flag of the driver: no round trip, and no BEGIN and COMMIT
+        yield
+        if engine.dialect.name == "postgresql":
+            driver.autocommit = False
+    except BaseException:
+        owner.invalidate()
+        raise

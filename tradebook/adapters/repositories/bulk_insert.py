@@ -80,14 +80,15 @@ def new_ids(connection: Connection, table: str, count: int) -> Sequence[int]:
 def _lines(table: Table, rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Render rows in COPY's text format."""
     fields = [
-        (name, _json if isinstance(column.type, Json) else _plain)
+        (name, _json if isinstance(column.type, Json) else copy_text)
         for name, column in table.columns.items()
     ]
     lines = ["\t".join([write(row[name]) for name, write in fields]) for row in rows]
     return "\n".join([*lines, ""]).encode()
 
 
-def _plain(value: Any) -> str:
+def copy_text(value: Any) -> str:
+    """Return a value as a field of COPY's text format."""
     write: Callable[[Any], str] = _WRITE.get(type(value), str)
     return write(value)
 

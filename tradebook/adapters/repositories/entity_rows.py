@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import Session, class_mapper, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
@@ -44,7 +44,8 @@ def values_of(entity: Entity) -> dict[str, Any]:
 
 def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
     """Make an entity of the values of another one, which its converters have checked already."""
-    entity: E = inspect(kind).class_manager.new_instance()
+    # class_mapper configures the mappers, inspect does not: the attributes of a new process would have no impl.
+    entity: E = class_mapper(kind).class_manager.new_instance()
     vars(entity).update(values)
     return entity
 

@@ -1,118 +1,108 @@
-"""One trade at once: `record_trade` in a single statement that commits itself, where that can be done.
+"""The fast path of `record_trade`: a new fill on a cached position, in a single statement that commits itself.
 
-The handler is the ordinary one, in a unit of work that has nothing but the ledger's guess. Whatever needs more
-(a symbol not traded lately, a replay, a pending order, a decision, a refusal) is then done in the ordinary
-way, from the beginning: nothing was written, or what was written is recognised as the same fill.
+Anything else (a symbol not traded lately, a repeated fill, a pending order, a decision, a refusal) is done by the
+ordinary runner, from the beginning: nothing was written, or what was written is recognised as the same fill.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Final, Self
 
 from attrs import frozen
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
-from tradebook.adapters.ledger.raw_sql import committing
-from tradebook.adapters.ledger.single_trade import book_one
+from tradebook.adapters.ledger.single_trade import autocommit, write_trade
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, Query, Runner
+from tradebook.adapters.types import JsonText
 from tradebook.domain.errors import PoolExhausted, TradebookError
-from tradebook.domain.events import Event
-from tradebook.domain.portfolio import Holdings
-from tradebook.domain.positions import Position
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.events import TradeRecorded
+from tradebook.domain.fills import (
+    Booking,
+    RunningPosition,
+    SharedValues,
+    payload_template,
+    payload_values,
+    texts_of,
+)
+from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.handlers import record_trade
-from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.handlers.new_fills import FillReader, record_new_fill
+from tradebook.service_layer.instrumentation import TRADES, current_call
 
-R = TypeVar("R")
-
-
-class _NeedsMore(Exception):
-    """It takes a transaction."""
+_MAX_TEMPLATES: Final = 10_000
 
 
-class _Guess(Ledger):
-    """Knows what its manager wrote last, and writes one trade at a time."""
+class FastPath:
+    """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager.
 
-    def __init__(self, engine: Engine, remembered: PositionCache) -> None:
-        self._engine = engine
-        self._positions = remembered
-        self._turn: CachedPosition | None = None
-
-    def guess(self, symbol: str) -> OpenPosition | None:
-        remembered = self._positions.of(symbol)
-        if not remembered.turn.acquire():
-            return None
-        self._turn = remembered
-        position = remembered.copy()
-        return None if position is None else OpenPosition(position, ())
-
-    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        [(trade, event)] = bookings
-        assert self._turn is not None
-        with committing(self._engine) as sender:
-            booked = book_one(sender, page, trade, event, prepared=True)
-        if not booked:
-            self._turn.invalidate()
-            return False
-        self._turn.confirm_guess()
-        self._positions.keep(page.position)
-        make_transient_to_detached(trade)
-        return True
-
-    def end_turn(self) -> None:
-        """Let another caller guess about the symbol."""
-        if self._turn is not None:
-            self._turn.turn.release()
-            self._turn = None
-
-    def open(self, symbol: str, orders: Collection[OrderKey]) -> NoReturn:  # noqa: ARG002, as the others have it
-        raise _NeedsMore
-
-    def restate(self, realized_pnl: Mapping[int, Any]) -> NoReturn:  # noqa: ARG002, as the others have it
-        raise _NeedsMore
-
-    def marked(self, symbols: Collection[str]) -> NoReturn:  # noqa: ARG002, as the others have it
-        raise _NeedsMore
-
-    def mark(self, positions: Collection[Position]) -> NoReturn:  # noqa: ARG002, as the others have it
-        raise _NeedsMore
-
-    def holdings(self) -> Holdings:
-        raise _NeedsMore
-
-
-class _AtOnce(AbstractUnitOfWork):
-    """Has a ledger that guesses, and no repositories."""
+    Args:
+        engine: to write with.
+        cache: the account's positions.
+        account: whose trades are recorded.
+        retries: count the attempts that failed.
+    """
 
     def __init__(
         self,
-        engine: Engine,
-        remembered: PositionCache,
+        engine: Engine | AsyncEngine,
+        cache: PositionCache,
         account: str,
-        base_currency: str,
         retries: Retries,
-        context: CallContext,
     ) -> None:
-        super().__init__(account, base_currency, context)
-        self.ledger: _Guess = _Guess(engine, remembered)
-        self._failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
-        self._retries = retries
+        """Make a reader and a store of templates for these."""
+        self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        self.cache, self.account, self.retries = cache, account, retries
+        self.reader = FillReader(account)
+        self.failures = (DBAPIError, self.engine.dialect.loaded_dbapi.Error)
+        self._shared = SharedValues()
+        self._templates: dict[tuple[Any, ...], str] = {}
+        self._new_trade = inspect(Trade).class_manager.new_instance
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise _NeedsMore(name)
+    def payload(self, booking: Booking, context: CallContext) -> JsonText:
+        """Return a booking's event payload."""
+        key = self._shared.key(booking, context.at)
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _MAX_TEMPLATES:
+                self._templates.clear()
+            template = self._templates[key] = payload_template(booking, context.at)
+        return JsonText(template % payload_values(booking, context.at, texts_of(booking.trade)))
+
+    def recorded(self, booking: Booking, trade_id: int) -> Trade:
+        """Return the trade of a booking that is written, detached as after a unit of work."""
+        trade: Trade = self._new_trade()
+        vars(trade).update(booking.trade, id=trade_id)
+        make_transient_to_detached(trade)
+        return trade
+
+
+class AutocommitScope:
+    """A `BookingScope` that writes one booking in a statement of its own.
+
+    The symbol's lock is held until the scope ends, an ordinary attempt included that follows in it: callers of
+    this process do not make each other's cached positions out of date.
+    """
+
+    def __init__(self, path: FastPath, context: CallContext) -> None:
+        """Take the manager's part and the call's."""
+        self.reader = path.reader
+        self.context = context
+        self._path = path
+        self._entry: CachedPosition | None = None
+        self._opened: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Self:
+        """Begin; the lock is taken by `attempt`."""
         return self
 
     def __exit__(
@@ -121,77 +111,95 @@ class _AtOnce(AbstractUnitOfWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.ledger.end_turn()
+        """Release the symbol's lock."""
+        if self._entry is not None:
+            self._entry.lock.release()
 
-    def commit(self) -> None:
-        """Each statement did."""
-
-    def rollback(self) -> NoReturn:
-        raise _NeedsMore
-
-    def require_visible(self) -> NoReturn:
-        raise _NeedsMore
-
-    def require_intact(self) -> NoReturn:
-        raise _NeedsMore
-
-    def attempt(self, call: Callable[[AbstractUnitOfWork], R]) -> tuple[R] | None:
-        """Its result, or None when it needs more than one statement, or that statement failed."""
+    def attempt(self, query: Query[Any]) -> Trade | None:
+        """Record a new fill; None where that takes a transaction, or the statement failed."""
+        symbol = query.kwargs.get("symbol")
+        # Before the terms are read: an ordinary trade reads them itself.
+        if query.args or type(symbol) is not str or not self._lock(symbol):
+            return None
         try:
-            return (call(self),)
+            return record_new_fill(self, **query.kwargs)
         except PoolExhausted:
             raise
-        except (_NeedsMore, TradebookError):
+        except TradebookError:
             return None
-        except self._failures as error:
-            self._retries.add(RetryAttempt(record_trade, self.context, error))
+        except self._path.failures as error:
+            self._path.retries.add(RetryAttempt(query.function, self.context, error))
             return None
+
+    def now(self) -> datetime:
+        """Return the time of the call, UTC."""
+        return self.context.at
+
+    def new_id(self) -> str:
+        """Return the first id that a unit of work of the same call makes."""
+        return f"{self.context.token}-1"
+
+    def last_position(self, symbol: str) -> RunningPosition | None:
+        """Return the cached position, which `attempt` has locked."""
+        opened = self._opened
+        if opened is None or opened["symbol"] != symbol:
+            return None
+        return RunningPosition(opened, self.context.at)
+
+    def _lock(self, symbol: str) -> bool:
+        """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""
+        entry = self._path.cache.entry(symbol)
+        if not entry.lock.acquire():
+            return False
+        self._entry, self._opened = entry, entry.take()
+        return self._opened is not None
+
+    def book(self, position: RunningPosition, booking: Booking) -> Trade | None:
+        """Write the booking; None when the cached position was out of date or the fill is recorded."""
+        path, context, at = self._path, self.context, self.context.at
+        assert self._entry is not None
+        settled = position.settled()
+        event = {
+            "account": path.account,
+            "created_at": at,
+            "updated_at": at,
+            "event_type": TradeRecorded.__name__,
+            "entity": Trade.__name__,
+            "payload": path.payload(booking, context),
+            "actor": context.actor,
+            "correlation_id": context.correlation_id,
+            "occurred_at": at,
+        }
+        with autocommit(path.engine) as sender:
+            ids = write_trade(sender, position.opened, settled, booking.trade, event, prepared=True)
+        if ids is None:
+            self._entry.invalidate()
+            return None
+        self._entry.confirm()
+        path.cache.keep(settled)
+        if (call := current_call.get()) is not None:
+            call.pending[TRADES] += 1
+        return path.recorded(booking, ids[0])
 
 
 @frozen
 class FastRunner(Runner):
-    """Runs handlers at once where that can be done, and in the ordinary way where not."""
+    """A runner that records trades by the fast path where it can."""
 
-    engine: Callable[[], Engine]
-    position_cache: PositionCache
-    base_currency: str
+    fast_path: Callable[[], FastPath]
 
     def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with _AtOnce(
-            self.engine(),
-            self.position_cache,
-            self.account,
-            self.base_currency,
-            self.retries,
-            context,
-        ) as uow:
-            done = uow.attempt(lambda uow: query.function(uow, *query.args, **query.kwargs))
-            if done is not None:
-                return done[0]
-            # Still in its turn: callers of this process do not make each other's guesses wrong.
-            return self._attempt(query, context)
+        with AutocommitScope(self.fast_path(), context) as scope:
+            return scope.attempt(query) or self._attempt(query, context)
 
 
 @frozen
 class AsyncFastRunner(AsyncRunner):
-    """The same for asyncio."""
+    """`FastRunner` for asyncio."""
 
-    engine: Callable[[], AsyncEngine]
-    position_cache: PositionCache
-    base_currency: str
+    fast_path: Callable[[], FastPath]
 
     async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with _AtOnce(
-            self.engine().sync_engine,
-            self.position_cache,
-            self.account,
-            self.base_currency,
-            self.retries,
-            context,
-        ) as uow:
-            done = await greenlet_spawn(
-                uow.attempt, lambda uow: query.function(uow, *query.args, **query.kwargs)
-            )
-            if done is not None:
-                return done[0]
-            return await self._attempt(query, context)
+        with AutocommitScope(self.fast_path(), context) as scope:
+            recorded = await greenlet_spawn(scope.attempt, query)
+            return recorded or await self._attempt(query, context)

@@ -13,7 +13,12 @@ from tradebook.service_layer.handlers.agents import (
     record_signal,
 )
 from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.booking import (
+    RecordedTrades,
+    TradeTerms,
+    record_trade,
+    record_trades,
+)
 from tradebook.service_layer.handlers.cash import record_cash_flow
 from tradebook.service_layer.handlers.corrections import (
     Rebuilt,
@@ -32,14 +37,7 @@ from tradebook.service_layer.handlers.records import (
     update,
 )
 from tradebook.service_layer.handlers.seals import Sealed, seal
-from tradebook.service_layer.handlers.trades import (
-    RecordedTrades,
-    cancel_trade,
-    execute_trade,
-    record_trade,
-    record_trades,
-    reject_trade,
-)
+from tradebook.service_layer.handlers.trades import cancel_trade, execute_trade, reject_trade
 
 __all__ = [
     "ImportedTrades",

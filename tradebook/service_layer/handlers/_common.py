@@ -1,4 +1,4 @@
-"""Accounts are opened by the first thing that is booked in them."""
+"""Steps that several handlers share: opening the account, and confirming a repeated reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
-    """The account of the unit of work, opened with its base currency if it is not open yet."""
+    """Return the account of the unit of work; open it with the base currency if it is not open yet."""
     current = uow.accounts.current()
     if current is not None:
         return current
@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Entity)
 
 
 def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:
-    """What is recorded under a reference, when it agrees with every term given now.
+    """Return the record of a reference, if it agrees with every term that is given now.
 
     Raises:
         DuplicateRecord: naming the fields that differ.

@@ -1,24 +1,21 @@
-"""How trades get onto the pages of the ledger: drafts, recognised, applied and written."""
+"""Recording trades: drafts are made of terms, recognised or applied to their position, and written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, TypedDict, Unpack
 
-from attrs import define
+from attrs import define, frozen
 
-from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import (
     ConcurrentUpdate,
     InvalidInput,
     InvalidTransition,
-    TradebookError,
 )
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.numbers import Number
-from tradebook.domain.plain_values import mapping, plain_text
+from tradebook.domain.plain_values import entries, mapping, plain_text
 from tradebook.domain.trades import (
     OrderKey,
     Settlement,
@@ -29,10 +26,11 @@ from tradebook.domain.trades import (
 )
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.handlers._common import open_account
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, current_call, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-_MOST_OPENINGS: Final = 100
+_MAX_OPENINGS: Final = 100
 
 
 class _RequiredTerms(TypedDict):
@@ -44,7 +42,7 @@ class _RequiredTerms(TypedDict):
 
 
 class TradeTerms(_RequiredTerms, total=False):
-    """What `record_trade` takes; see `Trade` for units and signs.
+    """The terms of a trade, as `record_trade` takes them; see `Trade` for units and signs.
 
     Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
     symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
@@ -65,9 +63,87 @@ class TradeTerms(_RequiredTerms, total=False):
     status: TradeStatus | str
 
 
+@frozen
+class RecordedTrades:
+    """The result of `record_trades`.
+
+    Attributes:
+        trades: the recorded trades, one for each given, in the order given.
+        booked: the number of trades that are new.
+        duplicates: the number of trades that had been recorded before, on the same terms.
+    """
+
+    trades: list[Trade]
+    booked: int
+    duplicates: int
+
+
+def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
+    """Record one execution, and move its position and P&L; the same fill again changes nothing.
+
+    Args:
+        uow: the unit of work.
+        **terms: see `TradeTerms`. `status="PENDING"` records an order that is not filled yet; a fill
+            recorded under its order later takes its place.
+
+    Returns:
+        The recorded trade: this one, or the one that was booked before on the same terms.
+
+    Raises:
+        DuplicateOrder: the same fill is recorded with other terms.
+        InstrumentMismatch: currency, multiplier or settlement are not those of the symbol.
+        InvalidInput: a value is refused.
+        NotFound: `decision_id` names no decision of this account.
+    """
+    return _record(uow, [terms]).trades[0]
+
+
+def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
+    """Record many executions, all or none, as `record_trade` does each.
+
+    Args:
+        uow: the unit of work.
+        trades: in the order in which they happened; the order within a symbol is the order of booking.
+
+    Returns:
+        The recorded trades, and how many of them are new.
+
+    Raises:
+        TradebookError: as `record_trade`; then leave the unit of work without committing.
+    """
+    return _record(uow, argument("trades", entries, trades))
+
+
+def _record(uow: AbstractUnitOfWork, trades: Collection[TradeTerms]) -> RecordedTrades:
+    recorded = book_trades(uow, trades)
+    if current_call.get() is not None:
+        increment(TRADES, recorded.booked)
+        increment(DUPLICATES, recorded.duplicates)
+    return recorded
+
+
+def book_trades(uow: AbstractUnitOfWork, trades: Collection[TradeTerms]) -> RecordedTrades:
+    """Record trades without counting them for observers."""
+    drafts = [Draft.from_terms(uow, terms) for terms in trades]
+    by_symbol: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        by_symbol.setdefault(draft.trade.symbol, []).append(draft)
+    for symbol in sorted(by_symbol):  # one order of locking, so that two batches cannot deadlock
+        _book(uow, symbol, by_symbol[symbol])
+    booked = sum(draft.is_new for draft in drafts)
+    return RecordedTrades([d.trade for d in drafts], booked, len(drafts) - booked)
+
+
 @define
 class Draft:
-    """A trade on its way into the book, with the names of the terms that its caller gave."""
+    """A trade on its way into the book.
+
+    Attributes:
+        terms: the terms that its caller gave, by name.
+        target: the status that it shall have: PENDING or EXECUTED.
+        trade: the trade, or the recorded one that it repeats or takes over.
+        is_new: whether this call recorded it.
+    """
 
     terms: Mapping[str, Any]
     target: TradeStatus
@@ -75,15 +151,17 @@ class Draft:
     is_new: bool = False
 
     @classmethod
-    def of(cls, uow: AbstractUnitOfWork, terms: TradeTerms) -> Draft:
-        given = _named(terms)
+    def from_terms(cls, uow: AbstractUnitOfWork, terms: TradeTerms) -> Draft:
+        """Check the terms of a caller, and make the trade of them."""
+        given = _checked(terms)
         if given.get("order_id") is None:
             given["order_id"] = uow.new_id()
         target = _target(given.pop("status", TradeStatus.EXECUTED))
-        return cls(given, target, _built(uow, given))
+        return cls(given, target, _new_trade(uow, given))
 
-    def begin_again(self, uow: AbstractUnitOfWork) -> None:
-        self.trade, self.is_new = _built(uow, self.terms), False
+    def start_over(self, uow: AbstractUnitOfWork) -> None:
+        """Make the trade anew: booking changed it, and what was booked was not written."""
+        self.trade, self.is_new = _new_trade(uow, self.terms), False
 
     def price_in(self, currency: str) -> None:
         """Take the price to be in `currency`, unless the caller named another."""
@@ -94,11 +172,14 @@ class Draft:
             self.trade.fee_currency = currency
 
 
-def _named(terms: TradeTerms) -> dict[str, Any]:
-    named = {
-        argument("trades", plain_text, term): value
-        for term, value in argument("trades", mapping, terms).items()
-    }
+def _checked(terms: TradeTerms) -> dict[str, Any]:
+    if type(terms) is dict and set(map(type, terms)) == {str}:
+        named: dict[str, Any] = dict(terms)
+    else:
+        named = {
+            argument("trades", plain_text, term): value
+            for term, value in argument("trades", mapping, terms).items()
+        }
     unknown = named.keys() - TradeTerms.__annotations__.keys()
     if unknown:
         raise InvalidInput(
@@ -120,54 +201,40 @@ def _target(status: TradeStatus | str) -> TradeStatus:
     return target
 
 
-def _built(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
+def _new_trade(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
     defaults = {"currency": uow.base_currency, "executed_at": uow.now()}
     return Trade(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
 
 
-def book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
+def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
     """Record drafts of one symbol, in their order, all or none."""
-    if len(drafts) == 1 and _book_at_once(uow, symbol, drafts[0]):
-        return
-    for _ in range(_MOST_OPENINGS):
-        page = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
-        if _book_on(uow, page, drafts):
+    for _ in range(_MAX_OPENINGS):
+        opened = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
+        if _book_on(uow, opened, drafts):
             return
         for draft in drafts:
-            draft.begin_again(uow)
+            draft.start_over(uow)
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
 
 
-def _book_at_once(uow: AbstractUnitOfWork, symbol: str, draft: Draft) -> bool:
-    """Book a fill that is probably new on a page that probably stands, when the ledger has one."""
-    # What follows a booking, of a decision, must not be taken back by the refusals suppressed here.
-    if draft.target is TradeStatus.PENDING or draft.trade.decision_id is not None:
-        return False
-    page = uow.ledger.guess(symbol)
-    if page is None:
-        return False
-    with suppress(TradebookError):  # an opened page says whether it is refused, and why
-        if _book_on(uow, page, [draft]):
-            return True
-    draft.begin_again(uow)
-    return False
-
-
-def _book_on(uow: AbstractUnitOfWork, page: OpenPosition, drafts: Sequence[Draft]) -> bool:
-    if not page.position.has_trades:
-        base_currency = open_account(uow).base_currency
+def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]) -> bool:
+    if not opened.position.has_trades:
+        base_currency = opened.base_currency or open_account(uow).base_currency
         for draft in drafts:
             draft.price_in(base_currency)
-    decisions = _decisions(uow, drafts)
-    posting = _Posting(uow, page)
+    # Decisions are locked before anything is written, in the order of their ids.
+    wanted = {d.trade.decision_id for d in drafts if d.trade.decision_id is not None}
+    decisions = {id_: uow.decisions.get(id_, lock=True) for id_ in sorted(wanted)}
+    applied = _Applied(uow, opened)
     for draft in drafts:
-        posting.post(draft)
-    if page.position.version != page.version and not uow.ledger.book(page, posting.bookings):
-        if posting.has_submitted:
-            raise ConcurrentUpdate(f"the position in {page.position.symbol} just changed")
+        applied.apply(draft)
+    has_moved = opened.position.version != opened.opened["version"]
+    if has_moved and not uow.ledger.book(opened, applied.bookings):
+        if applied.has_submitted:  # an order that was added cannot be taken back here
+            raise ConcurrentUpdate(f"the position in {opened.position.symbol} just changed")
         return False
-    for trade, _ in posting.bookings:
-        if trade.decision_id is not None:
+    for trade, _ in applied.bookings:
+        if trade.decision_id is not None:  # perhaps the decision of an order that was taken over
             decision = decisions.get(trade.decision_id) or uow.decisions.get(
                 trade.decision_id, lock=True
             )
@@ -175,27 +242,22 @@ def _book_on(uow: AbstractUnitOfWork, page: OpenPosition, drafts: Sequence[Draft
     return True
 
 
-def _decisions(uow: AbstractUnitOfWork, drafts: Sequence[Draft]) -> dict[int, AgentDecision]:
-    ids = {d.trade.decision_id for d in drafts if d.trade.decision_id is not None}
-    return {id_: uow.decisions.get(id_, lock=True) for id_ in sorted(ids)}
+class _Applied:
+    """The drafts applied to an open position, and the bookings that are to be written of them."""
 
-
-class _Posting:
-    """Applies drafts to an open page, and collects what is to be written."""
-
-    def __init__(self, uow: AbstractUnitOfWork, page: OpenPosition) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, opened: OpenPosition) -> None:
         self.uow = uow
-        self.position = page.position
-        self.known = {trade.fill_key: trade for trade in page.trades}
-        self.pending = {t.order_key: t for t in page.trades if t.status is TradeStatus.PENDING}
+        self.position = opened.position
+        self.known = {trade.fill_key: trade for trade in opened.trades}
+        self.pending = {t.order_key: t for t in opened.trades if t.status is TradeStatus.PENDING}
         self.orders: dict[OrderKey, Trade] = {}
-        for trade in page.trades:
+        for trade in opened.trades:
             self.orders.setdefault(trade.order_key, trade)
         self.bookings: list[tuple[Trade, Event]] = []
         self.has_submitted = False
 
-    def post(self, draft: Draft) -> None:
-        """Submit the draft, book it, or recognise what it repeats."""
+    def apply(self, draft: Draft) -> None:
+        """Submit the draft, book it, or recognise the trade that it repeats."""
         self.position.complete(draft.trade, draft.terms)
         recorded = self.known.get(draft.trade.fill_key)
         order = self.pending.get(draft.trade.order_key)
@@ -214,7 +276,8 @@ class _Posting:
         trade = draft.trade
         recorded = recorded or self.orders.get(trade.order_key) or self.uow.trades.add(trade)
         if recorded is not trade:
-            # Submitted again after its end, an order still has its own terms, a fill the fill's.
+            # An order submitted again after its fill: the recorded terms are the fill's, so that only the action
+            # must agree.
             is_pending = recorded.status is TradeStatus.PENDING
             recorded.confirm(trade, draft.terms if is_pending else ["action"])
             draft.trade = recorded
@@ -232,19 +295,19 @@ class _Posting:
         self.uow.record(submitted, trade)
 
     def _fill(self, order: Trade, draft: Draft) -> TradeRecorded:
-        """Apply a fill of a pending order, which takes it over once nothing can be refused."""
+        """Apply a fill of a pending order; the order takes its values once nothing can be refused any more."""
         fill = draft.trade
         fill.fills(order, draft.terms)
         self.position.complete(fill, draft.terms)
-        happened = self.position.apply(fill, self.uow.now())
+        event = self.position.apply(fill, self.uow.now())
         del self.known[order.fill_key], self.pending[order.order_key]
         changes = order.become(fill)
         draft.trade = order
-        return happened.with_changes(changes)
+        return event.with_changes(changes)
 
-    def _book(self, draft: Draft, happened: TradeRecorded) -> None:
+    def _book(self, draft: Draft, event: TradeRecorded) -> None:
         draft.is_new = True
-        self.bookings.append((draft.trade, self.uow.event(happened, draft.trade)))
+        self.bookings.append((draft.trade, self.uow.event(event, draft.trade)))
 
     def _confirm(self, recorded: Trade, draft: Draft) -> None:
         if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):
@@ -253,7 +316,7 @@ class _Posting:
                 "record a fill that came all the same with its own execution_id"
             )
         *corrected, last = self._revisions(recorded)
-        for revision in corrected:  # as it first came, or with terms that were corrected since
+        for revision in corrected:  # a repeated fill may have the terms from before a correction
             if revision.agrees(draft.trade, draft.terms):
                 last = revision
                 break

@@ -1,47 +1,52 @@
-"""Booking trades by the million: as `record_trades`, in memory that does not grow with them."""
+"""Imports of any number of trades: booked as by `record_trades`, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from itertools import islice
 from operator import length_hint
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
-from tradebook.domain.fills import Fill, FillName, Posting, Running, Terms
+from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
 from tradebook.domain.numbers import exact
-from tradebook.domain.plain_values import is_instance, mapping, optional_function
+from tradebook.domain.plain_values import function, mapping
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
-from tradebook.service_layer.handlers.booking import TradeTerms
-from tradebook.service_layer.handlers.import_rows import FillReader
-from tradebook.service_layer.handlers.trades import RecordedTrades, book_trades
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
+from tradebook.service_layer.handlers.booking import RecordedTrades, TradeTerms, book_trades
+from tradebook.service_layer.handlers.new_fills import FillReader
+from tradebook.service_layer.instrumentation import (
+    DUPLICATES,
+    TRADES,
+    ProgressCallback,
+    current_call,
+    increment,
+)
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _ENTITIES: Final = 1000
-"""How many trades are booked as entities at a time, where there is no other way."""
+"""The number of trades that are booked as entities at a time, where the store has no bulk ledger."""
 _MOST_POSITIONS: Final = 10_000
 _AROUND: Final = 10
-"""Trades after one that only an entity can book that are booked so as well: it seldom comes alone."""
+"""The number of trades that are booked as entities from the first one on that has to be: they come in groups."""
 
 
 @frozen
 class ImportedTrades:
-    """What `import_trades` did.
+    """The result of `import_trades`.
 
     Attributes:
-        booked: how many were new.
-        duplicates: how many had been recorded before, on the same terms.
-        symbols: whose positions moved.
+        booked: the number of trades that are new.
+        duplicates: the number of trades that had been recorded before, on the same terms.
+        symbols: the symbols whose positions moved.
     """
 
     booked: int
@@ -63,14 +68,15 @@ def import_trades(
         trades: in the order in which they happened; read a part at a time.
         progress: called with (trades done, trades given) after each batch; the second is what was read so far where
             `trades` has no length.
-        batch: how many are read, and written, at a time.
+        batch: the number of trades that are read, and written, at a time.
 
     Raises:
-        TradebookError: as `record_trade`, for a trade after those that `progress` was told of; then
+        TradebookError: as `record_trade`, for a trade after those that `progress` was called with; then
             leave the unit of work without committing.
     """
-    report = argument("progress", optional_function, progress)
-    batch = page_limit(batch, "batch")
+    report = None if progress is None else argument("progress", function, progress)
+    if batch is not BATCH_OF_TRADES:
+        batch = page_limit(batch, "batch")
     done = _Done(report, length_hint(trades))
     bulk = uow.ledger.bulk()
     if bulk is None:
@@ -83,25 +89,28 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
-    increment(TRADES, done.booked)
-    increment(DUPLICATES, done.duplicates)
+    if current_call.get() is not None:
+        increment(TRADES, done.booked)
+        increment(DUPLICATES, done.duplicates)
     return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
 
 
 class Rereadable:
-    """Trades that are read anew by each try of a call.
+    """Trades that are read again by each attempt of a call.
 
     Raises:
         BookBusy: when an iterator, which can be read once only, would have to be read again.
     """
 
     def __init__(self, trades: Iterable[TradeTerms]) -> None:
-        if not is_instance(trades, Iterable):
+        """Take the trades; refuse what cannot be iterated over."""
+        if not issubclass(type(trades), Iterable):  # `isinstance` would believe its `__class__`
             raise InvalidInput("", trades, "a list of trades, or what can be iterated over")
         self._trades = trades
         self._is_spent = False
 
     def __iter__(self) -> Iterator[TradeTerms]:
+        """Begin to read the trades."""
         if self._is_spent:
             raise BookBusy(
                 "another writer was first, and the trades came from an iterator, which cannot be read "
@@ -112,6 +121,7 @@ class Rereadable:
         return trades
 
     def __length_hint__(self) -> int:
+        """Return the number of trades, 0 where it is not known."""
         return length_hint(self._trades)
 
 
@@ -157,44 +167,44 @@ class _Row(NamedTuple):
 
 @define
 class _Part:
-    """Rows that are folded and written together.
+    """The rows that are folded and written together.
 
     Attributes:
-        rows: as they came.
+        rows: in the order given.
         before: the positions that they move, as they were.
-        postings: what is to be written.
+        bookings: to be written.
         prepared: the same, as rows.
     """
 
     rows: list[_Row] = field(factory=list)
-    before: dict[str, Running] = field(factory=dict)
-    postings: list[Posting] = field(factory=list)
+    before: dict[str, RunningPosition] = field(factory=dict)
+    bookings: list[Booking] = field(factory=list)
     prepared: object = None
 
 
 class _Importer:
-    """Folds batches of fills on positions that it keeps, while the batch before is being written.
+    """Books batches of fills on positions that stay in memory, while the batch before is being written.
 
-    A symbol in which nothing was recorded before needs no search for fills that came before: that one of
-    them comes twice in the import itself, the unique key says when it is written; then they are searched
-    for from there on. What is no plain fill is booked as an entity.
+    In a symbol without any trade no fill can have been recorded, so that none is searched for. Where the import
+    itself has one twice, the unique key finds it when the batch is written: the batch is booked again, and from
+    there on recorded fills are searched for. What is no plain fill is booked as an entity.
     """
 
     def __init__(self, uow: AbstractUnitOfWork, bulk: BulkLedger, done: _Done) -> None:
         self.uow = uow
         self.bulk = bulk
         self.done = done
-        self.reader = FillReader(uow.now())
-        self.running: dict[str, Running] = {}
+        self.reader = FillReader(uow.account)
+        self.running: dict[str, RunningPosition] = {}
         self.searching = False
         self.writing = _Part()
-        self.known: dict[FillName, Terms] = {}
+        self.known: dict[FillName, Mapping[str, Any]] = {}
         self.entangled: set[OrderKey] = set()
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
         named = map(self._named, batch)
-        self._book([_Row(terms, self.reader.read(terms)) for terms in named])
+        self._book([_Row(terms, self.reader.read(terms, self.uow.now())) for terms in named])
 
     def finish(self) -> None:
         self._settle()
@@ -205,7 +215,7 @@ class _Importer:
         self._prepare(rows)
         while place < len(rows):
             part = self._fold(rows, place)
-            part.prepared = self.bulk.prepare(part.postings)
+            part.prepared = self.bulk.prepare(part.bookings)
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
@@ -217,7 +227,7 @@ class _Importer:
                 place += self._book_entities(rows[place : place + _AROUND])
 
     def _named(self, terms: TradeTerms) -> TradeTerms:
-        """The terms with an order id: their own, or one made up now, once for each."""
+        """Return the terms with an order id, a new one where they have none: a row that is read twice keeps it."""
         if terms.get("order_id") is not None:
             return terms
         return {**terms, "order_id": self.uow.new_id()}
@@ -234,12 +244,13 @@ class _Importer:
         self._settle()
         if len(self.running) + len(symbols) > _MOST_POSITIONS:
             self._write(list(self.running))
-        for position, is_unused in self.bulk.open(sorted(symbols - self.running.keys())):
-            self.running[position.symbol] = Running(position, is_unused, self.uow.now())
-        self.base_currency = open_account(self.uow).base_currency
+        opened = self.bulk.open(sorted(symbols - self.running.keys()))
+        self.running.update({position.opened["symbol"]: position for position in opened})
+        if any(position.constants is None for position in opened):
+            self.base_currency = open_account(self.uow).base_currency
 
     def _write(self, symbols: Collection[str]) -> None:
-        """Write positions, and forget them."""
+        """Write positions, and drop them from memory."""
         known = [self.running.pop(symbol) for symbol in symbols if symbol in self.running]
         self.bulk.write([running for running in known if running.has_moved])
 
@@ -270,7 +281,7 @@ class _Importer:
     # Folding
 
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
-        """From a row on, up to the first that only an entity can book."""
+        """Book rows from one on, up to the first that has to be booked as an entity."""
         part = _Part()
         with exact():
             for place in range(start, len(rows)):
@@ -286,37 +297,37 @@ class _Importer:
             return False
         recorded = self.known.get(which)
         if recorded is not None:
-            return self.reader.agree(terms, fill.terms, recorded)
+            return self.reader.agree(terms, fill.values, recorded)
         running = self.running[which.symbol]
         if which.symbol not in part.before:
             part.before[which.symbol] = running.copy()
-        posting = running.post(fill, self.base_currency)
-        if posting is None:
+        booking = running.book(fill, self.base_currency)
+        if booking is None:
             return False
-        self.known[which] = posting.terms
-        part.postings.append(posting)
+        self.known[which] = booking.trade
+        part.bookings.append(booking)
         return True
 
     # Writing
 
     def _post(self, part: _Part) -> None:
         self.writing = part
-        if part.postings:
-            self.bulk.post(part.prepared)
+        if part.bookings:
+            self.bulk.begin_write(part.prepared)
             part.prepared = None
 
     def _settle(self, folded: _Part | None = None) -> bool:
         """Wait until the last part is written.
 
-        When a fill in it was recorded before, it is booked again, and what was `folded` after it is void.
+        If a fill in it was recorded before, the part is booked again, and the part `folded` after it is void.
 
         Returns:
             Whether it was written as it was folded.
         """
         part, self.writing = self.writing, _Part()
-        if not part.postings or self.bulk.settled():
+        if not part.bookings or self.bulk.is_written():
             if part.rows:
-                self.done.add(len(part.rows), len(part.postings), part.before)
+                self.done.add(len(part.rows), len(part.bookings), part.before)
             return True
         if self.searching:
             raise ConcurrentUpdate("a trade of the import was recorded at the same time")
@@ -328,7 +339,7 @@ class _Importer:
         return False
 
     def _book_entities(self, rows: Sequence[_Row]) -> int:
-        """Book rows as entities, on positions that are written; returns how many."""
+        """Book rows as entities, on positions that are written first; return their number."""
         terms = [row.terms for row in rows]
         symbols = {str(given.get("symbol")) for given in terms}
         self._write(symbols)

@@ -30,14 +30,9 @@ from tradebook.domain.validation import argument, record_id
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import confirm, open_account
 from tradebook.service_layer.handlers.agents import decide
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.booking import TradeTerms, record_trade, record_trades
 from tradebook.service_layer.handlers.positions import update_position
-from tradebook.service_layer.handlers.trades import (
-    cancel_trade,
-    record_trade,
-    record_trades,
-    reject_trade,
-)
+from tradebook.service_layer.handlers.trades import cancel_trade, reject_trade
 from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 

@@ -1,17 +1,14 @@
-"""Trades: record, execute, cancel, reject."""
+"""Handlers of orders: execute, cancel and reject a pending trade."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Unpack, cast
-
-from attrs import frozen
+from typing import cast
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import Number
-from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import (
     argument,
@@ -20,75 +17,8 @@ from tradebook.domain.validation import (
     optional_identifier,
     short_text,
 )
-from tradebook.service_layer.handlers.booking import Draft, TradeTerms, book
-from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, increment
+from tradebook.service_layer.handlers.booking import TradeTerms, record_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-
-@frozen
-class RecordedTrades:
-    """What `record_trades` did.
-
-    Attributes:
-        trades: the recorded trades, one for each given, in the order given.
-        booked: how many were new.
-        duplicates: how many had been recorded before, on the same terms.
-    """
-
-    trades: list[Trade]
-    booked: int
-    duplicates: int
-
-
-def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
-    """Record one execution, and move its position and P&L; the same fill again changes nothing.
-
-    Args:
-        uow: the unit of work.
-        **terms: see `TradeTerms`. `status="PENDING"` records an order that is not filled yet; a fill
-            recorded under its order later takes its place.
-
-    Returns:
-        The recorded trade: this one, or the one that was booked before on the same terms.
-
-    Raises:
-        DuplicateOrder: the same fill is recorded with other terms.
-        InstrumentMismatch: currency, multiplier or settlement are not those of the symbol.
-        InvalidInput: a value is refused.
-        NotFound: `decision_id` names no decision of this account.
-    """
-    return record_trades(uow, [terms]).trades[0]
-
-
-def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
-    """Record many executions, all or none, as `record_trade` does each.
-
-    Args:
-        uow: the unit of work.
-        trades: in the order in which they happened; the order within a symbol is the order of booking.
-
-    Returns:
-        What was recorded, and how much of it was new.
-
-    Raises:
-        TradebookError: as `record_trade`; then leave the unit of work without committing.
-    """
-    recorded = book_trades(uow, trades)
-    increment(TRADES, recorded.booked)
-    increment(DUPLICATES, recorded.duplicates)
-    return recorded
-
-
-def book_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
-    """`record_trades` as a part of a handler that says itself what it did."""
-    drafts = [Draft.of(uow, terms) for terms in argument("trades", entries, trades)]
-    pages: dict[str, list[Draft]] = {}
-    for draft in drafts:
-        pages.setdefault(draft.trade.symbol, []).append(draft)
-    for symbol in sorted(pages):  # one order of locking, or two batches could wait for each other
-        book(uow, symbol, pages[symbol])
-    booked = sum(draft.is_new for draft in drafts)
-    return RecordedTrades([d.trade for d in drafts], booked, len(drafts) - booked)
 
 
 def execute_trade(
@@ -106,9 +36,13 @@ def execute_trade(
 
     Args:
         uow: the unit of work.
-        order_id, trade_id: which trade; one of the two.
-        price, quantity, fee, executed_at, execution_id: of the fill; what is left out stays as recorded,
-            the time is now.
+        order_id: the order's id; this or `trade_id`.
+        trade_id: the trade's id.
+        price: of the fill, for one unit; as recorded by default.
+        quantity: of the fill; as recorded by default.
+        fee: of the fill; negative is a rebate.
+        executed_at: the trade time; now by default.
+        execution_id: of the fill.
 
     Returns:
         The booked trade; when it was booked before on the same terms, that one.
@@ -182,7 +116,7 @@ def reject_trade(
 
 
 def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
-    """The trade that one of the two names; of an order with several fills one that is pending, or the first.
+    """Return the trade with an order id or a trade id; of an order with several fills a pending one, or the first.
 
     Raises:
         NotFound: there is none.
@@ -206,7 +140,7 @@ def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | No
 
 
 def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | None) -> Trade:
-    """The fill that executing an order again repeats."""
+    """Return the booked fill that a repeated execution of its order refers to."""
     wanted = order.execution_id if execution_id is None else execution_id
     for trade in uow.trades.of_order(order.order_id):
         if (trade.order_key, trade.execution_id) == (order.order_key, wanted) and trade.sequence:
@@ -224,7 +158,8 @@ def _end(
     end: Callable[[Trade], TradeCancelled | TradeRejected | None],
 ) -> Trade:
     found = find_trade(uow, order_id, trade_id)
-    page = uow.ledger.open(found.symbol, {found.order_key})  # a fill may be on its way
-    trade = next(t for t in page.trades if t.id == found.id)
+    # The position is locked and the trade read again: a fill may be booked at the same time.
+    opened = uow.ledger.open(found.symbol, {found.order_key})
+    trade = next(t for t in opened.trades if t.id == found.id)
     uow.record(end(trade), trade)
     return trade

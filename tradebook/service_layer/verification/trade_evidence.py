@@ -12,7 +12,7 @@ from attrs import frozen
 from tradebook.domain.errors import shown
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.numbers import plain
-from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
+from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus, evidence
 
 CHANGED: Final = "changed"
 REMOVED: Final = "removed"
@@ -48,7 +48,7 @@ def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]
     yield from _counted(trade, bookings, trade.status in BOOKED, "booked")
     yield from _counted(trade, busts, is_busted, "busted")
     if bookings and trade.status in BOOKED:
-        yield from _compared(trade, bookings[0], trade.evidence(bookings[0].occurred_at))
+        yield from _compared(trade, bookings[0], evidence(vars(trade), bookings[0].occurred_at))
     if busts and is_busted:
         yield from _compared(trade, busts[0], _bust_evidence(trade), _said_of_bust(busts[0]))
 
@@ -71,10 +71,10 @@ def _counted(trade: Trade, said: list[Event], wanted: bool, verb: str) -> Iterat
 
 
 def _compared(
-    trade: Trade, event: Event, evidence: Mapping[str, Any], said: Mapping[str, Any] | None = None
+    trade: Trade, event: Event, wanted: Mapping[str, Any], said: Mapping[str, Any] | None = None
 ) -> Iterator[Finding]:
     says = event.payload if said is None else said
-    is_so = {name: _as_json(value) for name, value in evidence.items()}
+    is_so = {name: _as_json(value) for name, value in wanted.items()}
     wrong = [name for name, value in is_so.items() if says.get(name) != value]
     if wrong:
         both = (f"{n} is {shown(is_so[n])}, not {shown(says.get(n))}" for n in wrong)

@@ -104,7 +104,7 @@ def test_the_single_statement_that_books_a_trade_has_a_plan(
     for _ in range(3):
         manager.record_trade(**BUY)
     end(manager)
-    part = "WITH page AS" if config.backend == "postgresql" else "INSERT INTO trades"
+    part = "WITH opened AS" if config.backend == "postgresql" else "INSERT INTO trades"
     plans = [
         fields["plan"] for fields in logged.about(part) if "PREPARE" not in fields["statement"]
     ]

@@ -283,14 +283,14 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
 def test_a_turn_that_does_not_come_is_not_waited_for(
     sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(position_cache, "_PATIENCE", 0.001)
+    monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
     with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
-        turn = manager._container.position_cache().of("X").turn
-        assert turn.acquire()
+        lock = manager._container.position_cache().entry("X").lock
+        assert lock.acquire()
         assert ordinary(manager)
-        assert not turn.acquire()
-        turn.release()
+        assert not lock.acquire()
+        lock.release()
         assert not ordinary(manager)
 
 
@@ -306,15 +306,15 @@ def test_every_call_at_once_books_once(two: tuple[Any, Any]) -> None:
 def test_a_lost_answer_is_found_in_the_book(
     two: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = fast_record_trade.book_one
+    really = fast_record_trade.write_trade
 
-    def lost(*args: Any, **options: Any) -> bool:
-        monkeypatch.setattr(fast_record_trade, "book_one", really)
+    def lost(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(fast_record_trade, "write_trade", really)
         really(*args, **options)
         raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
 
     manager = two[0]
-    monkeypatch.setattr(fast_record_trade, "book_one", lost)
+    monkeypatch.setattr(fast_record_trade, "write_trade", lost)
     trade = manager.record_trade(**BUY)
     assert manager.get_position_by_symbol("X").sequence == trade.sequence == 4
     assert manager.verify().proven

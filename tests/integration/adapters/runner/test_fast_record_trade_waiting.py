@@ -29,7 +29,7 @@ def wait_for(uow: Any, condition: str) -> None:
     raise AssertionError(f"never: {condition}")
 
 
-WAITING = "wait_event_type = 'Lock' AND query SIMILAR TO '(WITH page|EXECUTE)%' AND datname = current_database()"
+WAITING = "wait_event_type = 'Lock' AND query SIMILAR TO '(WITH opened|EXECUTE)%' AND datname = current_database()"
 
 
 def meanwhile(
@@ -146,7 +146,7 @@ def test_a_pooler_that_keeps_no_prepared_statement_is_lived_with(
             manager.record_trade(**BUY)
             with statements() as sent:
                 manager.record_trade(**BUY)
-        assert [statement[:9] for statement in sent] == ["WITH page"]
+        assert [statement[:11] for statement in sent] == ["WITH opened"]
         [position] = manager.get_positions()
         assert position.quantity == 4
         assert manager.verify().proven

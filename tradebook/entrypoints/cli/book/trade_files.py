@@ -29,7 +29,7 @@ from tradebook.domain.trades import Trade
 from tradebook.domain.validation import utc_now
 from tradebook.entrypoints.cli.options import iso_time
 from tradebook.service_layer.handlers import TradeTerms
-from tradebook.service_layer.handlers.import_rows import FillReader
+from tradebook.service_layer.handlers.new_fills import FillReader
 
 STDIN: Final = "-"
 REQUIRED: Final = ("symbol", "action", "quantity", "price")
@@ -134,7 +134,8 @@ class TradeFile:
     _mapping: Mapping[str, str] = field(factory=dict, kw_only=True)
     _ignored: Collection[str] = field(default=(), kw_only=True)
     _currency: str | None = field(default=None, kw_only=True)
-    _reader: FillReader = field(factory=lambda: FillReader(utc_now()), init=False)
+    _reader: FillReader = field(factory=FillReader, init=False)
+    _read_at: datetime = field(factory=utc_now, init=False)
     size: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -200,9 +201,8 @@ class TradeFile:
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
-        fill = self._reader.read(
-            given
-        )  # None for a row that is not plain: `Trade` says what is wrong
+        # None for a row that is not plain: `Trade` says what is wrong
+        fill = self._reader.read(given, self._read_at)
         if fill is not None:
             key = [*fill.name.order_key, fill.name.execution_id]
             return Row(line, given, occurrences.add(key) > 1)

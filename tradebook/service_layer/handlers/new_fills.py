@@ -1,0 +1,208 @@
+"""New fills as plain values: read from the terms of a caller, and booked where the position is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any, Final, Protocol, Unpack
+
+from attrs import fields, frozen
+
+from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT
+from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
+from tradebook.domain.numbers import exact, positive
+from tradebook.domain.positions import INSTRUMENT
+from tradebook.domain.trades import (
+    TERMS,
+    TRADE_DEFAULTS,
+    Trade,
+    TradeStatus,
+    settlement_kind,
+    trade_action,
+    trade_status,
+)
+from tradebook.domain.validation import identifier, short_text, utc
+from tradebook.service_layer.handlers.booking import TradeTerms
+
+_MAX_CACHED: Final = 10_000
+_CONVERTERS: Final[Mapping[str, Any]] = {
+    attribute.name: attribute.metadata.get(CONVERTER) for attribute in fields(Trade)
+}
+
+
+class BookingScope(Protocol):
+    """The means to book one new fill: far less than a unit of work.
+
+    Attributes:
+        reader: reads the terms of a fill.
+    """
+
+    reader: FillReader
+
+    def now(self) -> datetime:
+        """Return the time of the call, UTC."""
+
+    def new_id(self) -> str:
+        """Return a new unique id, the same one in the unit of work that repeats the call."""
+
+    def last_position(self, symbol: str) -> RunningPosition | None:
+        """Return the symbol's position as it is expected to be stored, or None where it is not known."""
+
+    def book(self, position: RunningPosition, booking: Booking) -> Trade | None:
+        """Write the booking and its position; None, with nothing written, where the position is another."""
+
+
+def record_new_fill(scope: BookingScope, /, **terms: Unpack[TradeTerms]) -> Trade | None:
+    """Book a fill that is new on a known position; return None where that takes a transaction.
+
+    None says nothing of the reason: `record_trade` finds out, and refuses what is to be refused. It may have
+    to recognise the fill as recorded, where the answer to a write was lost.
+    """
+    if terms.get("order_id") is None:
+        terms["order_id"] = scope.new_id()
+    fill = scope.reader.read(terms, scope.now())
+    position = None if fill is None else scope.last_position(fill.name.symbol)
+    # The first fill of a symbol opens the account and fixes the symbol's constants.
+    if fill is None or position is None or position.constants is None:
+        return None
+    with exact():
+        booking = position.book(fill, position.constants[0])
+    return None if booking is None else scope.book(position, booking)
+
+
+class _Cached(dict[str, Any]):
+    """The results of a converter by text; cleared when it has grown large."""
+
+    def __init__(self, convert: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._convert = convert
+
+    def __missing__(self, given: str) -> Any:
+        converted = self._convert(given)
+        if type(given) is str:  # a subclass may compare and hash as it likes; True equals 1
+            if len(self) >= _MAX_CACHED:
+                self.clear()
+            self[given] = converted
+        return converted
+
+
+@frozen
+class _Shape:
+    """The names of the terms that a caller gave.
+
+    Attributes:
+        is_plain: whether they can be those of a plain fill.
+        agreeing: picks the terms that a repeated fill must agree on.
+    """
+
+    is_plain: bool
+    agreeing: Callable[[Mapping[str, Any]], object]
+
+    @classmethod
+    def from_names(cls, given: Iterable[str]) -> _Shape:
+        names = set(given)
+        is_plain = TradeTerms.__required_keys__ <= names <= TradeTerms.__annotations__.keys()
+        terms = [term for term in TERMS if term in names]
+        return cls(is_plain, itemgetter(*terms) if is_plain else itemgetter("order_id"))
+
+
+class FillReader:
+    """Reads terms as `Draft.from_terms` does, but into plain values; gives up where only an entity will do.
+
+    Converted texts are cached: a reader may be shared by threads, and is worth keeping.
+
+    Args:
+        account: of the trades.
+    """
+
+    def __init__(self, account: str = DEFAULT_ACCOUNT) -> None:
+        """Make the converters of the terms, their caches empty."""
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._defaults: dict[str, Any] = {
+            **TRADE_DEFAULTS,
+            **dict.fromkeys((*INSTRUMENT, "fee_currency")),
+            "account": account,
+            "status": TradeStatus.EXECUTED,
+        }
+        names, texts = _Cached(identifier).__getitem__, _Cached(short_text).__getitem__
+        multipliers = _Cached(positive)
+        # Terms that are not named here are converted as `Trade` converts them.
+        self._converters: dict[str, Callable[[Any], Any]] = {
+            **_CONVERTERS,
+            "symbol": names,
+            "venue": texts,
+            "action": _Cached(trade_action).__getitem__,
+            "currency": names,
+            "fee_currency": names,
+            "multiplier": lambda value: (
+                multipliers[value] if type(value) is str else positive(value)
+            ),
+            "settlement": _Cached(settlement_kind).__getitem__,
+            "executed_at": _plain_time,
+            "execution_id": texts,
+            "strategy": texts,
+            "decision_id": _none,
+            "status": _executed,
+        }
+
+    def read(self, terms: TradeTerms, at: datetime) -> Fill | None:
+        """Return the fill of terms that have an order id.
+
+        Args:
+            terms: those of `record_trade`.
+            at: the time of the call, which is the trade time of a fill without one.
+
+        Returns:
+            The fill; None for an order, for a fill of a decision, and for terms that are refused.
+        """
+        try:
+            if not self._shape(terms).is_plain:
+                return None
+            values = self._defaults.copy()
+            values["created_at"] = values["executed_at"] = at
+            values["details"] = {}
+            converters = self._converters
+            for term, value in terms.items():
+                values[term] = converters[term](value)
+            return Fill(FillName._make(_name(values)), values)
+        except (
+            Exception
+        ):  # whatever an object of the caller's raises: as an entity it is refused by name
+            return None
+
+    def agree(
+        self, terms: TradeTerms, given: Mapping[str, Any], recorded: Mapping[str, Any]
+    ) -> bool:
+        """Return whether the values of the terms that were given are those that are recorded."""
+        pick = self._shape(terms).agreeing
+        return pick(given) == pick(recorded)
+
+    def _shape(self, terms: TradeTerms) -> _Shape:
+        given = tuple(terms)
+        shape = self._shapes.get(given)
+        if shape is None:
+            if len(self._shapes) >= _MAX_CACHED:
+                self._shapes.clear()
+            shape = self._shapes[given] = _Shape.from_names(given)
+        return shape
+
+
+_name: Final = itemgetter(*FillName._fields)
+
+
+def _plain_time(value: datetime) -> datetime:
+    if type(value) is not datetime:
+        raise TypeError("a subclass may print otherwise")
+    return value if value.tzinfo is UTC else utc(value)
+
+
+def _none(value: None) -> None:
+    if value is not None:
+        raise ValueError("a decision is executed with its trade, in a transaction")
+
+
+def _executed(value: TradeStatus | str) -> TradeStatus:
+    if trade_status(value) is not TradeStatus.EXECUTED:
+        raise ValueError("an order is no fill")
+    return TradeStatus.EXECUTED
