@@ -52,7 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("hypothesis_profile") == "mutants":
         out |= {item for item in items if "\\" in item.nodeid}
     config.hook.pytest_deselected(items=[item for item in items if item in out])
-    items[:] = [item for item in items if item not in out]
+    # The longest first: one that starts last would leave the other workers idle until its end.
+    items[:] = sorted(
+        (item for item in items if item not in out),
+        key=lambda item: item.get_closest_marker("slow") is None,
+    )
 
 
 def pytest_collection_finish() -> None:
