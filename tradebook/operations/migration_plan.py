@@ -139,9 +139,6 @@ def new_revision(message: str, engine: Engine | None = None, *, empty: bool = Fa
 
     Returns:
         The new file, to be reviewed before it runs; None where nothing differs.
-
-    Raises:
-        TradebookError: the package is installed, not a checkout.
     """
     folder = revisions.migrations_folder()
     if folder.name == "migrations":

@@ -105,16 +105,8 @@ def document(
 def read_pools(url: str) -> list[dict[str, Any]]:
     """Read the connection pools from the metrics that an application exports by `metrics.instrument(book)`.
 
-    Args:
-        url: address of its metrics, such as `http://localhost:9465/metrics`.
-
     Returns:
         For each pool its name, and the values of its metrics by their name without the prefix.
-
-    Raises:
-        InvalidInput: the URL is not one of HTTP.
-        DatabaseUnavailable: nothing answers there within 5 seconds.
-        ExtraNotInstalled: prometheus_client is missing.
     """
     try:
         from prometheus_client.parser import text_string_to_metric_families

@@ -16,8 +16,7 @@ from tradebook.operations import metrics, tracing
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.catalog import Metric
 from tradebook.operations.metrics.database import database_registry
-from tradebook.operations.metrics.process import Instruments
-from tradebook.operations.metrics.statements import statement_name
+from tradebook.operations.metrics.process import Instruments, statement_name
 from tradebook.service_layer import instrumentation
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import (

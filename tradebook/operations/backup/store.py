@@ -18,7 +18,6 @@ from tradebook.operations.backup.manifest import MANIFEST, Manifest, read_manife
 
 _LATEST: Final = "latest"
 _PARTIAL: Final = ".partial"
-_DAY: Final = 86_400
 
 
 @frozen
@@ -121,11 +120,7 @@ class Store:
         return found[-1]
 
     def chain(self, manifest: Manifest) -> list[Manifest]:
-        """Return the backups that a restore needs: those that this one builds upon, then this one.
-
-        Raises:
-            BackupDamaged: one of them is missing.
-        """
+        """Return the backups that a restore needs: those that this one builds upon, then this one."""
         chain = [manifest]
         while (parent := chain[0].parent) is not None:
             if not (self.folder / parent).is_dir():
@@ -137,12 +132,7 @@ class Store:
         return chain
 
     def parent_for(self, system: str) -> Manifest:
-        """Return the newest physical backup of a cluster, for an incremental one to build upon.
-
-        Raises:
-            OperationFailed: there is none.
-            BackupDamaged: one that it builds upon itself is missing.
-        """
+        """Return the newest physical backup of a cluster, with a whole chain for an incremental one."""
         found = [m for m in self.all() if m.log is not None and m.log.system == system]
         complaint = "an incremental backup builds upon a physical one: there is none of this server"
         parent = self._last(found, complaint)
@@ -158,7 +148,7 @@ class Store:
     def leftovers(self) -> list[Path]:
         """Return the working folders of backups that were killed, a day and more ago."""
         # A younger one may belong to a backup that runs.
-        aged = time.time() - _DAY
+        aged = time.time() - 86_400
         found = self.folder.glob(f".*{_PARTIAL}")
         return [path for path in found if path.stat().st_mtime < aged]
 

@@ -103,11 +103,6 @@ def _activity_samples(activity: Activity) -> Iterator[Sample]:
         yield catalog.SEQUENTIAL_SCANS, (table.name,), table.sequential_scans
     for index in activity.indexes:
         yield catalog.INDEX_SCANS, (index.table, index.name), index.scans
-    yield from _session_samples(activity)
-    yield from _replication_samples(activity)
-
-
-def _session_samples(activity: Activity) -> Iterator[Sample]:
     for state, count in activity.states().items():
         yield catalog.CONNECTIONS, (state,), count
     blocked = activity.blocked
@@ -119,6 +114,7 @@ def _session_samples(activity: Activity) -> Iterator[Sample]:
         yield catalog.LONG_TRANSACTIONS, (), len(activity.long_transactions)
         oldest = max((s.transaction_seconds for s in activity.sessions), default=0)
         yield catalog.OLDEST_TRANSACTION, (), oldest
+    yield from _replication_samples(activity)
 
 
 def _replication_samples(activity: Activity) -> Iterator[Sample]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
 
+from tradebook.adapters.columns import metadata
+from tradebook.adapters.ledger.single_trade import PREPARED
 from tradebook.adapters.runner.observers import Observable, RetryAttempt
 from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import ExtraNotInstalled
 from tradebook.operations.metrics import catalog
 from tradebook.operations.metrics.catalog import Metric, Sample, families
-from tradebook.operations.metrics.statements import statement_name
 from tradebook.service_layer import instrumentation
 from tradebook.service_layer.instrumentation import CallRecord
 
@@ -26,6 +29,15 @@ if TYPE_CHECKING:
 # Seconds, from a round trip on one machine (0.2 ms) to the longest that a person waits.
 _BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 _BEGAN: Final = "_tradebook_began"
+OTHER: Final = "other"
+BOOKING: Final = "insert trades"
+"""Name of the single statement that books a trade and writes three tables."""
+
+_VERB: Final = re.compile(r"\b(insert|update|delete|select|copy)\b", re.IGNORECASE)
+_WRITE: Final = re.compile(
+    r"\b(insert(?=\s+into)|delete(?=\s+from)|(?<!for )update)\b", re.IGNORECASE
+)
+_TABLE: Final = re.compile(r"\b(?:from|into|update|join|copy)\s+\"?(\w+)", re.IGNORECASE)
 
 
 def instrument(
@@ -47,8 +59,7 @@ def instrument(
         import prometheus_client
     except ImportError:
         raise ExtraNotInstalled("prometheus", "prometheus_client") from None
-    if registry is None:
-        registry = prometheus_client.REGISTRY
+    registry = registry or prometheus_client.REGISTRY
     instruments = _INSTRUMENTS.get(registry)
     if instruments is None:
         instruments = _INSTRUMENTS[registry] = Instruments(registry)
@@ -154,3 +165,19 @@ def _samples(pool: str, book: Observable) -> Iterator[Sample]:
     yield catalog.POOL_WAITS, (pool,), status.waits
     yield catalog.POOL_WAITED, (pool,), status.waited
     yield catalog.POOL_OLDEST, (pool,), status.oldest_checkout or 0.0
+
+
+@lru_cache(maxsize=2_000)  # SQLAlchemy sends the same text for the same query, whatever its values
+def statement_name(statement: str) -> str:
+    """Return a statement's verb and first table of the book, such as `insert trades`; else `other`."""
+    beginning = statement.lstrip("( \n")[:7].lower()
+    if beginning == "execute":
+        return BOOKING if PREPARED in statement else OTHER
+    # A CTE begins with SELECTs even where it writes: its first write names it.
+    found = _WRITE.search(statement) if beginning.startswith(("with", "prepare")) else None
+    found = found or _VERB.search(statement)
+    if found is None:
+        return OTHER
+    tables = (table.lower() for table in _TABLE.findall(statement, found.start()))
+    table = next((table for table in tables if table in metadata.tables), None)
+    return OTHER if table is None else f"{found[1].lower()} {table}"
