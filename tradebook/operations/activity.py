@@ -224,7 +224,7 @@ def monitoring_connection(engine: Engine) -> Iterator[Connection]:
 
 
 def read_totals(connection: Connection) -> Totals:
-    """Read the totals over every visible account; raise `NotPermitted` where the role sees none."""
+    """Read the totals over every visible account; raise `NotPermitted` where none is visible."""
     require_visible(connection)
     found = connection.execute(text(_TOTALS)).one()
     unresolved = (

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # Seconds, from a round trip on one machine (0.2 ms) to the longest that a person waits.
 _BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
 _BEGAN: Final = "_tradebook_began"
-OTHER: Final = "other"
-BOOKING: Final = "insert trades"
+_OTHER: Final = "other"
+_BOOKING: Final = "insert trades"
 """Name of the single statement that books a trade and writes three tables."""
 
 _VERB: Final = re.compile(r"\b(insert|update|delete|select|copy)\b", re.IGNORECASE)
@@ -172,12 +172,12 @@ def statement_name(statement: str) -> str:
     """Return a statement's verb and first table of the book, such as `insert trades`; else `other`."""
     beginning = statement.lstrip("( \n")[:7].lower()
     if beginning == "execute":
-        return BOOKING if PREPARED in statement else OTHER
+        return _BOOKING if PREPARED in statement else _OTHER
     # A CTE begins with SELECTs even where it writes: its first write names it.
     found = _WRITE.search(statement) if beginning.startswith(("with", "prepare")) else None
     found = found or _VERB.search(statement)
     if found is None:
-        return OTHER
+        return _OTHER
     tables = (table.lower() for table in _TABLE.findall(statement, found.start()))
     table = next((table for table in tables if table in metadata.tables), None)
-    return OTHER if table is None else f"{found[1].lower()} {table}"
+    return _OTHER if table is None else f"{found[1].lower()} {table}"

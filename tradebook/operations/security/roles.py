@@ -38,7 +38,7 @@ _TRIGGER: Final = f"{TRIGGER_PREFIX}_{crc32(forbidden_change().encode()):08x}"
 
 
 def plan(spec: RoleSpec, state: RoleState) -> list[Step]:
-    """Plan the statements that bring a database from its state to the specified roles, once it is validated."""
+    """Validate a specification, and plan the statements that bring a database from its state to it."""
     rls = bool(state.secured) if spec.rls is None else spec.rls
     _validate(spec, state, rls=rls)
     return [

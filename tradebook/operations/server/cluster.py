@@ -185,7 +185,7 @@ def give_to_server(path: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only the server's user may enter; another user's could take over the socket in it."""
+    """Make a folder that only the server's user may enter; refuse one that another user made first."""
     user = server_user()
     try:
         folder.mkdir(mode=0o700)

@@ -30,20 +30,20 @@ _PACKAGED: Final = (
     "opt/homebrew/opt/postgresql@*/bin",
 )
 _LINES_SHOWN: Final = 6
-_PLAIN: Final = (
-    "host",
-    "port",
-    "database",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "sslcrl",
-)
-_VARIABLES: Final = {name: f"PG{name.upper()}" for name in (*_PLAIN, "options", "passfile")} | {
+_VARIABLES: Final = {
+    "host": "PGHOST",
+    "port": "PGPORT",
     "username": "PGUSER",
+    "database": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
     "channel_binding": "PGCHANNELBINDING",
     "connect_timeout": "PGCONNECT_TIMEOUT",
+    "options": "PGOPTIONS",
+    "passfile": "PGPASSFILE",
+    "sslcrl": "PGSSLCRL",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 """libpq's variable for each field of a `DatabaseConfig`, and for each parameter of its URL."""
