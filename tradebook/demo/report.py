@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from shlex import quote
 from typing import Final
@@ -12,15 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tradebook.config import DatabaseConfig
-from tradebook.demo.attribution import AgentResult
 from tradebook.demo.chart import line_chart
 from tradebook.demo.prices import SOURCE
 from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
-from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.alerts import Severity
 from tradebook.domain.numbers import ZERO, plain
-from tradebook.domain.positions import Position
-from tradebook.domain.validation import Json
+from tradebook.domain.portfolio import Portfolio
+from tradebook.domain.validation import Json, json_value
 from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {
@@ -85,30 +85,25 @@ def as_json(results: Results, run: Run) -> dict[str, Json]:
     return {
         "period": [portfolio.timestamp.date().isoformat() for portfolio in _ends(results)],
         "currency": portfolio.currency,
-        "positions": [_position_json(position) for position in results.positions],
+        "positions": [_facts(position, _POSITION) for position in results.positions],
         "deposited": plain(portfolio.external_flows),
         "cash": plain(portfolio.cash_balance),
-        "positions_value": plain(portfolio.positions_value),
-        "total_value": plain(portfolio.total_value),
-        "total_return": plain(results.total_return),
-        "max_drawdown": plain(results.max_drawdown),
-        "sharpe_ratio": plain(results.sharpe_ratio),
+        **_facts(portfolio, ("positions_value", "total_value")),
+        **_facts(results, ("total_return", "max_drawdown", "sharpe_ratio")),
         "equity_curve": [
             {"date": p.timestamp.date().isoformat(), "total_value": plain(p.total_value)}
             for p in results.history
         ],
-        "pnl_by_agent": [_agent_json(result) for result in results.agents],
+        "pnl_by_agent": [_facts(result, ("agent", "trades", *_PNL)) for result in results.agents],
         "book_pnl": plain(results.book_pnl),
         "agents_add_up": results.adds_up,
-        "open_alerts": [_alert_json(alert) for alert in results.open_alerts],
+        "open_alerts": [_facts(alert, _ALERT) for alert in results.open_alerts],
         "alerts": results.alerts,
         "signals": results.signals,
         "decisions": {status.value: count for status, count in results.decisions.items()},
         "snapshots": len(results.history),
         "verify": {
-            "proven": verification.proven,
-            "trades": verification.trades,
-            "positions": verification.positions,
+            **_facts(verification, ("proven", "trades", "positions")),
             "differences": len(verification.differences),
         },
         "run": {"days": run.days, "seconds": round(run.seconds, 3), "database": run.database},
@@ -117,47 +112,19 @@ def as_json(results: Results, run: Run) -> dict[str, Json]:
     }
 
 
-def _ends(results: Results) -> list[Json]:
+_PNL: Final = ("realized_pnl", "unrealized_pnl", "fees", "net_pnl")
+_PRICES: Final = ("entry_price", "current_price", "market_value")
+_POSITION: Final = ("symbol", "status", "quantity", *_PRICES, *_PNL)
+_ALERT: Final = ("id", "severity", "message", "timestamp")
+
+
+def _facts(of: object, names: Sequence[str]) -> dict[str, Json]:
+    """Return fields as JSON: decimals as exact text, times in ISO 8601."""
+    return {name: json_value(getattr(of, name)) for name in names}
+
+
+def _ends(results: Results) -> list[Portfolio]:
     return [results.history[0], results.history[-1]]
-
-
-def _position_json(position: Position) -> dict[str, Json]:
-    return {
-        "symbol": position.symbol,
-        "status": position.status.value,
-        "quantity": plain(position.quantity),
-        "entry_price": _plain(position.entry_price),
-        "current_price": _plain(position.current_price),
-        "market_value": _plain(position.market_value),
-        "realized_pnl": plain(position.realized_pnl),
-        "unrealized_pnl": _plain(position.unrealized_pnl),
-        "fees": plain(position.fees),
-        "net_pnl": _plain(position.net_pnl),
-    }
-
-
-def _agent_json(result: AgentResult) -> dict[str, Json]:
-    return {
-        "agent": result.agent,
-        "trades": result.trades,
-        "realized_pnl": plain(result.realized_pnl),
-        "unrealized_pnl": plain(result.unrealized_pnl),
-        "fees": plain(result.fees),
-        "net_pnl": plain(result.net_pnl),
-    }
-
-
-def _alert_json(alert: Alert) -> dict[str, Json]:
-    return {
-        "id": alert.id,
-        "severity": alert.severity.value,
-        "message": alert.message,
-        "timestamp": alert.timestamp.isoformat(),
-    }
-
-
-def _plain(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)
 
 
 def print_report(results: Results, run: Run, console: Console) -> None:
@@ -174,7 +141,8 @@ def print_report(results: Results, run: Run, console: Console) -> None:
     console.print(_account_table(results))
     _print_chart(results, console)
     console.print(_agents_table(results))
-    _print_check("the agents' P&L adds up to the book's", results.adds_up, console)
+    answer = Text("yes", "green") if results.adds_up else Text("NO", "bold red")
+    console.print(Text("the agents' P&L adds up to the book's: ").append(answer))
     console.print()
     _print_alerts(results, console)
     console.print()
@@ -194,24 +162,11 @@ def _positions_table(results: Results) -> Table:
         table.add_row(
             position.symbol,
             f"{position.quantity:,f}" if position.quantity else "flat",
-            _money(position.entry_price),
-            _money(position.current_price),
-            _money(position.market_value),
-            _money(position.realized_pnl),
-            _money(position.unrealized_pnl),
-            _money(position.fees),
+            *_money_of(position, (*_PRICES, *_PNL[:-1])),
             _gain(position.net_pnl),
         )
-    portfolio = results.portfolio
-    table.add_row(
-        *("all", "", "", ""),
-        _money(portfolio.positions_value),
-        _money(portfolio.realized_pnl),
-        _money(portfolio.unrealized_pnl),
-        _money(portfolio.fees),
-        _gain(results.book_pnl),
-        style="bold",
-    )
+    totals = _money_of(results.portfolio, ("positions_value", *_PNL[:-1]))
+    table.add_row("all", "", "", "", *totals, _gain(results.book_pnl), style="bold")
     return table
 
 
@@ -219,10 +174,8 @@ def _account_table(results: Results) -> Table:
     portfolio, decisions = results.portfolio, results.decisions
     rejected = decisions.get(DecisionStatus.REJECTED, 0)
     grid = Table.grid(padding=(0, 2))
-    grid.add_column()
-    grid.add_column(justify="right")
-    grid.add_column()
-    grid.add_column()
+    for justify in ("left", "right", "left", "left"):
+        grid.add_column(justify=justify)
     counts = (
         ("trades", f"{results.verification.trades:,}"),
         ("signals", f"{results.signals:,}"),
@@ -263,18 +216,11 @@ def _agents_table(results: Results) -> Table:
         table.add_row(
             result.agent or "(none)",
             str(result.trades),
-            _money(result.realized_pnl),
-            _money(result.unrealized_pnl),
-            _money(result.fees),
+            *_money_of(result, _PNL[:-1]),
             _gain(result.net_pnl),
         )
     table.add_row("all", "", "", "", "", _gain(results.agents_pnl), style="bold")
     return table
-
-
-def _print_check(claim: str, holds: bool, console: Console) -> None:
-    answer = Text("yes", "green") if holds else Text("NO", "bold red")
-    console.print(Text(f"{claim}: ").append(answer))
 
 
 def _print_alerts(results: Results, console: Console) -> None:
@@ -311,6 +257,10 @@ def _table(title: str, first: str, *others: str) -> Table:
     for column in others:
         table.add_column(column, justify="right", overflow="fold")
     return table
+
+
+def _money_of(of: object, names: Sequence[str]) -> list[str]:
+    return [_money(getattr(of, name)) for name in names]
 
 
 def _money(value: Decimal | None) -> str:

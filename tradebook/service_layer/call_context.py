@@ -1,19 +1,20 @@
-"""The context of a call: its time, the seed of its ids, who makes it, and for which request."""
+"""The context of a call: its time, the seed of its ids, its actor and its request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Final
-from uuid import uuid4
+from datetime import datetime
+from functools import partial
+from secrets import token_hex
+from typing import Any, Final, cast
 
-from attrs import evolve, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
-from tradebook.domain.validation import argument, identifier, short_text, utc
+from tradebook.domain.validation import argument, identifier, short_text, utc, utc_now
 
 DEFAULT_BASE_CURRENCY: Final = "USD"
 
@@ -57,7 +58,15 @@ def context(*, actor: str | None = None, correlation_id: str | None = None) -> I
             variable.reset(token)
 
 
-@frozen(kw_only=True, init=False)
+def _named(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    # As `entity.named_fields`, without its wrappers: every call makes a context.
+    return [
+        each.evolve(converter=partial(argument, each.name, cast("Any", each.converter)))
+        for each in fields
+    ]
+
+
+@frozen(kw_only=True, field_transformer=_named)
 class CallContext:
     """The values that stay the same when a unit of work is retried, so that a retry repeats, not adds.
 
@@ -68,29 +77,10 @@ class CallContext:
         correlation_id: shared by the events of the call; by default the one of `tradebook.context`.
     """
 
-    at: datetime
-    token: str
-    actor: str
-    correlation_id: str
-
-    def __init__(
-        self,
-        *,
-        at: datetime | None = None,
-        token: str | None = None,
-        actor: str | None = None,
-        correlation_id: str | None = None,
-    ) -> None:
-        """Check the values that are given (`InvalidInput` names a wrong one), and make the others."""
-        self.__attrs_init__(
-            # Defaults skip the checks: they are valid as made, and every call makes them.
-            at=datetime.now(UTC) if at is None else argument("at", utc, at),
-            token=uuid4().hex if token is None else argument("token", identifier, token),
-            actor=current_actor.get() if actor is None else argument("actor", short_text, actor),
-            correlation_id=current_correlation_id.get()
-            if correlation_id is None
-            else argument("correlation_id", short_text, correlation_id),
-        )
+    at: datetime = field(factory=utc_now, converter=utc)
+    token: str = field(factory=partial(token_hex, 16), converter=identifier)
+    actor: str = field(factory=current_actor.get, converter=short_text)
+    correlation_id: str = field(factory=current_correlation_id.get, converter=short_text)
 
     def with_default_actor(self, actor: str) -> CallContext:
         """Return this context, with `actor` as its actor where it names none."""

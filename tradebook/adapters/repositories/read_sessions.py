@@ -6,6 +6,7 @@ They come detached, as from a session that was closed: readable, and another ses
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final, SupportsIndex, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, inspect
@@ -19,6 +20,9 @@ from tradebook.service_layer.gc_pause import no_collecting
 
 E = TypeVar("E", bound=Entity)
 
+_MANY: Final = 500
+"""Rows from which on making entities is worth a pause of the garbage collector."""
+
 
 class ReadSession(Session):
     """A session of a unit of work that only reads: its repositories make entities from rows."""
@@ -30,7 +34,9 @@ class ReadSession(Session):
 
         Two entities for the same row are two objects; changing one changes no record.
         """
-        with no_collecting():
+        # A page of fewer rows is made before the collector starts once more.
+        is_few = values is not None and values.get("at_most", _MANY) < _MANY
+        with nullcontext() if is_few else no_collecting():
             return _MAKERS[kind](self.connection().execute(statement, values).all())
 
 

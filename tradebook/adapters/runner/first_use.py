@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.schema_state import (
     EMPTY,
     SchemaState,
     read_async_schema_state,
     read_schema_state,
 )
-from tradebook.adapters.migrations.upgrade import upgrade
 from tradebook.config import DatabaseConfig
 
 
@@ -49,7 +49,7 @@ class FirstUse:
         with self._lock:
             if not self.is_done:
                 if _lacks_tables(read_schema_state(self.read_engine()), self.config):
-                    upgrade(self.engine())
+                    migrations.upgrade(self.engine())
                 self.is_done = True
 
 
@@ -104,7 +104,7 @@ class AsyncFirstUse:
 def _upgrade(config: DatabaseConfig) -> None:
     # On an engine of its own: this thread goes on when the task that awaits it is cancelled.
     with engine_for(config) as engine:
-        upgrade(engine)
+        migrations.upgrade(engine)
 
 
 def _lacks_tables(state: SchemaState, config: DatabaseConfig) -> bool:

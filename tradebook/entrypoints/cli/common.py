@@ -37,12 +37,12 @@ class CommonOptions(typer.Context):
 
     @property
     def as_json(self) -> bool:
-        """Whether `--json` was given."""
+        """True if `--json` was given."""
         return "as_json" in self.meta
 
     @property
     def quiet(self) -> bool:
-        """Whether `--quiet` was given."""
+        """True if `--quiet` was given."""
         return "quiet" in self.meta
 
     def note(self, message: str) -> None:
@@ -61,7 +61,7 @@ class CommonOptions(typer.Context):
         return super().invoke(callback, *args, **kwargs)
 
     def _hand_on_options(self, subcommand: str) -> None:
-        """Make a group's own options defaults of its subcommand, and refuse those that it does not have."""
+        """Make a group's own options the defaults of its subcommand; refuse those that the subcommand lacks."""
         # A value that the user wrote, not a default: that one must not override the subcommand's own default.
         given = {
             param.name: param.opts[0]

@@ -30,7 +30,7 @@ class CommandContext(CommonOptions):
     """The context of a command: the common options, and the book that they name."""
 
     def environment(self) -> DatabaseEnvironment:
-        """Return the environment, with the URL of `--database` in the first place; warn of a password in it."""
+        """Return the environment with the URL of `--database`, if given; warn of a password in it."""
         if self.database and "***" in DatabaseConfig.from_url(self.database).safe_url:
             self.note(
                 "warning: other users see a password in --database in the list of processes, and the shell's "
@@ -209,7 +209,7 @@ class WhichTrade:
 
 @frozen
 class AsOf:
-    """The options that name a time in the past, and by which times of the trades it is meant."""
+    """The options that name a time in the past, by booking times or by trade times."""
 
     time: Annotated[
         datetime | None,
@@ -238,7 +238,7 @@ class AsOf:
 
     @property
     def by(self) -> str:
-        """`booked` or `executed`."""
+        """The times of the trades that count: `booked` or `executed`."""
         return self.given_by or "booked"
 
     def __str__(self) -> str:

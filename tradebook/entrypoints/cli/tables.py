@@ -64,7 +64,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether the values are numbers, whose decimal points stand in line."""
+        """True for numbers, whose decimal points stand in line."""
         return self.kind in (Kind.NUMBER, Kind.GAIN)
 
 

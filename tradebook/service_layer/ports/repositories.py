@@ -78,7 +78,9 @@ class Records(ABC, Generic[E]):
         """
         wanted = Filter.from_arguments(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        found = self._newest(wanted, place, page_limit(limit) + 1)
+        found = self._newest(
+            wanted, place, page_limit(limit) + 1
+        )  # one more: is there a next page?
         return Page.from_records(self.kind, found, limit)
 
     def rows(

@@ -1,20 +1,30 @@
-"""Entities, as they are before they are added to a unit of work, without an id."""
+"""Strategies for entities before they are added to a unit of work, without an id."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
 
+from attrs import fields as fields_of
 from hypothesis import strategies as st
 
-from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain import validation
+from tradebook.domain.agents import (
+    ActionStatus,
+    AgentAction,
+    AgentDecision,
+    action_status,
+    optional_quantity,
+)
+from tradebook.domain.alerts import Alert, Severity, severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
-from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
+from tradebook.domain.numbers import fraction, non_negative, number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
-from tradebook.domain.positions import Position
-from tradebook.domain.signals import Signal, SignalAction
+from tradebook.domain.positions import Position, optional_number
+from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.trades import Trade
 from tradebook.testing.strategies.fills import fills, trade_terms
 from tradebook.testing.strategies.values import (
@@ -33,12 +43,45 @@ from tradebook.testing.strategies.values import (
     texts,
 )
 
-T = TypeVar("T")
+E = TypeVar("E", bound=Entity)
+
+_BY_CONVERTER: Final[Mapping[Callable[..., Any], Strategy[Any]]] = {
+    validation.identifier: names(),
+    validation.optional_identifier: st.none() | names(),
+    validation.short_text: texts(max_size=20),
+    validation.long_text: texts(),
+    validation.optional_long_text: st.none() | texts(),
+    validation.json_object: json_objects(),
+    validation.json_value: json_values(),
+    validation.utc: instants(),
+    number: decimals(),
+    non_negative: decimals(signed=False),
+    fraction: fractions(),
+    optional_number: st.none() | prices(),
+    optional_quantity: st.none() | quantities(),
+    signal_action: st.sampled_from(SignalAction),
+    action_status: st.sampled_from(ActionStatus),
+    severity: st.sampled_from(Severity),
+}
+"""For the converter of a field, the values to draw; fields of other converters keep their default."""
+
+
+def _records(kind: type[E], account: str, /, **given: Strategy[Any]) -> Strategy[E]:
+    """Generate records of a kind: every field by its converter, but for the strategies given."""
+    drawn = {
+        f.name: _BY_CONVERTER[f.metadata[CONVERTER]]
+        for f in fields_of(kind)
+        if f.metadata.get(CONVERTER) in _BY_CONVERTER and f.name != "updated_at"
+    }
+    for name in ("symbol", "currency", "base_currency", "cost_currency"):
+        if name in drawn:
+            drawn[name] = symbols() if name == "symbol" else currencies()
+    return st.builds(kind, **{**drawn, "account": st.just(account), **given})
 
 
 def accounts(account: str = DEFAULT_ACCOUNT) -> Strategy[Account]:
     """Generate accounts."""
-    return st.builds(Account, account=st.just(account), base_currency=currencies())
+    return _records(Account, account)
 
 
 @st.composite
@@ -75,16 +118,8 @@ def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
     if kind in (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL):
         amount = amount.copy_abs()
         amount = amount if kind is CashFlowKind.DEPOSIT else amount.copy_negate()
-    return CashFlow(
-        account=account,
-        created_at=draw(instants()),
-        kind=kind,
-        amount=amount,
-        currency=draw(currencies()),
-        symbol=draw(st.none() | symbols()),
-        occurred_at=draw(instants()),
-        reference=draw(names()),
-    )
+    terms = {"kind": st.just(kind), "amount": st.just(amount), "symbol": st.none() | symbols()}
+    return draw(_records(CashFlow, account, **terms))
 
 
 @st.composite
@@ -123,115 +158,34 @@ def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPos
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:
     """Generate signals."""
-    return st.builds(
-        Signal,
-        account=st.just(account),
-        created_at=instants(),
-        symbol=_given_or(symbol, symbols()),
-        action=st.sampled_from(SignalAction),
-        strength=decimals(),
-        confidence=fractions(),
-        source=texts(max_size=20),
-        strategy=texts(max_size=20),
-        price=st.none() | prices(),
-        generated_at=instants(),
-        horizon=st.none() | decimals(signed=False),
-        reference=st.none() | names(),
-        details=json_objects(),
-    )
+    given = {} if symbol is None else {"symbol": st.just(symbol)}
+    return _records(Signal, account, horizon=st.none() | decimals(signed=False), **given)
 
 
 def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
     """Generate PROPOSED decisions that link no signals."""
-    return st.builds(
-        AgentDecision,
-        account=st.just(account),
-        created_at=instants(),
-        agent=names(),
-        strategy=texts(max_size=20),
-        symbol=symbols(),
-        action=st.sampled_from(SignalAction),
-        quantity=st.none() | quantities(),
-        price=st.none() | prices(),
-        confidence=fractions(),
-        reasoning=texts(),
-        model=texts(max_size=20),
-        inputs=json_objects(),
-        decided_at=instants(),
-        cost=decimals(signed=False),
-        cost_currency=currencies(),
-        reference=st.none() | names(),
-        signals=st.builds(list),
-    )
+    return _records(AgentDecision, account)
 
 
 def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
     """Generate agents' steps that serve no decision."""
-    return st.builds(
-        AgentAction,
-        account=st.just(account),
-        created_at=instants(),
-        agent=names(),
-        action_type=names(),
-        input=json_values(),
-        output=json_values(),
-        status=st.sampled_from(ActionStatus),
-        error=st.none() | texts(),
-        started_at=instants(),
-        duration=decimals(signed=False),
-        cost=decimals(signed=False),
-        cost_currency=currencies(),
-        reference=st.none() | names(),
-    )
+    return _records(AgentAction, account)
 
 
 def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:
     """Generate unresolved alerts."""
-    return st.builds(
-        Alert,
-        account=st.just(account),
-        created_at=instants(),
-        alert_type=names(),
-        severity=st.sampled_from(Severity),
-        message=texts(),
-        source=texts(max_size=20),
-        symbol=st.none() | symbols(),
-        dedup_key=st.none() | names(),
-        timestamp=instants(),
-    )
+    unresolved = {"resolution": st.none(), "resolved_by": st.none()}
+    return _records(Alert, account, symbol=st.none() | symbols(), **unresolved)
 
 
 @st.composite
 def metrics(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> PerformanceMetric:
     """Generate performance metrics."""
     start, end = sorted([draw(instants()), draw(instants())])
-    return PerformanceMetric(
-        account=account,
-        created_at=draw(instants()),
-        name=draw(names()),
-        value=draw(decimals()),
-        period_start=start,
-        period_end=end,
-        computed_at=draw(instants()),
-        parameters=draw(json_objects()),
-    )
+    period = {"period_start": st.just(start), "period_end": st.just(end)}
+    return draw(_records(PerformanceMetric, account, **period))
 
 
 def events(account: str = DEFAULT_ACCOUNT) -> Strategy[Event]:
     """Generate entries of the audit trail."""
-    return st.builds(
-        Event,
-        account=st.just(account),
-        created_at=instants(),
-        event_type=names(),
-        entity=names(),
-        entity_id=st.integers(0, 2**63 - 1),
-        payload=json_objects(),
-        actor=texts(max_size=20),
-        correlation_id=texts(max_size=20),
-        occurred_at=instants(),
-    )
-
-
-def _given_or(value: T | None, strategy: Strategy[T]) -> Strategy[T]:
-    return strategy if value is None else st.just(value)
+    return _records(Event, account, entity_id=st.integers(0, 2**63 - 1))

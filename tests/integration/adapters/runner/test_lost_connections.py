@@ -84,7 +84,7 @@ def test_a_commit_that_the_server_is_still_at_is_waited_for(
 def test_a_commit_that_the_server_is_at_for_long_is_asked_for_again(
     manager: Any, front: CuttingFront, postgresql_book: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit_outcome, "_WAIT", "100ms")
+    monkeypatch.setattr(commit_outcome, "_LOCK_TIMEOUT", "100ms")
     front.cut_next(HELD)
     asked_twice = (front, postgresql_book, lambda: manager.retries >= 2)
     releasing = threading.Thread(target=release_when_awaited, args=asked_twice)

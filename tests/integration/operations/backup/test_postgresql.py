@@ -31,6 +31,7 @@ from tradebook import (
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.operations.backup import Encryption, Store, back_up, restore_book, verify_backup
+from tradebook.operations.backup.manifest import sha256_of
 from tradebook.operations.backup.wal_archive import archive_log
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.programs import (
@@ -173,7 +174,7 @@ def test_a_restore_that_fails_leaves_the_book_that_was_there(
 
     with pytest.raises(BackupDamaged, match=r"book\.dump is not what was written"):
         restore_book(store, made, config, overwrite=True)
-    shorter = evolve(made, files=(evolve(file, size=path.stat().st_size, sha256=_sha256(path)),))
+    shorter = evolve(made, files=(evolve(file, size=path.stat().st_size, sha256=sha256_of(path)),))
     with pytest.raises(OperationFailed, match="pg_restore failed"):
         restore_book(store, shorter, config, overwrite=True)
     assert _run(config, "SELECT count(*) FROM pg_constraint") == constraints
@@ -232,12 +233,6 @@ def test_the_password_goes_to_programs_through_a_file_that_is_gone_afterwards() 
         assert environment["PGSSLMODE"] == "verify-full"
         assert "a:b\\c" not in environment.values()
     assert not file.parent.exists()
-
-
-def _sha256(path: Path) -> str:
-    from tradebook.operations.backup.manifest import sha256_of
-
-    return sha256_of(path)
 
 
 def test_grants_are_restored_where_the_roles_are(

@@ -40,7 +40,7 @@ def test_a_new_field_is_in_tables_json_and_exported_files(
     [column] = select(Wider, "slippage")
     assert (column.header, column.field, column.kind) == ("slippage", "slippage", Kind.NUMBER)
     assert "slippage" in field_names(Wider)
-    assert "slippage" in ArrowKind.of(Wider).schema.names
+    assert "slippage" in ArrowKind.from_kind(Wider).schema.names
     print_json({"cash": WiderBalance("USD", *[Decimal(1)] * 4)})
     assert json.loads(capsys.readouterr().out)["cash"]["reserved"] == "0.5"
 
@@ -51,7 +51,7 @@ def test_the_columns_of_an_entity_are_its_fields_and_what_is_derived(kind: Expor
     assert issubclass(entity, Entity)
     names = [field.name for field in fields(entity)]
     assert list(columns_of(entity)) == [*names, *DERIVED.get(entity, ())]
-    assert set(ArrowKind.of(entity).schema.names) <= set(names)
+    assert set(ArrowKind.from_kind(entity).schema.names) <= set(names)
 
 
 def test_headers_and_kinds_follow_the_field_where_nothing_else_is_said() -> None:

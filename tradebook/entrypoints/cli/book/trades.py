@@ -102,7 +102,7 @@ def bust(context: CommandContext, which: WhichTrade, reason: Reason, by: By) -> 
       tradebook trades bust o-17 --execution-id f-2 --reason "booked twice"
       tradebook trades bust --trade-id 8 --reason "not ours"
     """
-    _put_right(context, "bust_trade", which, by, reason=reason)
+    _bust_or_correct(context, "bust_trade", which, by, reason=reason)
 
 
 @app.command()
@@ -128,10 +128,10 @@ def correct(
     if all(term is None for term in terms.values()):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in terms)
         raise typer.BadParameter(f"give at least one right term: {options}")
-    _put_right(context, "correct_trade", which, by, reason=reason, **terms)
+    _bust_or_correct(context, "correct_trade", which, by, reason=reason, **terms)
 
 
-def _put_right(
+def _bust_or_correct(
     context: CommandContext, method: str, which: WhichTrade, by: str, **arguments: Any
 ) -> None:
     """Bust or correct a trade, and show what the position is now."""

@@ -67,7 +67,7 @@ class BackupKind:
 
     @property
     def name(self) -> str | None:
-        """`physical`, `incremental`, or None for the database's default kind."""
+        """The kind: `physical`, `incremental`, or None for the database's default."""
         return "physical" if self.physical else "incremental" if self.incremental else None
 
 
