@@ -125,8 +125,11 @@ def attach(session: Session, entity: Entity) -> None:
 
 def bring_up_to_date(session: Session, entity: Entity, columns: Collection[str]) -> None:
     """Copy values that were written past the flush to the session's own object of the same record."""
-    key = inspect(type(entity)).identity_key_from_primary_key((entity.account, entity.id))
+    held = vars(
+        entity
+    )  # a working copy: past the attributes of a mapper that may not be configured yet
+    key = inspect(type(entity)).identity_key_from_primary_key((held["account"], held["id"]))
     loaded = session.identity_map.get(key)
     if loaded is not None:
         for column in columns:
-            set_committed_value(loaded, column, getattr(entity, column))
+            set_committed_value(loaded, column, held[column])

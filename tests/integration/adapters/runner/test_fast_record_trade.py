@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -318,3 +320,19 @@ def test_a_lost_answer_is_found_in_the_book(
     trade = manager.record_trade(**BUY)
     assert manager.get_position_by_symbol("X").sequence == trade.sequence == 4
     assert manager.verify().proven
+
+
+FIRST = """
+import sys
+from tradebook import DatabaseManager
+
+with DatabaseManager(sys.argv[1]) as manager:
+    manager.import_trades([{"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}])
+    trade = manager.record_trade(symbol="X", action="BUY", quantity=1, price=10)
+    assert trade.price * trade.quantity == 10, trade
+"""
+
+
+def test_the_first_trade_of_a_process_may_be_one_of_the_fast_path(sqlite_url: str) -> None:
+    for _ in range(2):  # the second process imports into a position that is there
+        subprocess.run([sys.executable, "-c", FIRST, sqlite_url], check=True)
