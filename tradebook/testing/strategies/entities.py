@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
+import attrs
 from hypothesis import strategies as st
 
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
-from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
@@ -33,7 +34,7 @@ from tradebook.testing.strategies.values import (
     texts,
 )
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Entity)
 
 
 def accounts(account: str = DEFAULT_ACCOUNT) -> Strategy[Account]:
@@ -75,15 +76,15 @@ def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
     if kind in (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL):
         amount = amount.copy_abs()
         amount = amount if kind is CashFlowKind.DEPOSIT else amount.copy_negate()
-    return CashFlow(
-        account=account,
-        created_at=draw(instants()),
-        kind=kind,
-        amount=amount,
-        currency=draw(currencies()),
-        symbol=draw(st.none() | symbols()),
-        occurred_at=draw(instants()),
-        reference=draw(names()),
+    return draw(
+        _records(
+            CashFlow,
+            account,
+            kind=st.just(kind),
+            amount=st.just(amount),
+            currency=currencies(),
+            reference=names(),
+        )
     )
 
 
@@ -123,115 +124,74 @@ def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPos
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:
     """Generate signals."""
-    return st.builds(
+    return _records(
         Signal,
-        account=st.just(account),
-        created_at=instants(),
-        symbol=_given_or(symbol, symbols()),
-        action=st.sampled_from(SignalAction),
+        account,
+        symbol=symbols() if symbol is None else st.just(symbol),
         strength=decimals(),
-        confidence=fractions(),
-        source=texts(max_size=20),
-        strategy=texts(max_size=20),
-        price=st.none() | prices(),
-        generated_at=instants(),
         horizon=st.none() | decimals(signed=False),
-        reference=st.none() | names(),
-        details=json_objects(),
     )
 
 
 def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
     """Generate PROPOSED decisions that link no signals."""
-    return st.builds(
-        AgentDecision,
-        account=st.just(account),
-        created_at=instants(),
-        agent=names(),
-        strategy=texts(max_size=20),
-        symbol=symbols(),
-        action=st.sampled_from(SignalAction),
-        quantity=st.none() | quantities(),
-        price=st.none() | prices(),
-        confidence=fractions(),
-        reasoning=texts(),
-        model=texts(max_size=20),
-        inputs=json_objects(),
-        decided_at=instants(),
-        cost=decimals(signed=False),
-        cost_currency=currencies(),
-        reference=st.none() | names(),
-        signals=st.builds(list),
-    )
+    quantity = st.none() | quantities()
+    return _records(AgentDecision, account, symbol=symbols(), quantity=quantity)
 
 
 def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
     """Generate agents' steps that serve no decision."""
-    return st.builds(
+    return _records(
         AgentAction,
-        account=st.just(account),
-        created_at=instants(),
-        agent=names(),
-        action_type=names(),
+        account,
         input=json_values(),
         output=json_values(),
         status=st.sampled_from(ActionStatus),
         error=st.none() | texts(),
-        started_at=instants(),
         duration=decimals(signed=False),
-        cost=decimals(signed=False),
-        cost_currency=currencies(),
-        reference=st.none() | names(),
     )
 
 
 def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:
     """Generate unresolved alerts."""
-    return st.builds(
-        Alert,
-        account=st.just(account),
-        created_at=instants(),
-        alert_type=names(),
-        severity=st.sampled_from(Severity),
-        message=texts(),
-        source=texts(max_size=20),
-        symbol=st.none() | symbols(),
-        dedup_key=st.none() | names(),
-        timestamp=instants(),
-    )
+    severity, dedup_key = st.sampled_from(Severity), st.none() | names()
+    return _records(Alert, account, severity=severity, dedup_key=dedup_key)
 
 
 @st.composite
 def metrics(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> PerformanceMetric:
     """Generate performance metrics."""
     start, end = sorted([draw(instants()), draw(instants())])
-    return PerformanceMetric(
-        account=account,
-        created_at=draw(instants()),
-        name=draw(names()),
-        value=draw(decimals()),
-        period_start=start,
-        period_end=end,
-        computed_at=draw(instants()),
-        parameters=draw(json_objects()),
-    )
+    period = {"period_start": st.just(start), "period_end": st.just(end)}
+    return draw(_records(PerformanceMetric, account, value=decimals(), **period))
 
 
 def events(account: str = DEFAULT_ACCOUNT) -> Strategy[Event]:
     """Generate entries of the audit trail."""
-    return st.builds(
-        Event,
-        account=st.just(account),
-        created_at=instants(),
-        event_type=names(),
-        entity=names(),
-        entity_id=st.integers(0, 2**63 - 1),
-        payload=json_objects(),
-        actor=texts(max_size=20),
-        correlation_id=texts(max_size=20),
-        occurred_at=instants(),
-    )
+    return _records(Event, account, entity_id=st.integers(0, 2**63 - 1))
 
 
-def _given_or(value: T | None, strategy: Strategy[T]) -> Strategy[T]:
-    return strategy if value is None else st.just(value)
+_BY_NAME: Final[dict[str, Strategy[Any]]] = {
+    "action": st.sampled_from(SignalAction),
+    "confidence": fractions(),
+    "cost": decimals(signed=False),
+    "cost_currency": currencies(),
+    "price": st.none() | prices(),
+    "reference": st.none() | names(),
+    "symbol": st.none() | symbols(),
+    **dict.fromkeys(
+        ("action_type", "agent", "alert_type", "entity", "event_type", "name"), names()
+    ),
+    **dict.fromkeys(("message", "reasoning"), texts()),
+    **dict.fromkeys(("actor", "correlation_id", "model", "source", "strategy"), texts(max_size=20)),
+    **dict.fromkeys(("details", "inputs", "parameters", "payload"), json_objects()),
+    **dict.fromkeys(("computed_at", "created_at", "decided_at", "generated_at"), instants()),
+    **dict.fromkeys(("occurred_at", "started_at", "timestamp"), instants()),
+}
+"""The strategies of fields that mean the same in several kinds of records."""
+
+
+def _records(kind: type[T], account: str, /, **others: Strategy[Any]) -> Strategy[T]:
+    """Generate records with the fields of `_BY_NAME` and `others`; the rest keep their defaults."""
+    shared = {name: _BY_NAME[name] for name in attrs.fields_dict(kind) if name in _BY_NAME}
+    return st.builds(kind, account=st.just(account), **{**shared, **others})
