@@ -56,13 +56,21 @@ class CommandContext(CommonOptions):
         """Show a progress bar on stderr, unless the command runs with `--quiet` or `--json`."""
         return output.progress_bar(label, hidden=self.quiet or self.as_json)
 
-    def answer(self, document: Mapping[str, object], *lines: str, ok: bool = True) -> None:
-        """Write the result: the document with `--json`, else the lines; exit with 1 if it is not ok."""
+    def answer(
+        self,
+        document: Mapping[str, object],
+        *lines: str,
+        then: Callable[[], None] | None = None,
+        ok: bool = True,
+    ) -> None:
+        """Write the document with `--json`, else the lines and what `then` prints; exit with 1 if not ok."""
         if self.as_json:
             output.print_json(document)
         else:
             for line in lines:
                 say(line)
+            if then is not None:
+                then()
         if not ok:
             raise typer.Exit(1)
 
