@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
@@ -53,29 +54,18 @@ def record_table(name: str, *items: Any) -> Table:
     )
 
 
-def text_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Make a column of text."""
-    return Column(name, Text, nullable=nullable)
+def _columns(kind: Any) -> Callable[..., list[Column[Any]]]:
+    def columns(*names: str, nullable: bool = False) -> list[Column[Any]]:
+        return [Column(name, kind, nullable=nullable) for name in names]
+
+    return columns
 
 
-def decimal_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Make a column of exact decimals."""
-    return Column(name, ExactDecimal, nullable=nullable)
-
-
-def time_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Make a column of UTC instants."""
-    return Column(name, UtcDateTime, nullable=nullable)
-
-
-def json_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Make a column of JSON documents."""
-    return Column(name, Json, nullable=nullable)
-
-
-def integer_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """Make a column of 64-bit integers."""
-    return Column(name, BigInteger, nullable=nullable)
+text_columns: Final = _columns(Text)
+decimal_columns: Final = _columns(ExactDecimal)
+time_columns: Final = _columns(UtcDateTime)
+json_columns: Final = _columns(Json)
+integer_columns: Final = _columns(BigInteger)
 
 
 def enum_column(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:

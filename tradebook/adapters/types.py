@@ -151,7 +151,8 @@ class ExactDecimal(_PlainDecimal):
     and averages are refused; compute them in Python.
 
     On SQLite the order and the aggregates need an engine of this package (`get_session`, a unit of
-    work). On an engine that an application made itself, selecting an aggregate is refused.
+    work). On an engine that an application made itself, selecting `sum`, `min` or `max`
+    is refused, and `avg` is SQLite's float.
     """
 
     cache_ok = True

@@ -130,7 +130,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         try:
             try:
                 self.session.close()  # not rollback(), which would expire what was read
-            except Exception:
+            except Exception:  # translated on failure only: most calls never enter the translation
                 with translated_errors():
                     raise
             meaning = None if exc is None else translated(exc)

@@ -143,8 +143,8 @@ class DatabaseConfig:
         read_url: where queries go: a standby, another role. `run`, and every read that decides what is
             written, stay with the database itself. Settings that the URL does not state are this one's; the
             server, the role and its password are the URL's alone.
-        parameters: further parameters of the URL. asyncpg takes those that it knows; those that only
-            libpq knows (`channel_binding`, `keepalives`, ...) are left out of `async_url`. So is
+        parameters: further parameters of the URL. asyncpg takes those that it supports; those that only
+            libpq supports (`channel_binding`, `keepalives`, ...) are left out of `async_url`. So is
             `connect_timeout`: SQLAlchemy hands asyncpg text only, and asyncpg wants a number
             (`connect_args={"timeout": 5}`).
 
@@ -232,7 +232,7 @@ class DatabaseConfig:
 
     @property
     def renews_password(self) -> bool:
-        """Whether the password is read anew for each connection."""
+        """True where the password is read anew for each connection."""
         return self.password_file is not None or callable(self.password)
 
     @hide_traceback
@@ -277,7 +277,7 @@ class DatabaseConfig:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether the database ends with the last manager that uses it."""
+        """True for a database in memory, which ends with the last manager that uses it."""
         return self.path == MEMORY
 
     @property

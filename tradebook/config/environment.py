@@ -32,7 +32,7 @@ class DatabaseEnvironment:
     """Chooses the configuration: `development`, `testing`, `production` or `embedded`.
 
     From strongest to weakest: `url`, `TRADEBOOK_DATABASE_URL`, `TRADEBOOK_DB_*`, the preset, the
-    defaults. `DATABASE_URL` counts where nothing else says where the database is, and never in testing.
+    defaults. `DATABASE_URL` counts where nothing else locates the database, and never in testing.
 
     Args:
         name: of the environment; `TRADEBOOK_ENV` when left out, else `embedded`.

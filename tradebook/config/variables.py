@@ -25,7 +25,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _PREFIX: Final = "TRADEBOOK_DB_"
 _PLACES: Final = ("path", "host", "database")
-"""Fields that say where a database is."""
+"""Fields that locate a database."""
 _OPTION: Final = "--database"
 _PASSWORDS: Final = ("password", "password_file")
 _NAMED_OTHERWISE: Final = {
@@ -185,7 +185,7 @@ class Settings:
         yield f"{preset} preset", {field: (value, "") for field, value in defaults.items()}
 
     def _states_place(self) -> bool:
-        """Return whether a variable other than a URL says where the database is."""
+        """Return whether a variable other than a URL locates the database."""
         return any(getattr(self._variables, field) is not None for field in _PLACES)
 
     def _stated_url(self, preset: str) -> tuple[str, str | None]:

@@ -9,13 +9,13 @@ market value, adds up to the book's to the last digit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Final, TypeAlias
 
 from attrs import evolve, frozen
 
 from tradebook.domain.accounting import Balance, BookedTrade
-from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.numbers import ZERO, canonical, exact
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -47,7 +47,7 @@ class AgentResult:
     @property
     def net_pnl(self) -> Decimal:
         """Realized plus unrealized P&L, less fees."""
-        with localcontext(EXACT):
+        with exact():
             return canonical(self.realized_pnl + self.unrealized_pnl - self.fees)
 
 
@@ -84,7 +84,7 @@ def agent_results(
 
 def _with(result: AgentResult, balance: Balance, position: Position) -> AgentResult:
     price = position.current_price or ZERO
-    with localcontext(EXACT):
+    with exact():
         value = balance.quantity * price * position.multiplier
         return evolve(
             result,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal, localcontext
+from decimal import Decimal
 
 from attrs import frozen
 
@@ -12,7 +12,7 @@ from tradebook.demo.attribution import AgentResult, agent_results, executed_trad
 from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert
-from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.numbers import ZERO, canonical, exact
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.positions import Position
 from tradebook.service_layer import queries
@@ -69,20 +69,19 @@ class Results:
     @property
     def book_pnl(self) -> Decimal:
         """The book's net P&L: realized + unrealized - fees."""
-        portfolio = self.portfolio
-        with localcontext(EXACT):
-            net = portfolio.realized_pnl + portfolio.unrealized_pnl - portfolio.fees
-            return canonical(net)
+        with exact():
+            net = self.portfolio.realized_pnl + self.portfolio.unrealized_pnl
+            return canonical(net - self.portfolio.fees)
 
     @property
     def agents_pnl(self) -> Decimal:
         """The sum of the agents' net P&L, each computed from its own trades."""
-        with localcontext(EXACT):
+        with exact():
             return canonical(sum((result.net_pnl for result in self.agents), start=ZERO))
 
     @property
     def adds_up(self) -> bool:
-        """Whether the agents' P&L is the book's, to the last digit."""
+        """True where the agents' P&L equals the book's, to the last digit."""
         return self.agents_pnl == self.book_pnl
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from attrs import define
 
@@ -179,34 +179,33 @@ class _Desk:
         opinion: Opinion,
         quantity: Decimal,
     ) -> int:
-        reference = f"demo/{agent.name}/{opinion.symbol}/{day.date}"
+        shared: dict[str, Any] = {
+            "strategy": agent.name,
+            "price": opinion.price,
+            "confidence": opinion.confidence,
+            "reference": f"demo/{agent.name}/{opinion.symbol}/{day.date}",
+        }
         signal = handlers.record_signal(
             uow,
             opinion.symbol,
             opinion.action,
             strength=opinion.strength,
-            confidence=opinion.confidence,
             source=agent.name,
-            strategy=agent.name,
-            price=opinion.price,
             generated_at=self.seen_at,
-            reference=reference,
             details=dict(opinion.inputs),
+            **shared,
         )
         decision = handlers.record_decision(
             uow,
             agent.name,
             opinion.symbol,
             opinion.action,
-            strategy=agent.name,
             quantity=quantity,
-            price=opinion.price,
-            confidence=opinion.confidence,
             reasoning=opinion.reasoning,
             model=agent.model,
             inputs=dict(opinion.inputs),
-            reference=reference,
             signals=[signal.id],
+            **shared,
         )
         return decision.id
 

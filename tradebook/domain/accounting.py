@@ -1,4 +1,4 @@
-"""The fold: what one fill does to the running balance of a position.
+"""Position accounting: the rule by which one fill changes the running balance of a position.
 
 Carries the exact cost basis (what the open quantity cost), not an average price, so nothing is lost
 to a rounded average. For CASH settlement, after any fills and to the last digit:
@@ -18,7 +18,7 @@ from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
 
 
 class BookedTrade(NamedTuple):
-    """Some fields of a `Trade` that was booked, under their names there."""
+    """The fields of a booked `Trade` that folding reads, under their names there."""
 
     id: int
     symbol: str
@@ -42,8 +42,8 @@ class BookedTrade(NamedTuple):
     bust_sequence: int | None
 
     @classmethod
-    def of(cls, trade: Trade) -> BookedTrade:
-        """The values of an entity."""
+    def from_trade(cls, trade: Trade) -> BookedTrade:
+        """Take the values of an entity."""
         return cls._make(cast("Any", _values)(trade))
 
     @property
@@ -74,13 +74,13 @@ class Balance(NamedTuple):
     cash_flow: Decimal = ZERO
 
     def after(self, trade: Trade | BookedTrade) -> Balance:
-        """This balance after `trade`; exact but for the one rounding of a partly removed cost."""
+        """Return the balance after `trade`, exact but for the one rounding of a partly removed cost."""
         size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
             return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash).balance
 
     def moved(self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool) -> Moved:
-        """The rule itself, to be called inside `exact()`.
+        """Apply a fill to the balance; call it inside `exact()`.
 
         Args:
             size: of the fill; positive when bought, negative when sold.
@@ -96,7 +96,7 @@ class Balance(NamedTuple):
         elif abs(size) < abs(quantity):
             done, removed = Effect.REDUCED, divide(cost_basis * abs(size), abs(quantity))
             realized, cost_basis = -paid - removed, cost_basis - removed
-        else:  # all of it is closed; the rest of the fill opens on the other side
+        else:  # through zero or to it: the whole position is closed, the rest of the fill opens another
             done = Effect.FLIPPED if after else Effect.CLOSED
             realized, cost_basis = quantity * unit_cash - cost_basis, after * unit_cash
         cash = -paid if in_cash else realized
@@ -107,7 +107,7 @@ class Balance(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What a fill made of a balance.
+    """The result of applying a fill to a balance.
 
     Attributes:
         balance: after it.
@@ -121,7 +121,7 @@ class Moved(NamedTuple):
 
 
 def effect(before: Decimal, after: Decimal) -> Effect:
-    """What happened to a position whose signed quantity went from `before` to `after`."""
+    """Return the effect of a fill that took a position's signed quantity from `before` to `after`."""
     if not before:
         return Effect.OPENED
     if not after:

@@ -11,7 +11,7 @@ TradebookError
  +-- ExtraNotInstalled       an optional package is missing; names what to install
  +-- ConcurrentUpdate        another writer changed the record first: try the unit of work again
  |    +-- StaleRecord        ... after the entity was read: read it again
- +-- BookBusy                conflicts outlasted every retry (`attempts` says how many)
+ +-- BookBusy                conflicts outlasted every retry (`attempts` counts them)
  +-- OperationFailed         a server, a backup or a restore failed
  |    +-- ProgramMissing     ... a program of PostgreSQL, gpg or age is missing, or of another version
  |    +-- BackupDamaged      ... a backup is not what was written

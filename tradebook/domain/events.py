@@ -1,7 +1,7 @@
-"""What happened: each change but a mark leaves one of these as an `Event` record.
+"""Domain events: each change but a mark is recorded as an event in the same transaction.
 
-The classes are what the domain's methods return; `Event` is how one is kept, in the same
-transaction as the change. Events are append-only: the audit trail and the outbox.
+The methods of the domain return `DomainEvent` objects; `Event` is the record that keeps one. Events are
+append-only: the audit trail and the outbox.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tradebook.domain.validation import (
 
 
 class Effect(StrEnum):
-    """What a trade did to its position."""
+    """The effect of a trade on its position."""
 
     OPENED = "OPENED"
     INCREASED = "INCREASED"
@@ -38,7 +38,7 @@ class Effect(StrEnum):
 
 
 class JsonPayload(dict[str, Json]):
-    """A payload that is JSON already."""
+    """A payload that needs no conversion to JSON any more."""
 
 
 def _payload(value: Mapping[str, Json]) -> dict[str, Json]:
@@ -50,11 +50,11 @@ class Event(Entity):
     """One entry of the audit trail.
 
     Attributes:
-        event_type: the name of what happened, such as `TradeRecorded`.
+        event_type: the name of the domain event, such as `TradeRecorded`.
         entity: the kind of the record that changed, such as `Trade`.
         entity_id: its id.
         payload: the particulars; decimals as plain text.
-        actor: who did it.
+        actor: the user or program that made the call.
         correlation_id: shared by everything done in one call.
         occurred_at: when, UTC.
     """
@@ -70,8 +70,11 @@ class Event(Entity):
     occurred_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
 
 
-def _at_once(value: Json) -> Json:
-    """A value as JSON, where it can be nothing else: each booking tells some twenty. Else none."""
+def _simple_json(value: Json) -> Json:
+    """Return the JSON of a value of the usual types; None where `event_payload` has to convert it.
+
+    A booking has some twenty of them, and the general conversion checks each for its size.
+    """
     kind = type(value)
     if kind is str and len(value) <= MAX_NAME and value.isascii() and value.isprintable():
         return value
@@ -84,20 +87,22 @@ def _at_once(value: Json) -> Json:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class DomainEvent:
-    """Something that happened to one record; its kinds say by annotations what is known of it.
+    """A change of one record; the annotations of a subclass are its fields.
 
-    Where something changed, `changes` holds, for each changed field, the value before and the value after.
+    `changes` holds for each changed field the value before and the value after.
     """
 
     _required: ClassVar[frozenset[str]] = frozenset()
     _fields: ClassVar[frozenset[str]] = frozenset()
 
-    # Not made by attrs, which would compile methods for each of the kinds whenever a program starts.
+    # Not an attrs class: attrs would compile methods for each of the 30 subclasses at every start.
     def __init_subclass__(cls) -> None:
+        """Collect the fields of the subclass, and which of them are required."""
         cls._fields = cls._fields.union(cls.__annotations__)
         cls._required = frozenset(field for field in cls._fields if not hasattr(cls, field))
 
     def __init__(self, **values: Any) -> None:
+        """Take the values of the fields by name; those with a default may be left out."""
         given = values.keys()
         if not self._required <= given <= self._fields:
             wrong = (self._required - given) | (given - self._fields)
@@ -105,14 +110,17 @@ class DomainEvent:
         vars(self).update(values)
 
     def __setattr__(self, field: str, _value: object) -> NoReturn:
+        """Refuse every assignment: an event cannot change."""
         raise AttributeError(f"{type(self).__name__}.{field} has happened")
 
     def __eq__(self, other: object) -> bool:
+        """Compare kind and values; None is the same as no value."""
         if type(other) is not type(self):
             return NotImplemented
         return self._known() == other._known()
 
     def __repr__(self) -> str:
+        """Show the values that are not None."""
         known = ", ".join(f"{name}={value!r}" for name, value in self._known().items())
         return f"{type(self).__name__}({known})"
 
@@ -120,15 +128,15 @@ class DomainEvent:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def with_changes(self, changes: dict[str, Json]) -> Self:
-        """The same, with what it changed."""
+        """Return a copy with these changes."""
         return type(self)(**{**vars(self), "changes": changes})
 
     def payload(self) -> JsonPayload:
-        """What is known of it, by name, as JSON; fields that are none are left out."""
+        """Return the values by name as JSON; fields that are None are left out."""
         known = self._known()
-        told = {name: _at_once(value) for name, value in known.items()}
-        rest = {name: known[name] for name, value in told.items() if value is None}
-        return JsonPayload({**told, **event_payload(rest)})
+        simple = {name: _simple_json(value) for name, value in known.items()}
+        rest = {name: known[name] for name, value in simple.items() if value is None}
+        return JsonPayload({**simple, **event_payload(rest)})
 
 
 class AccountOpened(DomainEvent):
@@ -148,7 +156,7 @@ class TradeSubmitted(DomainEvent):
 
 
 class TradeBooked(DomainEvent):
-    """All that a trade was booked with: see `Trade.evidence`, which says what is left out."""
+    """All values that a trade was booked with; `evidence` lists the defaults that are left out."""
 
     symbol: str
     order_id: str
@@ -175,9 +183,9 @@ class TradeBooked(DomainEvent):
 
 
 class TradeRecorded(TradeBooked):
-    """A trade was booked, with what it did to its position.
+    """A trade was booked, with its effect on the position.
 
-    `quantity_before` and `quantity_after` are the position's signed quantities, `changes` what became of
+    `quantity_before` and `quantity_after` are the position's signed quantities, `changes` those of
     the pending order that it filled.
     """
 
@@ -189,7 +197,7 @@ class TradeRecorded(TradeBooked):
 class TradeBusted(DomainEvent):
     """A booked trade was taken out: its position is as if it had never been.
 
-    `before` and `after` hold the position's totals; `changes` what became of the trade; `corrected_by`
+    `before` and `after` hold the position's totals; `changes` those of the trade; `corrected_by`
     the number of the revision that counts instead.
     """
 
@@ -289,7 +297,7 @@ class DecisionExecuted(DomainEvent):
 
 
 class ActionRecorded(DomainEvent):
-    """An agent took a step."""
+    """An agent completed a step."""
 
     agent: str
     action_type: str
@@ -297,7 +305,7 @@ class ActionRecorded(DomainEvent):
 
 
 class AlertRaised(DomainEvent):
-    """Something needs attention."""
+    """An alert was raised."""
 
     alert_type: str
     severity: str
@@ -305,7 +313,7 @@ class AlertRaised(DomainEvent):
 
 
 class AlertResolved(DomainEvent):
-    """An alert was dealt with."""
+    """An alert was resolved."""
 
     resolution: str
     resolved_by: str
@@ -350,9 +358,9 @@ def _kinds(kind: type[DomainEvent]) -> Iterator[type[DomainEvent]]:
 
 
 OWN: Final = frozenset(kind.__name__ for kind in _kinds(DomainEvent))
-"""The names of what the book itself records: nobody else says that a trade was booked."""
+"""The names of the book's own events; applications may not record events under these."""
 
 BOOKINGS: Final = (TradeRecorded.__name__, TradeCorrected.__name__)
-"""The events that say with which terms a trade was booked; each trade has one."""
+"""The events that record the terms with which a trade was booked; each trade has one."""
 BUSTS: Final = (TradeBusted.__name__,)
-"""The event that says why and when one was taken out."""
+"""The event that records when and why a trade was busted."""

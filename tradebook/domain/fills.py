@@ -124,6 +124,7 @@ class RunningPosition:
     constants: tuple[Any, ...] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        """Take the running values from the stored ones."""
         opened = self.opened
         self.sequence = opened["sequence"]
         self.balance = Balance._make(_totals(opened))
@@ -274,6 +275,7 @@ class SharedValues:
     """
 
     def __init__(self, columns: tuple[str, ...] = TRADE_COLUMNS) -> None:
+        """Take the columns that are shared."""
         self.columns = tuple(
             name for name in columns if name not in (*VARYING, "account", "created_at")
         )

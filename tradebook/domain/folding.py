@@ -1,4 +1,4 @@
-"""Folding the trades of one symbol again, in the order in which they count."""
+"""Folds of the trades of one symbol, in the order of their `sequence`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AMOUNTS: Final = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
 
 @define
 class Fold:
-    """A position as its trades make it.
+    """The totals of a position, computed from its trades.
 
     Attributes:
         symbol: whose trades.
@@ -37,7 +37,7 @@ class Fold:
     constants: Mapping[str, object] = field(factory=dict)
 
     def apply(self, trade: Trade | BookedTrade) -> Decimal:
-        """Fold a trade; returns the P&L that it realized."""
+        """Fold one trade, and return the price P&L that it realized, before fees."""
         size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
             unit_cash = trade.price * trade.multiplier
@@ -51,11 +51,11 @@ class Fold:
         return canonical(realized)
 
     def copy(self) -> Fold:
-        """Another one, that goes its own way from here."""
+        """Return an independent copy of the fold."""
         return evolve(self)
 
     def values(self) -> dict[str, object]:
-        """The fields of the position that follow from these trades."""
+        """Return the fields of the position that follow from these trades, by name."""
         return {
             **{name: canonical(getattr(self.balance, name)) for name in AMOUNTS},
             "status": PositionStatus.OPEN if self.balance.quantity else PositionStatus.CLOSED,
@@ -66,5 +66,5 @@ class Fold:
 
 
 def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:
-    """The fields of a position that are not as they should be."""
+    """Return the names of the fields of a position that differ from these values."""
     return [name for name, value in values.items() if getattr(position, name) != value]

@@ -21,7 +21,7 @@ class PerformanceMetric(Entity):
 
     Attributes:
         name: of the figure, such as `sharpe_ratio`.
-        value: the figure; a ratio unless `parameters` say otherwise.
+        value: the figure; a ratio unless `parameters` state otherwise.
         period_start, period_end: the period that it covers, UTC; the start is not after the end.
         computed_at: the time of the computation, UTC.
         parameters: annualisation and other conventions, as JSON.

@@ -43,6 +43,13 @@ AS_OF: Final = "as of"
 """The source of a valuation for a time in the past, which is not stored."""
 
 
+_COPIED: Final = (
+    *("symbol", "quantity", "cost_basis", "current_price", "realized_pnl", "fees", "cash_flow"),
+    *("currency", "multiplier", "settlement", "sequence"),
+)
+"""The fields of a position that a snapshot copies."""
+
+
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class PortfolioPosition(Entity):
     """One open position in a snapshot; all amounts in the position's own `currency`.
@@ -83,19 +90,9 @@ class PortfolioPosition(Entity):
         return cls(
             account=position.account,
             created_at=at,
-            symbol=position.symbol,
-            quantity=position.quantity,
-            cost_basis=position.cost_basis,
-            current_price=position.current_price,
             market_value=value,
             unrealized_pnl=unrealized,
-            realized_pnl=position.realized_pnl,
-            fees=position.fees,
-            cash_flow=position.cash_flow,
-            currency=position.currency,
-            multiplier=position.multiplier,
-            settlement=position.settlement,
-            sequence=position.sequence,
+            **{name: getattr(position, name) for name in _COPIED},
         )
 
 

@@ -1,4 +1,4 @@
-"""Positions: what is held of each symbol, what it cost and what it earned."""
+"""Positions: the holding of each symbol with its cost and its P&L."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class PositionStatus(StrEnum):
 
 
 def position_status(value: PositionStatus | str) -> PositionStatus:
-    """OPEN or CLOSED."""
+    """Convert a name to OPEN or CLOSED."""
     return enum_member(PositionStatus, value)
 
 
 def optional_number(value: Number | None) -> Decimal | None:
-    """`number`, or none."""
+    """Convert a number, or pass None through."""
     return None if value is None else number(value)
 
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement")
-"""Fixed by a symbol's first booked trade."""
+"""The constants of a symbol, fixed by its first booked trade."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -71,7 +71,7 @@ class Position(Entity):
         opened_at: trade time of the fill that opened it last, UTC.
         closed_at: trade time of the fill that closed it; none while open.
         sequence: the last entry in its ledger: each booking takes one, and each bust.
-        version: counts what a fill has to know of: bookings, busts, orders submitted; not marks.
+        version: counts the changes that make a booking start over: bookings, busts, orders submitted; not marks.
         updated_at: the booking time of the last trade, UTC; marks do not move it.
     """
 
@@ -111,7 +111,7 @@ class Position(Entity):
 
     @property
     def market_value(self) -> Decimal | None:
-        """quantity * current_price * multiplier, in `currency`; negative when short."""
+        """Quantity times mark times multiplier, in `currency`; negative when short, None without a mark."""
         if not self.quantity:
             return ZERO
         if self.current_price is None:
@@ -121,13 +121,13 @@ class Position(Entity):
 
     @property
     def unrealized_pnl(self) -> Decimal | None:
-        """market_value - cost_basis, in `currency`, before fees."""
+        """Market value less cost basis, in `currency`, before fees; None without a mark."""
         value = self.market_value
         return None if value is None else canonical(EXACT.subtract(value, self.cost_basis))
 
     @property
     def net_pnl(self) -> Decimal | None:
-        """realized_pnl + unrealized_pnl - fees, in `currency`."""
+        """Realized plus unrealized P&L less fees, in `currency`; None without a mark."""
         unrealized = self.unrealized_pnl
         if unrealized is None:
             return None
@@ -142,7 +142,7 @@ class Position(Entity):
             at: the time now; the booking time is never before the last one.
 
         Returns:
-            What happened.
+            The event of the booking.
 
         Raises:
             InstrumentMismatch: currency, multiplier or settlement differ from the first trade's.
@@ -172,11 +172,11 @@ class Position(Entity):
         )
 
     def expect_fill(self) -> None:
-        """An order was submitted: who looked before does not know that a fill has to take it over."""
+        """Count a submitted order in the version: a fill booked on an earlier version would not take it over."""
         self.version += 1
 
     def bust(self, trade: Trade, *, at: datetime, by: str, reason: str) -> dict[str, Json]:
-        """Take out a trade, which stays on record; `refold` then makes the rest follow.
+        """Bust a trade, which stays on record; the caller then sets the fold of the others with `refold`.
 
         Returns:
             For each field of the trade that changed (before, after).
@@ -190,7 +190,7 @@ class Position(Entity):
         return changes
 
     def book_correction(self, trade: Trade, *, at: datetime, realized_pnl: Decimal) -> None:
-        """Book a trade that counts in the place of the one that it corrects; `refold` then."""
+        """Book the correction of a trade; the caller then sets the new fold with `refold`."""
         booked_at = self.entry_time(at)
         trade.book(sequence=self.sequence + 1, booked_at=booked_at, realized_pnl=realized_pnl)
         self._enter(booked_at)
@@ -200,7 +200,7 @@ class Position(Entity):
         return entry_time(utc(at), self.sequence, self.updated_at)
 
     def refold(self, values: Mapping[str, object]) -> None:
-        """Become what its trades make of it: the `values` of their fold. Marks stay."""
+        """Set the fields that follow from the trades: the `values` of their fold. Marks stay."""
         for field_name, value in values.items():
             setattr(self, field_name, value)
 

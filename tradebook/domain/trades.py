@@ -1,4 +1,4 @@
-"""Trades: one execution each, and what may become of one."""
+"""Trades: one execution each, with its status from PENDING to EXECUTED, CANCELLED, REJECTED or BUSTED."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tradebook.domain.validation import (
 
 
 class TradeAction(StrEnum):
-    """What FIX calls the side."""
+    """The direction of a trade, which FIX calls its side."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -56,27 +56,27 @@ class Settlement(StrEnum):
 
 
 def new_order_id() -> str:
-    """An order id for an order that was given none."""
+    """Make an order id for an order that was given none."""
     return uuid4().hex
 
 
 def trade_action(value: TradeAction | str) -> TradeAction:
-    """BUY or SELL."""
+    """Convert a name to BUY or SELL."""
     return enum_member(TradeAction, value)
 
 
 def trade_status(value: TradeStatus | str) -> TradeStatus:
-    """A trade's status."""
+    """Convert a name to the status of a trade."""
     return enum_member(TradeStatus, value)
 
 
 def settlement_kind(value: Settlement | str) -> Settlement:
-    """CASH or MARGINED."""
+    """Convert a name to CASH or MARGINED."""
     return enum_member(Settlement, value)
 
 
 class OrderKey(NamedTuple):
-    """Which order of an account: order ids collide across venues and symbols."""
+    """The identity of an order in an account: order ids collide across venues and symbols."""
 
     venue: str
     symbol: str
@@ -84,7 +84,7 @@ class OrderKey(NamedTuple):
 
 
 class FillKey(NamedTuple):
-    """Which fill of an order; unique in an account."""
+    """The identity of a fill; unique in an account."""
 
     order: OrderKey
     execution_id: str
@@ -107,10 +107,10 @@ TERMS: Final = (
     "settlement",
     "executed_at",
 )
-"""What a replay of the same fill must agree on, and what freezes when a trade is booked."""
+"""The fields that a repeated fill must agree on, and that are frozen when a trade is booked."""
 
 BUST: Final = ("status", "busted_at", "busted_by", "bust_reason", "bust_sequence")
-"""What a bust says on the trade that it takes out."""
+"""The fields that a bust sets on the trade."""
 
 _LEFT_TO_ORDER: Final = (
     "fee",
@@ -148,9 +148,9 @@ class Trade(Entity):
         executed_at: the trade time, UTC; a naive time is taken as UTC.
         order_id: the venue's or client's order; made up when not given.
         execution_id: one fill of it; `""` when the order has one fill.
-        strategy: what traded, `""` for none.
-        decision_id: the agent's decision behind it.
-        details: anything else, as JSON.
+        strategy: the name of the strategy that traded, `""` for none.
+        decision_id: the decision of an agent that led to it.
+        details: further values of the caller, as JSON.
         status: see `TradeStatus`.
         sequence: the entry in its position's ledger that booked it, from 1; none until booked.
         booked_at: the booking time, UTC; none until booked.
@@ -158,8 +158,8 @@ class Trade(Entity):
         revision: 0, or the number of a correction.
         corrects_id: the trade that a correction replaces.
         busted_at: when it was busted, UTC.
-        busted_by: who busted it.
-        bust_reason: why.
+        busted_by: the actor that busted it.
+        bust_reason: the reason that the actor gave.
         bust_sequence: the entry in its position's ledger that busted it.
     """
 
@@ -200,12 +200,12 @@ class Trade(Entity):
 
     @property
     def order_key(self) -> OrderKey:
-        """The order that this is a fill of."""
+        """The identity of the order that this is a fill of."""
         return OrderKey(self.venue, self.symbol, self.order_id)
 
     @property
     def fill_key(self) -> FillKey:
-        """What makes this trade the same fill as another."""
+        """The identity of this fill: two trades with the same one are the same fill."""
         return FillKey(self.order_key, self.execution_id, self.revision)
 
     @property
@@ -230,7 +230,7 @@ class Trade(Entity):
             raise DuplicateOrder("order", self.identity, differing)
 
     def agrees(self, replay: Trade, given: Collection[str]) -> bool:
-        """Whether `confirm` accepts the replay."""
+        """Return whether `confirm` accepts the replay."""
         return not self._differences(replay, given)
 
     def _differences(
@@ -270,7 +270,7 @@ class Trade(Entity):
         return dict(changes)
 
     def book(self, *, sequence: int, booked_at: datetime, realized_pnl: Decimal) -> None:
-        """Become EXECUTED, as its position says.
+        """Become EXECUTED, with the values that its position computed.
 
         Raises:
             InvalidTransition: it is not PENDING.
@@ -290,7 +290,7 @@ class Trade(Entity):
         )
 
     def bust(self, *, sequence: int, at: datetime, by: str, reason: str) -> dict[str, Json]:
-        """Become BUSTED, as its position says: it counts no more, and stays as it was.
+        """Become BUSTED: the trade keeps its terms, and no longer counts in its position.
 
         Returns:
             For each field that changed (before, after).
@@ -308,7 +308,7 @@ class Trade(Entity):
         return {name: [was, after[name]] for name, was in before.items() if was != after[name]}
 
     def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:
-        """The next revision of this trade, not booked yet: its terms, but for the `changes`."""
+        """Return the next revision of this trade, not booked yet: its terms, with the `changes`."""
         kept = {name: getattr(self, name) for name in (*_IDENTITY, *TERMS, *_BEHIND)}
         return Trade(
             **{**kept, **changes},
@@ -318,13 +318,13 @@ class Trade(Entity):
         )
 
     def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
-        """Become CANCELLED; None when it is already."""
+        """Become CANCELLED; return None when it is already."""
         if not self._end(TradeStatus.CANCELLED, at):
             return None
         return TradeCancelled(order_id=self.order_id, reason=reason, changes=self._ended)
 
     def reject(self, reason: str, at: datetime) -> TradeRejected | None:
-        """Become REJECTED; None when it is already."""
+        """Become REJECTED; return None when it is already."""
         if not self._end(TradeStatus.REJECTED, at):
             return None
         return TradeRejected(order_id=self.order_id, reason=reason, changes=self._ended)
@@ -349,7 +349,7 @@ class Trade(Entity):
 
     @property
     def identity(self) -> str:
-        """Which fill this is, in words."""
+        """The fill's identity in words, for messages."""
         fill = f" execution {self.execution_id!r}" if self.execution_id else ""
         venue = f" at {self.venue}" if self.venue else ""
         return f"{self.order_id!r}{fill} for {self.symbol}{venue}"
@@ -358,14 +358,14 @@ class Trade(Entity):
 TRADE_COLUMNS: Final = tuple(
     attribute.name for attribute in fields(Trade) if attribute.name not in ("id", *_LATER)
 )
-"""The fields that a new fill is written with, in all ways of writing: a field that `Trade` gets joins them."""
+"""The fields with which a new fill is written. Every writer takes its columns from here: a new field of `Trade` joins them."""
 
 TRADE_DEFAULTS: Final[Mapping[str, Any]] = {
     attribute.name: attribute.default
     for attribute in fields(Trade)
     if attribute.default is not NOTHING and not isinstance(attribute.default, Factory)  # type: ignore[arg-type]
 }
-"""The values of fields that are not given."""
+"""The values of the fields of a trade that are not given."""
 
 
 def evidence(trade: Mapping[str, Any], at: datetime) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     Args:
         config: a `DatabaseConfig`, or a URL; see `DatabaseManager`.
-        account: the tenant whose book this is.
+        account: the tenant that owns the book.
         base_currency: of the account, when its first use opens it.
         actor: recorded in the events where no `tradebook.context` names another.
 

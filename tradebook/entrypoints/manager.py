@@ -31,7 +31,7 @@ orm.start_mappers()
 
 
 class Managed:
-    """What both managers share: a configuration, an account, and a container of their own."""
+    """The common base of both managers: a configuration, an account, and a container of its own."""
 
     _parts = THREADS
 
@@ -83,6 +83,7 @@ class Managed:
     def _engines(self) -> Collection[Engine]:
         """Return the engine, and the one for queries where that is another."""
         made = self._container.engine(), self._container.reader()
+        # Listeners and pools are those of the synchronous engine inside one of asyncio.
         return dict.fromkeys(getattr(engine, "sync_engine", engine) for engine in made)
 
 
@@ -97,7 +98,7 @@ class DatabaseManager(Managed, Book):
             `postgresql://user:password@host/book`. By default the environment's variables are read, and
             without them the file `tradebook.db` in the working directory is used. A new and empty SQLite
             database gets its tables on first use; any other gets them by `upgrade()`.
-        account: the tenant whose book this is.
+        account: the tenant that owns the book.
         base_currency: of the account, when its first use opens it.
         actor: recorded in the events where no `tradebook.context` names another.
 

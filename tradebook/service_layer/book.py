@@ -147,11 +147,11 @@ class Book(ABC):
         """Close every connection; the book stays usable, and connects again."""
 
     def __enter__(self) -> Self:
-        """Return the book itself."""
+        """Return the book itself, still unconnected."""
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Close the book."""
+        """Close every connection on leaving the block."""
         self.close()
 
     def create(self, entity: E) -> E:
@@ -181,7 +181,7 @@ class Book(ABC):
 
     def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
         """Seal the recorded events, each batch in a unit of work of its own; see `handlers.seal`."""
-        sealing = Sealing.of(batch, progress)
+        sealing = Sealing.from_arguments(batch, progress)
         if sealing.progress is not None:
             sealing.total = self.read(unsealed)
         while sealing.goes_on(self.run(seal_next, sealing.batch)):

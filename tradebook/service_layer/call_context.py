@@ -1,4 +1,4 @@
-"""The context of a call: its time, the seed of its ids, who makes it, and for which request."""
+"""The context of a call: its time, the seed of its ids, its actor and its request."""
 
 from __future__ import annotations
 

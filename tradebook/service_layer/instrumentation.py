@@ -28,7 +28,7 @@ class CallRecord:
 
     Attributes:
         handler: its name; `custom` for functions of applications, which keeps the number of names low.
-        account: the account whose book it reads or writes.
+        account: the account that it reads or writes.
         actor: the user or program that makes the call.
         correlation_id: of the request.
         retries: the number of attempts after the first.
@@ -67,7 +67,9 @@ def recorded_call(call: CallRecord) -> Iterator[CallRecord]:
     try:
         yield call
     finally:
-        with suppress(ValueError):  # some frameworks leave a block in another context
+        with suppress(
+            ValueError
+        ):  # some frameworks leave a block in another context than they entered
             current_call.reset(token)
 
 

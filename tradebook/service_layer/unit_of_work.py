@@ -72,7 +72,7 @@ def single_statement(query: F) -> F:
 
 def is_single_statement(query: object) -> bool:
     """Return whether a query is marked by `single_statement`."""
-    return getattr(query, _SINGLE_STATEMENT, False) is True
+    return getattr(query, _SINGLE_STATEMENT, False) is True  # a mock answers every name with a mock
 
 
 class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
@@ -156,7 +156,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
 
     @abstractmethod
     def require_visible(self) -> None:
-        """Check that the store shows this account's rows: a hidden account looks like an empty one.
+        """Check that the store shows this account's rows: hidden ones would read as an empty account.
 
         Raises:
             NotPermitted: row-level security hides the account from the role that is connected.

@@ -91,7 +91,7 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
             by="sequence",
             limit=limit,
         )
-        return [BookedTrade.of(trade) for trade in found]
+        return [BookedTrade.from_trade(trade) for trade in found]
 
     def count_booked(self, symbol: str | None = None) -> int:
         return sum(symbol in (None, row["symbol"]) for row in self._booked())

@@ -8,7 +8,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Column, Engine, Identity, MetaData, Table, Text, func, insert, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Engine,
+    Identity,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import CompileError, StatementError
 
 from tests.support.servers import configured
@@ -146,6 +158,35 @@ def test_averages_are_refused_where_they_would_be_floats(sqlite_url: str) -> Non
     with made.connect() as connection, pytest.raises(CompileError, match="avg"):
         connection.execute(select(func.avg(table.c.amount)))
     made.dispose()
+
+
+@pytest.mark.parametrize("name", ["sum", "min", "max"])
+def test_an_engine_that_an_application_made_refuses_what_sqlite_would_compute_wrongly(
+    name: str,
+) -> None:
+    made = create_engine("sqlite://")
+    table.metadata.create_all(made)
+    function = getattr(func, name)
+    with made.connect() as connection:
+        for selected in (function(table.c.amount), function(table.c.amount).label("it")):
+            with pytest.raises(CompileError, match="get_session"):
+                connection.execute(select(selected))
+        assert connection.scalar(select(func.count(table.c.amount))) == 0
+    made.dispose()
+
+
+def test_aggregates_within_a_statement_are_exact_too(engine: Engine) -> None:
+    amount = table.c.amount
+    with engine.begin() as connection:
+        connection.execute(
+            insert(table), [{"amount": Decimal(text)} for text in ("9", "10", "0.1")]
+        )
+        inner = select(func.max(amount).label("most"), func.sum(amount).label("all")).subquery()
+        assert connection.execute(select(inner)).one() == (Decimal(10), Decimal("19.1"))
+        largest = select(func.max(amount)).scalar_subquery()
+        assert connection.scalars(select(amount).where(amount == largest)).all() == [Decimal(10)]
+        grouped = select(table.c.account).group_by(table.c.account)
+        assert connection.scalar(grouped.having(func.sum(amount) == Decimal("19.1"))) == "main"
 
 
 def test_times_come_back_in_utc_to_the_microsecond(engine: Engine) -> None:

@@ -100,13 +100,14 @@ class _Connection(sqlite3.Connection):
 
 
 class CancellableConnection(sqlite3.Connection):
-    """A connection that closes its cursors with it.
+    """A connection of aiosqlite's that closes its cursors with it.
 
     A task that is cancelled leaves its cursor in the middle of a statement, which holds a lock for
     as long as something refers to the cancellation.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        """Take what `sqlite3.Connection` takes."""
         super().__init__(*args, **options)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 

@@ -44,6 +44,7 @@ class SqlBulkLedger(BulkLedger):
     """
 
     def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
         self.connection = session.connection()
         self.call = call
         self._session = session
@@ -124,6 +125,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     """The bulk ledger by COPY; the unique key finds fills that were recorded meanwhile."""
 
     def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
         super().__init__(session, call, write_position)
         self._rows = CopyRows(call)
         self._is_asyncio = self.connection.dialect.is_async
@@ -210,6 +212,7 @@ class SqliteBulkLedger(SqlBulkLedger):
     """The bulk ledger by one INSERT for each batch: there is no second writer and no server to wait for."""
 
     def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
+        """Take the session and call of the unit of work, and a function that writes positions."""
         super().__init__(session, call, write_position)
         self._rows = SqliteRows(call, self.connection.dialect)
         self._is_written = True

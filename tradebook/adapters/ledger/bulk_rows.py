@@ -55,6 +55,7 @@ class BookingRows(ABC, Generic[Row, Shared]):
     """
 
     def __init__(self, call: BulkCall, columns: tuple[str, ...] = TRADE_COLUMNS) -> None:
+        """Prepare what all rows share."""
         self._at = call.at
         self._shared = SharedValues(columns)
         self._event = {
@@ -115,6 +116,7 @@ class CopyRows(BookingRows[str, str]):
     """Rows as lines of COPY's text format."""
 
     def __init__(self, call: BulkCall, columns: tuple[str, ...] = TRADE_COLUMNS) -> None:
+        """Prepare what all rows share."""
         super().__init__(call, columns)
         self._at_text = call.at.isoformat()
         self._event_start = "".join(f"{copy_text(value)}\t" for value in self._event.values())
@@ -150,6 +152,7 @@ class SqliteRows(BookingRows[tuple[Any, ...], tuple[Any, ...]]):
     def __init__(
         self, call: BulkCall, dialect: Dialect, columns: tuple[str, ...] = TRADE_COLUMNS
     ) -> None:
+        """Prepare what all rows share."""
         super().__init__(call, columns)
         self._at_text = sqlite_time(call.at)
         self._dialect = dialect

@@ -1,4 +1,4 @@
-"""The Ledger on SQL: a position is locked, its trades folded in Python, and all of it written together."""
+"""The ledger on SQL: a position is locked, trades are applied to it in Python, and all is written together."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
+from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
@@ -52,11 +53,11 @@ from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPositio
 
 _CHUNK: Final = 500
 _ACCOUNT: Final = "account"
-"""What no cash flow is called."""
+"""The `kind` of the account's row among those of cash flows."""
 
 
 class SqlLedger(Ledger):
-    """Locks first: the page that `open` returns stands until the unit of work ends."""
+    """A ledger with pessimistic locks: a position that `open` returns cannot change until the unit of work ends."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class SqlLedger(Ledger):
         context: CallContext,
         position_cache: PositionCache | None = None,
     ) -> None:
+        """Take the session, account and call of the unit of work, and the cache that it fills when it commits."""
         self.session = session
         self.account = account
         self.at = context.at
@@ -73,16 +75,17 @@ class SqlLedger(Ledger):
         self._written: dict[str, Mapping[str, Any]] = {}
 
     def committed(self) -> None:
-        """Remember what was written: it is in the book now."""
+        """Put the positions that were written and are now committed into the cache."""
         if self._position_cache is not None:
             for position in self._written.values():
                 self._position_cache.keep(position)
         self._written.clear()
 
     def rolled_back(self) -> None:
-        """Forget what was written: it is not in the book."""
+        """Drop the positions that were written and are now rolled back."""
         self._written.clear()
 
+    @override
     def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         position = self._locked(symbol)
         if position is None:
@@ -99,20 +102,21 @@ class SqlLedger(Ledger):
         statement = select(accounts.base_currency).where(accounts.account == self.account)
         return self.session.connection().scalar(statement)
 
-    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        if not self._booked(page, bookings):
+    @override
+    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        if not self._booked(opened, bookings):
             return False
-        bring_up_to_date(self.session, page.position, columns_of(Position))
-        self._written[page.position.symbol] = vars(page.position)
+        bring_up_to_date(self.session, opened.position, columns_of(Position))
+        self._written[opened.position.symbol] = vars(opened.position)
         return True
 
-    def _booked(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def _booked(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         taken_over = [trade for trade, _ in bookings if trade.id is not None]
         if len(bookings) == 1 and not taken_over:
-            return self._book_one(page, *bookings[0])
-        if not self._write(vars(page.position), page.opened["version"]):
+            return self._book_one(opened, *bookings[0])
+        if not self._write(vars(opened.position), opened.opened["version"]):
             for trade in taken_over:
-                self.session.expire(trade)  # it is still the pending order that it was
+                self.session.expire(trade)  # stored, it is still the pending order
             return False
         if taken_over:
             with permitted(self.session, taken_over):
@@ -123,9 +127,9 @@ class SqlLedger(Ledger):
         insert_all(self.session, [event for _, event in bookings])
         return True
 
-    def _book_one(self, page: OpenPosition, trade: Trade, event: Event) -> bool:
+    def _book_one(self, opened: OpenPosition, trade: Trade, event: Event) -> bool:
         sender = Sender.from_connection(self.session.connection())
-        ids = write_trade(sender, page.opened, vars(page.position), vars(trade), vars(event))
+        ids = write_trade(sender, opened.opened, vars(opened.position), vars(trade), vars(event))
         if ids is None:
             return False
         trade.set_unchecked(id=ids[0])
@@ -134,6 +138,7 @@ class SqlLedger(Ledger):
         remember(self.session, event, event.id)
         return True
 
+    @override
     def bulk(self) -> BulkLedger:
         by = self._context
         call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
@@ -146,6 +151,7 @@ class SqlLedger(Ledger):
         self._written[values["symbol"]] = values
         return True
 
+    @override
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
         if not realized_pnl:
             return
@@ -161,6 +167,7 @@ class SqlLedger(Ledger):
             if isinstance(trade, Trade) and trade.id in realized_pnl:
                 set_committed_value(trade, "realized_pnl", realized_pnl[trade.id])
 
+    @override
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []
         for chunk in _chunks(sorted(symbols)):
@@ -169,9 +176,11 @@ class SqlLedger(Ledger):
             found += self._positions(traded)
         return sorted(found, key=lambda position: position.symbol)
 
+    @override
     def mark(self, positions: Collection[Position]) -> None:
         write_marks(self.session, positions)
 
+    @override
     def holdings(self) -> Holdings:
         # One statement is one instant, whatever the isolation level.
         flows = orm.cash_flows.c
@@ -203,7 +212,7 @@ class SqlLedger(Ledger):
         )
 
     def _account_row(self) -> Select[Any]:
-        """The account, in the columns of positions: its base currency, and when its last snapshot was taken."""
+        """Select the base currency and the time of the last snapshot, in the columns of positions."""
         taken = orm.portfolios.c
         last = (
             select(taken.timestamp)
@@ -244,7 +253,7 @@ class SqlLedger(Ledger):
                     )
                     .execution_options(populate_existing=True)
                 )
-                # Sorted here: asked to, SQLite would walk the account by id instead of the order key.
+                # Sorted here: with ORDER BY id SQLite scans the account by id instead of the order's index.
                 yield from sorted(self.session.scalars(statement), key=lambda trade: trade.id)
 
     def _write(self, position: Mapping[str, Any], version: int) -> bool:
@@ -273,7 +282,9 @@ class SqlLedger(Ledger):
         statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
         rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
         ids = {sequence: id_ for id_, sequence in rows}
-        if len(ids) < len(trades):  # recorded past the page's lock, by something else than a Ledger
+        if len(ids) < len(
+            trades
+        ):  # recorded without the position's lock, by other means than a ledger
             raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
         for trade in trades:
             trade.id = ids[trade.sequence]

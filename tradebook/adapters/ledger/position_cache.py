@@ -39,6 +39,7 @@ class ThreadLock:
     """A symbol's lock for threads."""
 
     def __init__(self) -> None:
+        """Make the lock, free."""
         self._lock = threading.Lock()
 
     def acquire(self) -> bool:
@@ -54,6 +55,7 @@ class TaskLock:
     """A symbol's lock for tasks of asyncio, inside SQLAlchemy's greenlets."""
 
     def __init__(self) -> None:
+        """Make the lock, free."""
         self._lock = asyncio.Lock()
 
     def acquire(self) -> bool:

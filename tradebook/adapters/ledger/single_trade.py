@@ -102,6 +102,7 @@ class TradeWriter(ABC):
     """
 
     def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
         self._dialect = dialect
         self._opened = BoundColumns("o_", positions, _OPENED, dialect)
         self._position = BoundColumns("p_", positions, _POSITION, dialect)
@@ -198,6 +199,7 @@ class BoundColumns:
     """
 
     def __init__(self, prefix: str, table: Table, columns: Sequence[str], dialect: Dialect) -> None:
+        """Find the columns' bind processors."""
         self.prefix, self.table, self.columns = prefix, table, columns
         self.names = [prefix + name for name in columns]
         self._pick = itemgetter(*columns)
@@ -219,6 +221,7 @@ class _OneStatement(TradeWriter):
     """PostgreSQL by asyncpg, which prepares statements itself."""
 
     def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
         super().__init__(dialect, columns)
         self.statement = (
             f"WITH opened AS (SELECT id FROM positions {self.is_as_opened} FOR UPDATE), "  # noqa: S608
@@ -241,6 +244,7 @@ class _Prepared(_OneStatement):
     """PostgreSQL by psycopg2, which does not prepare statements by itself."""
 
     def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
         super().__init__(dialect, columns)
         names = [f"%({name})s" for name in self._names]
         self._plain = re.sub(r"\$(\d+)", lambda n: names[int(n[1]) - 1], self.statement)
@@ -266,6 +270,7 @@ class _ThreeStatements(TradeWriter):
     """SQLite, inside a transaction that began with BEGIN IMMEDIATE."""
 
     def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+        """Build the SQL for a dialect."""
         super().__init__(dialect, columns)
         self.insert_trade = self.insert_trade_sql(f"positions {self.is_as_opened} AND")
         self._update_position = self.update_position_sql("")

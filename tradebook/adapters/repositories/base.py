@@ -91,6 +91,15 @@ class SqlRecords(Records[E], Generic[E]):
             return self.session.entities(self.kind, statement, values)
         return list(self.session.scalars(statement, values))
 
+    def _first(self, statement: Select[Any]) -> E | None:
+        return next(iter(self.fetch(statement)), None)
+
+    def _select(self, value: Any, *conditions: ColumnElement[bool]) -> Select[Any]:
+        return select(value).where(self.table.c.account == self.account, *conditions)
+
+    def _number(self, aggregate: Any, *conditions: ColumnElement[bool]) -> int:
+        return int(self.session.scalar(self._select(aggregate, *conditions)) or 0)
+
     @override
     def get(self, record_id: int, *, lock: bool = False) -> E:
         wanted, values = checked_id(record_id), {}

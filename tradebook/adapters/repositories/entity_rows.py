@@ -44,7 +44,10 @@ def values_of(entity: Entity) -> dict[str, Any]:
 
 def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
     """Make an entity of the values of another one, which its converters have checked already."""
-    entity: E = inspect(kind).class_manager.new_instance()
+    mapper = inspect(kind)
+    if not mapper.configured:  # nothing else may have used the class in this process
+        mapper.registry.configure(cascade=True)
+    entity: E = mapper.class_manager.new_instance()
     vars(entity).update(values)
     return entity
 

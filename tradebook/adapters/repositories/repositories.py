@@ -68,16 +68,13 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def count_booked(self, symbol: str | None = None) -> int:
         columns = self.table.c
         of_symbol = [] if symbol is None else [columns.symbol == symbol]
-        statement = select(func.count()).where(
-            columns.account == self.account, columns.sequence.is_not(None), *of_symbol
-        )
-        return self.session.scalar(statement) or 0
+        return self._number(func.count(), columns.sequence.is_not(None), *of_symbol)
 
     @override
     def booked_symbols(self) -> list[str]:
         columns = self.table.c
-        booked = columns.account == self.account, columns.sequence.is_not(None)
-        return sorted(self.session.scalars(select(columns.symbol).where(*booked).distinct()))
+        booked = self._select(columns.symbol, columns.sequence.is_not(None))
+        return sorted(self.session.scalars(booked.distinct()))
 
     @override
     def correcting(self, ids: Collection[int]) -> list[Trade]:
@@ -87,11 +84,12 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     @override
     def corrections(self, symbol: str) -> Corrections:
         columns = self.table.c
-        busts = columns.bust_sequence.is_not(None)
-        bookings = columns.corrects_id.is_not(None)
+        busted, correcting = columns.bust_sequence.is_not(None), columns.corrects_id.is_not(None)
+        busts = self._select(columns.bust_sequence, columns.symbol == symbol, busted)
+        bookings = self._select(columns.sequence, columns.symbol == symbol, correcting)
         return Corrections(
-            busts=self._numbers(columns.bust_sequence, symbol, busts),
-            bookings=self._numbers(columns.sequence, symbol, bookings),
+            busts=sorted(self.session.scalars(busts)),
+            bookings=sorted(self.session.scalars(bookings)),
         )
 
     @override
@@ -111,13 +109,6 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
 
-    def _numbers(
-        self, column: ColumnElement[int], symbol: str, condition: ColumnElement[bool]
-    ) -> list[int]:
-        columns = self.table.c
-        of_symbol = columns.account == self.account, columns.symbol == symbol
-        return sorted(self.session.scalars(select(column).where(*of_symbol, condition)))
-
 
 class SqlPositionRepository(SqlRepository[Position], PositionRepository):
     """Positions; the ledger writes them."""
@@ -125,8 +116,7 @@ class SqlPositionRepository(SqlRepository[Position], PositionRepository):
     @override
     def by_symbol(self, symbol: str) -> Position | None:
         columns = self.table.c
-        found = self.where(columns.symbol == symbol, columns.sequence > 0)
-        return next(iter(self.fetch(found)), None)
+        return self._first(self.where(columns.symbol == symbol, columns.sequence > 0))
 
     @override
     def all(self, *, open_only: bool = False) -> list[Position]:
@@ -218,16 +208,11 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
     @override
     def newest_id(self) -> int:
-        columns = self.table.c
-        statement = select(func.max(columns.id)).where(columns.account == self.account)
-        return self.session.scalar(statement) or 0
+        return self._number(func.max(self.table.c.id))
 
     @override
     def count_up_to(self, id_: int) -> int:
-        columns = self.table.c
-        of_account = columns.account == self.account
-        statement = select(func.count()).where(of_account, columns.id <= id_)
-        return self.session.scalar(statement) or 0
+        return self._number(func.count(), self.table.c.id <= id_)
 
     @override
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
@@ -237,9 +222,7 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
     @override
     def count_bookings(self) -> int:
-        of_account = self.table.c.account == self.account
-        statement = select(func.count()).where(of_account, *self._bookings())
-        return self.session.scalar(statement) or 0
+        return self._number(func.count(), *self._bookings())
 
     def _bookings(self) -> Sequence[ColumnElement[bool]]:
         columns = self.table.c
@@ -251,7 +234,7 @@ class SqlAccountRepository(SqlRepository[Account], AccountRepository):
 
     @override
     def current(self) -> Account | None:
-        return next(iter(self.fetch(self.where())), None)
+        return self._first(self.where())
 
 
 class _WithSignals(SqlRecords[AgentDecision]):
@@ -260,6 +243,12 @@ class _WithSignals(SqlRecords[AgentDecision]):
     def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
         super().__init__(session, account, kind)
         self._reads_rows = True  # `fetch` makes entities of whole rows in any session
+
+    @override
+    def get(self, record_id: int, *, lock: bool = False) -> AgentDecision:
+        if lock:
+            super().get(record_id, lock=True)
+        return super().get(record_id)
 
     @override
     def fetch(
@@ -290,6 +279,7 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
     """Decisions of agents, alone or with the signals behind them."""
 
     def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
+        """Take what every repository takes."""
         super().__init__(session, account, kind)
         self.with_signals = _WithSignals(session, account, kind)
 
@@ -346,8 +336,7 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
 
     @override
     def last(self) -> Seal | None:
-        newest_first = self.table.c.number.desc()
-        return next(iter(self.fetch(self.where().order_by(newest_first).limit(1))), None)
+        return self._first(self.where().order_by(self.table.c.number.desc()).limit(1))
 
     @override
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
@@ -363,9 +352,7 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
 
     @override
     def count_covered(self) -> int:
-        columns = self.table.c
-        statement = select(func.sum(columns.count)).where(columns.account == self.account)
-        return int(self.session.scalar(statement) or 0)
+        return self._number(func.sum(self.table.c.count))
 
     @override
     def transaction_snapshot(self) -> TransactionSnapshot:

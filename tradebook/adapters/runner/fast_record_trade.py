@@ -6,7 +6,7 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from attrs import frozen
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
@@ -53,14 +54,16 @@ class FastPath:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | AsyncEngine,
         cache: PositionCache,
         account: str,
         retries: Retries,
     ) -> None:
-        self.engine, self.cache, self.account, self.retries = engine, cache, account, retries
+        """Make a reader and a store of templates for these."""
+        self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+        self.cache, self.account, self.retries = cache, account, retries
         self.reader = FillReader(account)
-        self.failures = (DBAPIError, engine.dialect.loaded_dbapi.Error)
+        self.failures = (DBAPIError, self.engine.dialect.loaded_dbapi.Error)
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
         self._new_trade = inspect(Trade).class_manager.new_instance
@@ -91,12 +94,15 @@ class AutocommitScope:
     """
 
     def __init__(self, path: FastPath, context: CallContext) -> None:
+        """Take the manager's part and the call's."""
         self.reader = path.reader
         self.context = context
         self._path = path
         self._entry: CachedPosition | None = None
+        self._opened: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Self:
+        """Begin; the lock is taken by `attempt`."""
         return self
 
     def __exit__(
@@ -105,12 +111,15 @@ class AutocommitScope:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Release the symbol's lock."""
         if self._entry is not None:
             self._entry.lock.release()
 
     def attempt(self, query: Query[Any]) -> Trade | None:
         """Record a new fill; None where that takes a transaction, or the statement failed."""
-        if query.args:
+        symbol = query.kwargs.get("symbol")
+        # Before the terms are read: an ordinary trade reads them itself.
+        if query.args or type(symbol) is not str or not self._lock(symbol):
             return None
         try:
             return record_new_fill(self, **query.kwargs)
@@ -131,13 +140,19 @@ class AutocommitScope:
         return f"{self.context.token}-1"
 
     def last_position(self, symbol: str) -> RunningPosition | None:
-        """Return the cached position, its symbol locked; None where there is none or the lock is not got."""
+        """Return the cached position, which `attempt` has locked."""
+        opened = self._opened
+        if opened is None or opened["symbol"] != symbol:
+            return None
+        return RunningPosition(opened, self.context.at)
+
+    def _lock(self, symbol: str) -> bool:
+        """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""
         entry = self._path.cache.entry(symbol)
         if not entry.lock.acquire():
-            return None
-        self._entry = entry
-        values = entry.take()
-        return None if values is None else RunningPosition(values, self.context.at)
+            return False
+        self._entry, self._opened = entry, entry.take()
+        return self._opened is not None
 
     def book(self, position: RunningPosition, booking: Booking) -> Trade | None:
         """Write the booking; None when the cached position was out of date or the fill is recorded."""

@@ -86,7 +86,7 @@ def observed(
 
     Args:
         handler: its name in the record.
-        account: whose book it is about.
+        account: of the manager.
         context: of the call.
         observers: entered in their order, left in the reverse.
     """

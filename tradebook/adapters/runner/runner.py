@@ -1,6 +1,6 @@
 """Runners: each call gets a unit of work, and another one after a conflict or a lost connection.
 
-What must not change between attempts (the time, ids, order ids) is made once, in the `CallContext`.
+Values that must not change between attempts (the time, ids, order ids) are made once, in the `CallContext`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Query(Generic[R]):
     new_unit_of_work: Callable[..., Any]
 
     def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
-        """Make one attempt."""
+        """Call the function once, in an attempt's unit of work."""
         return self.function(uow, *self.args, **self.kwargs)
 
 
@@ -71,7 +71,7 @@ class Command(Query[R]):
     counts: Mapping[str, int] = field(factory=dict)
 
     def __call__(self, uow: SqlAlchemyUnitOfWork) -> R:
-        """Make one attempt and commit it."""
+        """Call the function once and commit, unless an unanswered COMMIT turns out to be done."""
         call = current_call.get()
         if self.unanswered is not None:
             marker, result = self.unanswered
@@ -79,11 +79,11 @@ class Command(Query[R]):
                 if call is not None:
                     call.pending.update(self.counts)
                 return result
-            uow.rollback()
+            uow.rollback()  # ends the transaction in which the marker was read
             self.unanswered = None
         result = self.function(uow, *self.args, **self.kwargs)
         if call is not None:
-            self.counts = dict(call.pending)
+            self.counts = dict(call.pending)  # a retry clears them
         try:
             uow.commit()
         except CommitUnknown:
@@ -103,8 +103,8 @@ class _Runs:
         new_statement_unit_of_work: makes one for a single statement, without a transaction.
         first_use: checks the database's schema before the first call.
         retries: counts the attempts that are repeated.
-        account: whose book it is, for observers.
-        actor: who calls, where the surrounding `tradebook.context` names no one.
+        account: of the manager, for observers.
+        actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
     """
 
@@ -156,12 +156,14 @@ class Runner(_Runs):
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
-        context = self.context()
+        context = (
+            self.context()
+        )  # after an upgrade, which takes long: it holds the time of the call
         if not self.observers:
             return attempt(query, context)
         with self.observed(handler_name(query.function), context) as call:
             result = attempt(query, context)
-            call.commit()
+            call.commit()  # a trade on the fast path commits without a unit of work
             return result
 
     def _attempt(self, query: Query[R], context: CallContext) -> R:

@@ -1,7 +1,7 @@
-"""Sessions for work by hand on one account: they commit at the end, and leave the events of handlers.
+"""The sessions of `get_session`: bound to one account, committed at the end, with events as handlers leave.
 
-The guard of every session refuses what only handlers may do; what is here keeps the rest in one
-account, explained, and never written over what another writer did.
+The write guard refuses changes that only handlers may make. A session here also keeps the others in one
+account, records an event for each, and refuses to overwrite what another writer changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from attrs import define, field
 from sqlalchemy import RowMapping, event, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, Session, with_loader_criteria
+from typing_extensions import override
 
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.orm import mapped
@@ -41,16 +42,17 @@ _TICK: Final = timedelta(microseconds=1)
 def ad_hoc_session(
     new_session: Callable[[], Session], account: str, actor: str, correlation_id: str = ""
 ) -> Iterator[Session]:
-    """A session on one account: committed at the end, rolled back on an error, always closed.
+    """Open a session on one account; it is committed at the end, rolled back on an error, and closed.
 
     Args:
-        new_session: makes the session; of `AdHocSession`, `get` takes plain ids too.
-        account: the only one that the session sees and writes; SQL text and tables see all.
-        actor: who works, for the events.
+        new_session: makes the session; with `AdHocSession`, `get` takes plain ids too.
+        account: the only account whose entities the session reads and writes. Statements on tables
+            and SQL text are not restricted.
+        actor: the author of the changes, for the events.
         correlation_id: shared by the events.
 
     Raises:
-        TradebookError: for whatever the database, or the book, refused; nothing was written.
+        TradebookError: the database, or the book, refused a change; nothing was written.
     """
     with translated_errors(), new_session() as session:
         _Work(account, actor, correlation_id).attend(session)
@@ -62,7 +64,7 @@ def ad_hoc_session(
 async def async_ad_hoc_session(
     new_session: Callable[[], AsyncSession], account: str, actor: str, correlation_id: str = ""
 ) -> AsyncIterator[AsyncSession]:
-    """The same for asyncio; of sessions with `sync_session_class=AdHocSession`, `get` takes plain ids."""
+    """Open a session as `ad_hoc_session` does; with `sync_session_class=AdHocSession`, `get` takes plain ids."""
     with translated_errors():
         async with new_session() as session:
             _Work(account, actor, correlation_id).attend(session.sync_session)
@@ -73,31 +75,31 @@ async def async_ad_hoc_session(
 class AdHocSession(GuardedSession):
     """A session in which `get(Trade, 5)` finds a record of the account by its id alone.
 
-    A connection that is lost while it commits is a `CommitUnknown`.
+    Losing the connection during its COMMIT raises `CommitUnknown`.
     """
 
+    @override
     def commit(self) -> None:
-        """As `Session.commit`."""
         self.flush()
         with translated_commit():
             super().commit()
 
+    @override
     def get(self, entity: Any, ident: Any, **options: Any) -> Any:
-        """As `Session.get`; a plain id is one of the session's account."""
         if isinstance(ident, int) and _ACCOUNT in self.info:
             ident = (self.info[_ACCOUNT], ident)
         return super().get(entity, ident, **options)
 
+    @override
     def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
-        """Refused: it would pass by the book's rules."""
         _refuse_bulk()
 
+    @override
     def bulk_insert_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        """Refused: it would pass by the book's rules."""
         _refuse_bulk()
 
+    @override
     def bulk_update_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        """Refused: it would pass by the book's rules."""
         _refuse_bulk()
 
 
@@ -118,7 +120,7 @@ def _criteria(account: str) -> list[LoaderCriteriaOption]:
 
 @define
 class _Work:
-    """What is done in one session, and who does it."""
+    """The changes made in one session, and their author."""
 
     account: str
     actor: str
@@ -127,11 +129,11 @@ class _Work:
 
     def attend(self, session: Session) -> None:
         session.info[_ACCOUNT] = self.account
-        event.listen(session, "do_orm_execute", self._see_one_account)
-        event.listen(session, "before_flush", self._before_flush)  # after the guard's
+        event.listen(session, "do_orm_execute", self._restrict_to_account)
+        event.listen(session, "before_flush", self._before_flush)  # runs after the write guard's
         event.listen(session, "after_flush", self._after_flush)
 
-    def _see_one_account(self, state: ORMExecuteState) -> None:
+    def _restrict_to_account(self, state: ORMExecuteState) -> None:
         state.statement = state.statement.options(*_criteria(self.account))
 
     def _before_flush(self, session: Session, _context: object, _instances: object) -> None:
@@ -141,7 +143,7 @@ class _Work:
                 entity.account = self.account
             self._require_own(entity)
             if not isinstance(entity, Event):
-                self._done.append((entity, None))  # its id is not known yet
+                self._done.append((entity, None))  # the event is made when the id is known
         for entity in records(session.dirty):
             changes = self._changes(session, entity)
             if changes:
@@ -154,13 +156,13 @@ class _Work:
         insert_all(
             session,
             [
-                self._event(entity, happened or RecordCreated(values=_values(entity)))
-                for entity, happened in self._done
+                self._event(entity, change or RecordCreated(values=_values(entity)))
+                for entity, change in self._done
             ],
         )
 
     def _changes(self, session: Session, entity: Entity) -> dict[str, list[Any]]:
-        """For each field that changes, (before, after); the record's time of change moves."""
+        """Return [before, after] for each field that changes, and advance the record's `updated_at`."""
         changed = changed_fields(entity)
         row = stored(session, entity) if changed else None
         if row is None:
@@ -184,13 +186,13 @@ class _Work:
                 "account", entity.account, f"{self.account!r}: a session writes one account"
             )
 
-    def _event(self, entity: Entity, happened: DomainEvent) -> Event:
+    def _event(self, entity: Entity, change: DomainEvent) -> Event:
         return Event(
             account=self.account,
-            event_type=type(happened).__name__,
+            event_type=type(change).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.payload(),
+            payload=change.payload(),
             actor=self.actor,
             correlation_id=self.correlation_id,
             occurred_at=utc_now(),

@@ -1,4 +1,4 @@
-"""Accounts are opened by the first thing that is booked in them."""
+"""Steps that several handlers share: opening the account, and confirming a repeated reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
-    """The account of the unit of work, opened with its base currency if it is not open yet."""
+    """Return the account of the unit of work; open it with the base currency if it is not open yet."""
     current = uow.accounts.current()
     if current is not None:
         return current
@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Entity)
 
 
 def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:
-    """What is recorded under a reference, when it agrees with every term given now.
+    """Return the record of a reference, if it agrees with every term that is given now.
 
     Raises:
         DuplicateRecord: naming the fields that differ.
@@ -38,6 +38,22 @@ def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E
     return recorded
 
 
-def given_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """The terms that were given: those that are not None."""
-    return {name: value for name, value in terms.items() if value is not None}
+def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str, Any]) -> E:
+    """Return the recorded entity: the new one, with its event, or one with the same reference and terms.
+
+    Raises:
+        DuplicateRecord: naming the terms that differ.
+    """
+    if recorded is not new:
+        return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
+    uow.record(new.recorded(), new)  # type: ignore[attr-defined]
+    return new
+
+
+def given_terms(arguments: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """Return the terms among a handler's arguments: the required ones, and others that are not None."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name != "uow" and (value is not None or name in required)
+    }

@@ -1,4 +1,4 @@
-"""Late corrections: bust a trade, correct it, or fold a position from its trades again."""
+"""Handlers of late corrections: bust a trade, correct it, or rebuild a position from its trades."""
 
 from __future__ import annotations
 
@@ -49,16 +49,17 @@ def bust_trade(
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
-    """Take out a booked trade: position, P&L and cash become as if it had never been.
+    """Bust a booked trade: position, P&L and cash become as if it had never been booked.
 
-    The trade stays on record, BUSTED, with who did it, when and why. Snapshots stay as they were. The
+    The trade stays on record, BUSTED, with actor, time and reason. Snapshots stay as they were. The
     same bust again changes nothing.
 
     Args:
         uow: the unit of work.
-        order_id, trade_id: which trade; one of the two.
-        execution_id: which fill, of an order that has several.
-        reason: why.
+        order_id: the order's id; this or `trade_id`.
+        trade_id: the trade's id.
+        execution_id: the fill's, of an order that has several.
+        reason: kept with the trade; not blank.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
@@ -70,11 +71,11 @@ def bust_trade(
     """
     reason = argument("reason", _words, reason)
     progress = argument("progress", optional_function, progress)
-    page, wrong = _booked(uow, order_id, trade_id, execution_id)
+    opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     if wrong.status is TradeStatus.BUSTED:
-        _require_same_bust(page, wrong, reason)
+        _require_same_bust(opened, wrong, reason)
     else:
-        _replace(uow, page, wrong, None, reason, progress)
+        _replace(uow, opened, wrong, None, reason, progress)
     return wrong
 
 
@@ -92,17 +93,22 @@ def correct_trade(
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
-    """Put a booked trade right: position, P&L and cash become as if it had been booked so at first.
+    """Correct a booked trade: position, P&L and cash become as if it had been booked so at first.
 
     The wrong trade stays on record, BUSTED; its next revision, which names it, counts in its place. A
     trade that has these terms already is left alone, so the same correction again changes nothing.
 
     Args:
         uow: the unit of work.
-        order_id, trade_id: which trade; one of the two. Of one corrected before, its last revision.
-        execution_id: which fill, of an order that has several.
-        action, quantity, price, fee, executed_at: the right terms; what is left out stays.
-        reason: why.
+        order_id: the order's id; this or `trade_id`. Of a trade corrected before, its last revision counts.
+        trade_id: the trade's id.
+        execution_id: the fill's, of an order that has several.
+        action: BUY or SELL; what is left out stays, here and below.
+        quantity: above 0, in units of the instrument.
+        price: for one unit, in the trade's currency.
+        fee: in the trade's currency; negative is a rebate.
+        executed_at: the trade time; a naive time is taken as UTC.
+        reason: kept with the trade; not blank.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
@@ -125,25 +131,25 @@ def correct_trade(
     changes = {name: value for name, value in given.items() if value is not None}
     if not changes:
         raise InvalidInput("price", None, f"one of {', '.join(given)}, to correct")
-    page, wrong = _booked(uow, order_id, trade_id, execution_id)
-    wrong = _last_revision(page, wrong)
+    opened, wrong = _booked(uow, order_id, trade_id, execution_id)
+    wrong = _last_revision(opened, wrong)
     right = wrong.corrected(changes, uow.now())
     if not differences(wrong, right, TERMS):
         return wrong
     if wrong.status is TradeStatus.BUSTED:
         raise InvalidTransition(f"{_busted(wrong)}; record what counts as a fill of its own")
-    _replace(uow, page, wrong, right, reason, progress)
+    _replace(uow, opened, wrong, right, reason, progress)
     return right
 
 
 @frozen
 class Rebuilt:
-    """What `rebuild` did.
+    """The result of `rebuild`.
 
     Attributes:
-        trades: how many were folded.
-        positions: the symbols of the positions that were put right.
-        restated: how many trades had another realized P&L than they should.
+        trades: the number of trades that were folded.
+        positions: the symbols of the positions that were repaired.
+        restated: the number of trades whose realized P&L was wrong.
     """
 
     trades: int
@@ -154,9 +160,9 @@ class Rebuilt:
 def rebuild(
     uow: AbstractUnitOfWork, symbol: str | None = None, *, progress: ProgressCallback | None = None
 ) -> Rebuilt:
-    """Fold positions from their trades again, and put right what `verify` reports of them.
+    """Fold positions from their trades again, and repair the differences that `verify` reports.
 
-    Leaves an event for each position that was not what its trades make of it, with what it was and is.
+    Records an event for each position that is repaired, with its fields before and after.
     Marks and snapshots stay as they are.
 
     Args:
@@ -165,11 +171,11 @@ def rebuild(
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
-        What was done.
+        The counts of trades, and the symbols that were repaired.
 
     Raises:
-        NotFound: nothing was ever booked of the symbol.
-        NotPermitted: row security hides the account from the role that is connected.
+        NotFound: no trade of the symbol was ever booked.
+        NotPermitted: row-level security hides the account from the role that is connected.
     """
     if symbol is not None:
         symbol = argument("symbol", identifier, symbol)
@@ -181,23 +187,23 @@ def rebuild(
     folding = _Folding(uow, total, progress)
     mended: list[str] = []
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
-        page = uow.ledger.open(each, ())
+        opened = uow.ledger.open(each, ())
         restated = folding.restated
         values = {**folding.fold(each).values(), "sequence": folding.last_entry}
-        if _mend(uow, page, values, folding.restated - restated):
+        if _mend(uow, opened, values, folding.restated - restated):
             mended.append(each)
     return Rebuilt(folding.done, tuple(mended), folding.restated)
 
 
 @define
 class _Folding:
-    """Folds again what counts, and restates what trades realized; in bounded memory.
+    """Folds the trades of symbols again and restates their realized P&L, in bounded memory.
 
     Attributes:
-        total: how many trades there are to fold.
-        done: how many were.
-        restated: how many had realized something else.
-        last_entry: the last one in the ledger of the symbol that was folded last.
+        total: the number of trades to fold.
+        done: the number of trades that were folded.
+        restated: the number of trades whose realized P&L was wrong.
+        last_entry: the sequence of the last entry in the symbol that was folded last.
     """
 
     uow: AbstractUnitOfWork
@@ -238,14 +244,14 @@ class _Folding:
 
 def _replace(
     uow: AbstractUnitOfWork,
-    page: OpenPosition,
+    opened: OpenPosition,
     wrong: Trade,
     right: Trade | None,
     reason: str,
     progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
-    position, before = page.position, _totals(page.position)
+    position, before = opened.position, _totals(opened.position)
     folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
     fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
@@ -268,7 +274,7 @@ def _replace(
     bookings = [(wrong, uow.event(busted, wrong))]
     if right is not None:
         bookings.append((right, uow.event(_correction(wrong, right, at), right)))
-    if not uow.ledger.book(page, bookings):
+    if not uow.ledger.book(opened, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
     increment(BUSTS)
     increment(TRADES, 0 if right is None else 1)
@@ -283,38 +289,38 @@ def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
 
 
 def _mend(
-    uow: AbstractUnitOfWork, page: OpenPosition, values: Mapping[str, object], restated: int
+    uow: AbstractUnitOfWork, opened: OpenPosition, values: Mapping[str, object], restated: int
 ) -> bool:
-    position = page.position
+    position = opened.position
     wrong = differing(position, values)
     if not wrong and not restated:
         return False
     before = {field: getattr(position, field) for field in wrong}
     position.refold(values)
     position.version += 1
-    if not uow.ledger.book(page, []):
+    if not uow.ledger.book(opened, []):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was rebuilt")
-    happened = PositionRebuilt(
+    event = PositionRebuilt(
         symbol=position.symbol,
         trades=restated,
         before=json_object(before),
         after=json_object({field: getattr(position, field) for field in wrong}),
     )
-    uow.record(happened, position)
+    uow.record(event, position)
     return True
 
 
 def _booked(
     uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
 ) -> tuple[OpenPosition, Trade]:
-    """The trade that is meant, on its page of the ledger: with an order id its last revision."""
+    """Return the booked trade with its open position; by an order id, its last revision."""
     if execution_id is not None:
         execution_id = argument("execution_id", short_text, execution_id)
     found = find_trade(uow, order_id, trade_id)
-    page = uow.ledger.open(found.symbol, {found.order_key})
+    opened = uow.ledger.open(found.symbol, {found.order_key})
     fills = [
         trade
-        for trade in page.trades
+        for trade in opened.trades
         if trade.status in BOOKED
         and trade_id in (None, trade.id)
         and execution_id in (None, trade.execution_id)
@@ -330,7 +336,7 @@ def _booked(
         raise InvalidInput(
             "execution_id", execution_id, f"that of one of the {len(fills)} fills of {order_id!r}"
         )
-    return page, max(fills, key=lambda trade: trade.revision)
+    return opened, max(fills, key=lambda trade: trade.revision)
 
 
 def _words(reason: str) -> str:
@@ -340,15 +346,15 @@ def _words(reason: str) -> str:
     return words
 
 
-def _last_revision(page: OpenPosition, trade: Trade) -> Trade:
-    following = {other.corrects_id: other for other in page.trades}
+def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:
+    following = {other.corrects_id: other for other in opened.trades}
     while trade.id in following:
         trade = following[trade.id]
     return trade
 
 
-def _require_same_bust(page: OpenPosition, wrong: Trade, reason: str) -> None:
-    last = _last_revision(page, wrong)
+def _require_same_bust(opened: OpenPosition, wrong: Trade, reason: str) -> None:
+    last = _last_revision(opened, wrong)
     if last is not wrong:
         raise InvalidTransition(
             f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "

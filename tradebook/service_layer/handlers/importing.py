@@ -1,4 +1,4 @@
-"""Booking trades by the million: as `record_trades`, in memory that does not grow with them."""
+"""Imports of any number of trades: booked as by `record_trades`, in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _ENTITIES: Final = 1000
-"""How many trades are booked as entities at a time, where there is no other way."""
+"""The number of trades that are booked as entities at a time, where the store has no bulk ledger."""
 _MOST_POSITIONS: Final = 10_000
 _AROUND: Final = 10
-"""Trades after one that only an entity can book that are booked so as well: it seldom comes alone."""
+"""The number of trades that are booked as entities from the first one on that has to be: they come in groups."""
 
 
 @frozen
 class ImportedTrades:
-    """What `import_trades` did.
+    """The result of `import_trades`.
 
     Attributes:
-        booked: how many were new.
-        duplicates: how many had been recorded before, on the same terms.
-        symbols: whose positions moved.
+        booked: the number of trades that are new.
+        duplicates: the number of trades that had been recorded before, on the same terms.
+        symbols: the symbols whose positions moved.
     """
 
     booked: int
@@ -68,10 +68,10 @@ def import_trades(
         trades: in the order in which they happened; read a part at a time.
         progress: called with (trades done, trades given) after each batch; the second is what was read so far where
             `trades` has no length.
-        batch: how many are read, and written, at a time.
+        batch: the number of trades that are read, and written, at a time.
 
     Raises:
-        TradebookError: as `record_trade`, for a trade after those that `progress` was told of; then
+        TradebookError: as `record_trade`, for a trade after those that `progress` was called with; then
             leave the unit of work without committing.
     """
     report = None if progress is None else argument("progress", function, progress)
@@ -96,19 +96,21 @@ def import_trades(
 
 
 class Rereadable:
-    """Trades that are read anew by each try of a call.
+    """Trades that are read again by each attempt of a call.
 
     Raises:
         BookBusy: when an iterator, which can be read once only, would have to be read again.
     """
 
     def __init__(self, trades: Iterable[TradeTerms]) -> None:
+        """Take the trades; refuse what cannot be iterated over."""
         if not issubclass(type(trades), Iterable):  # `isinstance` would believe its `__class__`
             raise InvalidInput("", trades, "a list of trades, or what can be iterated over")
         self._trades = trades
         self._is_spent = False
 
     def __iter__(self) -> Iterator[TradeTerms]:
+        """Begin to read the trades."""
         if self._is_spent:
             raise BookBusy(
                 "another writer was first, and the trades came from an iterator, which cannot be read "
@@ -119,6 +121,7 @@ class Rereadable:
         return trades
 
     def __length_hint__(self) -> int:
+        """Return the number of trades, 0 where it is not known."""
         return length_hint(self._trades)
 
 
@@ -164,12 +167,12 @@ class _Row(NamedTuple):
 
 @define
 class _Part:
-    """Rows that are folded and written together.
+    """The rows that are folded and written together.
 
     Attributes:
-        rows: as they came.
+        rows: in the order given.
         before: the positions that they move, as they were.
-        bookings: what is to be written.
+        bookings: to be written.
         prepared: the same, as rows.
     """
 
@@ -180,11 +183,11 @@ class _Part:
 
 
 class _Importer:
-    """Folds batches of fills on positions that it keeps, while the batch before is being written.
+    """Books batches of fills on positions that stay in memory, while the batch before is being written.
 
-    A symbol in which nothing was recorded before needs no search for fills that came before: that one of
-    them comes twice in the import itself, the unique key says when it is written; then they are searched
-    for from there on. What is no plain fill is booked as an entity.
+    In a symbol without any trade no fill can have been recorded, so that none is searched for. Where the import
+    itself has one twice, the unique key finds it when the batch is written: the batch is booked again, and from
+    there on recorded fills are searched for. What is no plain fill is booked as an entity.
     """
 
     def __init__(self, uow: AbstractUnitOfWork, bulk: BulkLedger, done: _Done) -> None:
@@ -224,7 +227,7 @@ class _Importer:
                 place += self._book_entities(rows[place : place + _AROUND])
 
     def _named(self, terms: TradeTerms) -> TradeTerms:
-        """The terms with an order id: their own, or one made up now, once for each."""
+        """Return the terms with an order id, a new one where they have none: a row that is read twice keeps it."""
         if terms.get("order_id") is not None:
             return terms
         return {**terms, "order_id": self.uow.new_id()}
@@ -247,7 +250,7 @@ class _Importer:
             self.base_currency = open_account(self.uow).base_currency
 
     def _write(self, symbols: Collection[str]) -> None:
-        """Write positions, and forget them."""
+        """Write positions, and drop them from memory."""
         known = [self.running.pop(symbol) for symbol in symbols if symbol in self.running]
         self.bulk.write([running for running in known if running.has_moved])
 
@@ -278,7 +281,7 @@ class _Importer:
     # Folding
 
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
-        """From a row on, up to the first that only an entity can book."""
+        """Book rows from one on, up to the first that has to be booked as an entity."""
         part = _Part()
         with exact():
             for place in range(start, len(rows)):
@@ -316,7 +319,7 @@ class _Importer:
     def _settle(self, folded: _Part | None = None) -> bool:
         """Wait until the last part is written.
 
-        When a fill in it was recorded before, it is booked again, and what was `folded` after it is void.
+        If a fill in it was recorded before, the part is booked again, and the part `folded` after it is void.
 
         Returns:
             Whether it was written as it was folded.
@@ -336,7 +339,7 @@ class _Importer:
         return False
 
     def _book_entities(self, rows: Sequence[_Row]) -> int:
-        """Book rows as entities, on positions that are written; returns how many."""
+        """Book rows as entities, on positions that are written first; return their number."""
         terms = [row.terms for row in rows]
         symbols = {str(given.get("symbol")) for given in terms}
         self._write(symbols)

@@ -117,6 +117,7 @@ class FillReader:
     """
 
     def __init__(self, account: str = DEFAULT_ACCOUNT) -> None:
+        """Make the converters of the terms, their caches empty."""
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._defaults: dict[str, Any] = {
             **TRADE_DEFAULTS,

@@ -1,4 +1,4 @@
-"""Trades: record, execute, cancel, reject."""
+"""Handlers of orders: execute, cancel and reject a pending trade."""
 
 from __future__ import annotations
 
@@ -36,9 +36,13 @@ def execute_trade(
 
     Args:
         uow: the unit of work.
-        order_id, trade_id: which trade; one of the two.
-        price, quantity, fee, executed_at, execution_id: of the fill; what is left out stays as recorded,
-            the time is now.
+        order_id: the order's id; this or `trade_id`.
+        trade_id: the trade's id.
+        price: of the fill, for one unit; as recorded by default.
+        quantity: of the fill; as recorded by default.
+        fee: of the fill; negative is a rebate.
+        executed_at: the trade time; now by default.
+        execution_id: of the fill.
 
     Returns:
         The booked trade; when it was booked before on the same terms, that one.
@@ -112,7 +116,7 @@ def reject_trade(
 
 
 def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
-    """The trade that one of the two names; of an order with several fills one that is pending, or the first.
+    """Return the trade with an order id or a trade id; of an order with several fills a pending one, or the first.
 
     Raises:
         NotFound: there is none.
@@ -136,7 +140,7 @@ def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | No
 
 
 def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | None) -> Trade:
-    """The fill that executing an order again repeats."""
+    """Return the booked fill that a repeated execution of its order refers to."""
     wanted = order.execution_id if execution_id is None else execution_id
     for trade in uow.trades.of_order(order.order_id):
         if (trade.order_key, trade.execution_id) == (order.order_key, wanted) and trade.sequence:
@@ -154,7 +158,8 @@ def _end(
     end: Callable[[Trade], TradeCancelled | TradeRejected | None],
 ) -> Trade:
     found = find_trade(uow, order_id, trade_id)
-    page = uow.ledger.open(found.symbol, {found.order_key})  # a fill may be on its way
-    trade = next(t for t in page.trades if t.id == found.id)
+    # The position is locked and the trade read again: a fill may be booked at the same time.
+    opened = uow.ledger.open(found.symbol, {found.order_key})
+    trade = next(t for t in opened.trades if t.id == found.id)
     uow.record(end(trade), trade)
     return trade

@@ -1,4 +1,4 @@
-"""The Ledger: what the book needs of a store to book trades on positions."""
+"""The ports through which trades are booked on positions in a store."""
 
 from __future__ import annotations
 
@@ -70,45 +70,45 @@ class OpenPosition:
 
 
 class Ledger(ABC):
-    """Positions, booked trades and their events, which only change together."""
+    """The store of positions, booked trades and their events, which only change together."""
 
     @abstractmethod
     def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
-        """A symbol's page, to book on.
+        """Open the position in a symbol, to book on it.
 
         Args:
-            symbol: never traded is fine: the page then has a flat position of sequence 0.
-            orders: whose trades are wanted.
+            symbol: one that never traded has a flat position of sequence 0.
+            orders: the orders whose trades are wanted.
         """
 
     @abstractmethod
-    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         """Write a position with the trades that moved it and their events, all or nothing.
 
         Args:
-            page: as it was opened, but that the trades were applied to its position.
+            opened: as it was opened, but that the trades were applied to its position.
             bookings: each trade with its event, which gets the trade's id.
 
         Returns:
-            False when the page no longer stands as opened (nothing was written): open it again.
+            False, with nothing written, where the stored position is no longer as it was opened.
         """
 
     def bulk(self) -> BulkLedger | None:
-        """For many fills at a time; None where only `open` and `book` are."""
+        """Return the ledger for many fills; None where the store has only `open` and `book`."""
         return None
 
     @abstractmethod
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
-        """Write what booked trades of an open page realized, by trade id."""
+        """Write the realized P&L of booked trades of an open position, by trade id."""
 
     @abstractmethod
     def marked(self, symbols: Collection[str]) -> list[Position]:
-        """Working copies of the positions in these symbols, by symbol, to mark."""
+        """Return working copies of the positions in these symbols, sorted by symbol, to mark them."""
 
     @abstractmethod
     def mark(self, positions: Collection[Position]) -> None:
-        """Write the marks of these positions, except where the book has a later one."""
+        """Write the marks of these positions, except where a later mark is stored."""
 
     @abstractmethod
     def holdings(self) -> Holdings:
-        """All positions and cash, read at one instant."""
+        """Return all positions and cash, read at one instant."""

@@ -104,6 +104,7 @@ def _decoded(kind: type[Entity], cursor: str) -> Place:
         raise ValueError("too long")
     _, *times, id_ = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     place = (*(utc(datetime.fromisoformat(time)) for time in times), record_id(id_))
+    # Encoded again, so that a cursor has one form: base64 and JSON would accept others.
     if len(place) != len(sort_keys(kind)) or _cursor(kind, place) != cursor:
         raise ValueError("another kind's, or altered")
     return place
@@ -128,7 +129,7 @@ def page_limit(limit: int, name: str = "limit") -> int:
     Raises:
         InvalidInput: not a whole number from 1 to `MAX_LIMIT`, naming the argument `name`.
     """
-    if type(limit) is int and 1 <= limit <= MAX_LIMIT:
+    if type(limit) is int and 1 <= limit <= MAX_LIMIT:  # not isinstance: True is an int
         return limit
     expected = f"a whole number from 1 to {MAX_LIMIT:,}"
     plain = argument(name, partial(plain_int, expected=expected), limit)
@@ -223,7 +224,7 @@ def _condition(kind: type[Entity], name: str, value: object) -> Any:
 
 
 def _is_comparable(attribute: attrs.Attribute[Any]) -> bool:
-    """Return whether a field holds a plain value: neither JSON nor a list of records."""
+    # JSON compares differently on each database, and lists of records are no columns.
     return "Json" not in str(attribute.type) and "list" not in str(attribute.type)
 
 

@@ -78,7 +78,9 @@ class Records(ABC, Generic[E]):
         """
         wanted = Filter.from_arguments(self.kind, since, until, equal)
         place = place_after(self.kind, after)
-        found = self._newest(wanted, place, page_limit(limit) + 1)
+        found = self._newest(
+            wanted, place, page_limit(limit) + 1
+        )  # one more: is there a next page?
         return Page.from_records(self.kind, found, limit)
 
     def rows(
@@ -230,7 +232,7 @@ class TradeRepository(Repository[Trade]):
                     yield trade
                     following = corrections.get(trade.id)
                     while following is not None:
-                        yield BookedTrade.of(following)
+                        yield BookedTrade.from_trade(following)
                         following = corrections.get(following.id)
             is_last = len(page) < batch
             page = [] if is_last else self.booked(symbol, after=page[-1].sequence, limit=batch)

@@ -27,8 +27,7 @@ def get_alerts(
     **window: Unpack[Window],
 ) -> Page[Alert]:
     """Return alerts, newest first; of one severity and symbol, resolved or not, or any."""
-    wanted = given(severity=severity, symbol=symbol, resolved=resolved)
-    return uow.alerts.page(**window, **wanted)
+    return uow.alerts.page(**window, **given(severity=severity, symbol=symbol, resolved=resolved))
 
 
 @single_statement
@@ -40,8 +39,7 @@ def get_unresolved_alerts(
     after: str | None = None,
 ) -> Page[Alert]:
     """Return unresolved alerts, newest first; of one severity, or of all."""
-    wanted = given(severity=severity)
-    return uow.alerts.page(limit=limit, after=after, resolved=False, **wanted)
+    return uow.alerts.page(limit=limit, after=after, resolved=False, **given(severity=severity))
 
 
 @single_statement
@@ -55,8 +53,9 @@ def get_signals(
     **window: Unpack[Window],
 ) -> Page[Signal]:
     """Return signals, newest first; of one symbol, action, source and strategy, or of any."""
-    wanted = given(symbol=symbol, action=action, source=source, strategy=strategy)
-    return uow.signals.page(**window, **wanted)
+    return uow.signals.page(
+        **window, **given(symbol=symbol, action=action, source=source, strategy=strategy)
+    )
 
 
 @single_statement
@@ -107,8 +106,9 @@ def get_actions(
     **window: Unpack[Window],
 ) -> Page[AgentAction]:
     """Return actions of agents, newest first; of one agent, type and decision, or of any."""
-    wanted = given(agent=agent, action_type=action_type, decision_id=decision_id)
-    return uow.actions.page(**window, **wanted)
+    return uow.actions.page(
+        **window, **given(agent=agent, action_type=action_type, decision_id=decision_id)
+    )
 
 
 @single_statement
@@ -137,5 +137,6 @@ def get_events(
         event_type: such as "TradeRecorded".
         window: since, until, limit, after.
     """
-    wanted = given(entity=entity, entity_id=entity_id, event_type=event_type)
-    return uow.events.page(**window, **wanted)
+    return uow.events.page(
+        **window, **given(entity=entity, entity_id=entity_id, event_type=event_type)
+    )

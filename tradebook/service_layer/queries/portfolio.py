@@ -55,8 +55,9 @@ def get_trades(
     **window: Unpack[Window],
 ) -> Page[Trade]:
     """Return trades by trade time, newest first; of one symbol, action, status and strategy, or of any."""
-    wanted = given(symbol=symbol, action=action, status=status, strategy=strategy)
-    return uow.trades.page(**window, **wanted)
+    return uow.trades.page(
+        **window, **given(symbol=symbol, action=action, status=status, strategy=strategy)
+    )
 
 
 @single_statement

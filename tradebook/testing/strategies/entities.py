@@ -1,21 +1,30 @@
-"""Entities, as they are before they are added to a unit of work, without an id."""
+"""Strategies for entities before they are added to a unit of work, without an id."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
-import attrs
+from attrs import fields as fields_of
 from hypothesis import strategies as st
 
-from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain import validation
+from tradebook.domain.agents import (
+    ActionStatus,
+    AgentAction,
+    AgentDecision,
+    action_status,
+    optional_quantity,
+)
+from tradebook.domain.alerts import Alert, Severity, severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
-from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
+from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
+from tradebook.domain.numbers import fraction, non_negative, number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
-from tradebook.domain.positions import Position
-from tradebook.domain.signals import Signal, SignalAction
+from tradebook.domain.positions import Position, optional_number
+from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.trades import Trade
 from tradebook.testing.strategies.fills import fills, trade_terms
 from tradebook.testing.strategies.values import (
@@ -34,12 +43,45 @@ from tradebook.testing.strategies.values import (
     texts,
 )
 
-T = TypeVar("T", bound=Entity)
+E = TypeVar("E", bound=Entity)
+
+_BY_CONVERTER: Final[Mapping[Callable[..., Any], Strategy[Any]]] = {
+    validation.identifier: names(),
+    validation.optional_identifier: st.none() | names(),
+    validation.short_text: texts(max_size=20),
+    validation.long_text: texts(),
+    validation.optional_long_text: st.none() | texts(),
+    validation.json_object: json_objects(),
+    validation.json_value: json_values(),
+    validation.utc: instants(),
+    number: decimals(),
+    non_negative: decimals(signed=False),
+    fraction: fractions(),
+    optional_number: st.none() | prices(),
+    optional_quantity: st.none() | quantities(),
+    signal_action: st.sampled_from(SignalAction),
+    action_status: st.sampled_from(ActionStatus),
+    severity: st.sampled_from(Severity),
+}
+"""For the converter of a field, the values to draw; fields of other converters keep their default."""
+
+
+def _records(kind: type[E], account: str, /, **given: Strategy[Any]) -> Strategy[E]:
+    """Generate records of a kind: every field by its converter, but for the strategies given."""
+    drawn = {
+        f.name: _BY_CONVERTER[f.metadata[CONVERTER]]
+        for f in fields_of(kind)
+        if f.metadata.get(CONVERTER) in _BY_CONVERTER and f.name != "updated_at"
+    }
+    for name in ("symbol", "currency", "base_currency", "cost_currency"):
+        if name in drawn:
+            drawn[name] = symbols() if name == "symbol" else currencies()
+    return st.builds(kind, **{**drawn, "account": st.just(account), **given})
 
 
 def accounts(account: str = DEFAULT_ACCOUNT) -> Strategy[Account]:
     """Generate accounts."""
-    return st.builds(Account, account=st.just(account), base_currency=currencies())
+    return _records(Account, account)
 
 
 @st.composite
@@ -76,16 +118,8 @@ def cash_flows(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> CashFlow:
     if kind in (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL):
         amount = amount.copy_abs()
         amount = amount if kind is CashFlowKind.DEPOSIT else amount.copy_negate()
-    return draw(
-        _records(
-            CashFlow,
-            account,
-            kind=st.just(kind),
-            amount=st.just(amount),
-            currency=currencies(),
-            reference=names(),
-        )
-    )
+    terms = {"kind": st.just(kind), "amount": st.just(amount), "symbol": st.none() | symbols()}
+    return draw(_records(CashFlow, account, **terms))
 
 
 @st.composite
@@ -124,38 +158,24 @@ def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPos
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:
     """Generate signals."""
-    return _records(
-        Signal,
-        account,
-        symbol=symbols() if symbol is None else st.just(symbol),
-        strength=decimals(),
-        horizon=st.none() | decimals(signed=False),
-    )
+    given = {} if symbol is None else {"symbol": st.just(symbol)}
+    return _records(Signal, account, horizon=st.none() | decimals(signed=False), **given)
 
 
 def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
     """Generate PROPOSED decisions that link no signals."""
-    quantity = st.none() | quantities()
-    return _records(AgentDecision, account, symbol=symbols(), quantity=quantity)
+    return _records(AgentDecision, account)
 
 
 def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
     """Generate agents' steps that serve no decision."""
-    return _records(
-        AgentAction,
-        account,
-        input=json_values(),
-        output=json_values(),
-        status=st.sampled_from(ActionStatus),
-        error=st.none() | texts(),
-        duration=decimals(signed=False),
-    )
+    return _records(AgentAction, account)
 
 
 def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:
     """Generate unresolved alerts."""
-    severity, dedup_key = st.sampled_from(Severity), st.none() | names()
-    return _records(Alert, account, severity=severity, dedup_key=dedup_key)
+    unresolved = {"resolution": st.none(), "resolved_by": st.none()}
+    return _records(Alert, account, symbol=st.none() | symbols(), **unresolved)
 
 
 @st.composite
@@ -163,35 +183,9 @@ def metrics(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> PerformanceMetri
     """Generate performance metrics."""
     start, end = sorted([draw(instants()), draw(instants())])
     period = {"period_start": st.just(start), "period_end": st.just(end)}
-    return draw(_records(PerformanceMetric, account, value=decimals(), **period))
+    return draw(_records(PerformanceMetric, account, **period))
 
 
 def events(account: str = DEFAULT_ACCOUNT) -> Strategy[Event]:
     """Generate entries of the audit trail."""
     return _records(Event, account, entity_id=st.integers(0, 2**63 - 1))
-
-
-_BY_NAME: Final[dict[str, Strategy[Any]]] = {
-    "action": st.sampled_from(SignalAction),
-    "confidence": fractions(),
-    "cost": decimals(signed=False),
-    "cost_currency": currencies(),
-    "price": st.none() | prices(),
-    "reference": st.none() | names(),
-    "symbol": st.none() | symbols(),
-    **dict.fromkeys(
-        ("action_type", "agent", "alert_type", "entity", "event_type", "name"), names()
-    ),
-    **dict.fromkeys(("message", "reasoning"), texts()),
-    **dict.fromkeys(("actor", "correlation_id", "model", "source", "strategy"), texts(max_size=20)),
-    **dict.fromkeys(("details", "inputs", "parameters", "payload"), json_objects()),
-    **dict.fromkeys(("computed_at", "created_at", "decided_at", "generated_at"), instants()),
-    **dict.fromkeys(("occurred_at", "started_at", "timestamp"), instants()),
-}
-"""The strategies of fields that mean the same in several kinds of records."""
-
-
-def _records(kind: type[T], account: str, /, **others: Strategy[Any]) -> Strategy[T]:
-    """Generate records with the fields of `_BY_NAME` and `others`; the rest keep their defaults."""
-    shared = {name: _BY_NAME[name] for name in attrs.fields_dict(kind) if name in _BY_NAME}
-    return st.builds(kind, account=st.just(account), **{**shared, **others})

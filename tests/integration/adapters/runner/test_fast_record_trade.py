@@ -37,7 +37,7 @@ def account() -> str:
     return uuid4().hex
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def two(request: pytest.FixtureRequest, new_manager: NewManager, account: str) -> tuple[Any, Any]:
     """Two managers of one account that has traded, as in two processes; both remember its position."""
     url = request.getfixturevalue(request.param)
@@ -71,9 +71,9 @@ def test_a_trade_on_postgresql_is_one_statement(
 
 
 def test_a_trade_on_a_file_asks_for_nothing(
-    new_manager: NewManager, sqlite_url: str, account: str
+    new_manager: NewManager, sqlite_book: str, account: str
 ) -> None:
-    manager = new_manager(sqlite_url, account)
+    manager = new_manager(sqlite_book, account)
     manager.record_trade(**BUY)
     with statements() as sent:
         manager.record_trade(**BUY)
@@ -245,8 +245,8 @@ def test_a_decision_is_executed_with_its_trade(two: tuple[Any, Any]) -> None:
     assert manager.get_decision(decision.id).status == "EXECUTED"
 
 
-def test_what_was_rolled_back_is_not_remembered(sqlite_url: str) -> None:
-    with DatabaseManager(sqlite_url) as manager:
+def test_what_was_rolled_back_is_not_remembered(sqlite_book: str) -> None:
+    with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         with manager.unit_of_work() as uow:
             handlers.record_trade(uow, **BUY)
@@ -281,10 +281,10 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
 
 
 def test_a_turn_that_does_not_come_is_not_waited_for(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
-    with DatabaseManager(sqlite_url) as manager:
+    with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         lock = manager._container.position_cache().entry("X").lock
         assert lock.acquire()
