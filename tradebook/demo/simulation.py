@@ -116,7 +116,10 @@ class _Desk:
             )
         handlers.mark_prices(uow, day.closes, at=day.closes_at)
         proposed = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
-        for agent, opinion in sorted(proposed, key=_sells_first):
+        # Sales first, because they free the cash that purchases need.
+        for agent, opinion in sorted(
+            proposed, key=lambda pair: pair[1].action is not SignalAction.SELL
+        ):
             self._follow(uow, day, agent, opinion)
         snapshot = handlers.take_snapshot(uow)
         self.watch.check(uow, snapshot.total_value)
@@ -219,11 +222,6 @@ def _require_demo_book(uow: AbstractUnitOfWork) -> None:
         raise InvalidInput(
             "account", uow.account, "an empty book, or the demo's own; give it another database"
         )
-
-
-def _sells_first(proposed: tuple[Agent, Opinion]) -> bool:
-    """Sort sales first, because they free the cash that purchases need."""
-    return proposed[1].action is not SignalAction.SELL
 
 
 def _record_metrics(
