@@ -240,14 +240,12 @@ def _merged_row(
         return None if values is None else Row(values)
     if current is None:
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was deleted by another unit of work")
-    if values is None:
-        if current.version != base.version:
-            raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
-        return None
-    changes = {name: value for name, value in values.items() if value != base.values[name]}
+    changes = {k: value for k, value in (values or {}).items() if value != base.values[k]}
     mark = {name: changes.pop(name) for name in MARK if kind is Position and name in changes}
-    if changes and current.version != base.version:
+    if (changes or values is None) and current.version != base.version:
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
+    if values is None:
+        return None
     if mark and may_replace_mark(current.values, values["marked_at"]):
         changes |= {name: values[name] for name in MARK}
     version = current.version + (not changes.keys() <= set(MARK))

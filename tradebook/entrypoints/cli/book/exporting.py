@@ -126,13 +126,8 @@ def _opened(suffix: str, path: Path, schema: pyarrow.Schema) -> Any:
     import pyarrow.csv
     import pyarrow.parquet
 
-    if suffix == ".parquet":
-        return pyarrow.parquet.ParquetWriter(path, schema)
-    return (
-        pyarrow.ipc.new_file(path, schema)
-        if suffix == ".arrow"
-        else pyarrow.csv.CSVWriter(path, schema)
-    )
+    writers = (pyarrow.parquet.ParquetWriter, pyarrow.ipc.new_file, pyarrow.csv.CSVWriter)
+    return dict(zip(_FORMATS, writers, strict=True))[suffix](path, schema)
 
 
 def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
