@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -214,6 +214,19 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
 class FakeAccountRepository(FakeRepository[Account], AccountRepository):
     def current(self) -> Account | None:
         return next(iter(self._session.find(Account)), None)
+
+
+REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[FakeRepository[Any]]]] = {
+    Account: FakeAccountRepository,
+    AgentDecision: FakeDecisionRepository,
+    Event: FakeEventRepository,
+    Portfolio: FakePortfolioRepository,
+    Position: FakePositionRepository,
+    Seal: FakeSealRepository,
+    Signal: FakeSignalRepository,
+    Trade: FakeTradeRepository,
+}
+"""The repositories of kinds with methods of their own; of all others `FakeRepository`."""
 
 
 class FakeLedger(Ledger):

@@ -12,35 +12,14 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from typing_extensions import override
 
-from tradebook.domain.agents import AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert
-from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
-from tradebook.domain.events import Event
-from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import function, is_instance
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position
-from tradebook.domain.seals import Seal
-from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.testing._fake_repositories import (
-    FakeAccountRepository,
-    FakeDecisionRepository,
-    FakeEventRepository,
-    FakeLedger,
-    FakePortfolioRepository,
-    FakePositionRepository,
-    FakeRepository,
-    FakeSealRepository,
-    FakeSignalRepository,
-    FakeTradeRepository,
-)
+from tradebook.service_layer.unit_of_work import REPOSITORIES, AbstractUnitOfWork
+from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
 
@@ -82,20 +61,9 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     def __enter__(self) -> Self:
         session = FakeSession(self.store, self.account, read_only=self._read_only)
         self._session = session
-        self.accounts = FakeAccountRepository(session, Account)
-        self.actions = FakeRepository(session, AgentAction)
-        self.alerts = FakeRepository(session, Alert)
-        self.cash_flows = FakeRepository(session, CashFlow)
-        self.decisions = FakeDecisionRepository(session, AgentDecision)
-        self.events = FakeEventRepository(session, Event)
+        for kind, name in REPOSITORIES.items():
+            setattr(self, name, REPOSITORY_CLASSES.get(kind, FakeRepository)(session, kind))
         self.ledger = FakeLedger(session, self.account, self.now())
-        self.metrics = FakeRepository(session, PerformanceMetric)
-        self.portfolio_positions = FakeRepository(session, PortfolioPosition)
-        self.portfolios = FakePortfolioRepository(session, Portfolio)
-        self.positions = FakePositionRepository(session, Position)
-        self.seals = FakeSealRepository(session, Seal)
-        self.signals = FakeSignalRepository(session, Signal)
-        self.trades = FakeTradeRepository(session, Trade)
         return self
 
     @override
