@@ -117,7 +117,9 @@ class FakeBook(Book):
         """Open an empty book, or one on the records of `store`."""
         self.account = argument("account", identifier, account)
         self.base_currency = argument("base_currency", identifier, base_currency)
-        self.store = FakeStore() if store is None else argument("store", _store, store)
+        if store is not None and not is_instance(store, FakeStore):
+            raise InvalidInput("store", store, "a FakeStore")
+        self.store = FakeStore() if store is None else store
         self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
 
@@ -139,8 +141,7 @@ class FakeBook(Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
-        if not callable(handler):
-            raise InvalidInput("handler", handler, "a function")
+        argument("handler", function, handler)
         context = self._new_context()
         for _ in range(MAX_ATTEMPTS):
             try:
@@ -162,8 +163,7 @@ class FakeBook(Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Call `query(uow, ...)` on one consistent view, and return its result."""
-        if not callable(query):
-            raise InvalidInput("query", query, "a function")
+        argument("query", function, query)
         with self.unit_of_work(read_only=True) as uow:
             return query(uow, *args, **kwargs)
 
@@ -173,9 +173,3 @@ class FakeBook(Book):
     def _new_context(self, given: CallContext | None = None) -> CallContext:
         context = CallContext(at=self._clock()) if given is None else call_context(given)
         return context.with_default_actor(self._actor)
-
-
-def _store(store: FakeStore) -> FakeStore:
-    if not is_instance(store, FakeStore):
-        raise InvalidInput("", store, "a FakeStore")
-    return store
