@@ -65,16 +65,11 @@ class FakeRepository(Repository[E], Generic[E]):
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         keys = sort_keys(self.kind)
 
-        def follows(row: Values) -> bool:
-            return place is None or tuple(row[key] for key in keys) < place
+        def is_wanted(row: Values) -> bool:
+            follows = place is None or tuple(row[key] for key in keys) < place
+            return follows and wanted.holds(row)
 
-        return self._session.find(
-            self.kind,
-            lambda row: wanted.holds(row) and follows(row),
-            by=keys[0],
-            newest_first=True,
-            limit=limit,
-        )
+        return self._session.find(self.kind, is_wanted, by=keys[0], newest_first=True, limit=limit)
 
     def _count(self, wanted: Filter) -> int:
         return sum(wanted.holds(row) for row in self._session.rows(self.kind))

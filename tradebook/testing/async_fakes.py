@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from typing_extensions import override
@@ -36,13 +35,8 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         return self
 
     @override
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._uow.__exit__(exc_type, exc, traceback)
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._uow.__exit__(*exc_info)
 
     @override
     async def run(
