@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from attrs import frozen
 from typing_extensions import override
 
 from tradebook.domain.entity import DEFAULT_ACCOUNT
@@ -22,7 +23,6 @@ from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger,
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ATTEMPTS: Final = 20
@@ -88,6 +88,31 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         self._session.rollback()
 
 
+@frozen
+class _FakeRunner:
+    book: FakeBook
+
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a handler and commit; repeat the whole call on a conflict."""
+        context = self.book.new_context()
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                with self.book.unit_of_work(context=context) as uow:
+                    result = handler(uow, *args, **kwargs)
+                    uow.commit()
+                    return result
+            except StaleRecord:
+                raise
+            except ConcurrentUpdate as error:
+                conflict = error
+        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
+
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a query in a read-only unit of work."""
+        with self.book.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
+
+
 class FakeBook(Book):
     """A book in memory, with every method that `DatabaseManager` has for bots.
 
@@ -116,54 +141,22 @@ class FakeBook(Book):
         self.store = FakeStore() if store is None else store
         self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
+        self._runner = _FakeRunner(self)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
         """Open a unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
         only_reads = argument("read_only", boolean, read_only)
-        context = self._new_context(context)
+        context = self.new_context(context)
         return FakeUnitOfWork(
             self.store, self.account, self.base_currency, context, read_only=only_reads
         )
 
-    def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
-        argument("handler", function, handler)
-        context = self._new_context()
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                with self.unit_of_work(context=context) as uow:
-                    result = handler(uow, *args, **kwargs)
-                    uow.commit()
-                    return result
-            except StaleRecord:
-                raise
-            except ConcurrentUpdate as error:
-                conflict = error
-        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
-
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)` on one consistent view, and return its result."""
-        argument("query", function, query)
-        with self.unit_of_work(read_only=True) as uow:
-            return query(uow, *args, **kwargs)
-
     def close(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""
 
-    def _new_context(self, given: CallContext | None = None) -> CallContext:
+    def new_context(self, given: CallContext | None = None) -> CallContext:
+        """Return the context of a call: the given one, else the time now, with the book's actor."""
         context = CallContext(at=self._clock()) if given is None else call_context(given)
         return context.with_default_actor(self._actor)
