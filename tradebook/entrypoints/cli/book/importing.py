@@ -85,10 +85,12 @@ def import_trades(
         )
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
-        book = import_run.book_what_can_be if skip_bad else import_run.book_all
         try:
             with context.open_book() as manager, context.progress_bar("booking") as report:
-                booked = book(manager, file, checked.good, report)
+                if skip_bad:
+                    booked = import_run.book_what_can_be(manager, file, checked.good, report)
+                else:
+                    booked = manager.run(import_run.book_all, file, checked.good, report)
         except KeyboardInterrupt:
             rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
             complain(f"interrupted; {rest}")

@@ -13,7 +13,6 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.options import CommandContext, Period, option, takes_option_sets
-from tradebook.entrypoints.cli.output import as_fields
 from tradebook.operations.security import access_log_reader
 from tradebook.operations.security.access_log_reader import Access, AccessFilter, AccessKind
 
@@ -62,5 +61,4 @@ def access(
             lines = access_log_reader.read_server(engine)
         found = list(deque(access_log_reader.parse_accesses(lines, wanted), maxlen=limit))
     columns = select(Access, "at kind role database address text", spare="address database")
-    document = {"accesses": [as_fields(each) for each in found]}
-    context.answer_table(document, "access", columns, found, empty="nothing found")
+    context.answer_table({"accesses": found}, "access", columns, found, empty="nothing found")
