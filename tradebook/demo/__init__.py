@@ -15,7 +15,7 @@ from tradebook.demo.prices import trading_days
 from tradebook.demo.results import read_results
 from tradebook.demo.simulation import simulate
 from tradebook.domain.errors import TradebookError
-from tradebook.entrypoints.cli.output import progress_bar
+from tradebook.entrypoints.cli.output import jsonable, progress_bar
 from tradebook.entrypoints.manager import DatabaseManager
 
 __all__ = ["run_demo"]
@@ -42,10 +42,10 @@ def run_demo(
         started = perf_counter()
         with progress_bar("trading day by day", hidden=quiet or as_json) as progress:
             days = simulate(manager, trading_days(), progress)
-        run = report.Run(report.without_password(database_url), days, perf_counter() - started)
+        run = report.Run(manager.url, days, perf_counter() - started)
         results = manager.read(read_results)
     if as_json:
-        console.print_json(data=report.as_json(results, run))
+        console.print_json(data=report.as_json(results, run), default=jsonable)
     else:
         report.print_report(results, run, console)
     if not results.verification.proven:

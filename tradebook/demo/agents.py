@@ -18,9 +18,6 @@ from tradebook.domain.numbers import ZERO
 from tradebook.domain.signals import SignalAction
 
 _FOUR_PLACES: Final = Decimal("0.0001")
-_CENT: Final = Decimal("0.01")
-_SURE: Final = Decimal("0.95")
-_UNSURE: Final = Decimal("0.50")
 
 
 @frozen(kw_only=True)
@@ -154,4 +151,5 @@ def deviations(values: Sequence[Decimal]) -> Decimal:
 
 
 def _confidence(evidence: Decimal) -> Decimal:
-    return min(_SURE, _UNSURE + abs(evidence)).quantize(_CENT)
+    """Return 0.50 plus the evidence, at most 0.95."""
+    return min(Decimal("0.95"), Decimal("0.5") + abs(evidence)).quantize(Decimal("0.01"))

@@ -8,14 +8,16 @@ market value, adds up to the book's to the last digit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from tradebook.domain.accounting import Balance, BookedTrade
 from tradebook.domain.numbers import ZERO, canonical, exact
+from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -26,7 +28,7 @@ Balances: TypeAlias = dict[str, Balance]
 _PAGE: Final = 1000
 
 
-@frozen(kw_only=True)
+@frozen
 class AgentResult:
     """The P&L of one agent, in the account's currency.
 
@@ -47,8 +49,13 @@ class AgentResult:
     @property
     def net_pnl(self) -> Decimal:
         """Realized plus unrealized P&L, less fees."""
-        with exact():
-            return canonical(self.realized_pnl + self.unrealized_pnl - self.fees)
+        return net_pnl(self)
+
+
+def net_pnl(record: AgentResult | Portfolio) -> Decimal:
+    """Add realized and unrealized P&L and subtract the fees, in the record's currency."""
+    with exact():
+        return canonical(record.realized_pnl + record.unrealized_pnl - record.fees)
 
 
 def executed_trades(uow: AbstractUnitOfWork) -> Iterator[BookedTrade]:
@@ -73,22 +80,16 @@ def agent_results(
     trades: Collection[BookedTrade], positions: Mapping[str, Position]
 ) -> list[AgentResult]:
     """Compute the P&L of each agent, by name, at the current prices of `positions`."""
+    counts = Counter(trade.strategy for trade in trades)
     results = []
     for agent, balances in sorted(balances_of(trades).items()):
-        result = AgentResult(agent=agent, trades=sum(t.strategy == agent for t in trades))
-        for symbol, balance in balances.items():
-            result = _with(result, balance, positions[symbol])
-        results.append(result)
+        realized = unrealized = fees = ZERO
+        with exact():
+            for symbol, balance in balances.items():
+                price = positions[symbol].current_price or ZERO
+                realized += balance.realized_pnl
+                unrealized += balance.quantity * price * positions[symbol].multiplier
+                unrealized -= balance.cost_basis
+                fees += balance.fees
+        results.append(AgentResult(agent, counts[agent], realized, unrealized, fees))
     return results
-
-
-def _with(result: AgentResult, balance: Balance, position: Position) -> AgentResult:
-    price = position.current_price or ZERO
-    with exact():
-        value = balance.quantity * price * position.multiplier
-        return evolve(
-            result,
-            realized_pnl=result.realized_pnl + balance.realized_pnl,
-            unrealized_pnl=result.unrealized_pnl + value - balance.cost_basis,
-            fees=result.fees + balance.fees,
-        )

@@ -33,17 +33,19 @@ def line_chart(
         `height` lines with the value axis on the left, then the axis and the labels below.
     """
     low, high = min(values), max(values)
-    cells = _draw(values, low, high, width, height)
     ticks = {0: high, (height - 1) // 2: (low + high) / 2, height - 1: low}
     axis = {row: f"{value:,.0f}" for row, value in ticks.items()}
     margin = max(map(len, axis.values()))
     upright, corner, along = ("|", "+", "-") if ascii_only else ("┤", "└", "─")
-    lines = [
-        f"{axis.get(row, ''):>{margin}} {upright}{_text(cells[row], ascii_only)}".rstrip()
-        for row in range(height)
-    ]
+    lines = []
+    for row, cells in enumerate(_draw(values, low, high, width, height)):
+        drawn = "".join(("*" if ascii_only else chr(_BRAILLE + c)) if c else " " for c in cells)
+        lines.append(f"{axis.get(row, ''):>{margin}} {upright}{drawn}".rstrip())
+    first, middle, last = labels[0], labels[len(labels) // 2], labels[-1]
     lines.append(f"{'':>{margin}} {corner}{along * width}")
-    lines.append(f"{'':>{margin}}  {_spread(labels, width)}".rstrip())
+    lines.append(
+        f"{'':>{margin}}  {first}{middle:^{width - len(first) - len(last)}}{last}".rstrip()
+    )
     return lines
 
 
@@ -69,16 +71,3 @@ def _draw(
 def _row(value: Decimal, low: Decimal, high: Decimal, top: int) -> int:
     """Return the row of dots of a value, counted from above; a flat line is drawn at the bottom."""
     return round((high - value) * top / (high - low)) if high > low else top
-
-
-def _text(dots: Sequence[int], ascii_only: bool) -> str:
-    if ascii_only:
-        return "".join("*" if cell else " " for cell in dots)
-    return "".join(chr(_BRAILLE + cell) if cell else " " for cell in dots)
-
-
-def _spread(labels: Sequence[str], width: int) -> str:
-    """Place the first label on the left, the middle one in the middle, the last one on the right."""
-    first, middle, last = labels[0], labels[len(labels) // 2], labels[-1]
-    room = width - len(first) - len(last)
-    return f"{first}{middle:^{room}}{last}"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from shlex import quote
 from typing import Final
 
 from attrs import frozen
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.config import DatabaseConfig
 from tradebook.demo.chart import line_chart
 from tradebook.demo.prices import SOURCE
 from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Severity
-from tradebook.domain.numbers import ZERO, plain
-from tradebook.domain.portfolio import Portfolio
-from tradebook.domain.validation import Json, json_value
+from tradebook.domain.numbers import ZERO
 from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {
@@ -66,11 +63,6 @@ class Run:
         return [(f"tradebook {name} --database {database}", shows) for name, shows in _EXPLORE]
 
 
-def without_password(database_url: str) -> str:
-    """Return a database's URL without its password."""
-    return DatabaseConfig.from_url(database_url).safe_url
-
-
 def proof(verification: Verification) -> str:
     """Summarize the result of `verify` in one line."""
     counts = f"{verification.trades} trades, {verification.positions} positions"
@@ -79,31 +71,33 @@ def proof(verification: Verification) -> str:
     return f"verify: NOT proven, {len(verification.differences)} differences ({counts})"
 
 
-def as_json(results: Results, run: Run) -> dict[str, Json]:
-    """Return every fact of the report; amounts are exact, as text."""
+def as_json(results: Results, run: Run) -> dict[str, object]:
+    """Return every fact of the report; amounts are exact."""
     portfolio, verification = results.portfolio, results.verification
+    pnl = "realized_pnl unrealized_pnl fees net_pnl"
+    position = f"symbol status quantity entry_price current_price market_value {pnl}"
     return {
-        "period": [portfolio.timestamp.date().isoformat() for portfolio in _ends(results)],
+        "period": [f"{results.history[end].timestamp:%Y-%m-%d}" for end in (0, -1)],
         "currency": portfolio.currency,
-        "positions": [_facts(position, _POSITION) for position in results.positions],
-        "deposited": plain(portfolio.external_flows),
-        "cash": plain(portfolio.cash_balance),
-        **_facts(portfolio, ("positions_value", "total_value")),
-        **_facts(results, ("total_return", "max_drawdown", "sharpe_ratio")),
+        "positions": [_some(each, position) for each in results.positions],
+        "deposited": portfolio.external_flows,
+        "cash": portfolio.cash_balance,
+        **_some(portfolio, "positions_value total_value"),
+        **_some(results, "total_return max_drawdown sharpe_ratio"),
         "equity_curve": [
-            {"date": p.timestamp.date().isoformat(), "total_value": plain(p.total_value)}
-            for p in results.history
+            {"date": f"{snapshot.timestamp:%Y-%m-%d}", "total_value": snapshot.total_value}
+            for snapshot in results.history
         ],
-        "pnl_by_agent": [_facts(result, ("agent", "trades", *_PNL)) for result in results.agents],
-        "book_pnl": plain(results.book_pnl),
+        "pnl_by_agent": [_some(each, f"agent trades {pnl}") for each in results.agents],
+        "book_pnl": results.book_pnl,
         "agents_add_up": results.adds_up,
-        "open_alerts": [_facts(alert, _ALERT) for alert in results.open_alerts],
-        "alerts": results.alerts,
-        "signals": results.signals,
-        "decisions": {status.value: count for status, count in results.decisions.items()},
+        "open_alerts": [
+            _some(each, "id severity message timestamp") for each in results.open_alerts
+        ],
+        **_some(results, "alerts signals decisions"),
         "snapshots": len(results.history),
         "verify": {
-            **_facts(verification, ("proven", "trades", "positions")),
+            **_some(verification, "proven trades positions"),
             "differences": len(verification.differences),
         },
         "run": {"days": run.days, "seconds": round(run.seconds, 3), "database": run.database},
@@ -112,60 +106,72 @@ def as_json(results: Results, run: Run) -> dict[str, Json]:
     }
 
 
-_PNL: Final = ("realized_pnl", "unrealized_pnl", "fees", "net_pnl")
-_PRICES: Final = ("entry_price", "current_price", "market_value")
-_POSITION: Final = ("symbol", "status", "quantity", *_PRICES, *_PNL)
-_ALERT: Final = ("id", "severity", "message", "timestamp")
-
-
-def _facts(of: object, names: Sequence[str]) -> dict[str, Json]:
-    """Return fields as JSON: decimals as exact text, times in ISO 8601."""
-    return {name: json_value(getattr(of, name)) for name in names}
-
-
-def _ends(results: Results) -> list[Portfolio]:
-    return [results.history[0], results.history[-1]]
+def _some(record: object, names: str) -> dict[str, object]:
+    return {name: getattr(record, name) for name in names.split()}
 
 
 def print_report(results: Results, run: Run, console: Console) -> None:
     """Print the report; amounts are rounded to cents here, and only here."""
-    first, last = _ends(results)
+    for part in _parts(results, run, console):
+        console.print(part)
+    width = max(len(command) for command, _ in run.explore)
+    for command, shows in run.explore:
+        line = Text(f"  {command:<{width}}").append(f"  # {shows}", "dim")
+        console.print(line, soft_wrap=True)
     console.print()
-    console.print(
-        f"[bold]Two agents, five stocks[/bold], {first.timestamp:%Y-%m-%d} to "
-        f"{last.timestamp:%Y-%m-%d}. {run.summary}"
-    )
-    console.print()
-    console.print(_positions_table(results))
-    console.print()
-    console.print(_account_table(results))
-    _print_chart(results, console)
-    console.print(_agents_table(results))
-    answer = Text("yes", "green") if results.adds_up else Text("NO", "bold red")
-    console.print(Text("the agents' P&L adds up to the book's: ").append(answer))
-    console.print()
-    _print_alerts(results, console)
-    console.print()
-    style = "bold green" if results.verification.proven else "bold red"
-    console.print(Text(proof(results.verification), style))
-    for difference in results.verification.differences[:10]:
-        console.print(Text(f"  {difference}", "red"))
-    console.print()
-    _print_explore(run, console)
     console.print(Text(SOURCE, "dim"))
+
+
+def _parts(results: Results, run: Run, console: Console) -> Iterator[RenderableType]:
+    days = [f"{snapshot.timestamp:%Y-%m-%d}" for snapshot in results.history]
+    yield ""
+    yield f"[bold]Two agents, five stocks[/bold], {days[0]} to {days[-1]}. {run.summary}"
+    yield ""
+    yield _positions_table(results)
+    yield ""
+    yield _account_table(results)
+    yield ""
+    yield f"[bold]Equity curve[/bold] (total value at each close, {results.portfolio.currency})"
+    width = max(40, min(78, console.width - 12))
+    color = "green" if results.total_return >= ZERO else "red"
+    for line in line_chart(
+        results.values, days, width=width, ascii_only=console.options.ascii_only
+    ):
+        yield Text(line, color)
+    yield ""
+    yield _agents_table(results)
+    adds_up = Text("yes", "green") if results.adds_up else Text("NO", "bold red")
+    yield Text("the agents' P&L adds up to the book's: ").append(adds_up)
+    yield ""
+    opened = len(results.open_alerts)
+    raised = f"of {results.alerts} raised, {results.alerts - opened} resolved"
+    yield f"[bold]Open alerts[/bold]: {opened} ({raised})"
+    for alert in results.open_alerts:
+        severity = Text("  ").append(alert.severity.value, _COLORS[alert.severity])
+        yield severity.append(f" {alert.timestamp:%Y-%m-%d} {alert.message}")
+    yield ""
+    yield Text(
+        proof(results.verification),
+        "bold green" if results.verification.proven else "bold red",
+    )
+    for difference in results.verification.differences[:10]:
+        yield Text(f"  {difference}", "red")
+    yield ""
+    yield "[bold]Explore it[/bold]"
 
 
 def _positions_table(results: Results) -> Table:
     columns = ("quantity", "entry", "price", "value", "realized", "unrealized", "fees", "net P&L")
+    pnl = "realized_pnl unrealized_pnl fees"
     table = _table("Positions", "symbol", *columns)
     for position in results.positions:
         table.add_row(
             position.symbol,
             f"{position.quantity:,f}" if position.quantity else "flat",
-            *_money_of(position, (*_PRICES, *_PNL[:-1])),
+            *_amounts(position, f"entry_price current_price market_value {pnl}"),
             _gain(position.net_pnl),
         )
-    totals = _money_of(results.portfolio, ("positions_value", *_PNL[:-1]))
+    totals = _amounts(results.portfolio, f"positions_value {pnl}")
     table.add_row("all", "", "", "", *totals, _gain(results.book_pnl), style="bold")
     return table
 
@@ -173,74 +179,33 @@ def _positions_table(results: Results) -> Table:
 def _account_table(results: Results) -> Table:
     portfolio, decisions = results.portfolio, results.decisions
     rejected = decisions.get(DecisionStatus.REJECTED, 0)
-    grid = Table.grid(padding=(0, 2))
-    for justify in ("left", "right", "left", "left"):
-        grid.add_column(justify=justify)
-    counts = (
-        ("trades", f"{results.verification.trades:,}"),
-        ("signals", f"{results.signals:,}"),
-        ("decisions", f"{sum(decisions.values()):,}, {rejected:,} of them rejected"),
-        ("snapshots", f"{len(results.history):,}"),
-        ("max drawdown", f"{results.max_drawdown:.2%}"),
-        ("Sharpe ratio", f"{results.sharpe_ratio:.2f}"),
+    decided = f"{sum(decisions.values()):,}, {rejected:,} of them rejected"
+    deposited, cash, positions, total = _amounts(
+        portfolio, "external_flows cash_balance positions_value total_value"
     )
-    amounts: tuple[tuple[str, str | Text], ...] = (
-        ("deposited", _money(portfolio.external_flows)),
-        ("cash", _money(portfolio.cash_balance)),
-        ("positions value", _money(portfolio.positions_value)),
-        ("[bold]total value[/bold]", Text(_money(portfolio.total_value), "bold")),
-        ("net P&L", _gain(results.book_pnl)),
-        ("return", f"{results.total_return:+.2%}"),
+    grid = Table.grid("", "", "", "", padding=(0, 2))
+    grid.columns[1].justify = "right"
+    rows: tuple[tuple[str, str | Text, str, str], ...] = (
+        ("deposited", deposited, "trades", f"{results.verification.trades:,}"),
+        ("cash", cash, "signals", f"{results.signals:,}"),
+        ("positions value", positions, "decisions", decided),
+        ("[bold]total value[/bold]", Text(total, "bold"), "snapshots", f"{len(results.history):,}"),
+        ("net P&L", _gain(results.book_pnl), "max drawdown", f"{results.max_drawdown:.2%}"),
+        ("return", f"{results.total_return:+.2%}", "Sharpe ratio", f"{results.sharpe_ratio:.2f}"),
     )
-    for (name, amount), (thing, count) in zip(amounts, counts, strict=True):
+    for name, amount, thing, count in rows:
         grid.add_row(name, amount, f"   {thing}", count)
     return grid
-
-
-def _print_chart(results: Results, console: Console) -> None:
-    labels = [f"{portfolio.timestamp:%Y-%m-%d}" for portfolio in results.history]
-    width = max(40, min(78, console.width - 12))
-    lines = line_chart(results.values, labels, width=width, ascii_only=console.options.ascii_only)
-    console.print()
-    console.print(
-        f"[bold]Equity curve[/bold] (total value at each close, {results.portfolio.currency})"
-    )
-    for line in lines:
-        console.print(Text(line, "green" if results.total_return >= ZERO else "red"))
-    console.print()
 
 
 def _agents_table(results: Results) -> Table:
     table = _table("P&L by agent", "agent", "trades", "realized", "unrealized", "fees", "net P&L")
     for result in results.agents:
-        table.add_row(
-            result.agent or "(none)",
-            str(result.trades),
-            *_money_of(result, _PNL[:-1]),
-            _gain(result.net_pnl),
-        )
+        amounts = _amounts(result, "realized_pnl unrealized_pnl fees")
+        agent = result.agent or "(none)"
+        table.add_row(agent, str(result.trades), *amounts, _gain(result.net_pnl))
     table.add_row("all", "", "", "", "", _gain(results.agents_pnl), style="bold")
     return table
-
-
-def _print_alerts(results: Results, console: Console) -> None:
-    open_alerts = results.open_alerts
-    console.print(
-        f"[bold]Open alerts[/bold]: {len(open_alerts)} (of {results.alerts} raised, "
-        f"{results.alerts - len(open_alerts)} resolved)"
-    )
-    for alert in open_alerts:
-        line = Text("  ").append(alert.severity.value, _COLORS[alert.severity])
-        console.print(line.append(f" {alert.timestamp:%Y-%m-%d} {alert.message}"))
-
-
-def _print_explore(run: Run, console: Console) -> None:
-    console.print("[bold]Explore it[/bold]")
-    width = max(len(command) for command, _ in run.explore)
-    for command, shows in run.explore:
-        line = Text(f"  {command:<{width}}").append(f"  # {shows}", "dim")
-        console.print(line, soft_wrap=True)
-    console.print()
 
 
 def _table(title: str, first: str, *others: str) -> Table:
@@ -259,12 +224,10 @@ def _table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-def _money_of(of: object, names: Sequence[str]) -> list[str]:
-    return [_money(getattr(of, name)) for name in names]
-
-
-def _money(value: Decimal | None) -> str:
-    return "" if value is None else f"{value:,.2f}"
+def _amounts(record: object, names: str) -> list[str]:
+    """Format amounts of a record in cents; one that the record does not have is empty."""
+    values = _some(record, names).values()
+    return ["" if value is None else f"{value:,.2f}" for value in values]
 
 
 def _gain(value: Decimal | None) -> Text:

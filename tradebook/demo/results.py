@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from attrs import frozen
 
-from tradebook.demo.attribution import AgentResult, agent_results, executed_trades
+from tradebook.demo.attribution import AgentResult, agent_results, executed_trades, net_pnl
 from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert
@@ -69,9 +69,7 @@ class Results:
     @property
     def book_pnl(self) -> Decimal:
         """The book's net P&L: realized + unrealized - fees."""
-        with exact():
-            net = self.portfolio.realized_pnl + self.portfolio.unrealized_pnl
-            return canonical(net - self.portfolio.fees)
+        return net_pnl(self.portfolio)
 
     @property
     def agents_pnl(self) -> Decimal:
@@ -87,9 +85,11 @@ class Results:
 
 def read_results(uow: AbstractUnitOfWork) -> Results:
     """Read everything that the report contains, in one unit of work and so at one instant."""
-    positions = queries.get_positions(uow)
+    positions, holdings = queries.get_positions(uow), uow.ledger.holdings()
+    rates = Rates(holdings.base_currency or uow.base_currency, {})
+    portfolio, _ = value_holdings(holdings, account=uow.account, rates=rates, at=uow.now())
     return Results(
-        portfolio=_valued(uow),
+        portfolio=portfolio,
         positions=positions,
         agents=agent_results(list(executed_trades(uow)), {p.symbol: p for p in positions}),
         history=list(uow.portfolios.iterate())[::-1],
@@ -99,15 +99,3 @@ def read_results(uow: AbstractUnitOfWork) -> Results:
         decisions=Counter(d.status for d in uow.decisions.iterate()),
         verification=verify(uow),
     )
-
-
-def _valued(uow: AbstractUnitOfWork) -> Portfolio:
-    account = uow.accounts.current()
-    base_currency = account.base_currency if account else uow.base_currency
-    portfolio, _ = value_holdings(
-        uow.ledger.holdings(),
-        account=uow.account,
-        rates=Rates(base_currency, {}),
-        at=uow.now(),
-    )
-    return portfolio

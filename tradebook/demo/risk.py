@@ -83,20 +83,15 @@ class DrawdownWatch:
         for limit in LIMITS:
             alert_id = self._open.get(limit.key)
             if alert_id is None and fallen > limit.limit:
-                self._open[limit.key] = self._raise(uow, limit, total_value, fallen)
+                message = (
+                    f"Total value {total_value:,.2f} is {fallen:.2%} below its peak of "
+                    f"{self._peak:,.2f}; the limit is {limit.limit:.0%}."
+                )
+                alert = handlers.raise_alert(
+                    uow, "drawdown", limit.severity, message, source=SOURCE, dedup_key=limit.key
+                )
+                self._open[limit.key] = alert.id
             elif alert_id is not None and fallen < limit.limit / 2:
                 resolution = f"Recovered: the drawdown is down to {fallen:.2%}."
                 handlers.resolve_alert(uow, alert_id, resolution, resolved_by=SOURCE)
                 del self._open[limit.key]
-
-    def _raise(
-        self, uow: AbstractUnitOfWork, limit: DrawdownLimit, total_value: Decimal, fallen: Decimal
-    ) -> int:
-        message = (
-            f"Total value {total_value:,.2f} is {fallen:.2%} below its peak of {self._peak:,.2f}; "
-            f"the limit is {limit.limit:.0%}."
-        )
-        alert = handlers.raise_alert(
-            uow, "drawdown", limit.severity, message, source=SOURCE, dedup_key=limit.key
-        )
-        return alert.id

@@ -12,10 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from attrs import define
-
 from tradebook.demo.agents import Agent, Momentum, Opinion, Reversion
-from tradebook.demo.attribution import Balances, balances_of, executed_trades
+from tradebook.demo.attribution import balances_of, executed_trades
 from tradebook.demo.figures import TRADING_DAYS_PER_YEAR, max_drawdown, sharpe_ratio, total_return
 from tradebook.demo.prices import TradingDay
 from tradebook.demo.risk import DrawdownWatch, objection
@@ -55,7 +53,7 @@ def simulate(book: Book, days: Sequence[TradingDay], progress: ProgressCallback)
         InvalidInput: the account holds a book that is not the demo's.
     """
     with book.unit_of_work(read_only=True) as uow:
-        desk = _Desk.from_book(uow)
+        desk = _Desk(uow)
     traded = 0
     for number, day in enumerate(days, start=1):
         if day.closes_at not in desk.finished:
@@ -71,7 +69,6 @@ def simulate(book: Book, days: Sequence[TradingDay], progress: ProgressCallback)
     return traded
 
 
-@define
 class _Desk:
     """The state between two days; all of it but the agents' price windows can be read from the book.
 
@@ -84,29 +81,18 @@ class _Desk:
         seen_at: the time of the last close that the agents observed.
     """
 
-    agents: tuple[Agent, ...]
-    holdings: dict[str, Balances]
-    finished: frozenset[datetime]
-    values: list[Decimal]
-    watch: DrawdownWatch
-    seen_at: datetime | None = None
-
-    @classmethod
-    def from_book(cls, uow: AbstractUnitOfWork) -> _Desk:
+    def __init__(self, uow: AbstractUnitOfWork) -> None:
         """Restore the state that an earlier run left in the book."""
         _require_demo_book(uow)
-        agents = (Momentum(), Reversion())
+        self.agents = (Momentum(), Reversion())
         held = balances_of(list(executed_trades(uow)))
+        self.holdings = {agent.name: held.get(agent.name, {}) for agent in self.agents}
         history = list(uow.portfolios.iterate())[::-1]
-        values = [portfolio.total_value for portfolio in history]
+        self.finished = {portfolio.timestamp for portfolio in history}
+        self.values = [portfolio.total_value for portfolio in history]
         alerts = {a.dedup_key: a.id for a in queries.get_unresolved_alerts(uow) if a.dedup_key}
-        return cls(
-            agents=agents,
-            holdings={agent.name: held.get(agent.name, {}) for agent in agents},
-            finished=frozenset(portfolio.timestamp for portfolio in history),
-            values=values,
-            watch=DrawdownWatch(values, alerts),
-        )
+        self.watch = DrawdownWatch(self.values, alerts)
+        self.seen_at: datetime | None = None
 
     def trade(self, uow: AbstractUnitOfWork, day: TradingDay) -> None:
         """Trade one day: marks, opinions, trades, a snapshot, the drawdown limits."""
@@ -116,7 +102,9 @@ class _Desk:
             )
         handlers.mark_prices(uow, day.closes, at=day.closes_at)
         proposed = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
-        for agent, opinion in sorted(proposed, key=_sells_first):
+        # Sales first, because they free the cash that purchases need.
+        proposed.sort(key=lambda pair: pair[1].action is not SignalAction.SELL)
+        for agent, opinion in proposed:
             self._follow(uow, day, agent, opinion)
         snapshot = handlers.take_snapshot(uow)
         self.watch.check(uow, snapshot.total_value)
@@ -180,6 +168,8 @@ class _Desk:
         quantity: Decimal,
     ) -> int:
         shared: dict[str, Any] = {
+            "symbol": opinion.symbol,
+            "action": opinion.action,
             "strategy": agent.name,
             "price": opinion.price,
             "confidence": opinion.confidence,
@@ -187,8 +177,6 @@ class _Desk:
         }
         signal = handlers.record_signal(
             uow,
-            opinion.symbol,
-            opinion.action,
             strength=opinion.strength,
             source=agent.name,
             generated_at=self.seen_at,
@@ -198,8 +186,6 @@ class _Desk:
         decision = handlers.record_decision(
             uow,
             agent.name,
-            opinion.symbol,
-            opinion.action,
             quantity=quantity,
             reasoning=opinion.reasoning,
             model=agent.model,
@@ -219,11 +205,6 @@ def _require_demo_book(uow: AbstractUnitOfWork) -> None:
         raise InvalidInput(
             "account", uow.account, "an empty book, or the demo's own; give it another database"
         )
-
-
-def _sells_first(proposed: tuple[Agent, Opinion]) -> bool:
-    """Sort sales first, because they free the cash that purchases need."""
-    return proposed[1].action is not SignalAction.SELL
 
 
 def _record_metrics(

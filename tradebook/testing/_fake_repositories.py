@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -33,7 +33,7 @@ from tradebook.service_layer.ports.repositories import (
 )
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
 from tradebook.testing._fake_session import FakeSession
-from tradebook.testing.fake_store import MARK, Values, values_of
+from tradebook.testing.fake_store import MARK, Values, may_replace_mark, values_of
 
 E = TypeVar("E", bound=Entity)
 
@@ -65,16 +65,11 @@ class FakeRepository(Repository[E], Generic[E]):
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         keys = sort_keys(self.kind)
 
-        def follows(row: Values) -> bool:
-            return place is None or tuple(row[key] for key in keys) < place
+        def is_wanted(row: Values) -> bool:
+            follows = place is None or tuple(row[key] for key in keys) < place
+            return follows and wanted.holds(row)
 
-        return self._session.find(
-            self.kind,
-            lambda row: wanted.holds(row) and follows(row),
-            by=keys[0],
-            newest_first=True,
-            limit=limit,
-        )
+        return self._session.find(self.kind, is_wanted, by=keys[0], newest_first=True, limit=limit)
 
     def _count(self, wanted: Filter) -> int:
         return sum(wanted.holds(row) for row in self._session.rows(self.kind))
@@ -216,6 +211,19 @@ class FakeAccountRepository(FakeRepository[Account], AccountRepository):
         return next(iter(self._session.find(Account)), None)
 
 
+REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[FakeRepository[Any]]]] = {
+    Account: FakeAccountRepository,
+    AgentDecision: FakeDecisionRepository,
+    Event: FakeEventRepository,
+    Portfolio: FakePortfolioRepository,
+    Position: FakePositionRepository,
+    Seal: FakeSealRepository,
+    Signal: FakeSignalRepository,
+    Trade: FakeTradeRepository,
+}
+"""The repositories of kinds with methods of their own; of all others `FakeRepository`."""
+
+
 class FakeLedger(Ledger):
     """Books without locks: of two units of work that book on one position, the second fails to commit."""
 
@@ -226,14 +234,12 @@ class FakeLedger(Ledger):
 
     def open(self, symbol: str, orders: Collection[OrderKey]) -> OpenPosition:
         row = self._row(symbol) or self._flat(symbol)
-        position = self._session.copy(Position, row)
         wanted = set(orders)
         trades = self._session.find(
             Trade, lambda row: OrderKey(row["venue"], row["symbol"], row["order_id"]) in wanted
         )
-        account = next(iter(self._session.rows(Account)), None)
-        base_currency = None if account is None else account["base_currency"]
-        return OpenPosition(position, tuple(trades), row, base_currency)
+        position = self._session.copy(Position, row)
+        return OpenPosition(position, tuple(trades), row, self._base_currency())
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         position, trades = page.position, [trade for trade, _ in bookings]
@@ -243,8 +249,9 @@ class FakeLedger(Ledger):
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
             return False
-        later = {} if _is_not_older(position, row) else {name: row[name] for name in MARK}
-        self._session.put_position({**values_of(position), **later})
+        is_newest = may_replace_mark(row, position.marked_at)
+        mark = {} if is_newest else {name: row[name] for name in MARK}
+        self._session.put(Position, {**values_of(position), **mark})
         for trade, event in bookings:
             if self._session.holds(trade):
                 self._session.save(trade)
@@ -255,8 +262,9 @@ class FakeLedger(Ledger):
         return True
 
     def restate(self, realized_pnl: Mapping[int, Decimal]) -> None:
-        for id_, realized in realized_pnl.items():
-            self._session.put(Trade, id_, realized_pnl=realized)
+        for row in list(self._session.rows(Trade)):
+            if row["id"] in realized_pnl:
+                self._session.put(Trade, {**row, "realized_pnl": realized_pnl[row["id"]]})
 
     def marked(self, symbols: Collection[str]) -> list[Position]:
         wanted = set(symbols)
@@ -265,9 +273,9 @@ class FakeLedger(Ledger):
     def mark(self, positions: Collection[Position]) -> None:
         for position in positions:
             row = self._row(position.symbol)
-            if row is not None and _is_not_older(position, row):
+            if row is not None and may_replace_mark(row, position.marked_at):
                 mark = {name: getattr(position, name) for name in MARK}
-                self._session.put_position({**row, **mark})
+                self._session.put(Position, {**row, **mark})
 
     def holdings(self) -> Holdings:
         return Holdings(
@@ -275,12 +283,15 @@ class FakeLedger(Ledger):
             cash=cash_totals(
                 (r["currency"], r["kind"], r["amount"]) for r in self._session.rows(CashFlow)
             ),
-            base_currency=next((r["base_currency"] for r in self._session.rows(Account)), None),
+            base_currency=self._base_currency(),
             snapshot_at=max(
                 (r["timestamp"] for r in self._session.rows(Portfolio) if r["source"] == BOOK),
                 default=None,
             ),
         )
+
+    def _base_currency(self) -> str | None:
+        return next((row["base_currency"] for row in self._session.rows(Account)), None)
 
     def _row(self, symbol: str) -> Values | None:
         return next((r for r in self._session.rows(Position) if r["symbol"] == symbol), None)
@@ -289,7 +300,7 @@ class FakeLedger(Ledger):
         flat = Position(account=self._account, symbol=symbol, created_at=self._at)
         flat.id = self._session.next_id(Position)
         row = values_of(flat)
-        self._session.put_position(row)
+        self._session.put(Position, row)
         return row
 
     def _copies(self, rows: Iterable[Values]) -> list[Position]:
@@ -307,10 +318,3 @@ class FakeLedger(Ledger):
 
 def _is_traded(position: Values) -> bool:
     return bool(position["sequence"])
-
-
-def _is_not_older(position: Position, row: Values) -> bool:
-    """Return whether the mark of `position` may replace that of the row."""
-    if position.marked_at is None:
-        return False
-    return row["marked_at"] is None or bool(position.marked_at >= row["marked_at"])

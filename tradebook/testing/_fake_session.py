@@ -16,7 +16,6 @@ from tradebook.domain.errors import (
     InvalidTransition,
     NotFound,
 )
-from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal
 from tradebook.domain.validation import record_id
 from tradebook.testing.fake_store import (
@@ -59,11 +58,6 @@ def _fields(entity: Entity) -> dict[str, object]:
     return fields
 
 
-def is_saved(entity: Entity) -> bool:
-    """Return whether an entity has an id."""
-    return entity.id is not None
-
-
 class FakeSession:
     """An identity map over a snapshot of the store; writes stay here until `commit`."""
 
@@ -86,10 +80,10 @@ class FakeSession:
         self._require_open()
         for kind in UNIQUE:
             self.flush(kind)
-        written = {
-            kind: {id_: self._tables[kind].values(id_) for id_ in sorted(ids)}
-            for kind, ids in self._written.items()
-        }
+        written: dict[Kind, dict[int, Values | None]] = {}
+        for kind, ids in self._written.items():
+            rows = self._tables[kind].rows
+            written[kind] = {id_: rows[id_].values if id_ in rows else None for id_ in sorted(ids)}
         self._store.commit(self._base, written)
         done = self._written
         self._base, self._tables, self._written = self._store.snapshot(), {}, {}
@@ -118,7 +112,7 @@ class FakeSession:
     def insert(self, entity: Entity) -> None:
         """Write a new entity, which receives an id, and track it."""
         kind = type(entity)
-        if not is_saved(entity):
+        if vars(entity)["id"] is None:
             entity.id = self._store.next_id(kind)
         elif entity.id in self._table(kind).rows:
             raise ConstraintViolated(f"{kind.__name__} {entity.id} is another record")
@@ -200,16 +194,10 @@ class FakeSession:
         self._write(kind, entity.id, values_of(entity))
         self._hold(entity)
 
-    def put_position(self, row: Values) -> None:
-        """Write the row of a position, and refresh its entity where one is tracked."""
-        self._write(Position, row["id"], row)
-        self.refresh(Position, row["id"])
-
-    def put(self, kind: Kind, id_: int, **values: object) -> None:
-        """Change fields of a row, and refresh its entity where one is tracked."""
-        self.flush(kind)
-        self._write(kind, id_, {**self._table(kind).rows[id_].values, **values})
-        self.refresh(kind, id_)
+    def put(self, kind: Kind, row: Values) -> None:
+        """Write a row, and refresh its entity where one is tracked."""
+        self._write(kind, row["id"], row)
+        self.refresh(kind, row["id"])
 
     def refresh(self, kind: Kind, id_: int) -> None:
         """Overwrite a tracked entity with the values of its row."""

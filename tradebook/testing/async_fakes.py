@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from attrs import frozen
 from typing_extensions import override
 
 from tradebook.domain.entity import DEFAULT_ACCOUNT
@@ -36,13 +35,8 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         return self
 
     @override
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._uow.__exit__(exc_type, exc, traceback)
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._uow.__exit__(*exc_info)
 
     @override
     async def run(
@@ -54,6 +48,21 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
     ) -> R:
         await asyncio.sleep(0)
         return function(self._uow, *args, **kwargs)
+
+
+@frozen
+class _AsyncFakeRunner:
+    book: FakeBook
+
+    async def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Let other tasks run, then call a handler and commit; repeat the whole call on a conflict."""
+        await asyncio.sleep(0)
+        return self.book.run(handler, *args, **kwargs)
+
+    async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Let other tasks run, then call a query in a read-only unit of work."""
+        await asyncio.sleep(0)
+        return self.book.read(query, *args, **kwargs)
 
 
 class AsyncFakeBook(AsyncBook):
@@ -83,37 +92,13 @@ class AsyncFakeBook(AsyncBook):
         self.account = self._book.account
         self.base_currency = self._book.base_currency
         self.store = self._book.store
+        self._runner = _AsyncFakeRunner(self._book)
 
-    @asynccontextmanager
-    async def unit_of_work(
+    def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
-    ) -> AsyncIterator[AsyncFakeUnitOfWork]:
+    ) -> AsyncFakeUnitOfWork:
         """Open a unit of work: `async with book.unit_of_work() as uow: ...; await uow.commit()`."""
-        inner = self._book.unit_of_work(read_only=read_only, context=context)
-        async with AsyncFakeUnitOfWork(inner) as uow:
-            yield uow
-
-    async def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
-        await asyncio.sleep(0)
-        return self._book.run(handler, *args, **kwargs)
-
-    async def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)` on one consistent view, and return its result."""
-        await asyncio.sleep(0)
-        return self._book.read(query, *args, **kwargs)
+        return AsyncFakeUnitOfWork(self._book.unit_of_work(read_only=read_only, context=context))
 
     async def aclose(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""

@@ -6,8 +6,9 @@ A row is the plain values of a record, never an entity, so that no caller can ch
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from copy import deepcopy
+from datetime import datetime
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -101,12 +102,9 @@ def ids_in(reference: int | list[int] | None) -> list[int]:
     return reference if isinstance(reference, list) else [reference]
 
 
-def keys_of(kind: Kind, row: Values) -> Iterator[Hashable]:
-    """Yield the unique keys of a row."""
-    for unique in UNIQUE[kind]:
-        key = unique.key(row)
-        if key is not None:
-            yield key
+def keys_of(kind: Kind, row: Values) -> list[Hashable]:
+    """List the unique keys of a row."""
+    return [key for unique in UNIQUE[kind] if (key := unique.key(row)) is not None]
 
 
 @frozen
@@ -121,10 +119,6 @@ class Row:
     values: Values
     version: int = 1
 
-    def changed_to(self, values: Values) -> dict[str, Any]:
-        """Return the new values of the fields that differ."""
-        return {name: value for name, value in values.items() if value != self.values[name]}
-
 
 @define
 class Table:
@@ -133,10 +127,6 @@ class Table:
     kind: Kind
     rows: dict[int, Row] = attrs.Factory(dict)
     holders: dict[Hashable, int] = attrs.Factory(dict)
-
-    def values(self, id_: int) -> Values | None:
-        """Return the values of a row; None where it does not exist."""
-        return self.rows[id_].values if id_ in self.rows else None
 
     def copy(self) -> Table:
         """Copy the table; later changes to one are not in the other."""
@@ -153,8 +143,7 @@ class Table:
         """Store a row with its unique keys, in place of its earlier ones."""
         self.release(id_)
         self.rows[id_] = row
-        for key in keys_of(self.kind, row.values):
-            self.holders[key] = id_
+        self.holders.update(dict.fromkeys(keys_of(self.kind, row.values), id_))
 
     def remove(self, id_: int) -> None:
         """Delete a row."""
@@ -170,7 +159,8 @@ class Table:
         """Remove the unique keys of a row."""
         if id_ in self.rows:
             for key in keys_of(self.kind, self.rows[id_].values):
-                self.holders.pop(key, None)
+                if self.holders.get(key) == id_:  # else another row has taken it in the same commit
+                    del self.holders[key]
 
 
 Snapshot: TypeAlias = Mapping[Kind, Table]
@@ -235,12 +225,11 @@ def _merged(current: Table, base: Table, written: Written) -> Table:
     for id_, values in written.items():
         row = _merged_row(current.kind, id_, current.rows.get(id_), base.rows.get(id_), values)
         if row is None:
-            table.rows.pop(id_, None)
+            table.remove(id_)
             continue
         if table.clash(id_, row.values) is not None:
             raise ConcurrentUpdate(f"another {current.kind.__name__} with this identity was first")
-        table.rows[id_] = row
-        table.holders.update(dict.fromkeys(keys_of(current.kind, row.values), id_))
+        table.put(id_, row)
     return table
 
 
@@ -251,19 +240,20 @@ def _merged_row(
         return None if values is None else Row(values)
     if current is None:
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was deleted by another unit of work")
-    if values is None:
-        if current.version != base.version:
-            raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
-        return None
-    changes = base.changed_to(values)
+    changes = {k: value for k, value in (values or {}).items() if value != base.values[k]}
     mark = {name: changes.pop(name) for name in MARK if kind is Position and name in changes}
-    if changes and current.version != base.version:
+    if (changes or values is None) and current.version != base.version:
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
-    if mark and _is_later(values, current.values):
+    if values is None:
+        return None
+    if mark and may_replace_mark(current.values, values["marked_at"]):
         changes |= {name: values[name] for name in MARK}
     version = current.version + (not changes.keys() <= set(MARK))
     return Row({**current.values, **changes}, version)
 
 
-def _is_later(mark: Values, than: Values) -> bool:
-    return than["marked_at"] is None or bool(mark["marked_at"] >= than["marked_at"])
+def may_replace_mark(row: Values, marked_at: datetime | None) -> bool:
+    """Return whether a mark of that time is not older than the mark of a position's row."""
+    if row["marked_at"] is None:
+        return True
+    return marked_at is not None and bool(marked_at >= row["marked_at"])

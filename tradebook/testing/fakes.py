@@ -7,44 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from attrs import frozen
 from typing_extensions import override
 
-from tradebook.domain.agents import AgentAction, AgentDecision
-from tradebook.domain.alerts import Alert
-from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
-from tradebook.domain.events import Event
-from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import function, is_instance
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position
-from tradebook.domain.seals import Seal
-from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
-from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.testing._fake_repositories import (
-    FakeAccountRepository,
-    FakeDecisionRepository,
-    FakeEventRepository,
-    FakeLedger,
-    FakePortfolioRepository,
-    FakePositionRepository,
-    FakeRepository,
-    FakeSealRepository,
-    FakeSignalRepository,
-    FakeTradeRepository,
-)
+from tradebook.service_layer.unit_of_work import REPOSITORIES, AbstractUnitOfWork
+from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ATTEMPTS: Final = 20
@@ -82,29 +60,13 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     def __enter__(self) -> Self:
         session = FakeSession(self.store, self.account, read_only=self._read_only)
         self._session = session
-        self.accounts = FakeAccountRepository(session, Account)
-        self.actions = FakeRepository(session, AgentAction)
-        self.alerts = FakeRepository(session, Alert)
-        self.cash_flows = FakeRepository(session, CashFlow)
-        self.decisions = FakeDecisionRepository(session, AgentDecision)
-        self.events = FakeEventRepository(session, Event)
+        for kind, name in REPOSITORIES.items():
+            setattr(self, name, REPOSITORY_CLASSES.get(kind, FakeRepository)(session, kind))
         self.ledger = FakeLedger(session, self.account, self.now())
-        self.metrics = FakeRepository(session, PerformanceMetric)
-        self.portfolio_positions = FakeRepository(session, PortfolioPosition)
-        self.portfolios = FakePortfolioRepository(session, Portfolio)
-        self.positions = FakePositionRepository(session, Position)
-        self.seals = FakeSealRepository(session, Seal)
-        self.signals = FakeSignalRepository(session, Signal)
-        self.trades = FakeTradeRepository(session, Trade)
         return self
 
     @override
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._session.close()
 
     def require_visible(self) -> None:
@@ -124,6 +86,31 @@ class FakeUnitOfWork(AbstractUnitOfWork):
     @override
     def rollback(self) -> None:
         self._session.rollback()
+
+
+@frozen
+class _FakeRunner:
+    book: FakeBook
+
+    def run(self, handler: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a handler and commit; repeat the whole call on a conflict."""
+        context = self.book.new_context()
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                with self.book.unit_of_work(context=context) as uow:
+                    result = handler(uow, *args, **kwargs)
+                    uow.commit()
+                    return result
+            except StaleRecord:
+                raise
+            except ConcurrentUpdate as error:
+                conflict = error
+        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
+
+    def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
+        """Call a query in a read-only unit of work."""
+        with self.book.unit_of_work(read_only=True) as uow:
+            return query(uow, *args, **kwargs)
 
 
 class FakeBook(Book):
@@ -149,65 +136,27 @@ class FakeBook(Book):
         """Open an empty book, or one on the records of `store`."""
         self.account = argument("account", identifier, account)
         self.base_currency = argument("base_currency", identifier, base_currency)
-        self.store = FakeStore() if store is None else argument("store", _store, store)
+        if store is not None and not is_instance(store, FakeStore):
+            raise InvalidInput("store", store, "a FakeStore")
+        self.store = FakeStore() if store is None else store
         self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
+        self._runner = _FakeRunner(self)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None
     ) -> FakeUnitOfWork:
         """Open a unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
         only_reads = argument("read_only", boolean, read_only)
-        context = self._new_context(context)
+        context = self.new_context(context)
         return FakeUnitOfWork(
             self.store, self.account, self.base_currency, context, read_only=only_reads
         )
 
-    def run(
-        self,
-        handler: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `handler(uow, ...)` in a unit of work and commit it; retry on a conflict."""
-        if not callable(handler):
-            raise InvalidInput("handler", handler, "a function")
-        context = self._new_context()
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                with self.unit_of_work(context=context) as uow:
-                    result = handler(uow, *args, **kwargs)
-                    uow.commit()
-                    return result
-            except StaleRecord:
-                raise
-            except ConcurrentUpdate as error:
-                conflict = error
-        raise BookBusy(f"other writers were first {MAX_ATTEMPTS} times", MAX_ATTEMPTS) from conflict
-
-    def read(
-        self,
-        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Call `query(uow, ...)` on one consistent view, and return its result."""
-        if not callable(query):
-            raise InvalidInput("query", query, "a function")
-        with self.unit_of_work(read_only=True) as uow:
-            return query(uow, *args, **kwargs)
-
     def close(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""
 
-    def _new_context(self, given: CallContext | None = None) -> CallContext:
+    def new_context(self, given: CallContext | None = None) -> CallContext:
+        """Return the context of a call: the given one, else the time now, with the book's actor."""
         context = CallContext(at=self._clock()) if given is None else call_context(given)
         return context.with_default_actor(self._actor)
-
-
-def _store(store: FakeStore) -> FakeStore:
-    if not is_instance(store, FakeStore):
-        raise InvalidInput("", store, "a FakeStore")
-    return store

@@ -49,85 +49,38 @@ class Entry(NamedTuple):
 
 _PANELS: Final = {
     "Read the book": {
-        "trades": (
-            "book.trades:app",
-            "List the latest trades, newest first; take out or correct a wrong one.",
-        ),
-        "positions": (
-            "book.trades:positions",
-            "Show what is held, what it cost and what it earned, by symbol.",
-        ),
-        "portfolio": (
-            "book.portfolio:portfolio",
-            "Show what the account held and was worth, or take a new snapshot of it.",
-        ),
-        "cash": (
-            "book.portfolio:cash",
-            "Show the cash balance in each currency, and the latest cash flows.",
-        ),
-        "alerts": ("book.alerts:app", "List the unresolved alerts; record how one was resolved."),
-        "export": (
-            "book.exporting:export",
-            "Write records to a file, newest first, with every digit.",
-        ),
-        "verify": (
-            "book.verification:verify",
-            "Prove the book: fold every trade again and compare with all that is stored.",
-        ),
-        "audit": (
-            "book.audit:app",
-            "Prove that the audit trail and the terms of trades were not tampered with.",
-        ),
-        "config": (
-            "ops.config:config",
-            "Show the configuration in force, and where each value comes from.",
-        ),
+        "trades = book.trades:app": "List the latest trades, newest first; take out or correct a wrong one.",
+        "positions = book.trades:positions": "Show what is held, what it cost and what it earned, by symbol.",
+        "portfolio = book.portfolio:portfolio": "Show what the account held and was worth, or take a new snapshot of it.",
+        "cash = book.portfolio:cash": "Show the cash balance in each currency, and the latest cash flows.",
+        "alerts = book.alerts:app": "List the unresolved alerts; record how one was resolved.",
+        "export = book.exporting:export": "Write records to a file, newest first, with every digit.",
+        "verify = book.verification:verify": "Prove the book: fold every trade again and compare with all that is stored.",
+        "audit = book.audit:app": "Prove that the audit trail and the terms of trades were not tampered with.",
+        "config = ops.config:config": "Show the configuration in force, and where each value comes from.",
     },
     "Change the book": {
-        "import": (
-            "book.importing:import_trades",
-            "Book the trades of a CSV file in the order of its rows: all of them, or none.",
-        ),
-        "rebuild": (
-            "book.verification:rebuild",
-            "Fold positions from their trades again, and repair those that are wrong.",
-        ),
-        "init": ("ops.db:init", "Create the tables, or bring them up to this version's schema."),
-        "demo": (
-            "book.demo:demo",
-            "Run two agents that trade real prices into a book of their own, and print a report.",
-        ),
+        "import = book.importing:import_trades": "Book the trades of a CSV file in the order of its rows: all of them, or none.",
+        "rebuild = book.verification:rebuild": "Fold positions from their trades again, and repair those that are wrong.",
+        "init = ops.db:init": "Create the tables, or bring them up to this version's schema.",
+        "demo = book.demo:demo": "Run two agents that trade real prices into a book of their own, and print a report.",
     },
     "Run it in production": {
-        "doctor": (
-            "ops.doctor:doctor",
-            "Check the database and the book in it: green, yellow or red, with the fix for each.",
-        ),
-        "db": ("ops.db:app", "Upgrade, downgrade and check the database's schema and roles."),
-        "top": (
-            "ops.top:top",
-            "Watch the database live: connections, throughput, locks waited for, long transactions.",
-        ),
-        "metrics": (
-            "ops.metrics:metrics",
-            "Serve the database's metrics to Prometheus: trades, alerts, locks, dead rows, lag.",
-        ),
-        "backup": (
-            "ops.backup_upkeep:app",
-            "Back up the book while it is in use; an interrupted backup leaves nothing behind.",
-        ),
-        "restore": ("ops.restoring:restore", "Restore a backup, and prove the restored book."),
-        "sandbox": (
-            "ops.sandbox:app",
-            "Run a real PostgreSQL 18 in a folder, to try things out; needs no installation.",
-        ),
+        "doctor = ops.doctor:doctor": "Check the database and the book in it: green, yellow or red, with the fix for each.",
+        "db = ops.db:app": "Upgrade, downgrade and check the database's schema and roles.",
+        "top = ops.top:top": "Watch the database live: connections, throughput, locks waited for, long transactions.",
+        "metrics = ops.metrics:metrics": "Serve the database's metrics to Prometheus: trades, alerts, locks, dead rows, lag.",
+        "backup = ops.backup_upkeep:app": "Back up the book while it is in use; an interrupted backup leaves nothing behind.",
+        "restore = ops.restoring:restore": "Restore a backup, and prove the restored book.",
+        "sandbox = ops.sandbox:app": "Run a real PostgreSQL 18 in a folder, to try things out; needs no installation.",
     },
 }
+"""For each heading of the help: the commands as `name = module:attribute`, and their summaries."""
 
 COMMANDS: Final = {
-    name: Entry(*entry, panel)
-    for panel, entries in _PANELS.items()
-    for name, entry in entries.items()
+    name: Entry(where, summary, panel)
+    for panel, commands in _PANELS.items()
+    for (name, where), summary in ((key.split(" = "), text) for key, text in commands.items())
 }
 """Every command. Its module loads when the command runs, so that `--help` needs no database library."""
 

@@ -56,13 +56,21 @@ class CommandContext(CommonOptions):
         """Show a progress bar on stderr, unless the command runs with `--quiet` or `--json`."""
         return output.progress_bar(label, hidden=self.quiet or self.as_json)
 
-    def answer(self, document: Mapping[str, object], *lines: str, ok: bool = True) -> None:
-        """Write the result: the document with `--json`, else the lines; exit with 1 if it is not ok."""
+    def answer(
+        self,
+        document: Mapping[str, object],
+        *lines: str,
+        then: Callable[[], None] | None = None,
+        ok: bool = True,
+    ) -> None:
+        """Write the document with `--json`, else the lines and what `then` prints; exit with 1 if not ok."""
         if self.as_json:
             output.print_json(document)
         else:
             for line in lines:
                 say(line)
+            if then is not None:
+                then()
         if not ok:
             raise typer.Exit(1)
 
@@ -160,12 +168,19 @@ def takes_option_sets(function: Callable[..., None]) -> Callable[..., None]:
     has a default.
     """
     signature = inspect.signature(function, eval_str=True)
-    given_types = {name: p.annotation for name, p in signature.parameters.items()}
-    sets: dict[str, Any] = {name: given for name, given in given_types.items() if has(given)}
+    sets: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.parameters.items():
         alone = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        parameters += _parameters_of(sets[name]) if name in sets else [alone]
+        if not has(parameter.annotation):
+            parameters.append(alone)
+            continue
+        sets[name] = parameter.annotation
+        hints = get_type_hints(sets[name], include_extras=True)
+        parameters += [
+            alone.replace(name=field.name, default=field.default, annotation=hints[field.name])
+            for field in fields(sets[name])
+        ]
 
     @wraps(function)
     def command(**given: Any) -> None:
@@ -176,17 +191,6 @@ def takes_option_sets(function: Callable[..., None]) -> Callable[..., None]:
     # typer takes the options from the signature, and calls the function with keywords.
     vars(command)["__signature__"] = signature.replace(parameters=parameters)
     return command
-
-
-def _parameters_of(option_set: Any) -> Iterator[inspect.Parameter]:
-    hints = get_type_hints(option_set, include_extras=True)
-    for field in fields(option_set):
-        yield inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=field.default,
-            annotation=hints[field.name],
-        )
 
 
 @frozen

@@ -31,10 +31,11 @@ def stdout() -> Console:
 
 def print_json(document: Mapping[str, object]) -> None:
     """Write one JSON document to stdout: decimals as text, times as ISO 8601 in UTC."""
-    typer.echo(json.dumps(document, indent=2, default=_jsonable))
+    typer.echo(json.dumps(document, indent=2, default=jsonable))
 
 
-def _jsonable(value: object) -> Any:
+def jsonable(value: object) -> Any:
+    """Convert a value that JSON lacks: decimals to exact text, times to ISO 8601 in UTC, records to objects."""
     if isinstance(value, Decimal):
         return plain(value)
     if isinstance(value, datetime):

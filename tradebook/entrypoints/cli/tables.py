@@ -93,15 +93,17 @@ def show(
             break
         shown.remove(spare)
         table = _table(shown, rows, totals)
-    notes = _notes(columns, shown, table)
+    left_out = ", ".join(column.header for column in columns if column not in shown)
     # On a terminal prose wraps; in a file nothing does, so that programs can read it line by line.
     measured = _measured(console, table)
     needed = measured.minimum if console.is_terminal else measured.maximum
     console.width = max(console.width, needed)
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
-    for note in notes:
-        console.print(Text(note, style="dim"))
+    if left_out:
+        console.print(Text(f"left out for want of width: {left_out} (--json has all)", style="dim"))
+    if any(str(cell).lstrip().startswith("~") for c in table.columns for cell in c.cells):
+        console.print(Text("~ rounded here; --json has every digit", style="dim"))
 
 
 def grouped(value: Decimal) -> str:
@@ -194,13 +196,3 @@ def _value(row: Row, field: str) -> object:
 
 def _measured(console: Console, table: Table) -> Measurement:
     return Measurement.get(console, console.options.update(width=_WIDEST), table)
-
-
-def _notes(columns: Sequence[Column], shown: Sequence[Column], table: Table) -> list[str]:
-    notes = []
-    left_out = [column.header for column in columns if column not in shown]
-    if left_out:
-        notes.append(f"left out for want of width: {', '.join(left_out)} (--json has all)")
-    if any(str(cell).lstrip().startswith("~") for c in table.columns for cell in c.cells):
-        notes.append("~ rounded here; --json has every digit")
-    return notes

@@ -106,11 +106,9 @@ def check(
         f"({counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "
         f"{counted(result.trades, 'trade')})"
     )
-    if result.sound:
-        lines = [f"nothing was tampered with {checked}"]
-    else:
-        lines = [f"tampered with: {counted(len(result.findings), 'finding')} {checked}"]
-    lines += first_of(result.findings)
+    found = f"tampered with: {counted(len(result.findings), 'finding')}"
+    verdict = "nothing was tampered with" if result.sound else found
+    lines = [f"{verdict} {checked}", *first_of(result.findings)]
     if result.unsealed:
         lines.append(
             f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`"

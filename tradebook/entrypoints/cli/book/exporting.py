@@ -106,10 +106,15 @@ def _conditions(given: list[str]) -> dict[str, str]:
 
 def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int], None]) -> int:
     """Write batches beside the file, then replace it; return the number of rows."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    writers = (pyarrow.parquet.ParquetWriter, pyarrow.ipc.new_file, pyarrow.csv.CSVWriter)
+    writer: Any = dict(zip(_FORMATS, writers, strict=True))[path.suffix]
     # The process id keeps two exports to the same file from writing into each other's.
     unfinished, done = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
     try:
-        with closing(_opened(path.suffix, unfinished, batches.schema)) as file:
+        with closing(writer(unfinished, batches.schema)) as file:
             for batch in batches:
                 file.write_batch(batch)
                 done += batch.num_rows
@@ -120,19 +125,6 @@ def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int
     finally:
         unfinished.unlink(missing_ok=True)
     return done
-
-
-def _opened(suffix: str, path: Path, schema: pyarrow.Schema) -> Any:
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    if suffix == ".parquet":
-        return pyarrow.parquet.ParquetWriter(path, schema)
-    return (
-        pyarrow.ipc.new_file(path, schema)
-        if suffix == ".arrow"
-        else pyarrow.csv.CSVWriter(path, schema)
-    )
 
 
 def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:

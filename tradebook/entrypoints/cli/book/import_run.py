@@ -87,11 +87,6 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
     return checked
 
 
-def book_all(book: Book, file: TradeFile, total: int, report: ProgressCallback) -> FileImport:
-    """Book every row in one unit of work, or none; the error names the line of a refused row."""
-    return book.run(_book_all, file, total, report)
-
-
 def book_what_can_be(
     book: Book, file: TradeFile, total: int, report: ProgressCallback
 ) -> FileImport:
@@ -104,9 +99,10 @@ def book_what_can_be(
     return done
 
 
-def _book_all(
+def book_all(
     uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
 ) -> FileImport:
+    """Book every row in one unit of work, or none; the error names the line of a refused row."""
     # Rows whose batch is not booked yet: an error names no row, so the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0

@@ -12,9 +12,9 @@ from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run, trade_files
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, STDIN, BadRow
 from tradebook.entrypoints.cli.columns import select
-from tradebook.entrypoints.cli.messages import complain, counted, say
+from tradebook.entrypoints.cli.messages import complain, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
-from tradebook.entrypoints.cli.output import print_json, stdout
+from tradebook.entrypoints.cli.output import stdout
 from tradebook.entrypoints.cli.tables import show
 
 
@@ -85,41 +85,38 @@ def import_trades(
         )
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
-        book = import_run.book_what_can_be if skip_bad else import_run.book_all
         try:
             with context.open_book() as manager, context.progress_bar("booking") as report:
-                booked = book(manager, file, checked.good, report)
+                if skip_bad:
+                    booked = import_run.book_what_can_be(manager, file, checked.good, report)
+                else:
+                    booked = manager.run(import_run.book_all, file, checked.good, report)
         except KeyboardInterrupt:
             rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
             complain(f"interrupted; {rest}")
             raise
     skipped = sorted([*checked.bad, *booked.refused], key=lambda row: row.line)
-    seconds = perf_counter() - began
-    if context.as_json:
-        print_json(
-            {
-                "account": context.account,
-                "file": file.name,
-                "booked": booked.booked,
-                "duplicates": booked.duplicates,
-                "repeated": checked.repeated,
-                "skipped": skipped,
-                "positions": sorted(booked.symbols),
-                "seconds": round(seconds, 3),
-            }
-        )
-        return
-    say(
+    seconds, rows = perf_counter() - began, f"{counted(len(skipped), 'row')} skipped"
+    lines = [
         f"{file.name}: {counted(booked.booked, 'trade')} booked in "
         f"{counted(len(booked.symbols), 'position')}, "
-        f"{counted(booked.duplicates, 'duplicate')} recognised, "
-        f"{counted(len(skipped), 'row')} skipped; {seconds:.1f} s"
-    )
+        f"{counted(booked.duplicates, 'duplicate')} recognised, {rows}; {seconds:.1f} s"
+    ]
     if checked.repeated:
-        say(
+        lines.append(
             f"{counted(checked.repeated, 'row')} repeated an order of an earlier row and counted as "
             "duplicates; fills of one order need an execution_id each"
         )
-    if skipped:
-        columns = select(BadRow, "line column value reason")
-        show(stdout(), f"{counted(len(skipped), 'row')} skipped", columns, skipped)
+    document = {
+        "account": context.account,
+        "file": file.name,
+        "booked": booked.booked,
+        "duplicates": booked.duplicates,
+        "repeated": checked.repeated,
+        "skipped": skipped,
+        "positions": sorted(booked.symbols),
+        "seconds": round(seconds, 3),
+    }
+    context.answer(document, *lines)
+    if skipped and not context.as_json:
+        show(stdout(), rows, select(BadRow, "line column value reason"), skipped)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -23,7 +24,7 @@ from tradebook.entrypoints.cli.options import (
     option,
     takes_option_sets,
 )
-from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
+from tradebook.entrypoints.cli.output import as_fields, stdout
 from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.service_layer.queries.portfolio import CashBalance
@@ -91,11 +92,11 @@ def portfolio(
                 past = manager.portfolio_as_of(
                     as_of.time, by=as_of.by, prices=prices, rates=rates, progress=report
                 )
-            if context.as_json:
-                document = {**as_fields(past.portfolio), "positions": past.positions}
-                print_json({"account": context.account, "by": as_of.by, "portfolio": document})
-            else:
-                _show_portfolio(past.portfolio, past.positions, str(as_of))
+            document = {**as_fields(past.portfolio), "positions": past.positions}
+            context.answer(
+                {"account": context.account, "by": as_of.by, "portfolio": document},
+                then=partial(_show_portfolio, past.portfolio, past.positions, str(as_of)),
+            )
             return
         if snapshot:
             with _missing_rate_names_option():
@@ -112,19 +113,17 @@ def _show_snapshot(
     found = manager.get_snapshot(portfolio_id)
     if found is None and portfolio_id is not None:
         raise NotFound("snapshot", portfolio_id, context.account)
-    if context.as_json:
-        document = found and {
-            **as_fields(found.portfolio),
-            "positions": found.positions,
-            "amendments": found.amendments,
-        }
-        print_json({"account": context.account, "portfolio": document})
-    elif found is None:
-        say(f"no snapshot of account {context.account!r} yet; {_TAKE_ONE}")
-    else:
-        taken = f"at {found.portfolio.timestamp:%Y-%m-%d %H:%M:%S} UTC"
-        _show_portfolio(found.portfolio, found.positions, taken)
-        _show_amendments(found.amendments)
+    if found is None:
+        none = f"no snapshot of account {context.account!r} yet; {_TAKE_ONE}"
+        context.answer({"account": context.account, "portfolio": None}, none)
+        return
+    portfolio, held, amendments = found.portfolio, found.positions, found.amendments
+    document = {**as_fields(portfolio), "positions": held, "amendments": amendments}
+    taken = f"at {portfolio.timestamp:%Y-%m-%d %H:%M:%S} UTC"
+    context.answer(
+        {"account": context.account, "portfolio": document},
+        then=partial(_show_portfolio, portfolio, held, taken, amendments),
+    )
 
 
 @contextmanager
@@ -139,7 +138,12 @@ def _missing_rate_names_option() -> Iterator[None]:
         ) from missing
 
 
-def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition], when: str) -> None:
+def _show_portfolio(
+    latest: Portfolio,
+    held: list[PortfolioPosition],
+    when: str,
+    amendments: Sequence[Amendment] = (),
+) -> None:
     show(
         stdout(),
         f"account {latest.account} {when}",
@@ -157,41 +161,34 @@ def _show_portfolio(latest: Portfolio, held: list[PortfolioPosition], when: str)
         say(f"1 {currency} = {rate} {latest.currency}")
     if latest.source == "external":
         say(f"recorded by the caller (source {latest.source!r}), not computed from the book")
-    if not held:
+    if held:
+        columns = select(
+            PortfolioPosition,
+            "symbol quantity current_price market_value unrealized_pnl realized_pnl fees currency",
+            spare="current_price realized_pnl fees",
+        )
+        amounts = ["market_value", "unrealized_pnl", "realized_pnl", "fees"]
+        totals = totals_by_currency(held, amounts)
+        show(stdout(), counted(len(held), "open position"), columns, held, totals)
+    else:
         say("no open positions")
-        return
-    columns = select(
-        PortfolioPosition,
-        "symbol quantity current_price market_value unrealized_pnl realized_pnl fees currency",
-        spare="current_price realized_pnl fees",
-    )
-    totals = totals_by_currency(held, ["market_value", "unrealized_pnl", "realized_pnl", "fees"])
-    show(stdout(), counted(len(held), "open position"), columns, held, totals)
-
-
-def _show_amendments(amendments: list[Amendment]) -> None:
-    if not amendments:
-        return
-    show(
-        stdout(),
-        f"{counted(len(amendments), 'trade')} in it busted or corrected since",
-        [
+    if amendments:
+        title = f"{counted(len(amendments), 'trade')} in it busted or corrected since"
+        columns = [
             *select(Trade, "busted_at symbol order_id execution_id", spare="execution_id"),
             Column("trade", "trade"),
             Column("corrected to", "correction"),
             *select(Trade, "bust_reason busted_by", spare="busted_by"),
-        ],
-        [_amendment(amendment) for amendment in amendments],
-    )
-
-
-def _amendment(amendment: Amendment) -> dict[str, Any]:
-    correction = amendment.correction
-    return {
-        **as_fields(amendment.busted),
-        "trade": terms_of(amendment.busted),
-        "correction": None if correction is None else terms_of(correction),
-    }
+        ]
+        rows = [
+            {
+                **as_fields(each.busted),
+                "trade": terms_of(each.busted),
+                "correction": each.correction and terms_of(each.correction),
+            }
+            for each in amendments
+        ]
+        show(stdout(), title, columns, rows)
 
 
 def _show_history(context: CommandContext, manager: DatabaseManager, days: int) -> None:

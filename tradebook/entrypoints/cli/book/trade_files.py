@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
-from decimal import Decimal
 from hashlib import sha256
 from io import SEEK_END, TextIOWrapper
 from itertools import chain
@@ -24,10 +23,10 @@ from typing import IO, Any, Final, NamedTuple, cast
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, TradebookError, shown
-from tradebook.domain.numbers import plain
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import utc_now
 from tradebook.entrypoints.cli.options import iso_time
+from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
 
@@ -61,11 +60,7 @@ class ImportRefused(TradebookError):
 
 
 class _CellError(Exception):
-    """A cell, or the row as a whole, is invalid."""
-
-    def __init__(self, column: str, value: str, reason: str) -> None:
-        self.column, self.value, self.reason = column, value, reason
-        super().__init__(reason)
+    """A cell, or the row as a whole, is invalid; its arguments are a `BadRow`'s, from the column on."""
 
 
 class _Column(NamedTuple):
@@ -138,9 +133,9 @@ class TradeFile:
     _read_at: datetime = field(factory=utc_now, init=False)
     size: int = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Measure the file."""
-        self.size = self._file.seek(0, SEEK_END)
+    @size.default
+    def _measure(self) -> int:
+        return self._file.seek(0, SEEK_END)
 
     @property
     def position(self) -> int:
@@ -159,7 +154,7 @@ class TradeFile:
                 try:
                     yield self._row(line, cells, columns, len(header), occurrences)
                 except _CellError as bad:
-                    yield BadRow(line, bad.column, bad.value, bad.reason)
+                    yield BadRow(line, *bad.args)
 
     def column_of(self, term: str) -> str:
         """Return the name in the file of the column of a term."""
@@ -170,14 +165,13 @@ class TradeFile:
         if not cells:
             raise self._refused(f"it is empty; begin with a line such as {','.join(REQUIRED)}")
         header = [cell.strip() for cell in cells]
-        columns: list[_Column] = []
-        unknown: list[str] = []
-        for place, theirs in enumerate(header):
-            ours = self._mapping.get(theirs, _normal(theirs))
-            if theirs not in self._ignored and ours in COLUMNS:
-                columns.append(_Column(place, ours, theirs))
-            elif theirs not in self._ignored:
-                unknown.append(theirs)
+        named = [
+            _Column(place, self._mapping.get(theirs, _normal(theirs)), theirs)
+            for place, theirs in enumerate(header)
+            if theirs not in self._ignored
+        ]
+        columns = [column for column in named if column.term in COLUMNS]
+        unknown = [column.header for column in named if column.term not in COLUMNS]
         if problem := _header_problem(header, self._mapping, columns, unknown):
             raise self._refused(problem)
         return header, columns
@@ -213,8 +207,10 @@ class TradeFile:
             raise _CellError(column, str(error.value), f"expected {error.expected}") from None
         if "order_id" in terms:
             return Row(line, given, occurrences.add([*trade.order_key, trade.execution_id]) > 1)
-        facts = {name: _plain(getattr(trade, name)) for name in content}
-        terms["order_id"] = _order_id(facts, occurrences.add(facts))
+        # The same content may stand in the file several times: each occurrence gets an order id of its own,
+        # the same in every import of the file, whatever the order of its columns.
+        facts = {name: getattr(trade, name) for name in content}
+        terms["order_id"] = f"row-{_digest([facts, occurrences.add(facts)]).hex()[:40]}"
         return Row(line, given, repeats=False)
 
     # Bytes to cells
@@ -365,12 +361,11 @@ class _Occurrences:
         )
 
     def add(self, content: object) -> int:
-        """Count a JSON value, and return how often it came so far, this time included."""
-        digest = sha256(json.dumps(content).encode()).digest()  # 32 bytes however long the content
+        """Count a content, and return how often it came so far, this time included."""
         counted = self._connection.execute(
             "INSERT INTO seen VALUES (?, 1) "
             "ON CONFLICT (content) DO UPDATE SET times = times + 1 RETURNING times",
-            [digest],
+            [_digest(content)],
         )
         return int(counted.fetchone()[0])
 
@@ -378,40 +373,25 @@ class _Occurrences:
         self._connection.close()
 
 
-def _order_id(facts: Mapping[str, str], occurrence: int) -> str:
-    """Derive an order id from a row's content, whatever the order of its columns.
-
-    A file may hold the same content several times: its occurrences get ids of their own, the same in every
-    import of the file.
-    """
-    content = json.dumps([facts, occurrence], sort_keys=True)
-    return f"row-{sha256(content.encode()).hexdigest()[:40]}"
+def _digest(content: object) -> bytes:
+    """Return 32 bytes that identify a content, however long it is."""
+    return sha256(json.dumps(content, sort_keys=True, default=jsonable).encode()).digest()
 
 
 def _terms(cells: Sequence[str], columns: Sequence[_Column]) -> dict[str, Any]:
     terms: dict[str, Any] = {}
-    for column in columns:
-        cell = cells[column.place].strip()
-        if cell:
-            terms[column.term] = _term(column, cell)
-        elif column.term in REQUIRED:
-            raise _CellError(column.header, "", "it is empty, and required")
+    for place, term, header in columns:
+        cell = cells[place].strip()
+        if not cell and term in REQUIRED:
+            raise _CellError(header, "", "it is empty, and required")
+        if term in ("action", "settlement"):
+            cell = cell.upper()
+        if cell and term == "executed_at":
+            try:
+                terms[term] = iso_time(cell)
+            except ValueError:
+                expected = "expected an ISO 8601 time such as 2024-05-17T14:30:00Z"
+                raise _CellError(header, cell, expected) from None
+        elif cell:
+            terms[term] = cell
     return terms
-
-
-def _term(column: _Column, cell: str) -> object:
-    if column.term in ("action", "settlement"):
-        return cell.upper()
-    if column.term != "executed_at":
-        return cell
-    try:
-        return iso_time(cell)
-    except ValueError:
-        expected = "expected an ISO 8601 time such as 2024-05-17T14:30:00Z"
-        raise _CellError(column.header, cell, expected) from None
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return plain(value) if isinstance(value, Decimal) else str(value)

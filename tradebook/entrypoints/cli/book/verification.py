@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import typer
+from functools import partial
 
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
 from tradebook.entrypoints.cli.options import CommandContext, Symbol
-from tradebook.entrypoints.cli.output import as_fields, print_json, stdout
+from tradebook.entrypoints.cli.output import as_fields, stdout
 from tradebook.entrypoints.cli.tables import show
 from tradebook.service_layer.verification.verify import Difference, Verification
 
@@ -25,12 +25,8 @@ def verify(context: CommandContext) -> None:
     # Not on a standby: for `tradebook verify || tradebook rebuild` both must read the same book.
     with context.open_book(may_lag=False) as manager, context.progress_bar("folding") as report:
         result = manager.verify(progress=report)
-    if context.as_json:
-        print_json({"proven": result.proven, **as_fields(result)})
-    else:
-        show_verification(result)
-    if not result.proven:
-        raise typer.Exit(1)
+    document = {"proven": result.proven, **as_fields(result)}
+    context.answer(document, then=partial(show_verification, result), ok=result.proven)
 
 
 def rebuild(context: CommandContext, symbol: Symbol = None) -> None:
@@ -48,19 +44,16 @@ def rebuild(context: CommandContext, symbol: Symbol = None) -> None:
             rebuilt = manager.rebuild(symbol, progress=report)
         with context.progress_bar("verifying") as report:
             result = manager.verify(progress=report)
-    if context.as_json:
-        remaining = {"proven": result.proven, "differences": result.differences}
-        print_json({"account": context.account, **as_fields(rebuilt), **remaining})
-    else:
-        names = f" ({', '.join(rebuilt.positions)})" if rebuilt.positions else ""
-        say(
-            f"{counted(rebuilt.trades, 'trade')} folded: "
-            f"{counted(len(rebuilt.positions), 'position')}{names} put right, "
-            f"{counted(rebuilt.restated, 'trade')} restated"
-        )
-        show_verification(result)
-    if not result.proven:
-        raise typer.Exit(1)
+    remaining = {"proven": result.proven, "differences": result.differences}
+    names = f" ({', '.join(rebuilt.positions)})" if rebuilt.positions else ""
+    context.answer(
+        {"account": context.account, **as_fields(rebuilt), **remaining},
+        f"{counted(rebuilt.trades, 'trade')} folded: "
+        f"{counted(len(rebuilt.positions), 'position')}{names} put right, "
+        f"{counted(rebuilt.restated, 'trade')} restated",
+        then=partial(show_verification, result),
+        ok=result.proven,
+    )
 
 
 def show_verification(result: Verification) -> None:

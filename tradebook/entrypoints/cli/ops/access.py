@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +13,6 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.options import CommandContext, Period, option, takes_option_sets
-from tradebook.entrypoints.cli.output import as_fields
 from tradebook.operations.security import access_log_reader
 from tradebook.operations.security.access_log_reader import Access, AccessFilter, AccessKind
 
@@ -54,15 +53,12 @@ def access(
     """
     kind_wanted = None if kind is None else AccessKind(kind)
     wanted = AccessFilter(role, kind_wanted, None, period.since, period.until, everything)
-    found = list(deque(_accesses(context, log, wanted), maxlen=limit))
+    with ExitStack() as stack:
+        if log is not None:
+            lines = access_log_reader.read_files(log)
+        else:
+            engine = stack.enter_context(engine_for(context.config()))
+            lines = access_log_reader.read_server(engine)
+        found = list(deque(access_log_reader.parse_accesses(lines, wanted), maxlen=limit))
     columns = select(Access, "at kind role database address text", spare="address database")
-    document = {"accesses": [as_fields(each) for each in found]}
-    context.answer_table(document, "access", columns, found, empty="nothing found")
-
-
-def _accesses(context: CommandContext, log: Path | None, wanted: AccessFilter) -> Iterator[Access]:
-    if log is not None:
-        yield from access_log_reader.parse_accesses(access_log_reader.read_files(log), wanted)
-        return
-    with engine_for(context.config()) as engine:
-        yield from access_log_reader.parse_accesses(access_log_reader.read_server(engine), wanted)
+    context.answer_table({"accesses": found}, "access", columns, found, empty="nothing found")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -15,7 +16,6 @@ from tradebook.entrypoints.cli.book.verification import show_verification
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import complain, counted, say
 from tradebook.entrypoints.cli.options import CommandContext, option, takes_option_sets
-from tradebook.entrypoints.cli.output import print_json
 from tradebook.entrypoints.cli.tables import Column, Kind
 from tradebook.operations.backup.create import back_up
 from tradebook.operations.backup.encryption import Encryption, find_tool
@@ -104,14 +104,12 @@ def backup(
     with ends_on_sigterm(), context.progress_bar("backing up") as report:
         made = back_up(config, at, kind=kind.name, jobs=jobs, encryption=encryption, report=report)
     proof = _prove(context, at, made, identity) if prove else None
-    if context.as_json:
-        print_json({"backup": made, "proof": proof and _document(proof)})
-    else:
-        say(f"backed up: {store / made.name} ({_contents_of(made)})")
-        if proof is not None:
-            _say_proof(proof)
-    if proof is not None and not proof.proven:
-        raise typer.Exit(1)
+    context.answer(
+        {"backup": made, "proof": proof and _document(proof)},
+        f"backed up: {store / made.name} ({_contents_of(made)})",
+        then=None if proof is None else partial(_say_proof, proof),
+        ok=proof is None or proof.proven,
+    )
 
 
 @app.command()
@@ -142,12 +140,7 @@ def verify(
     """
     at = Store(store)
     proof = _prove(context, at, at.get(name), identity, scratch)
-    if context.as_json:
-        print_json(_document(proof))
-    else:
-        _say_proof(proof)
-    if not proof.proven:
-        raise typer.Exit(1)
+    context.answer(_document(proof), then=partial(_say_proof, proof), ok=proof.proven)
 
 
 @app.command("list")

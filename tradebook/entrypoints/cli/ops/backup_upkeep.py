@@ -112,7 +112,10 @@ def archive_log(
         context.answer({"archived": name}, f"archived up to {name}")
         return
     encryption = encryption_of(encrypt)
-    if apply:
+    if not apply:
+        archiving = wal_archive.prepare_archive(folder, encryption)
+        then = f"for postgresql.conf; the server's user must own {archiving.folder}"
+    else:
         config = context.config()
         other = wal_archive.other_command(config, folder)
         if other is not None:
@@ -125,14 +128,9 @@ def archive_log(
             )
         overwrite = yes or other is not None
         archiving = wal_archive.archive_log(config, folder, encryption, overwrite=overwrite)
-    else:
-        archiving = wal_archive.prepare_archive(folder, encryption)
-    if not apply:
-        then = f"for postgresql.conf; the server's user must own {archiving.folder}"
-    elif archiving.restart:
-        then = f"made; start the server again for {', '.join(archiving.restart)}"
-    else:
         then = "made; `tradebook backup archive --now` tries it"
+        if archiving.restart:
+            then = f"made; start the server again for {', '.join(archiving.restart)}"
     context.answer(
         {
             "folder": str(archiving.folder),

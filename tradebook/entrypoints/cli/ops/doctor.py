@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from rich.text import Text
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.entrypoints.cli.messages import counted, printable, say
 from tradebook.entrypoints.cli.options import CommandContext
-from tradebook.entrypoints.cli.output import as_fields, print_json, progress_bars, stdout
+from tradebook.entrypoints.cli.output import as_fields, progress_bars, stdout
 from tradebook.operations.doctor import Diagnosis, Level, examine
 
 
@@ -42,12 +43,12 @@ def doctor(
         diagnosis = examine(
             manager, engine, manager.config, context.account, thorough=not quick, progress=report
         )
-    if context.as_json:
-        print_json({"level": diagnosis.level, **as_fields(diagnosis)})
-    else:
-        _show(diagnosis)
-    if diagnosis.level is Level.RED or (strict and diagnosis.level is Level.YELLOW):
-        raise typer.Exit(1)
+    bad_levels = {Level.RED, Level.YELLOW} if strict else {Level.RED}
+    context.answer(
+        {"level": diagnosis.level, **as_fields(diagnosis)},
+        then=partial(_show, diagnosis),
+        ok=diagnosis.level not in bad_levels,
+    )
 
 
 def _show(diagnosis: Diagnosis) -> None:

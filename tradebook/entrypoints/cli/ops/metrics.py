@@ -6,6 +6,7 @@ import errno
 import signal
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -83,10 +84,9 @@ def _serve(registry: CollectorRegistry, address: str, port: int) -> None:
     ended = threading.Event()
     former = signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
-        say(f"serving http://{address}:{server.server_port}/metrics; Ctrl-C ends it")
-        ended.wait()
-    except KeyboardInterrupt:
-        pass
+        with suppress(KeyboardInterrupt):
+            say(f"serving http://{address}:{server.server_port}/metrics; Ctrl-C ends it")
+            ended.wait()
     finally:
         signal.signal(signal.SIGTERM, former)
         server.shutdown()

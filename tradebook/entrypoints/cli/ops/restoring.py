@@ -135,7 +135,10 @@ def _finish(
         accounts = prove(config, manifest)
     except SchemaNotReady as error:
         later = str(error)
-    owner = None if config.backend == "sqlite" else _former_owner(config)
+    owner = None
+    if config.backend != "sqlite":
+        with engine_for(config) as engine, translated_errors(), engine.connect() as connection:
+            owner = displaced_owner(connection)
     proven = not later and all(account.proven for account in accounts)
     lines = [f"restored: {manifest.name} into {where['database']}"]
     if later:
@@ -160,9 +163,3 @@ def _finish(
         "disowned": owner,
     }
     context.answer(document, *lines, ok=proven or bool(later))
-
-
-def _former_owner(config: DatabaseConfig) -> str | None:
-    """Return the role that owned the tables in the backup and does not own the restored ones."""
-    with engine_for(config) as engine, translated_errors(), engine.connect() as connection:
-        return displaced_owner(connection)

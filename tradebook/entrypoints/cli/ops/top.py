@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -51,14 +52,13 @@ def top(
     """
     config = context.config()
     with monitoring_engine(config, "tradebook top") as engine:
-        console = stdout()
+        console, readings = stdout(), partial(_readings, engine, interval, app or [])
         if context.as_json:
-            reading = next(_readings(engine, interval, app or []))
-            print_json({"database": config.safe_url, **reading})
+            print_json({"database": config.safe_url, **next(readings())})
         elif once or not console.is_terminal:
-            console.print(_screen(config.safe_url, next(_readings(engine, interval, app or []))))
+            console.print(_screen(config.safe_url, next(readings())))
         else:
-            _live(config.safe_url, _retrying(lambda: _readings(engine, interval, app or [])))
+            _live(config.safe_url, _retrying(readings))
 
 
 def _retrying(read: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any] | str]:
