@@ -87,8 +87,7 @@ def new_container(
     wired.first_use = Single(
         parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider
     )
-    sync_engine = Single(_sync_engine, wired.engine)
-    wired.fast_path = Single(FastPath, sync_engine, wired.position_cache, account, wired.retries)
+    wired.fast_path = Single(FastPath, wired.engine, wired.position_cache, account, wired.retries)
     wired.runner = Single(
         parts.runner,
         wired.unit_of_work.provider,
@@ -102,11 +101,6 @@ def new_container(
         wired.fast_path.provider,
     )
     return wired
-
-
-def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
-    """Return the engine itself, or the synchronous one inside an engine for asyncio."""
-    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
 
 
 def _read_only(engine: AnyEngine) -> AnyEngine:

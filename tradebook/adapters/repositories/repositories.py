@@ -17,6 +17,7 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
+from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -366,3 +367,17 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         return TransactionSnapshot(
             ended=found.ended, begun=found.begun, at=found.at, running=running
         )
+
+
+REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
+    Account: SqlAccountRepository,
+    AgentDecision: SqlDecisionRepository,
+    Alert: SqlAlertRepository,
+    Event: SqlEventRepository,
+    Portfolio: SqlPortfolioRepository,
+    Position: SqlPositionRepository,
+    Seal: SqlSealRepository,
+    Signal: SqlSignalRepository,
+    Trade: SqlTradeRepository,
+}
+"""The repository of each kind of record that has more than the common methods."""

@@ -92,22 +92,12 @@ class AdHocSession(GuardedSession):
 
     @override
     def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
+        raise InvalidTransition(
+            "the bulk methods of a session would pass by the book's rules; use add_all, or call "
+            "bulk_create or bulk_update"
+        )
 
-    @override
-    def bulk_insert_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
-
-    @override
-    def bulk_update_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
-
-
-def _refuse_bulk() -> NoReturn:
-    raise InvalidTransition(
-        "the bulk methods of a session would pass by the book's rules; use add_all, or call "
-        "bulk_create or bulk_update"
-    )
+    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
 
 
 @lru_cache
