@@ -269,8 +269,7 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 def _write_time(value: datetime | None) -> str | None:
-    utc = _in_utc(value)
-    return None if utc is None else utc.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return sqlite_time(_in_utc(value))
 
 
 class _StoredTimes(dict[Any, datetime | None]):

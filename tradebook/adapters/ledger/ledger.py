@@ -282,9 +282,8 @@ class SqlLedger(Ledger):
         statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
         rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
         ids = {sequence: id_ for id_, sequence in rows}
-        if len(ids) < len(
-            trades
-        ):  # recorded without the position's lock, by other means than a ledger
+        if len(ids) < len(trades):
+            # One was recorded without the position's lock, by other means than a ledger.
             raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
         for trade in trades:
             trade.id = ids[trade.sequence]

@@ -8,8 +8,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Select,
     UnaryExpression,
+    Update,
     bindparam,
     delete,
     func,
@@ -283,30 +285,26 @@ class SqlRepository(SqlRecords[E], Repository[E]):
 
     @override
     def write(self, entity: E, fields: Collection[str]) -> None:
-        columns = self.table.c
-        changed = (
-            update(self.table)
-            .where(columns.account == self.account, columns.id == entity.id)
-            .values({name: getattr(entity, name) for name in fields})
-        )
-        if self.session.connection().execute(changed).rowcount != 1:
-            raise ConcurrentUpdate(
-                f"{self.kind.__name__} {entity.id} was deleted by another writer"
-            )
+        values = {name: getattr(entity, name) for name in fields}
+        self._change(entity, update(self.table).values(values))
         make_transient(entity)  # nothing is left for a flush to write
         attach(self.session, entity)
 
     @override
     def remove(self, entity: E) -> None:
         self.session.flush()
+        self._change(entity, delete(self.table))
+        if entity in self.session:
+            self.session.expunge(entity)
+
+    def _change(self, entity: E, statement: Update | Delete) -> None:
+        """Execute a statement on the row of an entity, unless another writer deleted the row."""
         columns = self.table.c
-        gone = delete(self.table).where(columns.account == self.account, columns.id == entity.id)
-        if self.session.connection().execute(gone).rowcount != 1:
+        of_entity = statement.where(columns.account == self.account, columns.id == entity.id)
+        if self.session.connection().execute(of_entity).rowcount != 1:
             raise ConcurrentUpdate(
                 f"{self.kind.__name__} {entity.id} was deleted by another writer"
             )
-        if entity in self.session:
-            self.session.expunge(entity)
 
     def _identity(self, entity: E) -> Sequence[ColumnElement[bool]]:
         names = _IDENTITY.get(self.kind, ("reference",))

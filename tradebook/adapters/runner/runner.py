@@ -13,10 +13,12 @@ from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 from sqlalchemy.orm import Session
+from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
 from tradebook.adapters.errors import commit_unknown, translated_errors
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
 from tradebook.adapters.runner.observers import Observer, observed
 from tradebook.adapters.runner.retries import BackOff, Retries
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -106,6 +108,7 @@ class _Runs:
         account: of the manager, for observers.
         actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
+        fast_path: returns what new fills are recorded with, where that takes no unit of work.
     """
 
     new_unit_of_work: Callable[..., Any]
@@ -116,6 +119,7 @@ class _Runs:
     account: str
     actor: str
     observers: Sequence[Observer]
+    fast_path: Callable[[], FastPath]
 
     def _query(self, function: Callable[..., R], args: Any, kwargs: Any) -> Query[R]:
         is_single = is_single_statement(function)
@@ -156,9 +160,8 @@ class Runner(_Runs):
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
-        context = (
-            self.context()
-        )  # after an upgrade, which takes long: it holds the time of the call
+        # After the first use, whose upgrade takes long: a context holds the time of the call.
+        context = self.context()
         if not self.observers:
             return attempt(query, context)
         with self.observed(handler_name(query.function), context) as call:
@@ -177,8 +180,10 @@ class Runner(_Runs):
                 wait = back_off.wait_after(error)
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
-    def _record_trade(self, query: Query[R], context: CallContext) -> R:
-        return self._attempt(query, context)
+    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            recorded = scope.attempt(query.function, query.args, query.kwargs)
+            return recorded or self._attempt(query, context)
 
 
 class AsyncRunner(_Runs):
@@ -218,8 +223,11 @@ class AsyncRunner(_Runs):
                 wait = back_off.wait_after(error)
             await asyncio.sleep(wait)
 
-    async def _record_trade(self, query: Query[R], context: CallContext) -> R:
-        return await self._attempt(query, context)
+    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            attempt = scope.attempt
+            recorded = await greenlet_spawn(attempt, query.function, query.args, query.kwargs)
+            return recorded or await self._attempt(query, context)
 
 
 def _was_committed(session: Session, marker: CommitMarker) -> bool:
