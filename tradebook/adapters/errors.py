@@ -21,8 +21,6 @@ _READ_ONLY: Final = (
     "{}; this unit of work is read-only, or the server is: a standby, or default_transaction_read_only is "
     "on; of several hosts, target_session_attrs=read-write in the URL finds the primary"
 )
-_NOT_NULL: Final = "23502"
-_CHECK: Final = "23514"
 
 _Meaning = tuple[type[errors.TradebookError], str]
 _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
@@ -94,21 +92,18 @@ def translated_errors() -> Iterator[None]:
 
 
 @contextmanager
-def translated_commit() -> Iterator[None]:
-    """Translate the errors of a COMMIT: a connection lost there leaves the outcome unknown."""
+def translated_commit(
+    unknown: type[errors.TradebookError] = errors.DatabaseUnavailable,
+) -> Iterator[None]:
+    """Translate the errors of a COMMIT: one of the kind `unknown` leaves its outcome unknown."""
     try:
         with translated_errors():
             yield
-    except errors.DatabaseUnavailable as error:
-        raise commit_unknown(error) from error
-
-
-def commit_unknown(error: errors.TradebookError) -> errors.CommitUnknown:
-    """Return the error for a COMMIT whose outcome cannot be learned because of `error`."""
-    return errors.CommitUnknown(
-        f"whether this was committed is not known: {error}. Do it again with the same order ids and "
-        "references: what is recorded already is recognised"
-    )
+    except unknown as error:
+        raise errors.CommitUnknown(
+            f"whether this was committed is not known: {error}. Do it again with the same order ids "
+            "and references: what is recorded already is recognised"
+        ) from error
 
 
 def translated(error: BaseException) -> errors.TradebookError | None:
@@ -166,9 +161,9 @@ def _violation(state: str, message: str, cause: BaseException) -> errors.Constra
     table, column, constraint = (
         getattr(details, name, None) for name in ("table_name", "column_name", "constraint_name")
     )
-    if state == _NOT_NULL:
+    if state == "23502":
         return errors.ConstraintViolated(_missing(table, column), table, column, constraint)
-    if state == _CHECK and constraint is not None:
+    if state == "23514" and constraint is not None:
         return _check_violation(table, constraint)
     return errors.ConstraintViolated(f"{table or 'a record'}: {message}", table, column, constraint)
 

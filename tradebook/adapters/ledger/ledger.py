@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,6 +32,7 @@ from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
     bring_up_to_date,
+    chunks,
     columns_of,
     insert_all,
     insert_if_new,
@@ -51,7 +51,6 @@ from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
-_CHUNK: Final = 500
 _ACCOUNT: Final = "account"
 """The `kind` of the account's row among those of cash flows."""
 
@@ -170,7 +169,7 @@ class SqlLedger(Ledger):
     @override
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []
-        for chunk in _chunks(sorted(symbols)):
+        for chunk in chunks(sorted(symbols)):
             columns = orm.positions.c
             traded = self._select().where(columns.symbol.in_(chunk), columns.sequence > 0)
             found += self._positions(traded)
@@ -242,7 +241,7 @@ class SqlLedger(Ledger):
         columns = orm.trades.c
         for venue in sorted({order.venue for order in orders}):
             ids = sorted(order.order_id for order in orders if order.venue == venue)
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 statement = (
                     select(Trade)
                     .where(
@@ -292,9 +291,3 @@ class SqlLedger(Ledger):
 
 def _position(row: RowMapping) -> Position:
     return as_stored(Position, {name: row[name] for name in columns_of(Position)})
-
-
-def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(values)
-    while chunk := list(islice(remaining, _CHUNK)):
-        yield chunk

@@ -31,6 +31,7 @@ from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
     bring_up_to_date,
+    chunks,
     columns_of,
     values_of,
 )
@@ -263,8 +264,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     @override
     def add_all(self, entities: Sequence[E]) -> list[E]:
         added: list[E] = []
-        for start in range(0, len(entities), _TOGETHER):
-            some = entities[start : start + _TOGETHER]
+        for some in chunks(entities, _TOGETHER):
             added += some if self._add_together(some) else super().add_all(some)
         return added
 

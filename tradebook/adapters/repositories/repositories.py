@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
-from tradebook.adapters.repositories.entity_rows import add_if_new, insert_all, remember
+from tradebook.adapters.repositories.entity_rows import add_if_new, chunks, insert_all, remember
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
@@ -97,15 +97,14 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         columns = self.table.c
         found: list[Trade] = []
-        symbols = sorted(sequences)
-        for start in range(0, len(symbols), _SYMBOLS):
+        for symbols in chunks(sorted(sequences), _SYMBOLS):
             later = [
                 and_(
                     columns.symbol == symbol,
                     columns.sequence <= sequences[symbol],
                     columns.bust_sequence > sequences[symbol],
                 )
-                for symbol in symbols[start : start + _SYMBOLS]
+                for symbol in symbols
             ]
             found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))

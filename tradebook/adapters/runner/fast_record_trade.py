@@ -40,14 +40,7 @@ _MAX_TEMPLATES: Final = 10_000
 
 
 class FastPath:
-    """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager.
-
-    Args:
-        engine: to write with.
-        cache: the account's positions.
-        account: whose trades are recorded.
-        retries: count the attempts that failed.
-    """
+    """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager."""
 
     def __init__(
         self,

@@ -12,11 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
-from sqlalchemy.orm import Session
 from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
-from tradebook.adapters.errors import commit_unknown, translated_errors
+from tradebook.adapters.errors import translated_commit
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
 from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
 from tradebook.adapters.runner.observers import Observer, observed
@@ -38,14 +37,7 @@ R = TypeVar("R")
 
 @define
 class Query(Generic[R]):
-    """A query with its arguments, which is called in each attempt.
-
-    Attributes:
-        function: called with the unit of work and the arguments.
-        args: its arguments after `uow`.
-        kwargs: its named arguments.
-        new_unit_of_work: makes the unit of work of an attempt, given the context.
-    """
+    """A query with its arguments after `uow`, and the maker of the unit of work of each attempt."""
 
     function: Callable[..., R]
     args: Sequence[Any]
@@ -77,7 +69,9 @@ class Command(Query[R]):
         call = current_call.get()
         if self.unanswered is not None:
             marker, result = self.unanswered
-            if _was_committed(uow.session, marker):
+            with translated_commit(TradebookError):
+                is_done = was_committed(uow.session, marker)
+            if is_done:
                 if call is not None:
                     call.pending.update(self.counts)
                 return result
@@ -228,11 +222,3 @@ class AsyncRunner(_Runs):
             attempt = scope.attempt
             recorded = await greenlet_spawn(attempt, query.function, query.args, query.kwargs)
             return recorded or await self._attempt(query, context)
-
-
-def _was_committed(session: Session, marker: CommitMarker) -> bool:
-    try:
-        with translated_errors():
-            return was_committed(session, marker)
-    except TradebookError as error:
-        raise commit_unknown(error) from error
