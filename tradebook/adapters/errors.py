@@ -47,7 +47,7 @@ _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
 }
 """The error for each SQLSTATE, or for its class (its first two characters); `{}` is the server's message."""
 
-_BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
+_ON_SQLITE: Final[dict[str, _Meaning]] = {
     **dict.fromkeys(
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         (errors.ConcurrentUpdate, "another process is writing: {}"),
@@ -66,17 +66,14 @@ _BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
         "{}; check the path and its permissions; on a disk that is mounted read-only, a book without "
         "writers is read as sqlite:///file:PATH?immutable=1&uri=true",
     ),
-}
-"""The error for the beginning of an extended result code's name, such as SQLITE_BUSY_SNAPSHOT."""
-
-_BY_SQLITE_MESSAGE: Final[dict[str, _Meaning]] = {
+    # Where SQLite has no code of its own, the beginning of its message.
     "no such table": (errors.SchemaNotReady, _SCHEMA),
     "no such column": (errors.SchemaNotReady, _SCHEMA),
     # A value that is no text, or no decimal that our `dec_sum` can add.
     "Could not decode to UTF-8": (errors.DatabaseCorrupt, "{}"),
     "user-defined aggregate": (errors.DatabaseCorrupt, "{}"),
 }
-"""The error for the beginning of a message, where SQLite has no code of its own."""
+"""The error for the beginning of an extended result code's name, such as SQLITE_BUSY_SNAPSHOT, or of a message."""
 
 
 @contextmanager
@@ -148,10 +145,9 @@ def _from_sqlstate(state: str, message: str, cause: BaseException) -> errors.Tra
 def _from_sqlite(name: str, message: str) -> errors.TradebookError:
     if name.startswith("SQLITE_CONSTRAINT"):
         return _sqlite_violation(name, message)
-    for table, subject in ((_BY_SQLITE_NAME, name), (_BY_SQLITE_MESSAGE, message)):
-        for beginning, (kind, text) in table.items():
-            if subject.startswith(beginning):
-                return kind(text.format(message))
+    for beginning, (kind, text) in _ON_SQLITE.items():
+        if name.startswith(beginning) or message.startswith(beginning):
+            return kind(text.format(message))
     return errors.DatabaseFailure(f"{message} ({name})" if name else message)
 
 

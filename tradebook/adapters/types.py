@@ -114,8 +114,9 @@ class _PlainDecimal(TypeDecorator[Decimal]):
 
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        on_text = dialect.name == "sqlite"
-        return dialect.type_descriptor(Text() if on_text else Numeric(asdecimal=True))
+        return dialect.type_descriptor(
+            Text() if dialect.name == "sqlite" else Numeric(asdecimal=True)
+        )
 
     @override
     def bind_processor(self, dialect: Dialect) -> Processor:

@@ -114,7 +114,6 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         """Take the session and call of the unit of work, and a function that writes positions."""
         super().__init__(session, call, write_position)
         self._rows = CopyRows(call)
-        self._is_asyncio = self.connection.dialect.is_async
         self._is_staged = is_secured(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[bool] | None = None
@@ -159,7 +158,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     @override
     def begin_write(self, prepared: tuple[bytes, bytes]) -> None:
         self._take_ids()
-        if self._is_asyncio:
+        if self.connection.dialect.is_async:
             self._writing = Future()
             self._writing.set_result(self._write(*prepared))
         else:
@@ -237,10 +236,3 @@ class SqliteBulkLedger(SqlBulkLedger):
 def by_symbol(bookings: Sequence[Booking]) -> list[Booking]:
     """Sort bookings by symbol, so that neighbours in the indexes are written together."""
     return sorted(bookings, key=lambda booking: booking.trade["symbol"])
-
-
-def bulk_ledger(session: Session, call: BulkCall, write_position: WritePosition) -> SqlBulkLedger:
-    """Return the bulk ledger for the session's database."""
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
-    kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
-    return kind(session, call, write_position)

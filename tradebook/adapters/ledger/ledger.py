@@ -24,7 +24,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from typing_extensions import override
 
 from tradebook.adapters import orm
-from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
+from tradebook.adapters.ledger.bulk_ledger import PostgresqlBulkLedger, SqliteBulkLedger
 from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.ledger.single_trade import Sender, write_trade
@@ -51,6 +51,7 @@ from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
+_FIXED: Final = ("account", "id", "symbol", "created_at")
 _ACCOUNT: Final = "account"
 """The `kind` of the account's row among those of cash flows."""
 
@@ -141,7 +142,9 @@ class SqlLedger(Ledger):
     def bulk(self) -> BulkLedger:
         by = self._context
         call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
-        return bulk_ledger(self.session, call, self._write_settled)
+        on_sqlite = self.session.get_bind().dialect.name == "sqlite"
+        kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
+        return kind(self.session, call, self._write_settled)
 
     def _write_settled(self, values: dict[str, Any], version: int) -> bool:
         if not self._write(values, version):
@@ -257,8 +260,7 @@ class SqlLedger(Ledger):
 
     def _write(self, position: Mapping[str, Any], version: int) -> bool:
         columns = orm.positions.c
-        values = {name: position[name] for name in columns_of(Position)}
-        key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
+        values = {name: position[name] for name in columns_of(Position) if name not in _FIXED}
         statement = (
             update(orm.positions)
             .where(
@@ -268,11 +270,8 @@ class SqlLedger(Ledger):
             )
             .values({name: bindparam(name) for name in values})
         )
-        written = self.session.connection().execute(
-            statement,
-            {**values, "of_account": key["account"], "of_id": key["id"], "of_version": version},
-        )
-        return written.rowcount == 1
+        key = {"of_account": position["account"], "of_id": position["id"], "of_version": version}
+        return self.session.connection().execute(statement, {**values, **key}).rowcount == 1
 
     def _insert(self, trades: list[Trade]) -> None:
         if not trades:

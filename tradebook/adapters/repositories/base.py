@@ -105,15 +105,11 @@ class SqlRecords(Records[E], Generic[E]):
 
     @override
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        wanted, values = checked_id(record_id), {}
+        wanted = checked_id(record_id)
         if lock:
             return self._locked(wanted)
-        if self._reads_rows:
-            statement = _by_id(self.kind)
-            values = {"of_account": self.account, "equal_id": wanted}
-        else:
-            statement = self.where(self.table.c.id == wanted)
-        found = self.fetch(statement, values)
+        values = {"of_account": self.account, "equal_id": wanted}
+        found = self.fetch(_by_id(self.kind, self._reads_rows), values)
         if not found:
             raise NotFound(self.kind.__name__, record_id, self.account)
         return found[0]
@@ -222,8 +218,8 @@ def _matching(
 
 
 @cache
-def _by_id(kind: Any) -> Select[Any]:
-    return _matching(kind, (TABLES[kind],), (("id", "=="),))
+def _by_id(kind: Any, reads_rows: bool) -> Select[Any]:
+    return _matching(kind, (TABLES[kind] if reads_rows else kind,), (("id", "=="),))
 
 
 # Building a statement takes SQLAlchemy as long as reading a short page.

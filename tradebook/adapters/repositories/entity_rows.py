@@ -132,9 +132,8 @@ def attach(session: Session, entity: Entity) -> None:
 
 def bring_up_to_date(session: Session, entity: Entity, columns: Collection[str]) -> None:
     """Copy values that were written past the flush to the session's own object of the same record."""
-    held = vars(
-        entity
-    )  # a working copy: past the attributes of a mapper that may not be configured yet
+    # A working copy: past the attributes of a mapper that may not be configured yet.
+    held = vars(entity)
     key = inspect(type(entity)).identity_key_from_primary_key((held["account"], held["id"]))
     loaded = session.identity_map.get(key)
     if loaded is not None:

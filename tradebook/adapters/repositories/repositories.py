@@ -310,7 +310,8 @@ _TRANSACTIONS: Final = text(
     SELECT pg_snapshot_xmin(now)::text::bigint AS ended,
            pg_snapshot_xmax(now)::text::bigint AS begun,
            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
-           (SELECT (extract(epoch FROM min(query_start)) * 1000000)::bigint
+           (SELECT coalesce((extract(epoch FROM min(query_start)) * 1000000)::bigint,
+                            9223372036854775807)
             FROM pg_stat_activity
             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
               AND state = 'active' AND backend_xid IS NULL
@@ -324,11 +325,8 @@ _TRANSACTIONS: Final = text(
 )
 """The transactions that may still insert events, and since when the oldest statement runs.
 
-A statement that waits for a lock is left out: it has not taken an id yet that it could insert.
+A statement that waits for a lock is left out: it has not taken an id yet that it could insert. Without any, `running` is later than every statement.
 """
-
-_NONE: Final = 2**63 - 1
-"""Later than any statement."""
 
 
 class SqlSealRepository(SqlRepository[Seal], SealRepository):
@@ -362,9 +360,8 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         # Other nodes number transactions by themselves; sessions that are hidden from a role may write.
         if found.is_distributed or found.is_partly_hidden:
             return UNKNOWN
-        running = _NONE if found.running is None else found.running
         return TransactionSnapshot(
-            ended=found.ended, begun=found.begun, at=found.at, running=running
+            ended=found.ended, begun=found.begun, at=found.at, running=found.running
         )
 
 

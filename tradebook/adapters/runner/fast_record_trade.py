@@ -43,11 +43,7 @@ class FastPath:
     """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager."""
 
     def __init__(
-        self,
-        engine: Engine | AsyncEngine,
-        cache: PositionCache,
-        account: str,
-        retries: Retries,
+        self, engine: Engine | AsyncEngine, cache: PositionCache, account: str, retries: Retries
     ) -> None:
         """Make a reader and a store of templates for these."""
         self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine

@@ -33,13 +33,7 @@ _JITTER: Final = SystemRandom()
 
 @define
 class Retries:
-    """The count, the log and the observers of failed attempts, for all calls of a manager.
-
-    Attributes:
-        account: of the manager, for the log.
-        observers: receive each attempt that is repeated.
-        count: the number of repeated attempts so far.
-    """
+    """The count, the log and the observers of repeated attempts, for all calls of a manager."""
 
     account: str = ""
     observers: Sequence[Observer] = ()

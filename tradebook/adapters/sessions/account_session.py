@@ -21,12 +21,7 @@ from typing_extensions import override
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.orm import mapped
 from tradebook.adapters.repositories.entity_rows import columns_of, insert_all
-from tradebook.adapters.sessions.write_guard import (
-    GuardedSession,
-    changed_fields,
-    records,
-    stored,
-)
+from tradebook.adapters.sessions.write_guard import GuardedSession, changed_fields, records, stored
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord

@@ -284,13 +284,8 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
 def test_a_turn_that_does_not_come_is_not_waited_for(
     sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-<<<<<<< HEAD
     monkeypatch.setattr(fast_record_trade, "LOCK_TIMEOUT", 0.001)
-    with DatabaseManager(sqlite_url) as manager:
-=======
-    monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
     with DatabaseManager(sqlite_book) as manager:
->>>>>>> main
         manager.record_trade(**BUY)
         lock = manager._container.position_cache().entry("X").lock
         assert lock.acquire()
