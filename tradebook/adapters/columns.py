@@ -82,12 +82,13 @@ def foreign_key(column: str, table: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["account", column], [f"{table}.account", f"{table}.id"])
 
 
-def index_where(name: str, condition: str, *columns: str, unique: bool = False) -> Index:
+def index_where(name: str | None, condition: str, *columns: str, unique: bool = False) -> Index:
     """Make an index of the rows that meet a condition."""
     where = text(condition)
     return Index(name, *columns, unique=unique, postgresql_where=where, sqlite_where=where)
 
 
-def unique_where(name: str, condition: str, *columns: str) -> Index:
-    """Make a unique key of the rows that meet a condition."""
-    return index_where(name, condition, *columns, unique=True)
+def unique_if_set(table: str, *columns: str) -> Index:
+    """Make a unique key of a table's rows in which the last of the columns is not NULL."""
+    name = "_".join(("uq", table, *columns))
+    return index_where(name, f"{columns[-1]} IS NOT NULL", *columns, unique=True)

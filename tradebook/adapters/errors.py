@@ -21,8 +21,6 @@ _READ_ONLY: Final = (
     "{}; this unit of work is read-only, or the server is: a standby, or default_transaction_read_only is "
     "on; of several hosts, target_session_attrs=read-write in the URL finds the primary"
 )
-_NOT_NULL: Final = "23502"
-_CHECK: Final = "23514"
 
 _Meaning = tuple[type[errors.TradebookError], str]
 _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
@@ -49,7 +47,7 @@ _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
 }
 """The error for each SQLSTATE, or for its class (its first two characters); `{}` is the server's message."""
 
-_BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
+_ON_SQLITE: Final[dict[str, _Meaning]] = {
     **dict.fromkeys(
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         (errors.ConcurrentUpdate, "another process is writing: {}"),
@@ -68,17 +66,14 @@ _BY_SQLITE_NAME: Final[dict[str, _Meaning]] = {
         "{}; check the path and its permissions; on a disk that is mounted read-only, a book without "
         "writers is read as sqlite:///file:PATH?immutable=1&uri=true",
     ),
-}
-"""The error for the beginning of an extended result code's name, such as SQLITE_BUSY_SNAPSHOT."""
-
-_BY_SQLITE_MESSAGE: Final[dict[str, _Meaning]] = {
+    # Where SQLite has no code of its own, the beginning of its message.
     "no such table": (errors.SchemaNotReady, _SCHEMA),
     "no such column": (errors.SchemaNotReady, _SCHEMA),
     # A value that is no text, or no decimal that our `dec_sum` can add.
     "Could not decode to UTF-8": (errors.DatabaseCorrupt, "{}"),
     "user-defined aggregate": (errors.DatabaseCorrupt, "{}"),
 }
-"""The error for the beginning of a message, where SQLite has no code of its own."""
+"""The error for the beginning of an extended result code's name, such as SQLITE_BUSY_SNAPSHOT, or of a message."""
 
 
 @contextmanager
@@ -94,21 +89,18 @@ def translated_errors() -> Iterator[None]:
 
 
 @contextmanager
-def translated_commit() -> Iterator[None]:
-    """Translate the errors of a COMMIT: a connection lost there leaves the outcome unknown."""
+def translated_commit(
+    unknown: type[errors.TradebookError] = errors.DatabaseUnavailable,
+) -> Iterator[None]:
+    """Translate the errors of a COMMIT: one of the kind `unknown` leaves its outcome unknown."""
     try:
         with translated_errors():
             yield
-    except errors.DatabaseUnavailable as error:
-        raise commit_unknown(error) from error
-
-
-def commit_unknown(error: errors.TradebookError) -> errors.CommitUnknown:
-    """Return the error for a COMMIT whose outcome cannot be learned because of `error`."""
-    return errors.CommitUnknown(
-        f"whether this was committed is not known: {error}. Do it again with the same order ids and "
-        "references: what is recorded already is recognised"
-    )
+    except unknown as error:
+        raise errors.CommitUnknown(
+            f"whether this was committed is not known: {error}. Do it again with the same order ids "
+            "and references: what is recorded already is recognised"
+        ) from error
 
 
 def translated(error: BaseException) -> errors.TradebookError | None:
@@ -153,10 +145,9 @@ def _from_sqlstate(state: str, message: str, cause: BaseException) -> errors.Tra
 def _from_sqlite(name: str, message: str) -> errors.TradebookError:
     if name.startswith("SQLITE_CONSTRAINT"):
         return _sqlite_violation(name, message)
-    for table, subject in ((_BY_SQLITE_NAME, name), (_BY_SQLITE_MESSAGE, message)):
-        for beginning, (kind, text) in table.items():
-            if subject.startswith(beginning):
-                return kind(text.format(message))
+    for beginning, (kind, text) in _ON_SQLITE.items():
+        if name.startswith(beginning) or message.startswith(beginning):
+            return kind(text.format(message))
     return errors.DatabaseFailure(f"{message} ({name})" if name else message)
 
 
@@ -166,9 +157,9 @@ def _violation(state: str, message: str, cause: BaseException) -> errors.Constra
     table, column, constraint = (
         getattr(details, name, None) for name in ("table_name", "column_name", "constraint_name")
     )
-    if state == _NOT_NULL:
+    if state == "23502":
         return errors.ConstraintViolated(_missing(table, column), table, column, constraint)
-    if state == _CHECK and constraint is not None:
+    if state == "23514" and constraint is not None:
         return _check_violation(table, constraint)
     return errors.ConstraintViolated(f"{table or 'a record'}: {message}", table, column, constraint)
 

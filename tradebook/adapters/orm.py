@@ -33,7 +33,7 @@ from tradebook.adapters.columns import (
     record_table,
     text_columns,
     time_columns,
-    unique_where,
+    unique_if_set,
 )
 from tradebook.adapters.columns import metadata as metadata
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
@@ -67,7 +67,7 @@ signals: Final = record_table(
     *decimal_columns("horizon", nullable=True),
     *text_columns("reference", nullable=True),
     *json_columns("details"),
-    unique_where("uq_signals_account_reference", "reference IS NOT NULL", "account", "reference"),
+    unique_if_set("signals", "account", "reference"),
     Index(None, "account", "generated_at", "id"),
     Index(None, "account", "symbol", "generated_at", "id"),
 )
@@ -85,9 +85,7 @@ agent_decisions: Final = record_table(
     *decimal_columns("cost"),
     *text_columns("cost_currency"),
     *text_columns("reference", nullable=True),
-    unique_where(
-        "uq_agent_decisions_account_reference", "reference IS NOT NULL", "account", "reference"
-    ),
+    unique_if_set("agent_decisions", "account", "reference"),
     Index(None, "account", "decided_at", "id"),
     Index(None, "account", "agent", "decided_at", "id"),
 )
@@ -115,17 +113,10 @@ agent_actions: Final = record_table(
     *text_columns("reference", nullable=True),
     *integer_columns("decision_id", nullable=True),
     foreign_key("decision_id", "agent_decisions"),
-    unique_where(
-        "uq_agent_actions_account_reference", "reference IS NOT NULL", "account", "reference"
-    ),
+    unique_if_set("agent_actions", "account", "reference"),
     Index(None, "account", "started_at", "id"),
     Index(None, "account", "agent", "started_at", "id"),
-    index_where(
-        "ix_agent_actions_account_decision_id",
-        "decision_id IS NOT NULL",
-        "account",
-        "decision_id",
-    ),
+    index_where(None, "decision_id IS NOT NULL", "account", "decision_id"),
 )
 
 trades: Final = record_table(
@@ -162,32 +153,16 @@ trades: Final = record_table(
     CheckConstraint(
         "(status = 'BUSTED') = (bust_sequence IS NOT NULL)", name="busted_has_sequence"
     ),
-    unique_where(
-        "uq_trades_account_corrects_id", "corrects_id IS NOT NULL", "account", "corrects_id"
-    ),
-    unique_where(
-        "uq_trades_account_symbol_bust_sequence",
-        "bust_sequence IS NOT NULL",
-        "account",
-        "symbol",
-        "bust_sequence",
-    ),
-    unique_where(
-        "uq_trades_account_symbol_sequence",
-        "sequence IS NOT NULL",
-        "account",
-        "symbol",
-        "sequence",
-    ),
+    unique_if_set("trades", "account", "corrects_id"),
+    unique_if_set("trades", "account", "symbol", "bust_sequence"),
+    unique_if_set("trades", "account", "symbol", "sequence"),
     Index(None, "account", "order_id"),
     # Each booking looks for a pending order. This index is so small that every planner prefers it,
     # whatever the statistics say.
     index_where("ix_trades_pending", "status = 'PENDING'", "account", "order_id"),
     Index(None, "account", "executed_at", "id"),
     Index(None, "account", "symbol", "executed_at", "id"),
-    index_where(
-        "ix_trades_account_decision_id", "decision_id IS NOT NULL", "account", "decision_id"
-    ),
+    index_where(None, "decision_id IS NOT NULL", "account", "decision_id"),
 )
 
 positions: Final = record_table(
@@ -221,18 +196,9 @@ cash_flows: Final = record_table(
 portfolios: Final = record_table(
     "portfolios",
     *text_columns("currency"),
-    *decimal_columns(
-        "cash_balance",
-        "positions_value",
-        "total_value",
-        "gross_exposure",
-        "net_exposure",
-        "realized_pnl",
-        "unrealized_pnl",
-        "fees",
-        "external_flows",
-        "income",
-    ),
+    *decimal_columns("cash_balance", "positions_value", "total_value"),
+    *decimal_columns("gross_exposure", "net_exposure"),
+    *decimal_columns("realized_pnl", "unrealized_pnl", "fees", "external_flows", "income"),
     *json_columns("rates", "closed_sequences"),
     *text_columns("source"),
     *time_columns("timestamp"),
@@ -243,16 +209,8 @@ portfolio_positions: Final = record_table(
     "portfolio_positions",
     *integer_columns("portfolio_id"),
     *text_columns("symbol"),
-    *decimal_columns(
-        "quantity",
-        "cost_basis",
-        "current_price",
-        "market_value",
-        "unrealized_pnl",
-        "realized_pnl",
-        "fees",
-        "cash_flow",
-    ),
+    *decimal_columns("quantity", "cost_basis", "current_price", "market_value"),
+    *decimal_columns("unrealized_pnl", "realized_pnl", "fees", "cash_flow"),
     *text_columns("currency"),
     *decimal_columns("multiplier"),
     *enum_column("settlement", Settlement),
@@ -274,11 +232,11 @@ alerts: Final = record_table(
     *text_columns("resolved_by", nullable=True),
     *time_columns("timestamp"),
     CheckConstraint("resolved = (resolved_at IS NOT NULL)", name="resolved_has_time"),
-    unique_where(
+    index_where(
         "uq_alerts_account_dedup_key",
         "dedup_key IS NOT NULL AND NOT resolved",
-        "account",
-        "dedup_key",
+        *("account", "dedup_key"),
+        unique=True,
     ),
     Index(None, "account", "timestamp", "id"),
     index_where("ix_alerts_unresolved", "NOT resolved", "account", "timestamp", "id"),

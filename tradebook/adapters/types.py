@@ -114,8 +114,9 @@ class _PlainDecimal(TypeDecorator[Decimal]):
 
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        on_text = dialect.name == "sqlite"
-        return dialect.type_descriptor(Text() if on_text else Numeric(asdecimal=True))
+        return dialect.type_descriptor(
+            Text() if dialect.name == "sqlite" else Numeric(asdecimal=True)
+        )
 
     @override
     def bind_processor(self, dialect: Dialect) -> Processor:
@@ -269,8 +270,7 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 def _write_time(value: datetime | None) -> str | None:
-    utc = _in_utc(value)
-    return None if utc is None else utc.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return sqlite_time(_in_utc(value))
 
 
 class _StoredTimes(dict[Any, datetime | None]):

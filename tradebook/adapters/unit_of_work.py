@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -16,29 +16,10 @@ from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
-from tradebook.adapters.repositories.repositories import (
-    SqlAccountRepository,
-    SqlAlertRepository,
-    SqlDecisionRepository,
-    SqlEventRepository,
-    SqlPortfolioRepository,
-    SqlPositionRepository,
-    SqlSealRepository,
-    SqlSignalRepository,
-    SqlTradeRepository,
-)
+from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import require_visible
-from tradebook.domain.agents import AgentDecision
-from tradebook.domain.alerts import Alert
-from tradebook.domain.cash import Account
-from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
+from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.errors import DatabaseCorrupt
-from tradebook.domain.events import Event
-from tradebook.domain.portfolio import Portfolio
-from tradebook.domain.positions import Position
-from tradebook.domain.seals import Seal
-from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
 from tradebook.service_layer.instrumentation import current_call
 from tradebook.service_layer.unit_of_work import (
@@ -50,21 +31,7 @@ from tradebook.service_layer.unit_of_work import (
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
 _DAMAGES_SHOWN: Final = 5
-
-
-_REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
-    Account: SqlAccountRepository,
-    AgentDecision: SqlDecisionRepository,
-    Alert: SqlAlertRepository,
-    Event: SqlEventRepository,
-    Portfolio: SqlPortfolioRepository,
-    Position: SqlPositionRepository,
-    Seal: SqlSealRepository,
-    Signal: SqlSignalRepository,
-    Trade: SqlTradeRepository,
-}
 _KINDS: Final = {name: kind for kind, name in REPOSITORIES.items()}
 
 
@@ -113,7 +80,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         if name == "ledger":
             made: Any = SqlLedger(self.session, self.account, self.context, self._position_cache)
         elif name in _KINDS:
-            repository = _REPOSITORY_CLASSES.get(_KINDS[name], SqlRepository)
+            repository = REPOSITORY_CLASSES.get(_KINDS[name], SqlRepository)
             made = repository(self.session, self.account, _KINDS[name])
         else:
             raise AttributeError(f"{type(self).__name__} has no {name}")

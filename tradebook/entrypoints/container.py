@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
@@ -13,11 +14,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tradebook.adapters.engine.factory import make_async_engine, make_engine
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
-from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock, ThreadLock
+from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
-from tradebook.adapters.runner.fast_record_trade import AsyncFastRunner, FastPath, FastRunner
+from tradebook.adapters.runner.fast_record_trade import FastPath
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
+from tradebook.adapters.runner.runner import AsyncRunner, Runner
 from tradebook.adapters.sessions.account_session import AdHocSession
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
@@ -51,11 +53,9 @@ def _async_sessions(
     return async_sessionmaker(engine, sync_session_class=session_class, expire_on_commit=False)
 
 
-THREADS: Final = Parts(
-    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, FastRunner, ThreadLock
-)
+THREADS: Final = Parts(make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, Runner, Lock)
 ASYNCIO: Final = Parts(
-    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncFastRunner, TaskLock
+    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncRunner, TaskLock
 )
 
 
@@ -76,19 +76,18 @@ def new_container(
     wired.engine = Single(parts.make_engine, config, account)
     wired.reader = Single(_reader, parts.make_engine, config, account, wired.engine)
     # Decisions about writing need the database itself, never a replica that may lag behind.
-    wired.own_read_engine = Single(_read_only, wired.engine)
+    wired.own_read_engine = Single(_reading, wired.engine)
     wired.position_cache = Single(PositionCache, parts.lock)
     wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession)
     wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
-    wired.read_unit_of_work = unit_of_work(Single(_read_only, wired.reader), ReadSession)
+    wired.read_unit_of_work = unit_of_work(Single(_reading, wired.reader), ReadSession)
     wired.statement_unit_of_work = unit_of_work(
-        Single(_single_statement, wired.reader), StatementReadSession
+        Single(_reading, wired.reader, one_statement=True), StatementReadSession
     )
     wired.first_use = Single(
         parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider
     )
-    sync_engine = Single(_sync_engine, wired.engine)
-    wired.fast_path = Single(FastPath, sync_engine, wired.position_cache, account, wired.retries)
+    wired.fast_path = Single(FastPath, wired.engine, wired.position_cache, account, wired.retries)
     wired.runner = Single(
         parts.runner,
         wired.unit_of_work.provider,
@@ -104,24 +103,15 @@ def new_container(
     return wired
 
 
-def _sync_engine(engine: Engine | AsyncEngine) -> Engine:
-    """Return the engine itself, or the synchronous one inside an engine for asyncio."""
-    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+def _reading(engine: AnyEngine, *, one_statement: bool = False) -> AnyEngine:
+    """Return the engine, on the same pool, for transactions with one consistent view and no write lock.
 
-
-def _read_only(engine: AnyEngine) -> AnyEngine:
-    """Return the engine, on the same pool, for transactions with one consistent view and no write lock."""
-    options: dict[str, Any] = {READ_ONLY: True}
+    With `one_statement` each statement is a transaction of its own, and sees one instant.
+    """
+    options: dict[str, Any] = {READ_ONLY: True, ONE_STATEMENT: one_statement}
     if engine.dialect.driver == "asyncpg":
-        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    return engine.execution_options(**options)
-
-
-def _single_statement(engine: AnyEngine) -> AnyEngine:
-    """Return the engine, on the same pool, for single statements that read: each sees one instant by itself."""
-    options: dict[str, Any] = {READ_ONLY: True, ONE_STATEMENT: True}
-    if engine.dialect.driver == "asyncpg":
-        options["isolation_level"] = "AUTOCOMMIT"
+        consistent = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        options |= {"isolation_level": "AUTOCOMMIT"} if one_statement else consistent
     return engine.execution_options(**options)
 
 

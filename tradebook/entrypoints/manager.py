@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 
 from sqlalchemy import URL, Engine
@@ -113,7 +113,8 @@ class DatabaseManager(Managed, Book):
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
         migrations.upgrade(self._container.engine())
 
-    def get_session(self) -> AbstractContextManager[Session]:
+    @contextmanager
+    def get_session(self) -> Iterator[Session]:
         """Open a SQLAlchemy session for direct edits: `with manager.get_session() as session: ...`.
 
         It commits when the block ends, rolls back on an error, and always returns its connection. It reads
@@ -125,13 +126,7 @@ class DatabaseManager(Managed, Book):
         by = self._runner.context()
         new_session = self._container.ad_hoc_sessions()
         session = ad_hoc_session(new_session, self.account, by.actor, by.correlation_id)
-        return self._observed_session(session, by) if self._runner.observers else session
-
-    @contextmanager
-    def _observed_session(
-        self, session: AbstractContextManager[Session], context: CallContext
-    ) -> Iterator[Session]:
-        with self._runner.observed(SESSION, context), session as opened:
+        with self._runner.observed(SESSION, by), session as opened:
             yield opened
 
     def unit_of_work(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import make_url
 from tradebook import InvalidInput
 from tradebook.adapters import orm
 from tradebook.adapters.ledger import position_cache
-from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache, ThreadLock
+from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
 from tradebook.domain.positions import Position
@@ -56,7 +57,7 @@ def test_what_is_kept_does_not_change_with_the_entity() -> None:
 
 
 def test_the_back_off_grows_with_the_misses_in_a_row() -> None:
-    symbol = CachedPosition(ThreadLock())
+    symbol = CachedPosition(Lock())
     back_offs = []
     for _ in range(8):
         symbol.invalidate()
@@ -68,18 +69,17 @@ def test_the_back_off_grows_with_the_misses_in_a_row() -> None:
 
 
 def test_a_symbol_in_back_off_is_read_from_the_database() -> None:
-    symbol = CachedPosition(ThreadLock(), values={"symbol": "A"}, back_off=1)
+    symbol = CachedPosition(Lock(), values={"symbol": "A"}, back_off=1)
     assert symbol.take() is None
     assert symbol.take() is not None
 
 
-def test_a_lock_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
-    lock = ThreadLock()
-    assert lock.acquire()
-    assert not lock.acquire()
+def test_a_lock_is_not_waited_for_without_end() -> None:
+    lock = PositionCache().entry("A").lock
+    assert lock.acquire(timeout=0.001)
+    assert not lock.acquire(timeout=0.001)
     lock.release()
-    assert lock.acquire()
+    assert lock.acquire(timeout=0.001)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "postgresql+psycopg2://", "postgresql+asyncpg://"])

@@ -86,15 +86,8 @@ def _address(config: DatabaseConfig, url: str) -> tuple[URL, dict[str, Any]]:
 
 def _options(config: DatabaseConfig) -> dict[str, Any]:
     reading = {"json_deserializer": read_json} if config.backend == "sqlite" else {}
-    return {
-        **reading,
-        "pool_size": config.pool_size,
-        "max_overflow": config.max_overflow,
-        "pool_timeout": config.pool_timeout,
-        "pool_recycle": config.pool_recycle,
-        "pool_pre_ping": config.pool_pre_ping,
-        "echo": config.echo,
-    }
+    pooling = ("pool_size", "max_overflow", "pool_timeout", "pool_recycle", "pool_pre_ping")
+    return {**reading, "echo": config.echo, **{name: getattr(config, name) for name in pooling}}
 
 
 def _prepare(engine: Engine, config: DatabaseConfig, account: str) -> None:

@@ -24,22 +24,12 @@ def is_secured(connection: Connection) -> bool:
 
 
 def copy_rows(
-    connection: Connection,
-    table: str,
-    columns: Sequence[str],
-    rows: bytes,
-    *,
-    staged: bool = False,
+    connection: Connection, table: str, columns: Sequence[str], rows: bytes, *, staged: bool = False
 ) -> None:
-    """Insert rows, given in COPY's text format.
+    """Insert rows, given in COPY's text format, in the transaction of a connection.
 
-    Args:
-        connection: one that is in a transaction.
-        table: the table's name.
-        columns: the names of the rows' columns, in their order.
-        rows: the rows, each with a newline at its end.
-        staged: COPY into a temporary table, and INSERT from there: row-level security applies to
-            the table, which COPY does not support.
+    `staged` copies them into a temporary table, and inserts from there: COPY refuses a table to which
+    row-level security applies.
     """
     if not staged:
         _copy(connection, table, columns, rows)

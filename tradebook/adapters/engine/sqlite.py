@@ -66,12 +66,8 @@ def begin_sqlite(
     """Begin a transaction; one that writes takes the write lock now.
 
     A deferred transaction could fail at its first write, when another writer committed since its
-    first read; at BEGIN IMMEDIATE writers queue, and waiting is safe.
-
-    Args:
-        info: of the driver's connection, kept as long as it is open.
-        send: sends one statement.
-        read_only: refuse writes, and take no write lock.
+    first read; at BEGIN IMMEDIATE writers queue, and waiting is safe. `info` is the dictionary that
+    lasts as long as the driver's connection.
     """
     if info.pop(READ_ONLY, None) is not read_only:
         send(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")

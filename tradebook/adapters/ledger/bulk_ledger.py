@@ -20,14 +20,13 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.postgresql_copy import copy_rows, is_secured
 from tradebook.adapters.ledger.bulk_rows import BulkCall, CopyRows, SqliteRows, insert_sql
 from tradebook.adapters.repositories.bulk_insert import all_new, new_ids
-from tradebook.adapters.repositories.entity_rows import insert_if_new, values_of
+from tradebook.adapters.repositories.entity_rows import chunks, insert_if_new, values_of
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.fills import Booking, FillName, RecordedFill, RunningPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TERMS, OrderKey
 from tradebook.service_layer.ports.ledger import BulkLedger
 
-_CHUNK: Final = 500
 _RECORDED: Final = ("symbol", "venue", "order_id", "execution_id", "revision", "status", *TERMS)
 _SELECT_RECORDED: Final = "SELECT " + ", ".join(f"trades.{name}" for name in _RECORDED)
 WritePosition = Callable[[dict[str, Any], int], bool]
@@ -35,13 +34,7 @@ WritePosition = Callable[[dict[str, Any], int], bool]
 
 
 class SqlBulkLedger(BulkLedger):
-    """The part of the bulk ledger that both databases share.
-
-    Args:
-        session: of the unit of work.
-        call: the values that its rows share.
-        write_position: writes a position.
-    """
+    """The part of the bulk ledger that both databases share."""
 
     def __init__(self, session: Session, call: BulkCall, write_position: WritePosition) -> None:
         """Take the session and call of the unit of work, and a function that writes positions."""
@@ -52,11 +45,8 @@ class SqlBulkLedger(BulkLedger):
 
     @override
     def open(self, symbols: Collection[str]) -> list[RunningPosition]:
-        wanted = sorted(symbols)
-        opened: list[RunningPosition] = []
-        for start in range(0, len(wanted), _CHUNK):
-            opened += self._open(wanted[start : start + _CHUNK])
-        return opened
+        some = chunks(sorted(symbols))
+        return [position for chunk in some for position in self._open(chunk)]
 
     @override
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
@@ -76,10 +66,6 @@ class SqlBulkLedger(BulkLedger):
                 raise ConcurrentUpdate(f"the position in {symbol} changed while importing")
 
     @override
-    def is_written(self) -> bool:
-        return True
-
-    @override
     def close(self) -> None:
         """Do nothing: no write is on its way."""
 
@@ -87,7 +73,7 @@ class SqlBulkLedger(BulkLedger):
     def _find_recorded(self, orders: Sequence[OrderKey]) -> TextClause:
         """Return the SELECT of the trades of these orders."""
 
-    def _open(self, symbols: list[str]) -> list[RunningPosition]:
+    def _open(self, symbols: Sequence[str]) -> list[RunningPosition]:
         found = self._locked(symbols)
         missing = sorted(set(symbols) - found.keys())
         if missing:
@@ -99,7 +85,7 @@ class SqlBulkLedger(BulkLedger):
         unused = self._unused([s for s in symbols if not found[s]["sequence"]])
         return [RunningPosition(found[s], self.call.at, s in unused) for s in symbols]
 
-    def _locked(self, symbols: list[str]) -> dict[str, dict[str, Any]]:
+    def _locked(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
         columns = orm.positions.c
         statement = select(orm.positions).where(
             columns.account == self.call.account, columns.symbol.in_(symbols)
@@ -128,7 +114,6 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         """Take the session and call of the unit of work, and a function that writes positions."""
         super().__init__(session, call, write_position)
         self._rows = CopyRows(call)
-        self._is_asyncio = self.connection.dialect.is_async
         self._is_staged = is_secured(self.connection)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._writing: Future[bool] | None = None
@@ -140,17 +125,13 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         # One index scan by order id for each order, whatever the planner's statistics: it never reorders
         # LATERAL with OFFSET, and no index serves IS NOT DISTINCT FROM.
         statement = text(
-            " ".join(
-                (
-                    _SELECT_RECORDED,
-                    "FROM unnest(CAST(:symbols AS text[]), CAST(:venues AS text[]),",
-                    "CAST(:order_ids AS text[])) AS wanted (symbol, venue, order_id)",
-                    "CROSS JOIN LATERAL (SELECT * FROM trades WHERE account = :account",
-                    "AND order_id = wanted.order_id",
-                    "AND symbol IS NOT DISTINCT FROM wanted.symbol",
-                    "AND venue IS NOT DISTINCT FROM wanted.venue OFFSET 0) AS trades",
-                )
-            )
+            f"""{_SELECT_RECORDED}
+            FROM unnest(CAST(:symbols AS text[]), CAST(:venues AS text[]),
+                CAST(:order_ids AS text[])) AS wanted (symbol, venue, order_id)
+            CROSS JOIN LATERAL (SELECT * FROM trades WHERE account = :account
+                AND order_id = wanted.order_id
+                AND symbol IS NOT DISTINCT FROM wanted.symbol
+                AND venue IS NOT DISTINCT FROM wanted.venue OFFSET 0) AS trades"""  # noqa: S608, names of ours
         )
         return statement.bindparams(
             account=self.call.account,
@@ -177,7 +158,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     @override
     def begin_write(self, prepared: tuple[bytes, bytes]) -> None:
         self._take_ids()
-        if self._is_asyncio:
+        if self.connection.dialect.is_async:
             self._writing = Future()
             self._writing.set_result(self._write(*prepared))
         else:
@@ -221,16 +202,12 @@ class SqliteBulkLedger(SqlBulkLedger):
     def _find_recorded(self, orders: Sequence[OrderKey]) -> TextClause:
         # SQLite never reorders a CROSS JOIN, so that each order is one look-up by the unique key.
         statement = text(
-            " ".join(
-                (
-                    _SELECT_RECORDED,
-                    "FROM (SELECT value ->> 0 AS symbol, value ->> 1 AS venue,",
-                    "value ->> 2 AS order_id FROM json_each(:wanted)) AS wanted",
-                    "CROSS JOIN trades ON trades.account = :account",
-                    "AND trades.symbol = wanted.symbol AND trades.venue = wanted.venue",
-                    "AND trades.order_id = wanted.order_id",
-                )
-            )
+            f"""{_SELECT_RECORDED}
+            FROM (SELECT value ->> 0 AS symbol, value ->> 1 AS venue,
+                value ->> 2 AS order_id FROM json_each(:wanted)) AS wanted
+            CROSS JOIN trades ON trades.account = :account
+                AND trades.symbol = wanted.symbol AND trades.venue = wanted.venue
+                AND trades.order_id = wanted.order_id"""  # noqa: S608, names of ours
         )
         wanted = dumps([[order.symbol, order.venue, order.order_id] for order in orders])
         return statement.bindparams(account=self.call.account, wanted=wanted)
@@ -259,10 +236,3 @@ class SqliteBulkLedger(SqlBulkLedger):
 def by_symbol(bookings: Sequence[Booking]) -> list[Booking]:
     """Sort bookings by symbol, so that neighbours in the indexes are written together."""
     return sorted(bookings, key=lambda booking: booking.trade["symbol"])
-
-
-def bulk_ledger(session: Session, call: BulkCall, write_position: WritePosition) -> SqlBulkLedger:
-    """Return the bulk ledger for the session's database."""
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
-    kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
-    return kind(session, call, write_position)

@@ -43,11 +43,7 @@ class BulkCall(NamedTuple):
 
 
 class BookingRows(ABC, Generic[Row, Shared]):
-    """Renders bookings as rows.
-
-    Args:
-        call: whose rows they are.
-        columns: of the trades that are written.
+    """Renders the bookings of one call as rows.
 
     Attributes:
         trade_columns: the columns of a trade's row: what bookings share, then what differs.
@@ -74,12 +70,7 @@ class BookingRows(ABC, Generic[Row, Shared]):
         self._kept: dict[tuple[Any, ...], tuple[Shared, str]] = {}
 
     def rows(self, ids: Iterable[int], bookings: Iterable[Booking]) -> Iterator[tuple[Row, Row]]:
-        """Render for each booking the rows of its trade and of its event.
-
-        Args:
-            ids: of the trades.
-            bookings: as many.
-        """
+        """Render for each booking the rows of its trade, which gets the next id, and of its event."""
         for id_, booking in zip(ids, bookings, strict=True):
             shared, payload = self._rendered_once(booking)
             texts = texts_of(booking.trade)

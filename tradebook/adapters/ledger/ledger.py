@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,7 +24,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from typing_extensions import override
 
 from tradebook.adapters import orm
-from tradebook.adapters.ledger.bulk_ledger import bulk_ledger
+from tradebook.adapters.ledger.bulk_ledger import PostgresqlBulkLedger, SqliteBulkLedger
 from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.ledger.single_trade import Sender, write_trade
@@ -33,6 +32,7 @@ from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
     bring_up_to_date,
+    chunks,
     columns_of,
     insert_all,
     insert_if_new,
@@ -51,7 +51,7 @@ from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
-_CHUNK: Final = 500
+_FIXED: Final = ("account", "id", "symbol", "created_at")
 _ACCOUNT: Final = "account"
 """The `kind` of the account's row among those of cash flows."""
 
@@ -142,7 +142,9 @@ class SqlLedger(Ledger):
     def bulk(self) -> BulkLedger:
         by = self._context
         call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
-        return bulk_ledger(self.session, call, self._write_settled)
+        on_sqlite = self.session.get_bind().dialect.name == "sqlite"
+        kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
+        return kind(self.session, call, self._write_settled)
 
     def _write_settled(self, values: dict[str, Any], version: int) -> bool:
         if not self._write(values, version):
@@ -170,7 +172,7 @@ class SqlLedger(Ledger):
     @override
     def marked(self, symbols: Collection[str]) -> list[Position]:
         found: list[Position] = []
-        for chunk in _chunks(sorted(symbols)):
+        for chunk in chunks(sorted(symbols)):
             columns = orm.positions.c
             traded = self._select().where(columns.symbol.in_(chunk), columns.sequence > 0)
             found += self._positions(traded)
@@ -242,7 +244,7 @@ class SqlLedger(Ledger):
         columns = orm.trades.c
         for venue in sorted({order.venue for order in orders}):
             ids = sorted(order.order_id for order in orders if order.venue == venue)
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 statement = (
                     select(Trade)
                     .where(
@@ -258,8 +260,7 @@ class SqlLedger(Ledger):
 
     def _write(self, position: Mapping[str, Any], version: int) -> bool:
         columns = orm.positions.c
-        values = {name: position[name] for name in columns_of(Position)}
-        key = {name: values.pop(name) for name in ("account", "id", "symbol", "created_at")}
+        values = {name: position[name] for name in columns_of(Position) if name not in _FIXED}
         statement = (
             update(orm.positions)
             .where(
@@ -269,11 +270,8 @@ class SqlLedger(Ledger):
             )
             .values({name: bindparam(name) for name in values})
         )
-        written = self.session.connection().execute(
-            statement,
-            {**values, "of_account": key["account"], "of_id": key["id"], "of_version": version},
-        )
-        return written.rowcount == 1
+        key = {"of_account": position["account"], "of_id": position["id"], "of_version": version}
+        return self.session.connection().execute(statement, {**values, **key}).rowcount == 1
 
     def _insert(self, trades: list[Trade]) -> None:
         if not trades:
@@ -282,9 +280,8 @@ class SqlLedger(Ledger):
         statement = insert_if_new(self.session, orm.trades).returning(columns.id, columns.sequence)
         rows = self.session.connection().execute(statement, [values_of(t) for t in trades])
         ids = {sequence: id_ for id_, sequence in rows}
-        if len(ids) < len(
-            trades
-        ):  # recorded without the position's lock, by other means than a ledger
+        if len(ids) < len(trades):
+            # One was recorded without the position's lock, by other means than a ledger.
             raise ConcurrentUpdate("a trade of this symbol was recorded at the same time")
         for trade in trades:
             trade.id = ids[trade.sequence]
@@ -293,9 +290,3 @@ class SqlLedger(Ledger):
 
 def _position(row: RowMapping) -> Position:
     return as_stored(Position, {name: row[name] for name in columns_of(Position)})
-
-
-def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
-    remaining = iter(values)
-    while chunk := list(islice(remaining, _CHUNK)):
-        yield chunk

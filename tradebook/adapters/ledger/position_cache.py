@@ -20,35 +20,19 @@ from tradebook.adapters.repositories.entity_rows import STATE
 
 MAX_SYMBOLS: Final = 2_000
 """The number of positions kept; those used longest ago are dropped."""
-_LOCK_TIMEOUT: Final = 1.0
-"""Seconds."""
+LOCK_TIMEOUT: Final = 1.0
+"""The seconds for which a caller waits for a symbol's lock."""
 _MAX_BACK_OFF: Final = 64
 
 
 class SymbolLock(Protocol):
-    """A lock with a bounded wait."""
+    """A lock with a bounded wait: a `threading.Lock`, or a `TaskLock`."""
 
-    def acquire(self) -> bool:
-        """Wait for the lock; False after `_LOCK_TIMEOUT` seconds."""
-
-    def release(self) -> None:
-        """Release the lock."""
-
-
-class ThreadLock:
-    """A symbol's lock for threads."""
-
-    def __init__(self) -> None:
-        """Make the lock, free."""
-        self._lock = threading.Lock()
-
-    def acquire(self) -> bool:
-        """Wait for the lock; False after `_LOCK_TIMEOUT` seconds."""
-        return self._lock.acquire(timeout=_LOCK_TIMEOUT)
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait for the lock; False after `timeout` seconds."""
 
     def release(self) -> None:
         """Release the lock."""
-        self._lock.release()
 
 
 class TaskLock:
@@ -58,13 +42,13 @@ class TaskLock:
         """Make the lock, free."""
         self._lock = asyncio.Lock()
 
-    def acquire(self) -> bool:
-        """Wait for the lock without blocking the loop; False after `_LOCK_TIMEOUT` seconds."""
-        return await_only(self._acquire())
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait for the lock without blocking the loop; False after `timeout` seconds."""
+        return await_only(self._acquire(timeout))
 
-    async def _acquire(self) -> bool:
+    async def _acquire(self, timeout: float) -> bool:
         try:
-            async with asyncio.timeout(_LOCK_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 return await self._lock.acquire()
         except TimeoutError:
             return False
@@ -111,7 +95,7 @@ class CachedPosition:
 class PositionCache:
     """The positions of one account by symbol, shared by the threads, or the tasks, of one manager."""
 
-    new_lock: Callable[[], SymbolLock] = ThreadLock
+    new_lock: Callable[[], SymbolLock] = threading.Lock
     _entries: OrderedDict[str, CachedPosition] = field(factory=OrderedDict, init=False)
     _changing: threading.Lock = field(factory=threading.Lock, init=False)
 

@@ -42,17 +42,12 @@ _NOT_KEPT: Final = ("26000", "42P05")
 
 @frozen
 class Sender:
-    """A connection to send statements on.
-
-    Attributes:
-        dialect: of the database and its driver.
-        info: a dictionary that lives as long as the driver's connection.
-        send: sends a statement with its parameters, and returns its first row, or None.
-    """
+    """A connection to send statements on; `info` lives as long as the driver's connection."""
 
     dialect: Dialect
     info: dict[Any, Any]
     send: Callable[[str, Any], Any]
+    """Sends a statement with its parameters, and returns its first row, or None."""
 
     @classmethod
     def from_connection(cls, connection: Connection) -> Sender:
@@ -80,8 +75,8 @@ def write_trade(
         sender: the connection to write on.
         opened: the version, time and mark that the position had when it was opened.
         position: the position as it shall be.
-        trade: the trade, without its id.
-        event: the event, without the ids; its payload may be a `JsonText`.
+        trade: without its id.
+        event: without the ids; its payload may be a `JsonText`.
         prepared: leave a prepared statement on the connection, for the next call. Only outside
             transactions: a pooler may give the next call another connection, and the failure of its
             EXECUTE would end the transaction.
@@ -94,12 +89,7 @@ def write_trade(
 
 
 class TradeWriter(ABC):
-    """Writes trades on one dialect; its SQL is made of the names of our own tables and columns.
-
-    Args:
-        dialect: of the database and its driver.
-        columns: of the trades that are written.
-    """
+    """Writes trades on one dialect; its SQL is made of the names of our own tables and columns."""
 
     def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
         """Build the SQL for a dialect."""
@@ -189,14 +179,7 @@ class TradeWriter(ABC):
 
 
 class BoundColumns:
-    """Some columns of a table, whose values are made ready for a driver.
-
-    Args:
-        prefix: of the parameters' names.
-        table: the table.
-        columns: their names.
-        dialect: of the database and its driver.
-    """
+    """Some columns of a table, whose values are made ready for a driver as prefixed parameters."""
 
     def __init__(self, prefix: str, table: Table, columns: Sequence[str], dialect: Dialect) -> None:
         """Find the columns' bind processors."""

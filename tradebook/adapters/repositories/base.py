@@ -8,8 +8,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Select,
     UnaryExpression,
+    Update,
     bindparam,
     delete,
     func,
@@ -29,6 +31,7 @@ from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
     bring_up_to_date,
+    chunks,
     columns_of,
     values_of,
 )
@@ -102,15 +105,11 @@ class SqlRecords(Records[E], Generic[E]):
 
     @override
     def get(self, record_id: int, *, lock: bool = False) -> E:
-        wanted, values = checked_id(record_id), {}
+        wanted = checked_id(record_id)
         if lock:
             return self._locked(wanted)
-        if self._reads_rows:
-            statement = _by_id(self.kind)
-            values = {"of_account": self.account, "equal_id": wanted}
-        else:
-            statement = self.where(self.table.c.id == wanted)
-        found = self.fetch(statement, values)
+        values = {"of_account": self.account, "equal_id": wanted}
+        found = self.fetch(_by_id(self.kind, self._reads_rows), values)
         if not found:
             raise NotFound(self.kind.__name__, record_id, self.account)
         return found[0]
@@ -219,8 +218,8 @@ def _matching(
 
 
 @cache
-def _by_id(kind: Any) -> Select[Any]:
-    return _matching(kind, (TABLES[kind],), (("id", "=="),))
+def _by_id(kind: Any, reads_rows: bool) -> Select[Any]:
+    return _matching(kind, (TABLES[kind] if reads_rows else kind,), (("id", "=="),))
 
 
 # Building a statement takes SQLAlchemy as long as reading a short page.
@@ -261,8 +260,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     @override
     def add_all(self, entities: Sequence[E]) -> list[E]:
         added: list[E] = []
-        for start in range(0, len(entities), _TOGETHER):
-            some = entities[start : start + _TOGETHER]
+        for some in chunks(entities, _TOGETHER):
             added += some if self._add_together(some) else super().add_all(some)
         return added
 
@@ -283,30 +281,26 @@ class SqlRepository(SqlRecords[E], Repository[E]):
 
     @override
     def write(self, entity: E, fields: Collection[str]) -> None:
-        columns = self.table.c
-        changed = (
-            update(self.table)
-            .where(columns.account == self.account, columns.id == entity.id)
-            .values({name: getattr(entity, name) for name in fields})
-        )
-        if self.session.connection().execute(changed).rowcount != 1:
-            raise ConcurrentUpdate(
-                f"{self.kind.__name__} {entity.id} was deleted by another writer"
-            )
+        values = {name: getattr(entity, name) for name in fields}
+        self._change(entity, update(self.table).values(values))
         make_transient(entity)  # nothing is left for a flush to write
         attach(self.session, entity)
 
     @override
     def remove(self, entity: E) -> None:
         self.session.flush()
+        self._change(entity, delete(self.table))
+        if entity in self.session:
+            self.session.expunge(entity)
+
+    def _change(self, entity: E, statement: Update | Delete) -> None:
+        """Execute a statement on the row of an entity, unless another writer deleted the row."""
         columns = self.table.c
-        gone = delete(self.table).where(columns.account == self.account, columns.id == entity.id)
-        if self.session.connection().execute(gone).rowcount != 1:
+        of_entity = statement.where(columns.account == self.account, columns.id == entity.id)
+        if self.session.connection().execute(of_entity).rowcount != 1:
             raise ConcurrentUpdate(
                 f"{self.kind.__name__} {entity.id} was deleted by another writer"
             )
-        if entity in self.session:
-            self.session.expunge(entity)
 
     def _identity(self, entity: E) -> Sequence[ColumnElement[bool]]:
         names = _IDENTITY.get(self.kind, ("reference",))

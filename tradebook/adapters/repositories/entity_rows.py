@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
@@ -16,6 +16,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.positions import Position
 
 E = TypeVar("E", bound=Entity)
+V = TypeVar("V")
 
 MARK: Final = frozenset({"current_price", "marked_at"})
 """The fields of a position that a mark changes."""
@@ -28,6 +29,12 @@ STATE: Final = "_sa_instance_state"
 
 columns_of = COLUMNS.__getitem__
 table_of = TABLES.__getitem__
+
+
+def chunks(values: Sequence[V], size: int = 500) -> Iterator[Sequence[V]]:
+    """Split values into parts of at most `size`, for statements with one parameter for each."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def values_of(entity: Entity) -> dict[str, Any]:
@@ -125,9 +132,8 @@ def attach(session: Session, entity: Entity) -> None:
 
 def bring_up_to_date(session: Session, entity: Entity, columns: Collection[str]) -> None:
     """Copy values that were written past the flush to the session's own object of the same record."""
-    held = vars(
-        entity
-    )  # a working copy: past the attributes of a mapper that may not be configured yet
+    # A working copy: past the attributes of a mapper that may not be configured yet.
+    held = vars(entity)
     key = inspect(type(entity)).identity_key_from_primary_key((held["account"], held["id"]))
     loaded = session.identity_map.get(key)
     if loaded is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from typing import Any, Final, SupportsIndex, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, Select, inspect
@@ -37,7 +38,7 @@ class ReadSession(Session):
         # A page of fewer rows is made before the collector starts once more.
         is_few = values is not None and values.get("at_most", _MANY) < _MANY
         with nullcontext() if is_few else no_collecting():
-            return _MAKERS[kind](self.connection().execute(statement, values).all())
+            return _maker(kind)(self.connection().execute(statement, values).all())
 
 
 class StatementReadSession(ReadSession):
@@ -88,28 +89,18 @@ def _reduced(entity: Entity, protocol: SupportsIndex) -> Any:
 
 
 def _restored(kind: type[Entity], values: dict[str, Any]) -> Entity:
-    # In the process that unpickles: importing this module mapped the class, `_MAKERS` configures it.
-    _ = _MAKERS[kind]
+    # In the process that unpickles: importing this module mapped the class, `_maker` configures it.
+    _maker(kind)
     entity = object.__new__(kind)
     vars(entity).update(values)
     return entity
 
 
-class _Makers(dict[Any, Callable[[Sequence[Row[Any]]], list[Any]]]):
-    """Functions that make entities of rows, by kind; each is built when it is first needed."""
-
-    def __missing__(self, kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
-        inspect(kind).registry.configure(cascade=True)  # as the ORM does before its first query
-        setattr(kind, STATE, _StateOnDemand())
-        kind.__reduce_ex__ = _reduced
-        self[kind] = maker = _maker(kind)
-        return maker
-
-
-_MAKERS: Final = _Makers()
-
-
-def _maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
+def _new_maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
+    """Return the function that makes entities of a kind of rows."""
+    inspect(kind).registry.configure(cascade=True)  # as the ORM does before its first query
+    setattr(kind, STATE, _StateOnDemand())
+    kind.__reduce_ex__ = _reduced
     names = COLUMNS[kind]
     blank = dict.fromkeys(names)  # a copy has room for all: a dict that grows costs as much again
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
@@ -125,3 +116,6 @@ def _maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
         return made
 
     return make
+
+
+_maker: Final[Callable[[Any], Callable[[Sequence[Row[Any]]], list[Any]]]] = cache(_new_maker)

@@ -12,11 +12,12 @@ from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
-from tradebook.adapters.repositories.entity_rows import add_if_new, insert_all, remember
+from tradebook.adapters.repositories.entity_rows import add_if_new, chunks, insert_all, remember
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
+from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -96,15 +97,14 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         columns = self.table.c
         found: list[Trade] = []
-        symbols = sorted(sequences)
-        for start in range(0, len(symbols), _SYMBOLS):
+        for symbols in chunks(sorted(sequences), _SYMBOLS):
             later = [
                 and_(
                     columns.symbol == symbol,
                     columns.sequence <= sequences[symbol],
                     columns.bust_sequence > sequences[symbol],
                 )
-                for symbol in symbols[start : start + _SYMBOLS]
+                for symbol in symbols
             ]
             found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
@@ -310,7 +310,8 @@ _TRANSACTIONS: Final = text(
     SELECT pg_snapshot_xmin(now)::text::bigint AS ended,
            pg_snapshot_xmax(now)::text::bigint AS begun,
            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS at,
-           (SELECT (extract(epoch FROM min(query_start)) * 1000000)::bigint
+           (SELECT coalesce((extract(epoch FROM min(query_start)) * 1000000)::bigint,
+                            9223372036854775807)
             FROM pg_stat_activity
             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
               AND state = 'active' AND backend_xid IS NULL
@@ -324,11 +325,8 @@ _TRANSACTIONS: Final = text(
 )
 """The transactions that may still insert events, and since when the oldest statement runs.
 
-A statement that waits for a lock is left out: it has not taken an id yet that it could insert.
+A statement that waits for a lock is left out: it has not taken an id yet that it could insert. Without any, `running` is later than every statement.
 """
-
-_NONE: Final = 2**63 - 1
-"""Later than any statement."""
 
 
 class SqlSealRepository(SqlRepository[Seal], SealRepository):
@@ -362,7 +360,20 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
         # Other nodes number transactions by themselves; sessions that are hidden from a role may write.
         if found.is_distributed or found.is_partly_hidden:
             return UNKNOWN
-        running = _NONE if found.running is None else found.running
         return TransactionSnapshot(
-            ended=found.ended, begun=found.begun, at=found.at, running=running
+            ended=found.ended, begun=found.begun, at=found.at, running=found.running
         )
+
+
+REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
+    Account: SqlAccountRepository,
+    AgentDecision: SqlDecisionRepository,
+    Alert: SqlAlertRepository,
+    Event: SqlEventRepository,
+    Portfolio: SqlPortfolioRepository,
+    Position: SqlPositionRepository,
+    Seal: SqlSealRepository,
+    Signal: SqlSignalRepository,
+    Trade: SqlTradeRepository,
+}
+"""The repository of each kind of record that has more than the common methods."""

@@ -6,23 +6,20 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from attrs import frozen
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import class_mapper, make_transient_to_detached
-from sqlalchemy.util import greenlet_spawn
 
-from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
+from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT, CachedPosition, PositionCache
 from tradebook.adapters.ledger.single_trade import autocommit, write_trade
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
-from tradebook.adapters.runner.runner import AsyncRunner, Query, Runner
 from tradebook.adapters.types import JsonText
 from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import TradeRecorded
@@ -43,21 +40,10 @@ _MAX_TEMPLATES: Final = 10_000
 
 
 class FastPath:
-    """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager.
-
-    Args:
-        engine: to write with.
-        cache: the account's positions.
-        account: whose trades are recorded.
-        retries: count the attempts that failed.
-    """
+    """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager."""
 
     def __init__(
-        self,
-        engine: Engine | AsyncEngine,
-        cache: PositionCache,
-        account: str,
-        retries: Retries,
+        self, engine: Engine | AsyncEngine, cache: PositionCache, account: str, retries: Retries
     ) -> None:
         """Make a reader and a store of templates for these."""
         self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
@@ -116,20 +102,22 @@ class AutocommitScope:
         if self._entry is not None:
             self._entry.lock.release()
 
-    def attempt(self, query: Query[Any]) -> Trade | None:
+    def attempt(
+        self, handler: Callable[..., object], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Trade | None:
         """Record a new fill; None where that takes a transaction, or the statement failed."""
-        symbol = query.kwargs.get("symbol")
+        symbol = kwargs.get("symbol")
         # Before the terms are read: an ordinary trade reads them itself.
-        if query.args or type(symbol) is not str or not self._lock(symbol):
+        if args or type(symbol) is not str or not self._lock(symbol):
             return None
         try:
-            return record_new_fill(self, **query.kwargs)
+            return record_new_fill(self, **kwargs)
         except PoolExhausted:
             raise
         except TradebookError:
             return None
         except self._path.failures as error:
-            self._path.retries.add(RetryAttempt(query.function, self.context, error))
+            self._path.retries.add(RetryAttempt(handler, self.context, error))
             return None
 
     def now(self) -> datetime:
@@ -150,7 +138,7 @@ class AutocommitScope:
     def _lock(self, symbol: str) -> bool:
         """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""
         entry = self._path.cache.entry(symbol)
-        if not entry.lock.acquire():
+        if not entry.lock.acquire(timeout=LOCK_TIMEOUT):
             return False
         self._entry, self._opened = entry, entry.take()
         return self._opened is not None
@@ -181,26 +169,3 @@ class AutocommitScope:
         if (call := current_call.get()) is not None:
             call.pending[TRADES] += 1
         return path.recorded(booking, ids[0])
-
-
-@frozen
-class FastRunner(Runner):
-    """A runner that records trades by the fast path where it can."""
-
-    fast_path: Callable[[], FastPath]
-
-    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
-            return scope.attempt(query) or self._attempt(query, context)
-
-
-@frozen
-class AsyncFastRunner(AsyncRunner):
-    """`FastRunner` for asyncio."""
-
-    fast_path: Callable[[], FastPath]
-
-    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
-            recorded = await greenlet_spawn(scope.attempt, query)
-            return recorded or await self._attempt(query, context)

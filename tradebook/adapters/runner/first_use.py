@@ -25,14 +25,7 @@ from tradebook.config import DatabaseConfig
 
 @define
 class FirstUse:
-    """The check of a database's schema before its first use.
-
-    Attributes:
-        config: of the database.
-        engine: returns the engine for upgrades.
-        read_engine: returns the engine on which the schema is read.
-        is_done: true once the schema was found to be the right one.
-    """
+    """The check of a database's schema before its first use, done once it was found to be right."""
 
     config: DatabaseConfig
     engine: Callable[[], Engine]
@@ -55,14 +48,7 @@ class FirstUse:
 
 @define
 class AsyncFirstUse:
-    """The check of a database's schema before its first use, for asyncio.
-
-    Attributes:
-        config: of the database.
-        engine: returns the engine for upgrades.
-        read_engine: returns the engine on which the schema is read.
-        loop: the event loop in which the schema was found to be the right one.
-    """
+    """`FirstUse` for asyncio; `loop` is the event loop in which the schema was found to be right."""
 
     config: DatabaseConfig
     engine: Callable[[], AsyncEngine]

@@ -82,14 +82,7 @@ class Observer(Protocol):
 def observed(
     handler: str, account: str, context: CallContext, observers: Sequence[Observer]
 ) -> Iterator[CallRecord]:
-    """Record the call that runs inside the block, for observers.
-
-    Args:
-        handler: its name in the record.
-        account: of the manager.
-        context: of the call.
-        observers: entered in their order, left in the reverse.
-    """
+    """Record the call of a handler that runs inside the block, for observers."""
     call = CallRecord(handler, account, context.actor, context.correlation_id)
     with recorded_call(call), ExitStack() as stack:
         for observer in observers:

@@ -13,13 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from tradebook.adapters import loggers
-from tradebook.adapters.runner.observers import (
-    CONFLICT,
-    LOST_CONNECTION,
-    OTHER,
-    Observer,
-    RetryAttempt,
-)
+from tradebook.adapters.runner.observers import CONFLICT, LOST_CONNECTION, Observer, RetryAttempt
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, DatabaseUnavailable, StaleRecord
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import current_call, handler_name
@@ -30,8 +24,6 @@ MAX_ATTEMPTS: Final = 20
 MAX_OUTAGE: Final = 20.0
 """Seconds for which a lost connection is sought again: a server that restarts needs some."""
 
-_LEVELS: Final = {CONFLICT: logging.INFO, LOST_CONNECTION: logging.WARNING, OTHER: logging.INFO}
-
 # First and longest wait, in seconds.
 _AFTER_CONFLICT: Final = (0.004, 0.5)
 _AFTER_LOSS: Final = (0.05, 1.0)
@@ -41,13 +33,7 @@ _JITTER: Final = SystemRandom()
 
 @define
 class Retries:
-    """The count, the log and the observers of failed attempts, for all calls of a manager.
-
-    Attributes:
-        account: of the manager, for the log.
-        observers: receive each attempt that is repeated.
-        count: the number of repeated attempts so far.
-    """
+    """The count, the log and the observers of repeated attempts, for all calls of a manager."""
 
     account: str = ""
     observers: Sequence[Observer] = ()
@@ -65,7 +51,8 @@ class Retries:
             call.conflicts += attempt.reason == CONFLICT
         for observer in self.observers:
             observer.observe_retry(attempt)
-        self._log(_LEVELS[attempt.reason], "%s: %s; tried again", attempt)
+        level = logging.WARNING if attempt.reason == LOST_CONNECTION else logging.INFO
+        self._log(level, "%s: %s; tried again", attempt)
 
     def gave_up(self, attempt: RetryAttempt) -> None:
         """Log the last attempt of a call that fails."""

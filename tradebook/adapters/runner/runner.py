@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
-from sqlalchemy.orm import Session
+from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
-from tradebook.adapters.errors import commit_unknown, translated_errors
+from tradebook.adapters.errors import translated_commit
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
 from tradebook.adapters.runner.observers import Observer, observed
 from tradebook.adapters.runner.retries import BackOff, Retries
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
@@ -36,14 +37,7 @@ R = TypeVar("R")
 
 @define
 class Query(Generic[R]):
-    """A query with its arguments, which is called in each attempt.
-
-    Attributes:
-        function: called with the unit of work and the arguments.
-        args: its arguments after `uow`.
-        kwargs: its named arguments.
-        new_unit_of_work: makes the unit of work of an attempt, given the context.
-    """
+    """A query with its arguments after `uow`, and the maker of the unit of work of each attempt."""
 
     function: Callable[..., R]
     args: Sequence[Any]
@@ -75,7 +69,9 @@ class Command(Query[R]):
         call = current_call.get()
         if self.unanswered is not None:
             marker, result = self.unanswered
-            if _was_committed(uow.session, marker):
+            with translated_commit(TradebookError):
+                is_done = was_committed(uow.session, marker)
+            if is_done:
                 if call is not None:
                     call.pending.update(self.counts)
                 return result
@@ -106,6 +102,7 @@ class _Runs:
         account: of the manager, for observers.
         actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
+        fast_path: returns what new fills are recorded with, where that takes no unit of work.
     """
 
     new_unit_of_work: Callable[..., Any]
@@ -116,6 +113,7 @@ class _Runs:
     account: str
     actor: str
     observers: Sequence[Observer]
+    fast_path: Callable[[], FastPath]
 
     def _query(self, function: Callable[..., R], args: Any, kwargs: Any) -> Query[R]:
         is_single = is_single_statement(function)
@@ -156,9 +154,8 @@ class Runner(_Runs):
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
             self.first_use.prepare()
-        context = (
-            self.context()
-        )  # after an upgrade, which takes long: it holds the time of the call
+        # After the first use, whose upgrade takes long: a context holds the time of the call.
+        context = self.context()
         if not self.observers:
             return attempt(query, context)
         with self.observed(handler_name(query.function), context) as call:
@@ -177,8 +174,10 @@ class Runner(_Runs):
                 wait = back_off.wait_after(error)
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
-    def _record_trade(self, query: Query[R], context: CallContext) -> R:
-        return self._attempt(query, context)
+    def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            recorded = scope.attempt(query.function, query.args, query.kwargs)
+            return recorded or self._attempt(query, context)
 
 
 class AsyncRunner(_Runs):
@@ -218,13 +217,8 @@ class AsyncRunner(_Runs):
                 wait = back_off.wait_after(error)
             await asyncio.sleep(wait)
 
-    async def _record_trade(self, query: Query[R], context: CallContext) -> R:
-        return await self._attempt(query, context)
-
-
-def _was_committed(session: Session, marker: CommitMarker) -> bool:
-    try:
-        with translated_errors():
-            return was_committed(session, marker)
-    except TradebookError as error:
-        raise commit_unknown(error) from error
+    async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        with AutocommitScope(self.fast_path(), context) as scope:
+            attempt = scope.attempt
+            recorded = await greenlet_spawn(attempt, query.function, query.args, query.kwargs)
+            return recorded or await self._attempt(query, context)

@@ -21,12 +21,7 @@ from typing_extensions import override
 from tradebook.adapters.errors import translated_commit, translated_errors
 from tradebook.adapters.orm import mapped
 from tradebook.adapters.repositories.entity_rows import columns_of, insert_all
-from tradebook.adapters.sessions.write_guard import (
-    GuardedSession,
-    changed_fields,
-    records,
-    stored,
-)
+from tradebook.adapters.sessions.write_guard import GuardedSession, changed_fields, records, stored
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
@@ -92,22 +87,12 @@ class AdHocSession(GuardedSession):
 
     @override
     def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
+        raise InvalidTransition(
+            "the bulk methods of a session would pass by the book's rules; use add_all, or call "
+            "bulk_create or bulk_update"
+        )
 
-    @override
-    def bulk_insert_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
-
-    @override
-    def bulk_update_mappings(self, *_args: Any, **_options: Any) -> NoReturn:
-        _refuse_bulk()
-
-
-def _refuse_bulk() -> NoReturn:
-    raise InvalidTransition(
-        "the bulk methods of a session would pass by the book's rules; use add_all, or call "
-        "bulk_create or bulk_update"
-    )
+    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
 
 
 @lru_cache

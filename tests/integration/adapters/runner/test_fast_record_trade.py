@@ -24,7 +24,6 @@ from tradebook import (
     Trade,
     handlers,
 )
-from tradebook.adapters.ledger import position_cache
 from tradebook.adapters.repositories.entity_rows import columns_of
 from tradebook.adapters.runner import fast_record_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -285,13 +284,13 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
 def test_a_turn_that_does_not_come_is_not_waited_for(
     sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
+    monkeypatch.setattr(fast_record_trade, "LOCK_TIMEOUT", 0.001)
     with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         lock = manager._container.position_cache().entry("X").lock
         assert lock.acquire()
         assert ordinary(manager)
-        assert not lock.acquire()
+        assert not lock.acquire(timeout=0.001)
         lock.release()
         assert not ordinary(manager)
 
