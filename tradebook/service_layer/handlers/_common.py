@@ -13,10 +13,14 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
     """Return the account of the unit of work; open it with the base currency if it is not open yet."""
-    current = uow.accounts.current()
-    if current is not None:
-        return current
-    account = Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now())
+    return uow.accounts.current() or add_account(
+        uow,
+        Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
+    )
+
+
+def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:
+    """Open an account, unless it is open already, and return the recorded one."""
     opened = uow.accounts.add(account)
     if opened is account:
         uow.record(account.opened(), account)
@@ -48,6 +52,11 @@ def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
+
+
+def given(**values: object) -> dict[str, Any]:
+    """Return the values that were given, by name; None stands for one that was not."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def given_terms(arguments: Mapping[str, Any], *required: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -32,6 +32,7 @@ from tradebook.domain.validation import (
     long_text,
     short_text,
 )
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.instrumentation import BUSTS, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
@@ -121,16 +122,10 @@ def correct_trade(
     """
     reason = argument("reason", _words, reason)
     progress = argument("progress", optional_function, progress)
-    given: dict[str, object] = {
-        "action": action,
-        "quantity": quantity,
-        "price": price,
-        "fee": fee,
-        "executed_at": executed_at,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = given(action=action, quantity=quantity, price=price, fee=fee, executed_at=executed_at)
     if not changes:
-        raise InvalidInput("price", None, f"one of {', '.join(given)}, to correct")
+        terms = "action, quantity, price, fee, executed_at"
+        raise InvalidInput("price", None, f"one of {terms}, to correct")
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     wrong = _last_revision(opened, wrong)
     right = wrong.corrected(changes, uow.now())
@@ -251,7 +246,7 @@ def _replace(
     progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
-    position, before = opened.position, _totals(opened.position)
+    position, before = opened.position, _values(opened.position, AMOUNTS)
     folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
     fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
@@ -267,25 +262,22 @@ def _replace(
         sequence=wrong.bust_sequence or 0,
         reason=reason,
         before=before,
-        after=_totals(position),
+        after=_values(position, AMOUNTS),
         changes=changes,
         corrected_by=None if right is None else right.revision,
     )
     bookings = [(wrong, uow.event(busted, wrong))]
     if right is not None:
-        bookings.append((right, uow.event(_correction(wrong, right, at), right)))
+        corrected = TradeCorrected(
+            **evidence(vars(right), at),
+            realized_pnl=right.realized_pnl,
+            changes=json_object(differences(wrong, right, TERMS)),
+        )
+        bookings.append((right, uow.event(corrected, right)))
     if not uow.ledger.book(opened, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
     increment(BUSTS)
     increment(TRADES, 0 if right is None else 1)
-
-
-def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
-    return TradeCorrected(
-        **evidence(vars(right), at),
-        realized_pnl=right.realized_pnl,
-        changes=json_object(differences(wrong, right, TERMS)),
-    )
 
 
 def _mend(
@@ -295,7 +287,7 @@ def _mend(
     wrong = differing(position, values)
     if not wrong and not restated:
         return False
-    before = {field: getattr(position, field) for field in wrong}
+    before = _values(position, wrong)
     position.refold(values)
     position.version += 1
     if not uow.ledger.book(opened, []):
@@ -303,8 +295,8 @@ def _mend(
     event = PositionRebuilt(
         symbol=position.symbol,
         trades=restated,
-        before=json_object(before),
-        after=json_object({field: getattr(position, field) for field in wrong}),
+        before=before,
+        after=_values(position, wrong),
     )
     uow.record(event, position)
     return True
@@ -369,5 +361,5 @@ def _busted(trade: Trade) -> str:
     return f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {shown(trade.bust_reason)}"
 
 
-def _totals(position: Position) -> dict[str, Json]:
-    return json_object({field: getattr(position, field) for field in AMOUNTS})
+def _values(position: Position, names: Iterable[str]) -> dict[str, Json]:
+    return json_object({name: getattr(position, name) for name in names})

@@ -75,7 +75,24 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
         return None
     # A full batch ends before the newest event: the rest was not read, so it is not complete up to there.
     read_to = events[-1].id if len(events) == batch else horizon.newest
-    made = _made(uow, last, events, min(horizon.complete_up_to_id(last), read_to), horizon.number)
+    settled = min(horizon.complete_up_to_id(last), read_to)
+    digests = Digests.from_events(events)
+    made = Seal(
+        account=uow.account,
+        created_at=uow.now(),
+        number=1 if last is None else last.number + 1,
+        from_id=events[0].id,
+        to_id=events[-1].id,
+        count=len(events),
+        covered=digests.covered,
+        settled_id=max(settled, 0 if last is None else last.settled_id),
+        horizon=horizon.number,
+        events_hash=digests.hash,
+        previous_hash=FIRST if last is None else last.seal_hash,
+        actor=uow.context.actor,
+        correlation_id=uow.context.correlation_id,
+        sealed_at=uow.now(),
+    )
     if uow.seals.add(made) is not made:
         raise ConcurrentUpdate(f"seal {made.number} was made by another call at the same time")
     return made
@@ -93,28 +110,6 @@ def _next_events(
         after = page[-1].id if page else newest
         found += [event for event in page if event.id not in covered and event.id <= newest]
     return found[:batch]
-
-
-def _made(
-    uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
-) -> Seal:
-    digests = Digests.from_events(events)
-    return Seal(
-        account=uow.account,
-        created_at=uow.now(),
-        number=1 if last is None else last.number + 1,
-        from_id=events[0].id,
-        to_id=events[-1].id,
-        count=len(events),
-        covered=digests.covered,
-        settled_id=max(settled, 0 if last is None else last.settled_id),
-        horizon=horizon,
-        events_hash=digests.hash,
-        previous_hash=FIRST if last is None else last.seal_hash,
-        actor=uow.context.actor,
-        correlation_id=uow.context.correlation_id,
-        sealed_at=uow.now(),
-    )
 
 
 @define

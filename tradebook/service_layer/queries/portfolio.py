@@ -18,8 +18,9 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeAction, TradeStatus
 from tradebook.domain.validation import argument
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.ports.paging import DEFAULT_LIMIT, Page, Window
-from tradebook.service_layer.queries.records import LONG, given
+from tradebook.service_layer.queries.records import LONG
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 _DAYS: Final = "a whole number of days within the calendar"
