@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
 from attrs import define, frozen
 
-from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.entity import differences
 from tradebook.domain.errors import (
     ConcurrentUpdate,
@@ -34,11 +32,16 @@ from tradebook.domain.validation import (
 )
 from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.handlers.trades import find_trade
-from tradebook.service_layer.instrumentation import BUSTS, TRADES, ProgressCallback, increment
+from tradebook.service_layer.instrumentation import (
+    BUSTS,
+    TRADES,
+    Progress,
+    ProgressCallback,
+    increment,
+)
 from tradebook.service_layer.ports.ledger import OpenPosition
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-_BATCH: Final = 1000
 
 
 def bust_trade(
@@ -179,7 +182,7 @@ def rebuild(
     total = uow.trades.count_booked(symbol)
     if symbol is not None and not total:
         raise NotFound("booked trade of", symbol, uow.account)
-    folding = _Folding(uow, total, progress)
+    folding = _Folding(uow, Progress(progress, total))
     mended: list[str] = []
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
         opened = uow.ledger.open(each, ())
@@ -187,7 +190,7 @@ def rebuild(
         values = {**folding.fold(each).values(), "sequence": folding.last_entry}
         if _mend(uow, opened, values, folding.restated - restated):
             mended.append(each)
-    return Rebuilt(folding.done, tuple(mended), folding.restated)
+    return Rebuilt(folding.progress.done, tuple(mended), folding.restated)
 
 
 @define
@@ -195,16 +198,13 @@ class _Folding:
     """Folds the trades of symbols again and restates their realized P&L, in bounded memory.
 
     Attributes:
-        total: the number of trades to fold.
-        done: the number of trades that were folded.
+        progress: the number of trades that were folded, and that there are.
         restated: the number of trades whose realized P&L was wrong.
         last_entry: the sequence of the last entry in the symbol that was folded last.
     """
 
     uow: AbstractUnitOfWork
-    total: int
-    progress: ProgressCallback | None
-    done: int = 0
+    progress: Progress
     restated: int = 0
     last_entry: int = 0
 
@@ -212,24 +212,18 @@ class _Folding:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
         fold, self.last_entry = Fold(symbol), 0
         realized: dict[int, Decimal] = {}
-        for trade in self.uow.trades.in_fold_order(symbol, batch=_BATCH):
-            self._count(trade)
+        for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
+            self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
             if wrong is None or trade.id != wrong.id:
                 pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
                 if pnl != trade.realized_pnl:
                     realized[trade.id] = pnl
             elif right is not None:
                 right.realized_pnl = fold.apply(right)
-            if len(realized) == _BATCH:
+            if len(realized) == BATCH:
                 self._restate(realized)
         self._restate(realized)
         return fold
-
-    def _count(self, trade: BookedTrade) -> None:
-        self.done += 1
-        self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
-        if self.progress is not None and (self.done % _BATCH == 0 or self.done == self.total):
-            self.progress(self.done, self.total)
 
     def _restate(self, realized: dict[int, Decimal]) -> None:
         self.uow.ledger.restate(realized)
@@ -247,7 +241,7 @@ def _replace(
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
     position, before = opened.position, _values(opened.position, AMOUNTS)
-    folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
+    folding = _Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
     fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
     changes = position.bust(wrong, at=at, by=actor, reason=reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from itertools import islice
 from operator import length_hint
 from typing import Any, Final, NamedTuple
@@ -152,12 +151,8 @@ class _Done:
             self.report(self.given, max(self.total, self.given))
 
     def add_recorded(self, uow: AbstractUnitOfWork, recorded: RecordedTrades, given: int) -> None:
-        moved = (trade.symbol for trade in recorded.trades if _is_booked_by(uow, trade.booked_at))
+        moved = {t.symbol for t in recorded.trades if t.booked_at and t.booked_at >= uow.now()}
         self.add(given, recorded.booked, moved)
-
-
-def _is_booked_by(uow: AbstractUnitOfWork, booked_at: datetime | None) -> bool:
-    return booked_at is not None and booked_at >= uow.now()
 
 
 class _Row(NamedTuple):
@@ -203,8 +198,12 @@ class _Importer:
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
-        named = map(self._named, batch)
-        self._book([_Row(terms, self.reader.read(terms, self.uow.now())) for terms in named])
+        rows = []
+        for terms in batch:
+            if terms.get("order_id") is None:  # a row that is read twice keeps its id
+                terms = {**terms, "order_id": self.uow.new_id()}
+            rows.append(_Row(terms, self.reader.read(terms, self.uow.now())))
+        self._book(rows)
 
     def finish(self) -> None:
         self._settle()
@@ -219,18 +218,15 @@ class _Importer:
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
-            self._post(part)
+            if part.bookings:
+                self.bulk.begin_write(part.prepared)
+            self.writing = part
+            part.prepared = None
             place += len(part.rows)
             if place < len(rows):
                 if not self._settle():
                     self._prepare(rows[place:])
                 place += self._book_entities(rows[place : place + _AROUND])
-
-    def _named(self, terms: TradeTerms) -> TradeTerms:
-        """Return the terms with an order id, a new one where they have none: a row that is read twice keeps it."""
-        if terms.get("order_id") is not None:
-            return terms
-        return {**terms, "order_id": self.uow.new_id()}
 
     # Positions
 
@@ -259,10 +255,11 @@ class _Importer:
     def _search(self, rows: Sequence[_Row]) -> None:
         self.known.clear()
         self.entangled.clear()
+        fills = (fill for _, fill in rows if fill is not None)
         orders = {
             fill.name.order_key
-            for _, fill in rows
-            if fill is not None and self._may_be_recorded(fill)
+            for fill in fills
+            if self.searching or not self.running[fill.name.symbol].is_unused
         }
         if not orders:
             return
@@ -274,9 +271,6 @@ class _Importer:
                 self.entangled.add(recorded.name.order_key)
             else:
                 self.known[recorded.name] = recorded.terms
-
-    def _may_be_recorded(self, fill: Fill) -> bool:
-        return self.searching or not self.running[fill.name.symbol].is_unused
 
     # Folding
 
@@ -310,12 +304,6 @@ class _Importer:
 
     # Writing
 
-    def _post(self, part: _Part) -> None:
-        self.writing = part
-        if part.bookings:
-            self.bulk.begin_write(part.prepared)
-            part.prepared = None
-
     def _settle(self, folded: _Part | None = None) -> bool:
         """Wait until the last part is written.
 
@@ -332,8 +320,9 @@ class _Importer:
         if self.searching:
             raise ConcurrentUpdate("a trade of the import was recorded at the same time")
         self.searching = True
-        for later in (folded or _Part(), part):
-            self.running.update(later.before)
+        if folded is not None:
+            self.running.update(folded.before)
+        self.running.update(part.before)
         self._book(part.rows)
         self._settle()
         return False

@@ -11,7 +11,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH, page_limit
 from tradebook.service_layer.ports.watermark import Watermark
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -53,8 +53,8 @@ def seal(
         ConcurrentUpdate: another call sealed at the same time.
     """
     sealing = Sealing.from_arguments(batch, progress)
-    if sealing.progress is not None:
-        sealing.total = unsealed(uow)
+    if sealing.progress.report is not None:
+        sealing.progress.total = unsealed(uow)
     while sealing.goes_on(seal_next(uow, sealing.batch)):
         pass
     return sealing.done()
@@ -117,16 +117,15 @@ class Sealing:
     """Progress of one call of `seal`: what it sealed so far, and whether to go on."""
 
     batch: int
-    progress: ProgressCallback | None
-    total: int = 0
+    progress: Progress
     seals: int = 0
-    events: int = 0
     last: Seal | None = None
 
     @classmethod
     def from_arguments(cls, batch: int, progress: ProgressCallback | None) -> Sealing:
         """Make one from the arguments of a call, checked."""
-        return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
+        checked = page_limit(batch, "batch")
+        return cls(checked, Progress(argument("progress", optional_function, progress), total=0))
 
     def goes_on(self, made: Seal | None) -> bool:
         """Count a seal; return whether another follows.
@@ -135,11 +134,10 @@ class Sealing:
         """
         if made is None:
             return False
-        self.seals, self.events, self.last = self.seals + 1, self.events + made.count, made
-        if self.progress is not None:
-            self.progress(self.events, max(self.total, self.events))
+        self.seals, self.last = self.seals + 1, made
+        self.progress.add(made.count)
         return made.count == self.batch
 
     def done(self) -> Sealed:
         """Return what the call sealed."""
-        return Sealed(self.seals, self.events, self.last)
+        return Sealed(self.seals, self.progress.done, self.last)

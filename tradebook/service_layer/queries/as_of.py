@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
@@ -27,10 +28,9 @@ from tradebook.domain.portfolio import (
 )
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import TradeStatus
-from tradebook.domain.validation import argument, enum_member, identifier, utc
+from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
-from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _TICK: Final = timedelta(microseconds=1)
@@ -93,10 +93,9 @@ def positions_as_of(
         InvalidInput: `by` or `time` is refused.
     """
     view = _View.from_arguments(time, by)
-    of_symbol = None if symbol is None else argument("symbol", identifier, symbol)
-    return list(
-        _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress).positions(of_symbol)
-    )
+    of_symbol = argument("symbol", optional_identifier, symbol)
+    past = _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress)
+    return list(past.positions(of_symbol))
 
 
 def portfolio_as_of(
@@ -180,11 +179,11 @@ class _View:
         """Return whether an entry of this time is in the ledger."""
         return not self._is_booked or self._reached(entered_at)
 
-    def ends_before(self, trade: BookedTrade) -> bool:
-        """Return whether neither this trade nor any after it in fold order counts."""
+    def may_count(self, trade: BookedTrade) -> bool:
+        """Return whether this trade, or any after it in fold order, may count."""
         # Booking times never decrease, but a correction is folded in the place of what it corrects.
         is_ordered = self._is_booked and trade.corrects_id is None
-        return is_ordered and not self._reached(trade.booked_at)
+        return not is_ordered or self._reached(trade.booked_at)
 
     def counts_cash(self, flow: CashFlow) -> bool:
         """Return whether the cash flow is summed."""
@@ -277,10 +276,8 @@ class _PastPosition:
         """Return the position, or None when the symbol was not traded."""
         if not self.is_listed or self.first is None or self.last is None:
             return None
-        values: dict[str, Any] = {
-            **{constant: getattr(self.last.trade, constant) for constant in INSTRUMENT},
-            **self.fold.values(),
-        }
+        constants = {name: getattr(self.last.trade, name) for name in INSTRUMENT}
+        values: dict[str, Any] = {**constants, **self.fold.values()}
         price, marked_at = self._mark(marks)
         return Position(
             account=account,
@@ -300,49 +297,35 @@ class _PastPosition:
         return self.counted.price, self.counted.executed_at
 
 
-def _progress(value: ProgressCallback | None) -> ProgressCallback | None:
-    return argument("progress", optional_function, value)
-
-
 @define
 class _Past:
-    """A reader of the book as of a time; `done` trades are folded so far."""
+    """A reader of the book as of a time."""
 
     uow: AbstractUnitOfWork
     view: _View
     marks: _Marks
-    progress: ProgressCallback | None = field(default=None, converter=_progress)
-    done: int = 0
+    report: ProgressCallback | None
 
     def positions(self, symbol: str | None = None) -> Iterator[Position]:
         """Fold the position of one symbol, or of all that were traded by then, sorted."""
-        total = self.uow.trades.count_booked(symbol)
+        report = argument("progress", optional_function, self.report)
+        progress = Progress(report, self.uow.trades.count_booked(symbol))
         for each in self.uow.trades.booked_symbols() if symbol is None else [symbol]:
             past = _PastPosition(self.view, Fold(each))
-            for trade in self._trades(each, total):
+            trades = takewhile(self.view.may_count, self.uow.trades.in_fold_order(each))
+            for trade in progress.over(trades):
                 past.read(trade)
             position = past.position(self.uow.account, self.marks)
             if position is not None:
                 yield position
-        self._report(total, total)
+        unread = progress.total - progress.done
+        if unread or not progress.total:
+            progress.add(unread)
 
     def cash(self) -> tuple[CashTotal, ...]:
         """Sum the cash flows that count, by currency."""
         return cash_totals(
             (flow.currency, flow.kind, flow.amount)
-            for flow in self.uow.cash_flows.iterate(batch=BATCH)
+            for flow in self.uow.cash_flows.iterate()
             if self.view.counts_cash(flow)
         )
-
-    def _trades(self, symbol: str, total: int) -> Iterator[BookedTrade]:
-        for trade in self.uow.trades.in_fold_order(symbol, batch=BATCH):
-            if self.view.ends_before(trade):
-                return
-            self.done += 1
-            if self.done % BATCH == 0 and self.done < total:
-                self._report(self.done, total)
-            yield trade
-
-    def _report(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(done, total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
 from operator import attrgetter
 from typing import Final
 
@@ -18,12 +19,12 @@ from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carri
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import Corrections
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
-_PAGE: Final = 1000
 _TRADES: Final = 10_000
 """Trades read at a time; as plain values they take 15 MB."""
 _constants: Final = attrgetter(*INSTRUMENT)
@@ -94,7 +95,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None)
     report = argument("progress", optional_function, progress)
     uow.require_visible()
     uow.require_intact()
-    return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
+    return _Proof(uow, report).run()
 
 
 @define
@@ -107,13 +108,11 @@ class _Totals:
 
 
 class _Proof:
-    def __init__(self, uow: AbstractUnitOfWork, progress: ProgressCallback) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, report: ProgressCallback | None) -> None:
         self.uow = uow
-        self.progress = progress
+        self.progress = Progress(report, uow.trades.count_booked())
         self.differences: list[Difference] = []
-        self.done = 0
         self.cash_flows = 0
-        self.total = uow.trades.count_booked()
         self.portfolios: dict[int, Portfolio] = {}
         self.closed: dict[str, list[tuple[int, int]]] = {}
         self.totals: dict[int, _Totals] = {}
@@ -123,12 +122,14 @@ class _Proof:
         self._read_portfolios()
         for position in holdings.positions:
             self._check_position(position)
-        self._compare("Account", self.uow.account, {"booked trades": (self.total, self.done)})
+        trades = self.progress.done
+        booked = {"booked trades": (self.progress.total, trades)}
+        self._compare("Account", self.uow.account, booked)
         self._check_cash(holdings.cash)
         self._check_portfolios()
         return Verification(
             account=self.uow.account,
-            trades=self.done,
+            trades=trades,
             positions=len(holdings.positions),
             cash_flows=self.cash_flows,
             portfolios=len(self.portfolios),
@@ -149,7 +150,8 @@ class _Proof:
         corrections = self.uow.trades.corrections(symbol)
         views = self._views(position, corrections)
         numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
-        for trade in self._trades(symbol):
+        trades = self.uow.trades.in_fold_order(symbol, batch=_TRADES)
+        for trade in self.progress.over(trades):
             expected = numbers.expected(trade)
             if trade.sequence != expected:
                 self._compare("Trade", _called(trade), {"sequence": (trade.sequence, expected)})
@@ -169,13 +171,6 @@ class _Proof:
             missing = {f"sequence of {symbol}": (point.sequence, "missing")}
             self._compare("Portfolio", point.portfolio_id, missing)
 
-    def _trades(self, symbol: str) -> Iterator[BookedTrade]:
-        for trade in self.uow.trades.in_fold_order(symbol, batch=_TRADES):
-            self.done += 1
-            if self.done % _PAGE == 0 or self.done == self.total:
-                self.progress(self.done, self.total)
-            yield trade
-
     def _check_trade(
         self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
@@ -189,15 +184,12 @@ class _Proof:
         self._compare("Trade", _called(trade), checks)
 
     def _read_portfolios(self) -> None:
-        after = 0
-        while page := self.uow.portfolios.in_order(after=after, limit=_PAGE):
-            after = page[-1].id
-            for portfolio in page:
-                if portfolio.source == BOOK:
-                    self.portfolios[portfolio.id] = portfolio
-                    self.totals[portfolio.id] = _Totals()
-                    for symbol, sequence in portfolio.closed_sequences.items():
-                        self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
+        for portfolio in chain.from_iterable(self.uow.portfolios.batches()):
+            if portfolio.source == BOOK:
+                self.portfolios[portfolio.id] = portfolio
+                self.totals[portfolio.id] = _Totals()
+                for symbol, sequence in portfolio.closed_sequences.items():
+                    self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
 
     def _views(self, position: Position, corrections: Corrections) -> Views:
         """Start the folds of a position, with every snapshot that holds it."""
@@ -211,11 +203,8 @@ class _Proof:
         return Views(position.symbol, points, corrections.busts)
 
     def _check_snapshot(self, fold: Fold, point: Point) -> None:
-        self._check_row(fold, point.portfolio_id, point.row)
         self._add_to_totals(fold, point.portfolio_id)
-
-    def _check_row(self, fold: Fold, portfolio_id: int, row: PortfolioPosition | None) -> None:
-        balance = fold.balance
+        balance, portfolio_id, row = fold.balance, point.portfolio_id, point.row
         if row is None:
             flat = {f"quantity of {fold.symbol}": (ZERO, canonical(balance.quantity))}
             self._compare("Portfolio", portfolio_id, flat)
@@ -243,13 +232,13 @@ class _Proof:
 
     def _check_portfolios(self) -> None:
         ids = list(self.portfolios)
-        for start in range(0, len(ids), _PAGE):
-            of_page = ids[start : start + _PAGE]
-            rows: dict[int, list[PortfolioPosition]] = {id_: [] for id_ in of_page}
-            for row in self.uow.portfolios.positions_of(of_page):
+        for start in range(0, len(ids), BATCH):
+            rows: dict[int, list[PortfolioPosition]]
+            rows = {id_: [] for id_ in ids[start : start + BATCH]}
+            for row in self.uow.portfolios.positions_of(list(rows)):
                 rows[row.portfolio_id].append(row)
-            for id_ in of_page:
-                identities = _identities(self.portfolios[id_], rows[id_], self.totals[id_])
+            for id_, positions in rows.items():
+                identities = _identities(self.portfolios[id_], positions, self.totals[id_])
                 self._compare("Portfolio", id_, identities)
 
     def _check_cash(self, stored: Iterable[CashTotal]) -> None:
@@ -263,11 +252,9 @@ class _Proof:
             self._compare("CashFlow", currency, {"external": external, "income": income})
 
     def _cash_flows(self) -> Iterator[CashFlow]:
-        after = 0
-        while page := self.uow.cash_flows.in_order(after=after, limit=_PAGE):
-            yield from page
-            after = page[-1].id
-            self.cash_flows += len(page)
+        for batch in self.uow.cash_flows.batches():
+            self.cash_flows += len(batch)
+            yield from batch
 
 
 def _identities(
