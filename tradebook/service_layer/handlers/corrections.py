@@ -186,27 +186,21 @@ def rebuild(
     mended: list[str] = []
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
         opened = uow.ledger.open(each, ())
-        restated = folding.restated
+        before = folding.restated
         values = {**folding.fold(each).values(), "sequence": folding.last_entry}
-        if _mend(uow, opened, values, folding.restated - restated):
+        if _mend(uow, opened, values, folding.restated - before):
             mended.append(each)
     return Rebuilt(folding.progress.done, tuple(mended), folding.restated)
 
 
 @define
 class _Folding:
-    """Folds the trades of symbols again and restates their realized P&L, in bounded memory.
-
-    Attributes:
-        progress: the number of trades that were folded, and that there are.
-        restated: the number of trades whose realized P&L was wrong.
-        last_entry: the sequence of the last entry in the symbol that was folded last.
-    """
+    """Folds the trades of symbols again and restates their realized P&L, in bounded memory."""
 
     uow: AbstractUnitOfWork
     progress: Progress
-    restated: int = 0
-    last_entry: int = 0
+    restated: int = 0  # trades whose realized P&L was wrong
+    last_entry: int = 0  # the last sequence of the symbol that was folded last
 
     def fold(self, symbol: str, wrong: Trade | None = None, right: Trade | None = None) -> Fold:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""

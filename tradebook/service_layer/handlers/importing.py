@@ -162,19 +162,11 @@ class _Row(NamedTuple):
 
 @define
 class _Part:
-    """The rows that are folded and written together.
-
-    Attributes:
-        rows: in the order given.
-        before: the positions that they move, as they were.
-        bookings: to be written.
-        prepared: the same, as rows.
-    """
+    """The rows that are folded and written together, and the positions as they were before."""
 
     rows: list[_Row] = field(factory=list)
     before: dict[str, RunningPosition] = field(factory=dict)
     bookings: list[Booking] = field(factory=list)
-    prepared: object = None
 
 
 class _Importer:
@@ -214,14 +206,13 @@ class _Importer:
         self._prepare(rows)
         while place < len(rows):
             part = self._fold(rows, place)
-            part.prepared = self.bulk.prepare(part.bookings)
+            prepared = self.bulk.prepare(part.bookings)
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
             if part.bookings:
-                self.bulk.begin_write(part.prepared)
+                self.bulk.begin_write(prepared)
             self.writing = part
-            part.prepared = None
             place += len(part.rows)
             if place < len(rows):
                 if not self._settle():

@@ -89,15 +89,10 @@ class _Cached(dict[str, Any]):
 
 @frozen
 class _Shape:
-    """The names of the terms that a caller gave.
+    """The conclusions from the names of the terms that a caller gave."""
 
-    Attributes:
-        is_plain: whether they can be those of a plain fill.
-        agreeing: picks the terms that a repeated fill must agree on.
-    """
-
-    is_plain: bool
-    agreeing: Callable[[Mapping[str, Any]], object]
+    is_plain: bool  # whether they can be those of a plain fill
+    agreeing: Callable[[Mapping[str, Any]], object]  # picks the terms that a repeat must agree on
 
     @classmethod
     def from_names(cls, given: Iterable[str]) -> _Shape:

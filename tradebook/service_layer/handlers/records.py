@@ -238,9 +238,8 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
 
 def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
     position = uow.ledger.open(new.symbol, ()).position
-    if new.current_price is not None and position.mark(
-        new.current_price, new.marked_at or uow.now()
-    ):
+    at = new.marked_at or uow.now()
+    if new.current_price is not None and position.mark(new.current_price, at):
         uow.ledger.mark([position])
         new.marked_at = position.marked_at
     return position

@@ -132,8 +132,10 @@ def portfolio_as_of(
     """
     view = _View.from_arguments(time, by)
     marks = _Marks.from_snapshot(uow, view.time)
-    of_rates = argument("rates", optional_mapping, rates)
-    marks = marks.replaced({} if prices is None else named_prices(prices), of_rates, view.time)
+    new_rates = argument("rates", optional_mapping, rates)
+    checked = {} if prices is None else named_prices(prices)
+    new_prices = {symbol: (price, view.time) for symbol, price in checked.items()}
+    marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
     past = _Past(uow, view, marks, progress)
@@ -149,12 +151,7 @@ def portfolio_as_of(
 
 @frozen
 class _View:
-    """The rules for what counts as of a time.
-
-    Attributes:
-        time: this time included.
-        by: the time of a trade that is compared with it.
-    """
+    """The rules for what counts as of a time, that time included."""
 
     time: datetime
     by: AsOf
@@ -199,12 +196,7 @@ class _View:
 
 @frozen
 class _Marks:
-    """The marks and the exchange rates of a time.
-
-    Attributes:
-        prices: by symbol, each with its time.
-        rates: by currency.
-    """
+    """The marks of a time, by symbol and each with its own time, and the exchange rates, by currency."""
 
     prices: Mapping[str, tuple[Decimal, datetime]]
     rates: Mapping[str, Any]
@@ -218,13 +210,6 @@ class _Marks:
             prices = {row.symbol: (row.current_price, portfolio.timestamp) for row in rows}
             return cls(prices, portfolio.rates)
         return cls({}, {})
-
-    def replaced(
-        self, prices: Mapping[str, Decimal], rates: Mapping[str, Number], at: datetime
-    ) -> _Marks:
-        """Replace those for which others are given, of this time."""
-        of_time = {symbol: (price, at) for symbol, price in prices.items()}
-        return _Marks({**self.prices, **of_time}, {**self.rates, **rates})
 
 
 class _Entry(NamedTuple):
@@ -243,22 +228,13 @@ def _entries(trade: BookedTrade) -> Iterator[_Entry]:
 
 @define
 class _PastPosition:
-    """A position as of a time, folded while its trades are read in fold order.
-
-    Attributes:
-        view: decides which trades count.
-        fold: of the trades that count.
-        counted: the last of these.
-        first: the first entry in the ledger.
-        last: the last one; its trade has the constants that the position had.
-        is_listed: whether the symbol was traded.
-    """
+    """A position as of a time, folded while its trades are read in fold order."""
 
     view: _View
     fold: Fold
-    counted: BookedTrade | None = None
+    counted: BookedTrade | None = None  # the last trade that was folded
     first: _Entry | None = None
-    last: _Entry | None = None
+    last: _Entry | None = None  # its trade has the constants that the position had
     is_listed: bool = False
 
     def read(self, trade: BookedTrade) -> None:
