@@ -15,9 +15,6 @@ ProgressCallback: TypeAlias = Callable[[int, int], None]
 
 T = TypeVar("T")
 
-_EVERY: Final = 1000
-"""Records between two reports, where records are counted one by one."""
-
 TRADES: Final = "trades"
 DUPLICATES: Final = "duplicates"
 BUSTS: Final = "busts"
@@ -100,11 +97,13 @@ class Progress:
         report: called with (done, total); None where no report is wanted.
         total: the number of records, as counted beforehand.
         done: the number of records so far.
+        every: the number of records between two reports, where they are counted one by one.
     """
 
     report: ProgressCallback | None
     total: int
     done: int = 0
+    every: int = 1000
 
     def add(self, count: int) -> None:
         """Count records as done, and report; there may be more of them than were counted beforehand."""
@@ -113,9 +112,9 @@ class Progress:
             self.report(self.done, max(self.total, self.done))
 
     def over(self, records: Iterable[T]) -> Iterator[T]:
-        """Iterate over records, each counted before it is yielded; report every 1,000 and the last."""
+        """Iterate over records, each counted before it is yielded; report each `every` and the last."""
         for record in records:
             self.done += 1
-            if self.report is not None and (self.done % _EVERY == 0 or self.done == self.total):
+            if self.report is not None and (self.done % self.every == 0 or self.done == self.total):
                 self.report(self.done, self.total)
             yield record

@@ -76,10 +76,17 @@ def bust_trade(
     reason = argument("reason", _words, reason)
     progress = argument("progress", optional_function, progress)
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
-    if wrong.status is TradeStatus.BUSTED:
-        _require_same_bust(opened, wrong, reason)
-    else:
+    if wrong.status is not TradeStatus.BUSTED:
         _replace(uow, opened, wrong, None, reason, progress)
+        return wrong
+    last = _last_revision(opened, wrong)
+    if last is not wrong:
+        raise InvalidTransition(
+            f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "
+            "bust that one"
+        )
+    if wrong.bust_reason != reason:
+        raise InvalidTransition(_busted(wrong))
     return wrong
 
 
@@ -305,9 +312,9 @@ def _booked(
         and trade_id in (None, trade.id)
         and execution_id in (None, trade.execution_id)
     ]
-    if not fills and execution_id is not None:
-        raise NotFound("execution", execution_id, uow.account)
     if not fills:
+        if execution_id is not None:
+            raise NotFound("execution", execution_id, uow.account)
         raise InvalidTransition(
             f"order {found.identity} is {found.status} and was never booked; "
             "cancel_trade cancels a PENDING one"
@@ -331,17 +338,6 @@ def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:
     while trade.id in following:
         trade = following[trade.id]
     return trade
-
-
-def _require_same_bust(opened: OpenPosition, wrong: Trade, reason: str) -> None:
-    last = _last_revision(opened, wrong)
-    if last is not wrong:
-        raise InvalidTransition(
-            f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "
-            "bust that one"
-        )
-    if wrong.bust_reason != reason:
-        raise InvalidTransition(_busted(wrong))
 
 
 def _busted(trade: Trade) -> str:

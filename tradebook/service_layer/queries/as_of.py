@@ -31,6 +31,7 @@ from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _TICK: Final = timedelta(microseconds=1)
@@ -285,10 +286,12 @@ class _Past:
     def positions(self, symbol: str | None = None) -> Iterator[Position]:
         """Fold the position of one symbol, or of all that were traded by then, sorted."""
         report = argument("progress", optional_function, self.report)
-        progress = Progress(report, self.uow.trades.count_booked(symbol))
+        progress = Progress(report, self.uow.trades.count_booked(symbol), every=BATCH)
         for each in self.uow.trades.booked_symbols() if symbol is None else [symbol]:
             past = _PastPosition(self.view, Fold(each))
-            trades = takewhile(self.view.may_count, self.uow.trades.in_fold_order(each))
+            trades = takewhile(
+                self.view.may_count, self.uow.trades.in_fold_order(each, batch=BATCH)
+            )
             for trade in progress.over(trades):
                 past.read(trade)
             position = past.position(self.uow.account, self.marks)
@@ -302,6 +305,6 @@ class _Past:
         """Sum the cash flows that count, by currency."""
         return cash_totals(
             (flow.currency, flow.kind, flow.amount)
-            for flow in self.uow.cash_flows.iterate()
+            for flow in self.uow.cash_flows.iterate(batch=BATCH)
             if self.view.counts_cash(flow)
         )
