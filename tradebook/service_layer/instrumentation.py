@@ -69,9 +69,7 @@ def recorded_call(call: CallRecord) -> Iterator[CallRecord]:
     try:
         yield call
     finally:
-        with suppress(
-            ValueError
-        ):  # some frameworks leave a block in another context than they entered
+        with suppress(ValueError):  # some frameworks leave a block in another context
             current_call.reset(token)
 
 
@@ -91,19 +89,12 @@ def handler_name(handler: Callable[..., object]) -> str:
 
 @define
 class Progress:
-    """A count of the records that a call is done with, and the reports of it.
-
-    Attributes:
-        report: called with (done, total); None where no report is wanted.
-        total: the number of records, as counted beforehand.
-        done: the number of records so far.
-        every: the number of records between two reports, where they are counted one by one.
-    """
+    """A count of the records that a call is done with, and the reports of it."""
 
     report: ProgressCallback | None
-    total: int
+    total: int  # as counted beforehand
     done: int = 0
-    every: int = 1000
+    every: int = 1000  # records between two reports, where they are counted one by one
 
     def add(self, count: int) -> None:
         """Count records as done, and report; there may be more of them than were counted beforehand."""

@@ -31,11 +31,7 @@ E = TypeVar("E", bound=Entity)
 
 
 def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:
-    """Return the record of a reference, if it agrees with every term that is given now.
-
-    Raises:
-        DuplicateRecord: naming the fields that differ.
-    """
+    """Return the record of a reference; raise DuplicateRecord where a term that is given now differs."""
     differing = differences(recorded, given, terms.keys())
     if differing:
         raise DuplicateRecord(type(recorded).__name__, repr(identity), differing)
@@ -43,11 +39,7 @@ def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E
 
 
 def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str, Any]) -> E:
-    """Return the recorded entity: the new one, with its event, or one with the same reference and terms.
-
-    Raises:
-        DuplicateRecord: naming the terms that differ.
-    """
+    """Return the recorded entity: the new one, with its event, or one with the same reference and terms."""
     if recorded is not new:
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]

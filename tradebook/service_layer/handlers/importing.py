@@ -219,8 +219,6 @@ class _Importer:
                     self._prepare(rows[place:])
                 place += self._book_entities(rows[place : place + _AROUND])
 
-    # Positions
-
     def _prepare(self, rows: Sequence[_Row]) -> None:
         self._open({row.fill.name.symbol for row in rows if row.fill is not None})
         self._search(rows)
@@ -241,8 +239,6 @@ class _Importer:
         known = [self.running.pop(symbol) for symbol in symbols if symbol in self.running]
         self.bulk.write([running for running in known if running.has_moved])
 
-    # What came before
-
     def _search(self, rows: Sequence[_Row]) -> None:
         self.known.clear()
         self.entangled.clear()
@@ -262,8 +258,6 @@ class _Importer:
                 self.entangled.add(recorded.name.order_key)
             else:
                 self.known[recorded.name] = recorded.terms
-
-    # Folding
 
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
         """Book rows from one on, up to the first that has to be booked as an entity."""
@@ -293,15 +287,10 @@ class _Importer:
         part.bookings.append(booking)
         return True
 
-    # Writing
-
     def _settle(self, folded: _Part | None = None) -> bool:
-        """Wait until the last part is written.
+        """Wait until the last part is written; return whether it was written as it was folded.
 
         If a fill in it was recorded before, the part is booked again, and the part `folded` after it is void.
-
-        Returns:
-            Whether it was written as it was folded.
         """
         part, self.writing = self.writing, _Part()
         if not part.bookings or self.bulk.is_written():

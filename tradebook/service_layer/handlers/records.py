@@ -177,9 +177,6 @@ def _terms_of(kind: type[Entity]) -> list[str]:
     return [f.name for f in attrs.fields(kind) if f.name not in _BOOKKEEPING]
 
 
-# Create
-
-
 def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
     created: list[E] = []
     with no_collecting():
@@ -246,7 +243,7 @@ def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
 
 
 def _keep_portfolio(uow: AbstractUnitOfWork, new: Portfolio) -> Entity:
-    uow.portfolios.add(new, [])
+    uow.portfolios.add(new)
     uow.record(new.taken(), new)
     return new
 
@@ -256,9 +253,6 @@ _ADD: Final[Mapping[type[Entity], Callable[[AbstractUnitOfWork, Any], Entity]]] 
     Portfolio: _keep_portfolio,
     Position: _open_position,
 }
-
-
-# Update
 
 
 def _require_fresh(entity: Entity, stored: Entity) -> None:

@@ -38,26 +38,15 @@ _PLACES: Final = 40
 
 @frozen
 class ArrowKind:
-    """The conversion of one kind of record to Arrow.
-
-    Attributes:
-        kind: of record.
-        schema: the fields of the kind, by name and in their order, without lists of other records.
-        decimals: the form of numbers.
-    """
+    """The conversion of one kind of record to Arrow."""
 
     kind: type[Entity]
-    schema: pyarrow.Schema
+    schema: pyarrow.Schema  # the fields of the kind in their order, without lists of other records
     decimals: Decimals
 
     @classmethod
     def from_kind(cls, kind: type[Entity], decimals: Decimals = "exact") -> ArrowKind:
-        """Make the conversion of a kind of record, with the schema that its type hints give.
-
-        Raises:
-            ExtraNotInstalled: pyarrow is missing.
-            InvalidInput: an unknown kind of record, or form of numbers.
-        """
+        """Make the conversion of a kind of record, with the schema that its type hints give."""
         if not is_instance(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
         if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
@@ -67,11 +56,7 @@ class ArrowKind:
         return cls(kind, arrow.schema(columns), decimals)
 
     def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Convert rows of the kind to a batch.
-
-        Raises:
-            InvalidInput: a number has more digits than Arrow's decimals.
-        """
+        """Convert rows of the kind to a batch; refuse numbers with more digits than Arrow's decimals."""
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
         with no_collecting():
             arrays = [

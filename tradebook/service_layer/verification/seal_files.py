@@ -30,12 +30,7 @@ def _entry(seal: Seal) -> dict[str, Json]:
 
 @frozen
 class KeptSeal:
-    """One seal of a document.
-
-    Attributes:
-        hash: the seal's hash.
-        covers: the span of its events, for messages.
-    """
+    """The hash of one seal of a document, and the span of its events, for messages."""
 
     hash: str
     covers: str

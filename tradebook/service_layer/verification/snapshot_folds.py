@@ -17,17 +17,11 @@ from tradebook.domain.portfolio import PortfolioPosition
 
 @frozen
 class Point:
-    """One position in one snapshot.
+    """One position in one snapshot."""
 
-    Attributes:
-        sequence: the last entry of the position's ledger in the snapshot.
-        portfolio_id: the snapshot's id.
-        row: the stored row; None where the position was flat.
-    """
-
-    sequence: int
+    sequence: int  # of the last entry of the position's ledger in the snapshot
     portfolio_id: int
-    row: PortfolioPosition | None
+    row: PortfolioPosition | None  # None where the position was flat
 
 
 _NEVER: Final = 2**63
