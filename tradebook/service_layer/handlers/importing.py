@@ -88,10 +88,11 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
+    duplicates = done.given - done.booked
     if current_call.get() is not None:
         increment(TRADES, done.booked)
-        increment(DUPLICATES, done.duplicates)
-    return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
+        increment(DUPLICATES, duplicates)
+    return ImportedTrades(done.booked, duplicates, frozenset(done.symbols))
 
 
 class Rereadable:
@@ -139,13 +140,11 @@ class _Done:
     total: int
     given: int = 0
     booked: int = 0
-    duplicates: int = 0
     symbols: set[str] = field(factory=set)
 
     def add(self, given: int, booked: int, symbols: Iterable[str]) -> None:
         self.given += given
         self.booked += booked
-        self.duplicates += given - booked
         self.symbols.update(symbols)
         if self.report is not None:
             self.report(self.given, max(self.total, self.given))

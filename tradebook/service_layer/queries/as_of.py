@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from attrs import define, frozen
 
 from tradebook.domain.accounting import BookedTrade
-from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
+from tradebook.domain.cash import CashFlow, cash_totals
 from tradebook.domain.folding import Fold
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import optional_function, optional_mapping
@@ -95,8 +95,8 @@ def positions_as_of(
     """
     view = _View.from_arguments(time, by)
     of_symbol = argument("symbol", optional_identifier, symbol)
-    past = _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress)
-    return list(past.positions(of_symbol))
+    marks = _Marks.from_snapshot(uow, view.time)
+    return list(_positions(uow, view, marks, progress, of_symbol))
 
 
 def portfolio_as_of(
@@ -139,9 +139,11 @@ def portfolio_as_of(
     marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
-    past = _Past(uow, view, marks, progress)
+    positions = tuple(_positions(uow, view, marks, progress))
+    flows = filter(view.counts_cash, uow.cash_flows.iterate(batch=BATCH))
+    cash = cash_totals((flow.currency, flow.kind, flow.amount) for flow in flows)
     portfolio, rows = value_holdings(
-        Holdings(tuple(past.positions()), past.cash()),
+        Holdings(positions, cash),
         account=uow.account,
         rates=Rates(base_currency, marks.rates),
         at=view.time,
@@ -221,12 +223,6 @@ class _Entry(NamedTuple):
     trade: BookedTrade
 
 
-def _entries(trade: BookedTrade) -> Iterator[_Entry]:
-    yield _Entry(trade.sequence, trade.booked_at, trade)
-    if trade.bust_sequence is not None and trade.busted_at is not None:
-        yield _Entry(trade.bust_sequence, trade.busted_at, trade)
-
-
 @define
 class _PastPosition:
     """A position as of a time, folded while its trades are read in fold order."""
@@ -241,7 +237,10 @@ class _PastPosition:
     def read(self, trade: BookedTrade) -> None:
         """Take in the entries of the next trade, and fold it if it counts."""
         self.is_listed = self.is_listed or self.view.lists(trade)
-        for entry in _entries(trade):
+        entries = [_Entry(trade.sequence, trade.booked_at, trade)]
+        if trade.bust_sequence is not None and trade.busted_at is not None:
+            entries.append(_Entry(trade.bust_sequence, trade.busted_at, trade))
+        for entry in entries:
             if self.view.has(entry.at):  # sequences are unique, so that entries compare by them
                 self.first = min(self.first or entry, entry)
                 self.last = max(self.last or entry, entry)
@@ -255,7 +254,10 @@ class _PastPosition:
             return None
         constants = {name: getattr(self.last.trade, name) for name in INSTRUMENT}
         values: dict[str, Any] = {**constants, **self.fold.values()}
-        price, marked_at = self._mark(marks)
+        mark = marks.prices.get(self.fold.symbol)
+        if mark is None and self.counted is not None:
+            mark = self.counted.price, self.counted.executed_at
+        price, marked_at = mark or (None, None)
         return Position(
             account=account,
             symbol=self.fold.symbol,
@@ -267,44 +269,25 @@ class _PastPosition:
             **values,
         )
 
-    def _mark(self, marks: _Marks) -> tuple[Decimal, datetime] | tuple[None, None]:
-        known = marks.prices.get(self.fold.symbol)
-        if known is not None or self.counted is None:
-            return known or (None, None)
-        return self.counted.price, self.counted.executed_at
 
-
-@define
-class _Past:
-    """A reader of the book as of a time."""
-
-    uow: AbstractUnitOfWork
-    view: _View
-    marks: _Marks
-    report: ProgressCallback | None
-
-    def positions(self, symbol: str | None = None) -> Iterator[Position]:
-        """Fold the position of one symbol, or of all that were traded by then, sorted."""
-        report = argument("progress", optional_function, self.report)
-        progress = Progress(report, self.uow.trades.count_booked(symbol), every=BATCH)
-        for each in self.uow.trades.booked_symbols() if symbol is None else [symbol]:
-            past = _PastPosition(self.view, Fold(each))
-            trades = takewhile(
-                self.view.may_count, self.uow.trades.in_fold_order(each, batch=BATCH)
-            )
-            for trade in progress.over(trades):
-                past.read(trade)
-            position = past.position(self.uow.account, self.marks)
-            if position is not None:
-                yield position
-        unread = progress.total - progress.done
-        if unread or not progress.total:
-            progress.add(unread)
-
-    def cash(self) -> tuple[CashTotal, ...]:
-        """Sum the cash flows that count, by currency."""
-        return cash_totals(
-            (flow.currency, flow.kind, flow.amount)
-            for flow in self.uow.cash_flows.iterate(batch=BATCH)
-            if self.view.counts_cash(flow)
-        )
+def _positions(
+    uow: AbstractUnitOfWork,
+    view: _View,
+    marks: _Marks,
+    progress: ProgressCallback | None,
+    symbol: str | None = None,
+) -> Iterator[Position]:
+    """Fold the position of one symbol, or of all that were traded by then, sorted."""
+    report = argument("progress", optional_function, progress)
+    folding = Progress(report, uow.trades.count_booked(symbol), every=BATCH)
+    for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
+        past = _PastPosition(view, Fold(each))
+        trades = takewhile(view.may_count, uow.trades.in_fold_order(each, batch=BATCH))
+        for trade in folding.over(trades):
+            past.read(trade)
+        position = past.position(uow.account, marks)
+        if position is not None:
+            yield position
+    unread = folding.total - folding.done
+    if unread or not folding.total:  # the end is reported in any case
+        folding.add(unread)

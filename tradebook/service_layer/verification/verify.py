@@ -21,7 +21,6 @@ from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
-from tradebook.service_layer.ports.repositories import Corrections
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
@@ -141,14 +140,13 @@ class _Proof:
     ) -> None:
         for name, (stored, computed) in values.items():
             if stored != computed:
-                self.differences.append(
-                    Difference(entity, str(key), name, _shown(stored), _shown(computed))
-                )
+                shown = _shown(stored), _shown(computed)
+                self.differences.append(Difference(entity, str(key), name, *shown))
 
     def _check_position(self, position: Position) -> None:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
-        views = self._views(position, corrections)
+        views = Views(symbol, self._points(symbol), corrections.busts)
         numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
         trades = self.uow.trades.in_fold_order(symbol, batch=_TRADES)
         for trade in self.progress.over(trades):
@@ -191,16 +189,12 @@ class _Proof:
                 for symbol, sequence in portfolio.closed_sequences.items():
                     self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
 
-    def _views(self, position: Position, corrections: Corrections) -> Views:
-        """Start the folds of a position, with every snapshot that holds it."""
-        rows = self.uow.portfolios.positions_in(position.symbol)
-        points = [
-            Point(row.sequence, row.portfolio_id, row)
-            for row in rows
-            if row.portfolio_id in self.portfolios
-        ]
-        points += [Point(s, id_, None) for s, id_ in self.closed.get(position.symbol, [])]
-        return Views(position.symbol, points, corrections.busts)
+    def _points(self, symbol: str) -> list[Point]:
+        """Return the snapshots that hold a position."""
+        rows = self.uow.portfolios.positions_in(symbol)
+        held = [row for row in rows if row.portfolio_id in self.portfolios]
+        points = [Point(row.sequence, row.portfolio_id, row) for row in held]
+        return points + [Point(s, id_, None) for s, id_ in self.closed.get(symbol, [])]
 
     def _check_snapshot(self, fold: Fold, point: Point) -> None:
         self._add_to_totals(fold, point.portfolio_id)
@@ -214,11 +208,8 @@ class _Proof:
             value = balance.quantity * row.current_price * row.multiplier
             computed["market_value"] = canonical(value)
             computed["unrealized_pnl"] = canonical(value - balance.cost_basis)
-        self._compare(
-            "PortfolioPosition",
-            f"{portfolio_id} {row.symbol}",
-            {name: (getattr(row, name), value) for name, value in computed.items()},
-        )
+        checks = {name: (getattr(row, name), value) for name, value in computed.items()}
+        self._compare("PortfolioPosition", f"{portfolio_id} {row.symbol}", checks)
 
     def _add_to_totals(self, fold: Fold, portfolio_id: int) -> None:
         if not fold.constants:  # every trade was busted: no currency, and nothing to convert
@@ -281,11 +272,8 @@ def _identities(
     checks: dict[str, tuple[object, object]] = {
         name: (getattr(p, name), canonical(value)) for name, value in computed.items()
     }
-    checks["total_value == external_flows + income + realized_pnl + unrealized_pnl - fees"] = (
-        p.total_value,
-        canonical(earned),
-    )
-    return checks
+    law = "total_value == external_flows + income + realized_pnl + unrealized_pnl - fees"
+    return {**checks, law: (p.total_value, canonical(earned))}
 
 
 def _rate(portfolio: Portfolio, currency: str) -> Decimal:
