@@ -25,9 +25,9 @@ from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStat
 from tradebook.domain.validation import (
     Json,
     argument,
-    identifier,
     json_object,
     long_text,
+    optional_identifier,
     short_text,
 )
 from tradebook.service_layer.handlers._common import given
@@ -182,8 +182,7 @@ def rebuild(
         NotFound: no trade of the symbol was ever booked.
         NotPermitted: row-level security hides the account from the role that is connected.
     """
-    if symbol is not None:
-        symbol = argument("symbol", identifier, symbol)
+    symbol = argument("symbol", optional_identifier, symbol)
     progress = argument("progress", optional_function, progress)
     uow.require_visible()
     total = uow.trades.count_booked(symbol)

@@ -20,13 +20,7 @@ from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import RecordedTrades, TradeTerms, book_trades
 from tradebook.service_layer.handlers.new_fills import FillReader
-from tradebook.service_layer.instrumentation import (
-    DUPLICATES,
-    TRADES,
-    ProgressCallback,
-    current_call,
-    increment,
-)
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -89,9 +83,8 @@ def import_trades(
                     importer.book(given)
             importer.finish()
     duplicates = done.given - done.booked
-    if current_call.get() is not None:
-        increment(TRADES, done.booked)
-        increment(DUPLICATES, duplicates)
+    increment(TRADES, done.booked)
+    increment(DUPLICATES, duplicates)
     return ImportedTrades(done.booked, duplicates, frozenset(done.symbols))
 
 

@@ -145,7 +145,10 @@ class _Check:
             if seal.number != number + 1:
                 self._found("Seal", number + 1, REMOVED, f"seal {seal.number} is there")
             self._check_events(seal)
-            self._check_seal(seal, expected)
+            if seal.previous_hash != expected:
+                self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
+            if compute_hash(seal.facts()) != seal.seal_hash:
+                self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
             number, expected = seal.number, seal.seal_hash
             if number in self.kept:
                 self.hashes[number] = seal.seal_hash
@@ -168,12 +171,6 @@ class _Check:
         if digests.hash != seal.events_hash and len(self.findings) == before:
             span = f"events from {seal.from_id} to {seal.to_id}"
             self._found("Seal", seal.number, CHANGED, f"it covers other {span} than there are")
-
-    def _check_seal(self, seal: Seal, expected: str) -> None:
-        if seal.previous_hash != expected:
-            self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
-        if compute_hash(seal.facts()) != seal.seal_hash:
-            self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
 
     def _check_kept(self) -> None:
         """Report the first seal that is not the kept one; those after it differ as a consequence."""
