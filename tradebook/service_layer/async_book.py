@@ -152,8 +152,8 @@ class AsyncBook(ABC):
     async def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
         """Seal the recorded events, each batch in a unit of work of its own; see `handlers.seal`."""
         sealing = Sealing.from_arguments(batch, progress)
-        if sealing.progress is not None:
-            sealing.total = await self.read(unsealed)
+        if sealing.progress.report is not None:
+            sealing.progress.total = await self.read(unsealed)
         while sealing.goes_on(await self.run(seal_next, sealing.batch)):
             pass
         return sealing.done()

@@ -182,8 +182,8 @@ class Book(ABC):
     def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
         """Seal the recorded events, each batch in a unit of work of its own; see `handlers.seal`."""
         sealing = Sealing.from_arguments(batch, progress)
-        if sealing.progress is not None:
-            sealing.total = self.read(unsealed)
+        if sealing.progress.report is not None:
+            sealing.progress.total = self.read(unsealed)
         while sealing.goes_on(self.run(seal_next, sealing.batch)):
             pass
         return sealing.done()

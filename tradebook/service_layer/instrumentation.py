@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from attrs import define, field
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Is called with how much is done, and how much there is to do."""
+
+T = TypeVar("T")
 
 TRADES: Final = "trades"
 DUPLICATES: Final = "duplicates"
@@ -67,9 +69,7 @@ def recorded_call(call: CallRecord) -> Iterator[CallRecord]:
     try:
         yield call
     finally:
-        with suppress(
-            ValueError
-        ):  # some frameworks leave a block in another context than they entered
+        with suppress(ValueError):  # some frameworks leave a block in another context
             current_call.reset(token)
 
 
@@ -85,3 +85,27 @@ def handler_name(handler: Callable[..., object]) -> str:
     is_own = str(getattr(handler, "__module__", "")).startswith("tradebook.")
     name = str(getattr(handler, "__name__", ""))
     return name if is_own and name.isidentifier() else CUSTOM
+
+
+@define
+class Progress:
+    """A count of the records that a call is done with, and the reports of it."""
+
+    report: ProgressCallback | None
+    total: int  # as counted beforehand
+    done: int = 0
+    every: int = 1000  # records between two reports, where they are counted one by one
+
+    def add(self, count: int) -> None:
+        """Count records as done, and report; there may be more of them than were counted beforehand."""
+        self.done += count
+        if self.report is not None:
+            self.report(self.done, max(self.total, self.done))
+
+    def over(self, records: Iterable[T]) -> Iterator[T]:
+        """Iterate over records, each counted before it is yielded; report each `every` and the last."""
+        for record in records:
+            self.done += 1
+            if self.report is not None and (self.done % self.every == 0 or self.done == self.total):
+                self.report(self.done, self.total)
+            yield record

@@ -1,7 +1,6 @@
-"""What changes the book: plain functions `handler(uow, ...)` that compose inside one unit of work.
+"""The handlers, which change the book: plain functions `handler(uow, ...)` that compose in one unit of work.
 
-None commits: whoever opened the unit of work owns its boundary. Each leaves an event for what it
-changed, except a mark.
+None commits: the caller that opened the unit of work does. Each records an event of its change, except for a mark.
 """
 
 from __future__ import annotations

@@ -13,10 +13,14 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
     """Return the account of the unit of work; open it with the base currency if it is not open yet."""
-    current = uow.accounts.current()
-    if current is not None:
-        return current
-    account = Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now())
+    return uow.accounts.current() or add_account(
+        uow,
+        Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
+    )
+
+
+def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:
+    """Open an account, unless it is open already, and return the recorded one."""
     opened = uow.accounts.add(account)
     if opened is account:
         uow.record(account.opened(), account)
@@ -27,11 +31,7 @@ E = TypeVar("E", bound=Entity)
 
 
 def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:
-    """Return the record of a reference, if it agrees with every term that is given now.
-
-    Raises:
-        DuplicateRecord: naming the fields that differ.
-    """
+    """Return the record of a reference; raise DuplicateRecord where a term that is given now differs."""
     differing = differences(recorded, given, terms.keys())
     if differing:
         raise DuplicateRecord(type(recorded).__name__, repr(identity), differing)
@@ -39,15 +39,16 @@ def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E
 
 
 def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str, Any]) -> E:
-    """Return the recorded entity: the new one, with its event, or one with the same reference and terms.
-
-    Raises:
-        DuplicateRecord: naming the terms that differ.
-    """
+    """Return the recorded entity: the new one, with its event, or one with the same reference and terms."""
     if recorded is not new:
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
+
+
+def given(**values: object) -> dict[str, Any]:
+    """Return the values that were given, by name; None stands for one that was not."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def given_terms(arguments: Mapping[str, Any], *required: str) -> dict[str, Any]:

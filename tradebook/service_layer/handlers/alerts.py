@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.alerts import RESOLUTION, Alert, Severity
 from tradebook.domain.validation import argument, long_text, record_id
+from tradebook.service_layer.handlers._common import given_terms
 from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -36,17 +37,9 @@ def raise_alert(
     Returns:
         The new alert, or the unresolved one with the same key.
     """
-    alert = Alert(
-        account=uow.account,
-        created_at=uow.now(),
-        alert_type=alert_type,
-        severity=severity,
-        message=message,
-        source=source,
-        symbol=symbol,
-        dedup_key=dedup_key,
-        timestamp=uow.now() if timestamp is None else timestamp,
-    )
+    terms = given_terms(locals(), "alert_type", "severity", "message", "source")
+    defaults = {"timestamp": uow.now()}
+    alert = Alert(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
     recorded = uow.alerts.add(alert)
     if recorded is alert:
         uow.record(alert.raised(), alert)

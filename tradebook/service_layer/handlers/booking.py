@@ -8,11 +8,7 @@ from typing import Any, Final, TypedDict, Unpack
 
 from attrs import define, frozen
 
-from tradebook.domain.errors import (
-    ConcurrentUpdate,
-    InvalidInput,
-    InvalidTransition,
-)
+from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import entries, mapping, plain_text
@@ -136,18 +132,11 @@ def book_trades(uow: AbstractUnitOfWork, trades: Collection[TradeTerms]) -> Reco
 
 @define
 class Draft:
-    """A trade on its way into the book.
-
-    Attributes:
-        terms: the terms that its caller gave, by name.
-        target: the status that it shall have: PENDING or EXECUTED.
-        trade: the trade, or the recorded one that it repeats or takes over.
-        is_new: whether this call recorded it.
-    """
+    """A trade on its way into the book, with the terms that its caller gave."""
 
     terms: Mapping[str, Any]
-    target: TradeStatus
-    trade: Trade
+    target: TradeStatus  # PENDING or EXECUTED
+    trade: Trade  # or the recorded one that it repeats or takes over
     is_new: bool = False
 
     @classmethod
@@ -158,10 +147,6 @@ class Draft:
             given["order_id"] = uow.new_id()
         target = _target(given.pop("status", TradeStatus.EXECUTED))
         return cls(given, target, _new_trade(uow, given))
-
-    def start_over(self, uow: AbstractUnitOfWork) -> None:
-        """Make the trade anew: booking changed it, and what was booked was not written."""
-        self.trade, self.is_new = _new_trade(uow, self.terms), False
 
     def price_in(self, currency: str) -> None:
         """Take the price to be in `currency`, unless the caller named another."""
@@ -176,15 +161,12 @@ def _checked(terms: TradeTerms) -> dict[str, Any]:
     if type(terms) is dict and set(map(type, terms)) == {str}:
         named: dict[str, Any] = dict(terms)
     else:
-        named = {
-            argument("trades", plain_text, term): value
-            for term, value in argument("trades", mapping, terms).items()
-        }
+        given = argument("trades", mapping, terms).items()
+        named = {argument("trades", plain_text, term): value for term, value in given}
     unknown = named.keys() - TradeTerms.__annotations__.keys()
     if unknown:
-        raise InvalidInput(
-            min(unknown), "this name", "one of " + ", ".join(TradeTerms.__annotations__)
-        )
+        names = ", ".join(TradeTerms.__annotations__)
+        raise InvalidInput(min(unknown), "this name", f"one of {names}")
     missing = TradeTerms.__required_keys__ - named.keys()
     if missing:
         raise InvalidInput(min(missing), None, "a value: it is required")
@@ -213,7 +195,8 @@ def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None
         if _book_on(uow, opened, drafts):
             return
         for draft in drafts:
-            draft.start_over(uow)
+            # Booking changed the trade, and nothing of it was written.
+            draft.trade, draft.is_new = _new_trade(uow, draft.terms), False
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
 
 
@@ -235,9 +218,8 @@ def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Dra
         return False
     for trade, _ in applied.bookings:
         if trade.decision_id is not None:  # perhaps the decision of an order that was taken over
-            decision = decisions.get(trade.decision_id) or uow.decisions.get(
-                trade.decision_id, lock=True
-            )
+            id_ = trade.decision_id
+            decision = decisions.get(id_) or uow.decisions.get(id_, lock=True)
             uow.record(decision.execute(trade.id, uow.now()), decision)
     return True
 

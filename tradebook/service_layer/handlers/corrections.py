@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
 from attrs import define, frozen
 
-from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.entity import differences
 from tradebook.domain.errors import (
     ConcurrentUpdate,
@@ -27,17 +25,23 @@ from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStat
 from tradebook.domain.validation import (
     Json,
     argument,
-    identifier,
     json_object,
     long_text,
+    optional_identifier,
     short_text,
 )
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.handlers.trades import find_trade
-from tradebook.service_layer.instrumentation import BUSTS, TRADES, ProgressCallback, increment
+from tradebook.service_layer.instrumentation import (
+    BUSTS,
+    TRADES,
+    Progress,
+    ProgressCallback,
+    increment,
+)
 from tradebook.service_layer.ports.ledger import OpenPosition
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-
-_BATCH: Final = 1000
 
 
 def bust_trade(
@@ -72,10 +76,17 @@ def bust_trade(
     reason = argument("reason", _words, reason)
     progress = argument("progress", optional_function, progress)
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
-    if wrong.status is TradeStatus.BUSTED:
-        _require_same_bust(opened, wrong, reason)
-    else:
+    if wrong.status is not TradeStatus.BUSTED:
         _replace(uow, opened, wrong, None, reason, progress)
+        return wrong
+    last = _last_revision(opened, wrong)
+    if last is not wrong:
+        raise InvalidTransition(
+            f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "
+            "bust that one"
+        )
+    if wrong.bust_reason != reason:
+        raise InvalidTransition(_busted(wrong))
     return wrong
 
 
@@ -121,16 +132,10 @@ def correct_trade(
     """
     reason = argument("reason", _words, reason)
     progress = argument("progress", optional_function, progress)
-    given: dict[str, object] = {
-        "action": action,
-        "quantity": quantity,
-        "price": price,
-        "fee": fee,
-        "executed_at": executed_at,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = given(action=action, quantity=quantity, price=price, fee=fee, executed_at=executed_at)
     if not changes:
-        raise InvalidInput("price", None, f"one of {', '.join(given)}, to correct")
+        terms = "action, quantity, price, fee, executed_at"
+        raise InvalidInput("price", None, f"one of {terms}, to correct")
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     wrong = _last_revision(opened, wrong)
     right = wrong.corrected(changes, uow.now())
@@ -177,64 +182,48 @@ def rebuild(
         NotFound: no trade of the symbol was ever booked.
         NotPermitted: row-level security hides the account from the role that is connected.
     """
-    if symbol is not None:
-        symbol = argument("symbol", identifier, symbol)
+    symbol = argument("symbol", optional_identifier, symbol)
     progress = argument("progress", optional_function, progress)
     uow.require_visible()
     total = uow.trades.count_booked(symbol)
     if symbol is not None and not total:
         raise NotFound("booked trade of", symbol, uow.account)
-    folding = _Folding(uow, total, progress)
+    folding = _Folding(uow, Progress(progress, total))
     mended: list[str] = []
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
         opened = uow.ledger.open(each, ())
-        restated = folding.restated
+        before = folding.restated
         values = {**folding.fold(each).values(), "sequence": folding.last_entry}
-        if _mend(uow, opened, values, folding.restated - restated):
+        if _mend(uow, opened, values, folding.restated - before):
             mended.append(each)
-    return Rebuilt(folding.done, tuple(mended), folding.restated)
+    return Rebuilt(folding.progress.done, tuple(mended), folding.restated)
 
 
 @define
 class _Folding:
-    """Folds the trades of symbols again and restates their realized P&L, in bounded memory.
-
-    Attributes:
-        total: the number of trades to fold.
-        done: the number of trades that were folded.
-        restated: the number of trades whose realized P&L was wrong.
-        last_entry: the sequence of the last entry in the symbol that was folded last.
-    """
+    """Folds the trades of symbols again and restates their realized P&L, in bounded memory."""
 
     uow: AbstractUnitOfWork
-    total: int
-    progress: ProgressCallback | None
-    done: int = 0
-    restated: int = 0
-    last_entry: int = 0
+    progress: Progress
+    restated: int = 0  # trades whose realized P&L was wrong
+    last_entry: int = 0  # the last sequence of the symbol that was folded last
 
     def fold(self, symbol: str, wrong: Trade | None = None, right: Trade | None = None) -> Fold:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
         fold, self.last_entry = Fold(symbol), 0
         realized: dict[int, Decimal] = {}
-        for trade in self.uow.trades.in_fold_order(symbol, batch=_BATCH):
-            self._count(trade)
+        for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
+            self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
             if wrong is None or trade.id != wrong.id:
                 pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
                 if pnl != trade.realized_pnl:
                     realized[trade.id] = pnl
             elif right is not None:
                 right.realized_pnl = fold.apply(right)
-            if len(realized) == _BATCH:
+            if len(realized) == BATCH:
                 self._restate(realized)
         self._restate(realized)
         return fold
-
-    def _count(self, trade: BookedTrade) -> None:
-        self.done += 1
-        self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
-        if self.progress is not None and (self.done % _BATCH == 0 or self.done == self.total):
-            self.progress(self.done, self.total)
 
     def _restate(self, realized: dict[int, Decimal]) -> None:
         self.uow.ledger.restate(realized)
@@ -251,8 +240,8 @@ def _replace(
     progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
-    position, before = opened.position, _totals(opened.position)
-    folding = _Folding(uow, uow.trades.count_booked(position.symbol), progress)
+    position, before = opened.position, _values(opened.position, AMOUNTS)
+    folding = _Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
     fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
     changes = position.bust(wrong, at=at, by=actor, reason=reason)
@@ -267,25 +256,22 @@ def _replace(
         sequence=wrong.bust_sequence or 0,
         reason=reason,
         before=before,
-        after=_totals(position),
+        after=_values(position, AMOUNTS),
         changes=changes,
         corrected_by=None if right is None else right.revision,
     )
     bookings = [(wrong, uow.event(busted, wrong))]
     if right is not None:
-        bookings.append((right, uow.event(_correction(wrong, right, at), right)))
+        corrected = TradeCorrected(
+            **evidence(vars(right), at),
+            realized_pnl=right.realized_pnl,
+            changes=json_object(differences(wrong, right, TERMS)),
+        )
+        bookings.append((right, uow.event(corrected, right)))
     if not uow.ledger.book(opened, bookings):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
     increment(BUSTS)
     increment(TRADES, 0 if right is None else 1)
-
-
-def _correction(wrong: Trade, right: Trade, at: datetime) -> TradeCorrected:
-    return TradeCorrected(
-        **evidence(vars(right), at),
-        realized_pnl=right.realized_pnl,
-        changes=json_object(differences(wrong, right, TERMS)),
-    )
 
 
 def _mend(
@@ -295,7 +281,7 @@ def _mend(
     wrong = differing(position, values)
     if not wrong and not restated:
         return False
-    before = {field: getattr(position, field) for field in wrong}
+    before = _values(position, wrong)
     position.refold(values)
     position.version += 1
     if not uow.ledger.book(opened, []):
@@ -303,8 +289,8 @@ def _mend(
     event = PositionRebuilt(
         symbol=position.symbol,
         trades=restated,
-        before=json_object(before),
-        after=json_object({field: getattr(position, field) for field in wrong}),
+        before=before,
+        after=_values(position, wrong),
     )
     uow.record(event, position)
     return True
@@ -325,9 +311,9 @@ def _booked(
         and trade_id in (None, trade.id)
         and execution_id in (None, trade.execution_id)
     ]
-    if not fills and execution_id is not None:
-        raise NotFound("execution", execution_id, uow.account)
     if not fills:
+        if execution_id is not None:
+            raise NotFound("execution", execution_id, uow.account)
         raise InvalidTransition(
             f"order {found.identity} is {found.status} and was never booked; "
             "cancel_trade cancels a PENDING one"
@@ -353,21 +339,10 @@ def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:
     return trade
 
 
-def _require_same_bust(opened: OpenPosition, wrong: Trade, reason: str) -> None:
-    last = _last_revision(opened, wrong)
-    if last is not wrong:
-        raise InvalidTransition(
-            f"{_busted(wrong)} and corrected by trade {last.id}, its revision {last.revision}; "
-            "bust that one"
-        )
-    if wrong.bust_reason != reason:
-        raise InvalidTransition(_busted(wrong))
-
-
 def _busted(trade: Trade) -> str:
     by = f" by {trade.busted_by}" if trade.busted_by else ""
     return f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {shown(trade.bust_reason)}"
 
 
-def _totals(position: Position) -> dict[str, Json]:
-    return json_object({field: getattr(position, field) for field in AMOUNTS})
+def _values(position: Position, names: Iterable[str]) -> dict[str, Json]:
+    return json_object({name: getattr(position, name) for name in names})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from itertools import islice
 from operator import length_hint
 from typing import Any, Final, NamedTuple
@@ -21,13 +20,7 @@ from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import RecordedTrades, TradeTerms, book_trades
 from tradebook.service_layer.handlers.new_fills import FillReader
-from tradebook.service_layer.instrumentation import (
-    DUPLICATES,
-    TRADES,
-    ProgressCallback,
-    current_call,
-    increment,
-)
+from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -89,10 +82,10 @@ def import_trades(
                 with no_collecting():
                     importer.book(given)
             importer.finish()
-    if current_call.get() is not None:
-        increment(TRADES, done.booked)
-        increment(DUPLICATES, done.duplicates)
-    return ImportedTrades(done.booked, done.duplicates, frozenset(done.symbols))
+    duplicates = done.given - done.booked
+    increment(TRADES, done.booked)
+    increment(DUPLICATES, duplicates)
+    return ImportedTrades(done.booked, duplicates, frozenset(done.symbols))
 
 
 class Rereadable:
@@ -140,24 +133,18 @@ class _Done:
     total: int
     given: int = 0
     booked: int = 0
-    duplicates: int = 0
     symbols: set[str] = field(factory=set)
 
     def add(self, given: int, booked: int, symbols: Iterable[str]) -> None:
         self.given += given
         self.booked += booked
-        self.duplicates += given - booked
         self.symbols.update(symbols)
         if self.report is not None:
             self.report(self.given, max(self.total, self.given))
 
     def add_recorded(self, uow: AbstractUnitOfWork, recorded: RecordedTrades, given: int) -> None:
-        moved = (trade.symbol for trade in recorded.trades if _is_booked_by(uow, trade.booked_at))
+        moved = {t.symbol for t in recorded.trades if t.booked_at and t.booked_at >= uow.now()}
         self.add(given, recorded.booked, moved)
-
-
-def _is_booked_by(uow: AbstractUnitOfWork, booked_at: datetime | None) -> bool:
-    return booked_at is not None and booked_at >= uow.now()
 
 
 class _Row(NamedTuple):
@@ -167,19 +154,11 @@ class _Row(NamedTuple):
 
 @define
 class _Part:
-    """The rows that are folded and written together.
-
-    Attributes:
-        rows: in the order given.
-        before: the positions that they move, as they were.
-        bookings: to be written.
-        prepared: the same, as rows.
-    """
+    """The rows that are folded and written together, and the positions as they were before."""
 
     rows: list[_Row] = field(factory=list)
     before: dict[str, RunningPosition] = field(factory=dict)
     bookings: list[Booking] = field(factory=list)
-    prepared: object = None
 
 
 class _Importer:
@@ -203,8 +182,12 @@ class _Importer:
         self.base_currency = uow.base_currency
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
-        named = map(self._named, batch)
-        self._book([_Row(terms, self.reader.read(terms, self.uow.now())) for terms in named])
+        rows = []
+        for terms in batch:
+            if terms.get("order_id") is None:  # a row that is read twice keeps its id
+                terms = {**terms, "order_id": self.uow.new_id()}
+            rows.append(_Row(terms, self.reader.read(terms, self.uow.now())))
+        self._book(rows)
 
     def finish(self) -> None:
         self._settle()
@@ -215,24 +198,18 @@ class _Importer:
         self._prepare(rows)
         while place < len(rows):
             part = self._fold(rows, place)
-            part.prepared = self.bulk.prepare(part.bookings)
+            prepared = self.bulk.prepare(part.bookings)
             if not self._settle(part):
                 self._prepare(rows[place:])
                 continue
-            self._post(part)
+            if part.bookings:
+                self.bulk.begin_write(prepared)
+            self.writing = part
             place += len(part.rows)
             if place < len(rows):
                 if not self._settle():
                     self._prepare(rows[place:])
                 place += self._book_entities(rows[place : place + _AROUND])
-
-    def _named(self, terms: TradeTerms) -> TradeTerms:
-        """Return the terms with an order id, a new one where they have none: a row that is read twice keeps it."""
-        if terms.get("order_id") is not None:
-            return terms
-        return {**terms, "order_id": self.uow.new_id()}
-
-    # Positions
 
     def _prepare(self, rows: Sequence[_Row]) -> None:
         self._open({row.fill.name.symbol for row in rows if row.fill is not None})
@@ -254,15 +231,14 @@ class _Importer:
         known = [self.running.pop(symbol) for symbol in symbols if symbol in self.running]
         self.bulk.write([running for running in known if running.has_moved])
 
-    # What came before
-
     def _search(self, rows: Sequence[_Row]) -> None:
         self.known.clear()
         self.entangled.clear()
+        fills = (fill for _, fill in rows if fill is not None)
         orders = {
             fill.name.order_key
-            for _, fill in rows
-            if fill is not None and self._may_be_recorded(fill)
+            for fill in fills
+            if self.searching or not self.running[fill.name.symbol].is_unused
         }
         if not orders:
             return
@@ -274,11 +250,6 @@ class _Importer:
                 self.entangled.add(recorded.name.order_key)
             else:
                 self.known[recorded.name] = recorded.terms
-
-    def _may_be_recorded(self, fill: Fill) -> bool:
-        return self.searching or not self.running[fill.name.symbol].is_unused
-
-    # Folding
 
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
         """Book rows from one on, up to the first that has to be booked as an entity."""
@@ -308,21 +279,10 @@ class _Importer:
         part.bookings.append(booking)
         return True
 
-    # Writing
-
-    def _post(self, part: _Part) -> None:
-        self.writing = part
-        if part.bookings:
-            self.bulk.begin_write(part.prepared)
-            part.prepared = None
-
     def _settle(self, folded: _Part | None = None) -> bool:
-        """Wait until the last part is written.
+        """Wait until the last part is written; return whether it was written as it was folded.
 
         If a fill in it was recorded before, the part is booked again, and the part `folded` after it is void.
-
-        Returns:
-            Whether it was written as it was folded.
         """
         part, self.writing = self.writing, _Part()
         if not part.bookings or self.bulk.is_written():
@@ -332,8 +292,9 @@ class _Importer:
         if self.searching:
             raise ConcurrentUpdate("a trade of the import was recorded at the same time")
         self.searching = True
-        for later in (folded or _Part(), part):
-            self.running.update(later.before)
+        if folded is not None:
+            self.running.update(folded.before)
+        self.running.update(part.before)
         self._book(part.rows)
         self._settle()
         return False

@@ -89,15 +89,10 @@ class _Cached(dict[str, Any]):
 
 @frozen
 class _Shape:
-    """The names of the terms that a caller gave.
+    """The conclusions from the names of the terms that a caller gave."""
 
-    Attributes:
-        is_plain: whether they can be those of a plain fill.
-        agreeing: picks the terms that a repeated fill must agree on.
-    """
-
-    is_plain: bool
-    agreeing: Callable[[Mapping[str, Any]], object]
+    is_plain: bool  # whether they can be those of a plain fill
+    agreeing: Callable[[Mapping[str, Any]], object]  # picks the terms that a repeat must agree on
 
     @classmethod
     def from_names(cls, given: Iterable[str]) -> _Shape:
@@ -147,14 +142,9 @@ class FillReader:
         }
 
     def read(self, terms: TradeTerms, at: datetime) -> Fill | None:
-        """Return the fill of terms that have an order id.
+        """Return the fill of terms that have an order id, with `at` as its time where they have none.
 
-        Args:
-            terms: those of `record_trade`.
-            at: the time of the call, which is the trade time of a fill without one.
-
-        Returns:
-            The fill; None for an order, for a fill of a decision, and for terms that are refused.
+        An order, a fill of a decision, and terms that are refused give None.
         """
         try:
             if not self._shape(terms).is_plain:
@@ -166,9 +156,7 @@ class FillReader:
             for term, value in terms.items():
                 values[term] = converters[term](value)
             return Fill(FillName._make(_name(values)), values)
-        except (
-            Exception
-        ):  # whatever an object of the caller's raises: as an entity it is refused by name
+        except Exception:  # of any object of the caller's: as an entity it is refused by name
             return None
 
     def agree(

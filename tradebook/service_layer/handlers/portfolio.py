@@ -9,7 +9,7 @@ from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.validation import Json
-from tradebook.service_layer.handlers._common import open_account
+from tradebook.service_layer.handlers._common import given_terms, open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -37,16 +37,9 @@ def record_metric(
     Raises:
         InvalidInput: a value is refused.
     """
-    metric = PerformanceMetric(
-        account=uow.account,
-        created_at=uow.now(),
-        name=name,
-        value=value,
-        period_start=period_start,
-        period_end=period_end,
-        parameters={} if parameters is None else parameters,
-        computed_at=uow.now() if computed_at is None else computed_at,
-    )
+    terms = given_terms(locals(), "name", "value", "period_start", "period_end")
+    defaults = {"computed_at": uow.now()}
+    metric = PerformanceMetric(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
     uow.metrics.add(metric)
     uow.record(metric.recorded(), metric)
     return metric

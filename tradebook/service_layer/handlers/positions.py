@@ -75,11 +75,7 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
 
 
 def named_prices(prices: Mapping[str, Number]) -> dict[str, Decimal]:
-    """Return checked prices by symbol, as exact numbers.
-
-    Raises:
-        InvalidInput: naming the symbol whose price is refused.
-    """
+    """Return prices by symbol as exact numbers; refuse one by the name of its symbol."""
     return {
         argument("prices", identifier, symbol): argument(f"prices[{shown(symbol)}]", number, price)
         for symbol, price in argument("prices", mapping, prices).items()

@@ -28,7 +28,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument, record_id
 from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.handlers._common import confirm, open_account
+from tradebook.service_layer.handlers._common import add_account, confirm, open_account
 from tradebook.service_layer.handlers.agents import decide
 from tradebook.service_layer.handlers.booking import TradeTerms, record_trade, record_trades
 from tradebook.service_layer.handlers.positions import update_position
@@ -74,12 +74,10 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
     given = [_entity(uow, entity) for entity in argument("entities", entries, entities)]
     for entity in given:
         (check_ledger_state if isinstance(entity, Trade) else check_new)(entity)
-    trades = [entity for entity in given if isinstance(entity, Trade)]
-    booked = iter(record_trades(uow, [_terms(trade) for trade in trades]).trades)
+    terms = [_terms(entity) for entity in given if isinstance(entity, Trade)]
+    booked = iter(cast("list[E]", record_trades(uow, terms).trades))
     others = iter(_create_all(uow, [e for e in given if not isinstance(e, Trade)]))
-    return [
-        cast("E", next(booked)) if isinstance(entity, Trade) else next(others) for entity in given
-    ]
+    return [next(booked if isinstance(entity, Trade) else others) for entity in given]
 
 
 def update(uow: AbstractUnitOfWork, entity: E) -> E:
@@ -132,10 +130,9 @@ def bulk_update(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
         TradebookError: as `update`; then leave the unit of work without committing.
     """
     given = argument("entities", entries, entities)
-    done: dict[int, E] = {}
     # Lock records in one order, so that two batches cannot deadlock.
-    for index in sorted(range(len(given)), key=lambda i: _place(_entity(uow, given[i]))):
-        done[index] = update(uow, given[index])
+    order = sorted(range(len(given)), key=lambda i: _place(_entity(uow, given[i])))
+    done = {index: update(uow, given[index]) for index in order}
     return [done[index] for index in range(len(given))]
 
 
@@ -178,9 +175,6 @@ def _place(entity: Entity) -> tuple[str, str, int]:
 
 def _terms_of(kind: type[Entity]) -> list[str]:
     return [f.name for f in attrs.fields(kind) if f.name not in _BOOKKEEPING]
-
-
-# Create
 
 
 def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
@@ -241,51 +235,37 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
 
 def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
     position = uow.ledger.open(new.symbol, ()).position
-    if new.current_price is not None and position.mark(
-        new.current_price, new.marked_at or uow.now()
-    ):
+    at = new.marked_at or uow.now()
+    if new.current_price is not None and position.mark(new.current_price, at):
         uow.ledger.mark([position])
         new.marked_at = position.marked_at
     return position
 
 
 def _keep_portfolio(uow: AbstractUnitOfWork, new: Portfolio) -> Entity:
-    uow.portfolios.add(new, [])
+    uow.portfolios.add(new)
     uow.record(new.taken(), new)
     return new
 
 
-def _open_account(uow: AbstractUnitOfWork, new: Account) -> Entity:
-    opened = uow.accounts.add(new)
-    if opened is new:
-        uow.record(new.opened(), new)
-    return opened
-
-
 _ADD: Final[Mapping[type[Entity], Callable[[AbstractUnitOfWork, Any], Entity]]] = {
-    Account: _open_account,
+    Account: add_account,
     Portfolio: _keep_portfolio,
     Position: _open_position,
 }
 
 
-# Update
-
-
 def _require_fresh(entity: Entity, stored: Entity) -> None:
     fresh = entity.updated_at == stored.updated_at
     if isinstance(entity, Position) and isinstance(stored, Position):
-        fresh = entity.version == stored.version and not _is_older(entity, stored)
+        read, now = entity.marked_at, stored.marked_at
+        has_old_mark = now is not None and (read is None or read < now)
+        fresh = entity.version == stored.version and not has_old_mark
     if not fresh:
         raise StaleRecord(
             f"{type(stored).__name__} {stored.id} was changed by another writer since it was read; "
             "read it again, and change that"
         )
-
-
-def _is_older(entity: Position, stored: Position) -> bool:
-    read, now = entity.marked_at, stored.marked_at
-    return now is not None and (read is None or read < now)
 
 
 def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
@@ -320,11 +300,10 @@ def _terms(trade: Trade) -> TradeTerms:
 
 def _locked(uow: AbstractUnitOfWork, trade: Trade) -> Trade:
     """Lock a trade by its order in the ledger, since a fill of it may be booked concurrently."""
-    opened = uow.ledger.open(trade.symbol, {trade.order_key})
-    found = next((each for each in opened.trades if each.id == trade.id), None)
-    if found is None:
-        raise NotFound("Trade", trade.id, uow.account)
-    return found
+    for found in uow.ledger.open(trade.symbol, {trade.order_key}).trades:
+        if found.id == trade.id:
+            return found
+    raise NotFound("Trade", trade.id, uow.account)
 
 
 def _resolve(

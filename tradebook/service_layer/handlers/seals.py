@@ -11,7 +11,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH, page_limit
 from tradebook.service_layer.ports.watermark import Watermark
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -53,8 +53,8 @@ def seal(
         ConcurrentUpdate: another call sealed at the same time.
     """
     sealing = Sealing.from_arguments(batch, progress)
-    if sealing.progress is not None:
-        sealing.total = unsealed(uow)
+    if sealing.progress.report is not None:
+        sealing.progress.total = unsealed(uow)
     while sealing.goes_on(seal_next(uow, sealing.batch)):
         pass
     return sealing.done()
@@ -75,7 +75,24 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
         return None
     # A full batch ends before the newest event: the rest was not read, so it is not complete up to there.
     read_to = events[-1].id if len(events) == batch else horizon.newest
-    made = _made(uow, last, events, min(horizon.complete_up_to_id(last), read_to), horizon.number)
+    settled = min(horizon.complete_up_to_id(last), read_to)
+    digests = Digests.from_events(events)
+    made = Seal(
+        account=uow.account,
+        created_at=uow.now(),
+        number=1 if last is None else last.number + 1,
+        from_id=events[0].id,
+        to_id=events[-1].id,
+        count=len(events),
+        covered=digests.covered,
+        settled_id=max(settled, 0 if last is None else last.settled_id),
+        horizon=horizon.number,
+        events_hash=digests.hash,
+        previous_hash=FIRST if last is None else last.seal_hash,
+        actor=uow.context.actor,
+        correlation_id=uow.context.correlation_id,
+        sealed_at=uow.now(),
+    )
     if uow.seals.add(made) is not made:
         raise ConcurrentUpdate(f"seal {made.number} was made by another call at the same time")
     return made
@@ -95,43 +112,20 @@ def _next_events(
     return found[:batch]
 
 
-def _made(
-    uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
-) -> Seal:
-    digests = Digests.from_events(events)
-    return Seal(
-        account=uow.account,
-        created_at=uow.now(),
-        number=1 if last is None else last.number + 1,
-        from_id=events[0].id,
-        to_id=events[-1].id,
-        count=len(events),
-        covered=digests.covered,
-        settled_id=max(settled, 0 if last is None else last.settled_id),
-        horizon=horizon,
-        events_hash=digests.hash,
-        previous_hash=FIRST if last is None else last.seal_hash,
-        actor=uow.context.actor,
-        correlation_id=uow.context.correlation_id,
-        sealed_at=uow.now(),
-    )
-
-
 @define
 class Sealing:
     """Progress of one call of `seal`: what it sealed so far, and whether to go on."""
 
     batch: int
-    progress: ProgressCallback | None
-    total: int = 0
+    progress: Progress
     seals: int = 0
-    events: int = 0
     last: Seal | None = None
 
     @classmethod
     def from_arguments(cls, batch: int, progress: ProgressCallback | None) -> Sealing:
         """Make one from the arguments of a call, checked."""
-        return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
+        checked = page_limit(batch, "batch")
+        return cls(checked, Progress(argument("progress", optional_function, progress), total=0))
 
     def goes_on(self, made: Seal | None) -> bool:
         """Count a seal; return whether another follows.
@@ -140,11 +134,10 @@ class Sealing:
         """
         if made is None:
             return False
-        self.seals, self.events, self.last = self.seals + 1, self.events + made.count, made
-        if self.progress is not None:
-            self.progress(self.events, max(self.total, self.events))
+        self.seals, self.last = self.seals + 1, made
+        self.progress.add(made.count)
         return made.count == self.batch
 
     def done(self) -> Sealed:
         """Return what the call sealed."""
-        return Sealed(self.seals, self.events, self.last)
+        return Sealed(self.seals, self.progress.done, self.last)

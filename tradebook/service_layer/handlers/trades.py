@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound
 from tradebook.domain.events import TradeCancelled, TradeRejected
@@ -17,8 +17,12 @@ from tradebook.domain.validation import (
     optional_identifier,
     short_text,
 )
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.handlers.booking import TradeTerms, record_trade
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+_OF_ORDER: Final = ("symbol", "venue", "order_id", "execution_id", "action", "quantity", "price")
+"""The terms that a fill takes from its order, where it has none of its own."""
 
 
 def execute_trade(
@@ -55,29 +59,14 @@ def execute_trade(
     order = find_trade(uow, order_id, trade_id)
     if execution_id is not None:
         execution_id = argument("execution_id", short_text, execution_id)
-    given = {
-        "price": price,
-        "quantity": quantity,
-        "fee": fee,
-        "executed_at": executed_at,
-        "execution_id": execution_id,
-    }
-    terms = {name: value for name, value in given.items() if value is not None}
+    terms = given(
+        price=price, quantity=quantity, fee=fee, executed_at=executed_at, execution_id=execution_id
+    )
     if order.status is not TradeStatus.PENDING:
         order = _booked_fill(uow, order, execution_id)
     else:
-        terms.setdefault("quantity", order.quantity)
-        terms.setdefault("price", order.price)
         terms.setdefault("executed_at", uow.now())
-    defaults = {
-        "symbol": order.symbol,
-        "venue": order.venue,
-        "order_id": order.order_id,
-        "execution_id": order.execution_id,
-        "action": order.action,
-        "quantity": order.quantity,
-        "price": order.price,
-    }
+    defaults = {name: getattr(order, name) for name in _OF_ORDER}
     return record_trade(uow, **cast("TradeTerms", {**defaults, **terms}))
 
 

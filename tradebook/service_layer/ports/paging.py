@@ -80,11 +80,7 @@ def sort_keys(kind: type[Entity]) -> tuple[str, ...]:
 
 
 def place_after(kind: type[Entity], after: str | None) -> Place | None:
-    """Decode a cursor into the place where its page ended; None is the beginning of the list.
-
-    Raises:
-        InvalidInput: `after` is not a cursor of this kind's lists.
-    """
+    """Decode a cursor into the place where its page ended; refuse one of another kind's lists."""
     if after is None:
         return None
     try:
@@ -111,11 +107,7 @@ def _decoded(kind: type[Entity], cursor: str) -> Place:
 
 
 def pages(read: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
-    """Iterate over the pages of a list; each is read when the one before is used up.
-
-    Args:
-        read: returns the page that follows a cursor, the first one for None.
-    """
+    """Iterate over the pages of a list; `read` returns the page after a cursor, the first for None."""
     page = read(None)
     yield page
     while page.after is not None:
@@ -124,11 +116,7 @@ def pages(read: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
 
 
 def page_limit(limit: int, name: str = "limit") -> int:
-    """Check the number of records of a page.
-
-    Raises:
-        InvalidInput: not a whole number from 1 to `MAX_LIMIT`, naming the argument `name`.
-    """
+    """Check the number of records of a page, from 1 to `MAX_LIMIT`; refuse others by the argument's name."""
     if type(limit) is int and 1 <= limit <= MAX_LIMIT:  # not isinstance: True is an int
         return limit
     expected = f"a whole number from 1 to {MAX_LIMIT:,}"
@@ -162,11 +150,7 @@ class Filter:
         until: datetime | None,
         equal: Mapping[str, object],
     ) -> Filter:
-        """Check the arguments of a list, and make a filter of them.
-
-        Raises:
-            InvalidInput: an unknown field, one that cannot be compared, or a wrong value.
-        """
+        """Check the times and conditions of a list, and make a filter of them."""
         return cls(
             equal=conditions(kind, equal),
             dated_by=kind.dated_by if kind.ordered_by == "id" else kind.ordered_by,
@@ -191,11 +175,7 @@ def _time(name: str, value: datetime | None) -> datetime | None:
 
 
 def conditions(kind: type[Entity], equal: Mapping[str, object]) -> dict[str, Any]:
-    """Convert the values that fields must have to those that records hold.
-
-    Args:
-        kind: of record.
-        equal: any value that the field accepts ("BUY", a float, a naive time), by its name; None is NULL.
+    """Convert values that fields accept, such as "BUY" or a naive time, to those that records hold.
 
     Raises:
         InvalidInput: naming the field that is unknown or cannot be compared, or its value.

@@ -124,6 +124,12 @@ class Records(ABC, Generic[E]):
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         """Read records in the order of their ids, from the first above `after`."""
 
+    def batches(self, *, after: int = 0, batch: int = BATCH) -> Iterator[list[E]]:
+        """Iterate over all records by id, from the first above `after`, in reads of `batch`."""
+        while found := self.in_order(after=after, limit=batch):
+            yield found
+            after = found[-1].id
+
     @abstractmethod
     def found(self, ids: Collection[int]) -> list[E]:
         """Read the existing records with these ids, in the order of their ids."""

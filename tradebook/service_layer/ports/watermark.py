@@ -45,14 +45,9 @@ class Watermark:
     snapshots are taken after `newest` was read: a statement that drew its id before the first snapshot has
     ended by the second one, or its transaction is numbered below `second.begun`. Once all of those have
     ended, no event up to `newest` is missing. Take both before reading the events.
-
-    Attributes:
-        newest: the highest id that was visible.
-        first: the snapshot taken first.
-        second: the one taken after it.
     """
 
-    newest: int
+    newest: int  # the highest id that was visible
     first: TransactionSnapshot
     second: TransactionSnapshot
 
@@ -62,11 +57,7 @@ class Watermark:
         return self.second.begun if self.second.running > self.first.at else 0
 
     def complete_up_to_id(self, last: Seal | None) -> int:
-        """Return the id up to which all events are committed and visible.
-
-        Args:
-            last: the account's last seal, whose transactions may have ended meanwhile.
-        """
+        """Return the id up to which all events are visible, given the account's last seal."""
         if self._has_passed(self.number):
             return self.newest
         if last is None:

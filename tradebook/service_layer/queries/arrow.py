@@ -11,17 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    Generic,
-    Literal,
-    TypeAlias,
-    TypeVar,
-    get_args,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_type_hints
 
 from attrs import frozen
 
@@ -36,8 +26,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 
-E = TypeVar("E", bound=Entity)
-
 Decimals: TypeAlias = Literal["exact", "text"]
 """The form of numbers: decimals of 76 digits, or canonical text, which every program reads."""
 
@@ -49,27 +37,16 @@ _PLACES: Final = 40
 
 
 @frozen
-class ArrowKind(Generic[E]):
-    """The conversion of one kind of record to Arrow.
+class ArrowKind:
+    """The conversion of one kind of record to Arrow."""
 
-    Attributes:
-        kind: of record.
-        schema: the fields of the kind, by name and in their order, without lists of other records.
-        decimals: the form of numbers.
-    """
-
-    kind: type[E]
-    schema: pyarrow.Schema
+    kind: type[Entity]
+    schema: pyarrow.Schema  # the fields of the kind in their order, without lists of other records
     decimals: Decimals
 
     @classmethod
-    def from_kind(cls, kind: type[E], decimals: Decimals = "exact") -> ArrowKind[E]:
-        """Make the conversion of a kind of record, with the schema that its type hints give.
-
-        Raises:
-            ExtraNotInstalled: pyarrow is missing.
-            InvalidInput: an unknown kind of record, or form of numbers.
-        """
+    def from_kind(cls, kind: type[Entity], decimals: Decimals = "exact") -> ArrowKind:
+        """Make the conversion of a kind of record, with the schema that its type hints give."""
         if not is_instance(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
         if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
@@ -79,11 +56,7 @@ class ArrowKind(Generic[E]):
         return cls(kind, arrow.schema(columns), decimals)
 
     def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Convert rows of the kind to a batch.
-
-        Raises:
-            InvalidInput: a number has more digits than Arrow's decimals.
-        """
+        """Convert rows of the kind to a batch; refuse numbers with more digits than Arrow's decimals."""
         columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
         with no_collecting():
             arrays = [
@@ -146,12 +119,11 @@ def _pyarrow() -> Any:
 def _types(kind: type[Entity]) -> dict[str, Any]:
     """Return the type of each field, without None, by name; lists of other records are left out."""
     hints = get_type_hints(kind)
-    return {name: _not_none(hints[name]) for name in row_names(kind)}
-
-
-def _not_none(hint: Any) -> Any:
-    some = [each for each in get_args(hint) if each is not type(None)]
-    return some[0] if type(None) in get_args(hint) else hint
+    types = {name: hints[name] for name in row_names(kind)}
+    for name, hint in types.items():
+        if type(None) in get_args(hint):
+            types[name], *_ = (each for each in get_args(hint) if each is not type(None))
+    return types
 
 
 def _is_choice(of: Any) -> bool:

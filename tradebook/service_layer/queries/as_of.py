@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from tradebook.domain.accounting import BookedTrade
-from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
+from tradebook.domain.cash import CashFlow, cash_totals
 from tradebook.domain.folding import Fold
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import optional_function, optional_mapping
@@ -27,9 +28,9 @@ from tradebook.domain.portfolio import (
 )
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import TradeStatus
-from tradebook.domain.validation import argument, enum_member, identifier, utc
+from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
-from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -93,10 +94,9 @@ def positions_as_of(
         InvalidInput: `by` or `time` is refused.
     """
     view = _View.from_arguments(time, by)
-    of_symbol = None if symbol is None else argument("symbol", identifier, symbol)
-    return list(
-        _Past(uow, view, _Marks.from_snapshot(uow, view.time), progress).positions(of_symbol)
-    )
+    of_symbol = argument("symbol", optional_identifier, symbol)
+    marks = _Marks.from_snapshot(uow, view.time)
+    return list(_positions(uow, view, marks, progress, of_symbol))
 
 
 def portfolio_as_of(
@@ -133,13 +133,17 @@ def portfolio_as_of(
     """
     view = _View.from_arguments(time, by)
     marks = _Marks.from_snapshot(uow, view.time)
-    of_rates = argument("rates", optional_mapping, rates)
-    marks = marks.replaced({} if prices is None else named_prices(prices), of_rates, view.time)
+    new_rates = argument("rates", optional_mapping, rates)
+    checked = {} if prices is None else named_prices(prices)
+    new_prices = {symbol: (price, view.time) for symbol, price in checked.items()}
+    marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
-    past = _Past(uow, view, marks, progress)
+    positions = tuple(_positions(uow, view, marks, progress))
+    flows = filter(view.counts_cash, uow.cash_flows.iterate(batch=BATCH))
+    cash = cash_totals((flow.currency, flow.kind, flow.amount) for flow in flows)
     portfolio, rows = value_holdings(
-        Holdings(tuple(past.positions()), past.cash()),
+        Holdings(positions, cash),
         account=uow.account,
         rates=Rates(base_currency, marks.rates),
         at=view.time,
@@ -150,12 +154,7 @@ def portfolio_as_of(
 
 @frozen
 class _View:
-    """The rules for what counts as of a time.
-
-    Attributes:
-        time: this time included.
-        by: the time of a trade that is compared with it.
-    """
+    """The rules for what counts as of a time, that time included."""
 
     time: datetime
     by: AsOf
@@ -180,11 +179,11 @@ class _View:
         """Return whether an entry of this time is in the ledger."""
         return not self._is_booked or self._reached(entered_at)
 
-    def ends_before(self, trade: BookedTrade) -> bool:
-        """Return whether neither this trade nor any after it in fold order counts."""
+    def may_count(self, trade: BookedTrade) -> bool:
+        """Return whether this trade, or any after it in fold order, may count."""
         # Booking times never decrease, but a correction is folded in the place of what it corrects.
         is_ordered = self._is_booked and trade.corrects_id is None
-        return is_ordered and not self._reached(trade.booked_at)
+        return not is_ordered or self._reached(trade.booked_at)
 
     def counts_cash(self, flow: CashFlow) -> bool:
         """Return whether the cash flow is summed."""
@@ -200,12 +199,7 @@ class _View:
 
 @frozen
 class _Marks:
-    """The marks and the exchange rates of a time.
-
-    Attributes:
-        prices: by symbol, each with its time.
-        rates: by currency.
-    """
+    """The marks of a time, by symbol and each with its own time, and the exchange rates, by currency."""
 
     prices: Mapping[str, tuple[Decimal, datetime]]
     rates: Mapping[str, Any]
@@ -220,13 +214,6 @@ class _Marks:
             return cls(prices, portfolio.rates)
         return cls({}, {})
 
-    def replaced(
-        self, prices: Mapping[str, Decimal], rates: Mapping[str, Number], at: datetime
-    ) -> _Marks:
-        """Replace those for which others are given, of this time."""
-        of_time = {symbol: (price, at) for symbol, price in prices.items()}
-        return _Marks({**self.prices, **of_time}, {**self.rates, **rates})
-
 
 class _Entry(NamedTuple):
     """An entry in a symbol's ledger: the booking of a trade, or its bust."""
@@ -236,36 +223,24 @@ class _Entry(NamedTuple):
     trade: BookedTrade
 
 
-def _entries(trade: BookedTrade) -> Iterator[_Entry]:
-    yield _Entry(trade.sequence, trade.booked_at, trade)
-    if trade.bust_sequence is not None and trade.busted_at is not None:
-        yield _Entry(trade.bust_sequence, trade.busted_at, trade)
-
-
 @define
 class _PastPosition:
-    """A position as of a time, folded while its trades are read in fold order.
-
-    Attributes:
-        view: decides which trades count.
-        fold: of the trades that count.
-        counted: the last of these.
-        first: the first entry in the ledger.
-        last: the last one; its trade has the constants that the position had.
-        is_listed: whether the symbol was traded.
-    """
+    """A position as of a time, folded while its trades are read in fold order."""
 
     view: _View
     fold: Fold
-    counted: BookedTrade | None = None
+    counted: BookedTrade | None = None  # the last trade that was folded
     first: _Entry | None = None
-    last: _Entry | None = None
+    last: _Entry | None = None  # its trade has the constants that the position had
     is_listed: bool = False
 
     def read(self, trade: BookedTrade) -> None:
         """Take in the entries of the next trade, and fold it if it counts."""
         self.is_listed = self.is_listed or self.view.lists(trade)
-        for entry in _entries(trade):
+        entries = [_Entry(trade.sequence, trade.booked_at, trade)]
+        if trade.bust_sequence is not None and trade.busted_at is not None:
+            entries.append(_Entry(trade.bust_sequence, trade.busted_at, trade))
+        for entry in entries:
             if self.view.has(entry.at):  # sequences are unique, so that entries compare by them
                 self.first = min(self.first or entry, entry)
                 self.last = max(self.last or entry, entry)
@@ -277,11 +252,12 @@ class _PastPosition:
         """Return the position, or None when the symbol was not traded."""
         if not self.is_listed or self.first is None or self.last is None:
             return None
-        values: dict[str, Any] = {
-            **{constant: getattr(self.last.trade, constant) for constant in INSTRUMENT},
-            **self.fold.values(),
-        }
-        price, marked_at = self._mark(marks)
+        constants = {name: getattr(self.last.trade, name) for name in INSTRUMENT}
+        values: dict[str, Any] = {**constants, **self.fold.values()}
+        mark = marks.prices.get(self.fold.symbol)
+        if mark is None and self.counted is not None:
+            mark = self.counted.price, self.counted.executed_at
+        price, marked_at = mark or (None, None)
         return Position(
             account=account,
             symbol=self.fold.symbol,
@@ -293,56 +269,25 @@ class _PastPosition:
             **values,
         )
 
-    def _mark(self, marks: _Marks) -> tuple[Decimal, datetime] | tuple[None, None]:
-        known = marks.prices.get(self.fold.symbol)
-        if known is not None or self.counted is None:
-            return known or (None, None)
-        return self.counted.price, self.counted.executed_at
 
-
-def _progress(value: ProgressCallback | None) -> ProgressCallback | None:
-    return argument("progress", optional_function, value)
-
-
-@define
-class _Past:
-    """A reader of the book as of a time; `done` trades are folded so far."""
-
-    uow: AbstractUnitOfWork
-    view: _View
-    marks: _Marks
-    progress: ProgressCallback | None = field(default=None, converter=_progress)
-    done: int = 0
-
-    def positions(self, symbol: str | None = None) -> Iterator[Position]:
-        """Fold the position of one symbol, or of all that were traded by then, sorted."""
-        total = self.uow.trades.count_booked(symbol)
-        for each in self.uow.trades.booked_symbols() if symbol is None else [symbol]:
-            past = _PastPosition(self.view, Fold(each))
-            for trade in self._trades(each, total):
-                past.read(trade)
-            position = past.position(self.uow.account, self.marks)
-            if position is not None:
-                yield position
-        self._report(total, total)
-
-    def cash(self) -> tuple[CashTotal, ...]:
-        """Sum the cash flows that count, by currency."""
-        return cash_totals(
-            (flow.currency, flow.kind, flow.amount)
-            for flow in self.uow.cash_flows.iterate(batch=BATCH)
-            if self.view.counts_cash(flow)
-        )
-
-    def _trades(self, symbol: str, total: int) -> Iterator[BookedTrade]:
-        for trade in self.uow.trades.in_fold_order(symbol, batch=BATCH):
-            if self.view.ends_before(trade):
-                return
-            self.done += 1
-            if self.done % BATCH == 0 and self.done < total:
-                self._report(self.done, total)
-            yield trade
-
-    def _report(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(done, total)
+def _positions(
+    uow: AbstractUnitOfWork,
+    view: _View,
+    marks: _Marks,
+    progress: ProgressCallback | None,
+    symbol: str | None = None,
+) -> Iterator[Position]:
+    """Fold the position of one symbol, or of all that were traded by then, sorted."""
+    report = argument("progress", optional_function, progress)
+    folding = Progress(report, uow.trades.count_booked(symbol), every=BATCH)
+    for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
+        past = _PastPosition(view, Fold(each))
+        trades = takewhile(view.may_count, uow.trades.in_fold_order(each, batch=BATCH))
+        for trade in folding.over(trades):
+            past.read(trade)
+        position = past.position(uow.account, marks)
+        if position is not None:
+            yield position
+    unread = folding.total - folding.done
+    if unread or not folding.total:  # the end is reported in any case
+        folding.add(unread)

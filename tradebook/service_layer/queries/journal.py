@@ -12,8 +12,9 @@ from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import argument, boolean
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.ports.paging import Page, Window
-from tradebook.service_layer.queries.records import LONG, given
+from tradebook.service_layer.queries.records import LONG
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 

@@ -18,8 +18,9 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeAction, TradeStatus
 from tradebook.domain.validation import argument
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.ports.paging import DEFAULT_LIMIT, Page, Window
-from tradebook.service_layer.queries.records import LONG, given
+from tradebook.service_layer.queries.records import LONG
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 _DAYS: Final = "a whole number of days within the calendar"
@@ -115,15 +116,13 @@ def get_cash_balances(uow: AbstractUnitOfWork) -> list[CashBalance]:
     for position in holdings.positions:
         so_far = trading.get(position.currency, ZERO)
         trading[position.currency] = EXACT.add(so_far, position.cash_flow)
-    return [
-        _balance(currency, *cash.get(currency, (ZERO, ZERO)), trading.get(currency, ZERO))
-        for currency in sorted(cash.keys() | trading.keys())
-    ]
-
-
-def _balance(currency: str, external: Decimal, income: Decimal, trading: Decimal) -> CashBalance:
-    balance = EXACT.add(EXACT.add(external, income), trading)
-    return CashBalance(currency, external, income, canonical(trading), canonical(balance))
+    balances = []
+    for currency in sorted(cash.keys() | trading.keys()):
+        external, income = cash.get(currency, (ZERO, ZERO))
+        traded = canonical(trading.get(currency, ZERO))
+        balance = canonical(EXACT.add(EXACT.add(external, income), traded))
+        balances.append(CashBalance(currency, external, income, traded, balance))
+    return balances
 
 
 @single_statement

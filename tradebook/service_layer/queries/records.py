@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from tradebook.domain import validation
 from tradebook.domain.entity import Entity
@@ -16,11 +16,6 @@ E = TypeVar("E", bound=Entity)
 
 LONG: Final = 1000
 """The default limit of lists that are usually read whole."""
-
-
-def given(**equal: object) -> dict[str, Any]:
-    """Return the conditions that were given; None stands for any value."""
-    return {name: value for name, value in equal.items() if value is not None}
 
 
 @single_statement

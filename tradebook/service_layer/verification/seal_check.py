@@ -12,8 +12,7 @@ from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
-from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
 from tradebook.service_layer.verification.trade_evidence import (
@@ -86,8 +85,7 @@ def check_seals(
     """
     uow.require_visible()
     known = {} if kept is None else kept_seals(kept, uow.account)
-    report = argument("progress", optional_function, progress)
-    return _Check(uow, known, (lambda _done, _total: None) if report is None else report).run()
+    return _Check(uow, known, argument("progress", optional_function, progress)).run()
 
 
 def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
@@ -112,18 +110,16 @@ def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
 
 class _Check:
     def __init__(
-        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], progress: ProgressCallback
+        self, uow: AbstractUnitOfWork, kept: Mapping[int, KeptSeal], report: ProgressCallback | None
     ) -> None:
         self.uow = uow
         self.kept = kept
-        self.progress = progress
+        self.progress = Progress(report, uow.seals.count_covered() + uow.trades.count())
         self.findings: list[Finding] = []
         self.hashes: dict[int, str] = {}
         last = uow.seals.last()
         self.settled = 0 if last is None else last.settled_id
-        self.total = uow.seals.count_covered() + uow.trades.count()
-        self.done = self.seals = self.events = self.settled_events = self.trades = 0
-        self.bookings = 0
+        self.seals = self.events = self.settled_events = self.trades = self.bookings = 0
 
     def run(self) -> SealCheck:
         self._check_chain()
@@ -143,22 +139,21 @@ class _Check:
     def _found(self, entity: str, key: object, what: str, detail: str) -> None:
         self.findings.append(Finding(entity, str(key), what, detail))
 
-    def _advance(self, count: int) -> None:
-        self.done += count
-        self.progress(self.done, max(self.total, self.done))
-
     def _check_chain(self) -> None:
         number, expected = 0, FIRST
         for seal in _seals(self.uow):
             if seal.number != number + 1:
                 self._found("Seal", number + 1, REMOVED, f"seal {seal.number} is there")
             self._check_events(seal)
-            self._check_seal(seal, expected)
+            if seal.previous_hash != expected:
+                self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
+            if compute_hash(seal.facts()) != seal.seal_hash:
+                self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
             number, expected = seal.number, seal.seal_hash
             if number in self.kept:
                 self.hashes[number] = seal.seal_hash
             self.seals += 1
-            self._advance(seal.count)
+            self.progress.add(seal.count)
 
     def _check_events(self, seal: Seal) -> None:
         covered = _covered(seal)
@@ -177,12 +172,6 @@ class _Check:
             span = f"events from {seal.from_id} to {seal.to_id}"
             self._found("Seal", seal.number, CHANGED, f"it covers other {span} than there are")
 
-    def _check_seal(self, seal: Seal, expected: str) -> None:
-        if seal.previous_hash != expected:
-            self._found("Seal", seal.number, CHANGED, "it does not follow the seal before it")
-        if compute_hash(seal.facts()) != seal.seal_hash:
-            self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
-
     def _check_kept(self) -> None:
         """Report the first seal that is not the kept one; those after it differ as a consequence."""
         for number, kept in self.kept.items():
@@ -198,8 +187,7 @@ class _Check:
             return  # a seal that is gone or damaged leaves its events unknown
         if self.uow.events.count_up_to(settled) == self.settled_events:
             return
-        after = _LOWEST
-        while page := self.uow.events.in_order(after=after, limit=BATCH):
+        for page in self.uow.events.batches(after=_LOWEST):
             covered: set[Any] = set()
             for seal in self.uow.seals.covering(page[0].id, page[-1].id):
                 covered |= _covered(seal).keys()
@@ -207,11 +195,9 @@ class _Check:
                 if event.id <= settled and event.id not in covered:
                     detail = f"no seal covers it, and all up to {settled} were sealed"
                     self._found("Event", event.id, INSERTED, detail)
-            after = page[-1].id
 
     def _check_trades(self) -> None:
-        after = _LOWEST
-        while page := self.uow.trades.in_order(after=after, limit=BATCH):
+        for page in self.uow.trades.batches(after=_LOWEST):
             said: dict[int, list[Any]] = {trade.id: [] for trade in page}
             for event in self.uow.events.bookings_of(said.keys()):
                 said[event.entity_id].append(event)
@@ -219,15 +205,13 @@ class _Check:
             for trade in page:
                 self.trades += trade.status in BOOKED
                 self.findings += trade_findings(trade, said[trade.id])
-            after = page[-1].id
-            self._advance(len(page))
+            self.progress.add(len(page))
 
     def _check_orphans(self) -> None:
         """Report events whose trade is missing; the counts show first whether there are any."""
         if self.uow.events.count_bookings() == self.bookings:
             return
-        after = _LOWEST
-        while page := self.uow.events.in_order(after=after, limit=BATCH):
+        for page in self.uow.events.batches(after=_LOWEST):
             said = {
                 event.entity_id: event
                 for event in page
@@ -239,7 +223,6 @@ class _Check:
                     order = event.payload.get("order_id")
                     detail = f"event {event.id} says that it was recorded"
                     self._found("Trade", f"{id_} (order {order!r})", REMOVED, detail)
-            after = page[-1].id
 
 
 def _covered(seal: Seal) -> dict[int, str]:

@@ -18,24 +18,18 @@ FORMAT: Final = "tradebook seals 1"
 
 def document(account: str, seals: Iterable[Seal]) -> dict[str, Json]:
     """Build the document of an account's seals, as JSON."""
-    return {"format": FORMAT, "account": account, "seals": [_entry(seal) for seal in seals]}
-
-
-def _entry(seal: Seal) -> dict[str, Json]:
-    facts = {**seal.facts(), "hash": seal.seal_hash}
-    del facts["account"]
-    time = seal.sealed_at.astimezone(UTC)
-    return {**facts, "sealed_at": time.isoformat(timespec="microseconds")}
+    entries: list[Json] = []
+    for seal in seals:
+        facts = {**seal.facts(), "hash": seal.seal_hash}
+        del facts["account"]
+        sealed_at = seal.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")
+        entries.append({**facts, "sealed_at": sealed_at})
+    return {"format": FORMAT, "account": account, "seals": entries}
 
 
 @frozen
 class KeptSeal:
-    """One seal of a document.
-
-    Attributes:
-        hash: the seal's hash.
-        covers: the span of its events, for messages.
-    """
+    """The hash of one seal of a document, and the span of its events, for messages."""
 
     hash: str
     covers: str

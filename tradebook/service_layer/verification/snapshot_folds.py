@@ -17,17 +17,11 @@ from tradebook.domain.portfolio import PortfolioPosition
 
 @frozen
 class Point:
-    """One position in one snapshot.
+    """One position in one snapshot."""
 
-    Attributes:
-        sequence: the last entry of the position's ledger in the snapshot.
-        portfolio_id: the snapshot's id.
-        row: the stored row; None where the position was flat.
-    """
-
-    sequence: int
+    sequence: int  # of the last entry of the position's ledger in the snapshot
     portfolio_id: int
-    row: PortfolioPosition | None
+    row: PortfolioPosition | None  # None where the position was flat
 
 
 _NEVER: Final = 2**63
@@ -38,23 +32,16 @@ Check = Callable[[Fold, Point], None]
 
 @define(eq=False)
 class _View:
-    """The period between two busts, and its snapshots that are not checked yet.
+    """The period between two busts, by their sequences, and its snapshots that are not checked yet."""
 
-    Attributes:
-        since: the sequence of the bust that begins it; 0 for the first period.
-        before: the sequence of the bust that ends it; None for the last.
-        points: its snapshots in descending order, so that `pop` takes the next.
-    """
-
-    since: int
-    before: int | None
-    points: list[Point]
+    since: int  # 0 for the first period
+    before: int  # `_NEVER` for the last
+    points: list[Point]  # in descending order, so that `pop` takes the next
 
     def holds(self, trade: BookedTrade) -> bool:
         """Return whether a trade counted in this period."""
-        if self.before is not None and trade.sequence >= self.before:
-            return False
-        return trade.bust_sequence is None or trade.bust_sequence > self.since
+        is_bust_later = trade.bust_sequence is None or trade.bust_sequence > self.since
+        return trade.sequence < self.before and is_bust_later
 
 
 @define(eq=False)
@@ -73,12 +60,12 @@ class Views:
 
     def __init__(self, symbol: str, points: Iterable[Point], busts: Sequence[int]) -> None:
         """Start the folds of a symbol, given its snapshots in any order and its busts' sequences, sorted."""
-        ends = [0, *busts]
+        ends = [0, *busts, _NEVER]
         by_bust: dict[int, list[Point]] = {len(busts): []}
         for point in sorted(points, key=lambda p: (p.sequence, p.portfolio_id), reverse=True):
             by_bust.setdefault(bisect_right(busts, point.sequence), []).append(point)
         views = {
-            number: _View(ends[number], busts[number] if number < len(busts) else None, of_time)
+            number: _View(ends[number], ends[number + 1], of_time)
             for number, of_time in by_bust.items()
         }
         self._now = views[len(busts)]

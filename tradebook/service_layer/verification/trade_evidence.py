@@ -50,7 +50,9 @@ def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]
     if bookings and trade.status in BOOKED:
         yield from _compared(trade, bookings[0], evidence(vars(trade), bookings[0].occurred_at))
     if busts and is_busted:
-        yield from _compared(trade, busts[0], _bust_evidence(trade), _said_of_bust(busts[0]))
+        names = ("symbol", "order_id", "execution_id", "revision", *BUST)
+        wanted = {name: getattr(trade, name) for name in names}
+        yield from _compared(trade, busts[0], wanted, _said_of_bust(busts[0]))
 
 
 def called(trade: Trade) -> str:
@@ -87,11 +89,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return plain(value)
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _bust_evidence(trade: Trade) -> dict[str, Any]:
-    names = ("symbol", "order_id", "execution_id", "revision", *BUST)
-    return {name: getattr(trade, name) for name in names}
 
 
 def _said_of_bust(event: Event) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import chain
 from operator import attrgetter
 from typing import Final
 
@@ -18,12 +19,11 @@ from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carri
 from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.domain.validation import argument
-from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.repositories import Corrections
+from tradebook.service_layer.instrumentation import Progress, ProgressCallback
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
-_PAGE: Final = 1000
 _TRADES: Final = 10_000
 """Trades read at a time; as plain values they take 15 MB."""
 _constants: Final = attrgetter(*INSTRUMENT)
@@ -94,7 +94,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None)
     report = argument("progress", optional_function, progress)
     uow.require_visible()
     uow.require_intact()
-    return _Proof(uow, (lambda _done, _total: None) if report is None else report).run()
+    return _Proof(uow, report).run()
 
 
 @define
@@ -107,13 +107,11 @@ class _Totals:
 
 
 class _Proof:
-    def __init__(self, uow: AbstractUnitOfWork, progress: ProgressCallback) -> None:
+    def __init__(self, uow: AbstractUnitOfWork, report: ProgressCallback | None) -> None:
         self.uow = uow
-        self.progress = progress
+        self.progress = Progress(report, uow.trades.count_booked())
         self.differences: list[Difference] = []
-        self.done = 0
         self.cash_flows = 0
-        self.total = uow.trades.count_booked()
         self.portfolios: dict[int, Portfolio] = {}
         self.closed: dict[str, list[tuple[int, int]]] = {}
         self.totals: dict[int, _Totals] = {}
@@ -123,12 +121,14 @@ class _Proof:
         self._read_portfolios()
         for position in holdings.positions:
             self._check_position(position)
-        self._compare("Account", self.uow.account, {"booked trades": (self.total, self.done)})
+        trades = self.progress.done
+        booked = {"booked trades": (self.progress.total, trades)}
+        self._compare("Account", self.uow.account, booked)
         self._check_cash(holdings.cash)
         self._check_portfolios()
         return Verification(
             account=self.uow.account,
-            trades=self.done,
+            trades=trades,
             positions=len(holdings.positions),
             cash_flows=self.cash_flows,
             portfolios=len(self.portfolios),
@@ -140,16 +140,16 @@ class _Proof:
     ) -> None:
         for name, (stored, computed) in values.items():
             if stored != computed:
-                self.differences.append(
-                    Difference(entity, str(key), name, _shown(stored), _shown(computed))
-                )
+                shown = _shown(stored), _shown(computed)
+                self.differences.append(Difference(entity, str(key), name, *shown))
 
     def _check_position(self, position: Position) -> None:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
-        views = self._views(position, corrections)
+        views = Views(symbol, self._points(symbol), corrections.busts)
         numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
-        for trade in self._trades(symbol):
+        trades = self.uow.trades.in_fold_order(symbol, batch=_TRADES)
+        for trade in self.progress.over(trades):
             expected = numbers.expected(trade)
             if trade.sequence != expected:
                 self._compare("Trade", _called(trade), {"sequence": (trade.sequence, expected)})
@@ -169,13 +169,6 @@ class _Proof:
             missing = {f"sequence of {symbol}": (point.sequence, "missing")}
             self._compare("Portfolio", point.portfolio_id, missing)
 
-    def _trades(self, symbol: str) -> Iterator[BookedTrade]:
-        for trade in self.uow.trades.in_fold_order(symbol, batch=_TRADES):
-            self.done += 1
-            if self.done % _PAGE == 0 or self.done == self.total:
-                self.progress(self.done, self.total)
-            yield trade
-
     def _check_trade(
         self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
@@ -189,33 +182,23 @@ class _Proof:
         self._compare("Trade", _called(trade), checks)
 
     def _read_portfolios(self) -> None:
-        after = 0
-        while page := self.uow.portfolios.in_order(after=after, limit=_PAGE):
-            after = page[-1].id
-            for portfolio in page:
-                if portfolio.source == BOOK:
-                    self.portfolios[portfolio.id] = portfolio
-                    self.totals[portfolio.id] = _Totals()
-                    for symbol, sequence in portfolio.closed_sequences.items():
-                        self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
+        for portfolio in chain.from_iterable(self.uow.portfolios.batches()):
+            if portfolio.source == BOOK:
+                self.portfolios[portfolio.id] = portfolio
+                self.totals[portfolio.id] = _Totals()
+                for symbol, sequence in portfolio.closed_sequences.items():
+                    self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
 
-    def _views(self, position: Position, corrections: Corrections) -> Views:
-        """Start the folds of a position, with every snapshot that holds it."""
-        rows = self.uow.portfolios.positions_in(position.symbol)
-        points = [
-            Point(row.sequence, row.portfolio_id, row)
-            for row in rows
-            if row.portfolio_id in self.portfolios
-        ]
-        points += [Point(s, id_, None) for s, id_ in self.closed.get(position.symbol, [])]
-        return Views(position.symbol, points, corrections.busts)
+    def _points(self, symbol: str) -> list[Point]:
+        """Return the snapshots that hold a position."""
+        rows = self.uow.portfolios.positions_in(symbol)
+        held = [row for row in rows if row.portfolio_id in self.portfolios]
+        points = [Point(row.sequence, row.portfolio_id, row) for row in held]
+        return points + [Point(s, id_, None) for s, id_ in self.closed.get(symbol, [])]
 
     def _check_snapshot(self, fold: Fold, point: Point) -> None:
-        self._check_row(fold, point.portfolio_id, point.row)
         self._add_to_totals(fold, point.portfolio_id)
-
-    def _check_row(self, fold: Fold, portfolio_id: int, row: PortfolioPosition | None) -> None:
-        balance = fold.balance
+        balance, portfolio_id, row = fold.balance, point.portfolio_id, point.row
         if row is None:
             flat = {f"quantity of {fold.symbol}": (ZERO, canonical(balance.quantity))}
             self._compare("Portfolio", portfolio_id, flat)
@@ -225,11 +208,8 @@ class _Proof:
             value = balance.quantity * row.current_price * row.multiplier
             computed["market_value"] = canonical(value)
             computed["unrealized_pnl"] = canonical(value - balance.cost_basis)
-        self._compare(
-            "PortfolioPosition",
-            f"{portfolio_id} {row.symbol}",
-            {name: (getattr(row, name), value) for name, value in computed.items()},
-        )
+        checks = {name: (getattr(row, name), value) for name, value in computed.items()}
+        self._compare("PortfolioPosition", f"{portfolio_id} {row.symbol}", checks)
 
     def _add_to_totals(self, fold: Fold, portfolio_id: int) -> None:
         if not fold.constants:  # every trade was busted: no currency, and nothing to convert
@@ -243,13 +223,13 @@ class _Proof:
 
     def _check_portfolios(self) -> None:
         ids = list(self.portfolios)
-        for start in range(0, len(ids), _PAGE):
-            of_page = ids[start : start + _PAGE]
-            rows: dict[int, list[PortfolioPosition]] = {id_: [] for id_ in of_page}
-            for row in self.uow.portfolios.positions_of(of_page):
+        for start in range(0, len(ids), BATCH):
+            rows: dict[int, list[PortfolioPosition]]
+            rows = {id_: [] for id_ in ids[start : start + BATCH]}
+            for row in self.uow.portfolios.positions_of(list(rows)):
                 rows[row.portfolio_id].append(row)
-            for id_ in of_page:
-                identities = _identities(self.portfolios[id_], rows[id_], self.totals[id_])
+            for id_, positions in rows.items():
+                identities = _identities(self.portfolios[id_], positions, self.totals[id_])
                 self._compare("Portfolio", id_, identities)
 
     def _check_cash(self, stored: Iterable[CashTotal]) -> None:
@@ -263,11 +243,9 @@ class _Proof:
             self._compare("CashFlow", currency, {"external": external, "income": income})
 
     def _cash_flows(self) -> Iterator[CashFlow]:
-        after = 0
-        while page := self.uow.cash_flows.in_order(after=after, limit=_PAGE):
-            yield from page
-            after = page[-1].id
-            self.cash_flows += len(page)
+        for batch in self.uow.cash_flows.batches():
+            self.cash_flows += len(batch)
+            yield from batch
 
 
 def _identities(
@@ -294,11 +272,8 @@ def _identities(
     checks: dict[str, tuple[object, object]] = {
         name: (getattr(p, name), canonical(value)) for name, value in computed.items()
     }
-    checks["total_value == external_flows + income + realized_pnl + unrealized_pnl - fees"] = (
-        p.total_value,
-        canonical(earned),
-    )
-    return checks
+    law = "total_value == external_flows + income + realized_pnl + unrealized_pnl - fees"
+    return {**checks, law: (p.total_value, canonical(earned))}
 
 
 def _rate(portfolio: Portfolio, currency: str) -> Decimal:
