@@ -17,40 +17,19 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
+from tradebook.domain.folding import AMOUNTS
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import BOOKED, Trade, TradeStatus
+from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
 
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
-    Trade: (
-        "sequence",
-        "booked_at",
-        "realized_pnl",
-        "revision",
-        "corrects_id",
-        "busted_at",
-        "busted_by",
-        "bust_reason",
-        "bust_sequence",
-    ),
+    Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
     Position: (
-        "symbol",
-        "quantity",
-        "cost_basis",
-        "realized_pnl",
-        "fees",
-        "cash_flow",
-        "currency",
-        "multiplier",
-        "settlement",
-        "status",
-        "opened_at",
-        "closed_at",
-        "sequence",
-        "version",
+        *("symbol", *AMOUNTS, *INSTRUMENT),
+        *("status", "opened_at", "closed_at", "sequence", "version"),
     ),
 }
 """Fields that follow from booked trades, and that no direct edit sets."""
