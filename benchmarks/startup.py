@@ -1,8 +1,7 @@
-"""How long until the first trade is booked: imports, and the first call, each time in a new process.
+"""CPU time of the first steps: the imports and `tradebook --help`, each in a new process.
 
-As installed: pip compiles a package to bytecode, which a checkout may lack where Python must not write any. And
-without pydantic, which no user of tradebook needs: it is here for one of the peers, and dependency-injector
-imports it where it finds it.
+The package is compiled to bytecode first, as pip does on installation. pydantic is hidden: one of the peers
+brings it here, and dependency-injector imports it where it is installed.
 """
 
 from __future__ import annotations
@@ -12,24 +11,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
-
-from sqlalchemy import URL
 
 import tradebook
-from benchmarks.comparing import TIME, Times, figures
-from benchmarks.one_trade import order_id
+from benchmarks.comparing import figures
 from benchmarks.results import Goal, Result, Settings
-from tests.support.servers import create_database, postgresql_server
-from tradebook import DatabaseManager
 
-BASE = "import sqlalchemy, attrs"
-ORM = "import sqlalchemy.orm, sqlalchemy.ext.asyncio, attrs"
-OURS = "from tradebook import DatabaseManager"
-IMPORTS = (BASE, ORM, OURS, "import tradebook")
+BOUND = 250
+"""Milliseconds of CPU, the interpreter's start included."""
+
+STEPS = {
+    "import tradebook": "import tradebook",
+    "tradebook --help": (
+        "import sys; sys.argv = ['tradebook', '--help']; "
+        "from tradebook.entrypoints.cli import main; main()"
+    ),
+    "from tradebook import DatabaseManager": "from tradebook import DatabaseManager",
+    "import sqlalchemy.orm, attrs": "import sqlalchemy.orm, attrs",
+}
 
 TIMED = """
-import sys, time
+import os, resource, sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -37,55 +38,32 @@ class Absent:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())
-begun = time.perf_counter()
-{statements}
-print(time.perf_counter() - begun)
+sys.stdout = open(os.devnull, "w")
+try:
+    exec({statements!r})
+except SystemExit:
+    pass
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, file=sys.stderr)
 """
-FIRST_TRADE = (
-    OURS
-    + """
-manager = DatabaseManager({url!r})
-manager.record_trade(symbol="FIRST", action="BUY", quantity=1, price=1, order_id={order!r})
-"""
-)
 
 
 def results(settings: Settings) -> Iterator[Result]:
-    """Imports next to those of SQLAlchemy, then the first trade on a warm server."""
-    imports, trades = Times(), list[float]()
+    """Measure each step in turn, in new processes."""
     compileall.compile_dir(Path(tradebook.__file__).parent, quiet=1)
-    with postgresql_server() as server:
-        url = create_database(server, "startup")
-        with DatabaseManager(url) as manager:
-            manager.upgrade()
-        for round_ in range(-1, settings.size(2, 15, 15)):  # the first is a warm-up
-            for statement in IMPORTS:
-                taken = milliseconds(statement)
-                if round_ >= 0:
-                    imports.add(statement, taken)
-            taken = first_trade(url)
+    measured: dict[str, list[float]] = {name: [] for name in STEPS}
+    for round_ in range(-1, settings.size(2, 15, 15)):  # the first is a warm-up
+        for name, statements in STEPS.items():
+            taken = milliseconds(statements)
             if round_ >= 0:
-                trades.append(taken)
-    goals = {OURS: Goal(1.3, at_most=True), "import tradebook": Goal(1.3, at_most=True)}
-    yield imports.result("imports, in a new process", goals, ratio=TIME, unit="ms")
-    beyond = [taken - median(imports.wall[BASE]) for taken in trades]
-    name = "until the first record_trade returns"
-    yield figures(
-        f"the first trade on a warm server, beyond {BASE}",
-        "ms",
-        {name: beyond},
-        {name: Goal(150, at_most=True)},
-    )
-
-
-def first_trade(url: URL) -> float:
-    """From the first import to the end of the first trade, in a database that has its tables."""
-    text = url.render_as_string(hide_password=False)
-    return milliseconds(FIRST_TRADE.format(url=text, order=order_id()))
+                measured[name].append(taken)
+    goal = Goal(BOUND, at_most=True)
+    goals = {"import tradebook": goal, "tradebook --help": goal}
+    yield figures("CPU time of a new process", "ms", measured, goals)
 
 
 def milliseconds(statements: str) -> float:
-    """What statements take in a new process, without the start of the interpreter."""
+    """Return the CPU time of a new Python process that runs the statements."""
     command = [sys.executable, "-c", TIMED.format(statements=statements)]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return float(printed) * 1000
+    printed = subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True).stderr
+    return float(printed.splitlines()[-1]) * 1000

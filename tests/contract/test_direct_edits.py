@@ -16,6 +16,7 @@ from tests.support.direct_edits import (
     Edit,
     new_record,
     record_one_of_each,
+    values_of_new,
 )
 from tradebook import (
     AgentDecision,
@@ -58,11 +59,10 @@ def change(book: Book, ids: dict[str, int], edit: Edit) -> Entity:
     return book.update(entity)
 
 
-@pytest.mark.parametrize("record", REMOVALS)
-def test_each_field_of_a_record_changes_or_is_refused_by_name(book: Book, record: str) -> None:
+def test_each_field_of_a_record_changes_or_is_refused_by_name(book: Book) -> None:
     ids = record_one_of_each(book)
-    edits = [e for e in CHANGES if e.record == record and e.field not in ("signals", "version")]
     before = everything(book)
+    edits = [edit for edit in CHANGES if edit.field not in ("signals", "version")]
     for edit in edits:
         if edit.advice is not None:
             with pytest.raises((InvalidTransition, InvalidInput), match=edit.advice) as refused:
@@ -72,35 +72,33 @@ def test_each_field_of_a_record_changes_or_is_refused_by_name(book: Book, record
     for edit in edits:
         if edit.advice is None:
             change(book, ids, edit)
-            assert getattr(read(book, ids, record), edit.field) == edit.value_in(ids), edit
+            assert getattr(read(book, ids, edit.record), edit.field) == edit.value_in(ids), edit
     assert book.verify().proven
 
 
-@pytest.mark.parametrize("record", REMOVALS)
 def test_an_update_finds_its_record_by_id_and_account_and_keeps_the_time_of_creation(
-    book: Book, record: str
+    book: Book,
 ) -> None:
     ids = record_one_of_each(book)
     before = everything(book)
-    refusals = {"id": NotFound, "account": InvalidInput, "updated_at": StaleRecord}
-    if record == "Position":  # its version takes the place of the time of its last change
-        refusals["version"] = refusals.pop("updated_at")
-    for field, value in {**BOOKKEEPING, "version": 9}.items():
-        edit = Edit(record, field, value)
-        if field in refusals:
-            with pytest.raises(refusals[field]):
+    for record in REMOVALS:
+        stale = "version" if record == "Position" else "updated_at"
+        refusals = {"id": NotFound, "account": InvalidInput, stale: StaleRecord}
+        for field, value in {**BOOKKEEPING, "version": 9}.items():
+            edit = Edit(record, field, value)
+            if field in refusals:
+                with pytest.raises(refusals[field]):
+                    change(book, ids, edit)
+            elif field != "version":
                 change(book, ids, edit)
-        elif field != "version":
-            change(book, ids, edit)
     assert everything(book) == before
 
 
-@pytest.mark.parametrize("kind", KIND_OF)
-def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Book, kind: str) -> None:
+def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Book) -> None:
     ids = {"AgentDecision": book.record_decision("bot", "X", "BUY").id}
-    rows = [edit for edit in NEW if edit.record == kind]
     before = everything(book)
-    for edit in [*rows, *(edit for edit in NEW_STATES if edit.record == kind)]:
+    for edit in [*NEW, *NEW_STATES]:
+        kind = edit.record
         if edit.advice is None or (kind, edit.value) == ("Trade", "EXECUTED"):  # it is booked
             continue
         words = edit.advice if edit.value != "BUSTED" else "EXECUTED, or PENDING"
@@ -109,11 +107,11 @@ def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Book, kind
         named = {"resolved": "resolved_at"}.get(edit.field, edit.field)
         assert refused.value.field == named or kind in ("PortfolioPosition", "Seal"), edit
     assert everything(book) == before
-    values = {edit.field: edit.value_in(ids) for edit in rows if edit.advice is None}
-    if values:
+    for kind, values in sorted(values_of_new(ids).items()):
         made = book.create(new_record(KIND_OF[kind], **values))
         for field in values.keys() - BOOKKEEPING.keys() - {"signals"}:
-            assert getattr(read(book, {kind: made.id}, kind), field) == values[field], field
+            found = getattr(read(book, {kind: made.id}, kind), field)
+            assert found == values[field], (kind, field)
     assert book.verify().proven
 
 

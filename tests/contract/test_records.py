@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from tradebook import (
-    Account,
     AgentAction,
     AgentDecision,
     Alert,
     CashFlow,
     ConcurrentUpdate,
     DuplicateOrder,
-    DuplicateRecord,
     Event,
     InstrumentMismatch,
     InvalidInput,
@@ -24,7 +22,6 @@ from tradebook import (
     NotFound,
     PerformanceMetric,
     Portfolio,
-    PortfolioPosition,
     Position,
     Signal,
     Trade,
@@ -166,32 +163,6 @@ def test_a_booked_trade_is_neither_changed_nor_deleted(book: Book) -> None:
     assert book.verify().proven
 
 
-@pytest.mark.parametrize(
-    "entity",
-    [
-        Position(symbol="AAPL", quantity=5),
-        Position(symbol="AAPL", status="OPEN"),
-        Portfolio(total_value=1, cash_balance=1, source="book"),
-        AgentDecision(agent="a", symbol="X", action="BUY", status="EXECUTED"),
-        Alert(alert_type="x", severity="INFO", resolved=True),
-        new_trade(status="EXECUTED", sequence=4),
-        new_trade(realized_pnl=1),
-        new_trade(status="BUSTED"),
-        new_trade(account="another"),
-        "AAPL",
-        None,
-    ],
-    ids=lambda made: type(made).__name__,
-)
-def test_what_only_a_handler_may_set_is_refused(book: Book, entity: Any) -> None:
-    with pytest.raises(InvalidInput) as refused:
-        book.create(entity)
-    assert refused.value.field
-    assert events(book) == []
-    for kind in (Trade, Position, Portfolio, AgentDecision, Alert):
-        assert book.count(kind) == 0
-
-
 def test_one_refused_entity_of_many_leaves_none(book: Book) -> None:
     with pytest.raises(InvalidInput, match="quantity"):
         book.bulk_create([*new_entities(), Position(symbol="X", quantity=1)])
@@ -261,94 +232,10 @@ def test_resolving_an_alert_by_update_says_who_and_when(book: Book) -> None:
         book.update(without)
 
 
-def test_a_decision_changes_by_its_verdict_only(book: Book) -> None:
-    decision = book.create(
-        AgentDecision(
-            agent="a", symbol="X", action="BUY", signals=[Signal(symbol="X", action="BUY")]
-        )
-    )
-    assert [event.event_type for event in events(book)] == ["SignalRecorded", "DecisionRecorded"]
-    decision.status = "APPROVED"  # type: ignore[assignment]
-    book.update(decision)
-    decision.status = "EXECUTED"  # type: ignore[assignment]
-    with pytest.raises(InvalidTransition, match="cannot become EXECUTED"):
-        book.update(decision)
-    assert book.get(AgentDecision, decision.id).status == "APPROVED"  # type: ignore[union-attr]
-    book.delete(decision)
-    assert book.count(AgentDecision) == 0
-    assert book.count(Signal) == 1
-
-
-def test_the_mark_of_a_position_can_be_updated_and_nothing_else(book: Book) -> None:
-    book.create(new_trade(status="EXECUTED", executed_at=NOON))
-    position = book.get_position_by_symbol("AAPL")
-    assert position is not None
-    position.current_price = Decimal(155)
-    book.update(position)
-    assert position.unrealized_pnl == 550
-    position.quantity = Decimal(1000)
-    with pytest.raises(InvalidTransition, match=r"quantity .*record_trade"):
-        book.update(position)
-    stale = book.get_position_by_symbol("AAPL")
-    assert stale is not None
-    book.create(new_trade(status="EXECUTED"))
-    stale.current_price = Decimal(1)
-    with pytest.raises(ConcurrentUpdate):
-        book.update(stale)
-    assert book.verify().proven
-
-
-def test_append_only_records_refuse_updates_and_deletion(book: Book) -> None:
-    made = book.bulk_create(new_entities())
-    book.take_snapshot()
-    made += [book.get_latest_portfolio(), *book.get_all(Account)]
-    for entity in made:
-        if isinstance(entity, Event | Portfolio | CashFlow | Account | Signal | PerformanceMetric):
-            vars(entity)["account"] = book.account  # type: ignore[attr-defined]
-            field = next(
-                f
-                for f in ("source", "currency", "name", "base_currency", "event_type")
-                if hasattr(entity, f)
-            )
-            vars(entity)[field] = "changed"
-            with pytest.raises(InvalidTransition, match=field):
-                book.update(entity)
-        if isinstance(entity, Event | Portfolio | CashFlow | Account | Position):
-            with pytest.raises(InvalidTransition, match="cannot be deleted"):
-                book.delete(entity)
-    assert book.verify().proven
-
-
-def test_what_may_be_deleted_is_gone_and_what_is_gone_is_not_found(book: Book) -> None:
-    for entity in book.bulk_create(new_entities()):
-        if isinstance(entity, Signal | AgentDecision | AgentAction | Alert | PerformanceMetric):
-            book.delete(entity)
-            assert book.get(type(entity), entity.id) is None
-            with pytest.raises(NotFound):
-                book.delete(entity)
-            with pytest.raises(NotFound):
-                book.update(entity)
-
-
 def test_an_entity_that_was_never_recorded_cannot_be_updated_or_deleted(book: Book) -> None:
     for call in (book.update, book.delete):
         with pytest.raises(InvalidInput, match="id"):
             call(Alert(alert_type="x", severity="INFO"))
-
-
-def test_an_identity_taken_with_other_terms_is_refused_by_name(book: Book) -> None:
-    book.create(CashFlow(kind="DEPOSIT", amount=1, reference="r", occurred_at=NOON))
-    with pytest.raises(DuplicateRecord, match="amount is '1', given '2'"):
-        book.create(CashFlow(kind="DEPOSIT", amount=2, reference="r", occurred_at=NOON))
-
-
-def test_a_snapshots_position_is_not_made_by_hand(book: Book) -> None:
-    book.create(new_trade(status="EXECUTED"))
-    book.take_snapshot()
-    [held] = book.get_all(PortfolioPosition)
-    vars(held)["id"] = None
-    with pytest.raises(InvalidInput, match="take_snapshot"):
-        book.create(held)
 
 
 def test_a_decision_that_there_is_not_is_refused_by_name(book: Book) -> None:

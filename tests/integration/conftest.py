@@ -31,22 +31,22 @@ def new_manager(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
         manager.close()
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def manager(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> Any:
     """A manager of a new account."""
     return new_manager(request.getfixturevalue(request.param), uuid4().hex, actor="tester")
 
 
 @pytest.fixture
-def tradebook(sqlite_url: str) -> Command:
+def tradebook(sqlite_book: str) -> Command:
     """The command line, on a book of its own."""
-    return Command(sqlite_url)
+    return Command(sqlite_book)
 
 
 @pytest.fixture
-def config(sqlite_url: str) -> DatabaseConfig:
+def config(sqlite_book: str) -> DatabaseConfig:
     """A SQLite file with a trade in its book."""
-    config = configured(sqlite_url)
+    config = configured(sqlite_book)
     with DatabaseManager(config) as book:
         book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=2, order_id="first")
     return config

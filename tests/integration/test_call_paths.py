@@ -1,19 +1,23 @@
-"""The number of files of the package that one warm call enters on a SQLite file."""
+"""The files of the package that one warm call enters on a SQLite file: bounded, and listed in docs/architecture.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.call_paths import files_entered
+from tests.support.checkout import ROOT
 from tradebook import DatabaseManager
 
 Call = Callable[[], object]
 NUMBERS = count()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 
 
 @pytest.fixture
@@ -39,18 +43,59 @@ def ordinary(book: DatabaseManager) -> Iterator[Call]:
         yield partial(lambda symbol: book.record_trade(**fill(symbol)), f"NEW{number}")
 
 
+def resolved(book: DatabaseManager) -> Iterator[Call]:
+    """Resolutions of alerts."""
+    for key in "ab":
+        alert = book.raise_alert("drawdown", "INFO", dedup_key=key)
+        yield partial(book.resolve_alert, alert.id, "hedged")
+
+
+def recent(book: DatabaseManager) -> Iterator[Call]:
+    """Pages of recent trades."""
+    book.record_trade(**fill("AAPL"))
+    for _ in range(2):
+        yield book.get_recent_trades
+
+
 def imported(book: DatabaseManager) -> Iterator[Call]:
     """Imports of 50 trades."""
     for _ in range(2):
         yield lambda: book.import_trades([fill("BULK") for _ in range(50)])
 
 
-@pytest.mark.parametrize(("calls", "bound"), [(fast, 14), (ordinary, 22), (imported, 24)])
+CALLS: list[tuple[str, Callable[[DatabaseManager], Iterator[Call]], int]] = [
+    ("`record_trade`, fast path", fast, 14),
+    ("`record_trade`, ordinary path", ordinary, 22),
+    ("`resolve_alert`", resolved, 14),
+    ("`get_recent_trades`", recent, 13),
+    ("`import_trades` of 50", imported, 24),
+]
+
+
+@pytest.mark.parametrize(("name", "calls", "bound"), CALLS, ids=[name for name, *_ in CALLS])
 def test_a_warm_call_enters_few_files(
-    book: DatabaseManager, calls: Callable[[DatabaseManager], Iterator[Call]], bound: int
+    book: DatabaseManager,
+    name: str,
+    calls: Callable[[DatabaseManager], Iterator[Call]],
+    bound: int,
 ) -> None:
     *warming, last = calls(book)
     for call in warming:
         call()
     entered = files_entered(last)
     assert len(entered) <= bound, entered
+    assert row(name, entered, bound) in ARCHITECTURE, row(name, entered, bound)
+
+
+def row(name: str, entered: list[str], bound: int) -> str:
+    """Return the row of the table in docs/architecture.md."""
+    folders: dict[str, list[str]] = {}
+    for file in entered:
+        folders.setdefault(str(Path(file).parent), []).append(f"`{Path(file).stem}`")
+    listed = "; ".join(f"{folder}: {', '.join(files)}" for folder, files in folders.items())
+    return f"| {name} | {len(entered)} | {bound} | {listed} |"
+
+
+def test_the_table_has_a_row_for_each_call() -> None:
+    table = ARCHITECTURE.partition("| call | files | at most |")[2].partition("\n\n")[0]
+    assert len(re.findall(r"^\| `", table, flags=re.MULTILINE)) == len(CALLS)

@@ -18,6 +18,7 @@ from tradebook.service_layer.book import Book
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
 LATER: Final = datetime(2036, 1, 2, 12, tzinfo=UTC)
+EARLIER: Final = datetime(2016, 1, 2, 12, tzinfo=UTC)
 NINE: Final = Decimal(9)
 BOOKKEEPING: Final[Mapping[str, Any]] = {
     "id": 10**9,
@@ -170,7 +171,8 @@ _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "PerformanceMetric": (
         "record_metric",
         {
-            **_same(LATER, "period_start", "period_end", "computed_at"),
+            **_same(LATER, "period_end", "computed_at"),
+            "period_start": EARLIER,
             "name": "Z",
             "value": NINE,
             "parameters": {"a": 1},
@@ -313,6 +315,15 @@ def record_one_of_each(book: Book) -> dict[str, int]:
         "AgentDecision": decision.id,
         "Signal": book.record_signal("X", "BUY").id,  # no decision holds this one
     }
+
+
+def values_of_new(ids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Return for each kind all values that a new record of it may have."""
+    values: dict[str, dict[str, Any]] = {}
+    for edit in NEW:
+        if edit.advice is None:
+            values.setdefault(edit.record, {})[edit.field] = edit.value_in(ids)
+    return values
 
 
 def names_of(kind: type[Any]) -> set[str]:

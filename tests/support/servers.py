@@ -46,12 +46,12 @@ def postgresql_server() -> Iterator[URL]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def create_database(server: URL, name: str) -> URL:
-    """A new empty database on the server."""
+def create_database(server: URL, name: str, template: str = "template1") -> URL:
+    """Create a database on the server, as a copy of another; an empty one by default."""
     connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(False))
     connection.autocommit = True
     with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     connection.close()
     return server.set(database=name)
 

@@ -77,7 +77,7 @@ def everything(book: Any) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def books(request: pytest.FixtureRequest, new_manager: Callable[..., Any]) -> tuple[Any, Any]:
     """Two accounts of one database; both have had a record of every kind."""
     url = request.getfixturevalue(request.param)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,13 +156,3 @@ def test_a_newer_schema_is_not_upgraded(new_manager: NewManager, empty_database:
     execute(empty_database, "UPDATE alembic_version SET version_num = 'f00d'")
     with pytest.raises(SchemaNotReady, match="pip install --upgrade tradebook"):
         new_manager(empty_database).upgrade()
-
-
-def test_alembic_is_not_loaded_for_a_schema_that_is_current(sqlite_url: str) -> None:
-    migrated(sqlite_url)
-    code = (
-        "import sys; from tradebook import DatabaseManager;"
-        f"print(DatabaseManager({sqlite_url!r}).get_positions(), 'alembic' in sys.modules)"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n")[0] == "[] False"

@@ -30,7 +30,7 @@ from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def manager(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as made:
         yield made
 
@@ -190,10 +190,10 @@ def test_a_record_read_with_lock_keeps_other_writers_waiting(postgresql_book: UR
 
 
 def test_on_sqlite_writers_queue_when_they_begin_and_readers_never_do(
-    sqlite_url: str, tmp_path: Path
+    sqlite_book: str, tmp_path: Path
 ) -> None:
     other = sqlite3.connect(tmp_path / "book.db", timeout=0, isolation_level=None)
-    with DatabaseManager(sqlite_url) as manager:
+    with DatabaseManager(sqlite_book) as manager:
         with manager.unit_of_work(read_only=True) as reading:
             reading.positions.all()
             other.execute("BEGIN IMMEDIATE")
@@ -283,8 +283,8 @@ def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
         manager.get_positions()
 
 
-def test_sqlite_is_told_to_keep_what_is_acknowledged(sqlite_url: str, tmp_path: Path) -> None:
-    with DatabaseManager(sqlite_url) as manager, manager.unit_of_work() as uow:
+def test_sqlite_is_told_to_keep_what_is_acknowledged(sqlite_book: str, tmp_path: Path) -> None:
+    with DatabaseManager(sqlite_book) as manager, manager.unit_of_work() as uow:
         assert isinstance(uow, SqlAlchemyUnitOfWork)
         pragmas = {
             name: uow.session.execute(text(f"PRAGMA {name}")).scalar()

@@ -26,13 +26,10 @@ ALERT: dict[str, Any] = {
 Execute = Callable[[Any, Any], None]
 
 
-@pytest.fixture(params=["sqlite_url", "new_database"])
+@pytest.fixture(params=["sqlite_book", "own_postgresql_book"])
 def manager(new_manager: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
     """A manager on a database of its own."""
-    url = request.getfixturevalue(request.param)
-    made = new_manager(url() if callable(url) else url, "desk")
-    made.upgrade()
-    return made
+    return new_manager(request.getfixturevalue(request.param), "desk")
 
 
 def by_hand(manager: Any, statement: Any) -> None:

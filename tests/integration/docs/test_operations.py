@@ -29,6 +29,7 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_runbook_does_what_it_says(folder: Path) -> None:
     (folder / "fills.csv").write_text(FILLS)
     console = Console(folder)

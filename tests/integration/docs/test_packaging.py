@@ -81,33 +81,16 @@ def imported_by(code: str) -> set[str]:
 
 
 HEAVY = ["sqlalchemy", "psycopg2", "asyncpg", "aiosqlite", "alembic", "typer", "rich", "pandas"]
-SELDOM = [
-    "alembic",
-    "asyncpg",
+OPTIONAL = [
     "hypothesis",
+    "opentelemetry",
     "pandas",
+    "prometheus_client",
     "pyarrow",
     "rich",
-    "sqlalchemy.ext.asyncio",
-    "tenacity",
-    "tradebook.adapters.engine.factory",
-    "tradebook.adapters.ledger.bulk_ledger",
-    "tradebook.adapters.sessions.account_session",
-    "tradebook.adapters.health",
-    "tradebook.domain.fills",
-    "tradebook.service_layer.queries.arrow",
-    "tradebook.service_layer.queries.as_of",
-    "tradebook.service_layer.handlers.agents",
-    "tradebook.service_layer.handlers.corrections",
-    "tradebook.service_layer.handlers.importing",
-    "tradebook.service_layer.handlers.records",
-    "tradebook.service_layer.handlers.seals",
-    "tradebook.service_layer.verification.seal_check",
-    "tradebook.service_layer.verification.verify",
     "typer",
 ]
-POSTGRESQL = ["psycopg2", "sqlalchemy.dialects.postgresql"]
-SQLITE = ["aiosqlite", "sqlite3", "sqlalchemy.dialects.sqlite", "tradebook.adapters.engine.sqlite"]
+"""Packages of the extras and of the command line, which a manager does without."""
 
 
 @pytest.mark.parametrize(
@@ -116,7 +99,7 @@ SQLITE = ["aiosqlite", "sqlite3", "sqlalchemy.dialects.sqlite", "tradebook.adapt
         ("import tradebook", HEAVY),
         ("from tradebook import Trade, Position, TradebookError, handlers", HEAVY),
         ("import tradebook.entrypoints.cli", ["sqlalchemy", "psycopg2", "alembic", "pandas"]),
-        ("from tradebook import DatabaseManager", [*SELDOM, *POSTGRESQL, *SQLITE]),
+        ("from tradebook import DatabaseManager", OPTIONAL),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code: str, absent: Sequence[str]) -> None:
@@ -138,8 +121,7 @@ def test_a_trade_is_booked_without_what_other_programs_need(
     url = made if isinstance(made, str) else made().render_as_string(hide_password=False)
     with DatabaseManager(url) as manager:
         manager.upgrade()
-    others = POSTGRESQL if kind == "sqlite" else SQLITE
-    assert imported_by(ONE_TRADE.format(url=url)).isdisjoint([*SELDOM, *others])
+    assert imported_by(ONE_TRADE.format(url=url)).isdisjoint(OPTIONAL)
 
 
 def test_an_entity_is_configured_without_those_that_are_not_used() -> None:
@@ -149,11 +131,6 @@ def test_an_entity_is_configured_without_those_that_are_not_used() -> None:
         "print([mapper.class_.__name__ for mapper in orm.mapped if mapper.configured])"
     )
     assert run(sys.executable, "-c", code, cwd=ROOT) == "['Trade']\n"
-
-
-def test_the_asyncio_manager_needs_no_driver_before_it_connects() -> None:
-    imported = imported_by("from tradebook import AsyncDatabaseManager")
-    assert imported.isdisjoint(["alembic", "asyncpg", "psycopg2", "tenacity"])
 
 
 def test_every_public_name_loads() -> None:

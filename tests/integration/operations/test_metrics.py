@@ -151,8 +151,10 @@ async def commit_and_discard(config: Any, value: Metrics) -> None:
             await uow.commit()
 
 
-def test_a_unit_of_work_that_is_entered_again_counts_again(value: Metrics, sqlite_url: str) -> None:
-    with DatabaseManager(sqlite_url) as book:
+def test_a_unit_of_work_that_is_entered_again_counts_again(
+    value: Metrics, sqlite_book: str
+) -> None:
+    with DatabaseManager(sqlite_book) as book:
         value.watch(book)
         uow = book.unit_of_work()
         for order in ("o-1", "o-2"):
@@ -206,8 +208,8 @@ def test_a_connection_lost_at_commit_is_a_retry_and_what_was_done_counts_once(
         assert value("retries_total", reason="lost connection") == front.cuts == 1
 
 
-def test_who_waits_for_a_connection_is_counted(value: Metrics, sqlite_url: str) -> None:
-    config = attrs.evolve(configured(sqlite_url), pool_size=1, max_overflow=0)
+def test_who_waits_for_a_connection_is_counted(value: Metrics, sqlite_book: str) -> None:
+    config = attrs.evolve(configured(sqlite_book), pool_size=1, max_overflow=0)
     with DatabaseManager(config) as manager, ThreadPoolExecutor(1) as threads:
         value.watch(manager, pool="small")
         with manager.unit_of_work(read_only=True) as uow:
@@ -231,9 +233,9 @@ def test_a_statement_that_fails_is_counted(watched: Any, value: Metrics) -> None
 
 
 def test_two_watched_threads_do_not_take_each_others_counts(
-    sqlite_url: str, value: Metrics
+    sqlite_book: str, value: Metrics
 ) -> None:
-    with DatabaseManager(sqlite_url) as manager:
+    with DatabaseManager(sqlite_book) as manager:
         value.watch(manager)
         met = threading.Barrier(2)
 

@@ -113,8 +113,8 @@ def test_a_call_that_fails_says_so_by_the_kind_of_error_alone(manager: Any, span
     assert span.events == ()
 
 
-def test_a_call_inside_a_unit_of_work_stands_below_it(sqlite_url: str, spans: Spans) -> None:
-    with tradebook.DatabaseManager(sqlite_url) as manager:
+def test_a_call_inside_a_unit_of_work_stands_below_it(sqlite_book: str, spans: Spans) -> None:
+    with tradebook.DatabaseManager(sqlite_book) as manager:
         spans.watch(manager)
         with manager.unit_of_work(read_only=True) as uow:
             uow.session.execute(text("SELECT 1"))
@@ -123,8 +123,8 @@ def test_a_call_inside_a_unit_of_work_stands_below_it(sqlite_url: str, spans: Sp
     assert "tradebook.get_open_positions" in [span.name for span in below(outer, spans)]
 
 
-def test_no_other_engine_of_the_process_is_traced(sqlite_url: str, spans: Spans) -> None:
-    with tradebook.DatabaseManager(sqlite_url) as manager:
+def test_no_other_engine_of_the_process_is_traced(sqlite_book: str, spans: Spans) -> None:
+    with tradebook.DatabaseManager(sqlite_book) as manager:
         spans.watch(manager)
         before = len(spans.all())
         engine = create_engine("sqlite://")
@@ -136,9 +136,9 @@ def test_no_other_engine_of_the_process_is_traced(sqlite_url: str, spans: Spans)
 
 @pytest.mark.parametrize("statements", [True, False])
 def test_statements_are_traced_unless_they_are_not_wanted(
-    new_manager: Callable[..., Any], sqlite_url: str, spans: Spans, statements: bool
+    new_manager: Callable[..., Any], sqlite_book: str, spans: Spans, statements: bool
 ) -> None:
-    manager = new_manager(sqlite_url)
+    manager = new_manager(sqlite_book)
     spans.watch(manager, statements=statements)
     manager.record_trade(**BUY)
     kinds = {span.name.startswith("tradebook.") for span in spans.all()}

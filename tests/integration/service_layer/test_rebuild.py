@@ -19,7 +19,7 @@ FILLS = [("a", "BUY", 2, 10), ("b", "BUY", 3, 12), ("c", "SELL", 1, 15)]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def manager(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as made:
         for order, action, quantity, price in FILLS:
             made.record_trade(

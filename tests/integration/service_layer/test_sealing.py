@@ -17,7 +17,7 @@ from tradebook import DatabaseManager, Event, InvalidInput, InvalidTransition, S
 from tradebook.domain.validation import utc_now
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def book(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
     with DatabaseManager(request.getfixturevalue(request.param), uuid4().hex) as made:
         yield made
@@ -102,7 +102,7 @@ def wait_until_active(book: DatabaseManager, pid: int) -> None:
     raise AssertionError("the statement never began")
 
 
-@pytest.mark.parametrize("url", ["sqlite_url", "postgresql_book"])
+@pytest.mark.parametrize("url", ["sqlite_book", "postgresql_book"])
 def test_recording_a_trade_takes_the_same_statements_whatever_is_sealed(
     url: str, request: pytest.FixtureRequest
 ) -> None:

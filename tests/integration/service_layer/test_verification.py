@@ -16,7 +16,7 @@ from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def manager(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as made:
         made.record_cash_flow("DEPOSIT", 1000)
         made.record_cash_flow("DEPOSIT", 10, currency="EUR")

@@ -1,4 +1,4 @@
-"""What may be written by hand: each refusal names what was tried, and the rest is let through."""
+"""The rules of direct edits: the table of `tests.support.direct_edits` against the domain's functions."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from typing import Any
 
 import pytest
 
+from tests.support.assorted_records import KINDS
+from tests.support.direct_edits import (
+    BOOKKEEPING,
+    CHANGES,
+    IN_SESSIONS,
+    KEPT,
+    KIND_OF,
+    NEW,
+    NEW_STATES,
+    REMOVALS,
+    Edit,
+    names_of,
+    new_record,
+)
 from tradebook import (
-    Account,
     AgentAction,
     AgentDecision,
     Alert,
-    CashFlow,
-    Event,
     InvalidInput,
     InvalidTransition,
-    PerformanceMetric,
     Portfolio,
-    PortfolioPosition,
-    Position,
-    Signal,
     Trade,
 )
-from tradebook.domain.edit_rules import check_changes, check_new, check_removal, check_transition
+from tradebook.domain.edit_rules import (
+    LEDGER_STATE,
+    check_changes,
+    check_new,
+    check_removal,
+    check_transition,
+)
 from tradebook.domain.entity import Entity
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -46,132 +59,87 @@ def alert(**values: Any) -> Alert:
     return Alert(alert_type="drawdown", severity="INFO", **{"id": 7, **values})
 
 
-def row() -> PortfolioPosition:
-    held = Position(symbol="X", quantity=Decimal(1), current_price=Decimal(1), sequence=1)
-    return PortfolioPosition.from_position(held, NOON)
-
-
-APPEND_ONLY: list[Entity] = [
-    Account(),
-    AgentAction(agent="bot", action_type="tool_call"),
-    CashFlow(kind="FEE", amount=-1, reference="r"),
-    Event(event_type="Noted", entity="Note", entity_id=1, occurred_at=NOON),
-    PerformanceMetric(name="sharpe", value=1, period_start=NOON, period_end=NOON),
-    portfolio(),
-    row(),
-    Signal(symbol="X", action="BUY"),
-]
-INSTEAD = [
-    "an account keeps",
-    ".*record_action",
-    ".*record_cash_flow",
-    "the audit trail",
-    ".*record_metric",
-    ".*take_snapshot",
-    ".*take_snapshot",
-    ".*record_signal",
-]
-
-
 def kind_of(entity: object) -> str:
     return type(entity).__name__
 
 
-@pytest.mark.parametrize(
-    ("entity", "field", "value", "expected"),
-    [
-        (trade(status="EXECUTED"), "status", "EXECUTED", "PENDING: record_trade"),
-        (trade(status="BUSTED"), "status", "BUSTED", "PENDING: record_trade"),
-        (trade(sequence=1), "sequence", 1, "the default: record_trade sets it"),
-        (trade(realized_pnl=Decimal(5)), "realized_pnl", Decimal(5), "the default"),
-        (trade(bust_reason="typo"), "bust_reason", "typo", "the default"),
-        (Position(symbol="X", quantity=Decimal(1)), "quantity", Decimal(1), "the default"),
-        (Position(symbol="X", currency="EUR"), "currency", "EUR", "the default"),
-        (Position(symbol="X", version=2), "version", 2, "the default"),
-        (row(), "portfolio_id", 0, "positions made by take_snapshot"),
-        (portfolio(source="book"), "source", "book", "'external', .* take_snapshot"),
-        (decision(status="EXECUTED"), "status", "EXECUTED", "another: its first booked trade"),
-        (alert(resolved=True), "resolved_at", None, "a time"),
-        (alert(resolved_at=NOON), "resolved_at", NOON, "a time"),
-    ],
-    ids=lambda value: kind_of(value) if isinstance(value, Entity) else str(value)[:12],
-)
-def test_a_new_record_that_only_a_handler_may_make_is_refused_by_its_field(
-    entity: Entity, field: str, value: Any, expected: str
-) -> None:
-    with pytest.raises(InvalidInput, match=f"^{field}: .*; expected {expected}") as refusal:
+FIELDS = {(kind.__name__, field) for kind in KINDS for field in names_of(kind)}
+
+
+def by_kind(edits: list[Edit]) -> set[tuple[str, str]]:
+    """Return the kind and field of each edit."""
+    return {(edit.kind.__name__, edit.field) for edit in edits}
+
+
+def test_the_table_names_every_field_of_every_kind() -> None:
+    bookkept = {(kind.__name__, field) for kind in KINDS for field in BOOKKEEPING}
+    assert by_kind(CHANGES) == FIELDS - bookkept
+    in_sessions = {
+        ("Trade", "updated_at"),
+        ("Alert", "updated_at"),
+    }  # what is written is taken over
+    assert {(e.record, e.field) for e in IN_SESSIONS} == {
+        (record, field) for record in REMOVALS for field in BOOKKEEPING
+    } - in_sessions
+    given_by_the_book = {(kind.__name__, field) for kind in KINDS for field in ("id", "account")}
+    assert by_kind(NEW) == FIELDS - given_by_the_book
+    assert {kind.__name__ for kind in KINDS} == {record.split()[-1] for record in REMOVALS}
+
+
+def recorded(record: str) -> Entity:
+    """Build a record of the table with an id."""
+    status = {"status": "EXECUTED"} if record == "booked Trade" else {}
+    return new_record(KIND_OF[record.split()[-1]], id=7, **status)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("record", REMOVALS)
+def test_changes_that_only_a_handler_may_make_are_refused_with_what_to_do(record: str) -> None:
+    entity = recorded(record)
+    for edit in [e for e in [*CHANGES, *IN_SESSIONS] if e.record == record]:
+        refused = edit.advice if edit.advice not in (KEPT, "resolved_at") else None
+        if record == "booked Trade":  # the guard and `update` refuse all, by its stored status
+            refused = "record_trade" if edit.field in LEDGER_STATE[Trade] else None
+        if refused is None:
+            check_changes(entity, {edit.field})
+            continue
+        words = f"^{edit.kind.__name__} 7: {edit.field} cannot change .*{refused}"
+        with pytest.raises(InvalidTransition, match=words):
+            check_changes(entity, {edit.field})
+    check_changes(entity, set())
+
+
+def test_the_first_field_by_name_that_cannot_change_is_named() -> None:
+    with pytest.raises(InvalidTransition, match=r"Trade 7: booked_at cannot change .*record_trade"):
+        check_changes(trade(), {"strategy", "sequence", "bust_reason", "booked_at"})
+
+
+@pytest.mark.parametrize("edit", [*NEW, *NEW_STATES], ids=lambda e: f"{e.record}-{e.field}")
+def test_a_new_record_is_taken_or_refused_by_its_field(edit: Edit) -> None:
+    entity = new_record(edit.kind, **{edit.field: edit.value})
+    if edit.advice is None:
         check_new(entity)
-
-    told = refusal.value
-    assert (told.field, told.value, type(told.value)) == (field, value, type(value))
-
-
-@pytest.mark.parametrize(
-    "entity",
-    [
-        trade(),
-        trade(status="CANCELLED"),
-        Position(symbol="X", current_price=Decimal(5), marked_at=NOON),
-        portfolio(),
-        portfolio(source="broker"),
-        decision(status="APPROVED"),
-        alert(),
-        alert(resolved=True, resolved_at=NOON),
-        Signal(symbol="X", action="BUY"),
-    ],
-    ids=kind_of,
-)
-def test_any_other_record_may_be_new(entity: Entity) -> None:
-    check_new(entity)
+        return
+    with pytest.raises(InvalidInput, match=edit.advice) as refusal:
+        check_new(entity)
+    said = refusal.value
+    if edit.record not in ("PortfolioPosition", "Seal"):  # none is made but by its handler
+        assert said.field == {"resolved": "resolved_at"}.get(edit.field, edit.field)
+        assert said.value == getattr(entity, said.field)
 
 
-@pytest.mark.parametrize(
-    ("entity", "advice"),
-    list(zip(APPEND_ONLY, INSTEAD, strict=True)),
-    ids=lambda value: kind_of(value) if isinstance(value, Entity) else "",
-)
-def test_what_is_only_appended_to_never_changes(entity: Entity, advice: str) -> None:
-    with pytest.raises(
-        InvalidTransition, match=f"{kind_of(entity)} .*: updated_at cannot .*; {advice}"
+def test_refusals_of_new_records_say_what_is_expected() -> None:
+    for entity, words in (
+        (trade(status="EXECUTED"), "status: .*; expected PENDING: record_trade"),
+        (trade(sequence=1), "sequence: .*; expected the default: record_trade"),
+        (portfolio(source="book"), "source: .*; expected 'external', .* take_snapshot"),
+        (decision(status="EXECUTED"), "status: .*; expected another: its first booked trade"),
+        (alert(resolved=True), "resolved_at: .*; expected a time"),
     ):
-        check_changes(entity, {"updated_at"})
-
-
-@pytest.mark.parametrize(
-    ("entity", "changed", "named"),
-    [
-        (
-            trade(),
-            {"strategy", "sequence"},
-            "Trade 7: sequence cannot .*; it follows .*record_trade",
-        ),
-        (trade(), {"bust_reason", "booked_at"}, "Trade 7: booked_at cannot change .*record_trade"),
-        (Position(id=7, symbol="X"), {"quantity"}, "Position 7: quantity .*record_trade"),
-        (Position(id=7, symbol="X"), {"symbol"}, "Position 7: symbol .*record_trade"),
-        (decision(), {"status", "reasoning"}, "Decision 7: reasoning .*; record .*record_decision"),
-    ],
-    ids=lambda value: kind_of(value) if isinstance(value, Entity) else "-",
-)
-def test_a_change_that_only_a_handler_may_make_is_refused_with_what_to_do(
-    entity: Entity, changed: set[str], named: str
-) -> None:
-    with pytest.raises(InvalidTransition, match=named):
-        check_changes(entity, changed)
-
-
-@pytest.mark.parametrize(
-    ("entity", "changed"),
-    [
-        (trade(), {"price", "quantity", "strategy", "status"}),
-        (Position(symbol="X"), {"current_price", "marked_at", "updated_at"}),
-        (decision(), {"status"}),
-        (alert(), {"severity", "message", "resolved"}),
-        (Signal(symbol="X", action="BUY"), set()),
-    ],
-    ids=lambda value: kind_of(value) if isinstance(value, Entity) else "-",
-)
-def test_other_changes_are_let_through(entity: Entity, changed: set[str]) -> None:
-    check_changes(entity, changed)
+        with pytest.raises(InvalidInput, match=f"^{words}"):
+            check_new(entity)
+    check_new(trade(status="CANCELLED"))
+    check_new(alert(resolved=True, resolved_at=NOON))
+    check_changes(alert(), {"resolved"})
 
 
 @pytest.mark.parametrize(
@@ -205,27 +173,21 @@ def test_other_statuses_may_be_given(entity: Entity, before: str, after: str) ->
     check_transition(entity, before, after)
 
 
-@pytest.mark.parametrize(
-    ("entity", "named"),
-    [
-        *((APPEND_ONLY[i], f"^{kind_of(APPEND_ONLY[i])} .*cannot be deleted;") for i in (0, 2, 3)),
-        (portfolio(), "^Portfolio 7 cannot be deleted; .*take_snapshot"),
-        (row(), "^PortfolioPosition None cannot be deleted"),
-        (Position(id=7, symbol="X"), "^Position 7 cannot be deleted; .*record_trade"),
-        (trade(status="EXECUTED"), "^Trade 7 is EXECUTED: .*in X.*bust_trade or correct_trade"),
-        (trade(status="BUSTED"), "^Trade 7 is BUSTED: .*, and booked trades are never deleted"),
-    ],
-    ids=lambda value: kind_of(value) if isinstance(value, Entity) else "-",
-)
-def test_what_is_recorded_for_good_is_not_deleted(entity: Entity, named: str) -> None:
-    with pytest.raises(InvalidTransition, match=named):
+@pytest.mark.parametrize("record", REMOVALS)
+def test_what_is_recorded_for_good_is_not_deleted_and_the_rest_may_be(record: str) -> None:
+    entity, advice = recorded(record), REMOVALS[record]
+    if advice is None:
         check_removal(entity)
+    else:
+        words = (
+            "Trade 7 is EXECUTED: .*in X.*" if record == "booked Trade" else f"{record} 7 cannot be"
+        )
+        with pytest.raises(InvalidTransition, match=f"^{words}.*{advice}"):
+            check_removal(entity)
 
 
-@pytest.mark.parametrize(
-    "entity",
-    [trade(), decision(), alert(), APPEND_ONLY[1], APPEND_ONLY[4], APPEND_ONLY[7]],
-    ids=kind_of,
-)
-def test_the_rest_may_be_deleted(entity: Entity) -> None:
-    check_removal(entity)
+def test_a_busted_trade_is_not_deleted() -> None:
+    with pytest.raises(
+        InvalidTransition, match=r"^Trade 7 is BUSTED: .*, and booked trades are never deleted"
+    ):
+        check_removal(trade(status="BUSTED"))

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, class_mapper, make_transient_to_detached
+from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
@@ -44,8 +44,10 @@ def values_of(entity: Entity) -> dict[str, Any]:
 
 def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
     """Make an entity of the values of another one, which its converters have checked already."""
-    # class_mapper configures the mappers, inspect does not: the attributes of a new process would have no impl.
-    entity: E = class_mapper(kind).class_manager.new_instance()
+    mapper = inspect(kind)
+    if not mapper.configured:  # nothing else may have used the class in this process
+        mapper.registry.configure(cascade=True)
+    entity: E = mapper.class_manager.new_instance()
     vars(entity).update(values)
     return entity
 
@@ -123,8 +125,11 @@ def attach(session: Session, entity: Entity) -> None:
 
 def bring_up_to_date(session: Session, entity: Entity, columns: Collection[str]) -> None:
     """Copy values that were written past the flush to the session's own object of the same record."""
-    key = inspect(type(entity)).identity_key_from_primary_key((entity.account, entity.id))
+    held = vars(
+        entity
+    )  # a working copy: past the attributes of a mapper that may not be configured yet
+    key = inspect(type(entity)).identity_key_from_primary_key((held["account"], held["id"]))
     loaded = session.identity_map.get(key)
     if loaded is not None:
         for column in columns:
-            set_committed_value(loaded, column, getattr(entity, column))
+            set_committed_value(loaded, column, held[column])

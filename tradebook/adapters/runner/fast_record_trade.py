@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from attrs import frozen
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import make_transient_to_detached
+from sqlalchemy.orm import class_mapper, make_transient_to_detached
 from sqlalchemy.util import greenlet_spawn
 
 from tradebook.adapters.ledger.position_cache import CachedPosition, PositionCache
@@ -66,7 +66,8 @@ class FastPath:
         self.failures = (DBAPIError, self.engine.dialect.loaded_dbapi.Error)
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
-        self._new_trade = inspect(Trade).class_manager.new_instance
+        # `class_mapper` configures the mapper: the first trade of a process may be one of the fast path.
+        self._new_trade = class_mapper(Trade).class_manager.new_instance
 
     def payload(self, booking: Booking, context: CallContext) -> JsonText:
         """Return a booking's event payload."""

@@ -38,6 +38,22 @@ def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E
     return recorded
 
 
-def given_terms(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms that were given: those that are not None."""
-    return {name: value for name, value in terms.items() if value is not None}
+def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str, Any]) -> E:
+    """Return the recorded entity: the new one, with its event, or one with the same reference and terms.
+
+    Raises:
+        DuplicateRecord: naming the terms that differ.
+    """
+    if recorded is not new:
+        return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
+    uow.record(new.recorded(), new)  # type: ignore[attr-defined]
+    return new
+
+
+def given_terms(arguments: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """Return the terms among a handler's arguments: the required ones, and others that are not None."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name != "uow" and (value is not None or name in required)
+    }

@@ -1,4 +1,4 @@
-"""What agents see, decide and do: signals, decisions, actions."""
+"""Handlers of signals, decisions and actions of agents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tradebook.domain.agents import (
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import Json, argument, long_text, record_id, record_ids
-from tradebook.service_layer.handlers._common import confirm, given_terms
+from tradebook.service_layer.handlers._common import given_terms, record_once
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -34,7 +34,7 @@ def record_signal(
     reference: str | None = None,
     details: dict[str, Json] | None = None,
 ) -> Signal:
-    """Record what a model or an indicator said; see `Signal` for the fields and their units.
+    """Record a signal of a model or an indicator; see `Signal` for the fields and their units.
 
     Returns:
         The recorded signal: this one, or the one recorded before under the same `reference`.
@@ -43,27 +43,10 @@ def record_signal(
         DuplicateRecord: the reference is taken by a signal with other terms.
         InvalidInput: a value is refused.
     """
-    required = {"symbol": symbol, "action": action}
-    terms = required | given_terms(
-        {
-            "strength": strength,
-            "confidence": confidence,
-            "source": source,
-            "strategy": strategy,
-            "price": price,
-            "generated_at": generated_at,
-            "horizon": horizon,
-            "reference": reference,
-            "details": details,
-        }
-    )
+    terms = given_terms(locals(), "symbol", "action")  # before there are other names
     defaults = {"generated_at": uow.now()}
     signal = Signal(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    recorded = uow.signals.add(signal)
-    if recorded is not signal:
-        return confirm(recorded, signal, terms, str(signal.reference))
-    uow.record(signal.recorded(), signal)
-    return signal
+    return record_once(uow, uow.signals.add(signal), signal, terms)
 
 
 def record_decision(
@@ -85,13 +68,9 @@ def record_decision(
     reference: str | None = None,
     signals: Sequence[int] = (),
 ) -> AgentDecision:
-    """Record what an agent decided, as PROPOSED; see `AgentDecision` for the fields and their units.
+    """Record a decision of an agent, as PROPOSED; see `AgentDecision` for the fields and their units.
 
-    Args:
-        uow: the unit of work.
-        signals: the ids of the signals behind it.
-        agent, symbol, action, strategy, quantity, price, confidence, reasoning, model, inputs,
-            decided_at, cost, cost_currency, reference: see `AgentDecision`.
+    `signals` are the ids of the signals behind it.
 
     Returns:
         The recorded decision: this one, or the one recorded before under the same `reference`.
@@ -101,23 +80,8 @@ def record_decision(
         NotFound: a signal is not in this account.
         InvalidInput: a value is refused.
     """
-    ids = argument("signals", record_ids, signals)
-    required = {"agent": agent, "symbol": symbol, "action": action}
-    terms = required | given_terms(
-        {
-            "strategy": strategy,
-            "quantity": quantity,
-            "price": price,
-            "confidence": confidence,
-            "reasoning": reasoning,
-            "model": model,
-            "inputs": inputs,
-            "decided_at": decided_at,
-            "cost": cost,
-            "cost_currency": cost_currency,
-            "reference": reference,
-        }
-    )
+    terms = given_terms(locals(), "agent", "symbol", "action", "signals")
+    ids = argument("signals", record_ids, terms.pop("signals"))
     defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
     decision = AgentDecision(
         **{**defaults, **terms},
@@ -130,9 +94,7 @@ def record_decision(
         recorded = uow.decisions.with_signals.get(recorded.id)
         if ids:
             terms["signals"] = ids
-        return confirm(recorded, decision, terms, str(decision.reference))
-    uow.record(decision.recorded(), decision)
-    return decision
+    return record_once(uow, recorded, decision, terms)
 
 
 def decide(
@@ -146,13 +108,13 @@ def decide(
 
     Args:
         uow: the unit of work.
-        decision_id: which.
+        decision_id: the decision's id.
         status: APPROVED, REJECTED or EXPIRED.
-        reason: why; kept in the event.
+        reason: kept in the event.
 
     Raises:
         NotFound: there is no such decision.
-        InvalidTransition: another verdict fell before, or it was executed.
+        InvalidTransition: it has another verdict already, or was executed.
     """
     verdict = argument("status", decision_status, status)
     why = argument("reason", long_text, reason)
@@ -187,27 +149,9 @@ def record_action(
         NotFound: `decision_id` names no decision of this account.
         InvalidInput: a value is refused.
     """
-    required = {"agent": agent, "action_type": action_type}
-    terms = required | given_terms(
-        {
-            "input": input,
-            "output": output,
-            "status": status,
-            "error": error,
-            "started_at": started_at,
-            "duration": duration,
-            "cost": cost,
-            "cost_currency": cost_currency,
-            "reference": reference,
-            "decision_id": decision_id,
-        }
-    )
+    terms = given_terms(locals(), "agent", "action_type")
     defaults = {"started_at": uow.now(), "cost_currency": uow.base_currency}
     action = AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
     if action.decision_id is not None:
         uow.decisions.get(action.decision_id)
-    recorded = uow.actions.add(action)
-    if recorded is not action:
-        return confirm(recorded, action, terms, str(action.reference))
-    uow.record(action.recorded(), action)
-    return action
+    return record_once(uow, uow.actions.add(action), action, terms)

@@ -1,4 +1,4 @@
-"""Alerts: raise and resolve."""
+"""Handlers that raise and resolve alerts."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def raise_alert(
         uow: the unit of work.
         alert_type: the kind, such as `drawdown`.
         severity: INFO, WARNING, CRITICAL or EMERGENCY.
-        message: for a person.
-        source: what raises it.
-        symbol: the instrument that it is about.
+        message: text for a person.
+        source: the program or rule that raises it.
+        symbol: the instrument concerned.
         dedup_key: names the condition, so that it is raised once until it is resolved.
-        timestamp: when, UTC; now by default.
+        timestamp: time of the condition, UTC; now by default.
 
     Returns:
         The new alert, or the unresolved one with the same key.
@@ -61,9 +61,9 @@ def resolve_alert(
 
     Args:
         uow: the unit of work.
-        alert_id: which.
-        resolution: what was done.
-        resolved_by: who did it; the unit of work's actor by default.
+        alert_id: the alert's id.
+        resolution: text of what was done.
+        resolved_by: the person or program; the unit of work's actor by default.
 
     Raises:
         NotFound: there is no such alert.

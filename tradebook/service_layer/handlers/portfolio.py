@@ -1,4 +1,4 @@
-"""Performance metrics."""
+"""Handlers of performance metrics and portfolio snapshots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.portfolio import Holdings, Portfolio, Rates, value_holdings
+from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.validation import Json
 from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -23,15 +23,16 @@ def record_metric(
     parameters: dict[str, Json] | None = None,
     computed_at: datetime | None = None,
 ) -> PerformanceMetric:
-    """Record a computed figure.
+    """Record a performance figure of a period.
 
     Args:
         uow: the unit of work.
         name: such as `sharpe_ratio`.
         value: the figure.
-        period_start, period_end: what it covers, UTC.
+        period_start: first moment of the period, UTC.
+        period_end: last moment of the period, UTC.
         parameters: annualisation and other conventions, as JSON.
-        computed_at: when, UTC; now by default.
+        computed_at: time of the computation, UTC; now by default.
 
     Raises:
         InvalidInput: a value is refused.
@@ -54,34 +55,29 @@ def record_metric(
 def take_snapshot(
     uow: AbstractUnitOfWork, *, rates: Mapping[str, Number] | None = None
 ) -> Portfolio:
-    """Value everything the account holds, at one instant, and keep the result.
+    """Value all holdings of the account at one instant, and record the result.
 
     Args:
         uow: the unit of work.
-        rates: for each currency other than the account's base currency, what one unit is worth in the
-            base currency, above 0.
+        rates: for each other currency the value of one unit in the account's base currency, above 0.
 
     Returns:
-        The snapshot, in the base currency. Its time is never before the last one's, nor before the
-        booking of a trade that it holds, though the clock went back.
+        The snapshot, in the base currency. Its time is never before the last snapshot's, nor before
+        the booking of a trade that it holds, also where the clock was set back.
 
     Raises:
         MissingRate: naming the currency that has no rate.
         InvalidInput: a rate is refused.
     """
     holdings = uow.ledger.holdings()
+    entries = [position.updated_at for position in holdings.positions]
     base_currency = holdings.base_currency or open_account(uow).base_currency
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,
         rates=Rates(base_currency, {} if rates is None else rates),
-        at=_time_of(uow, holdings),
+        at=max(uow.now(), holdings.snapshot_at or uow.now(), *entries),
     )
     uow.portfolios.add(portfolio, positions)
     uow.record(portfolio.taken(), portfolio)
     return portfolio
-
-
-def _time_of(uow: AbstractUnitOfWork, holdings: Holdings) -> datetime:
-    entries = [position.updated_at for position in holdings.positions]
-    return max(uow.now(), holdings.snapshot_at or uow.now(), *entries)

@@ -1,4 +1,4 @@
-"""Positions: marks. What is held changes by trades only."""
+"""Handlers of marks; quantities of positions change by trades only."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _UPDATABLE: Final = ("current_price", "marked_at")
 def mark_prices(
     uow: AbstractUnitOfWork, prices: Mapping[str, Number], *, at: datetime | None = None
 ) -> list[Position]:
-    """Value positions at the prices of a feed. Marks leave no event and disturb no trade.
+    """Set the marks of positions to the prices of a feed; marks leave no event and conflict with no trade.
 
     Args:
         uow: the unit of work.
         prices: for one unit of each symbol, in the position's currency. Symbols that were never traded
-            are passed over: a feed knows more symbols than the book.
-        at: when the prices were seen, UTC; now by default. A position with a later mark keeps it.
+            are skipped: a feed has more symbols than the book.
+        at: time of the prices, UTC; now by default. A position with a later mark keeps it.
 
     Returns:
         The positions that took the mark, by symbol; copies.
@@ -43,7 +43,7 @@ def mark_prices(
 
 
 def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, Any]) -> Position:
-    """Set what may be set by hand on a position: its mark.
+    """Set the mark of a position, the one part of it that follows from no trade.
 
     Args:
         uow: the unit of work.
@@ -54,16 +54,13 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
         The position; a copy.
 
     Raises:
-        InvalidInput: another field, by name: the rest is derived from the trades.
+        InvalidInput: naming another field, which follows from the trades.
         NotFound: the symbol was never traded.
     """
     symbol = argument("symbol", identifier, symbol)
-    given: dict[str, Any] = {
-        argument("changes", long_text, field): value
-        for field, value in argument("changes", mapping, changes).items()
-    }
+    given: Mapping[str, Any] = argument("changes", mapping, changes)
     for field in given:
-        if field not in _UPDATABLE:
+        if argument("changes", long_text, field) not in _UPDATABLE:
             raise InvalidInput(
                 field, given[field], "current_price or marked_at; all else follows from trades"
             )
@@ -72,14 +69,13 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)
-    position = positions[0]
-    if position.mark(price, marked_at or uow.now()):
-        uow.ledger.mark([position])
-    return position
+    if positions[0].mark(price, marked_at or uow.now()):
+        uow.ledger.mark(positions)
+    return positions[0]
 
 
 def named_prices(prices: Mapping[str, Number]) -> dict[str, Decimal]:
-    """Prices by symbol, as the book has them.
+    """Return checked prices by symbol, as exact numbers.
 
     Raises:
         InvalidInput: naming the symbol whose price is refused.

@@ -1,4 +1,4 @@
-"""Records of any kind, as entities: create, update, delete. What moves a position goes the way of trades."""
+"""Direct edits of records of any kind: create, update and delete; trades are booked by their own handlers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tradebook.domain.edit_rules import (
 )
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
-from tradebook.domain.events import DomainEvent, Event, RecordDeleted, RecordUpdated
+from tradebook.domain.events import Event, RecordDeleted, RecordUpdated
 from tradebook.domain.plain_values import entries, is_instance
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
@@ -39,31 +39,31 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 E = TypeVar("E", bound=Entity)
 
 _BOOKKEEPING: Final = ("id", "account", "created_at", "updated_at", "version", "signals")
-"""What the book keeps of a record by itself, besides its terms."""
+"""Fields that the book sets by itself."""
 
 
 def create(uow: AbstractUnitOfWork, entity: E) -> E:
-    """Record an entity; the same one again, by its identity, changes nothing.
+    """Record a new entity; repeated with the same identity and terms, it changes nothing.
 
-    An EXECUTED trade is booked, and moves its position, as `record_trade` does; a PENDING one is an
-    order. A position can be created flat. A portfolio built by hand is kept as `source="external"`.
+    An EXECUTED trade is booked and moves its position, as `record_trade` does; a PENDING one is an
+    order. A position can be created flat. A portfolio that the caller builds has `source="external"`.
 
     Args:
         uow: the unit of work.
-        entity: not recorded before; it is not changed here (`Book.create` gives it its id).
+        entity: stays as it is (`Book.create` sets its id).
 
     Returns:
         The recorded entity: another object.
 
     Raises:
-        InvalidInput: a field that only a handler sets has a value, or it is of another account.
+        InvalidInput: a field that only a handler sets has a value, or the account is another.
         DuplicateRecord: its identity is taken by a record with other terms.
     """
     return bulk_create(uow, [entity])[0]
 
 
 def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
-    """Record many entities, of any kinds, all or none, as `create` does each.
+    """Record many entities of any kinds, all or none, each as `create` does.
 
     Returns:
         The recorded entities, in the order given.
@@ -83,21 +83,21 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
 
 
 def update(uow: AbstractUnitOfWork, entity: E) -> E:
-    """Record the changes made to an entity that was read before.
+    """Record the changes that were made to an entity since it was read.
 
-    A pending trade that became EXECUTED is booked, CANCELLED or REJECTED as their handlers do. Of a
-    position only the mark can change.
+    A pending trade set to EXECUTED is booked, set to CANCELLED or REJECTED it ends as by those handlers.
+    Of a position only the mark can change.
 
     Args:
         uow: the unit of work.
         entity: as read, with its changes.
 
     Returns:
-        The record as it is now: another object.
+        The record as stored now: another object.
 
     Raises:
         NotFound: there is no such record in this account.
-        StaleRecord: it was changed by another writer since it was read: read it again.
+        StaleRecord: another writer changed it since it was read: read it again.
         InvalidTransition: the record is final, or only a handler may change this.
     """
     kind = type(_entity(uow, entity))
@@ -111,7 +111,8 @@ def update(uow: AbstractUnitOfWork, entity: E) -> E:
         return stored
     check_changes(stored, changed)
     if isinstance(entity, Position):
-        return cast("E", _mark(uow, entity, changed))
+        mark = {name: getattr(entity, name) for name in (*changed, "current_price")}
+        return cast("E", update_position(uow, entity.symbol, mark))
     if isinstance(entity, AgentDecision):
         return cast("E", decide(uow, entity.id, entity.status))
     check_consistent(entity)
@@ -122,28 +123,28 @@ def update(uow: AbstractUnitOfWork, entity: E) -> E:
 
 
 def bulk_update(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
-    """Record the changes of many entities, all or none, as `update` does each.
+    """Record the changes of many entities, all or none, each as `update` does.
 
     Returns:
-        The records as they are now, in the order given.
+        The records as stored now, in the order given.
 
     Raises:
         TradebookError: as `update`; then leave the unit of work without committing.
     """
     given = argument("entities", entries, entities)
     done: dict[int, E] = {}
-    # One order of locking, or two batches could wait for each other.
+    # Lock records in one order, so that two batches cannot deadlock.
     for index in sorted(range(len(given)), key=lambda i: _place(_entity(uow, given[i]))):
         done[index] = update(uow, given[index])
     return [done[index] for index in range(len(given))]
 
 
 def delete(uow: AbstractUnitOfWork, entity: Entity) -> None:
-    """Delete a record that may be deleted; its values stay in an event.
+    """Delete a record; its values stay in an event.
 
     Raises:
         NotFound: there is no such record in this account.
-        InvalidTransition: it is recorded for good; the message says why, and what to do instead.
+        InvalidTransition: records of its kind or state are kept; the message names the alternative.
     """
     kind = type(_entity(uow, entity))
     check_removal(entity)
@@ -193,14 +194,14 @@ def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
 
 
 def _confirmed(recorded: E, new: E) -> E:
-    """What is recorded, when it says the same; an alert's key stands for its condition."""
+    """Return the recorded entity if its terms agree; an alert's key names a condition, so its may differ."""
     if recorded is not new and not isinstance(new, Alert):
         confirm(recorded, new, dict.fromkeys(_terms_of(type(new))), _identity(new))
     return recorded
 
 
 def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
-    """What is tried again must be built again: an entity keeps its id after a rollback."""
+    """Build a new entity from the given one, which a retry needs unchanged: a rollback leaves the id set."""
     kind = type(entity)
     _require_decision(uow, entity)
     values = {name: getattr(entity, name) for name in _terms_of(kind)}
@@ -215,7 +216,7 @@ def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
 
 
 def _require_decision(uow: AbstractUnitOfWork, entity: Entity) -> None:
-    """A database would refuse it too, in words that name neither the decision nor the account."""
+    """Raise NotFound for an unknown decision; the foreign key would name neither id nor account."""
     decision_id = getattr(entity, "decision_id", None)
     if decision_id is not None:
         uow.decisions.get(decision_id)
@@ -231,16 +232,11 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
     recorded = uow.records(type(new[0])).add_all(new)
     if not isinstance(new[0], Event):
         added = [one for one, kept in zip(new, recorded, strict=True) if kept is one]
-        uow.record_all((_happened(one), one) for one in added)
-        for one in added:
-            if isinstance(one, Alert):
-                increment(ALERTS + one.severity)
+        is_alert = isinstance(new[0], Alert)
+        uow.record_all((one.raised() if is_alert else one.recorded(), one) for one in added)
+        for one in added if is_alert else ():
+            increment(ALERTS + one.severity)
     return recorded
-
-
-def _happened(new: Any) -> DomainEvent:
-    happened: DomainEvent = new.raised() if isinstance(new, Alert) else new.recorded()
-    return happened
 
 
 def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
@@ -288,9 +284,8 @@ def _require_fresh(entity: Entity, stored: Entity) -> None:
 
 
 def _is_older(entity: Position, stored: Position) -> bool:
-    if stored.marked_at is None:
-        return False
-    return entity.marked_at is None or entity.marked_at < stored.marked_at
+    read, now = entity.marked_at, stored.marked_at
+    return now is not None and (read is None or read < now)
 
 
 def _update_trade(uow: AbstractUnitOfWork, entity: Trade) -> Trade:
@@ -324,19 +319,12 @@ def _terms(trade: Trade) -> TradeTerms:
 
 
 def _locked(uow: AbstractUnitOfWork, trade: Trade) -> Trade:
-    """The same trade, on its page of the ledger: a fill may be on its way."""
-    page = uow.ledger.open(trade.symbol, {trade.order_key})
-    for found in page.trades:
-        if found.id == trade.id:
-            return found
-    raise NotFound("Trade", trade.id, uow.account)
-
-
-def _mark(
-    uow: AbstractUnitOfWork, entity: Position, changed: Mapping[str, tuple[object, object]]
-) -> Position:
-    changes = {name: getattr(entity, name) for name in changed}
-    return update_position(uow, entity.symbol, {"current_price": entity.current_price, **changes})
+    """Lock a trade by its order in the ledger, since a fill of it may be booked concurrently."""
+    opened = uow.ledger.open(trade.symbol, {trade.order_key})
+    found = next((each for each in opened.trades if each.id == trade.id), None)
+    if found is None:
+        raise NotFound("Trade", trade.id, uow.account)
+    return found
 
 
 def _resolve(
@@ -359,7 +347,7 @@ def _change(
         return
     for name, (_, value) in changed.items():
         setattr(stored, name, value)
-    # Never the same time twice: it tells a stale copy from a fresh one.
+    # Strictly increasing, also within one clock tick: `_require_fresh` compares it to find stale copies.
     stored.updated_at = max(uow.now(), stored.updated_at + timedelta(microseconds=1))
     changes = {name: [before, after] for name, (before, after) in changed.items()}
     uow.record(RecordUpdated(changes=changes), stored)

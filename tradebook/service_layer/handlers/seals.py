@@ -1,4 +1,4 @@
-"""Sealing the audit trail, after the fact: nobody who writes waits for it."""
+"""Sealing of the audit trail in batches, after the events were committed; no writer waits for it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _EVER: Final = 2**63 - 1
 
 @frozen
 class Sealed:
-    """What `seal` did.
+    """The result of `seal`.
 
     Attributes:
-        seals: how many were made.
-        events: how many events they cover.
-        last: the last one made; none when there was nothing to seal.
+        seals: the number of seals made.
+        events: the number of events that they cover.
+        last: the last seal made; None where no event was left to seal.
     """
 
     seals: int
@@ -37,22 +37,22 @@ class Sealed:
 def seal(
     uow: AbstractUnitOfWork, *, batch: int = BATCH, progress: ProgressCallback | None = None
 ) -> Sealed:
-    """Seal what happened: a hash over each batch of events, and over the seal before.
+    """Seal the audit trail: hash each batch of events together with the seal before.
 
-    Every event that is committed and not sealed yet is covered, also one that was committed late, below
-    events that are sealed already. Nobody who writes waits, and a call with nothing to seal makes no seal.
-    `Book.seal` makes each seal in a unit of work of its own.
+    Every committed event that no seal covers is covered, also one committed late with an id below sealed
+    events. No writer waits, and without unsealed events no seal is made. `Book.seal` makes each seal in a
+    unit of work of its own.
 
     Args:
         uow: the unit of work.
-        batch: how many events a seal covers at most, from 1 to 10,000.
+        batch: the most events that one seal covers, from 1 to 10,000.
         progress: called with (events sealed, events to seal) as it goes.
 
     Raises:
         InvalidInput: `batch` is refused.
-        ConcurrentUpdate: somebody else sealed at the same time.
+        ConcurrentUpdate: another call sealed at the same time.
     """
-    sealing = Sealing.of(batch, progress)
+    sealing = Sealing.from_arguments(batch, progress)
     if sealing.progress is not None:
         sealing.total = unsealed(uow)
     while sealing.goes_on(seal_next(uow, sealing.batch)):
@@ -61,30 +61,30 @@ def seal(
 
 
 def unsealed(uow: AbstractUnitOfWork) -> int:
-    """How many events no seal covers."""
+    """Count the events that no seal covers."""
     return uow.events.count() - uow.seals.count_covered()
 
 
 def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
-    """Seal the next batch; None when there is nothing to seal."""
+    """Seal the next batch; return None when no event is left to seal."""
     last = uow.seals.last()
     newest, snapshot = uow.events.newest_id(), uow.seals.transaction_snapshot
     horizon = Watermark(newest, snapshot(), snapshot())
     events = _next_events(uow, last, horizon.newest, batch)
     if not events:
         return None
-    # Beyond a full batch there may be events that were not read.
+    # A full batch ends before the newest event: the rest was not read, so it is not complete up to there.
     read_to = events[-1].id if len(events) == batch else horizon.newest
     made = _made(uow, last, events, min(horizon.complete_up_to_id(last), read_to), horizon.number)
     if uow.seals.add(made) is not made:
-        raise ConcurrentUpdate(f"seal {made.number} was made by somebody else at the same time")
+        raise ConcurrentUpdate(f"seal {made.number} was made by another call at the same time")
     return made
 
 
 def _next_events(
     uow: AbstractUnitOfWork, last: Seal | None, newest: int, batch: int
 ) -> list[Event]:
-    """The first events up to `newest` that no seal covers, by id."""
+    """Read the first events up to `newest` that no seal covers, by id."""
     after = 0 if last is None else last.settled_id
     covered = {id_ for each in uow.seals.covering(after + 1, _EVER) for id_ in each.ids}
     found: list[Event] = []
@@ -98,7 +98,7 @@ def _next_events(
 def _made(
     uow: AbstractUnitOfWork, last: Seal | None, events: list[Event], settled: int, horizon: int
 ) -> Seal:
-    prints = Digests.from_events(events)
+    digests = Digests.from_events(events)
     return Seal(
         account=uow.account,
         created_at=uow.now(),
@@ -106,10 +106,10 @@ def _made(
         from_id=events[0].id,
         to_id=events[-1].id,
         count=len(events),
-        covered=prints.covered,
+        covered=digests.covered,
         settled_id=max(settled, 0 if last is None else last.settled_id),
         horizon=horizon,
-        events_hash=prints.hash,
+        events_hash=digests.hash,
         previous_hash=FIRST if last is None else last.seal_hash,
         actor=uow.context.actor,
         correlation_id=uow.context.correlation_id,
@@ -119,7 +119,7 @@ def _made(
 
 @define
 class Sealing:
-    """Counts the seals of one call, and says when it is over."""
+    """Progress of one call of `seal`: what it sealed so far, and whether to go on."""
 
     batch: int
     progress: ProgressCallback | None
@@ -129,12 +129,15 @@ class Sealing:
     last: Seal | None = None
 
     @classmethod
-    def of(cls, batch: int, progress: ProgressCallback | None) -> Sealing:
-        """For these arguments of a call."""
+    def from_arguments(cls, batch: int, progress: ProgressCallback | None) -> Sealing:
+        """Make one from the arguments of a call, checked."""
         return cls(page_limit(batch, "batch"), argument("progress", optional_function, progress))
 
     def goes_on(self, made: Seal | None) -> bool:
-        """Count a seal; False when it was the last: what comes meanwhile is for the next call."""
+        """Count a seal; return whether another follows.
+
+        A batch that is not full is the last: otherwise a call under steady load would never end.
+        """
         if made is None:
             return False
         self.seals, self.events, self.last = self.seals + 1, self.events + made.count, made
@@ -143,5 +146,5 @@ class Sealing:
         return made.count == self.batch
 
     def done(self) -> Sealed:
-        """What was done."""
+        """Return what the call sealed."""
         return Sealed(self.seals, self.events, self.last)

@@ -1,4 +1,4 @@
-"""Whether the audit trail and the trades are what they were when they were sealed."""
+"""The check of seals: sealed events and booked trades are compared with their hashes and events."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from tradebook.service_layer.verification.trade_evidence import (
 )
 
 _LOWEST: Final = -(2**63)
-"""Below every id, those too that no database gives."""
+"""Below every id, also those that a tamperer made up."""
 _SEALS: Final = 20
-"""How many are read at a time: each says which events it covers."""
+"""Seals read at a time; each holds the ids of up to 10,000 events."""
 
 
 @frozen
 class SealCheck:
-    """What `check_seals` found.
+    """The result of `check_seals`.
 
     Attributes:
-        account: whose book.
-        seals: how many were checked.
-        events: how many sealed events were checked.
-        unsealed: how many events no seal covers yet.
-        trades: how many booked trades were compared with their events.
-        findings: all there are, sealed events first; none when nothing was tampered with.
+        account: the account checked.
+        seals: the number of seals checked.
+        events: the number of sealed events checked.
+        unsealed: the number of events that no seal covers yet.
+        trades: the number of booked trades compared with their events.
+        findings: every finding, sealed events first; empty where nothing was tampered with.
     """
 
     account: str
@@ -52,7 +52,7 @@ class SealCheck:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was changed, removed or inserted."""
+        """True where nothing was changed, removed or inserted."""
         return not self.findings
 
 
@@ -62,27 +62,26 @@ def check_seals(
     *,
     progress: ProgressCallback | None = None,
 ) -> SealCheck:
-    """Prove that no sealed event, and no booked trade's terms, were changed, removed or inserted since.
+    """Check that no sealed event and no booked trade was changed, removed or inserted since.
 
-    Every seal's hash is computed again from its events, and every booked trade compared with the events
-    that booked, corrected and busted it; each has exactly one. Events are covered by their ids, so one that
-    was committed late, below events that are sealed, is no finding: it is unsealed until the next seal.
-    One is called inserted only where nothing could still have come: up to `Seal.settled_id`.
+    Each seal's hash is computed again from its events, and each booked trade compared with the one event
+    that booked, corrected or busted it. Seals cover events by id, so one committed late, with an id below
+    sealed events, is no finding but unsealed until the next seal. An event counts as inserted only up to
+    `Seal.settled_id`, below which every transaction had ended.
 
-    What this cannot show: a change of events that no seal covers yet, together with their trades; and that
-    the whole chain, or its end, was replaced by another, unless `kept` was exported before. So seal often,
-    and keep exports where whoever can write to the database cannot.
+    Not detected: changes of unsealed events together with their trades; and, without `kept`, a replaced
+    chain or end of one. So seal often, and keep exports where writers of the database cannot write.
 
     Args:
         uow: a read-only unit of work, which sees one instant.
-        kept: what `export_seals` returned earlier; the chain must go through all of it.
+        kept: an earlier result of `export_seals`; the chain must contain all of its seals.
         progress: called with (events and trades checked, how many there are) as it goes.
 
     Returns:
-        What was checked, and everything that is not what it was.
+        The numbers of checked records, and every finding.
 
     Raises:
-        InvalidInput: `kept` is of another account, or not as it was exported.
+        InvalidInput: `kept` is of another account, or was altered.
         NotPermitted: row security hides the account from the role that is connected.
     """
     uow.require_visible()
@@ -92,10 +91,10 @@ def check_seals(
 
 
 def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
-    """All seals of the account without their events: a small document, to be kept elsewhere.
+    """Export all seals of the account, without their events, to be kept outside the database.
 
     Returns:
-        JSON, that `check_seals` takes; about 600 bytes for each seal.
+        JSON for `check_seals`; about 600 bytes for each seal.
 
     Raises:
         NotPermitted: row security hides the account from the role that is connected.
@@ -148,8 +147,6 @@ class _Check:
         self.done += count
         self.progress(self.done, max(self.total, self.done))
 
-    # Seals and the events that they cover.
-
     def _check_chain(self) -> None:
         number, expected = 0, FIRST
         for seal in _seals(self.uow):
@@ -166,17 +163,17 @@ class _Check:
     def _check_events(self, seal: Seal) -> None:
         covered = _covered(seal)
         events = self.uow.events.found(covered.keys())
-        prints = Digests.from_events(events)
+        digests = Digests.from_events(events)
         self.events += len(events)
         self.settled_events += sum(event.id <= self.settled for event in events)
         before = len(self.findings)
-        present = dict(prints.covered)
-        for id_, print_ in covered.items():
+        present = dict(digests.covered)
+        for id_, digest in covered.items():
             if id_ not in present:
                 self._found("Event", id_, REMOVED, f"seal {seal.number} covers it")
-            elif present[id_] != print_:
+            elif present[id_] != digest:
                 self._found("Event", id_, CHANGED, f"it is not what seal {seal.number} covers")
-        if prints.hash != seal.events_hash and len(self.findings) == before:
+        if digests.hash != seal.events_hash and len(self.findings) == before:
             span = f"events from {seal.from_id} to {seal.to_id}"
             self._found("Seal", seal.number, CHANGED, f"it covers other {span} than there are")
 
@@ -187,7 +184,7 @@ class _Check:
             self._found("Seal", seal.number, CHANGED, "its hash is not that of what it says")
 
     def _check_kept(self) -> None:
-        """Names the first seal that is not the kept one; those after it follow from it."""
+        """Report the first seal that is not the kept one; those after it differ as a consequence."""
         for number, kept in self.kept.items():
             hash_ = self.hashes.get(number)
             if hash_ != kept.hash:
@@ -198,7 +195,7 @@ class _Check:
     def _check_insertions(self) -> None:
         settled = self.settled
         if any(finding.entity == "Seal" for finding in self.findings):
-            return  # what a seal covered that is gone or spoilt, nobody knows
+            return  # a seal that is gone or damaged leaves its events unknown
         if self.uow.events.count_up_to(settled) == self.settled_events:
             return
         after = _LOWEST
@@ -211,8 +208,6 @@ class _Check:
                     detail = f"no seal covers it, and all up to {settled} were sealed"
                     self._found("Event", event.id, INSERTED, detail)
             after = page[-1].id
-
-    # Trades and the events that say how they were booked.
 
     def _check_trades(self) -> None:
         after = _LOWEST
@@ -228,7 +223,7 @@ class _Check:
             self._advance(len(page))
 
     def _check_orphans(self) -> None:
-        """Events that booked a trade which is not there; looked for when there must be some."""
+        """Report events whose trade is missing; the counts show first whether there are any."""
         if self.uow.events.count_bookings() == self.bookings:
             return
         after = _LOWEST
@@ -248,8 +243,8 @@ class _Check:
 
 
 def _covered(seal: Seal) -> dict[int, str]:
-    """The ids that a seal covers, with the beginning of each event's hash; nothing where that is spoilt."""
+    """Map the covered ids to the beginnings of their events' hashes; empty for a damaged list."""
     try:
-        return {int(id_): str(print_) for id_, print_ in seal.covered}
+        return {int(id_): str(digest) for id_, digest in seal.covered}
     except (TypeError, ValueError):
         return {}

@@ -1,4 +1,4 @@
-"""Seals in a small document that is kept elsewhere: what was sealed cannot be replaced unnoticed."""
+"""The document of exported seals, which reveals a replaced chain of seals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT: Final = "tradebook seals 1"
 
 
 def document(account: str, seals: Iterable[Seal]) -> dict[str, Json]:
-    """The document of an account's seals, as JSON."""
+    """Build the document of an account's seals, as JSON."""
     return {"format": FORMAT, "account": account, "seals": [_entry(seal) for seal in seals]}
 
 
@@ -30,11 +30,11 @@ def _entry(seal: Seal) -> dict[str, Json]:
 
 @frozen
 class KeptSeal:
-    """What a document says of a seal.
+    """One seal of a document.
 
     Attributes:
-        hash: the seal's.
-        covers: which events, in words.
+        hash: the seal's hash.
+        covers: the span of its events, for messages.
     """
 
     hash: str
@@ -42,10 +42,10 @@ class KeptSeal:
 
 
 def kept_seals(given: Any, account: str) -> dict[int, KeptSeal]:
-    """The seals of a document that is whole and of this account, by number.
+    """Read the seals of a document by number, checking its chain of hashes.
 
     Raises:
-        InvalidInput: it is of another account, or no document of seals, or was altered.
+        InvalidInput: it is of another account, no document of seals, or was altered.
     """
     if not is_instance(given, Mapping) or given.get("format") != FORMAT:
         raise InvalidInput("kept", given, "what export_seals made")

@@ -1,4 +1,4 @@
-"""A position as its snapshots saw it: trades that were busted later still counted then."""
+"""Folds of a position at the times of its snapshots, when trades that were busted later still counted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tradebook.domain.portfolio import PortfolioPosition
 
 @frozen
 class Point:
-    """What a snapshot holds of a position.
+    """One position in one snapshot.
 
     Attributes:
-        sequence: the last entry in the position's ledger that it holds.
-        portfolio_id: the snapshot.
-        row: what it says; None where the position was flat.
+        sequence: the last entry of the position's ledger in the snapshot.
+        portfolio_id: the snapshot's id.
+        row: the stored row; None where the position was flat.
     """
 
     sequence: int
@@ -38,12 +38,12 @@ Check = Callable[[Fold, Point], None]
 
 @define(eq=False)
 class _View:
-    """What counted between two busts, and the snapshots of that time that are not checked yet.
+    """The period between two busts, and its snapshots that are not checked yet.
 
     Attributes:
-        since: the entry of the bust before; 0 before the first.
-        before: the entry of the bust that ends it; None now.
-        points: the first last.
+        since: the sequence of the bust that begins it; 0 for the first period.
+        before: the sequence of the bust that ends it; None for the last.
+        points: its snapshots in descending order, so that `pop` takes the next.
     """
 
     since: int
@@ -51,7 +51,7 @@ class _View:
     points: list[Point]
 
     def holds(self, trade: BookedTrade) -> bool:
-        """Whether a trade counted."""
+        """Return whether a trade counted in this period."""
         if self.before is not None and trade.sequence >= self.before:
             return False
         return trade.bust_sequence is None or trade.bust_sequence > self.since
@@ -59,27 +59,23 @@ class _View:
 
 @define(eq=False)
 class _Strand:
-    """A fold that several views share, for as long as the same trades count in all of them."""
+    """A fold shared by the views in which the same trades have counted so far."""
 
     fold: Fold
     views: list[_View]
 
 
 class Views:
-    """Folds the trades of one symbol for what counts now, and apart from that what counted before busts.
+    """The folds of one symbol's trades: one of what counts now, and one for each period between busts.
 
-    Trades come in their `in_fold_order`; a snapshot is checked when all that it holds has come.
-
-    Args:
-        symbol: whose trades.
-        points: what snapshots hold of it, in any order.
-        busts: the entries in its ledger that are busts, sorted.
+    Trades are applied in their `in_fold_order`; a snapshot is checked once all of its trades were applied.
     """
 
     def __init__(self, symbol: str, points: Iterable[Point], busts: Sequence[int]) -> None:
+        """Start the folds of a symbol, given its snapshots in any order and its busts' sequences, sorted."""
         ends = [0, *busts]
         by_bust: dict[int, list[Point]] = {len(busts): []}
-        for point in sorted(points, key=_place, reverse=True):
+        for point in sorted(points, key=lambda p: (p.sequence, p.portfolio_id), reverse=True):
             by_bust.setdefault(bisect_right(busts, point.sequence), []).append(point)
         views = {
             number: _View(ends[number], busts[number] if number < len(busts) else None, of_time)
@@ -92,14 +88,14 @@ class Views:
 
     @property
     def now(self) -> Fold:
-        """The fold of what counts now."""
+        """The fold of the trades that count now."""
         if self._is_only:
             return self._strands[0].fold
         return next(strand.fold for strand in self._strands if self._now in strand.views)
 
     def apply(self, trade: BookedTrade) -> Decimal:
-        """Fold a trade wherever it counted; returns what it realized as things are now."""
-        if self._is_only:  # in most symbols nothing was ever busted
+        """Fold a trade in each period in which it counted; return its P&L as of now."""
+        if self._is_only:  # most symbols have no bust, and need no search for views
             return self._strands[0].fold.apply(trade)
         realized = ZERO
         for strand in list(self._strands):
@@ -116,7 +112,7 @@ class Views:
         return realized
 
     def check_before(self, sequence: int, check: Check) -> None:
-        """Check the snapshots that hold nothing from this entry on."""
+        """Check the snapshots that end before this sequence."""
         if sequence <= self._next:
             return
         for strand in self._strands:
@@ -128,7 +124,7 @@ class Views:
         self._find_next()
 
     def left(self) -> Iterator[Point]:
-        """The snapshots that were not checked."""
+        """Yield the snapshots that were not checked."""
         for strand in self._strands:
             for view in strand.views:
                 yield from view.points
@@ -136,7 +132,3 @@ class Views:
     def _find_next(self) -> None:
         views = [view for strand in self._strands for view in strand.views if view.points]
         self._next = min((view.points[-1].sequence for view in views), default=_NEVER)
-
-
-def _place(point: Point) -> tuple[int, int]:
-    return point.sequence, point.portfolio_id

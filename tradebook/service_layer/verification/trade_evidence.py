@@ -1,4 +1,4 @@
-"""Whether trades are what the events say that booked, corrected and busted them."""
+"""Comparison of trades with the events that booked, corrected and busted them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ INSERTED: Final = "inserted"
 
 @frozen
 class Finding:
-    """A record that is not what it was.
+    """One record that was tampered with.
 
     Attributes:
-        entity: the kind of record: Event, Trade or Seal.
-        key: which one: an event's id, a seal's number, a trade's id and order.
+        entity: Event, Trade or Seal.
+        key: an event's id, a seal's number, or a trade's id and order.
         what: changed, removed or inserted.
-        detail: how that shows.
+        detail: the evidence.
     """
 
     entity: str
@@ -36,24 +36,17 @@ class Finding:
     detail: str
 
     def __str__(self) -> str:
+        """Return the finding as one line of text."""
         return f"{self.entity} {self.key} was {self.what}: {self.detail}"
 
 
 def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]:
-    """Where a trade is not what its events say.
-
-    Args:
-        trade: as it is recorded.
-        events: all that say that it was booked or busted, by id.
-    """
+    """Yield the differences between a stored trade and its events of booking and busting, by id."""
     bookings = [event for event in events if event.event_type in BOOKINGS]
     busts = [event for event in events if event.event_type in BUSTS]
     is_busted = trade.status is TradeStatus.BUSTED
-    for said, wanted, verb in (
-        (bookings, trade.status in BOOKED, "booked"),
-        (busts, is_busted, "busted"),
-    ):
-        yield from _counted(trade, said, wanted, verb)
+    yield from _counted(trade, bookings, trade.status in BOOKED, "booked")
+    yield from _counted(trade, busts, is_busted, "busted")
     if bookings and trade.status in BOOKED:
         yield from _compared(trade, bookings[0], evidence(vars(trade), bookings[0].occurred_at))
     if busts and is_busted:
@@ -61,7 +54,7 @@ def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]
 
 
 def called(trade: Trade) -> str:
-    """`5 (order 'o-1' for AAPL)`."""
+    """Format a trade for a finding, such as `5 (order 'o-1' for AAPL)`."""
     return f"{trade.id} (order {trade.identity})"
 
 
@@ -90,20 +83,15 @@ def _compared(
 
 
 def _as_json(value: Any) -> Any:
-    """As `json_object` makes it, but faster: it is checked already."""
+    """Convert a value as `json_object` does, without its checks: the value comes from the database."""
     if isinstance(value, Decimal):
         return plain(value)
     return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _bust_evidence(trade: Trade) -> dict[str, Any]:
-    return {
-        "symbol": trade.symbol,
-        "order_id": trade.order_id,
-        "execution_id": trade.execution_id,
-        "revision": trade.revision,
-        **{name: getattr(trade, name) for name in BUST},
-    }
+    names = ("symbol", "order_id", "execution_id", "revision", *BUST)
+    return {name: getattr(trade, name) for name in names}
 
 
 def _said_of_bust(event: Event) -> dict[str, Any]:

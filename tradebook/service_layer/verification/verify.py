@@ -1,4 +1,4 @@
-"""Proof: fold all trades again and compare with what is stored."""
+"""Verification of the book: fold all trades again and compare with the stored records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
@@ -25,20 +25,20 @@ from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
 _PAGE: Final = 1000
 _TRADES: Final = 10_000
-"""How many are read at a time; as plain values they take 15 MB."""
+"""Trades read at a time; as plain values they take 15 MB."""
 _constants: Final = attrgetter(*INSTRUMENT)
 
 
 @frozen
 class Difference:
-    """Something stored that does not follow from the trades.
+    """One stored value that does not follow from the trades.
 
     Attributes:
         entity: the kind of record.
-        key: which one.
-        field: of the record.
-        stored: what the book says.
-        computed: what the trades say.
+        key: its symbol, id or currency.
+        field: the name of the field, or the identity that fails.
+        stored: the value in the book.
+        computed: the value that follows from the trades.
     """
 
     entity: str
@@ -50,15 +50,15 @@ class Difference:
 
 @frozen
 class Verification:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        account: which book.
-        trades: how many were folded.
-        positions: how many were compared.
-        cash_flows: how many were summed.
-        portfolios: how many snapshots were checked.
-        differences: all there are; none when the book is proven.
+        account: the account verified.
+        trades: the number of trades folded.
+        positions: the number of positions compared.
+        cash_flows: the number of cash flows summed.
+        portfolios: the number of snapshots checked.
+        differences: every difference; empty where the book is proven.
     """
 
     account: str
@@ -70,25 +70,25 @@ class Verification:
 
     @property
     def proven(self) -> bool:
-        """Whether everything stored follows from the trades and cash flows."""
+        """True where every stored value follows from the trades and cash flows."""
         return not self.differences
 
 
 def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None) -> Verification:
-    """Fold every trade by `sequence` and every cash flow, and compare with all that is stored.
+    """Fold every trade by `sequence` and every cash flow, and compare the results with the stored records.
 
-    Positions, P&L of each trade, cash, and every identity of snapshots taken from the book; sums and
-    totals to the last digit. A SQLite database is first looked through for damage.
+    Compares positions, the P&L of each trade, cash, and every identity of the book's own snapshots, all to
+    the last digit. The file of a SQLite database is checked for damage first.
 
     Args:
         uow: a read-only unit of work, which sees one instant.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
-        What was checked, and every difference, each with both values.
+        The numbers of checked records, and every difference with both values.
 
     Raises:
-        DatabaseCorrupt: the database itself is damaged; says where.
+        DatabaseCorrupt: the database file is damaged; the message says where.
         NotPermitted: row security hides the account from the role that is connected.
     """
     report = argument("progress", optional_function, progress)
@@ -99,7 +99,7 @@ def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None)
 
 @define
 class _Totals:
-    """What the positions contribute to one snapshot, in its currency, as the trades make it."""
+    """Totals of all positions in one snapshot, computed from the trades, in the snapshot's currency."""
 
     realized_pnl: Decimal = ZERO
     fees: Decimal = ZERO
@@ -148,7 +148,7 @@ class _Proof:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
         views = self._views(position, corrections)
-        numbers = _Numbers(corrections)
+        numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
         for trade in self._trades(symbol):
             expected = numbers.expected(trade)
             if trade.sequence != expected:
@@ -180,16 +180,13 @@ class _Proof:
         self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
         counts = trade.status is TradeStatus.EXECUTED
-        if trade.realized_pnl == realized and (
-            not counts or _constants(trade) == tuple(constants.values())
-        ):
-            return  # as nearly all do: naming what is compared would take longer than the fold
+        same_terms = not counts or _constants(trade) == tuple(constants.values())
+        if same_terms and trade.realized_pnl == realized:
+            return  # the usual case: naming each compared field would take longer than the fold
         checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
         if counts:
             checks |= {name: (getattr(trade, name), value) for name, value in constants.items()}
         self._compare("Trade", _called(trade), checks)
-
-    # Snapshots: what they say of a symbol is compared as the fold passes their sequence.
 
     def _read_portfolios(self) -> None:
         after = 0
@@ -203,7 +200,7 @@ class _Proof:
                         self.closed.setdefault(symbol, []).append((sequence, portfolio.id))
 
     def _views(self, position: Position, corrections: Corrections) -> Views:
-        """The snapshots of a position, each with the trades that counted when it was taken."""
+        """Start the folds of a position, with every snapshot that holds it."""
         rows = self.uow.portfolios.positions_in(position.symbol)
         points = [
             Point(row.sequence, row.portfolio_id, row)
@@ -235,7 +232,7 @@ class _Proof:
         )
 
     def _add_to_totals(self, fold: Fold, portfolio_id: int) -> None:
-        if not fold.constants:  # of what was busted nothing is left to convert
+        if not fold.constants:  # every trade was busted: no currency, and nothing to convert
             return
         rate = _rate(self.portfolios[portfolio_id], str(fold.constants["currency"]))
         totals, balance = self.totals[portfolio_id], fold.balance
@@ -262,14 +259,8 @@ class _Proof:
         for currency in sorted(folded.keys() | totals.keys()):
             computed = folded.get(currency, CashTotal(currency))
             total = totals.get(currency, CashTotal(currency))
-            self._compare(
-                "CashFlow",
-                currency,
-                {
-                    "external": (total.external, computed.external),
-                    "income": (total.income, computed.income),
-                },
-            )
+            external, income = (total.external, computed.external), (total.income, computed.income)
+            self._compare("CashFlow", currency, {"external": external, "income": income})
 
     def _cash_flows(self) -> Iterator[CashFlow]:
         after = 0
@@ -282,7 +273,7 @@ class _Proof:
 def _identities(
     portfolio: Portfolio, rows: list[PortfolioPosition], totals: _Totals
 ) -> dict[str, tuple[object, object]]:
-    """Each of a snapshot's identities: (what it says, what it must be)."""
+    """Map each identity of a snapshot to its (stored, computed) values."""
 
     def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
         return sum((a * _rate(portfolio, currency) for a, currency in amounts), start=ZERO)
@@ -311,7 +302,7 @@ def _identities(
 
 
 def _rate(portfolio: Portfolio, currency: str) -> Decimal:
-    """What the snapshot converted this currency at; an amount that was 0 needed no rate."""
+    """Return the snapshot's rate of a currency; 0 where it has none, as amounts of 0 need no rate."""
     if currency == portfolio.currency:
         return Decimal(1)
     return Decimal(portfolio.rates.get(currency, "0"))
@@ -323,24 +314,19 @@ def _called(trade: BookedTrade) -> str:
 
 @define
 class _Numbers:
-    """The entries in a symbol's ledger, which leave no number out."""
+    """The expected sequence numbers in a symbol's ledger, which has no gaps."""
 
-    corrections: Corrections
+    taken: frozenset[int]
     last: int = 0
     _expected: int = 0
-    _taken: frozenset[int] = field(init=False)
-
-    @_taken.default
-    def _by_corrections(self) -> frozenset[int]:
-        return frozenset(self.corrections.busts) | frozenset(self.corrections.bookings)
 
     def expected(self, trade: BookedTrade) -> int:
-        """The number that the next trade must have; a correction's own stands for itself."""
+        """Return the number that the next trade must have; a correction keeps its own."""
         self.last = max(self.last, trade.sequence, trade.bust_sequence or 0)
         if trade.corrects_id is not None:
             return trade.sequence
         self._expected += 1
-        while self._expected in self._taken:
+        while self._expected in self.taken:
             self._expected += 1
         return self._expected
 

@@ -257,10 +257,10 @@ def test_a_lock_is_not_waited_for_longer_than_said(
 
 
 def test_another_writer_on_sqlite_is_not_waited_for_longer_than_said(
-    new_manager: NewManager, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    new_manager: NewManager, sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "MAX_ATTEMPTS", 2)
-    manager = new_manager(attrs.evolve(configured(sqlite_url), lock_timeout=20))
+    manager = new_manager(attrs.evolve(configured(sqlite_book), lock_timeout=20))
     manager.record_trade(**ONE_TRADE)
     with manager.unit_of_work() as uow:
         within(uow, handlers.record_trade, **ONE_TRADE)
@@ -275,7 +275,7 @@ def test_another_writer_on_sqlite_is_not_waited_for_longer_than_said(
 # All in use
 
 
-@pytest.mark.parametrize("url", ["sqlite_url", "postgresql_book"])
+@pytest.mark.parametrize("url", ["sqlite_book", "postgresql_book"])
 def test_a_manager_whose_pool_is_exhausted_says_who_uses_it(
     new_manager: NewManager, url: str, request: pytest.FixtureRequest
 ) -> None:

@@ -201,8 +201,8 @@ def test_a_task_that_is_cancelled_while_it_waits_waits_no_longer(config: Databas
     asyncio.run(crowd())
 
 
-def test_a_manager_says_that_its_pool_is_exhausted(sqlite_url: str) -> None:
-    config = attrs.evolve(configured(sqlite_url), pool_size=1, max_overflow=0, pool_timeout=0.01)
+def test_a_manager_says_that_its_pool_is_exhausted(sqlite_book: str) -> None:
+    config = attrs.evolve(configured(sqlite_book), pool_size=1, max_overflow=0, pool_timeout=0.01)
     with DatabaseManager(config) as manager:
         manager.get_positions()
         with manager.unit_of_work() as uow:

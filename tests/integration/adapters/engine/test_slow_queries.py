@@ -53,7 +53,7 @@ def logged() -> Any:
     logger.removeHandler(handler)
 
 
-@pytest.fixture(params=["sqlite_url", "memory_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "memory_url", "postgresql_book"])
 def config(request: pytest.FixtureRequest) -> DatabaseConfig:
     """A configuration in which every statement is slow."""
     if request.param == "memory_url":
@@ -113,19 +113,19 @@ def test_the_single_statement_that_books_a_trade_has_a_plan(
 
 
 def test_nothing_is_logged_unless_it_is_configured(
-    new_manager: NewManager, sqlite_url: str, logged: Logged
+    new_manager: NewManager, sqlite_book: str, logged: Logged
 ) -> None:
-    manager = new_manager(sqlite_url)
+    manager = new_manager(sqlite_book)
     manager.record_trade(**BUY)
     end(manager)
     assert logged.records == []
-    assert configured(sqlite_url).slow_query_seconds is None
+    assert configured(sqlite_book).slow_query_seconds is None
 
 
 def test_a_statement_below_the_threshold_is_not_logged(
-    new_manager: NewManager, sqlite_url: str, logged: Logged
+    new_manager: NewManager, sqlite_book: str, logged: Logged
 ) -> None:
-    config = attrs.evolve(configured(sqlite_url), slow_query_seconds=60)
+    config = attrs.evolve(configured(sqlite_book), slow_query_seconds=60)
     manager = new_manager(config)
     manager.record_trade(**BUY)
     end(manager)

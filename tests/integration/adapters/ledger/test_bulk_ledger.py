@@ -50,7 +50,7 @@ def fills(count: int) -> list[Any]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
     if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite_url"))
+        return str(request.getfixturevalue("sqlite_book"))
     made: URL = request.getfixturevalue("new_database")()
     return made.render_as_string(hide_password=False)
 

@@ -47,7 +47,7 @@ def fill(book: Book, account: str) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def full_book(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     account = f"test-{uuid4().hex}"
     with DatabaseManager(request.getfixturevalue(name), account=account) as manager:
         fill(manager, account)

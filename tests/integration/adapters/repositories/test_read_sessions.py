@@ -26,7 +26,7 @@ from tradebook.service_layer.unit_of_work import is_single_statement, single_sta
 BUY: Any = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price": "150.25"}
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def book(request: pytest.FixtureRequest) -> Any:
     with DatabaseManager(request.getfixturevalue(request.param), account=uuid4().hex) as made:
         yield made
@@ -124,8 +124,10 @@ def test_entities_that_were_read_are_free_to_change_and_to_record(book: Database
     assert book.get(Trade, order.id).strategy == "merged"  # type: ignore[union-attr]
 
 
-def test_entities_that_were_read_travel_to_programs_that_have_read_nothing(sqlite_url: str) -> None:
-    with DatabaseManager(sqlite_url) as book:
+def test_entities_that_were_read_travel_to_programs_that_have_read_nothing(
+    sqlite_book: str,
+) -> None:
+    with DatabaseManager(sqlite_book) as book:
         book.record_trade(**BUY, status="PENDING")
         [order] = book.get_trades()
     there = (
@@ -133,7 +135,7 @@ def test_entities_that_were_read_travel_to_programs_that_have_read_nothing(sqlit
         "order.strategy = 'mine'; print(order.symbol, DatabaseManager(sys.argv[1]).update(order).strategy)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", there, sqlite_url],
+        [sys.executable, "-c", there, sqlite_book],
         input=pickle.dumps(order),
         capture_output=True,
         check=False,

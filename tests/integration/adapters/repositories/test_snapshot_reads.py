@@ -20,7 +20,7 @@ POSITIONS = 10_000
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def book(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_url" if request.param == "sqlite" else "postgresql_book"
+    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as manager:
         manager.record_cash_flow("DEPOSIT", 1000)
         manager.record_trade(symbol="S", action="BUY", quantity=1, price=1)

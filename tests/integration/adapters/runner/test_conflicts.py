@@ -159,7 +159,7 @@ def test_a_server_that_serializes_everything_loses_nothing(
 # Lock timeout
 
 
-@pytest.mark.parametrize("where", ["sqlite_url", "postgresql_book"])
+@pytest.mark.parametrize("where", ["sqlite_book", "postgresql_book"])
 def test_a_lock_that_is_let_go_of_during_the_retries_costs_nothing(
     new_manager: NewManager, where: str, request: pytest.FixtureRequest
 ) -> None:

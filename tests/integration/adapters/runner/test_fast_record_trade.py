@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -37,7 +39,7 @@ def account() -> str:
     return uuid4().hex
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def two(request: pytest.FixtureRequest, new_manager: NewManager, account: str) -> tuple[Any, Any]:
     """Two managers of one account that has traded, as in two processes; both remember its position."""
     url = request.getfixturevalue(request.param)
@@ -71,9 +73,9 @@ def test_a_trade_on_postgresql_is_one_statement(
 
 
 def test_a_trade_on_a_file_asks_for_nothing(
-    new_manager: NewManager, sqlite_url: str, account: str
+    new_manager: NewManager, sqlite_book: str, account: str
 ) -> None:
-    manager = new_manager(sqlite_url, account)
+    manager = new_manager(sqlite_book, account)
     manager.record_trade(**BUY)
     with statements() as sent:
         manager.record_trade(**BUY)
@@ -245,8 +247,8 @@ def test_a_decision_is_executed_with_its_trade(two: tuple[Any, Any]) -> None:
     assert manager.get_decision(decision.id).status == "EXECUTED"
 
 
-def test_what_was_rolled_back_is_not_remembered(sqlite_url: str) -> None:
-    with DatabaseManager(sqlite_url) as manager:
+def test_what_was_rolled_back_is_not_remembered(sqlite_book: str) -> None:
+    with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         with manager.unit_of_work() as uow:
             handlers.record_trade(uow, **BUY)
@@ -281,10 +283,10 @@ def test_closing_forgets(new_manager: NewManager, postgresql_book: URL, account:
 
 
 def test_a_turn_that_does_not_come_is_not_waited_for(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(position_cache, "_LOCK_TIMEOUT", 0.001)
-    with DatabaseManager(sqlite_url) as manager:
+    with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         lock = manager._container.position_cache().entry("X").lock
         assert lock.acquire()
@@ -318,3 +320,19 @@ def test_a_lost_answer_is_found_in_the_book(
     trade = manager.record_trade(**BUY)
     assert manager.get_position_by_symbol("X").sequence == trade.sequence == 4
     assert manager.verify().proven
+
+
+FIRST = """
+import sys
+from tradebook import DatabaseManager
+
+with DatabaseManager(sys.argv[1]) as manager:
+    manager.import_trades([{"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}])
+    trade = manager.record_trade(symbol="X", action="BUY", quantity=1, price=10)
+    assert trade.price * trade.quantity == 10, trade
+"""
+
+
+def test_the_first_trade_of_a_process_may_be_one_of_the_fast_path(sqlite_url: str) -> None:
+    for _ in range(2):  # the second process imports into a position that is there
+        subprocess.run([sys.executable, "-c", FIRST, sqlite_url], check=True)

@@ -1,4 +1,4 @@
-"""Work by hand on one account: committed at the end, explained by events, seen by nobody else."""
+"""Ad hoc sessions on one account: they commit at the end, leave events, and read and write no other account."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, aliased, joinedload, sessionmaker
 
+from tests.support.backends import each_backend
 from tradebook import (
     AgentDecision,
     Alert,
@@ -77,9 +78,9 @@ def engine_of(manager: DatabaseManager) -> Engine:
         return engine
 
 
-@pytest.fixture(params=["sqlite-memory", "sqlite-file", "postgresql"])
+@pytest.fixture(params=each_backend(["sqlite-memory", "sqlite-file", "postgresql"]))
 def hands(request: pytest.FixtureRequest) -> Iterator[Hands]:
-    names = {"sqlite-file": "sqlite_url", "postgresql": "postgresql_book"}
+    names = {"sqlite-file": "sqlite_book", "postgresql": "postgresql_book"}
     name = names.get(request.param)
     url = request.getfixturevalue(name) if name else "sqlite://"
     with DatabaseManager(url, account=uuid4().hex) as manager:
@@ -481,7 +482,7 @@ class AsyncHands:
 @pytest.fixture(params=["aiosqlite", "asyncpg"])
 def async_hands(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AsyncHands]:
     on_sqlite = request.param == "aiosqlite"
-    url = request.getfixturevalue("sqlite_url" if on_sqlite else "postgresql_book")
+    url = request.getfixturevalue("sqlite_book" if on_sqlite else "postgresql_book")
     driver = "sqlite+aiosqlite" if on_sqlite else "postgresql+asyncpg"
     with DatabaseManager(url, account=uuid4().hex) as manager:
         manager.upgrade()

@@ -13,10 +13,10 @@ from tradebook import DatabaseManager
 
 
 @pytest.fixture
-def tradebook(sqlite_url: str) -> Command:
-    with DatabaseManager(sqlite_url) as book:
+def tradebook(sqlite_book: str) -> Command:
+    with DatabaseManager(sqlite_book) as book:
         a_day(book)
-    return Command(sqlite_url)
+    return Command(sqlite_book)
 
 
 def test_seal_says_what_it_sealed_and_seals_nothing_again(tradebook: Command) -> None:

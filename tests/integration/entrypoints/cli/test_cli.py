@@ -41,7 +41,8 @@ def write(tmp_path: Path) -> Callable[..., str]:
 # init
 
 
-def test_init_creates_the_schema_and_may_be_run_again(tradebook: Command) -> None:
+def test_init_creates_the_schema_and_may_be_run_again(sqlite_url: str) -> None:
+    tradebook = Command(sqlite_url)
     first, second = tradebook("init"), tradebook.json("init")
 
     assert first.exit_code == 0
@@ -69,7 +70,8 @@ def test_a_server_database_without_tables_asks_for_init(new_database: Callable[[
 # import
 
 
-def test_import_books_a_file_and_says_how_it_went(tradebook: Command) -> None:
+def test_import_books_a_file_and_says_how_it_went(sqlite_url: str) -> None:
+    tradebook = Command(sqlite_url)  # a database that does not exist yet
     summary = tradebook.json("import", str(TRADES))
 
     assert summary.pop("seconds") >= 0

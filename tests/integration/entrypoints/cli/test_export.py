@@ -21,12 +21,12 @@ PRICE = "150.123456789012345678"
 
 
 @pytest.fixture
-def tradebook(sqlite_url: str) -> Command:
-    with DatabaseManager(sqlite_url) as book:
+def tradebook(sqlite_book: str) -> Command:
+    with DatabaseManager(sqlite_book) as book:
         for number, symbol in enumerate(("AAPL", "MSFT", "AAPL")):
             at = datetime(2026, 3, number + 1, 12, tzinfo=UTC)
             book.record_trade(symbol=symbol, action="BUY", quantity=1, price=PRICE, executed_at=at)
-    return Command(sqlite_url)
+    return Command(sqlite_book)
 
 
 def read(file: Path) -> list[dict[str, Any]]:

@@ -33,20 +33,20 @@ BUY: dict[str, Any] = {"symbol": "AAPL", "action": "BUY", "quantity": 1, "price"
 
 
 @pytest.fixture(autouse=True)
-def book(sqlite_url: str) -> Iterator[DatabaseManager]:
-    with DatabaseManager(sqlite_url) as book:
+def book(sqlite_book: str) -> Iterator[DatabaseManager]:
+    with DatabaseManager(sqlite_book) as book:
         book.record_trade(**BUY)
         book.raise_alert("drawdown", "WARNING")
         yield book
 
 
 @contextmanager
-def running(sqlite_url: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def running(sqlite_book: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run the command as a process of its own, and kill it at the end."""
     code = "from tradebook.entrypoints.cli import main; main()"
     environment = {
         **os.environ,
-        "TRADEBOOK_DATABASE_URL": sqlite_url,
+        "TRADEBOOK_DATABASE_URL": sqlite_book,
         "TERM": "xterm",
         "COLUMNS": "120",
         "LINES": "40",
@@ -59,9 +59,9 @@ def running(sqlite_url: str, *arguments: str, **options: Any) -> Iterator[subpro
             process.kill()
 
 
-def test_metrics_are_served_until_somebody_ends_it(sqlite_url: str, book: DatabaseManager) -> None:
+def test_metrics_are_served_until_somebody_ends_it(sqlite_book: str, book: DatabaseManager) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with running(sqlite_url, "metrics", "--port", "0", **pipes) as process:
+    with running(sqlite_book, "metrics", "--port", "0", **pipes) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         url = said.split()[1].removesuffix(";")
@@ -89,9 +89,9 @@ def test_an_address_that_is_not_this_machine_s_is_named(tradebook: Command, addr
     assert f"--address: '{address}' is not accepted" in said
 
 
-def test_top_is_live_in_a_terminal(sqlite_url: str) -> None:
+def test_top_is_live_in_a_terminal(sqlite_book: str) -> None:
     ours, theirs = pty.openpty()
-    with running(sqlite_url, "top", "--interval", "0.1", stdout=theirs, stderr=theirs) as process:
+    with running(sqlite_book, "top", "--interval", "0.1", stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         while shown.count(b"1 trade booked") < 2:
@@ -151,12 +151,12 @@ def test_a_database_without_a_book_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_logs_as_it_is_asked_to(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRADEBOOK_LOG", "json")
     monkeypatch.setenv("TRADEBOOK_DB_SLOW_QUERY_SECONDS", "0")
     with logging_restored():
-        result = Command(sqlite_url)("positions", "--json")
+        result = Command(sqlite_book)("positions", "--json")
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert {line["logger"] for line in lines} == {"tradebook.slow_queries"}
     assert any("plan" in line for line in lines)
