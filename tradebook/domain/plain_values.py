@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
 from tradebook.domain.errors import InvalidInput
 
@@ -55,18 +56,10 @@ def plain_datetime(value: datetime) -> datetime:
 
 
 def _rebuilt(value: datetime) -> datetime:
-    if type(value) is datetime:
-        return value
-    return datetime(
-        value.year,
-        value.month,
-        value.day,
-        value.hour,
-        value.minute,
-        value.second,
-        value.microsecond,
-        tzinfo=UTC,
-    )
+    return value if type(value) is datetime else datetime(*_parts(value), UTC)
+
+
+_parts: Final = attrgetter("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
 def mapping(value: Mapping[Any, V]) -> Mapping[Any, V]:
