@@ -84,16 +84,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
 
 
 def read_text(name: str, text: str, *, called: str) -> Any:
-    """Convert the text of a field to its value: a number, a truth value, or the text itself.
-
-    Args:
-        name: of the field.
-        text: as written.
-        called: the name of the parameter or variable, for a refusal.
-
-    Raises:
-        InvalidInput: the text is not a number, or neither yes nor no.
-    """
+    """Convert the text of a field to its value; a refusal names the parameter or variable `called` so."""
     return _READERS.get(name, _text)(text, called)
 
 

@@ -125,11 +125,5 @@ class Moved(NamedTuple):
 
 
 def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:
-    """Return the booking time of a position's next entry: `at`, but never before the last entry.
-
-    Args:
-        at: the time of the call, UTC.
-        sequence: the number of the last entry; 0 before the first.
-        updated_at: the booking time of the last entry.
-    """
+    """Return the booking time of a position's next entry: `at`, but never before the last entry's time."""
     return max(at, updated_at) if sequence else at

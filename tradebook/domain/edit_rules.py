@@ -55,11 +55,7 @@ _KEPT: Final[Mapping[type[Entity], str]] = {
 
 
 def check_new(entity: Entity) -> None:
-    """Refuse a new record that only a handler may make.
-
-    Raises:
-        InvalidInput: naming the field and the handler to call.
-    """
+    """Raise InvalidInput, naming the handler to call, for a new record that only a handler may make."""
     if isinstance(entity, Trade) and entity.status in BOOKED:
         raise InvalidInput(
             "status", str(entity.status), "PENDING: record_trade books an executed trade"
@@ -81,11 +77,7 @@ def check_new(entity: Entity) -> None:
 
 
 def check_ledger_state(entity: Entity) -> None:
-    """Refuse a new record with values that follow from booked trades.
-
-    Raises:
-        InvalidInput: naming the field.
-    """
+    """Raise InvalidInput for a new record with a value that follows from booked trades."""
     kind = type(entity)
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
@@ -94,11 +86,7 @@ def check_ledger_state(entity: Entity) -> None:
 
 
 def check_consistent(entity: Entity) -> None:
-    """Refuse a record whose fields contradict each other.
-
-    Raises:
-        InvalidInput: naming the field.
-    """
+    """Raise InvalidInput for a record whose fields contradict each other."""
     if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
         raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
 
@@ -124,11 +112,7 @@ def check_changes(entity: Entity, changed: Collection[str]) -> None:
 
 
 def check_transition(entity: Entity, before: str, after: str) -> None:
-    """Refuse a change of status that only a handler may make.
-
-    Raises:
-        InvalidTransition: naming the handler to call.
-    """
+    """Raise InvalidTransition for a change of status that only a handler may make."""
     if isinstance(entity, Trade):
         if before != TradeStatus.PENDING:
             _refuse_change(entity, "status", f"it stays {before}; record another trade")
@@ -139,11 +123,7 @@ def check_transition(entity: Entity, before: str, after: str) -> None:
 
 
 def check_removal(entity: Entity) -> None:
-    """Refuse to delete a record that must stay.
-
-    Raises:
-        InvalidTransition: with the reason and the alternative.
-    """
+    """Raise InvalidTransition, naming the alternative, for a record that must not be deleted."""
     kind = type(entity)
     if kind in _KEPT:
         raise InvalidTransition(f"{_label(entity)} cannot be deleted; {_KEPT[kind]}")

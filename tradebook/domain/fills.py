@@ -290,13 +290,7 @@ def payload_template(booking: Booking, at: datetime) -> str:
 
 
 def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the values for the placeholders of a `payload_template`.
-
-    Args:
-        booking: one of those that share the template.
-        at: the time of the call.
-        texts: the booking's `texts_of`.
-    """
+    """Return the values for the placeholders of a `payload_template`; `texts` are the booking's `texts_of`."""
     trade, effect, before, after = booking
     values = (
         quoted(trade["order_id"]),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from tradebook.domain.errors import InvalidInput
 
 V = TypeVar("V")
+
+_PARTS: Final = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
 def is_instance(value: object, kind: type) -> bool:
@@ -56,10 +57,9 @@ def plain_datetime(value: datetime) -> datetime:
 
 
 def _rebuilt(value: datetime) -> datetime:
-    return value if type(value) is datetime else datetime(*_parts(value), UTC)
-
-
-_parts: Final = attrgetter("year", "month", "day", "hour", "minute", "second", "microsecond")
+    if type(value) is datetime:
+        return value
+    return datetime(**{part: getattr(value, part) for part in _PARTS}, tzinfo=UTC)
 
 
 def mapping(value: Mapping[Any, V]) -> Mapping[Any, V]:
