@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from tradebook.domain.accounting import Balance, effect
+from tradebook.domain.accounting import Balance, Moved
 from tradebook.domain.numbers import ONE, ZERO, plain
 from tradebook.domain.trades import Settlement
 
@@ -27,9 +27,7 @@ class Fill(NamedTuple):
     settlement: Settlement = Settlement.CASH
 
 
-def evidence(
-    fill: Fill, sequence: int, realized: Decimal, before: Balance, after: Balance
-) -> dict[str, str | int]:
+def evidence(fill: Fill, sequence: int, before: Balance, moved: Moved) -> dict[str, str | int]:
     """What the event says: the same as the library's."""
     return {
         "symbol": fill.symbol,
@@ -42,10 +40,10 @@ def evidence(
         "currency": "USD",
         "executed_at": fill.at.isoformat(),
         "sequence": sequence,
-        "realized_pnl": plain(realized),
-        "effect": effect(before.quantity, after.quantity),
+        "realized_pnl": plain(moved.realized),
+        "effect": moved.effect,
         "quantity_before": plain(before.quantity),
-        "quantity_after": plain(after.quantity),
+        "quantity_after": plain(moved.balance.quantity),
     }
 
 

@@ -55,8 +55,8 @@ def booking(
     row = yield lock, (fill.account, fill.symbol)
     id_, sequence, version = row[0], row[6] + 1, row[7]
     before = Balance(*(Decimal(value) for value in row[1:6]))
-    after = before.after(fill)  # type: ignore[arg-type]  # all that the fold reads of a trade
-    now, realized = time(fill.at), after.realized_pnl - before.realized_pnl
+    moved = before.apply(fill)  # type: ignore[arg-type]  # all that the fold reads of a trade
+    after, now, realized = moved.balance, time(fill.at), moved.realized
     values = (fill.account, now, now, fill.symbol, "", fill.action, number(fill.quantity))
     values += (number(fill.price), number(fill.fee), "USD", "USD", number(ONE), "CASH", now)
     values += (fill.order_id, "", "", "{}", "EXECUTED", sequence, now, number(realized), 0)
@@ -65,7 +65,7 @@ def booking(
     status = "OPEN" if after.quantity else "CLOSED"
     changed = (*map(number, totals), sequence, version + 1, now, status)
     yield POSITION, (*changed, fill.account, fill.symbol, id_, version)
-    payload = json.dumps(evidence(fill, sequence, realized, before, after))
+    payload = json.dumps(evidence(fill, sequence, before, moved))
     recorded = (fill.account, now, now, "TradeRecorded", "Trade", trade_id, payload, "", "", now)
     yield EVENT, recorded
 

@@ -38,8 +38,8 @@ class Outcome(NamedTuple):
 def outcome(fill: Fill, position: Any) -> Outcome:
     """What a fill makes of a position that was read: anything with its columns as attributes."""
     before = Balance(*(Decimal(getattr(position, name)) for name in TOTALS))
-    after = before.after(fill)  # type: ignore[arg-type]  # all that the fold reads of a trade
-    sequence, realized = position.sequence + 1, after.realized_pnl - before.realized_pnl
+    moved = before.apply(fill)  # type: ignore[arg-type]  # all that the fold reads of a trade
+    after, realized, sequence = moved.balance, moved.realized, position.sequence + 1
     record = {"account": fill.account, "created_at": fill.at, "updated_at": fill.at}
     trade = {
         **record,
@@ -71,7 +71,7 @@ def outcome(fill: Fill, position: Any) -> Outcome:
         **record,
         "event_type": "TradeRecorded",
         "entity": "Trade",
-        "payload": evidence(fill, sequence, realized, before, after),
+        "payload": evidence(fill, sequence, before, moved),
         "actor": "",
         "correlation_id": "",
         "occurred_at": fill.at,

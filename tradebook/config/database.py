@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -23,7 +23,7 @@ from tradebook.config.secrets import (
     secret_from_file,
     secret_from_function,
 )
-from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, parts_of
+from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, TLS, parts_of
 from tradebook.config.variables import Settings
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
@@ -34,7 +34,6 @@ SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verif
 _DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
 _TIMEOUTS: Final = ("statement_timeout", "lock_timeout")
 _PLACE: Final = ("host", "port", "database", "username", "password", "password_file")
-_TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 _ASYNCPG: Final = {
     "gsslib",
@@ -109,10 +108,6 @@ def _is_secret(name: str) -> bool:
     return "password" in name.lower()
 
 
-def _memory_name() -> str:
-    return f"tradebook-{uuid4().hex}"
-
-
 @hide_init_traceback
 @frozen(field_transformer=named_fields)
 class DatabaseConfig:
@@ -177,7 +172,13 @@ class DatabaseConfig:
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
     password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
     read_url: str | None = field(default=None, converter=_read_url)
-    _memory: str = field(factory=_memory_name, converter=_text, kw_only=True, repr=False, eq=False)
+    _memory: str = field(
+        factory=lambda: f"tradebook-{uuid4().hex}",
+        converter=_text,
+        kw_only=True,
+        repr=False,
+        eq=False,
+    )
 
     def __attrs_post_init__(self) -> None:
         """Refuse fields that exclude each other, and fill in the defaults of the kind of database."""
@@ -283,12 +284,12 @@ class DatabaseConfig:
     @property
     def url(self) -> str:
         """The complete URL for psycopg2 or SQLite's own driver; only `str()` shows its password."""
-        return self._hidden(self._sync_url)
+        return Secret(self._sync_url(), self._sync_url(mask=True))
 
     @property
     def async_url(self) -> str:
         """The complete URL for asyncpg or aiosqlite; only `str()` shows its password."""
-        return self._hidden(self._async_url)
+        return Secret(self._async_url(), self._async_url(mask=True))
 
     @property
     def safe_url(self) -> str:
@@ -298,18 +299,12 @@ class DatabaseConfig:
         url = self._sync_url(mask=True)
         return url.replace("+psycopg2", "", 1).replace("+pysqlite", "", 1)
 
-    def _hidden(self, make: Callable[..., str]) -> Secret:
-        return Secret(make(), make(mask=True))
-
     def _sync_url(self, *, mask: bool = False) -> str:
         if self.path is not None:
             return self._sqlite_url("pysqlite")
-        query = {name: getattr(self, name) for name in (*_TLS, "application_name")}
-        options = [
-            f"-c {name}={getattr(self, name)}"
-            for name in _TIMEOUTS
-            if getattr(self, name) is not None
-        ]
+        query = {name: getattr(self, name) for name in (*TLS, "application_name")}
+        limits = [(name, getattr(self, name)) for name in _TIMEOUTS]
+        options = [f"-c {name}={limit}" for name, limit in limits if limit is not None]
         others = {n: text for n, text in self.parameters.items() if n != _ASYNC_ONLY}
         if options:
             others["options"] = " ".join([others.get("options", ""), *options]).strip()
@@ -318,11 +313,11 @@ class DatabaseConfig:
     def _async_url(self, *, mask: bool = False) -> str:
         if self.path is not None:
             return self._sqlite_url("aiosqlite")
-        settings = {name: getattr(self, name) for name in (*_TLS, "application_name", *_TIMEOUTS)}
+        settings = {name: getattr(self, name) for name in (*TLS, "application_name", *_TIMEOUTS)}
         settings |= {n: value for n, value in self.parameters.items() if n in _ASYNCPG}
         # SQLAlchemy hands asyncpg keyword arguments only; its `dsn` holds everything else.
-        settings = _shown(settings, mask=mask)
-        query = {"dsn": f"postgresql:///?{_encoded(settings)}"} if settings else {}
+        dsn = _encoded(settings, mask=mask)
+        query = {"dsn": f"postgresql:///{dsn}"} if dsn else {}
         if _ASYNC_ONLY in self.parameters:
             query[_ASYNC_ONLY] = self.parameters[_ASYNC_ONLY]
         return self._server_url("asyncpg", query, mask=mask)
@@ -337,10 +332,9 @@ class DatabaseConfig:
         place = f"{where}:{self.port}" if is_plain else ""
         ports = ",".join([str(self.port)] * len(host.split(",")))
         query = query if is_plain else {"host": host, "port": ports, **query}
-        encoded = _encoded(_shown(query, mask=mask))
         at = f"{user}@" if user else ""
         name = quote(str(self.database), safe="")
-        return f"postgresql+{driver}://{at}{place}/{name}" + (f"?{encoded}" if encoded else "")
+        return f"postgresql+{driver}://{at}{place}/{name}{_encoded(query, mask=mask)}"
 
     def _sqlite_url(self, driver: str) -> str:
         path, query = str(self.path), dict(self.parameters)
@@ -348,17 +342,14 @@ class DatabaseConfig:
             query["timeout"] = f"{self.lock_timeout // 1000}.{self.lock_timeout % 1000:03}"
         if self.is_in_memory:
             path, query = f"file:/{self._memory}", {**query, "vfs": "memdb", "uri": "true"}
-        encoded = f"?{_encoded(query)}" if query else ""
-        return f"sqlite+{driver}:///{quote(path, safe='/:')}{encoded}"
+        return f"sqlite+{driver}:///{quote(path, safe='/:')}{_encoded(query)}"
 
 
-def _shown(query: Mapping[str, Any], *, mask: bool) -> dict[str, Any]:
-    return {
-        name: "***" if mask and _is_secret(name) else value
+def _encoded(query: Mapping[str, Any], *, mask: bool = False) -> str:
+    """Write the values that are not None as the query of a URL, with its question mark."""
+    shown = {
+        name: "***" if mask and _is_secret(name) else str(value)
         for name, value in query.items()
         if value is not None
     }
-
-
-def _encoded(query: Mapping[str, Any]) -> str:
-    return urlencode({n: str(v) for n, v in query.items()}, safe="*", quote_via=quote)
+    return "?" + urlencode(shown, safe="*", quote_via=quote) if shown else ""

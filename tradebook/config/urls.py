@@ -14,28 +14,14 @@ from tradebook.domain.errors import InvalidInput
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 MEMORY: Final = ":memory:"
-POSTGRESQL_ONLY: Final = (
-    "host",
-    "port",
-    "database",
-    "username",
-    "password",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "password_file",
-    "read_url",
-)
+TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_SERVER_FIELDS: Final = ("host", "port", "database", "username", "password")
+POSTGRESQL_ONLY: Final = (*_SERVER_FIELDS, *TLS, "password_file", "read_url")
 """Fields of `DatabaseConfig` that a SQLite file does not have."""
 ACCEPTED: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
 _BACKENDS: Final = {
-    "sqlite": SQLITE,
-    "sqlite+pysqlite": SQLITE,
-    "sqlite+aiosqlite": SQLITE,
-    "postgresql": POSTGRESQL,
-    "postgresql+psycopg2": POSTGRESQL,
-    "postgresql+asyncpg": POSTGRESQL,
+    **dict.fromkeys(("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"), SQLITE),
+    **dict.fromkeys(("postgresql", "postgresql+psycopg2", "postgresql+asyncpg"), POSTGRESQL),
     "postgres": POSTGRESQL,
 }
 ENCODED: Final = (
@@ -63,18 +49,14 @@ _TRUTHS: Final = {
 }
 
 
-def _whole(text: str, called: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidInput(called, text, "a whole number") from None
+def _number(convert: Callable[[str], float], expected: str) -> Callable[[str, str], float]:
+    def read(text: str, called: str) -> float:
+        try:
+            return convert(text)
+        except ValueError:
+            raise InvalidInput(called, text, expected) from None
 
-
-def _seconds(text: str, called: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InvalidInput(called, text, "a number of seconds") from None
+    return read
 
 
 def _truth(text: str, called: str) -> bool:
@@ -90,26 +72,19 @@ def _text(text: str, _called: str) -> str:
 
 _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("host", "database", "username", "password", "password_file"), _text),
-    **dict.fromkeys(("sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"), _text),
-    **dict.fromkeys(("port", "pool_size", "max_overflow", "pool_recycle"), _whole),
-    **dict.fromkeys(("statement_timeout", "lock_timeout"), _whole),
-    **dict.fromkeys(("pool_timeout", "slow_query_seconds"), _seconds),
+    **dict.fromkeys((*TLS, "application_name"), _text),
+    **dict.fromkeys(
+        ("port", "pool_size", "max_overflow", "pool_recycle", "statement_timeout", "lock_timeout"),
+        _number(int, "a whole number"),
+    ),
+    **dict.fromkeys(("pool_timeout", "slow_query_seconds"), _number(float, "a number of seconds")),
     **dict.fromkeys(("echo", "pool_pre_ping"), _truth),
 }
 """For each field of `DatabaseConfig` that a URL's query may name, the function that reads its text."""
 
 
 def read_text(name: str, text: str, *, called: str) -> Any:
-    """Convert the text of a field to its value: a number, a truth value, or the text itself.
-
-    Args:
-        name: of the field.
-        text: as written.
-        called: the name of the parameter or variable, for a refusal.
-
-    Raises:
-        InvalidInput: the text is not a number, or neither yes nor no.
-    """
+    """Convert the text of a field to its value; a refusal names the parameter or variable `called` so."""
     return _READERS.get(name, _text)(text, called)
 
 

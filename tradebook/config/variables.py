@@ -93,12 +93,7 @@ def variables_help() -> str:
 
 
 def check_preset(name: str, *, called: str) -> str:
-    """Refuse a name that no preset has.
-
-    Args:
-        name: of the preset.
-        called: the argument or variable that gave it, for the refusal.
-    """
+    """Return the name of a preset; refuse any other, naming the argument or variable `called` so."""
     if name not in PRESETS:
         raise InvalidInput(called, name, "one of " + ", ".join(PRESETS))
     return name

@@ -72,7 +72,7 @@ def balances_of(trades: Collection[BookedTrade]) -> dict[str, Balances]:
     agents: dict[str, Balances] = {}
     for trade in trades:
         balances = agents.setdefault(trade.strategy, {})
-        balances[trade.symbol] = balances.get(trade.symbol, Balance()).after(trade)
+        balances[trade.symbol] = balances.get(trade.symbol, Balance()).apply(trade).balance
     return agents
 
 

@@ -148,7 +148,7 @@ class _Desk:
             decision_id=decision_id,
         )
         held = self.holdings[agent.name]
-        held[trade.symbol] = held.get(trade.symbol, Balance()).after(trade)
+        held[trade.symbol] = held.get(trade.symbol, Balance()).apply(trade).balance
 
     def _quantity(self, agent: Agent, opinion: Opinion, price: Decimal) -> Decimal:
         """Return whole shares: all that the agent holds, or as many as its stake buys."""

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, cast
 
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import ZERO, divide, exact
+from tradebook.domain.numbers import ZERO, canonical, divide, exact
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
 
 
@@ -73,11 +73,15 @@ class Balance(NamedTuple):
     fees: Decimal = ZERO
     cash_flow: Decimal = ZERO
 
-    def after(self, trade: Trade | BookedTrade) -> Balance:
-        """Return the balance after `trade`, exact but for the one rounding of a partly removed cost."""
+    def apply(self, trade: Trade | BookedTrade) -> Moved:
+        """Apply `trade` to the balance, exact but for the one rounding of a partly removed cost."""
         size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
         with exact():
-            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash).balance
+            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash)
+
+    def totals(self) -> dict[str, Decimal]:
+        """Return the totals in canonical form, by the name of their field in a position."""
+        return {name: canonical(total) for name, total in self._asdict().items()}
 
     def moved(self, size: Decimal, unit_cash: Decimal, fee: Decimal, in_cash: bool) -> Moved:
         """Apply a fill to the balance; call it inside `exact()`.
@@ -120,24 +124,6 @@ class Moved(NamedTuple):
     effect: Effect
 
 
-def effect(before: Decimal, after: Decimal) -> Effect:
-    """Return the effect of a fill that took a position's signed quantity from `before` to `after`."""
-    if not before:
-        return Effect.OPENED
-    if not after:
-        return Effect.CLOSED
-    if (before > 0) != (after > 0):
-        return Effect.FLIPPED
-    grows = after.copy_abs() > before.copy_abs()  # unlike abs() it keeps all digits
-    return Effect.INCREASED if grows else Effect.REDUCED
-
-
 def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:
-    """Return the booking time of a position's next entry: `at`, but never before the last entry.
-
-    Args:
-        at: the time of the call, UTC.
-        sequence: the number of the last entry; 0 before the first.
-        updated_at: the booking time of the last entry.
-    """
+    """Return the booking time of a position's next entry: `at`, but never before the last entry's time."""
     return max(at, updated_at) if sequence else at

@@ -168,8 +168,9 @@ class AgentDecision(Entity):
         """
         if self.status not in _UNDECIDED:
             return None
-        changes = self._become(DecisionStatus.EXECUTED, at)
-        return DecisionExecuted(trade_id=trade_id, changes=changes)
+        return DecisionExecuted(
+            trade_id=trade_id, changes=self._become(DecisionStatus.EXECUTED, at)
+        )
 
     def _become(self, status: DecisionStatus, at: datetime) -> dict[str, Json]:
         before, self.status, self.updated_at = self.status, status, at

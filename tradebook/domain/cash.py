@@ -86,10 +86,7 @@ class CashFlow(Entity):
     def recorded(self) -> CashFlowRecorded:
         """Return the event that recording this cash flow emits."""
         return CashFlowRecorded(
-            kind=self.kind,
-            amount=self.amount,
-            currency=self.currency,
-            reference=self.reference,
+            kind=self.kind, amount=self.amount, currency=self.currency, reference=self.reference
         )
 
 

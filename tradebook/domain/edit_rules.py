@@ -17,40 +17,19 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
+from tradebook.domain.folding import AMOUNTS
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import BOOKED, Trade, TradeStatus
+from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
 
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
-    Trade: (
-        "sequence",
-        "booked_at",
-        "realized_pnl",
-        "revision",
-        "corrects_id",
-        "busted_at",
-        "busted_by",
-        "bust_reason",
-        "bust_sequence",
-    ),
+    Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
     Position: (
-        "symbol",
-        "quantity",
-        "cost_basis",
-        "realized_pnl",
-        "fees",
-        "cash_flow",
-        "currency",
-        "multiplier",
-        "settlement",
-        "status",
-        "opened_at",
-        "closed_at",
-        "sequence",
-        "version",
+        *("symbol", *AMOUNTS, *INSTRUMENT),
+        *("status", "opened_at", "closed_at", "sequence", "version"),
     ),
 }
 """Fields that follow from booked trades, and that no direct edit sets."""
@@ -76,11 +55,7 @@ _KEPT: Final[Mapping[type[Entity], str]] = {
 
 
 def check_new(entity: Entity) -> None:
-    """Refuse a new record that only a handler may make.
-
-    Raises:
-        InvalidInput: naming the field and the handler to call.
-    """
+    """Raise InvalidInput, naming the handler to call, for a new record that only a handler may make."""
     if isinstance(entity, Trade) and entity.status in BOOKED:
         raise InvalidInput(
             "status", str(entity.status), "PENDING: record_trade books an executed trade"
@@ -102,11 +77,7 @@ def check_new(entity: Entity) -> None:
 
 
 def check_ledger_state(entity: Entity) -> None:
-    """Refuse a new record with values that follow from booked trades.
-
-    Raises:
-        InvalidInput: naming the field.
-    """
+    """Raise InvalidInput for a new record with a value that follows from booked trades."""
     kind = type(entity)
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
@@ -115,11 +86,7 @@ def check_ledger_state(entity: Entity) -> None:
 
 
 def check_consistent(entity: Entity) -> None:
-    """Refuse a record whose fields contradict each other.
-
-    Raises:
-        InvalidInput: naming the field.
-    """
+    """Raise InvalidInput for a record whose fields contradict each other."""
     if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
         raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
 
@@ -145,11 +112,7 @@ def check_changes(entity: Entity, changed: Collection[str]) -> None:
 
 
 def check_transition(entity: Entity, before: str, after: str) -> None:
-    """Refuse a change of status that only a handler may make.
-
-    Raises:
-        InvalidTransition: naming the handler to call.
-    """
+    """Raise InvalidTransition for a change of status that only a handler may make."""
     if isinstance(entity, Trade):
         if before != TradeStatus.PENDING:
             _refuse_change(entity, "status", f"it stays {before}; record another trade")
@@ -160,11 +123,7 @@ def check_transition(entity: Entity, before: str, after: str) -> None:
 
 
 def check_removal(entity: Entity) -> None:
-    """Refuse to delete a record that must stay.
-
-    Raises:
-        InvalidTransition: with the reason and the alternative.
-    """
+    """Raise InvalidTransition, naming the alternative, for a record that must not be deleted."""
     kind = type(entity)
     if kind in _KEPT:
         raise InvalidTransition(f"{_label(entity)} cannot be deleted; {_KEPT[kind]}")

@@ -200,11 +200,7 @@ def refreshed(entities: Sequence[_E], recorded: Sequence[_E]) -> list[_E]:
 def differences(
     recorded: Entity, given: Entity, names: Collection[str]
 ) -> dict[str, tuple[object, object]]:
-    """Compare two entities in the fields `names`.
-
-    Returns:
-        For each field that differs (recorded value, given value).
-    """
+    """Return (recorded value, given value) for each of the fields `names` in which two entities differ."""
     return {
         name: (getattr(recorded, name), getattr(given, name))
         for name in names

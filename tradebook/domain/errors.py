@@ -50,7 +50,10 @@ class _Readable(Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         """Give the size of a long integer, for which Python refuses a `repr` from 4,300 digits on."""
-        return _digits(x) if x.bit_length() > 512 else super().repr_int(x, level)
+        bits = x.bit_length()
+        if bits > 512:
+            return f"an integer of about {bits * 3 // 10} digits"
+        return super().repr_int(x, level)
 
     def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002  # as `Repr` calls it
         """Return the object's own `repr`, or its type where that raises."""
@@ -66,18 +69,15 @@ _readable = _Readable()
 def shown(value: object) -> str:
     """Return `repr(value)`, cut to a readable length."""
     if issubclass(type(value), str):
-        return _quoted(str.__str__(value))
+        text = str.__str__(value)
+        if len(text) <= _SHOWN:
+            return _cut(repr(text))
+        return f"{_cut(repr(text[:_SHOWN]))}... ({len(text)} characters)"
     try:
         text = _readable.repr(value)
     except Exception:  # `Repr` dispatches by class name: another class may be called `list`
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _quoted(text: str) -> str:
-    if len(text) <= _SHOWN:
-        return _cut(repr(text))
-    return f"{_cut(repr(text[:_SHOWN]))}... ({len(text)} characters)"
 
 
 def _cut(text: str) -> str:
@@ -88,10 +88,6 @@ def _cut(text: str) -> str:
 def cut(text: str) -> str:
     """Return the text unquoted, or as `shown` does where it is too long for a message."""
     return text if len(text) <= _SHOWN else shown(text)
-
-
-def _digits(value: int) -> str:
-    return f"an integer of about {value.bit_length() * 3 // 10} digits"
 
 
 class TradebookError(Exception):

@@ -328,10 +328,7 @@ class MetricRecorded(DomainEvent):
 
 
 class RecordCreated(DomainEvent):
-    """A record was added without a handler of its own.
-
-    `values` holds its fields.
-    """
+    """A record was added without a handler of its own; `values` holds its fields."""
 
     values: dict[str, Json]
 
@@ -343,10 +340,7 @@ class RecordUpdated(DomainEvent):
 
 
 class RecordDeleted(DomainEvent):
-    """A record was deleted.
-
-    `values` holds what its fields were.
-    """
+    """A record was deleted; `values` holds what its fields were."""
 
     values: dict[str, Json]
 

@@ -21,14 +21,8 @@ from tradebook.domain.accounting import Balance, entry_time
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import ONE, canonical, plain
-from tradebook.domain.positions import INSTRUMENT, PositionStatus
-from tradebook.domain.trades import (
-    TRADE_COLUMNS,
-    OrderKey,
-    Settlement,
-    TradeAction,
-    evidence,
-)
+from tradebook.domain.positions import INSTRUMENT, status_of
+from tradebook.domain.trades import TRADE_COLUMNS, OrderKey, Settlement, TradeAction, evidence
 
 _LEFT_OUT: Final = (None, None, None)
 
@@ -175,18 +169,17 @@ class RunningPosition:
 
     def settled(self) -> dict[str, Any]:
         """Return the position's fields by name, with all that was booked."""
-        opened, booked = self.opened, self.sequence - self.opened["sequence"]
         return {
-            **opened,
-            **dict(zip(Balance._fields, map(canonical, self.balance), strict=True)),
+            **self.opened,
+            **self.balance.totals(),
             **dict(zip(INSTRUMENT, self.constants or (), strict=False)),
-            "status": PositionStatus.OPEN if self.balance.quantity else PositionStatus.CLOSED,
+            "status": status_of(self.balance.quantity),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
             "current_price": self.mark[0],
             "marked_at": self.mark[1],
             "sequence": self.sequence,
-            "version": opened["version"] + booked,
+            "version": self.opened["version"] + self.sequence - self.opened["sequence"],
             "updated_at": self.booked_at,
         }
 
@@ -239,12 +232,7 @@ VARYING: Final = (
 """The columns of a trade that differ from one fill of a symbol to the next."""
 
 _varying_texts: Final = itemgetter(*VARYING[5:])
-_ALWAYS: Final = (
-    *VARYING[3:],
-    "effect",
-    "quantity_before",
-    "quantity_after",
-)
+_ALWAYS: Final = (*VARYING[3:], "effect", "quantity_before", "quantity_after")
 _SOMETIMES: Final = ("details", "booked_at")
 _UNQUOTED: Final = ("order_id", "execution_id", "sequence")
 """Placeholders of a payload without quotes: their values are JSON already."""
@@ -302,13 +290,7 @@ def payload_template(booking: Booking, at: datetime) -> str:
 
 
 def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the values for the placeholders of a `payload_template`.
-
-    Args:
-        booking: one of those that share the template.
-        at: the time of the call.
-        texts: the booking's `texts_of`.
-    """
+    """Return the values for the placeholders of a `payload_template`; `texts` are the booking's `texts_of`."""
     trade, effect, before, after = booking
     values = (
         quoted(trade["order_id"]),

@@ -11,11 +11,11 @@ from attrs import define, evolve, field
 
 from tradebook.domain.accounting import Balance, BookedTrade
 from tradebook.domain.events import Effect
-from tradebook.domain.numbers import canonical, exact
-from tradebook.domain.positions import INSTRUMENT, Position, PositionStatus
-from tradebook.domain.trades import Settlement, Trade
+from tradebook.domain.numbers import canonical
+from tradebook.domain.positions import INSTRUMENT, Position, status_of
+from tradebook.domain.trades import Trade
 
-AMOUNTS: Final = ("quantity", "cost_basis", "realized_pnl", "fees", "cash_flow")
+AMOUNTS: Final = Balance._fields
 
 
 @define
@@ -38,10 +38,7 @@ class Fold:
 
     def apply(self, trade: Trade | BookedTrade) -> Decimal:
         """Fold one trade, and return the price P&L that it realized, before fees."""
-        size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
-        with exact():
-            unit_cash = trade.price * trade.multiplier
-            self.balance, realized, done = self.balance.moved(size, unit_cash, trade.fee, in_cash)
+        self.balance, realized, done = self.balance.apply(trade)
         if not self.constants:
             self.constants = {name: getattr(trade, name) for name in INSTRUMENT}
         if done in (Effect.OPENED, Effect.FLIPPED):
@@ -57,8 +54,8 @@ class Fold:
     def values(self) -> dict[str, object]:
         """Return the fields of the position that follow from these trades, by name."""
         return {
-            **{name: canonical(getattr(self.balance, name)) for name in AMOUNTS},
-            "status": PositionStatus.OPEN if self.balance.quantity else PositionStatus.CLOSED,
+            **self.balance.totals(),
+            "status": status_of(self.balance.quantity),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
             **self.constants,

@@ -171,7 +171,10 @@ _NOT_TOO_LARGE = f"a number of at most {MAX_WHOLE_DIGITS} digits before the poin
 
 def _parsed(value: Any) -> Decimal:
     if is_instance(value, Decimal):
-        return _bounded(Decimal(value))
+        digits = len(Decimal(value).as_tuple().digits) if Decimal.is_finite(value) else 0
+        if digits > _MAX_TEXT:
+            raise InvalidInput("", f"a decimal of {digits} digits", _ACCEPTED)
+        return Decimal(value)
     if is_instance(value, bool):
         raise InvalidInput("", value, "a number, not a truth value")
     if is_instance(value, int):
@@ -188,12 +191,6 @@ def _index(value: Any) -> int:
         return operator.index(value)  # numpy integers
     except Exception:  # a hostile `__index__` may raise anything
         raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
-
-
-def _bounded(value: Decimal) -> Decimal:
-    if value.is_finite() and len(value.as_tuple().digits) > _MAX_TEXT:
-        raise InvalidInput("", f"a decimal of {len(value.as_tuple().digits)} digits", _ACCEPTED)
-    return value
 
 
 def _from_int(value: int) -> Decimal:

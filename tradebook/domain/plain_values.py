@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tradebook.domain.errors import InvalidInput
 
 V = TypeVar("V")
+
+_PARTS: Final = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
 def is_instance(value: object, kind: type) -> bool:
@@ -57,16 +59,7 @@ def plain_datetime(value: datetime) -> datetime:
 def _rebuilt(value: datetime) -> datetime:
     if type(value) is datetime:
         return value
-    return datetime(
-        value.year,
-        value.month,
-        value.day,
-        value.hour,
-        value.minute,
-        value.second,
-        value.microsecond,
-        tzinfo=UTC,
-    )
+    return datetime(**{part: getattr(value, part) for part in _PARTS}, tzinfo=UTC)
 
 
 def mapping(value: Mapping[Any, V]) -> Mapping[Any, V]:

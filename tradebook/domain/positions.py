@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, field
 
-from tradebook.domain.accounting import Balance, effect, entry_time
+from tradebook.domain.accounting import Balance, entry_time
 from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
@@ -40,6 +40,11 @@ class PositionStatus(StrEnum):
 def position_status(value: PositionStatus | str) -> PositionStatus:
     """Convert a name to OPEN or CLOSED."""
     return enum_member(PositionStatus, value)
+
+
+def status_of(quantity: Decimal) -> PositionStatus:
+    """Return the status of a position with this signed quantity."""
+    return PositionStatus.OPEN if quantity else PositionStatus.CLOSED
 
 
 def optional_number(value: Number | None) -> Decimal | None:
@@ -150,23 +155,19 @@ class Position(Entity):
             InvalidInput: the fee is in another currency.
         """
         self._require_same_instrument(trade)
-        before, after = self.balance, self.balance.after(trade)
+        before = self.quantity
+        after, realized, done = self.balance.apply(trade)
         booked_at = self.entry_time(at)
-        trade.book(
-            sequence=self.sequence + 1,
-            booked_at=booked_at,
-            realized_pnl=EXACT.subtract(after.realized_pnl, before.realized_pnl),
-        )
+        trade.book(sequence=self.sequence + 1, booked_at=booked_at, realized_pnl=realized)
         if not self.has_trades:
             self.set_unchecked(**{constant: getattr(trade, constant) for constant in INSTRUMENT})
         self._enter(booked_at)
-        self._become(after)
-        done = effect(before.quantity, after.quantity)
+        self.set_unchecked(**after.totals(), status=status_of(after.quantity))
         self._date(done, trade)
         return TradeRecorded(
             **evidence(vars(trade), utc(at)),
             effect=done,
-            quantity_before=before.quantity,
+            quantity_before=before,
             quantity_after=self.quantity,
             realized_pnl=trade.realized_pnl,
         )
@@ -236,16 +237,6 @@ class Position(Entity):
 
     def _enter(self, at: datetime) -> None:
         self.set_unchecked(sequence=self.sequence + 1, version=self.version + 1, updated_at=at)
-
-    def _become(self, after: Balance) -> None:
-        self.set_unchecked(
-            quantity=canonical(after.quantity),
-            cost_basis=canonical(after.cost_basis),
-            realized_pnl=canonical(after.realized_pnl),
-            fees=canonical(after.fees),
-            cash_flow=canonical(after.cash_flow),
-            status=PositionStatus.OPEN if after.quantity else PositionStatus.CLOSED,
-        )
 
     def _date(self, done: Effect, trade: Trade) -> None:
         at = trade.executed_at

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
 from attrs import NOTHING, Factory, define, field, fields
@@ -29,6 +29,8 @@ from tradebook.domain.validation import (
     utc,
     utc_now,
 )
+
+_End = TypeVar("_End", TradeCancelled, TradeRejected)
 
 
 class TradeAction(StrEnum):
@@ -125,9 +127,11 @@ _LEFT_TO_ORDER: Final = (
 )
 _IDENTITY: Final = ("account", "symbol", "venue", "order_id", "execution_id")
 _BEHIND: Final = ("strategy", "decision_id", "details")
-_BOOKING: Final = ("sequence", "booked_at", "realized_pnl", "updated_at")
 _LATER: Final = ("corrects_id", *BUST[1:])
-_FILLED: Final = (*TERMS, "execution_id", *_BEHIND, *_BOOKING)
+_FILLED: Final = (
+    *(*TERMS, "execution_id", *_BEHIND),
+    *("sequence", "booked_at", "realized_pnl", "updated_at", "status"),
+)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -225,18 +229,12 @@ class Trade(Entity):
         Raises:
             DuplicateOrder: naming the terms that differ.
         """
-        differing = self._differences(replay, given)
-        if differing:
+        if differing := differences(self, replay, [term for term in TERMS if term in given]):
             raise DuplicateOrder("order", self.identity, differing)
 
     def agrees(self, replay: Trade, given: Collection[str]) -> bool:
         """Return whether `confirm` accepts the replay."""
-        return not self._differences(replay, given)
-
-    def _differences(
-        self, replay: Trade, given: Collection[str]
-    ) -> dict[str, tuple[object, object]]:
-        return differences(self, replay, [term for term in TERMS if term in given])
+        return not differences(self, replay, [term for term in TERMS if term in given])
 
     def fills(self, order: Trade, given: Collection[str]) -> None:
         """Take from the pending `order` that this fills what its own caller left out.
@@ -250,8 +248,7 @@ class Trade(Entity):
             DuplicateOrder: the action is not that of the order.
         """
         order._require_pending("filled")
-        differing = differences(order, self, ["action"])
-        if differing:
+        if differing := differences(order, self, ["action"]):
             raise DuplicateOrder("order", order.identity, differing)
         for field_name in _LEFT_TO_ORDER:
             if field_name not in given:
@@ -263,8 +260,8 @@ class Trade(Entity):
         Returns:
             For each field that changed (before, after).
         """
-        changes = differences(self, fill, (*_FILLED, "status"))
-        for field_name in (*_FILLED, "status"):
+        changes = differences(self, fill, _FILLED)
+        for field_name in _FILLED:
             setattr(self, field_name, getattr(fill, field_name))
         changes.pop("updated_at", None)
         return dict(changes)
@@ -300,12 +297,12 @@ class Trade(Entity):
         """
         if self.status is not TradeStatus.EXECUTED:
             raise InvalidTransition(f"order {self.identity} is {self.status} and cannot be busted")
-        before = {field_name: getattr(self, field_name) for field_name in (*BUST, "realized_pnl")}
+        before = {name: getattr(self, name) for name in (*BUST, "realized_pnl")}
         self.status, self.realized_pnl = TradeStatus.BUSTED, ZERO
         self.busted_at, self.busted_by, self.bust_reason = at, by, reason
         self.bust_sequence, self.updated_at = sequence, at
-        after = {field_name: getattr(self, field_name) for field_name in before}
-        return {name: [was, after[name]] for name, was in before.items() if was != after[name]}
+        now = {name: getattr(self, name) for name in before}
+        return {name: [was, now[name]] for name, was in before.items() if was != now[name]}
 
     def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:
         """Return the next revision of this trade, not booked yet: its terms, with the `changes`."""
@@ -319,26 +316,21 @@ class Trade(Entity):
 
     def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
         """Become CANCELLED; return None when it is already."""
-        if not self._end(TradeStatus.CANCELLED, at):
-            return None
-        return TradeCancelled(order_id=self.order_id, reason=reason, changes=self._ended)
+        return self._end(TradeStatus.CANCELLED, TradeCancelled, reason, at)
 
     def reject(self, reason: str, at: datetime) -> TradeRejected | None:
         """Become REJECTED; return None when it is already."""
-        if not self._end(TradeStatus.REJECTED, at):
-            return None
-        return TradeRejected(order_id=self.order_id, reason=reason, changes=self._ended)
+        return self._end(TradeStatus.REJECTED, TradeRejected, reason, at)
 
-    @property
-    def _ended(self) -> dict[str, Json]:
-        return {"status": [TradeStatus.PENDING, self.status]}
-
-    def _end(self, status: TradeStatus, at: datetime) -> bool:
+    def _end(
+        self, status: TradeStatus, event: type[_End], reason: str, at: datetime
+    ) -> _End | None:
         if self.status is status:
-            return False
+            return None
         self._require_pending(status.lower())
         self.status, self.updated_at = status, at
-        return True
+        changes = {"status": [TradeStatus.PENDING, status]}
+        return event(order_id=self.order_id, reason=reason, changes=changes)
 
     def _require_pending(self, verb: str) -> None:
         if self.status is not TradeStatus.PENDING:

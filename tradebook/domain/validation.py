@@ -28,6 +28,9 @@ Json: TypeAlias = Any
 _PLAIN_NAME: Final = re.compile(r"[!-~]([ -~]{0,198}[!-~])?").fullmatch
 """Matches names in printable ASCII, nearly all names, in one step."""
 
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]").search
+"""Finds the characters that PostgreSQL does not store as text: NUL, and lone surrogates."""
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -54,19 +57,9 @@ def _checked_text(value: str, limit: int) -> str:
     value = plain_text(value)
     if len(value) > limit:
         raise InvalidInput("", value, f"at most {limit} characters")
-    if "\x00" in value or not _encodable(value):
+    if _UNSTORABLE(value):
         raise InvalidInput("", value, "text without NUL characters or lone surrogates")
     return value
-
-
-def _encodable(value: str) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def identifier(value: str) -> str:
