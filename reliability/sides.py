@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import attrs
@@ -35,7 +36,7 @@ from tradebook import (
 from tradebook.domain.entity import Entity
 from tradebook.service_layer import queries
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.ports.paging import walk
+from tradebook.service_layer.ports.paging import pages
 from tradebook.service_layer.queries import as_of
 from tradebook.service_layer.queries.snapshots import get_snapshot
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -165,7 +166,11 @@ class Side:
         with self.book.unit_of_work(read_only=True, context=CallContext(at=at)) as uow:
             given = self._resolved(arguments)
             return self.plain(
-                _or_refused(lambda: [*walk(lambda after: query(uow, **given, after=after))])
+                _or_refused(
+                    lambda: [
+                        *chain.from_iterable(pages(lambda after: query(uow, **given, after=after)))
+                    ]
+                )
             )
 
     # Names for ids

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
         upgrade.send_signal(signal.SIGINT)
         _, said = upgrade.communicate(timeout=60)
     assert upgrade.returncode == 130, said
-    assert b"run it again to go on" in said
+    assert b"run the command again to go on" in said
     assert b"Traceback" not in said
     wait_until(engine, f"SELECT NOT EXISTS ({BUILDING})")
     reading.close()
