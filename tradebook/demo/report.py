@@ -134,10 +134,8 @@ def _parts(results: Results, run: Run, console: Console) -> Iterator[RenderableT
     yield f"[bold]Equity curve[/bold] (total value at each close, {results.portfolio.currency})"
     width = max(40, min(78, console.width - 12))
     color = "green" if results.total_return >= ZERO else "red"
-    for line in line_chart(
-        results.values, days, width=width, ascii_only=console.options.ascii_only
-    ):
-        yield Text(line, color)
+    lines = line_chart(results.values, days, width=width, ascii_only=console.options.ascii_only)
+    yield from (Text(line, color) for line in lines)
     yield ""
     yield _agents_table(results)
     adds_up = Text("yes", "green") if results.adds_up else Text("NO", "bold red")
@@ -150,10 +148,8 @@ def _parts(results: Results, run: Run, console: Console) -> Iterator[RenderableT
         severity = Text("  ").append(alert.severity.value, _COLORS[alert.severity])
         yield severity.append(f" {alert.timestamp:%Y-%m-%d} {alert.message}")
     yield ""
-    yield Text(
-        proof(results.verification),
-        "bold green" if results.verification.proven else "bold red",
-    )
+    style = "bold green" if results.verification.proven else "bold red"
+    yield Text(proof(results.verification), style)
     for difference in results.verification.differences[:10]:
         yield Text(f"  {difference}", "red")
     yield ""

@@ -84,7 +84,7 @@ class _Desk:
     def __init__(self, uow: AbstractUnitOfWork) -> None:
         """Restore the state that an earlier run left in the book."""
         _require_demo_book(uow)
-        self.agents = (Momentum(), Reversion())
+        self.agents: tuple[Agent, ...] = (Momentum(), Reversion())
         held = balances_of(list(executed_trades(uow)))
         self.holdings = {agent.name: held.get(agent.name, {}) for agent in self.agents}
         history = list(uow.portfolios.iterate())[::-1]
@@ -101,7 +101,11 @@ class _Desk:
                 uow, CashFlowKind.DEPOSIT, CAPITAL, occurred_at=day.opens_at, reference=DEPOSIT
             )
         handlers.mark_prices(uow, day.closes, at=day.closes_at)
-        proposed = [(agent, opinion) for agent in self.agents for opinion in self._opinions(agent)]
+        proposed: list[tuple[Agent, Opinion]] = []
+        for agent in self.agents:
+            balances = self.holdings[agent.name]
+            held = {symbol for symbol, balance in balances.items() if balance.quantity}
+            proposed += [(agent, opinion) for opinion in agent.opinions(held)]
         # Sales first, because they free the cash that purchases need.
         proposed.sort(key=lambda pair: pair[1].action is not SignalAction.SELL)
         for agent, opinion in proposed:
@@ -115,10 +119,6 @@ class _Desk:
         for agent in self.agents:
             agent.observe(day.closes)
         self.seen_at = day.closes_at
-
-    def _opinions(self, agent: Agent) -> list[Opinion]:
-        holdings = self.holdings[agent.name]
-        return agent.opinions({symbol for symbol, held in holdings.items() if held.quantity})
 
     def _follow(
         self, uow: AbstractUnitOfWork, day: TradingDay, agent: Agent, opinion: Opinion

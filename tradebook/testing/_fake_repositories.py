@@ -17,20 +17,9 @@ from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
-from tradebook.service_layer.ports.repositories import (
-    AccountRepository,
-    Corrections,
-    DecisionRepository,
-    EventRepository,
-    PortfolioRepository,
-    PositionRepository,
-    Repository,
-    SealRepository,
-    SignalRepository,
-    TradeRepository,
-)
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import MARK, Values, may_replace_mark, values_of
@@ -38,7 +27,7 @@ from tradebook.testing.fake_store import MARK, Values, may_replace_mark, values_
 E = TypeVar("E", bound=Entity)
 
 
-class FakeRepository(Repository[E], Generic[E]):
+class FakeRepository(ports.Repository[E], Generic[E]):
     def __init__(self, session: FakeSession, kind: type[E]) -> None:
         self._session = session
         self.kind = kind
@@ -75,7 +64,7 @@ class FakeRepository(Repository[E], Generic[E]):
         return sum(wanted.holds(row) for row in self._session.rows(self.kind))
 
 
-class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
+class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["order_id"] == order_id)
 
@@ -97,11 +86,11 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
     def correcting(self, ids: Collection[int]) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["corrects_id"] in ids)
 
-    def corrections(self, symbol: str) -> Corrections:
+    def corrections(self, symbol: str) -> ports.Corrections:
         rows = [row for row in self._booked() if row["symbol"] == symbol]
         busts = [row["bust_sequence"] for row in rows if row["bust_sequence"]]
         bookings = [row["sequence"] for row in rows if row["corrects_id"]]
-        return Corrections(sorted(busts), sorted(bookings))
+        return ports.Corrections(sorted(busts), sorted(bookings))
 
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         def is_later(row: Values) -> bool:
@@ -115,7 +104,7 @@ class FakeTradeRepository(FakeRepository[Trade], TradeRepository):
         return (row for row in self._session.rows(Trade) if row["sequence"] is not None)
 
 
-class FakePositionRepository(FakeRepository[Position], PositionRepository):
+class FakePositionRepository(FakeRepository[Position], ports.PositionRepository):
     def by_symbol(self, symbol: str) -> Position | None:
         found = self._session.find(
             Position, lambda row: _is_traded(row) and row["symbol"] == symbol
@@ -129,7 +118,7 @@ class FakePositionRepository(FakeRepository[Position], PositionRepository):
         )
 
 
-class FakePortfolioRepository(FakeRepository[Portfolio], PortfolioRepository):
+class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioRepository):
     def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
         self._session.insert(entity)
         for position in positions:
@@ -147,12 +136,12 @@ class FakePortfolioRepository(FakeRepository[Portfolio], PortfolioRepository):
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
 
 
-class FakeSignalRepository(FakeRepository[Signal], SignalRepository):
+class FakeSignalRepository(FakeRepository[Signal], ports.SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
         return [self.get(id_) for id_ in ids]
 
 
-class FakeDecisionRepository(FakeRepository[AgentDecision], DecisionRepository):
+class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionRepository):
     """Loads every decision with its signals; on a database only `with_signals` does."""
 
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
@@ -160,7 +149,7 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], DecisionRepository):
         self.with_signals = self
 
 
-class FakeEventRepository(FakeRepository[Event], EventRepository):
+class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
     def of(self, entity: str, entity_id: int) -> list[Event]:
         return self._session.find(
             Event, lambda row: (row["entity"], row["entity_id"]) == (entity, entity_id)
@@ -186,7 +175,7 @@ def _is_booking(event: Values) -> bool:
     return event["entity"] == Trade.__name__ and event["event_type"] in BOOKINGS + BUSTS
 
 
-class FakeSealRepository(FakeRepository[Seal], SealRepository):
+class FakeSealRepository(FakeRepository[Seal], ports.SealRepository):
     def last(self) -> Seal | None:
         found = self._session.find(Seal, by="number", newest_first=True, limit=1)
         return next(iter(found), None)
@@ -206,7 +195,7 @@ class FakeSealRepository(FakeRepository[Seal], SealRepository):
         return UNKNOWN  # units of work draw ids long before they commit
 
 
-class FakeAccountRepository(FakeRepository[Account], AccountRepository):
+class FakeAccountRepository(FakeRepository[Account], ports.AccountRepository):
     def current(self) -> Account | None:
         return next(iter(self._session.find(Account)), None)
 

@@ -33,10 +33,8 @@ def alerts(
     tradebook alerts resolve 5 --resolution "limit raised after review"
     """
     with context.open_book() as manager:
-        if include_resolved:
-            found = manager.get_alerts(severity=severity)
-        else:
-            found = manager.get_unresolved_alerts(severity=severity)
+        query = manager.get_alerts if include_resolved else manager.get_unresolved_alerts
+        found = query(severity=severity)
     resolved = " resolution resolved_by" if include_resolved else ""
     names = f"id timestamp severity alert_type symbol message{resolved}"
     context.answer_table(

@@ -132,9 +132,7 @@ def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordB
     import pyarrow
 
     fields = [
-        pyarrow.field(field.name, pyarrow.string())
-        if pyarrow.types.is_dictionary(field.type)
-        else field
+        field.with_type(pyarrow.string()) if pyarrow.types.is_dictionary(field.type) else field
         for field in batches.schema
     ]
     return batches.cast(pyarrow.schema(fields))

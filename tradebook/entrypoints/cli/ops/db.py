@@ -158,11 +158,10 @@ def check(context: CommandContext) -> None:
     with _opened(context) as (engine, url):
         read_schema_state(engine).require()
         differences = find_drift(engine)
+    lines = ["every table is as it should be"]
     if differences:
         count = counted(len(differences), "difference")
         lines = [f"{count} from what this version expects:", *first_of(differences)]
-    else:
-        lines = ["every table is as it should be"]
     document = {"database": url, "sound": not differences, "differences": differences}
     context.answer(document, *lines, ok=not differences)
 
@@ -192,10 +191,9 @@ def revision(
     else:
         with _opened(context) as (engine, _url):
             file = migration_plan.new_revision(message, engine)
+    line = f"written: {file}"
     if file is None:
         line = "nothing differs: no revision is written (--empty writes one to fill in by hand)"
-    else:
-        line = f"written: {file}"
     context.answer({"file": None if file is None else str(file)}, line)
 
 

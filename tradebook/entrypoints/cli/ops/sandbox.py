@@ -78,9 +78,9 @@ def status(context: CommandContext, directory: Folder = _FOLDER, export: Export 
     tradebook sandbox status || tradebook sandbox start
     """
     server = Sandbox.from_folder(directory)
-    running = server.is_running
-    _show(context, server, "running" if running else "stopped", export=export)
-    if not running:
+    state = "running" if server.is_running else "stopped"
+    _show(context, server, state, export=export)
+    if state == "stopped":
         raise typer.Exit(1)
 
 
