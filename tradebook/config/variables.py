@@ -141,7 +141,11 @@ class Settings:
             for name, text in environ.items()
             if text
         }
-        _refuse_misspelt(given)
+        known = sorted(map(variable_of, _HELP))
+        for name in given:
+            if name.startswith(_PREFIX) and name not in known:
+                nearest = get_close_matches(name, known, n=1, cutoff=0)
+                raise InvalidInput(name, HIDDEN, f"a variable that exists, such as {nearest[0]}")
         self._variables = settings.to_config(Variables, environ=given)
 
     @property
@@ -242,11 +246,3 @@ def _in_url(error: InvalidInput, source: str) -> InvalidInput:
         return error
     field = source if error.value == HIDDEN else f"{error.field} in {source}"
     return InvalidInput(field, error.value, error.expected)
-
-
-def _refuse_misspelt(given: Mapping[str, str]) -> None:
-    known = sorted(map(variable_of, _HELP))
-    for name in given:
-        if name.startswith(_PREFIX) and name not in known:
-            nearest = get_close_matches(name, known, n=1, cutoff=0)
-            raise InvalidInput(name, HIDDEN, f"a variable that exists, such as {nearest[0]}")

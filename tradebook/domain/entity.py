@@ -45,7 +45,10 @@ def replace_init(kind: type) -> None:
 
 
 def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., None]:
-    steps = [_step(attribute) for attribute in fields(kind)]
+    steps = [
+        _Step(f.name, f.metadata.get(CONVERTER, _identity), _default(f), "links" in f.metadata)
+        for f in fields(kind)
+    ]
     names = frozenset(step.name for step in steps)
     check = getattr(kind, "__attrs_post_init__", None)
 
@@ -70,11 +73,6 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
             check(self)
 
     return entity_init
-
-
-def _step(attribute: Attribute[Any]) -> _Step:
-    convert = attribute.metadata.get(CONVERTER, _identity)
-    return _Step(attribute.name, convert, _default(attribute), "links" in attribute.metadata)
 
 
 def _default(attribute: Attribute[Any]) -> Callable[[Any], Any]:

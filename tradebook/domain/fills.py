@@ -233,7 +233,6 @@ VARYING: Final = (
 
 _varying_texts: Final = itemgetter(*VARYING[5:])
 _ALWAYS: Final = (*VARYING[3:], "effect", "quantity_before", "quantity_after")
-_SOMETIMES: Final = ("details", "booked_at")
 _UNQUOTED: Final = ("order_id", "execution_id", "sequence")
 """Placeholders of a payload without quotes: their values are JSON already."""
 
@@ -283,7 +282,7 @@ def payload_template(booking: Booking, at: datetime) -> str:
     encoding a payload of its own 12 us.
     """
     payload = booking.event(at).payload()
-    varying = [name for name in (*_ALWAYS, *_SOMETIMES) if name in payload]
+    varying = [name for name in (*_ALWAYS, "details", "booked_at") if name in payload]
     shared = {name: value for name, value in payload.items() if name not in varying}
     slots = (f'"{n}": %s' if n in _UNQUOTED else f'"{n}": "%s"' for n in varying)
     return f"{dumps(shared)[:-1].replace('%', '%%')}, {', '.join(slots)}}}"

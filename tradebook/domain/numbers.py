@@ -26,12 +26,7 @@ from decimal import (
 from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.limits import (
-    MAX_AMOUNT_PLACES,
-    MAX_DECIMALS,
-    MAX_DIGITS,
-    MAX_WHOLE_DIGITS,
-)
+from tradebook.domain.limits import MAX_AMOUNT_PLACES, MAX_DECIMALS, MAX_DIGITS, MAX_WHOLE_DIGITS
 from tradebook.domain.plain_values import is_instance, plain_text
 
 Number: TypeAlias = Decimal | int | str | float
@@ -171,10 +166,10 @@ _NOT_TOO_LARGE = f"a number of at most {MAX_WHOLE_DIGITS} digits before the poin
 
 def _parsed(value: Any) -> Decimal:
     if is_instance(value, Decimal):
-        digits = len(Decimal(value).as_tuple().digits) if Decimal.is_finite(value) else 0
-        if digits > _MAX_TEXT:
+        given = Decimal(value)
+        if given.is_finite() and (digits := len(given.as_tuple().digits)) > _MAX_TEXT:
             raise InvalidInput("", f"a decimal of {digits} digits", _ACCEPTED)
-        return Decimal(value)
+        return given
     if is_instance(value, bool):
         raise InvalidInput("", value, "a number, not a truth value")
     if is_instance(value, int):
@@ -183,14 +178,11 @@ def _parsed(value: Any) -> Decimal:
         return Decimal(float.__repr__(value))
     if is_instance(value, str):
         return _from_text(plain_text(value))
-    return _from_int(_index(value))
-
-
-def _index(value: Any) -> int:
     try:
-        return operator.index(value)  # numpy integers
+        index = operator.index(value)  # numpy integers
     except Exception:  # a hostile `__index__` may raise anything
         raise InvalidInput("", value, "a number: Decimal, int, str or float") from None
+    return _from_int(index)
 
 
 def _from_int(value: int) -> Decimal:

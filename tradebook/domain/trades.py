@@ -308,10 +308,7 @@ class Trade(Entity):
         """Return the next revision of this trade, not booked yet: its terms, with the `changes`."""
         kept = {name: getattr(self, name) for name in (*_IDENTITY, *TERMS, *_BEHIND)}
         return Trade(
-            **{**kept, **changes},
-            revision=self.revision + 1,
-            corrects_id=self.id,
-            created_at=at,
+            **{**kept, **changes}, revision=self.revision + 1, corrects_id=self.id, created_at=at
         )
 
     def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
