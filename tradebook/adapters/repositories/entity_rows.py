@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm import InstanceState, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
@@ -57,6 +57,26 @@ def as_stored(kind: type[E], values: Mapping[str, Any]) -> E:
     entity: E = mapper.class_manager.new_instance()
     vars(entity).update(values)
     return entity
+
+
+class StateOnDemand:
+    """Makes SQLAlchemy's state of an entity that came from a row when SQLAlchemy first asks for it.
+
+    Few entities are ever added to a session or changed, and a state takes as long to make and to free
+    as its entity: 10,000 trades take 1.3 times as long as with the raw driver this way, 1.6 times
+    with `class_manager.new_instance()`, and half as much processor time again.
+    """
+
+    def __get__(self, entity: Entity | None, kind: type[Entity]) -> InstanceState[Any]:
+        """Return the state, made now, as that of a detached entity."""
+        values = {} if entity is None else vars(entity)
+        if values.get("id") is None:  # new, or older than the mapping
+            raise AttributeError(STATE)
+        mapper = inspect(kind)
+        state = InstanceState(entity, mapper.class_manager)
+        state.key = mapper.identity_key_from_primary_key((values["account"], values["id"]))
+        found: InstanceState[Any] = values.setdefault(STATE, state)
+        return found
 
 
 def insert_if_new(session: Session, table: Table) -> Insert:

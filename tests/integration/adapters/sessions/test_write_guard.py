@@ -593,7 +593,8 @@ def test_an_order_taken_over_on_a_stale_page_is_still_pending(hands: Hands) -> N
         filled = Trade(account=hands.account, created_at=uow.now(), **fill("first", 5))
         happened = page.position.apply(filled, uow.now())
         order.become(filled)
-        stale = evolve(page, version=page.version + 1)  # somebody booked on it meanwhile
+        opened = {**page.opened, "version": page.opened["version"] + 1}
+        stale = evolve(page, opened=opened)  # as if another writer had booked on it meanwhile
         assert not uow.ledger.book(stale, [(order, uow.event(happened, order))])
         assert uow.trades.get(order.id).status == "PENDING"
         uow.commit()
