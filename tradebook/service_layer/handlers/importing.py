@@ -188,6 +188,7 @@ class _Importer:
                 terms = {**terms, "order_id": self.uow.new_id()}
             rows.append(_Row(terms, self.reader.read(terms, self.uow.now())))
         self._book(rows)
+        self.known.clear()  # while the collector pauses: it would walk all of them
 
     def finish(self) -> None:
         self._settle()
