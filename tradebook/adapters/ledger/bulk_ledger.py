@@ -60,7 +60,7 @@ class SqlBulkLedger(BulkLedger):
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
         found = self.connection.execute(self._find_recorded(sorted(orders)))
         # Unpacked in one step: a slice of a SQLAlchemy row takes twice as long as the rest of the loop.
-        for symbol, venue, order_id, execution_id, revision, status, *terms in found.all():
+        for symbol, venue, order_id, execution_id, revision, status, *terms in found:
             name = FillName(symbol, venue, order_id, execution_id)
             yield RecordedFill(name, revision, status, self._read_terms(terms))
 
