@@ -137,7 +137,7 @@ class RunningPosition:
         return copy(self)
 
     def book(self, fill: Fill, base_currency: str) -> Booking | None:
-        """Book a fill, inside `exact()`.
+        """Fold a fill into the position and return the booking to write; call it inside `exact()`.
 
         Args:
             fill: not recorded before, and of no pending order; its values become those of the booked trade.
