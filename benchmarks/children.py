@@ -1,4 +1,4 @@
-"""What is measured in a process of its own, for its memory or its start: `python -m benchmarks.children`."""
+"""Measurements in a process of their own, of memory and of streams: `python -m benchmarks.children`."""
 
 from __future__ import annotations
 

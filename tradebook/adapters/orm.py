@@ -300,7 +300,7 @@ COLUMNS: Final[Mapping[type[Entity], Sequence[str]]] = {
 _OPTIONS: Final[Mapping[type[Entity], dict[str, Any]]] = {
     AgentDecision: {
         "properties": {
-            # Loaded where `with_signals` or an eager load asks; a lazy load would be a query out of sight.
+            # Loaded where `with_signals` or an eager load asks; a lazy load would hide a query.
             "signals": relationship(
                 Signal,
                 secondary=decision_signals,

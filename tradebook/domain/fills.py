@@ -129,7 +129,7 @@ class RunningPosition:
 
     @property
     def has_moved(self) -> bool:
-        """Whether anything was booked."""
+        """True when a fill was booked since the position was opened."""
         return bool(self.sequence != self.opened["sequence"])
 
     def copy(self) -> RunningPosition:

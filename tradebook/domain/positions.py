@@ -99,7 +99,7 @@ class Position(Entity):
 
     @property
     def has_trades(self) -> bool:
-        """Whether a booked trade counts; its currency, multiplier and settlement are then fixed."""
+        """True when a booked trade counts; currency, multiplier and settlement are then fixed."""
         return self.opened_at is not None
 
     @property

@@ -1,3 +1,3 @@
-"""How tradebook is entered: the managers, the command line, and the container that wires them."""
+"""Entry points: the managers, the command line, and the container that wires them."""
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
-"""What runs a book in production: migrate, secure, watch, back up, restore."""
+"""Operations of a book in production: migrations, security, monitoring, backup and restore."""
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What applications call: handlers, queries and verification, inside a unit of work."""
+"""The functions that applications call: handlers, queries and verification, in a unit of work."""

@@ -62,7 +62,7 @@ _ADVICE: Final = {
     "connection option|keyword argument|clientconfiguration": "check the parameters of the URL",
     "": "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT",
 }
-"""What to do about a failure whose text matches a pattern; the first that matches counts."""
+"""Patterns of failure texts, each with its remedy; the first match counts."""
 
 
 def explain_failures(engine: Engine, config: DatabaseConfig) -> None:

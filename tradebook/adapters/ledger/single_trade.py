@@ -159,7 +159,7 @@ class TradeWriter(ABC):
 
     @property
     def is_as_opened(self) -> str:
-        """The WHERE clause that finds the position if nobody moved it since it was opened."""
+        """The WHERE clause that finds the position unless another writer changed it since it was opened."""
         # The time too: a database restored from a backup could have the version, but of other trades.
         return (
             f"{self._is_position} AND version = {self._placeholder(self._opened, 'version')} "

@@ -1,4 +1,4 @@
-"""What the repositories of all kinds have in common: lookups, pages, counts, inserts, deletes."""
+"""Base classes of all repositories: lookups, pages, counts, inserts and deletes."""
 
 from __future__ import annotations
 
