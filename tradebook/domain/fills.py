@@ -22,9 +22,22 @@ from tradebook.domain.canonical_json import digest
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import ONE, canonical, plain
 from tradebook.domain.positions import INSTRUMENT, status_of
-from tradebook.domain.trades import TRADE_COLUMNS, OrderKey, Settlement, TradeAction, evidence
+from tradebook.domain.trades import (
+    TRADE_COLUMNS,
+    TRADE_DEFAULTS,
+    OrderKey,
+    Settlement,
+    TradeAction,
+    TradeStatus,
+    evidence,
+)
 
 _LEFT_OUT: Final = (None, None, None)
+_NEW_TRADE: Final[dict[str, Any]] = {
+    **TRADE_DEFAULTS,
+    **dict.fromkeys((*INSTRUMENT, "fee_currency")),  # until the symbol's constants are known
+    "status": TradeStatus.EXECUTED,
+}
 
 
 class FillName(NamedTuple):
@@ -46,12 +59,11 @@ class Fill(NamedTuple):
 
     Attributes:
         name: its identity.
-        values: all fields of a `Trade` by name, converted as `Trade` converts them; the currencies, the
-            multiplier and the settlement are None where the caller left them to the symbol's constants.
+        values: the fields of a `Trade` that were given, by name, converted as `Trade` converts them.
     """
 
     name: FillName
-    values: dict[str, Any]
+    values: Mapping[str, Any]
 
 
 class Booking(NamedTuple):
@@ -140,15 +152,14 @@ class RunningPosition:
         """Fold a fill into the position and return the booking to write; call it inside `exact()`.
 
         Args:
-            fill: not recorded before, and of no pending order; its values become those of the booked trade.
-                A fill may be booked again on an earlier copy of the position, and then is as it was at first.
+            fill: not recorded before, and of no pending order.
             base_currency: the price's currency in a symbol's first trade, when its caller names none.
 
         Returns:
             The booking to write; None, with nothing done, for a fill that `Position.apply` would refuse.
         """
-        trade = fill.values
-        if not self._complete(trade, base_currency):
+        trade = self._complete(fill.values, base_currency)
+        if trade is None:
             return None
         quantity, price = trade["quantity"], trade["price"]
         before = self.balance
@@ -183,24 +194,32 @@ class RunningPosition:
             "updated_at": self.booked_at,
         }
 
-    def _complete(self, trade: dict[str, Any], base_currency: str) -> bool:
-        """Fill in the symbol's constants; False where those that were given contradict them."""
-        given, fixed = _constants(trade), self.constants
-        if fixed is None or given != _LEFT_OUT:
+    def _complete(self, given: Mapping[str, Any], base_currency: str) -> dict[str, Any] | None:
+        """Return all fields of the trade but its id; None where the symbol's constants contradict it."""
+        trade = {
+            **_NEW_TRADE,
+            "account": self.opened["account"],
+            "created_at": self.at,
+            "executed_at": self.at,
+            "details": {},
+            **given,
+        }
+        named, fixed = _constants(trade), self.constants
+        if fixed is None or named != _LEFT_OUT:
             fixed = fixed or (
-                given[0] or base_currency,
-                given[1] or ONE,
-                given[2] or Settlement.CASH,
+                named[0] or base_currency,
+                named[1] or ONE,
+                named[2] or Settlement.CASH,
             )
-            if any(g is not None and g != f for g, f in zip(given, fixed, strict=True)):
-                return False
+            if any(n is not None and n != f for n, f in zip(named, fixed, strict=True)):
+                return None
         currency = fixed[0]
         if trade["fee_currency"] is None:
             trade["fee_currency"] = currency
         elif trade["fee"] and trade["fee_currency"] != currency:
-            return False
+            return None
         trade["currency"], trade["multiplier"], trade["settlement"] = fixed
-        return True
+        return trade
 
     def _date(self, effect: Effect, price: Decimal, executed_at: datetime) -> None:
         if effect is Effect.CLOSED:

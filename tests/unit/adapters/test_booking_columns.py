@@ -38,7 +38,7 @@ DIALECTS = ["sqlite://", "sqlite+aiosqlite://", "postgresql+psycopg2://", "postg
 
 def booking(**terms: Any) -> Booking:
     given = {"symbol": "X", "action": "BUY", "quantity": 2, "price": 10, "order_id": "o", **terms}
-    fill = FillReader().read(given, NOON)  # type: ignore[arg-type]
+    fill = FillReader().read(given)  # type: ignore[arg-type]
     assert fill is not None
     with exact():
         made = RunningPosition(vars(Position(symbol="X", created_at=NOON)), NOON).book(fill, "USD")

@@ -7,7 +7,6 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -48,7 +47,7 @@ class FastPath:
         """Make a reader and a store of templates for these."""
         self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
         self.cache, self.account, self.retries = cache, account, retries
-        self.reader = FillReader(account)
+        self.reader = FillReader()
         self.failures = (DBAPIError, self.engine.dialect.loaded_dbapi.Error)
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
@@ -119,10 +118,6 @@ class AutocommitScope:
         except self._path.failures as error:
             self._path.retries.add(RetryAttempt(handler, self.context, error))
             return None
-
-    def now(self) -> datetime:
-        """Return the time of the call, UTC."""
-        return self.context.at
 
     def new_id(self) -> str:
         """Return the first id that a unit of work of the same call makes."""

@@ -173,7 +173,7 @@ class _Importer:
         self.uow = uow
         self.bulk = bulk
         self.done = done
-        self.reader = FillReader(uow.account)
+        self.reader = FillReader()
         self.running: dict[str, RunningPosition] = {}
         self.searching = False
         self.writing = _Part()
@@ -186,7 +186,7 @@ class _Importer:
         for terms in batch:
             if terms.get("order_id") is None:  # a row that is read twice keeps its id
                 terms = {**terms, "order_id": self.uow.new_id()}
-            rows.append(_Row(terms, self.reader.read(terms, self.uow.now())))
+            rows.append(_Row(terms, self.reader.read(terms)))
         self._book(rows)
         self.known.clear()  # while the collector pauses: it would walk all of them
 

@@ -9,13 +9,11 @@ from typing import Any, Final, Protocol, Unpack
 
 from attrs import fields, frozen
 
-from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT
+from tradebook.domain.entity import CONVERTER
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
 from tradebook.domain.numbers import exact, positive
-from tradebook.domain.positions import INSTRUMENT
 from tradebook.domain.trades import (
     TERMS,
-    TRADE_DEFAULTS,
     Trade,
     TradeStatus,
     settlement_kind,
@@ -40,9 +38,6 @@ class BookingScope(Protocol):
 
     reader: FillReader
 
-    def now(self) -> datetime:
-        """Return the time of the call, UTC."""
-
     def new_id(self) -> str:
         """Return a new unique id, the same one in the unit of work that repeats the call."""
 
@@ -61,7 +56,7 @@ def record_new_fill(scope: BookingScope, /, **terms: Unpack[TradeTerms]) -> Trad
     """
     if terms.get("order_id") is None:
         terms["order_id"] = scope.new_id()
-    fill = scope.reader.read(terms, scope.now())
+    fill = scope.reader.read(terms)
     position = None if fill is None else scope.last_position(fill.name.symbol)
     # The first fill of a symbol opens the account and fixes the symbol's constants.
     if fill is None or position is None or position.constants is None:
@@ -106,20 +101,11 @@ class FillReader:
     """Reads terms as `Draft.from_terms` does, but into plain values; gives up where only an entity will do.
 
     Converted texts are cached: a reader may be shared by threads, and is worth keeping.
-
-    Args:
-        account: of the trades.
     """
 
-    def __init__(self, account: str = DEFAULT_ACCOUNT) -> None:
+    def __init__(self) -> None:
         """Make the converters of the terms, their caches empty."""
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._defaults: dict[str, Any] = {
-            **TRADE_DEFAULTS,
-            **dict.fromkeys((*INSTRUMENT, "fee_currency")),
-            "account": account,
-            "status": TradeStatus.EXECUTED,
-        }
         names, texts = _Cached(identifier).__getitem__, _Cached(short_text).__getitem__
         multipliers = _Cached(positive)
         # Terms that are not named here are converted as `Trade` converts them.
@@ -141,21 +127,21 @@ class FillReader:
             "status": _executed,
         }
 
-    def read(self, terms: TradeTerms, at: datetime) -> Fill | None:
-        """Return the fill of terms that have an order id, with `at` as its time where they have none.
+    def read(self, terms: TradeTerms) -> Fill | None:
+        """Return the fill of terms that have an order id.
 
         An order, a fill of a decision, and terms that are refused give None.
         """
         try:
             if not self._shape(terms).is_plain:
                 return None
-            values = self._defaults.copy()
-            values["created_at"] = values["executed_at"] = at
-            values["details"] = {}
             converters = self._converters
-            for term, value in terms.items():
-                values[term] = converters[term](value)
-            return Fill(FillName._make(_name(values)), values)
+            values = {term: converters[term](value) for term, value in terms.items()}
+            get = values.get
+            name = FillName(
+                values["symbol"], get("venue", ""), values["order_id"], get("execution_id", "")
+            )
+            return Fill(name, values)
         except Exception:  # of any object of the caller's: as an entity it is refused by name
             return None
 
@@ -174,9 +160,6 @@ class FillReader:
                 self._shapes.clear()
             shape = self._shapes[given] = _Shape.from_names(given)
         return shape
-
-
-_name: Final = itemgetter(*FillName._fields)
 
 
 def _plain_time(value: datetime) -> datetime:

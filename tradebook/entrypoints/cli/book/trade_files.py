@@ -13,7 +13,6 @@ import tempfile
 import zlib
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from datetime import datetime
 from hashlib import sha256
 from io import SEEK_END, TextIOWrapper
 from itertools import chain
@@ -24,7 +23,6 @@ from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, TradebookError, shown
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import utc_now
 from tradebook.entrypoints.cli.options import iso_time
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
@@ -130,7 +128,6 @@ class TradeFile:
     _ignored: Collection[str] = field(default=(), kw_only=True)
     _currency: str | None = field(default=None, kw_only=True)
     _reader: FillReader = field(factory=FillReader, init=False)
-    _read_at: datetime = field(factory=utc_now, init=False)
     size: int = field(init=False)
 
     @size.default
@@ -196,7 +193,7 @@ class TradeFile:
             terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
         # None for a row that is not plain: `Trade` says what is wrong
-        fill = self._reader.read(given, self._read_at)
+        fill = self._reader.read(given)
         if fill is not None:
             key = [*fill.name.order_key, fill.name.execution_id]
             return Row(line, given, occurrences.add(key) > 1)
