@@ -59,19 +59,23 @@ class Console:
 
     Args:
         folder: where it starts.
-        variables: besides those of this process; none of tradebook's own is kept.
+        programs: a folder of programs that come before those of the PATH.
+
+    Attributes:
+        variables: those of this process, but none of tradebook's own.
     """
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, *programs: Path) -> None:
         self.folder = folder
         kept = {name: value for name, value in os.environ.items() if "TRADEBOOK" not in name}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+        path = os.pathsep.join(
+            [*map(str, programs), str(Path(sys.executable).parent), kept["PATH"]]
+        )
         self.variables = {
             **kept,
             "PATH": path,
             "COLUMNS": "160",
             "CONSOLE_ENV": str(folder / ".environment"),
-            **variables,
         }
 
     def run(self, command: str) -> tuple[str, int]:

@@ -71,22 +71,21 @@ class BookingRows(ABC, Generic[Row, Shared]):
 
     def rows(self, ids: Iterable[int], bookings: Iterable[Booking]) -> Iterator[tuple[Row, Row]]:
         """Render for each booking the rows of its trade, which gets the next id, and of its event."""
+        at, key_of, kept = self._at, self._shared.key, self._kept
         for id_, booking in zip(ids, bookings, strict=True):
-            shared, payload = self._rendered_once(booking)
+            key = key_of(booking, at)
+            shared, template = kept.get(key) or self._render_once(key, booking)
             texts = texts_of(booking.trade)
-            payload %= payload_values(booking, self._at, texts)
+            payload = template % payload_values(booking, at, texts)
             yield self._trade_row(shared, id_, booking.trade, texts), self._event_row(id_, payload)
 
-    def _rendered_once(self, booking: Booking) -> tuple[Shared, str]:
-        key = self._shared.key(booking, self._at)
-        kept = self._kept.get(key)
-        if kept is None:
-            if len(self._kept) >= _MAX_KEPT:
-                self._kept.clear()
-            values = [booking.trade[name] for name in self._shared_columns]
-            kept = self._shared_row(values), payload_template(booking, self._at)
-            self._kept[key] = kept
-        return kept
+    def _render_once(self, key: tuple[Any, ...], booking: Booking) -> tuple[Shared, str]:
+        if len(self._kept) >= _MAX_KEPT:
+            self._kept.clear()
+        values = [booking.trade[name] for name in self._shared_columns]
+        rendered = self._shared_row(values), payload_template(booking, self._at)
+        self._kept[key] = rendered
+        return rendered
 
     @abstractmethod
     def _shared_row(self, values: list[Any]) -> Shared:
