@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -193,9 +193,17 @@ class Runner(_Runs):
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
     def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
+        scope = AutocommitScope(self.fast_path(), context)
+        try:
             recorded = scope.attempt(query.function, query.args, query.kwargs)
             return recorded or self._attempt(query, context)
+        finally:
+            # No call before the release: an exception thrown into the thread would arrive there.
+            if scope.lock is not None:
+                try:  # noqa: SIM105
+                    scope.lock.release()
+                except RuntimeError:  # not got in time
+                    pass
 
 
 class AsyncRunner(_Runs):
@@ -247,7 +255,12 @@ class AsyncRunner(_Runs):
             await asyncio.sleep(wait)
 
     async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
+        scope = AutocommitScope(self.fast_path(), context)
+        try:
             attempt = scope.attempt
             recorded = await greenlet_spawn(attempt, query.function, query.args, query.kwargs)
             return recorded or await self._attempt(query, context)
+        finally:
+            if scope.lock is not None:
+                with suppress(RuntimeError):  # not got in time
+                    scope.lock.release()
