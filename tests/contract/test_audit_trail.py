@@ -7,11 +7,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from attrs import frozen
 
 import tradebook
+from tests.support.backends import within
+from tests.support.direct_edits import new_record
 from tests.support.tampering import ORDER
-from tradebook import Alert, CashFlow, Event, Signal, Trade, handlers
+from tradebook import Alert, CashFlow, Event, InvalidInput, Seal, Signal, Trade, handlers
 from tradebook.service_layer.book import Book
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -176,3 +179,19 @@ def test_each_change_leaves_events_with_who_did_it_for_what_and_what_changed(boo
             assert all(was != is_now for was, is_now in changes.values()), (name, changes)
     assert book.verify().proven
     assert book.check_seals().sound
+
+
+def test_events_and_seals_are_written_by_handlers_only(book: Any) -> None:
+    forged = new_record(Event, event_type="TradeRecorded", entity="Trade", actor="ann")
+    for entity in (forged, new_record(Seal)):
+        several = [Signal(symbol="X", action="BUY"), entity]
+        with pytest.raises(InvalidInput, match=r"handlers|`seal`"):
+            book.create(entity)
+        with pytest.raises(InvalidInput, match=r"handlers|`seal`"):
+            book.bulk_create(several)
+        with (
+            book.unit_of_work() as uow,
+            pytest.raises(InvalidInput, match=r"handlers|`seal`"),
+        ):
+            within(uow, handlers.bulk_create, several)
+    assert book.count(Event) == book.count(Seal) == book.count(Signal) == 0

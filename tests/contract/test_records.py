@@ -48,7 +48,6 @@ def new_entities() -> list[Any]:
         AgentAction(agent="momentum", action_type="tool_call", reference="a-1"),
         Alert(alert_type="drawdown", severity="WARNING", dedup_key="dd"),
         PerformanceMetric(name="sharpe", value="1.2", period_start=NOON, period_end=NOON),
-        Event(event_type="Noted", entity="Note", entity_id=1, occurred_at=NOON),
     ]
 
 
@@ -85,7 +84,7 @@ def test_creating_the_same_again_adds_nothing_where_it_has_an_identity(
 ) -> None:
     given = new_entities()[index]
     first = book.create(given)
-    if isinstance(given, Portfolio | PerformanceMetric | Event):
+    if isinstance(given, Portfolio | PerformanceMetric):
         return
     again = {**fields_of(given), "id": None, "account": "main"}
     if isinstance(given, Trade):
@@ -98,14 +97,12 @@ def test_creating_the_same_again_adds_nothing_where_it_has_an_identity(
     assert len(events(book)) == len(before)
 
 
-def test_every_creation_but_that_of_a_flat_position_or_an_event_leaves_an_event(
-    book: Book,
-) -> None:
+def test_every_creation_but_that_of_a_flat_position_leaves_an_event(book: Book) -> None:
     made = book.bulk_create(new_entities())
     explained = {(event.entity, event.entity_id) for event in events(book)}
     for entity in made:
         known = (type(entity).__name__, entity.id) in explained
-        assert known is not isinstance(entity, Position | Event), entity
+        assert known is not isinstance(entity, Position), entity
 
 
 def test_creating_an_executed_trade_moves_its_position(book: Book) -> None:

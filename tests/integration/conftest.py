@@ -14,6 +14,7 @@ from tests.support.command_line import Command
 from tests.support.secured_servers import SecuredServer, sandbox_programs, secured_server
 from tests.support.servers import configured
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
+from tradebook.adapters.runner import retries
 from tradebook.operations.backup import Store
 
 
@@ -29,6 +30,12 @@ def new_manager(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     yield new
     for manager in made:
         manager.close()
+
+
+@pytest.fixture
+def brief_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls seek a server that is away for 0.1 seconds only."""
+    monkeypatch.setattr(retries, "MAX_OUTAGE", 0.1)
 
 
 @pytest.fixture(params=["sqlite_book", "postgresql_book"])

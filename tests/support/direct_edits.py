@@ -237,9 +237,10 @@ NEW: Final[list[Edit]] = [
     *_allowed("Portfolio", **_SNAPSHOT, **_TIMES),
     *_refused("PortfolioPosition", "take_snapshot", **_SNAPSHOT_ROW, **_TIMES),
     *_refused("Seal", "seal", **_SEAL, **_TIMES),
+    *_refused("Event", "handlers", **_FOR_GOOD["Event"][1], **_TIMES),
     *(
         edit
-        for name in ("Account", "AgentAction", "CashFlow", "Event", "PerformanceMetric", "Signal")
+        for name in ("Account", "AgentAction", "CashFlow", "PerformanceMetric", "Signal")
         for edit in _allowed(name, **_FOR_GOOD[name][1], **_TIMES)
     ),
 ]

@@ -63,6 +63,10 @@ def check_new(entity: Entity) -> None:
     check_ledger_state(entity)
     if isinstance(entity, PortfolioPosition):
         raise InvalidInput("portfolio_id", entity.portfolio_id, "positions made by take_snapshot")
+    if isinstance(entity, Event):
+        raise InvalidInput(
+            "event_type", entity.event_type, "no direct edit: handlers write the audit trail"
+        )
     if isinstance(entity, Seal):
         raise InvalidInput("number", entity.number, "no direct edit: `seal` makes them")
     if isinstance(entity, Portfolio) and entity.source == BOOK:

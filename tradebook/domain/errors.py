@@ -236,9 +236,11 @@ class DatabaseUnavailable(DatabaseFailure):
 
     Attributes:
         attempts: how often the unit of work was tried.
+        is_lasting: True where waiting does not help: a wrong password, no such database.
     """
 
     attempts: int = 1
+    is_lasting: bool = False
 
 
 class CommitUnknown(DatabaseUnavailable):

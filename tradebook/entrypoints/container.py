@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
@@ -40,7 +40,7 @@ class Parts:
     unit_of_work: type[Any]
     first_use: type[Any]
     runner: type[Any]
-    lock: type[Any]
+    lock: Callable[[], Any]
 
 
 def _sessions(engine: Engine, session_class: type[Session]) -> sessionmaker[Session]:
@@ -53,7 +53,7 @@ def _async_sessions(
     return async_sessionmaker(engine, sync_session_class=session_class, expire_on_commit=False)
 
 
-THREADS: Final = Parts(make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, Runner, Lock)
+THREADS: Final = Parts(make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, Runner, RLock)
 ASYNCIO: Final = Parts(
     make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncRunner, TaskLock
 )

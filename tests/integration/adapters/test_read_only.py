@@ -110,6 +110,7 @@ def test_of_several_hosts_the_one_that_takes_writes_is_found(
     assert manager.verify().trades == 1
 
 
+@pytest.mark.usefixtures("brief_outages")
 def test_hosts_that_are_all_standbys_are_named(
     new_manager: NewManager, servers: list[BreakableServer]
 ) -> None:

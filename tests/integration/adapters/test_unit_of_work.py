@@ -255,6 +255,7 @@ def test_what_the_schema_refuses_is_not_lost_in_handlers_of_another_account(
     assert manager.get_unresolved_alerts()[0].id == alert.id
 
 
+@pytest.mark.usefixtures("brief_outages")
 def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
     with (
         DatabaseManager("postgresql://me:secret@127.0.0.1:1/book") as manager,

@@ -171,7 +171,7 @@ def test_sealing_while_eight_threads_book_raises_no_false_alarm(book: DatabaseMa
     figures = audit.seal_under_load(book)
     assert (figures.lost, figures.duplicated) == (0, 0)
     assert figures.operations == book.count(Event) == 8 * (25 + 5) + 1
-    book.create(Event(event_type="Noted", entity="Note", entity_id=1, occurred_at=utc_now()))
+    book.raise_alert("drawdown", "INFO")
     book.seal()
     assert last_seal(book).settled_id == last_seal(book).to_id
     assert book.verify().proven

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_what_is_kept_does_not_change_with_the_entity() -> None:
 
 
 def test_the_back_off_grows_with_the_misses_in_a_row() -> None:
-    symbol = CachedPosition(Lock())
+    symbol = CachedPosition(RLock())
     back_offs = []
     for _ in range(8):
         symbol.invalidate()
@@ -69,16 +70,19 @@ def test_the_back_off_grows_with_the_misses_in_a_row() -> None:
 
 
 def test_a_symbol_in_back_off_is_read_from_the_database() -> None:
-    symbol = CachedPosition(Lock(), values={"symbol": "A"}, back_off=1)
+    symbol = CachedPosition(RLock(), values={"symbol": "A"}, back_off=1)
     assert symbol.take() is None
     assert symbol.take() is not None
 
 
 def test_a_lock_is_not_waited_for_without_end() -> None:
     lock = PositionCache().entry("A").lock
-    assert lock.acquire(timeout=0.001)
-    assert not lock.acquire(timeout=0.001)
-    lock.release()
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lock.acquire).result()
+        assert not lock.acquire(timeout=0.001)
+        with pytest.raises(RuntimeError):
+            lock.release()
+        other.submit(lock.release).result()
     assert lock.acquire(timeout=0.001)
 
 

@@ -15,13 +15,23 @@ from sqlalchemy import Dialect, Engine, event
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import DatabaseUnavailable
 
-_ADVICE: Final = {
+_PASSING: Final = {
+    "sqlstate=53300|too many (clients|connections)|connection slots": (
+        "the server has no connection left: lower pool_size, or raise its max_connections"
+    ),
+    "session is read-only|target attribute": (
+        "none of the hosts takes writes: promote a standby, or wait until it is"
+    ),
+    "sqlstate=57P03|starting up|shutting down|in recovery": (
+        "the server is starting or stopping: try again"
+    ),
+}
+"""Failures of a server that has too much to do, restarts or fails over."""
+
+_LASTING: Final = {
     r'sqlstate=3D000|database ".*" does not exist': (
         "there is no database {database}: create it with `createdb -h {host} -p {port} {database}` and "
         "run `tradebook db upgrade`, or check TRADEBOOK_DB_NAME"
-    ),
-    "sqlstate=53300|too many (clients|connections)|connection slots": (
-        "the server has no connection left: lower pool_size, or raise its max_connections"
     ),
     "does not support ssl|rejected ssl": (
         "the server offers no TLS, and sslmode={sslmode} requires it: set `ssl = on` at the server, or "
@@ -42,24 +52,24 @@ _ADVICE: Final = {
         "the server refused {user}: check TRADEBOOK_DB_USER and TRADEBOOK_DB_PASSWORD "
         "(or TRADEBOOK_DB_PASSWORD_FILE)"
     ),
-    "session is read-only|target attribute": (
-        "none of the hosts takes writes: promote a standby, or wait until it is"
-    ),
-    "sqlstate=57P03|starting up|shutting down|in recovery": (
-        "the server is starting or stopping: try again"
-    ),
     r"\bssl\b|sslerror|certificate|hostname|^tcp.*filenotfound": (
         "TLS failed with sslmode={sslmode}: check TRADEBOOK_DB_SSLROOTCERT, the certificate of the "
         "authority that signed the server's, and that the server's names TRADEBOOK_DB_HOST and has not "
         "expired"
     ),
+    "connection option|keyword argument|clientconfiguration": "check the parameters of the URL",
+}
+"""Failures that last until a configuration changes: the first call of a manager raises them at once."""
+
+_ADVICE: Final = {
+    **_PASSING,
+    **_LASTING,
     "translate host name|getaddrinfo|gaierror|name resolution|not known|no address": (
         "no host is known as {host}: check TRADEBOOK_DB_HOST"
     ),
     "timeout|timed out": (
         "nothing answered in time: check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT, and the network between"
     ),
-    "connection option|keyword argument|clientconfiguration": "check the parameters of the URL",
     "": "is the server running there? check TRADEBOOK_DB_HOST and TRADEBOOK_DB_PORT",
 }
 """Patterns of failure texts, each with its remedy; the first match counts."""
@@ -91,13 +101,7 @@ def _connect(dialect: Dialect, args: Any, options: Any, config: DatabaseConfig) 
         _clear_frames(error)
         if not isinstance(error, Exception):
             raise
-        reason = " ".join(str(error).split()) or "no answer"
-        if config.backend == "sqlite":
-            message = f"cannot open {config.path}: {reason}; check the path and its permissions"
-        else:
-            where = f"{config.host}:{config.port}"
-            message = f"cannot connect to {where}: {reason}; {_advice(error, config)}"
-        raise DatabaseUnavailable(message) from error
+        raise _unavailable(error, config) from error
 
 
 def _with_password(options: Any, dialect: Dialect, secret: Secret | None) -> dict[str, Any]:
@@ -121,7 +125,28 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _advice(error: Exception, config: DatabaseConfig) -> str:
+def _unavailable(error: Exception, config: DatabaseConfig) -> DatabaseUnavailable:
+    reason = " ".join(str(error).split()) or "no answer"
+    if config.backend == "sqlite":
+        return DatabaseUnavailable(
+            f"cannot open {config.path}: {reason}; check the path and its permissions"
+        )
+    pattern = _pattern(error, config)
+    advice = _ADVICE[pattern].format(
+        host=config.host,
+        port=config.port,
+        database=config.database,
+        sslmode=config.sslmode or "prefer",
+        user="the default user" if config.username is None else f"user {config.username!r}",
+    )
+    made = DatabaseUnavailable(f"cannot connect to {config.host}:{config.port}: {reason}; {advice}")
+    # A server that goes down in the middle of a TLS handshake is not misconfigured.
+    made.is_lasting = pattern in _LASTING and not re.search(r"SYSCALL|\beof\b", reason)
+    return made
+
+
+def _pattern(error: Exception, config: DatabaseConfig) -> str:
+    """Return the pattern of `_ADVICE` that an error matches."""
     # The names of its classes too: a TimeoutError of asyncpg has no text. The last three are Exception,
     # BaseException and object.
     kinds = " ".join(kind.__name__ for kind in type(error).__mro__[:-3])
@@ -131,14 +156,4 @@ def _advice(error: Exception, config: DatabaseConfig) -> str:
     # Without the host, whose name may contain any word of the table.
     text = f"{way} {error} {kinds}".replace(str(config.host), "")
     text += f" sqlstate={getattr(error, 'sqlstate', None)}"
-    return next(
-        advice
-        for pattern, advice in _ADVICE.items()
-        if re.search(pattern, text, re.IGNORECASE | re.DOTALL)
-    ).format(
-        host=config.host,
-        port=config.port,
-        database=config.database,
-        sslmode=config.sslmode or "prefer",
-        user="the default user" if config.username is None else f"user {config.username!r}",
-    )
+    return next(p for p in _ADVICE if re.search(p, text, re.IGNORECASE | re.DOTALL))

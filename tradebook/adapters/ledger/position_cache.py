@@ -26,13 +26,13 @@ _MAX_BACK_OFF: Final = 64
 
 
 class SymbolLock(Protocol):
-    """A lock with a bounded wait: a `threading.Lock`, or a `TaskLock`."""
+    """A lock with a bounded wait, which has an owner: a `threading.RLock`, or a `TaskLock`."""
 
     def acquire(self, *, timeout: float) -> bool:
         """Wait for the lock; False after `timeout` seconds."""
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock; raise RuntimeError where this thread, or this task, does not own it."""
 
 
 class TaskLock:
@@ -41,6 +41,7 @@ class TaskLock:
     def __init__(self) -> None:
         """Make the lock, free."""
         self._lock = asyncio.Lock()
+        self._owner: asyncio.Task[Any] | None = None
 
     def acquire(self, *, timeout: float) -> bool:
         """Wait for the lock without blocking the loop; False after `timeout` seconds."""
@@ -49,12 +50,17 @@ class TaskLock:
     async def _acquire(self, timeout: float) -> bool:
         try:
             async with asyncio.timeout(timeout):
-                return await self._lock.acquire()
+                await self._lock.acquire()
         except TimeoutError:
             return False
+        self._owner = asyncio.current_task()
+        return True
 
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock; raise RuntimeError where this task does not own it."""
+        if self._owner is not asyncio.current_task():
+            raise RuntimeError("another task owns the lock")
+        self._owner = None
         self._lock.release()
 
 
@@ -95,7 +101,7 @@ class CachedPosition:
 class PositionCache:
     """The positions of one account by symbol, shared by the threads, or the tasks, of one manager."""
 
-    new_lock: Callable[[], SymbolLock] = threading.Lock
+    new_lock: Callable[[], SymbolLock] = threading.RLock
     _entries: OrderedDict[str, CachedPosition] = field(factory=OrderedDict, init=False)
     _changing: threading.Lock = field(factory=threading.Lock, init=False)
 

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tradebook.adapters.engine.sqlite import begin_sqlite
+from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
 from tradebook.domain.trades import TRADE_COLUMNS
@@ -348,11 +349,15 @@ def _driver_autocommit(
             # Reset the READ ONLY state that a reader left: otherwise psycopg2 sends SET before the statement
             # and RESET after it, two extra round trips.
             driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
+            # The pool resets autocommit where an exception that is thrown into the thread skips this block's end.
+            connection.info[READ_ONLY] = True
         if engine.dialect.name == "postgresql":
             driver.autocommit = True  # a flag of the driver: no round trip, and no BEGIN and COMMIT
         yield
         if engine.dialect.name == "postgresql":
             driver.autocommit = False
+            connection.info.pop(READ_ONLY, None)
     except BaseException:
-        owner.invalidate()
+        if connection.is_valid:  # not closed already, where an exception was thrown into `__exit__`
+            owner.invalidate()
         raise

@@ -7,15 +7,19 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import class_mapper, make_transient_to_detached
 
-from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT, CachedPosition, PositionCache
+from tradebook.adapters.ledger.position_cache import (
+    LOCK_TIMEOUT,
+    CachedPosition,
+    PositionCache,
+    SymbolLock,
+)
 from tradebook.adapters.ledger.single_trade import autocommit, write_trade
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
@@ -75,31 +79,22 @@ class FastPath:
 class AutocommitScope:
     """A `BookingScope` that writes one booking in a statement of its own.
 
-    The symbol's lock is held until the scope ends, an ordinary attempt included that follows in it: callers of
+    The caller holds the symbol's lock until the call ends, an ordinary attempt included that follows: callers of
     this process do not make each other's cached positions out of date.
+
+    Attributes:
+        lock: of the symbol, once `attempt` asked for it; to be released in any case, since an exception thrown
+            into the thread may arrive after the lock was got and before that is recorded.
     """
 
     def __init__(self, path: FastPath, context: CallContext) -> None:
         """Take the manager's part and the call's."""
         self.reader = path.reader
         self.context = context
+        self.lock: SymbolLock | None = None
         self._path = path
         self._entry: CachedPosition | None = None
         self._opened: Mapping[str, Any] | None = None
-
-    def __enter__(self) -> Self:
-        """Begin; the lock is taken by `attempt`."""
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Release the symbol's lock."""
-        if self._entry is not None:
-            self._entry.lock.release()
 
     def attempt(
         self, handler: Callable[..., object], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -133,7 +128,8 @@ class AutocommitScope:
     def _lock(self, symbol: str) -> bool:
         """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""
         entry = self._path.cache.entry(symbol)
-        if not entry.lock.acquire(timeout=LOCK_TIMEOUT):
+        self.lock = entry.lock
+        if not self.lock.acquire(timeout=LOCK_TIMEOUT):
             return False
         self._entry, self._opened = entry, entry.take()
         return self._opened is not None

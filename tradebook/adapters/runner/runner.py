@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
@@ -126,6 +126,12 @@ class _Runs:
             return CallContext(actor=current_actor.get() or self.actor)
         return call_context(given).with_default_actor(self.actor)
 
+    def _wait_for_server(self, back_off: BackOff, error: DatabaseUnavailable) -> float:
+        """Return the seconds to wait on first use for a server that restarts; raise a failure that lasts."""
+        if error.is_lasting or self.first_use.config.backend == "sqlite":
+            raise error
+        return back_off.wait_after(error)
+
     def observed(self, handler: str, context: CallContext) -> AbstractContextManager[Any]:
         """Return the context manager in which observers see a call of this name run."""
         if not self.observers:
@@ -153,7 +159,7 @@ class Runner(_Runs):
 
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
-            self.first_use.prepare()
+            self._prepare(query)
         # After the first use, whose upgrade takes long: a context holds the time of the call.
         context = self.context()
         if not self.observers:
@@ -162,6 +168,18 @@ class Runner(_Runs):
             result = attempt(query, context)
             call.commit()  # a trade on the fast path commits without a unit of work
             return result
+
+    def _prepare(self, query: Query[R]) -> None:
+        """Check the schema before the first call; a server that restarts is waited for as in later ones."""
+        back_off = BackOff(self.retries, query.function, self.context())
+        while True:
+            try:
+                self.first_use.prepare()
+            except DatabaseUnavailable as error:
+                wait = self._wait_for_server(back_off, error)
+            else:
+                return
+            time.sleep(wait)
 
     def _attempt(self, query: Query[R], context: CallContext) -> R:
         back_off: BackOff | None = None
@@ -175,9 +193,17 @@ class Runner(_Runs):
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
     def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
+        scope = AutocommitScope(self.fast_path(), context)
+        try:
             recorded = scope.attempt(query.function, query.args, query.kwargs)
             return recorded or self._attempt(query, context)
+        finally:
+            # No call before the release: an exception thrown into the thread would arrive there.
+            if scope.lock is not None:
+                try:  # noqa: SIM105
+                    scope.lock.release()
+                except RuntimeError:  # not got in time
+                    pass
 
 
 class AsyncRunner(_Runs):
@@ -196,7 +222,7 @@ class AsyncRunner(_Runs):
         self, query: Query[R], attempt: Callable[[Query[R], CallContext], Awaitable[R]]
     ) -> R:
         if self.first_use.loop is not asyncio.get_running_loop():
-            await self.first_use.prepare()
+            await self._prepare(query)
         context = self.context()
         if not self.observers:
             return await attempt(query, context)
@@ -204,6 +230,17 @@ class AsyncRunner(_Runs):
             result = await attempt(query, context)
             call.commit()
             return result
+
+    async def _prepare(self, query: Query[R]) -> None:
+        back_off = BackOff(self.retries, query.function, self.context())
+        while True:
+            try:
+                await self.first_use.prepare()
+            except DatabaseUnavailable as error:
+                wait = self._wait_for_server(back_off, error)
+            else:
+                return
+            await asyncio.sleep(wait)
 
     async def _attempt(self, query: Query[R], context: CallContext) -> R:
         back_off: BackOff | None = None
@@ -218,7 +255,12 @@ class AsyncRunner(_Runs):
             await asyncio.sleep(wait)
 
     async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
-        with AutocommitScope(self.fast_path(), context) as scope:
+        scope = AutocommitScope(self.fast_path(), context)
+        try:
             attempt = scope.attempt
             recorded = await greenlet_spawn(attempt, query.function, query.args, query.kwargs)
             return recorded or await self._attempt(query, context)
+        finally:
+            if scope.lock is not None:
+                with suppress(RuntimeError):  # not got in time
+                    scope.lock.release()

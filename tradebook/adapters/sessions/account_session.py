@@ -127,8 +127,7 @@ class _Work:
             if entity.account == DEFAULT_ACCOUNT:
                 entity.account = self.account
             self._require_own(entity)
-            if not isinstance(entity, Event):
-                self._done.append((entity, None))  # the event is made when the id is known
+            self._done.append((entity, None))  # the event is made when the id is known
         for entity in records(session.dirty):
             changes = self._changes(session, entity)
             if changes:

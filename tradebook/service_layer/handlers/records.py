@@ -21,7 +21,7 @@ from tradebook.domain.edit_rules import (
 )
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
-from tradebook.domain.events import Event, RecordDeleted, RecordUpdated
+from tradebook.domain.events import RecordDeleted, RecordUpdated
 from tradebook.domain.plain_values import entries, is_instance
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
@@ -224,12 +224,11 @@ def _add(uow: AbstractUnitOfWork, new: list[Any]) -> list[Any]:
     if isinstance(new[0], CashFlow):
         open_account(uow)
     recorded = uow.records(type(new[0])).add_all(new)
-    if not isinstance(new[0], Event):
-        added = [one for one, kept in zip(new, recorded, strict=True) if kept is one]
-        is_alert = isinstance(new[0], Alert)
-        uow.record_all((one.raised() if is_alert else one.recorded(), one) for one in added)
-        for one in added if is_alert else ():
-            increment(ALERTS + one.severity)
+    added = [one for one, kept in zip(new, recorded, strict=True) if kept is one]
+    is_alert = isinstance(new[0], Alert)
+    uow.record_all((one.raised() if is_alert else one.recorded(), one) for one in added)
+    for one in added if is_alert else ():
+        increment(ALERTS + one.severity)
     return recorded
 
 

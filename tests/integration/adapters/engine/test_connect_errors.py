@@ -242,6 +242,7 @@ def test_a_password_of_a_key_is_not_shown(connect: Connect, server: DatabaseConf
     refused(connect, server, parameters={"sslpassword": "s3cret-key"}, port=1)
 
 
+@pytest.mark.usefixtures("brief_outages")
 def test_a_manager_raises_the_same(server: DatabaseConfig) -> None:
     with (
         DatabaseManager(attrs.evolve(server, port=1)) as manager,

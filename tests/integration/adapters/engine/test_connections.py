@@ -47,6 +47,7 @@ def guarded() -> Iterator[DatabaseConfig]:
 # Opened
 
 
+@pytest.mark.usefixtures("brief_outages")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -72,11 +73,14 @@ def test_what_cannot_be_reached_is_explained_as_the_readme_promises(
         manager.get_positions()
     for word in words:
         assert word in str(refused.value)
+    assert refused.value.is_lasting is changes.keys().isdisjoint(["host", "port"])
+    assert manager.retries == 0 or not refused.value.is_lasting
     health = manager.health()
     assert (health.reachable, health.error) == (False, str(refused.value))
     assert manager.pool_status().checked_out == 0
 
 
+@pytest.mark.usefixtures("brief_outages")
 @pytest.mark.parametrize("change", [{"port": 1}, {"password": "s3cret-and-wrong"}])
 def test_nothing_that_is_written_out_shows_the_password(
     new_manager: NewManager,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -288,10 +289,11 @@ def test_a_turn_that_does_not_come_is_not_waited_for(
     with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)
         lock = manager._container.position_cache().entry("X").lock
-        assert lock.acquire()
-        assert ordinary(manager)
-        assert not lock.acquire(timeout=0.001)
-        lock.release()
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(lock.acquire).result()
+            assert ordinary(manager)
+            assert not lock.acquire(timeout=0.001)
+            other.submit(lock.release).result()
         assert not ordinary(manager)
 
 

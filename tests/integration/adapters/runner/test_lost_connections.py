@@ -142,6 +142,30 @@ def test_a_server_that_stays_away_is_sought_for_as_long_as_said(
     assert manager.get_position_by_symbol("A").sequence == 1
 
 
+def test_the_first_call_of_a_manager_waits_for_a_server_that_restarts_as_later_ones_do(
+    new_manager: NewManager, front: CuttingFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    cold = new_manager(front.url, uuid4().hex)
+    front.is_open = False
+    restarting = threading.Timer(0.2, setattr, (front, "is_open", True))
+    restarting.start()
+    assert cold.raise_alert("drawdown", "INFO").id
+    restarting.join()
+    assert cold.retries >= 1
+    assert {record.name for record in caplog.records} == {"tradebook.retries"}
+
+
+@pytest.mark.usefixtures("brief_outages")
+def test_a_first_call_ends_as_later_ones_where_no_server_comes(
+    new_manager: NewManager, front: CuttingFront
+) -> None:
+    cold = new_manager(front.url, uuid4().hex)
+    front.is_open = False
+    with pytest.raises(DatabaseUnavailable, match="cannot connect") as away:
+        cold.get_positions()
+    assert away.value.attempts == cold.retries + 1 > 1
+
+
 @pytest.mark.parametrize("moment", CUTS)
 def test_who_commits_himself_is_told_that_the_outcome_is_not_known(
     manager: Any, front: CuttingFront, moment: str

@@ -195,7 +195,11 @@ def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Hands) -> 
             with pytest.raises(InvalidInput, match=edit.advice) as no:
                 book.work(lambda session, both=(innocent, refused): session.add_all(both))
             named = {"resolved": "resolved_at"}.get(edit.field, edit.field)
-            assert no.value.field == named or edit.record in ("PortfolioPosition", "Seal"), edit
+            assert no.value.field == named or edit.record in (
+                "Event",
+                "PortfolioPosition",
+                "Seal",
+            ), edit
     assert book.rows() == before
     for kind, values in values_of_new(book.ids).items():
         if kind == "Account":  # it is there
@@ -251,7 +255,6 @@ def test_records_that_move_nothing_are_added_by_hand(book: Hands) -> None:
         AgentAction(account=account, agent="a", action_type="t"),
         PerformanceMetric(account=account, name="n", value=1, period_start=NOON, period_end=NOON),
         CashFlow(account=account, kind="DEPOSIT", amount=5, reference="by hand"),
-        Event(account=account, event_type="Noted", entity="Trade", entity_id=1, occurred_at=NOON),
     ]
     with book.new_session() as session:
         session.add_all(kept)
