@@ -17,7 +17,7 @@ from rich.table import Table
 
 from reliability.scenario import Figures, Scenario
 
-MODULES = ("laws", "concurrency", "crashes", "failures", "hostile", "audit")
+MODULES = ("laws", "concurrency", "crashes", "interruptions", "failures", "hostile", "audit")
 TURN = 20.0
 """Seconds that a scenario runs before it is the next one's turn."""
 

@@ -1,4 +1,4 @@
-"""Clients and servers that are killed, and connections that are cut at COMMIT, under load and at random moments."""
+"""Clients and servers that are killed, and connections that are cut, under load and at random moments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reliability.concurrency import postgresql_book, sqlite_book
 from reliability.load import BEGIN
 from reliability.scenario import Figures, Scenario, new_seed, rounds_for, say
 from tests.support.backends import new_book
-from tests.support.cut_connections import CUTS, CuttingFront
+from tests.support.cut_connections import CUTS, WAYS, CuttingFront
 from tests.support.servers import configured, kill_server, start_server
 from tradebook import (
     Alert,
@@ -38,6 +38,8 @@ from tradebook import (
 CLIENTS: Final = 2
 THREADS: Final = 3
 TASKS: Final = 3
+MOST_BYTES: Final = 12
+"""The power of 2: a call sends 1 to 4 KB, and gets less."""
 _TOGETHER: Final = {"TradeRecorded", "CashFlowRecorded", "AlertRaised"}
 
 
@@ -259,19 +261,37 @@ class Writers:
         self._new.put("")
 
 
-# The connection is cut at COMMIT
+# The connection is cut
 
 
 def cut_commits(server: URL, seed: int, kind: type[Any]) -> Figures:
     """Cut every COMMIT of every kind of change, before or after the server had it."""
     say(f"seed {seed}: cuts of {kind.__name__}")
     chance = random.Random(seed)
+    return _cut_changes(server, kind, lambda front: front.cut_next(chance.choice(CUTS)))
+
+
+def cut_bytes(server: URL, seed: int, kind: type[Any]) -> Figures:
+    """Cut every kind of change at a random byte: of a request, after it, or of the answer."""
+    say(f"seed {seed}: cuts of {kind.__name__} at any byte")
+    chance = random.Random(seed)
+
+    def cut(front: CuttingFront) -> None:
+        front.cut_at_byte(chance.choice(WAYS), int(2 ** chance.uniform(0, MOST_BYTES)))
+
+    return _cut_changes(server, kind, cut)
+
+
+def _cut_changes(server: URL, kind: type[Any], cut: Callable[[CuttingFront], None]) -> Figures:
     with CuttingFront(server) as front, new_book(kind, front.url, uuid4().hex) as book:
         for _ in every_change(book):
-            front.cut_next(chance.choice(CUTS))
+            cut(front)
         found, wanted = contents(book), undisturbed()
         assert book.verify().proven
-        assert book.retries == front.cuts
+        assert front.cuts - book.retries in (
+            0,
+            1,
+        )  # the preparation of a first call is no attempt of it
     return Figures(
         rounds=1,
         operations=front.cuts,
@@ -291,7 +311,7 @@ def undisturbed() -> Counter[str]:
 # For as long as asked
 
 
-def _in_rounds(
+def in_rounds(
     new_database: Callable[[], Any], attack: Callable[[Any, int, int], Figures], seconds: float
 ) -> Figures:
     total = Figures()
@@ -301,8 +321,10 @@ def _in_rounds(
     return total
 
 
-def _cut(server: URL, seed: int, number: int) -> Figures:
-    return cut_commits(server, seed, (DatabaseManager, AsyncDatabaseManager)[number % 2])
+def _cut(
+    attack: Callable[[URL, int, type[Any]], Figures], server: URL, seed: int, number: int
+) -> Figures:
+    return attack(server, seed, (DatabaseManager, AsyncDatabaseManager)[number % 2])
 
 
 def _kill_clients(database: str | URL, seed: int, _number: int) -> Figures:
@@ -323,7 +345,7 @@ def _scenario(
         name=name,
         promise=promise,
         test="tests/integration/reliability/test_crashes.py",
-        run=partial(_in_rounds, new_database, attack),
+        run=partial(in_rounds, new_database, attack),
     )
 
 
@@ -350,6 +372,12 @@ SCENARIOS: list[Scenario] = [
         "cut-commit",
         "Every change whose connection is cut at COMMIT is done once, on both managers.",
         postgresql_book,
-        _cut,
+        partial(_cut, cut_commits),
+    ),
+    _scenario(
+        "cut-bytes",
+        "Every change whose connection is cut at any byte is done once, on both managers.",
+        postgresql_book,
+        partial(_cut, cut_bytes),
     ),
 ]

@@ -1,4 +1,4 @@
-"""A front before a PostgreSQL server that cuts connections at their COMMIT."""
+"""A front before a PostgreSQL server that cuts connections: at their COMMIT, or at any byte."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from sqlalchemy import URL
 BEFORE, AFTER, HELD = "before", "after", "held"
 CUTS: Final = (BEFORE, AFTER)
 """Before the server gets the COMMIT; or after it answered, and before the client has the answer."""
+
+REQUEST, ANSWER = "request", "answer"
+WAYS: Final = (REQUEST, ANSWER)
+"""To the server; or back from it."""
 
 _COMMIT: Final = re.compile(rb"Q....COMMIT;?\0", re.DOTALL)
 
@@ -37,6 +41,7 @@ class CuttingFront:
         mine = server.difference_update_query(["host", "port"])
         self.url = mine.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self._next: str | None = None
+        self._bytes_left: dict[str, int] = {}
         self._held: Callable[[], None] | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -54,6 +59,10 @@ class CuttingFront:
     def cut_next(self, moment: str) -> None:
         """Cut the next connection that commits, at BEFORE, AFTER or HELD."""
         self._next = moment
+
+    def cut_at_byte(self, way: str, number: int) -> None:
+        """Cut the connection that has the byte of this number from now on, on its way; those before it arrive."""
+        self._bytes_left = {way: number}
 
     def drop(self) -> None:
         """Cut every connection that is open."""
@@ -80,7 +89,7 @@ class CuttingFront:
                 self._start(self._pass_back, server, client)
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
-        for data in _received(client):
+        for data in self._passed(REQUEST, client, server):
             if self._next is not None and _COMMIT.fullmatch(data):
                 moment, self._next = self._next, None
                 self.cuts += 1
@@ -102,10 +111,26 @@ class CuttingFront:
             self._held = partial(_send_last, server, data)
 
     def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
-        for data in _received(server):
+        for data in self._passed(ANSWER, server, client):
             with contextlib.suppress(OSError):
                 client.sendall(data)
         _cut(client)
+
+    def _passed(self, way: str, sender: socket.socket, receiver: socket.socket) -> Iterator[bytes]:
+        """Give what arrives up to the byte to cut at; the receiver then gets that much and its end."""
+        for data in _received(sender):
+            if way not in self._bytes_left:
+                yield data
+                continue
+            left = self._bytes_left[way]
+            self._bytes_left[way] -= len(data)
+            if left < len(data):
+                self._bytes_left = {}
+                self.cuts += 1
+                yield data[:left]
+                _cut(sender)
+                return
+            yield data
 
     def _start(self, work: Callable[..., None], *args: socket.socket) -> None:
         thread = threading.Thread(target=work, args=args)

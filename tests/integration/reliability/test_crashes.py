@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import URL
 
 from reliability.concurrency import postgresql_book as new_server
-from reliability.crashes import cut_commits, kill_clients, kill_servers
+from reliability.crashes import cut_bytes, cut_commits, kill_clients, kill_servers
 from reliability.scenario import new_seed
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
@@ -35,3 +35,12 @@ def test_every_change_whose_commit_is_cut_off_at_random_is_done_once(
 ) -> None:
     figures = cut_commits(postgresql_book, new_seed(), kind)
     assert figures.kept, figures
+
+
+@pytest.mark.parametrize("kind", [DatabaseManager, AsyncDatabaseManager])
+def test_every_change_that_is_cut_off_at_any_byte_is_done_once(
+    postgresql_book: URL, kind: type[DatabaseManager | AsyncDatabaseManager]
+) -> None:
+    figures = cut_bytes(postgresql_book, new_seed(), kind)
+    assert figures.kept, figures
+    assert figures.kills > 0

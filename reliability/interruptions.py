@@ -1,0 +1,130 @@
+"""Exceptions thrown into threads at any moment of a call, as an application's timeout or a Ctrl-C does."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import threading
+from collections import Counter
+from functools import partial
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import URL
+
+from reliability.concurrency import postgresql_book, sqlite_book
+from reliability.crashes import in_rounds, three_together
+from reliability.scenario import Figures, Scenario, say
+from tests.support.servers import configured
+from tradebook import DatabaseManager, Trade
+
+THREADS: Final = 3
+SYMBOLS: Final = ("S0", "S1", "S2")
+_PATIENCE: Final = 60.0
+"""Seconds in which a thread has to notice."""
+
+
+class Interruption(BaseException):
+    """What is thrown."""
+
+
+class Writer(threading.Thread):
+    """Repeats each change until it was not interrupted.
+
+    Attributes:
+        acknowledged: the keys of what was done.
+        noticed: set when it caught what was thrown.
+        error: whatever else reached it, which ends it.
+    """
+
+    def __init__(self, manager: DatabaseManager, name: str, ended: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self.acknowledged: set[str] = set()
+        self.noticed = threading.Event()
+        self.error: Exception | None = None
+        self._manager, self._ended = manager, ended
+
+    def run(self) -> None:
+        """Write until told to end."""
+        number = 0
+        while not self._ended.is_set():
+            try:
+                key = f"{self.name}-{number}"
+                self._write(number, key)
+                self.acknowledged.add(key)
+                number += 1
+            except Interruption:
+                self.noticed.set()
+            except Exception as error:
+                self.error = error
+                self.noticed.set()
+                return
+
+    def throw(self) -> None:
+        """Throw into the thread, wherever it is, and wait until it has caught it."""
+        self.noticed.clear()
+        thread = ctypes.c_ulong(self.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(Interruption))
+        assert self.noticed.wait(_PATIENCE), f"{self.name} hangs"
+
+    def _write(self, number: int, key: str) -> None:
+        if number % 2:
+            self._manager.run(three_together, key)
+        else:
+            symbol = SYMBOLS[number % len(SYMBOLS)]
+            self._manager.record_trade(
+                symbol=symbol, action="BUY", quantity=1, price=1, order_id=key
+            )
+
+
+def interrupt(database: str | URL, seed: int, times: int) -> Figures:
+    """Throw into threads that write, one at a time, and let them go on."""
+    say(f"seed {seed}: {times} exceptions thrown into {THREADS} threads")
+    chance, ended = random.Random(seed), threading.Event()
+    with DatabaseManager(configured(database), uuid4().hex) as manager:
+        for symbol in SYMBOLS:
+            manager.record_trade(symbol=symbol, action="BUY", quantity=1, price=1)
+        writers = [Writer(manager, f"thread-{number}", ended) for number in range(THREADS)]
+        for writer in writers:
+            writer.start()
+        for _ in range(times):
+            ended.wait(chance.uniform(0, 0.01))
+            chance.choice(writers).throw()
+        ended.set()
+        for writer in writers:
+            writer.join()
+        assert [writer.error for writer in writers] == [None] * THREADS
+        return _checked(manager, set().union(*(writer.acknowledged for writer in writers)), times)
+
+
+def _checked(manager: DatabaseManager, acknowledged: set[str], times: int) -> Figures:
+    trades = Counter(trade.order_id for trade in manager.iterate(Trade))
+    cache = manager._container.position_cache()
+    for symbol in SYMBOLS:
+        assert cache.entry(symbol).lock.acquire(timeout=0), f"the lock of {symbol} is held"
+    assert manager.pool_status().checked_out == 0, "a connection is lost"
+    assert manager.verify().proven
+    return Figures(
+        rounds=1,
+        operations=len(acknowledged),
+        kills=times,
+        lost=len(acknowledged - trades.keys()),
+        duplicated=trades.total() - len(trades),
+    )
+
+
+def _scenario(name: str, server: str, new_database: Any) -> Scenario:
+    return Scenario(
+        name=name,
+        promise=f"Threads that an exception is thrown into ({server}) lose, double and block nothing.",
+        test="tests/integration/reliability/test_interruptions.py",
+        run=partial(
+            in_rounds, new_database, lambda database, seed, _: interrupt(database, seed, 100)
+        ),
+    )
+
+
+SCENARIOS: list[Scenario] = [
+    _scenario("interrupt-threads", "PostgreSQL", postgresql_book),
+    _scenario("interrupt-threads-sqlite", "SQLite", sqlite_book),
+]
