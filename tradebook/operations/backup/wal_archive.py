@@ -12,6 +12,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -127,6 +128,15 @@ def prepare_archive(folder: Path, encryption: Encryption | None, version: int = 
 
 def _command(folder: Path) -> str:
     return f'sh {_quoted(folder / SCRIPT)} "%p" "%f"'
+
+
+def folder_in(command: str) -> Path | None:
+    """Return the archive that an archive_command feeds; None where it is not one of ours."""
+    with suppress(ValueError):  # quotes that are not closed
+        match shlex.split(command):
+            case ["sh", script, "%p", "%f"] if Path(script).name == SCRIPT:
+                return Path(script.replace("%%", "%")).parent
+    return None
 
 
 def other_command(config: DatabaseConfig, folder: Path) -> str | None:

@@ -6,6 +6,7 @@ archive's script keeps the checksum of each file beside it; files that were arch
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter, defaultdict
@@ -57,6 +58,7 @@ class LogSurvey:
         segments: the number of segments.
         compared: the number of files that were compared with their checksum.
         size: bytes of a segment.
+        closed: folders that this user may not read.
     """
 
     newest: str | None
@@ -65,11 +67,18 @@ class LogSurvey:
     segments: int
     compared: int
     size: int
+    closed: tuple[Path, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        """True if every segment is there and no file is altered."""
+        """True if every segment is there and no file is altered, as far as could be read."""
         return not self.faults
+
+    @property
+    def complaints(self) -> list[str]:
+        """The faults and the folders that could not be read, as text."""
+        unread = [f"{folder} cannot be read by this user: not checked" for folder in self.closed]
+        return [*(fault.what for fault in self.faults), *unread]
 
     def trouble(self, end: int | None = None) -> str | None:
         """Describe why recovery does not reach the end of the archived log.
@@ -119,7 +128,8 @@ def survey_log(
         limit: compare the checksums of so many bytes, the newest segments; by default of all.
         report: called with the bytes compared, and how many there are.
     """
-    copies = _copies_in(folders)
+    open_folders, closed = _by_access(folders)
+    copies = _copies_in(open_folders)
     size = _segment_size(copies)
     names = _lineage(copies, size)
     before = None
@@ -151,6 +161,7 @@ def survey_log(
         segments=sum(bool(copies[name].complete) for name in names.values()),
         compared=compared,
         size=size,
+        closed=tuple(closed),
     )
 
 
@@ -174,11 +185,24 @@ def _name(neighbour: str, number: int, size: int) -> str:
     return f"{neighbour[:8]}{high:08X}{low:08X}"
 
 
+def _by_access(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the folders that exist: those that can be read, and those that cannot."""
+    can, cannot = [], []
+    for folder in folders:
+        try:
+            if folder.is_dir():
+                os.scandir(folder).close()
+                can.append(folder)
+        except PermissionError:
+            cannot.append(folder)
+    return can, cannot
+
+
 def _copies_in(folders: Iterable[Path]) -> dict[str, _Copies]:
     found: dict[str, _Copies] = defaultdict(_Copies)
     settled = time.time() - _SETTLED_SECONDS
     for folder in folders:
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for path in sorted(folder.iterdir()):
             if (match := _FILE.fullmatch(path.name)) is None:
                 continue
             name, end = match.groups()

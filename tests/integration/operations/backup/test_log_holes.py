@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from tests.integration.operations.test_doctor import diagnosis
 from tests.support.breakable_servers import breakable_servers
 from tests.support.command_line import Command
 from tests.support.servers import configured
-from tradebook import DatabaseManager
+from tradebook import DatabaseConfig, DatabaseManager
 from tradebook.operations.backup import Store, archive_log, archive_now, back_up, restore
+from tradebook.operations.doctor import Finding, Level
 from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, remove_sandbox
 
 
@@ -29,12 +31,14 @@ class Archived:
         store: the backup and the archive; each test changes a copy.
         segments: the archived segments, each with 10 of the trades.
         moment: a time after the first 10 trades.
+        config: the database on the server that archives.
     """
 
     home: Path
     store: Store
     segments: list[str]
     moment: datetime
+    config: DatabaseConfig
 
     def copied(self) -> tuple[Store, Command, tuple[str, ...]]:
         """Copy the store; return it, the command line, and its options of a restore."""
@@ -70,7 +74,7 @@ def archived() -> Iterator[Archived]:
                         book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=2)
                     moments.append(datetime.now(UTC))
                     segments.append(archive_now(config))
-        yield Archived(home, store, segments, moments[0])
+            yield Archived(home, store, segments, moments[0], config)
     finally:
         patch.undo()
         for folder in home.glob("*/restored"):
@@ -138,3 +142,42 @@ def test_a_whole_archive_with_and_without_checksums_is_restored_to_its_end(
     restored = tradebook.json("restore", *options)
 
     assert (trades_of(restored), restored["holes"]) == (30, [])
+
+
+def test_verify_list_and_the_doctor_check_the_archived_log(archived: Archived) -> None:
+    tradebook, where = Command("sqlite://"), ("--store", str(archived.store.folder))
+    _, gone, newest = archived.segments
+    segment = archived.store.wal / gone
+
+    def log_finding() -> Finding:
+        found = diagnosis(archived.config).findings
+        return next(finding for finding in found if finding.check == "archived log")
+
+    assert tradebook.json("backup", "verify", *where)["log"]["faults"] == []
+    whole = tradebook.json("backup", "list", *where)["log"]
+    assert (whole["newest"], whole["compared"]) == (newest, whole["segments"])
+    assert log_finding().level is Level.GREEN
+
+    segment.rename(segment.with_name("aside"))
+    try:
+        assert f"{gone} is missing" in tradebook("backup", "list", *where).stderr
+        verified = tradebook("backup", "verify", *where)
+        found = log_finding()
+    finally:
+        segment.with_name("aside").rename(segment)
+
+    assert verified.exit_code == 1
+    assert f"archived log: {gone} is missing\nnot proven: " in verified.stdout
+    assert found.level is Level.RED
+    assert f"{gone} is missing" in found.what
+    content = segment.read_bytes()
+    segment.write_bytes(bytes(256) + content[256:])
+    assert f"{gone} is not what was archived" in log_finding().what
+    segment.write_bytes(content)
+    # Recovery from a new backup needs none of it.
+    segment.rename(segment.with_name("aside"))
+    made = back_up(archived.config, archived.store, kind="physical")
+    assert log_finding().level is Level.YELLOW
+    assert tradebook.json("backup", "verify", *where)["proven"] is True
+    archived.store.remove(made)
+    segment.with_name("aside").rename(segment)
