@@ -32,6 +32,7 @@ try:
 except Exception as error:
     sys.exit(f"age: error: {{error}}")
 sys.stdout.buffer.write(result)
+sys.stdout.buffer.flush()  # or a full disk cuts the output off without an error
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,6 +30,7 @@ from tradebook.operations.server import cluster
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.programs import find_program, translated_os_errors
 from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
+from tradebook.operations.server.working_folders import private_folder
 from tradebook.service_layer.instrumentation import ProgressCallback
 
 _POLL_SECONDS: Final = 0.05
@@ -101,8 +101,8 @@ def _decrypted(folder: Path, manifest: Manifest, identity: Path | None) -> Itera
     if manifest.encryption is None:
         yield folder / file.path
         return
-    with tempfile.TemporaryDirectory(prefix="tradebook-") as temporary:
-        copy = Path(temporary) / "book.db"
+    with private_folder() as temporary:
+        copy = temporary / "book.db"
         with (
             open_file(folder / file.path, manifest.encryption, identity) as stream,
             copy.open("wb") as clear,
