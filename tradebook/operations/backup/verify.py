@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.wal_survey import LogSurvey, survey_log
 from tradebook.operations.server.programs import translated_os_errors
 from tradebook.operations.server.sandbox import is_sandbox, remove_sandbox, start_sandbox
+from tradebook.operations.server.working_folders import private_folder
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.verification.verify import Verification, verify
 
@@ -111,8 +111,8 @@ def verify_backup(
     """
     started = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="tradebook-verify-", dir=scratch) as folder,
-        _restored(store, manifest, Path(folder), identity=identity, report=report) as config,
+        private_folder("tradebook-proof-", scratch) as folder,
+        _restored(store, manifest, folder, identity=identity, report=report) as config,
     ):
         with engine_for(config) as engine:
             # A backup from before an upgrade is upgraded too, in this copy.

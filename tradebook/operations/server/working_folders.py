@@ -36,11 +36,15 @@ def working_folder(make: Callable[[], Path]) -> Iterator[Path]:
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
-    """Yield a temporary folder for secrets, for this user alone; remove those that killed processes left."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def private_folder(prefix: str = _PREFIX, parent: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary folder for this user alone; remove those with the prefix that killed processes left.
+
+    A server that still runs in one of those stops by itself, within a minute, when its files are gone.
+    """
+    where = parent or Path(tempfile.gettempdir())
+    for left in where.glob(f"{prefix}*"):
         remove_abandoned(left)
-    with working_folder(lambda: Path(tempfile.mkdtemp(prefix=_PREFIX))) as folder:
+    with working_folder(lambda: Path(tempfile.mkdtemp(prefix=prefix, dir=where))) as folder:
         try:
             yield folder
         finally:

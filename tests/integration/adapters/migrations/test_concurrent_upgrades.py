@@ -38,6 +38,7 @@ UPGRADE = (
     "upgrade(make_engine(DatabaseConfig.from_url(sys.argv[1])), report=print)"
 )
 TAKE_KEY = text("SELECT pg_advisory_lock(:key)").bindparams(key=ADVISORY_KEY)
+TRY_KEY = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=ADVISORY_KEY)
 HALF_MADE = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 BUILDING = (
     "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE%CONCURRENTLY%' AND datname = :name"
@@ -163,6 +164,8 @@ def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
         reports = Reports("waiting")
         second = threads.submit(migrations.upgrade, engine, report=reports)
         assert reports.said.wait(60)
+        # Nor does one of an earlier version begin, which takes the advisory lock alone.
+        assert not reading.scalar(TRY_KEY)
         reading.close()
         assert first.wait(60) == 0
         second.result(60)

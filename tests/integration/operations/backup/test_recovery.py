@@ -39,6 +39,7 @@ from tradebook.operations.backup.wal_archive import (
     prepare_archive,
     remove_older,
 )
+from tradebook.operations.backup.wal_survey import survey_log
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.sandbox import Sandbox, is_sandbox, remove_sandbox, start_sandbox
 
@@ -329,6 +330,11 @@ def test_an_encrypted_archive_accepts_a_file_twice_and_old_files_are_removed(
     assert [archived(segment, segment.encode()) for segment in segments] == [0, 0, 0]
     assert archived(segments[0], segments[0].encode()) == 0
     assert archived(segments[0], b"another") == 1
+    assert survey_log([archive]).compared == 3
+    # A version before this one kept the first checksum alone.
+    sums = archive / f"{segments[0]}.sha256"
+    sums.write_text(sums.read_text().splitlines()[0])
+    assert archived(segments[0], segments[0].encode()) == 0
     assert not is_readable(archive, None)
     assert segments[0].encode() not in (archive / f"{segments[0]}.age").read_bytes()
 
