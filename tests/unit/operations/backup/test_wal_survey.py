@@ -60,6 +60,16 @@ def test_missing_segments_are_named_unless_another_folder_has_them(tmp_path: Pat
     assert faults(archive, stream, log=log_until("0/200028")) == [f"{segment(3)} is missing"]
 
 
+def test_a_segment_that_is_being_received_is_no_fault_by_itself(tmp_path: Path) -> None:
+    (tmp_path / f"{segment(8)}.partial").write_bytes(CONTENT)
+
+    assert faults(tmp_path) == []
+    assert faults(tmp_path, log=log_until("0/700028")) == []
+    assert faults(tmp_path, log=log_until("0/500028")) == [
+        f"{segment(6)} to {segment(7)} are missing"
+    ]
+
+
 def test_a_checksum_whose_segment_is_gone_names_it_once_it_is_no_segment_on_its_way(
     tmp_path: Path,
 ) -> None:
@@ -71,6 +81,9 @@ def test_a_checksum_whose_segment_is_gone_names_it_once_it_is_no_segment_on_its_
 
     assert faults(tmp_path) == [f"{segment(2)} is missing"]
     assert survey_log([tmp_path]).trouble() == f"{segment(2)} is missing"
+    # Before the first segment it is what a cleanup left.
+    (tmp_path / segment(1)).rename(tmp_path / segment(3))
+    assert faults(tmp_path) == []
 
 
 def test_an_altered_file_is_a_hole_unless_another_folder_has_a_sound_one(tmp_path: Path) -> None:
@@ -85,6 +98,16 @@ def test_an_altered_file_is_a_hole_unless_another_folder_has_a_sound_one(tmp_pat
     write(stream, *map(segment, (2, 3)))
     assert len(faults(archive, stream)) == 2
     assert survey_log([archive, stream]).trouble(4 * SIZE) is None
+
+
+def test_an_altered_segment_that_the_backup_itself_has_is_no_hole(tmp_path: Path) -> None:
+    write(tmp_path, *map(segment, (1, 2, 3)))
+    (tmp_path / segment(2)).write_bytes(b"\1" * SIZE)
+
+    survey = survey_log([tmp_path], log_until("0/200028"))
+
+    assert (len(survey.altered), survey.trouble(4 * SIZE)) == (1, None)
+    assert survey_log([tmp_path], log_until("0/100028")).trouble(4 * SIZE) is not None
 
 
 def test_an_encrypted_file_is_compared_with_the_second_checksum(tmp_path: Path) -> None:

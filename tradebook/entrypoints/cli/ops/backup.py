@@ -154,7 +154,7 @@ def list_backups(
     """List the backups, oldest first, with the time when each was proven.
 
     Names the segments of the archived log that are missing, or among the last
-    GiB altered: recovery from an older backup ends there.
+    256 MiB altered: recovery from an older backup ends there.
 
       tradebook backup list --store /srv/backups
     """
