@@ -127,7 +127,7 @@ def test_a_reader_with_the_advisory_lock_is_named_and_holds_up_no_upgrade(
     reader = make_engine(configured(url.set(username="onlooker", password=None)))
     reports = Reports("waiting")
     reading = reading_of_before(engine)
-    with ThreadPoolExecutor(1) as threads, reader.connect() as onlooker:
+    with ThreadPoolExecutor(1) as threads, reader.connect() as onlooker, reading:
         with pytest.raises(ProgrammingError, match="permission denied for table alembic_version"):
             onlooker.execute(text("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"))
         onlooker.rollback()
