@@ -18,8 +18,8 @@ from sqlalchemy.schema import SchemaItem
 from tradebook.adapters import orm, types
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations.autogenerate import complete_revision
+from tradebook.adapters.migrations.lock import migration_lock
 from tradebook.adapters.migrations.revisions import ReportLine
-from tradebook.adapters.migrations.upgrade import migration_lock
 from tradebook.config import DatabaseEnvironment
 
 

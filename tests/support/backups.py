@@ -31,7 +31,8 @@ try:
         result = pyrage.decrypt(data, keys)
 except Exception as error:
     sys.exit(f"age: error: {{error}}")
-sys.stdout.buffer.write(result)
+for start in range(0, len(result), 4096):  # at once, a full disk cuts the output off without an error
+    sys.stdout.buffer.write(result[start : start + 4096])
 """
 
 

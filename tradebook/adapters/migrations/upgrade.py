@@ -10,15 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -29,7 +27,6 @@ from tenacity import (
 
 from tradebook.adapters import loggers
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.migrations.online_ddl import LOCK_TIMEOUT
 from tradebook.adapters.migrations.revisions import (
     BASE,
     HEAD,
@@ -42,9 +39,6 @@ from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, Sc
 
 ATTEMPTS: Final = 30
 """Number of attempts for a migration that cannot get its lock; with the pauses, two minutes or more."""
-
-_LOCK_KEY: Final = 7_236_110_914_227
-_LOCK_POLL_SECONDS: Final = 0.1
 
 # Alembic keeps its migration context in a global of the process; `migration_lock` excludes other processes only.
 _THREAD_LOCK: Final = threading.Lock()
@@ -90,49 +84,6 @@ def current_revision(engine: Engine) -> str | None:
     """Return the database's revision; None where it has no schema."""
     with translated_errors(), engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
-
-
-@contextmanager
-def migration_lock(connection: Connection, report: ReportLine) -> Iterator[None]:
-    """Hold the lock under which one process at a time migrates a database."""
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        # SQLite ignores this PRAGMA inside a transaction, and a rebuilt table must be dropped with it off.
-        driver.execute("PRAGMA foreign_keys=OFF")
-        try:
-            with connection.begin():
-                yield
-        finally:
-            driver.execute("PRAGMA foreign_keys=ON")
-        return
-    connection.execute(text("SET statement_timeout = 0"))
-    connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT}"))
-    connection.commit()
-    _acquire_advisory_lock(connection, report)
-    try:
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # the server releases the locks of a lost connection
-            connection.rollback()
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK_KEY})
-        connection.invalidate()  # the timeouts set above must not reach the pool's next user
-
-
-def _acquire_advisory_lock(connection: Connection, report: ReportLine) -> None:
-    """Poll for the advisory lock, which the session holds across the transactions of all revisions.
-
-    A waiting `pg_advisory_lock` would keep a transaction open, and the CREATE INDEX CONCURRENTLY of the process
-    that holds the lock waits for all older transactions to end: a deadlock.
-    """
-    is_reported = False
-    try_lock = text("SELECT pg_try_advisory_lock(:key)")
-    while not connection.scalar(try_lock, {"key": _LOCK_KEY}):
-        connection.commit()
-        if not is_reported:
-            report("another process is migrating this database; waiting for it to finish")
-        is_reported = True
-        time.sleep(_LOCK_POLL_SECONDS)
-    connection.commit()
 
 
 def _migrate(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import (
+    BackupDamaged,
     DatabaseUnavailable,
     InvalidInput,
     OperationFailed,
@@ -21,17 +21,21 @@ from tradebook.domain.errors import (
 from tradebook.operations.backup import wal_archive
 from tradebook.operations.backup.encryption import PIECE, open_file
 from tradebook.operations.backup.logical import load
-from tradebook.operations.backup.manifest import SQLITE, Manifest, no_progress, require_whole
+from tradebook.operations.backup.manifest import SQLITE, Log, Manifest, no_progress, require_whole
 from tradebook.operations.backup.physical import build_data_directory
 from tradebook.operations.backup.sqlite import restore_file
 from tradebook.operations.backup.store import Store
+from tradebook.operations.backup.wal_survey import LogSurvey, position, survey_log
 from tradebook.operations.server import cluster
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.programs import find_program, translated_os_errors
 from tradebook.operations.server.sandbox import SCRATCH_SETTINGS, Sandbox
+from tradebook.operations.server.working_folders import private_folder
 from tradebook.service_layer.instrumentation import ProgressCallback
 
 _POLL_SECONDS: Final = 0.05
+# After a recovery both stay as it left them.
+_RECOVERED: Final = "SELECT pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp()"
 # Settings of the lost server that would touch its archive, its standbys or files of its machine; and hot_standby,
 # with which it would accept connections before it has recovered.
 _ISOLATION: Final = {
@@ -97,8 +101,8 @@ def _decrypted(folder: Path, manifest: Manifest, identity: Path | None) -> Itera
     if manifest.encryption is None:
         yield folder / file.path
         return
-    with tempfile.TemporaryDirectory(prefix="tradebook-") as temporary:
-        copy = Path(temporary) / "book.db"
+    with private_folder() as temporary:
+        copy = temporary / "book.db"
         with (
             open_file(folder / file.path, manifest.encryption, identity) as stream,
             copy.open("wb") as clear,
@@ -119,6 +123,7 @@ def restore_server(
     identity: Path | None = None,
     overwrite: bool = False,
     report: ProgressCallback = no_progress,
+    on_hole: Callable[[str], None] | None = None,
 ) -> Sandbox:
     """Restore a whole server into a folder, and start it there: `tradebook sandbox` stops it.
 
@@ -134,9 +139,11 @@ def restore_server(
         identity: the file of age's secret key.
         overwrite: whether to rename a folder that is there.
         report: called with the bytes checked, and how many there are.
+        on_hole: called with what is wrong, where recovery ended at a segment of the log that is missing or
+            altered; by default that is an error. Such a segment after the moment is no error.
 
     Raises:
-        BackupDamaged: a file was changed since the backup.
+        BackupDamaged: a file was changed since the backup, or recovery ended before the end of the log.
         WouldOverwrite: the folder is not empty, or its server runs.
         OperationFailed: the log does not reach the moment, or recovery failed; the message says why.
     """
@@ -149,6 +156,7 @@ def restore_server(
     chain = store.chain(manifest)
     for part in chain:
         require_whole(store.folder / part.name, part, report)
+    survey = survey_log(wal, manifest.log, report=report)
     # PostgreSQL starts on a data directory of its own major version only.
     server = cluster.Server(home, find_program("postgres", manifest.version, exactly=True).parent)
     home.mkdir(parents=True)
@@ -158,7 +166,7 @@ def restore_server(
         undo.callback(server.stop, "immediate")
         cluster.require_entry(home, cluster.server_user())
         _write_files(store, chain, server, identity)
-        archives = _readable_archives(wal, server, manifest.log.segment, identity)
+        archives = _readable_archives(wal, server, manifest.log, survey, identity)
         sandbox = Sandbox(
             home,
             manifest.version,
@@ -170,7 +178,19 @@ def restore_server(
         if moment is not None:
             target = f"recovery_target_time = '{moment.astimezone(UTC).isoformat()}'"
         with _recovery_settings(server.data, archives, target):
-            _recover(sandbox)
+            end, last = _recover(sandbox, survey)
+        trouble = survey.trouble(end if moment is None else None)
+        if trouble is not None and not scratch:
+            trouble += (
+                f"; the last transaction that was recovered is of {last or 'the backup itself'}"
+            )
+            if on_hole is not None:
+                on_hole(trouble)
+            elif moment is None:
+                raise BackupDamaged(
+                    f"the archived log was not recovered to its end: {trouble}; restore from where the "
+                    "log is whole, from a backup after it, or pass --until-hole to get no more than that"
+                )
         sandbox.save()
         shutil.rmtree(home / "wal", ignore_errors=True)
         undo.pop_all()
@@ -222,27 +242,36 @@ def _write_files(
 
 
 def _readable_archives(
-    wal: Sequence[Path], server: cluster.Server, segment: str, identity: Path | None
+    wal: Sequence[Path],
+    server: cluster.Server,
+    log: Log,
+    survey: LogSurvey,
+    identity: Path | None,
 ) -> list[Path]:
-    """Return the archives of the log, or one decrypted copy that the server's user can read."""
-    folders = [folder.resolve() for folder in wal]
-    if all(wal_archive.is_readable(folder, cluster.server_user()) for folder in folders):
-        return folders
+    """Return the archives of the log, or one decrypted copy, of what is sound, that the server can read."""
+    readable = (wal_archive.is_readable(folder, cluster.server_user()) for folder in wal)
+    if not survey.altered and all(readable):
+        return [folder.resolve() for folder in wal]
     copies = server.home / "wal"
-    for folder in folders:
-        wal_archive.copy_decrypted(folder, segment, copies, identity)
+    for folder in wal:
+        wal_archive.copy_decrypted(folder, log.segment, copies, identity, survey.altered)
     cluster.give_to_server(copies)
     return [copies]
 
 
-def _recover(sandbox: Sandbox) -> None:
-    """Start a server and wait, for seconds or hours, until it has recovered and accepts connections."""
+def _recover(sandbox: Sandbox, survey: LogSurvey) -> tuple[int, datetime | None]:
+    """Start a server and wait, for seconds or hours, until it has recovered and accepts connections.
+
+    Returns:
+        The position up to which it replayed the log, and the time of the last transaction in that.
+    """
     try:
         sandbox.start()
         while True:
             try:
-                with open_admin_connection(sandbox.config):
-                    return
+                with open_admin_connection(sandbox.config) as admin:
+                    [(end, last)] = admin.rows(_RECOVERED)
+                    return position(end), last
             except DatabaseUnavailable:
                 if not sandbox.is_running:
                     reason = cluster.last_fatal_lines(sandbox.server.log)
@@ -255,6 +284,8 @@ def _recover(sandbox: Sandbox) -> None:
                 "nothing as late as that moment is archived: restore without --to for all there is, or "
                 "from where the rest of the log is"
             )
+            if hole := survey.trouble():
+                message += f" ({hole})"
         raise OperationFailed(message) from error
 
 

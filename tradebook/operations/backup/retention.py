@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -12,6 +11,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
 from tradebook.operations.server.programs import translated_os_errors
+from tradebook.operations.server.working_folders import remove_abandoned
 
 
 @frozen
@@ -76,4 +76,4 @@ def prune(store: Store, decided: Plan) -> None:
     for manifest in reversed(decided.removed):
         store.remove(manifest)
     for folder in store.leftovers():
-        shutil.rmtree(folder)
+        remove_abandoned(folder)

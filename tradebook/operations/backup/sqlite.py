@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -88,7 +89,7 @@ def _copy(source: sqlite3.Connection, target: Path, report: ProgressCallback) ->
     def progress(_status: int, remaining: int, total: int) -> None:
         report((total - remaining) * size, total * size)
 
-    with closing(_connect(target, "rwc")) as copy:
+    with _named_full_disk(target), closing(_connect(target, "rwc")) as copy:
         source.backup(copy, pages=_PAGES, progress=progress, sleep=0.01)
 
 
@@ -144,9 +145,21 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _translated_errors(path: Path) -> Iterator[None]:
+def _named_full_disk(path: Path) -> Iterator[None]:
+    """Raise SQLite's error of a full disk as the operating system's, with the path of the file."""
     try:
         yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+@contextmanager
+def _translated_errors(path: Path) -> Iterator[None]:
+    try:
+        with _named_full_disk(path):
+            yield
     except sqlite3.OperationalError as error:
         raise DatabaseUnavailable(f"cannot read {path}: {error}") from error
     except sqlite3.DatabaseError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,9 +15,19 @@ from attrs import frozen
 
 from tradebook.domain.errors import BackupDamaged, OperationFailed
 from tradebook.operations.backup.manifest import MANIFEST, Manifest, read_manifest
+from tradebook.operations.server.working_folders import (
+    is_abandoned,
+    is_aged,
+    remove_abandoned,
+    working_folder,
+)
 
 _LATEST: Final = "latest"
+_WORKING: Final = ".working"
 _PARTIAL: Final = ".partial"
+"""The end of the name of a working folder of earlier versions."""
+_LITTLE: Final = 1 << 20
+"""Bytes."""
 
 
 @frozen
@@ -46,27 +56,36 @@ class Store:
         is_new = not self.folder.exists()
         # The server's user has to pass through, to the archive below.
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        working = self._working_folder(f"{at:%Y%m%dT%H%M%SZ}-{kind}")
-        try:
-            name = working.name.removeprefix(".").removesuffix(_PARTIAL)
-            yield name, working
-            # fsync of a file keeps its content, of a folder its entries: without both, a power failure could
-            # keep the backup's name and lose its files.
-            for folder in (working, *working.rglob("*/")):
-                _flush(folder)
-            working.rename(self.folder / name)
-            _flush(self.folder)
-        except BaseException:
-            shutil.rmtree(working, ignore_errors=True)
-            if is_new:
-                with suppress(OSError):  # another process has put something into it
-                    self.folder.rmdir()
-            raise
+        for left in self.leftovers():
+            remove_abandoned(left)
+        wanted = f"{at:%Y%m%dT%H%M%SZ}-{kind}"
+        with working_folder(lambda: self._working_folder(wanted)) as working:
+            try:
+                name = working.name.removeprefix(".").removesuffix(_WORKING)
+                yield name, working
+                # fsync of a file keeps its content, of a folder its entries: without both, a power failure could
+                # keep the backup's name and lose its files.
+                for folder in (working, *working.rglob("*/")):
+                    _flush(folder)
+                working.rename(self.folder / name)
+                _flush(self.folder)
+            except BaseException as error:
+                is_full = _is_full(error, self.folder)
+                shutil.rmtree(working, ignore_errors=True)
+                if is_new:
+                    with suppress(OSError):  # another process has put something into it
+                        self.folder.rmdir()
+                if is_full:
+                    raise OperationFailed(
+                        f"the disk of the backups is full, {self.folder}: make room on it, for example by "
+                        "`tradebook backup prune`, and back up again; the book is not affected"
+                    ) from error
+                raise
 
     def _working_folder(self, wanted: str) -> Path:
         for number in range(1, 1000):
             name = wanted if number == 1 else f"{wanted}-{number}"
-            working = self.folder / f".{name}{_PARTIAL}"
+            working = self.folder / f".{name}{_WORKING}"
             if not (self.folder / name).exists():
                 with suppress(FileExistsError):  # another process writes a backup of this second
                     working.mkdir(mode=0o700)
@@ -141,16 +160,26 @@ class Store:
 
     def remove(self, manifest: Manifest) -> None:
         """Remove a backup; an interrupted removal leaves no folder that looks like a backup."""
-        removed = self.folder / f".{manifest.name}{_PARTIAL}"
+        removed = self.folder / f".{manifest.name}{_WORKING}"
         (self.folder / manifest.name).rename(removed)
-        shutil.rmtree(removed)
+        with suppress(
+            FileNotFoundError
+        ):  # another process took it for a leftover, and removes it too
+            shutil.rmtree(removed)
 
     def leftovers(self) -> list[Path]:
-        """Return the working folders of backups that were killed, a day and more ago."""
-        # A younger one may belong to a backup that runs.
-        aged = time.time() - 86_400
-        found = self.folder.glob(f".*{_PARTIAL}")
-        return [path for path in found if path.stat().st_mtime < aged]
+        """Return the working folders of killed backups; those of earlier versions after a day."""
+        found = [path for path in self.folder.glob(f".*{_WORKING}") if is_abandoned(path)]
+        # Earlier versions lock nothing: a younger one may belong to a backup that runs.
+        return found + [path for path in self.folder.glob(f".*{_PARTIAL}") if is_aged(path)]
+
+
+def _is_full(error: BaseException, folder: Path) -> bool:
+    """Check whether the disk of the backups was full; a server's disk gives programs the same message."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    is_said = isinstance(error, OperationFailed) and os.strerror(errno.ENOSPC) in str(error)
+    return is_said and shutil.disk_usage(folder).free < _LITTLE
 
 
 def _flush(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +26,10 @@ from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.manifest import SQLITE, Counts, Manifest, no_progress, read_counts
 from tradebook.operations.backup.restore import restore_book, restore_server
 from tradebook.operations.backup.store import Store
+from tradebook.operations.backup.wal_survey import LogSurvey, survey_log
 from tradebook.operations.server.programs import translated_os_errors
 from tradebook.operations.server.sandbox import is_sandbox, remove_sandbox, start_sandbox
+from tradebook.operations.server.working_folders import private_folder
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.verification.verify import Verification, verify
 
@@ -67,16 +68,19 @@ class BackupProof:
         backup: its manifest.
         accounts: the proof of each account.
         seconds: the time that the restore and the proof took.
+        log: of a physical backup, the archived log from it on; None for others.
     """
 
     backup: Manifest
     accounts: tuple[AccountProof, ...]
     seconds: float
+    log: LogSurvey | None = None
 
     @property
     def proven(self) -> bool:
-        """True if every record of the manifest is there, and the stored state follows from the trades."""
-        return all(account.proven for account in self.accounts)
+        """True if every record is there, the stored state follows from the trades, and the log is whole."""
+        is_whole = self.log is None or self.log.is_whole
+        return is_whole and all(account.proven for account in self.accounts)
 
 
 @translated_os_errors()
@@ -86,15 +90,19 @@ def verify_backup(
     *,
     identity: Path | None = None,
     scratch: Path | None = None,
+    wal: Path | None = None,
     report: ProgressCallback = no_progress,
 ) -> BackupProof:
     """Restore a backup into a temporary folder, compare it with its manifest, verify every account.
+
+    The log that was archived since a physical backup is not replayed: its segments and checksums are checked.
 
     Args:
         store: the folder of the backup.
         manifest: the manifest of the backup.
         identity: the file of age's secret key.
         scratch: a folder with room for it; by default the system's temporary one.
+        wal: the archive of the log; by default the store's.
         report: called with the bytes checked, and how many there are.
 
     Raises:
@@ -103,15 +111,18 @@ def verify_backup(
     """
     started = time.monotonic()
     with (
-        tempfile.TemporaryDirectory(prefix="tradebook-verify-", dir=scratch) as folder,
-        _restored(store, manifest, Path(folder), identity=identity, report=report) as config,
+        private_folder("tradebook-proof-", scratch) as folder,
+        _restored(store, manifest, folder, identity=identity, report=report) as config,
     ):
         with engine_for(config) as engine:
             # A backup from before an upgrade is upgraded too, in this copy.
             if read_schema_state(engine).name == BEHIND:
                 migrations.upgrade(engine)
         accounts = prove(config, manifest)
-    proof = BackupProof(manifest, accounts, time.monotonic() - started)
+    log = None
+    if manifest.log is not None:
+        log = survey_log([wal or store.wal, store.stream], manifest.log, report=report)
+    proof = BackupProof(manifest, accounts, time.monotonic() - started, log)
     document = {"at": datetime.now(UTC).isoformat(), "proven": proof.proven}
     (store.folder / manifest.name / _FILE).write_text(json.dumps(document))
     return proof

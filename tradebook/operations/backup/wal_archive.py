@@ -11,7 +11,8 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from attrs import evolve, frozen
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import OperationFailed, WouldOverwrite
 from tradebook.operations.backup.encryption import AGE, GPG, PIECE, Encryption, open_file
+from tradebook.operations.backup.wal_survey import PARTIAL, SUM
 from tradebook.operations.server import programs
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.cluster import require_entry
@@ -28,8 +30,6 @@ SCRIPT: Final = "archive-wal"
 STREAM: Final = "tradebook_stream"
 """The name of the replication slot and of the connection that the log is received through."""
 _SEGMENT: Final = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
-_PARTIAL: Final = ".partial"
-_SUM: Final = ".sha256"
 _POLL_SECONDS: Final = 0.05
 # While archive_mode is off, the server shows the setting as `(disabled)`: its files have the command.
 _COMMAND: Final = """\
@@ -41,6 +41,7 @@ SELECT coalesce(
 
 # The script for one file. `ln` rather than `mv`: it fails where the name is taken meanwhile. `sync` of the
 # file keeps its content over a power failure, of the folder its name: only then may the server recycle it.
+# The checksum is of what the server gave, so that it shows a copy that went wrong too.
 _TEMPLATE: Final = """\
 #!/bin/sh
 # Written by `tradebook backup archive`. PostgreSQL calls it for each file of its write-ahead log:
@@ -60,18 +61,18 @@ rm -f "$folder/.$name."*
 new=$folder/.$name.$$
 trap 'rm -f "$new"' EXIT
 {copy}
-sync "$new"
+sync "$new" "$folder/$name.sha256"
 ln "$new" "$to"
 sync "$folder"
 """
-_PLAIN: Final = {"is_same": 'cmp -s "$from" "$to"', "copy": 'cp "$from" "$new"', "suffix": ""}
-# The same content encrypted twice differs: a checksum of the clear content is kept to compare with.
-_IS_SAME_ENCRYPTED: Final = '[ "$(sha256sum < "$from")" = "$(cat "$folder/$name.sha256")" ]'
+_COPY: Final = 'sha256sum < "$from" > "$folder/$name.sha256"\ncp "$from" "$new"'
+_PLAIN: Final = {"is_same": 'cmp -s "$from" "$to"', "copy": _COPY, "suffix": ""}
+# The same content encrypted twice differs: the checksum of the clear content is compared.
+_IS_SAME_ENCRYPTED: Final = '[ "$(sha256sum < "$from")" = "$(head -n 1 "$folder/$name.sha256")" ]'
 _COPY_ENCRYPTED: Final = """\
 {encrypt} < "$from" > "$new"
-sum=$(sha256sum < "$from")
-printf '%s' "$sum" > "$folder/$name.sha256"
-sync "$folder/$name.sha256\""""
+sums=$(sha256sum < "$from"; sha256sum < "$new")
+echo "$sums" > "$folder/$name.sha256\""""
 
 
 @frozen
@@ -127,6 +128,15 @@ def prepare_archive(folder: Path, encryption: Encryption | None, version: int = 
 
 def _command(folder: Path) -> str:
     return f'sh {_quoted(folder / SCRIPT)} "%p" "%f"'
+
+
+def folder_in(command: str) -> Path | None:
+    """Return the archive that an archive_command feeds; None where it is not one of ours."""
+    with suppress(ValueError):  # quotes that are not closed
+        match shlex.split(command):
+            case ["sh", script, "%p", "%f"] if Path(script).name == SCRIPT:
+                return Path(script.replace("%%", "%")).parent
+    return None
 
 
 def other_command(config: DatabaseConfig, folder: Path) -> str | None:
@@ -256,7 +266,7 @@ def restore_command(folders: Sequence[Path]) -> str:
     """Return the command that fetches a segment for a server, from the first folder that has it."""
     # A segment that was being received when the server was lost is `.partial`, in one folder of several.
     # Each folder is tried for the complete file first: a partial one would end the recovery too early.
-    sources = [f"{_quoted(folder)}/%f{end}" for end in ("", _PARTIAL) for folder in folders]
+    sources = [f"{_quoted(folder)}/%f{end}" for end in ("", PARTIAL) for folder in folders]
     # Without folders the backup's own log is all there is, and every request has to fail.
     return " || ".join(f'cp {source} "%p"' for source in sources) or "/bin/false"
 
@@ -285,15 +295,25 @@ def _files_in(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if _SEGMENT.match(path.name)]
 
 
-def copy_decrypted(folder: Path, segment: str, target: Path, identity: Path | None) -> None:
-    """Copy an archive's files from a segment on into another folder, decrypted; files there stay."""
+def copy_decrypted(
+    folder: Path,
+    segment: str,
+    target: Path,
+    identity: Path | None,
+    altered: Collection[Path] = (),
+) -> None:
+    """Copy an archive's files from a segment on into another folder, decrypted, without the altered ones.
+
+    Files that are there stay.
+    """
     target.mkdir(mode=0o700, exist_ok=True)
     for path in _files_in(folder):
         tool = _tool_of(path)
         name = path.name.removesuffix(f".{tool}")
         # The history of timelines is needed whatever its age.
         is_needed = _position(name) >= _position(segment) or ".history" in name
-        if is_needed and path.suffix != _SUM and not (target / name).exists():
+        is_needed = is_needed and path.suffix != SUM and path not in altered
+        if is_needed and not (target / name).exists():
             with open_file(path, tool, identity) as source, (target / name).open("wb") as file:
                 shutil.copyfileobj(source, file, PIECE)
 
@@ -303,7 +323,7 @@ def remove_older(archive: Path, oldest: str) -> int:
     before = sum(1 for _ in archive.iterdir())
     tool = _tool_in(archive)
     cleanup = programs.find_program("pg_archivecleanup", 0)
-    for extension in ("", *((f".{tool}", _SUM) if tool else ())):
+    for extension in ("", SUM, *((f".{tool}",) if tool else ())):
         strip = ["-x", extension] if extension else []
         programs.run([cleanup, *strip, archive, oldest])
     return before - sum(1 for _ in archive.iterdir())

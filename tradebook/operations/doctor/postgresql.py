@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tradebook.operations.backup.store import Store
+from tradebook.operations.backup.wal_archive import folder_in
+from tradebook.operations.backup.wal_survey import QUICK_BYTES, survey_log
 from tradebook.operations.doctor import checks
 from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
 from tradebook.operations.security.privileges import displaced_owner
@@ -167,6 +170,39 @@ def archive(target: CheckTarget) -> Iterator[Finding]:
         yield red("archive", what, "mend the reason: the server's log has archive_command's output")
     else:
         yield green("archive", "the last file of the log that was finished is archived")
+
+
+def archived_log(target: CheckTarget) -> Iterator[Finding]:
+    """Check that no segment of the archived log is missing or altered, where the archive is on this machine."""
+    folder = folder_in(target.settings("archive_command").get("archive_command", ""))
+    if folder is None:
+        return
+    check = "archived log"
+    survey = survey_log([folder, Store(folder.parent).stream], limit=QUICK_BYTES)
+    if survey.closed or not (target.is_local and folder.is_dir()):
+        what = f"{folder} cannot be read from here"
+        fix = "run `tradebook backup list` where it is, as its user"
+        yield Finding(check, Level.UNKNOWN, what, fix)
+        return
+    newest = max(
+        (manifest.log.segment[8:] for manifest in Store(folder.parent).all() if manifest.log),
+        default="",
+    )
+    for fault in survey.faults:
+        if fault.is_hole and fault.segment[8:] > newest:
+            what = f"{fault.what}: no restore recovers what was booked after that"
+            yield red(check, what, "`tradebook backup --physical` now; later log continues from it")
+        else:
+            what = f"{fault.what}: recovery from the backups before it may end there"
+            yield yellow(check, what, "restore from newer backups; `tradebook backup prune`")
+    if survey.is_whole and survey.segments and not survey.compared:
+        what = "the newest segments have no checksum: an altered one is not noticed"
+        yield yellow(check, what, "`tradebook backup archive --apply` writes the script anew")
+    elif survey.is_whole:
+        what = (
+            f"{survey.segments:,} segments, none missing; {survey.compared:,} checksums are right"
+        )
+        yield green(check, what)
 
 
 def slots(target: CheckTarget) -> Iterator[Finding]:

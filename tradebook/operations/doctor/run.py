@@ -23,6 +23,7 @@ _POSTGRESQL: Final[tuple[Check, ...]] = (
     postgresql.connections,
     postgresql.disk,
     postgresql.archive,
+    postgresql.archived_log,
     postgresql.slots,
     tables.autovacuum,
     tables.long_transactions,

@@ -23,6 +23,7 @@ import attrs
 
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import ExtraNotInstalled, OperationFailed, ProgramMissing
+from tradebook.operations.server.working_folders import private_folder
 
 _PACKAGED: Final = (
     "usr/lib/postgresql/*/bin",
@@ -168,8 +169,8 @@ def translated_os_errors() -> Iterator[None]:
 def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
     """Yield the environment variables with which libpq's programs connect to a database.
 
-    The password is written into a file of mode 0600 that is removed afterwards; where the config has none,
-    libpq looks for one itself (`~/.pgpass`).
+    The password is written into a file of mode 0600 that is removed afterwards, or by the next call where this
+    process is killed; where the config has none, libpq looks for one itself (`~/.pgpass`).
     """
     values = {**attrs.asdict(config, recurse=False), **config.parameters}
     environment = {**os.environ, "PGAPPNAME": config.application_name or "tradebook backup"}
@@ -182,8 +183,8 @@ def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
     if secret is None:
         yield environment
         return
-    with tempfile.TemporaryDirectory(prefix="tradebook-") as folder:
-        file = Path(folder) / "password"
+    with private_folder() as folder:
+        file = folder / "password"
         write_private(file, _password_line(secret))
         yield {**environment, "PGPASSFILE": str(file)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from tests.support.servers import configured
 from tradebook import (
@@ -27,11 +29,16 @@ from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.drift import find_drift
+from tradebook.adapters.migrations.lock import ADVISORY_KEY
 from tradebook.adapters.orm import metadata
 
 UPGRADE = (
-    "import sys; from tradebook import DatabaseManager; DatabaseManager(sys.argv[1]).upgrade()"
+    "import sys; from tradebook.adapters.engine.factory import make_engine;"
+    "from tradebook import DatabaseConfig; from tradebook.adapters.migrations.upgrade import upgrade;"
+    "upgrade(make_engine(DatabaseConfig.from_url(sys.argv[1])), report=print)"
 )
+TAKE_KEY = text("SELECT pg_advisory_lock(:key)").bindparams(key=ADVISORY_KEY)
+TRY_KEY = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=ADVISORY_KEY)
 HALF_MADE = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 BUILDING = (
     "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE%CONCURRENTLY%' AND datname = :name"
@@ -69,9 +76,10 @@ def engine(url: URL) -> Iterator[Engine]:
     made.dispose()
 
 
-def upgrading(url: URL | str) -> subprocess.Popen[bytes]:
-    """Start an upgrade in a process of its own."""
-    return subprocess.Popen([sys.executable, "-c", UPGRADE, str(configured(url).url)])
+def upgrading(url: URL | str, output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start an upgrade in a process of its own, whose output are its reports."""
+    command = [sys.executable, "-c", UPGRADE, str(configured(url).url)]
+    return subprocess.Popen(command, stdout=output)
 
 
 def wait_until(engine: Engine, question: str) -> object:
@@ -96,7 +104,8 @@ def test_the_second_upgrade_waits_for_the_first(engine: Engine) -> None:
     reports = Reports("waiting")
     with ThreadPoolExecutor(1) as threads:
         with engine.connect() as first:
-            first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": migrations._LOCK_KEY})
+            first.execute(TAKE_KEY)  # the only lock of earlier versions
+            pid = first.scalar(text("SELECT pg_backend_pid()"))
             first.commit()
             second = threads.submit(migrations.upgrade, engine, report=reports)
             assert reports.said.wait(60)
@@ -104,7 +113,45 @@ def test_the_second_upgrade_waits_for_the_first(engine: Engine) -> None:
             first.invalidate()
         second.result(60)
     assert migrations.current_revision(engine) == revisions.head_revision()
-    assert len([line for line in reports.lines if "waiting" in line]) == 1
+    [line] = [line for line in reports.lines if "waiting" in line]
+    user = engine.url.username
+    assert re.search(rf"pid {pid} \(application '.*' of {user}, since 20..-.* UTC\); waiting", line)
+
+
+def test_a_reader_with_the_advisory_lock_is_named_and_holds_up_no_upgrade(
+    engine: Engine, url: URL
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE ROLE onlooker LOGIN"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker"))
+    reader = make_engine(configured(url.set(username="onlooker", password=None)))
+    reports = Reports("waiting")
+    reading = reading_of_before(engine)
+    with ThreadPoolExecutor(1) as threads, reader.connect() as onlooker, reading:
+        with pytest.raises(ProgrammingError, match="permission denied for table alembic_version"):
+            onlooker.execute(text("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"))
+        onlooker.rollback()
+        onlooker.execute(TAKE_KEY)
+        pid = onlooker.scalar(text("SELECT pg_backend_pid()"))
+        onlooker.commit()
+        first = upgrading(url, subprocess.PIPE)
+        wait_until(engine, HALF_MADE)
+        # Nor do two upgrades run at the same time because of it.
+        second = threads.submit(migrations.upgrade, engine, report=reports)
+        assert reports.said.wait(60)
+        reading.close()
+        said, _ = first.communicate(timeout=60)
+        assert first.returncode == 0
+        second.result(60)
+        onlooker.invalidate()
+    reader.dispose()
+    with engine.begin() as connection:
+        connection.execute(text("DROP OWNED BY onlooker; DROP ROLE onlooker"))
+    named = (
+        rf"pid {pid} \(application '.*' of onlooker, since .* UTC\) holds .*it is not waited for"
+    )
+    assert re.search(named.encode(), said)
+    assert find_drift(engine) == ()
 
 
 def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
@@ -117,6 +164,8 @@ def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
         reports = Reports("waiting")
         second = threads.submit(migrations.upgrade, engine, report=reports)
         assert reports.said.wait(60)
+        # Nor does one of an earlier version begin, which takes the advisory lock alone.
+        assert not reading.scalar(TRY_KEY)
         reading.close()
         assert first.wait(60) == 0
         second.result(60)

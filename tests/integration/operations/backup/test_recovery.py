@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +39,7 @@ from tradebook.operations.backup.wal_archive import (
     prepare_archive,
     remove_older,
 )
+from tradebook.operations.backup.wal_survey import survey_log
 from tradebook.operations.server.admin_connection import open_admin_connection
 from tradebook.operations.server.sandbox import Sandbox, is_sandbox, remove_sandbox, start_sandbox
 
@@ -280,7 +283,8 @@ def test_the_log_from_before_the_oldest_backup_is_removed_and_no_more(
     removed = pruned["log_files_removed"]
     left = {path.name for path in wal.iterdir()}
     assert removed > 0
-    assert before - left == {name for name in before if len(name) == 24 and name < needed}
+    segments = {name for name in before if re.fullmatch(r"[0-9A-F]{24}(\.sha256)?", name)}
+    assert before - left == {name for name in segments if name < needed}
     assert {needed, SCRIPT} <= left
 
 
@@ -302,7 +306,8 @@ def test_the_archive_script_accepts_a_file_twice_but_never_another_of_its_name(
     assert archived() == 0
     source.write_bytes(b"another" * 1000)
     assert archived() == 1
-    assert sorted(os.listdir(archive)) == [segment, SCRIPT]
+    assert sorted(os.listdir(archive)) == [segment, f"{segment}.sha256", SCRIPT]
+    assert hashlib.sha256(b"log" * 1000).hexdigest() in (archive / f"{segment}.sha256").read_text()
     assert (archive / segment).read_bytes() == b"log" * 1000
     assert (archive / segment).stat().st_mode & 0o777 == 0o600
 
@@ -325,6 +330,11 @@ def test_an_encrypted_archive_accepts_a_file_twice_and_old_files_are_removed(
     assert [archived(segment, segment.encode()) for segment in segments] == [0, 0, 0]
     assert archived(segments[0], segments[0].encode()) == 0
     assert archived(segments[0], b"another") == 1
+    assert survey_log([archive]).compared == 3
+    # A version before this one kept the first checksum alone.
+    sums = archive / f"{segments[0]}.sha256"
+    sums.write_text(sums.read_text().splitlines()[0])
+    assert archived(segments[0], segments[0].encode()) == 0
     assert not is_readable(archive, None)
     assert segments[0].encode() not in (archive / f"{segments[0]}.age").read_bytes()
 

@@ -22,6 +22,7 @@ from tradebook.operations.backup.encryption import Encryption, find_tool
 from tradebook.operations.backup.manifest import Manifest
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.verify import BackupProof, verified, verify_backup
+from tradebook.operations.backup.wal_survey import QUICK_BYTES, LogSurvey, survey_log
 
 BACKUPS: Final = Path("backups")
 
@@ -128,30 +129,40 @@ def verify(
             file_okay=False,
         ),
     ] = None,
+    wal: WalFolder = None,
 ) -> None:
     """Restore a backup into a scratch server, and prove the restored book.
 
     Checks every file's checksum, the restore itself, the counts of the
-    manifest, and `tradebook verify` for every account. Exits with 1 if any of
-    it fails; the scratch server is removed afterwards.
+    manifest, and `tradebook verify` for every account; after a physical backup,
+    that no segment of the archived log is missing or altered. Exits with 1 if
+    any of it fails; the scratch server is removed afterwards.
 
       tradebook backup verify
       tradebook backup verify 20240517T023000Z-logical --store /srv/backups
     """
     at = Store(store)
-    proof = _prove(context, at, at.get(name), identity, scratch)
+    proof = _prove(context, at, at.get(name), identity, scratch, wal)
     context.answer(_document(proof), then=partial(_say_proof, proof), ok=proof.proven)
 
 
 @app.command("list")
 @without(database="the folder of backups is listed, not a database")
-def list_backups(context: CommandContext, store: StoreFolder = BACKUPS) -> None:
+def list_backups(
+    context: CommandContext, store: StoreFolder = BACKUPS, wal: WalFolder = None
+) -> None:
     """List the backups, oldest first, with the time when each was proven.
 
-    tradebook backup list --store /srv/backups
+    Names the segments of the archived log that are missing, or among the last
+    256 MiB altered: recovery from an older backup ends there.
+
+      tradebook backup list --store /srv/backups
     """
     at = Store(store)
     complain_of_damaged(at)
+    log = survey_log([wal or at.wal, at.stream], limit=QUICK_BYTES)
+    for complaint in log.complaints:
+        complain(f"archived log: {complaint}")
     rows = [
         {
             "name": manifest.name,
@@ -174,7 +185,7 @@ def list_backups(context: CommandContext, store: StoreFolder = BACKUPS) -> None:
         Column("trades", "trades", Kind.NUMBER, spare=6),
     ]
     context.answer_table(
-        {"store": str(store), "backups": rows},
+        {"store": str(store), "backups": rows, "log": _log_document(log)},
         f"{counted(len(rows), 'backup')} in {store}",
         columns,
         # The time in a backup's name identifies it in the list, and fits a terminal of 80 columns.
@@ -218,9 +229,12 @@ def _prove(
     manifest: Manifest,
     identity: Path | None,
     scratch: Path | None = None,
+    wal: Path | None = None,
 ) -> BackupProof:
     with ends_on_sigterm(), context.progress_bar("verifying") as report:
-        return verify_backup(store, manifest, identity=identity, scratch=scratch, report=report)
+        return verify_backup(
+            store, manifest, identity=identity, scratch=scratch, wal=wal, report=report
+        )
 
 
 def _contents_of(manifest: Manifest) -> str:
@@ -230,11 +244,23 @@ def _contents_of(manifest: Manifest) -> str:
     return f"{counts}, {counted(totals.events, 'event')}; {manifest.size:,} bytes{encrypted}"
 
 
+def _log_document(log: LogSurvey | None) -> dict[str, object] | None:
+    if log is None:
+        return None
+    return {
+        "segments": log.segments,
+        "newest": log.newest,
+        "compared": log.compared,
+        "faults": log.complaints,
+    }
+
+
 def _document(proof: BackupProof) -> dict[str, object]:
     return {
         "backup": proof.backup.name,
         "proven": proof.proven,
         "seconds": round(proof.seconds, 3),
+        "log": _log_document(proof.log),
         "accounts": [
             {
                 "account": account.account,
@@ -258,6 +284,8 @@ def _say_proof(proof: BackupProof) -> None:
         if not account.verification.proven:
             say(f"account {account.account}:")
             show_verification(account.verification)
+    for complaint in proof.log.complaints if proof.log else ():
+        say(f"archived log: {complaint}")
     if proof.proven:
         accounts = counted(len(proof.accounts), "account")
         say(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -56,6 +57,12 @@ def restore(
     ] = None,
     store: StoreFolder = BACKUPS,
     wal: WalFolder = None,
+    until_hole: Annotated[
+        bool,
+        typer.Option(
+            "--until-hole", help="Accept that recovery ends where the archived log has a hole."
+        ),
+    ] = False,
     jobs: Jobs = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the book that is there; it is lost.")
@@ -77,6 +84,9 @@ def restore(
       tradebook restore 20240517T023000Z-logical --database postgresql://host/book
       tradebook restore --into /srv/restored --to 2024-05-17T14:30:00
 
+    Where a segment of the archived log is missing or altered, and later log is
+    there, it is refused: --until-hole recovers up to that segment.
+
     An existing book is not touched unless --overwrite is given: a database then
     loses its book (after a question, or with --yes); a folder is renamed. Stop
     all writers to the database first. The restore is refused while others are
@@ -85,6 +95,8 @@ def restore(
     """
     if to is not None and into is None:
         raise typer.BadParameter("goes with --into, a new folder", param_hint="--to")
+    if until_hole and into is None:
+        raise typer.BadParameter("goes with --into, a new folder", param_hint="--until-hole")
     if into is not None and context.database is not None:
         raise typer.BadParameter("goes without --into, a folder", param_hint="--database")
     at = Store(store)
@@ -110,6 +122,7 @@ def restore(
             )
         _finish(context, manifest, config, {"database": config.safe_url})
         return
+    holes: list[str] = []
     with ends_on_sigterm(), context.progress_bar("restoring") as report:
         sandbox = restore_server(
             at,
@@ -120,13 +133,18 @@ def restore(
             identity=identity,
             overwrite=overwrite,
             report=report,
+            on_hole=holes.append if until_hole or to is not None else None,
         )
     where = {"directory": str(sandbox.home), "database": sandbox.config.safe_url}
-    _finish(context, manifest, sandbox.config, where)
+    _finish(context, manifest, sandbox.config, where, holes)
 
 
 def _finish(
-    context: CommandContext, manifest: Manifest, config: DatabaseConfig, where: dict[str, str]
+    context: CommandContext,
+    manifest: Manifest,
+    config: DatabaseConfig,
+    where: dict[str, str],
+    holes: Sequence[str] = (),
 ) -> None:
     """Prove the restored book and write the result; a book of another schema is proven after its upgrade."""
     accounts: tuple[AccountProof, ...] = ()
@@ -147,6 +165,7 @@ def _finish(
         trades = counted(sum(account.found.trades for account in accounts), "trade")
         word = "proven" if proven else "NOT proven, see `tradebook verify`"
         lines.append(f"{word}: {trades} in {counted(len(accounts), 'account')}")
+    lines += [f"the archived log is not whole: {hole}" for hole in holes]
     if owner is not None:
         prefix = owner.removesuffix("_owner")
         lines.append(
@@ -160,6 +179,7 @@ def _finish(
         "proven": proven,
         "found": {account.account: account.found for account in accounts},
         "note": later,
+        "holes": holes,
         "disowned": owner,
     }
     context.answer(document, *lines, ok=proven or bool(later))
