@@ -26,9 +26,6 @@ class Command:
             prog_name="tradebook",
         )
         assert "Traceback" not in result.output
-        import traceback
-
-        traceback.print_exception(result.exception)  # DEBUG
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result
 

@@ -50,6 +50,7 @@ _DATABASE: Final = """
 SELECT current_database() AS name, pg_get_userbyid(datdba) AS owner, current_schema() AS schema,
        current_user AS role, rolsuper AS is_superuser,
        (SELECT system_identifier::text FROM pg_control_system()) AS server,
+       (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = current_schema()) AS schema_owner,
        (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = :security) AS security_owner
 FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
 """
@@ -69,7 +70,8 @@ _MEMBERS: Final = (
 )
 _RELATIONS: Final = f"""
 SELECT relname AS name, pg_get_userbyid(relowner) AS owner, relrowsecurity AS secured,
-       relforcerowsecurity AS forced, relnamespace = to_regnamespace(quote_ident(:security)) AS is_access
+       relforcerowsecurity AS forced, obj_description(oid, 'pg_class') AS remark,
+       relnamespace = to_regnamespace(quote_ident(:security)) AS is_access
 FROM pg_class WHERE {_GUARDED}
 """  # noqa: S608, names of ours
 _POLICIES: Final = """
@@ -206,6 +208,7 @@ def role_state(connection: Connection) -> RoleState:
         user=database.role,
         is_superuser=bool(database.is_superuser),
         database_owner=database.owner,
+        schema_owner=database.schema_owner,
         server=database.server,
         security_owner=database.security_owner,
         roles={row.rolname: [name for name in ATTRIBUTES if getattr(row, name)] for row in roles},
@@ -226,6 +229,7 @@ def role_state(connection: Connection) -> RoleState:
         ],
         access_columns=frozenset(name for (name,) in read.rows(_ACCESS_COLUMNS)),
         access_owner=access[0].owner if access else "",
+        access_remark=access[0].remark if access else None,
         bindings=list(read.bindings()) if access else [],
         settings=dict(map(tuple, read.rows("SELECT name, setting FROM pg_settings"))),
     )

@@ -80,11 +80,14 @@ def _on_places(spec: RoleSpec, state: RoleState) -> Iterator[Grant]:
     database = f"DATABASE {quote_ident(state.database)}"
     schema = f"SCHEMA {quote_ident(state.schema)}"
     for each in role.values():
-        yield Grant(database, "CONNECT", each)
-        yield Grant(schema, "USAGE", each)
+        if not each == role[OWNER] == state.database_owner:
+            yield Grant(database, "CONNECT", each)
+        if not each == role[OWNER] == state.schema_owner:
+            yield Grant(schema, "USAGE", each)
     # PostgreSQL rejects COPY into a table with row-level security, so an import copies to a temporary one first.
     yield Grant(database, "TEMPORARY", role[WRITER])
-    yield Grant(schema, "CREATE", role[OWNER])
+    if state.schema_owner != role[OWNER]:
+        yield Grant(schema, "CREATE", role[OWNER])
 
 
 def _on_objects(spec: RoleSpec, state: RoleState, *, rls: bool) -> Iterator[Grant]:
@@ -126,8 +129,8 @@ def _is_ours(grant: Grant, spec: RoleSpec, state: RoleState, mine: set[str]) -> 
         return grant.grantee != spec.roles[OWNER]  # the steps before make it the owner
     if grant.defaults:
         owner = spec.roles[OWNER]
-        every = (default_privileges(owner, None), default_privileges(owner, state.schema))
-        return grant.defaults in every or grant.grantee in mine
+        every = [default_privileges(owner, each) for each in (None, state.schema, SECURITY_SCHEMA)]
+        return grant.defaults in every or grant.grantee in spec.kinds
     outsider = grant.grantee not in spec.kinds
     if grant.target.startswith("DATABASE "):  # monitoring has its own right to connect
         return not (outsider and grant.grantee != PUBLIC and grant.privilege == "CONNECT")

@@ -29,12 +29,15 @@ _BODY: Final = (
 _PATH: Final = "search_path = pg_catalog, pg_temp"
 # The checksum of the condition in the name shows that another version's trigger must be replaced.
 _TRIGGER: Final = f"{TRIGGER_PREFIX}_{crc32(forbidden_change().encode()):08x}"
-_INSIGNIFICANT: Final = re.compile(r'[\s()"]|::text|\bas\b')
+_INSIGNIFICANT: Final = re.compile(r'[\s()"]|::text|\bAS\b')
 
 
 def normalized(sql: str | None) -> str:
-    """Strip from SQL what PostgreSQL adds or leaves out when it shows it: blanks, parentheses, casts to text."""
-    return _INSIGNIFICANT.sub("", (sql or "").lower())
+    """Strip from SQL what PostgreSQL adds or leaves out when it shows it: blanks, parentheses, casts to text.
+
+    The rest must be written as PostgreSQL shows it, in upper and lower case too.
+    """
+    return _INSIGNIFICANT.sub("", sql or "")
 
 
 def guard_steps(state: RoleState) -> Iterator[Step]:

@@ -83,12 +83,12 @@ def _surplus_memberships(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
     declared |= {(spec.roles[kind], group) for kind, group in MEMBERSHIPS.items()}
     for each in state.members:
         is_declared = (each.role, each.group) in declared
-        if state.administers(each.role) or (is_declared and not each.is_admin):
-            continue
-        if each.role in spec.kinds:
-            is_surplus = is_declared or _gives_more(spec, state, each.group, set())
+        if is_declared:
+            is_surplus = each.is_admin
+        elif each.role in spec.kinds:
+            is_surplus = _gives_more(spec, state, each.group, set())
         else:
-            is_surplus = each.group in spec.kinds
+            is_surplus = each.group in spec.kinds and not state.administers(each.role)
         if is_surplus:
             yield _revoke(state, each, "ADMIN OPTION FOR " if is_declared else "")
 

@@ -149,16 +149,16 @@ def sequence_grants(table: str) -> Iterator[tuple[str, str]]:
 
 
 def forbidden_change() -> str:
-    """Return the SQL condition, on OLD and NEW of a trade, of an UPDATE that alters a booking."""
+    """Return the SQL condition, on the old and the new row of a trade, of an UPDATE that alters a booking."""
     return (
-        "OLD.status <> 'PENDING' AND ("
+        "old.status <> 'PENDING' AND ("
         f"{_differ(_BOOKED)} "
-        "OR NEW.status <> OLD.status AND NOT (OLD.status = 'EXECUTED' AND NEW.status = 'BUSTED') "
-        f"OR OLD.status = 'BUSTED' AND {_differ(BUST)})"
+        "OR new.status <> old.status AND NOT (old.status = 'EXECUTED' AND new.status = 'BUSTED') "
+        f"OR old.status = 'BUSTED' AND {_differ(BUST)})"
     )
 
 
 def _differ(columns: Sequence[str]) -> str:
     # As PostgreSQL writes a comparison of rows, so that the trigger can be compared with this text.
-    differences = " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in columns)
+    differences = " OR ".join(f"old.{column} IS DISTINCT FROM new.{column}" for column in columns)
     return f"({differences})"

@@ -21,6 +21,8 @@ TRIGGER_PREFIX: Final = "keep_booked"
 """Beginning of the name of the trigger on `trades`."""
 PUBLIC: Final = ""
 """The grantee that stands for every role."""
+ROW_SECURITY: Final = {True: "row-level security: on", False: "row-level security: off"}
+"""Comment on the table of bindings."""
 LOGINS_REMARK: Final = "logins made by tradebook db roles: "
 """Beginning of the comment on a kind's role; a JSON list of names follows."""
 
@@ -161,6 +163,7 @@ class RoleState:
     Attributes:
         database: its name.
         database_owner: its owner.
+        schema_owner: owner of the schema.
         server: the system identifier of the server.
         schema: schema of the book's tables; None where the search_path has none.
         user: role of the connection that read the state.
@@ -182,6 +185,7 @@ class RoleState:
         security_owner: owner of the security schema; None where it does not exist.
         access_columns: columns of the table of bindings; none where it does not exist.
         access_owner: owner of that table.
+        access_remark: comment on that table, which keeps whether row-level security is on.
         bindings: rows of that table that the connected role may read.
         settings: the server's settings, by name.
     """
@@ -193,6 +197,7 @@ class RoleState:
     roles: Mapping[str, Sequence[str]]
     tables: Mapping[str, str]
     database_owner: str = ""
+    schema_owner: str = ""
     server: str = ""
     role_ids: Mapping[str, int] = field(factory=dict)
     logging_in: Collection[str] = frozenset()
@@ -209,6 +214,7 @@ class RoleState:
     security_owner: str | None = None
     access_columns: Collection[str] = frozenset()
     access_owner: str = ""
+    access_remark: str | None = None
     bindings: Sequence[Binding] = ()
     settings: Mapping[str, str] = field(factory=dict)
 
@@ -230,7 +236,9 @@ class RoleState:
 
     @property
     def has_row_security(self) -> bool:
-        """Whether row-level security was set up: a table has it, or policies that would need it."""
+        """Whether row-level security was set up, which earlier versions recorded nowhere."""
+        if self.access_remark in ROW_SECURITY.values():
+            return self.access_remark == ROW_SECURITY[True]
         guarded = {*self.secured, *(table for table, _ in self.policies)}
         return bool(guarded - {ACCESS})
 

@@ -27,10 +27,10 @@ def plan(spec: RoleSpec, state: RoleState) -> list[Step]:
     return [
         *memberships.role_steps(spec, state),
         *memberships.membership_steps(spec, state),
-        *_database_steps(spec, state),
+        *_place_owner_steps(spec, state),
         *place_steps(spec, state),
         *_ownership_steps(spec, state),
-        *row_security.access_steps(spec, state),
+        *row_security.access_steps(spec, state, enabled=rls),
         *access_logging.function_steps(spec, state),
         *surplus_steps(spec, state, rls=rls),
         *object_steps(spec, state, rls=rls),
@@ -84,10 +84,20 @@ def _validate_unbindings(spec: RoleSpec, state: RoleState) -> None:
             raise InvalidInput("unbind", pair, "one of " + (", ".join(bound) or "none"))
 
 
-def _database_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
-    if state.database_owner in spec.kinds:
-        sql = f"ALTER DATABASE {quote_ident(state.database)} OWNER TO CURRENT_USER"
-        yield Step(sql, f"the database belongs to {state.database_owner}", takes_back=True)
+def _place_owner_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+    """Take the database, the schema and the functions from a role that trades: owners grant themselves anything."""
+    places = {
+        f"DATABASE {quote_ident(state.database)}": state.database_owner,
+        f"SCHEMA {quote_ident(state.schema)}": state.schema_owner,
+        **{
+            f"FUNCTION {SECURITY_SCHEMA}.{name}": function.owner
+            for name, function in state.functions.items()
+        },
+    }
+    for place, owner in places.items():
+        if owner in spec.kinds and owner != spec.roles[OWNER]:
+            sql = f"ALTER {place} OWNER TO CURRENT_USER"
+            yield Step(sql, f"it belongs to {owner}", takes_back=True)
 
 
 def _ownership_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:

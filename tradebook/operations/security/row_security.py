@@ -7,6 +7,7 @@ changed by any session with SET, and `current_user` by SET ROLE; neither changes
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Engine, text
@@ -18,6 +19,7 @@ from tradebook.operations.security.privileges import AUDITOR, OWNER, READER, WRI
 from tradebook.operations.security.role_state import (
     ACCESS,
     ACCESS_TABLE,
+    ROW_SECURITY,
     Policy,
     RoleSpec,
     RoleState,
@@ -30,12 +32,12 @@ _SEALING: Final = "sealing"
 # The subqueries depend on no column, so PostgreSQL evaluates them once for a statement and not for each row.
 _OWN_ROWS: Final = (
     f"account = ANY (ARRAY(SELECT a.account FROM {ACCESS_TABLE} AS a "  # noqa: S608, a name of ours
-    f"WHERE a.role = session_user)) OR EXISTS (SELECT FROM {ACCESS_TABLE} AS a "
-    "WHERE a.role = session_user AND a.account IS NULL)"
+    f"WHERE a.role = SESSION_USER)) OR EXISTS (SELECT FROM {ACCESS_TABLE} AS a "
+    "WHERE a.role = SESSION_USER AND a.account IS NULL)"
 )
 # A role that is dropped and made again has another oid, and so none of the bindings of the one before.
 _OWN_BINDINGS: Final = (
-    "role = session_user AND role_oid = to_regrole(quote_ident(session_user))::oid"
+    "role = SESSION_USER AND role_oid = to_regrole(quote_ident(SESSION_USER))::oid"
 )
 _SERVER: Final = "SELECT system_identifier::text FROM pg_control_system()"
 _UNBOUND: Final = (
@@ -47,7 +49,7 @@ _UNBOUND: Final = (
 )
 
 
-def access_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+def access_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
     """Yield the steps that create the table of bindings, or bring that of an earlier version to this one."""
     if not state.access_columns:
         yield Step(
@@ -68,6 +70,9 @@ def access_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
             f"ALTER TABLE {ACCESS_TABLE} OWNER TO {spec.quoted(OWNER)}",
             "only the owner changes bindings",
         )
+    if state.access_remark != ROW_SECURITY[enabled]:
+        remark = quote_literal(ROW_SECURITY[enabled])
+        yield Step(f"COMMENT ON TABLE {ACCESS_TABLE} IS {remark}", "later runs leave it so")
 
 
 def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
@@ -94,25 +99,25 @@ def _table_steps(table: str, declared: Mapping[str, Policy], state: RoleState) -
     """Make a table's policies, and whether they hold, what is declared: none where there are no policies."""
     quoted = state.quoted_table(table)
     found = {name: policy for (of, name), policy in state.policies.items() if of == table}
+    was_on = state.access_remark == ROW_SECURITY[True] or (table == ACCESS and state.access_remark)
+    step = partial(Step, takes_back=bool(was_on))
     for name, policy in found.items():
         if not _are_same(policy, declared.get(name)):
             why = f"{table}: it is not the policy that belongs there"
-            takes_back = bool(declared)
-            yield Step(f"DROP POLICY {quote_ident(name)} ON {quoted}", why, takes_back=takes_back)
+            yield step(f"DROP POLICY {quote_ident(name)} ON {quoted}", why)
     for name, policy in declared.items():
         if not _are_same(policy, found.get(name)):
-            takes_back = table in state.secured and name not in found
             sql = f"CREATE POLICY {name} ON {quoted} {_rule(policy)}"
-            yield Step(sql, f"{table}: visible rows", takes_back=takes_back)
+            yield step(sql, f"{table}: visible rows")
     if (table in state.secured) != bool(declared):
         verb, why = (
             ("ENABLE", "apply policies") if declared else ("DISABLE", "every row is visible")
         )
         sql = f"ALTER TABLE {quoted} {verb} ROW LEVEL SECURITY"
-        yield Step(sql, f"{table}: {why}", takes_back=bool(declared and found))
+        yield step(sql, f"{table}: {why}")
     if table in state.forced:
         sql = f"ALTER TABLE {quoted} NO FORCE ROW LEVEL SECURITY"
-        yield Step(sql, f"{table}: its owner migrates every row", takes_back=True)
+        yield step(sql, f"{table}: its owner migrates every row")
 
 
 def _rule(policy: Policy) -> str:

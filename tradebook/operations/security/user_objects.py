@@ -14,7 +14,7 @@ _FIXES: Final = {
     "view": "ALTER VIEW {name} SET (security_invoker = on), or DROP VIEW {name}",
     "materialized view": "DROP MATERIALIZED VIEW {name}",
     "rule": "DROP RULE {name}",
-    "SECURITY DEFINER function": "ALTER FUNCTION {name} SECURITY INVOKER, or DROP FUNCTION {name}",
+    "SECURITY DEFINER function": "ALTER ROUTINE {name} SECURITY INVOKER, or DROP ROUTINE {name}",
 }
 
 

@@ -167,7 +167,23 @@ TAKEN_BACK: dict[str, tuple[str, str]] = {
     "the owner of a table": ("ALTER TABLE alerts OWNER TO kept_a", "alerts belongs to kept_a"),
     "the owner of the database": (
         "ALTER DATABASE {database} OWNER TO kept_writer",
-        "the database belongs to kept_writer",
+        'ALTER DATABASE "{database}" OWNER TO CURRENT_USER',
+    ),
+    "the owner of the schema": (
+        "ALTER SCHEMA public OWNER TO kept_reader",
+        'ALTER SCHEMA "public" OWNER TO CURRENT_USER',
+    ),
+    "the owner of the trigger's function": (
+        "ALTER FUNCTION tradebook_security.keep_booked() OWNER TO kept_a",
+        "ALTER FUNCTION tradebook_security.keep_booked() OWNER TO CURRENT_USER",
+    ),
+    "a setting of the database that stops triggers": (
+        "ALTER DATABASE {database} SET session_replication_role = replica",
+        "triggers run for every role",
+    ),
+    "a backup that writes": (
+        "ALTER ROLE kept_backup IN DATABASE {database} SET default_transaction_read_only = off",
+        "kept_backup only reads",
     ),
     "a role dropped and made again": (
         "DROP ROLE kept_gone; CREATE ROLE kept_gone LOGIN",
@@ -273,5 +289,44 @@ def test_what_users_made_is_refused_by_name(found: Found, case: str) -> None:
     assert [each for each in found.after if each["what"] == named["what"]]
 
 
-def test_nothing_else_is_left(found: Found) -> None:
+def test_nothing_else_is_left_and_again_changes_nothing(
+    found: Found, config: DatabaseConfig
+) -> None:
+    assert Command(str(config.url)).json("db", "roles", *OPTIONS, exit_code=1)["steps"] == 0
     assert {each["what"] for each in found.after} == {each["what"] for each in found.ran["remains"]}
+
+
+GUARDS = {
+    "a guard that is gone": "DROP TRIGGER {guard} ON trades",
+    "a guard of another condition": "DROP TRIGGER {guard} ON trades; CREATE TRIGGER {guard} BEFORE UPDATE "
+    "ON trades FOR EACH ROW WHEN (false) EXECUTE FUNCTION tradebook_security.keep_booked()",
+    "a guard of another function": "CREATE FUNCTION pass() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN RETURN NEW; END'; CREATE OR REPLACE TRIGGER {guard} BEFORE UPDATE ON trades "
+    "FOR EACH ROW EXECUTE FUNCTION pass()",
+    "a guard for replicas only": "ALTER TABLE trades ENABLE REPLICA TRIGGER {guard}",
+    "no row-level security at all": "DO $$ DECLARE each record; BEGIN FOR each IN SELECT * FROM pg_policies "
+    "WHERE schemaname = 'public' LOOP EXECUTE format('DROP POLICY %I ON %I', each.policyname, "
+    "each.tablename); EXECUTE format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY', each.tablename); "
+    "END LOOP; END $$",
+}
+
+
+@pytest.mark.parametrize("case", GUARDS)
+def test_a_guard_is_restored(found: Found, config: DatabaseConfig, case: str) -> None:
+    command = Command(str(config.url))
+    execute(config, GUARDS[case].format(**found.names))
+    reported = [each for each in privileges(command) if each not in found.after]
+    assert "red" in {each["level"] for each in reported}
+    assert command.json("db", "roles", *OPTIONS, exit_code=1)["steps"] > 0
+    assert privileges(command) == found.after
+
+
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "CREATEROLE", "BYPASSRLS"])
+def test_an_attribute_is_refused_by_name(config: DatabaseConfig, attribute: str) -> None:
+    command = Command(str(config.url))
+    execute(config, f"ALTER ROLE kept_b {attribute}")
+    [found] = privileges(command)
+    refused = command.refused("db", "roles", *OPTIONS)
+    execute(config, f"ALTER ROLE kept_b NO{attribute}")
+    says = f"'kept_b' is not accepted; expected a role without rol{attribute.lower()[:5]}"
+    assert (found["level"], says in found["what"], says in refused) == ("red", True, True)

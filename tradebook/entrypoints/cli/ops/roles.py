@@ -106,8 +106,12 @@ def roles(
         steps = plan(wanted, found)
         if dry_run:
             context.answer(
-                {"steps": [{"sql": step.shown, "why": step.why} for step in steps]},
+                {
+                    "steps": [{"sql": step.shown, "why": step.why} for step in steps],
+                    "remains": [as_fields(thing) for thing in remains(wanted, found)],
+                },
                 *(f"{step.shown};  -- {step.why}" for step in steps),
+                *(f"-- remains: {each.what}: {each.fix}" for each in remains(wanted, found)),
             )
             return
         question = _question(config.safe_url, wanted, found)
