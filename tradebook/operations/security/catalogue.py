@@ -96,9 +96,8 @@ FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident(:security))
 
 # Each row is one privilege of one role other than the owner: kind of object, schema, name, column, privilege,
 # grantee (null for PUBLIC), whether it may be given on, whether the owner gave it.
-_GRANTED: Final = (
-    "privilege_type, CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee) END, is_grantable"
-)
+_GRANTEE: Final = "CASE grantee WHEN 0 THEN '' ELSE pg_get_userbyid(grantee)::text END"
+_GRANTED: Final = f"privilege_type, {_GRANTEE}, is_grantable"
 _GRANTS: Final = (
     f"""
     SELECT 'DATABASE', NULL, datname::text, '', {_GRANTED}, grantor = datdba
@@ -166,24 +165,25 @@ WITH RECURSIVE readers (oid) AS (
         AND refobjid = readers.oid AND classid = 'pg_rewrite'::regclass JOIN pg_rewrite ON pg_rewrite.oid = objid
 )
 SELECT CASE relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, format('%I.%I', nspname, relname),
-       pg_get_userbyid(relowner), EXISTS (SELECT FROM aclexplode(relacl) WHERE grantee <> relowner)
+       pg_get_userbyid(relowner), ARRAY(SELECT {_GRANTEE} FROM aclexplode(relacl) WHERE grantee <> relowner)
 FROM readers JOIN pg_class USING (oid) JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind = 'm' OR relkind = 'v' AND NOT EXISTS (
     SELECT FROM pg_options_to_table(reloptions)
     WHERE option_name = 'security_invoker' AND option_value::boolean)
 """  # noqa: S608, names of ours
 _RULES: Final = f"""
-SELECT 'rule', format('%I ON %I', rulename, relname), pg_get_userbyid(relowner), true
+SELECT 'rule', format('%I ON %I', rulename, relname), pg_get_userbyid(relowner), ARRAY[]::text[]
 FROM pg_rewrite JOIN pg_class ON pg_class.oid = ev_class WHERE {_GUARDED}
 """  # noqa: S608, names of ours
-_DEFINERS: Final = """
+_DEFINERS: Final = f"""
 SELECT 'SECURITY DEFINER function', format('%I.%I(%s)', nspname, proname, oidvectortypes(proargtypes)),
        pg_get_userbyid(proowner),
-       EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee <> proowner)
+       ARRAY(SELECT {_GRANTEE} FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
+             WHERE grantee <> proowner)
 FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
 WHERE prosecdef AND pg_proc.oid >= 16384 AND nspname <> :security AND NOT EXISTS (
     SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e')
-"""
+"""  # noqa: S608, names of ours
 
 
 def read_role_state(engine: Engine) -> RoleState:

@@ -32,6 +32,8 @@ _ON_SERVER: Final = ("FUNCTION pg_catalog.", 'TABLE "pg_catalog".', "PARAMETER "
 """Beginnings of objects of the server: only the grants of these roles and of PUBLIC are the book's affair, and only
 a superuser may change them."""
 _FUNCTION: Final = "FUNCTION "
+_LARGE_OBJECTS: Final = "FUNCTION pg_catalog.lo"
+_GROUPED: Final = (_LARGE_OBJECTS, "FUNCTION pg_catalog.")
 _SECURITY: Final = f'SCHEMA "{SECURITY_SCHEMA}"'
 
 
@@ -143,8 +145,8 @@ def _together(wanted: Iterable[Grant]) -> Iterator[list[Grant]]:
     """Group privileges of one role: on one object, or one privilege on many functions."""
 
     def key(grant: Grant) -> tuple[str, ...]:
-        is_many = grant.target.startswith("FUNCTION pg_catalog.")
-        return grant.defaults, _FUNCTION if is_many else grant.target, grant.grantee
+        many = (kind for kind in _GROUPED if grant.target.startswith(kind))
+        return grant.defaults, next(many, grant.target), grant.grantee
 
     for _, each in groupby(sorted(wanted, key=key), key):
         yield sorted(set(each))
@@ -156,8 +158,9 @@ def _revoke(each: list[Grant], option: str) -> Step:
     sql = f"REVOKE {option}{privileges} ON {targets} FROM {_role(first.grantee)} CASCADE"
     to = first.grantee or "every role"
     why = f"{to} has {'the right to give it on' if option else 'it'} without need"
+    is_default = first.target.startswith(_LARGE_OBJECTS) and first.grantee == PUBLIC
     may_fail = _is_on_server(first)
-    return Step(_with_defaults(first, sql), why, may_fail=may_fail, takes_back=True)
+    return Step(_with_defaults(first, sql), why, may_fail=may_fail, takes_back=not is_default)
 
 
 def _privileges(each: list[Grant]) -> str:

@@ -152,8 +152,8 @@ class UserObject(NamedTuple):
     kind: str
     name: str
     owner: str
-    is_shared: bool
-    """Whether other roles may use it."""
+    users: Collection[str]
+    """Other roles that may use it."""
 
 
 @frozen

@@ -8,7 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from tradebook.operations.security import access_logging, guards
-from tradebook.operations.security.role_state import SECURITY_SCHEMA, RoleSpec, RoleState
+from tradebook.operations.security.role_state import PUBLIC, SECURITY_SCHEMA, RoleSpec, RoleState
 
 _FIXES: Final = {
     "view": "ALTER VIEW {name} SET (security_invoker = on), or DROP VIEW {name}",
@@ -37,16 +37,19 @@ def remains(spec: RoleSpec, state: RoleState) -> list[Remains]:
 
 
 def _user_objects(spec: RoleSpec, state: RoleState) -> Iterator[Remains]:
+    mine = {*spec.kinds, PUBLIC}
     for each in state.user_objects:
-        is_wide = each.owner in spec.kinds or state.administers(each.owner)
+        is_mine = each.owner in spec.kinds
         if each.kind == "rule":
             what = f"rule {each.name} changes what statements do"
         elif each.kind == "SECURITY DEFINER function":
-            if not (is_wide and each.is_shared):
+            # An administrator's function for a role outside the book, such as a pooler's, is its own affair.
+            is_wide = state.administers(each.owner) and not mine.isdisjoint(each.users)
+            if not ((is_mine and each.users) or is_wide):
                 continue
             what = f"function {each.name} runs with the rights of {each.owner}"
         else:
-            if not (each.is_shared or each.owner in spec.kinds):
+            if not (is_mine or each.users):
                 continue
             what = f"{each.kind} {each.name} reads the book with the rights of {each.owner}"
         yield Remains(what, _FIXES[each.kind].format(name=each.name))

@@ -223,6 +223,17 @@ REMAINS: dict[str, tuple[str, str]] = {
         "rule dropped ON alerts",
     ),
 }
+HARMLESS = (
+    "CREATE ROLE stranger",
+    "GRANT CONNECT ON DATABASE kept TO stranger",
+    "GRANT USAGE ON SCHEMA public TO stranger",
+    "GRANT pg_monitor TO kept_b",
+    "CREATE FUNCTION pooled() RETURNS void LANGUAGE sql SECURITY DEFINER AS ''",
+    "REVOKE EXECUTE ON FUNCTION pooled() FROM PUBLIC; GRANT EXECUTE ON FUNCTION pooled() TO stranger",
+    "CREATE VIEW fair WITH (security_invoker = on) AS SELECT * FROM trades; GRANT SELECT ON fair TO kept_a",
+    "CREATE TABLE mine (id int); GRANT ALL ON mine TO kept_a",
+)
+"""What a database may have besides."""
 CASES = {**TAKEN_BACK, **REMAINS}
 
 
@@ -258,13 +269,15 @@ def found(config: DatabaseConfig) -> Iterator[Found]:
     command = Command(str(config.url))
     [(guard,)] = execute(config, "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'keep_booked%'")
     names = {"database": "kept", "guard": guard}
-    execute(config, "CREATE ROLE stranger")
+    for statement in HARMLESS:
+        execute(config, statement)
+    assert [each["level"] for each in privileges(command)] == ["green"]
     for statement, _ in CASES.values():
         execute(config, statement.format(**names))
     before = privileges(command)
     ran = command.json("db", "roles", *OPTIONS, exit_code=1)
     yield Found(names, before, ran, privileges(command))
-    execute(config, "DROP ROLE stranger, kept_group")
+    execute(config, "DROP OWNED BY stranger; DROP ROLE stranger, kept_group")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -273,7 +286,8 @@ def test_it_is_reported(found: Found, case: str) -> None:
     reported = [each for each in found.before if expected in each["what"]]
     assert reported, [each["what"] for each in found.before]
     assert all(each["fix"] for each in reported)
-    assert "red" in {each["level"] for each in reported}
+    expected_level = "yellow" if case == "large objects" else "red"  # as PostgreSQL comes
+    assert expected_level in {each["level"] for each in reported}
 
 
 @pytest.mark.parametrize("case", TAKEN_BACK)
