@@ -126,3 +126,20 @@ def test_large_objects_that_it_may_read_are_backed_up(
     copying = Command(str(as_role(admin, "bound_backup").url))
     done = copying("backup", "--store", str(tmp_path / "store"))
     assert done.exit_code == 0, done.output
+
+
+def test_the_auditor_seals_past_an_id_that_a_writer_made_up(admin: DatabaseConfig) -> None:
+    forge = (
+        "INSERT INTO events SELECT (jsonb_populate_record(e, '{\"id\": 4000000000000000000}')).* "
+        "FROM events AS e ORDER BY id LIMIT 1"
+    )
+    execute(as_role(admin, "bound_bot"), forge)
+    with (
+        DatabaseManager(as_role(admin, "bound_bot"), account="A") as writer,
+        DatabaseManager(as_role(admin, "bound_auditor"), account="A") as auditor,
+    ):
+        for _ in range(2):
+            writer.raise_alert("honest", "INFO")
+            assert auditor.seal().events > 0
+            [found] = auditor.check_seals().findings
+            assert (found.key, found.what) == ("4000000000000000000", "inserted")
