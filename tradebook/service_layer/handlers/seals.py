@@ -70,7 +70,7 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     last = uow.seals.last()
     newest, snapshot = uow.events.newest_id(), uow.seals.transaction_snapshot
     horizon = Watermark(newest, snapshot(), snapshot())
-    settled_before = settled_id(uow)
+    settled_before = settled_id(uow, last)
     events = _next_events(uow, settled_before, horizon.newest, batch)
     if not events:
         return None
@@ -99,13 +99,13 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     return made
 
 
-def settled_id(uow: AbstractUnitOfWork) -> int:
-    """Return the id up to which the seals cover every event.
+def settled_id(uow: AbstractUnitOfWork, last: Seal | None) -> int:
+    """Return the id up to which the seals cover every event, given the last of them.
 
     Any role that inserts events can make up an id that the sequence has not given yet. A seal that took one
-    for the newest settles ids of later events too, so the last seal that settles given ids only counts.
+    for the newest settles ids of later events too, so only seals count that settle no more than was given.
     """
-    last, given = uow.seals.last(), uow.events.last_given_id()
+    given = uow.events.last_given_id()
     if last is None:
         return 0
     if given is None or last.settled_id <= given:

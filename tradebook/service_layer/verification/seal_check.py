@@ -118,7 +118,7 @@ class _Check:
         self.progress = Progress(report, uow.seals.count_covered() + uow.trades.count())
         self.findings: list[Finding] = []
         self.hashes: dict[int, str] = {}
-        self.settled = settled_id(uow)
+        self.settled = settled_id(uow, uow.seals.last())
         self.seals = self.events = self.settled_events = self.trades = self.bookings = 0
 
     def run(self) -> SealCheck:

@@ -269,11 +269,9 @@ def found(config: DatabaseConfig) -> Iterator[Found]:
     command = Command(str(config.url))
     [(guard,)] = execute(config, "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'keep_booked%'")
     names = {"database": "kept", "guard": guard}
-    for statement in HARMLESS:
-        execute(config, statement)
+    execute(config, "; ".join(HARMLESS))
     assert [each["level"] for each in privileges(command)] == ["green"]
-    for statement, _ in CASES.values():
-        execute(config, statement.format(**names))
+    execute(config, "; ".join(statement for statement, _ in CASES.values()).format(**names))
     before = privileges(command)
     ran = command.json("db", "roles", *OPTIONS, exit_code=1)
     yield Found(names, before, ran, privileges(command))
@@ -335,12 +333,11 @@ def test_a_guard_is_restored(found: Found, config: DatabaseConfig, case: str) ->
     assert privileges(command) == found.after
 
 
-@pytest.mark.parametrize("attribute", ["SUPERUSER", "CREATEROLE", "BYPASSRLS"])
-def test_an_attribute_is_refused_by_name(config: DatabaseConfig, attribute: str) -> None:
+def test_an_attribute_is_refused_by_name(config: DatabaseConfig) -> None:
     command = Command(str(config.url))
-    execute(config, f"ALTER ROLE kept_b {attribute}")
+    execute(config, "ALTER ROLE kept_b CREATEROLE BYPASSRLS")
     [found] = privileges(command)
     refused = command.refused("db", "roles", *OPTIONS)
-    execute(config, f"ALTER ROLE kept_b NO{attribute}")
-    says = f"'kept_b' is not accepted; expected a role without rol{attribute.lower()[:5]}"
+    execute(config, "ALTER ROLE kept_b NOCREATEROLE NOBYPASSRLS")
+    says = "'kept_b' is not accepted; expected a role without rolcreaterole, rolbypassrls"
     assert (found["level"], says in found["what"], says in refused) == ("red", True, True)
