@@ -155,6 +155,9 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: (row["entity"], row["entity_id"]) == (entity, entity_id)
         )
 
+    def last_given_id(self) -> None:
+        return None
+
     def newest_id(self) -> int:
         return max((row["id"] for row in self._session.rows(Event)), default=0)
 

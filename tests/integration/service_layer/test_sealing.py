@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import URL, event, text
 
 from reliability import audit
-from tests.support.tampering import a_day, forge, rows
+from tests.support.tampering import a_day, forge, remove, rows
 from tradebook import DatabaseManager, Event, InvalidInput, InvalidTransition, Seal, handlers
+from tradebook.adapters.repositories.repositories import SqlEventRepository
 from tradebook.domain.validation import utc_now
 
 
@@ -70,6 +71,54 @@ def test_what_is_inserted_where_nothing_could_still_come_is_named(
     assert (found.key, found.what) == (str(gap), "inserted")
     assert book.seal().events == 0  # and no later seal covers it up
     assert book.check_seals().findings == (found,)
+
+
+FAR = 4_000_000_000_000_000_000
+"""An id that no sequence will reach."""
+
+
+def test_an_event_with_an_id_that_was_never_given_is_named_and_sealing_goes_on(
+    server_book: DatabaseManager,
+) -> None:
+    book = server_book
+    book.raise_alert("a", "INFO")
+    forge(book, "events", rows(book, "events")[0], id=FAR)
+    for _ in range(3):
+        book.raise_alert("honest", "INFO")
+        assert book.seal().events > 0
+        [found] = book.check_seals().findings
+        assert (found.key, found.what) == (str(FAR), "inserted")
+    assert last_seal(book).settled_id < FAR
+    remove(book, "events", id=FAR)
+    assert (book.check_seals().findings, book.check_seals().unsealed) == ((), 0)
+
+
+def test_a_seal_that_settled_such_an_id_before_is_put_right_by_the_next(
+    server_book: DatabaseManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = server_book
+    book.raise_alert("a", "INFO")
+    book.seal()
+    forge(book, "events", rows(book, "events")[0], id=FAR)
+    with monkeypatch.context() as unbounded:
+        unbounded.setattr(SqlEventRepository, "last_given_id", lambda _: None)
+        book.seal()
+    assert last_seal(book).settled_id == FAR
+    book.raise_alert("honest", "INFO")
+    assert {found.key for found in book.check_seals().findings} == {str(FAR)}
+    assert book.seal().events == 1
+    assert last_seal(book).settled_id < FAR
+    assert {found.key for found in book.check_seals().findings} == {str(FAR)}
+
+
+def test_a_file_gives_ids_above_one_that_was_inserted_so_sealing_goes_on(sqlite_book: str) -> None:
+    with DatabaseManager(sqlite_book) as book:
+        book.raise_alert("a", "INFO")
+        forge(book, "events", rows(book, "events")[0], id=FAR)
+        for _ in range(2):
+            book.raise_alert("honest", "INFO")
+            book.seal()
+            assert (book.check_seals().findings, book.check_seals().unsealed) == ((), 0)
 
 
 def test_a_statement_that_may_have_only_an_id_so_far_is_waited_for(

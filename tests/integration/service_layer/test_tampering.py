@@ -104,7 +104,7 @@ def test_a_trade_booked_twice_by_events_is_named(book: DatabaseManager) -> None:
     event = event_of(book, "TradeRecorded")
     id_ = rows(book, "events")[-1]["id"] + 10
     forge(book, "events", event, id=id_)
-    found = first(book)
+    found = book.check_seals().findings[-1]
     assert (found.entity, found.key, found.what) == ("Event", str(id_), "inserted")
     assert f"trade {event['entity_id']} was booked" in found.detail
 

@@ -207,8 +207,16 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         return self.fetch(of_record.order_by(columns.id))
 
     @override
+    def last_given_id(self) -> int | None:
+        if self.session.get_bind().dialect.name == "sqlite":
+            return None
+        given: int | None = self.session.connection().scalar(_LAST_GIVEN_ID)
+        return given
+
+    @override
     def newest_id(self) -> int:
-        return self._number(func.max(self.table.c.id))
+        given, id_ = self.last_given_id(), self.table.c.id
+        return self._number(func.max(id_), *(() if given is None else (id_ <= given,)))
 
     @override
     def count_up_to(self, id_: int) -> int:
@@ -305,6 +313,13 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         super().remove(entity)
 
 
+_LAST_GIVEN_ID: Final = text(
+    """
+    SELECT CASE WHEN has_sequence_privilege(ids, 'USAGE, SELECT')
+                THEN coalesce(pg_sequence_last_value(ids), 0) END
+    FROM (SELECT pg_get_serial_sequence('events', 'id')::regclass AS ids) AS events
+    """
+)
 _TRANSACTIONS: Final = text(
     """
     SELECT pg_snapshot_xmin(now)::text::bigint AS ended,

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from attrs import evolve
+
+from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.wal_archive import folder_in
 from tradebook.operations.backup.wal_survey import QUICK_BYTES, survey_log
 from tradebook.operations.doctor import checks
 from tradebook.operations.doctor.checks import CheckTarget, Finding, Level, green, red, yellow
-from tradebook.operations.security.privileges import displaced_owner
+from tradebook.operations.security.catalogue import role_state
+from tradebook.operations.security.privileges import displaced_owner, prefix_of_roles
+from tradebook.operations.security.role_state import RoleSpec, with_existing_logins
+from tradebook.operations.security.roles import plan
+from tradebook.operations.security.user_objects import remains
 from tradebook.operations.server.wal import read_archive, read_slots
 
 _OLDEST: Final = 150_000
@@ -84,6 +91,30 @@ def ownership(target: CheckTarget) -> Iterator[Finding]:
         command = f"tradebook db roles --prefix {owner.removesuffix('_owner')}"
         fix = f"run `{command}` as the role that owns them now, or as a superuser"
         yield yellow("ownership", what, fix)
+
+
+def privileges(target: CheckTarget) -> Iterator[Finding]:
+    """Check that the roles made by `tradebook db roles` have the privileges and the guards that it gives them."""
+    prefix = prefix_of_roles(target.connection)
+    if prefix is None:
+        return
+    fix = f"run `tradebook db roles --prefix {prefix}` as a superuser; --dry-run shows what it does"
+    # A superuser runs the command, whichever role runs this check.
+    state = evolve(role_state(target.connection), is_superuser=True)
+    try:
+        spec = with_existing_logins(RoleSpec(prefix), state)
+        steps = plan(spec, state)
+    except InvalidInput as error:
+        yield red("privileges", str(error), "take the attribute or the membership back")
+        return
+    for step in steps:
+        level = red if step.takes_back else yellow
+        yield level("privileges", f"{step.why}: {step.shown}", fix)
+    left = remains(spec, state)
+    for thing in left:
+        yield red("privileges", thing.what, thing.fix)
+    if not (steps or left):
+        yield green("privileges", f"as `tradebook db roles --prefix {prefix}` gives them")
 
 
 def isolation(target: CheckTarget) -> Iterator[Finding]:

@@ -41,6 +41,7 @@ _SQLITE: Final[tuple[Check, ...]] = (
 _POSTGRESQL_TABLES: Final[tuple[Check, ...]] = (
     postgresql.roles,
     postgresql.ownership,
+    postgresql.privileges,
     tables.bloat,
     tables.missing,
     tables.invalid,

@@ -10,7 +10,12 @@ from functools import partial
 from typing import Final
 
 from tradebook.operations.security.privileges import AUDITOR, WRITER
-from tradebook.operations.security.role_state import SECURITY_SCHEMA, RoleSpec, RoleState
+from tradebook.operations.security.role_state import (
+    SECURITY_SCHEMA,
+    Function,
+    RoleSpec,
+    RoleState,
+)
 from tradebook.operations.security.sql_steps import Step, quote_ident, quote_literal
 
 LEVELS: Final = ("none", "ddl", "mod", "all")
@@ -40,11 +45,14 @@ _READ: Final = (
     "FROM pg_ls_logdir() WHERE name = file AND name LIKE '%.json'"
 )
 # SECURITY DEFINER lets the auditor read these files alone; EXECUTE on pg_read_file would let it read any file.
+_PATH: Final = "search_path=pg_catalog, pg_temp"
 _HEAD: Final = "LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
 _FUNCTIONS: Final = {
-    f"{LOG_FILES}()": f"() RETURNS TABLE (name text, size bigint) {_HEAD} AS $$ {_LIST} $$",
-    f"{LOG_PART}(text, bigint, bigint)": "(file text, start bigint, length bigint) RETURNS bytea "
-    f"{_HEAD} AS $$ {_READ} $$",
+    f"{LOG_FILES}()": ("() RETURNS TABLE (name text, size bigint)", f" {_LIST} "),
+    f"{LOG_PART}(text, bigint, bigint)": (
+        "(file text, start bigint, length bigint) RETURNS bytea",
+        f" {_READ} ",
+    ),
 }
 
 # Only a superuser may do all of it. Whatever another role may not do is skipped and listed.
@@ -52,7 +60,7 @@ _optional: Final = partial(Step, may_fail=True)
 
 
 def steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
-    """Yield the steps that set up logging for the roles and the server, and the auditor's access to the log."""
+    """Yield the steps that set up logging for the roles and the server."""
     for role, kind in spec.kinds.items():
         level = quote_literal(spec.log_writes if kind == WRITER else "all")
         yield _optional(
@@ -63,15 +71,42 @@ def steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
         for role in spec.kinds:
             classes = "pgaudit.log = 'read, write, ddl, role'"
             yield _optional(f"ALTER ROLE {quote_ident(role)} SET {classes}", f"pgAudit of {role}")
-    for function, definition in _FUNCTIONS.items():
-        create = f"CREATE OR REPLACE FUNCTION {function.partition('(')[0]}{definition}"
-        yield _optional(create, "reads the server's log by SQL")
-        yield _optional(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC", "for the auditor alone")
-        auditor = spec.quoted(AUDITOR)
-        yield _optional(
-            f"GRANT EXECUTE ON FUNCTION {function} TO {auditor}", "the auditor reads it"
-        )
     yield from _server_steps(state)
+
+
+def readable_functions(state: RoleState) -> list[str]:
+    """List the functions that read the server's log and exist."""
+    return [name for name in _FUNCTIONS if _found(name, state)]
+
+
+def function_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
+    """Yield the steps that create the functions which read the server's log, or restore their text."""
+    for name, (returns, body) in _FUNCTIONS.items():
+        found = _found(name, state)
+        if not (found or spec.log_access):
+            continue
+        if found and (found.source, found.is_definer, list(found.settings)) == (
+            body,
+            True,
+            [_PATH],
+        ):
+            continue
+        create = (
+            f"CREATE OR REPLACE FUNCTION {name.partition('(')[0]}{returns} {_HEAD} AS $${body}$$"
+        )
+        why = "reads the server's log by SQL"
+        yield _optional(create, why, takes_back=found is not None)
+        if found is None:
+            auditor = spec.quoted(AUDITOR)
+            revoke = f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC"
+            yield _optional(revoke, "for the auditor alone")
+            yield _optional(
+                f"GRANT EXECUTE ON FUNCTION {name} TO {auditor}", "the auditor reads it"
+            )
+
+
+def _found(name: str, state: RoleState) -> Function | None:
+    return state.functions.get(name.removeprefix(f"{SECURITY_SCHEMA}."))
 
 
 def _server_steps(state: RoleState) -> Iterator[Step]:

@@ -26,11 +26,20 @@ BACKUP: Final = "backup"
 """Reads the whole server, to copy it."""
 KINDS: Final = (OWNER, WRITER, READER, AUDITOR, BACKUP)
 
-BACKUP_GRANTS: Final = {
-    "pg_read_all_data": "a dump reads all tables and sequences",
-    "EXECUTE ON FUNCTION pg_switch_wal()": "`tradebook backup archive --now` ends the current WAL file",
-}
-"""Grants of the backup role, with their purpose."""
+MEMBERSHIPS: Final[Mapping[str, str]] = {AUDITOR: "pg_read_all_stats", BACKUP: "pg_read_all_data"}
+"""The predefined role that a kind is a member of.
+
+A seal covers all events below the oldest running transaction, which may be another role's; a dump reads all tables
+and sequences.
+"""
+BACKUP_FUNCTIONS: Final = (
+    "pg_switch_wal()",
+    "lo_open(oid, integer)",
+    "loread(integer, integer)",
+    "lo_close(integer)",
+)
+"""Functions for the backup role: `tradebook backup archive --now` ends the current WAL file, and a dump reads large
+objects."""
 BACKUP_ATTRIBUTES: Final = ("rolreplication", "rolbypassrls")
 """Attributes that only the backup role may have: a dump under row-level security would be incomplete."""
 
@@ -98,6 +107,20 @@ def displaced_owner(connection: Connection) -> str | None:
     return owner
 
 
+_PREFIX: Final = """
+SELECT regexp_replace(owner.rolname, '_owner$', '')
+FROM pg_class AS book JOIN pg_roles AS owner ON owner.oid = relowner
+WHERE book.oid = to_regclass('trades') AND owner.rolname LIKE '%\\_owner'
+AND EXISTS (SELECT FROM pg_roles WHERE rolname = regexp_replace(owner.rolname, '_owner$', '_writer'))
+"""
+
+
+def prefix_of_roles(connection: Connection) -> str | None:
+    """Return the beginning of the names of the roles that `tradebook db roles` made; None without such roles."""
+    prefix: str | None = connection.scalar(text(_PREFIX))
+    return prefix
+
+
 def grants(table: str) -> Iterator[tuple[str, str]]:
     """Yield the grants on a table: privileges, and the kind of role that gets them."""
     for kind in (WRITER, READER, AUDITOR):
@@ -113,16 +136,29 @@ def grants(table: str) -> Iterator[tuple[str, str]]:
         yield "INSERT", AUDITOR
 
 
+def sequence_grants(table: str) -> Iterator[tuple[str, str]]:
+    """Yield the grants on the sequence of a table's ids: the privilege, and the kind of role that gets it."""
+    if table in (VERSIONS, "decision_signals"):
+        return
+    yield "USAGE", WRITER
+    if table == "seals":
+        yield "USAGE", AUDITOR
+    if table == "events":  # ids above the last one given were made up
+        yield "SELECT", AUDITOR
+        yield "SELECT", READER
+
+
 def forbidden_change() -> str:
-    """Return the SQL condition, on OLD and NEW of a trade, of an UPDATE that alters a booking."""
+    """Return the SQL condition, on the old and the new row of a trade, of an UPDATE that alters a booking."""
     return (
-        "OLD.status <> 'PENDING' AND ("
+        "old.status <> 'PENDING' AND ("
         f"{_differ(_BOOKED)} "
-        "OR NEW.status <> OLD.status AND NOT (OLD.status = 'EXECUTED' AND NEW.status = 'BUSTED') "
-        f"OR OLD.status = 'BUSTED' AND {_differ(BUST)})"
+        "OR new.status <> old.status AND NOT (old.status = 'EXECUTED' AND new.status = 'BUSTED') "
+        f"OR old.status = 'BUSTED' AND {_differ(BUST)})"
     )
 
 
 def _differ(columns: Sequence[str]) -> str:
-    old, new = (", ".join(f"{row}.{column}" for column in columns) for row in ("OLD", "NEW"))
-    return f"({old}) IS DISTINCT FROM ({new})"
+    # As PostgreSQL writes a comparison of rows, so that the trigger can be compared with this text.
+    differences = " OR ".join(f"old.{column} IS DISTINCT FROM new.{column}" for column in columns)
+    return f"({differences})"

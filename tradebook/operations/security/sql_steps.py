@@ -28,6 +28,7 @@ class Step:
         why: its purpose, for the user.
         may_fail: whether the others are executed where the connected role may not execute this one.
         autocommit: whether it is executed outside the transaction, as PostgreSQL demands of some.
+        takes_back: whether it undoes a grant or a change that was made besides.
         role: the role whose password is set.
         password: that role's password, which does not leave this process.
     """
@@ -36,6 +37,7 @@ class Step:
     why: str
     may_fail: bool = False
     autocommit: bool = False
+    takes_back: bool = False
     role: str = ""
     password: Secret | None = None
 

@@ -70,7 +70,8 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     last = uow.seals.last()
     newest, snapshot = uow.events.newest_id(), uow.seals.transaction_snapshot
     horizon = Watermark(newest, snapshot(), snapshot())
-    events = _next_events(uow, last, horizon.newest, batch)
+    settled_before = settled_id(uow, last)
+    events = _next_events(uow, settled_before, horizon.newest, batch)
     if not events:
         return None
     # A full batch ends before the newest event: the rest was not read, so it is not complete up to there.
@@ -85,7 +86,7 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
         to_id=events[-1].id,
         count=len(events),
         covered=digests.covered,
-        settled_id=max(settled, 0 if last is None else last.settled_id),
+        settled_id=max(settled, settled_before),
         horizon=horizon.number,
         events_hash=digests.hash,
         previous_hash=FIRST if last is None else last.seal_hash,
@@ -98,13 +99,28 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     return made
 
 
-def _next_events(
-    uow: AbstractUnitOfWork, last: Seal | None, newest: int, batch: int
-) -> list[Event]:
+def settled_id(uow: AbstractUnitOfWork, last: Seal | None) -> int:
+    """Return the id up to which the seals cover every event, given the last of them.
+
+    Any role that inserts events can make up an id that the sequence has not given yet. A seal that took one
+    for the newest settles ids of later events too, so only seals count that settle no more than was given.
+    """
+    given = uow.events.last_given_id()
+    if last is None:
+        return 0
+    if given is None or last.settled_id <= given:
+        return last.settled_id
+    settled = after = 0
+    while page := uow.seals.numbered(after=after):
+        settled = max(settled, *(seal.settled_id for seal in page if seal.settled_id <= given), 0)
+        after = page[-1].number
+    return settled
+
+
+def _next_events(uow: AbstractUnitOfWork, settled: int, newest: int, batch: int) -> list[Event]:
     """Read the first events up to `newest` that no seal covers, by id."""
-    after = 0 if last is None else last.settled_id
-    covered = {id_ for each in uow.seals.covering(after + 1, _EVER) for id_ in each.ids}
-    found: list[Event] = []
+    covered = {id_ for each in uow.seals.covering(settled + 1, _EVER) for id_ in each.ids}
+    after, found = settled, list[Event]()
     while len(found) < batch and after < newest:
         page = uow.events.in_order(after=after, limit=batch)
         after = page[-1].id if page else newest

@@ -314,8 +314,15 @@ class EventRepository(Repository[Event]):
         """Read the events of one record, oldest first."""
 
     @abstractmethod
+    def last_given_id(self) -> int | None:
+        """Return the last id that the database gave, to any account; None where that is not known.
+
+        SQLite and the fake give ids above every one that was inserted, so there every id counts as given.
+        """
+
+    @abstractmethod
     def newest_id(self) -> int:
-        """Return the highest id, 0 when there is no event."""
+        """Return the highest id that the database gave, 0 when there is no event."""
 
     @abstractmethod
     def count_up_to(self, id_: int) -> int:

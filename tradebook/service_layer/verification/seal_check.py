@@ -12,6 +12,7 @@ from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
+from tradebook.service_layer.handlers.seals import settled_id
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
@@ -65,8 +66,8 @@ def check_seals(
 
     Each seal's hash is computed again from its events, and each booked trade compared with the one event
     that booked, corrected or busted it. Seals cover events by id, so one committed late, with an id below
-    sealed events, is no finding but unsealed until the next seal. An event counts as inserted only up to
-    `Seal.settled_id`, below which every transaction had ended.
+    sealed events, is no finding but unsealed until the next seal. An event counts as inserted up to
+    `Seal.settled_id`, below which every transaction had ended, and above the last id that PostgreSQL gave.
 
     Not detected: changes of unsealed events together with their trades; and, without `kept`, a replaced
     chain or end of one. So seal often, and keep exports where writers of the database cannot write.
@@ -117,8 +118,7 @@ class _Check:
         self.progress = Progress(report, uow.seals.count_covered() + uow.trades.count())
         self.findings: list[Finding] = []
         self.hashes: dict[int, str] = {}
-        last = uow.seals.last()
-        self.settled = 0 if last is None else last.settled_id
+        self.settled = settled_id(uow, uow.seals.last())
         self.seals = self.events = self.settled_events = self.trades = self.bookings = 0
 
     def run(self) -> SealCheck:
@@ -182,7 +182,12 @@ class _Check:
                 return
 
     def _check_insertions(self) -> None:
-        settled = self.settled
+        settled, given = self.settled, self.uow.events.last_given_id()
+        if given is not None:
+            detail = f"the database has given no id above {given} yet"
+            for page in self.uow.events.batches(after=given):
+                for event in page:
+                    self._found("Event", event.id, INSERTED, detail)
         if any(finding.entity == "Seal" for finding in self.findings):
             return  # a seal that is gone or damaged leaves its events unknown
         if self.uow.events.count_up_to(settled) == self.settled_events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import attrs
@@ -10,8 +11,16 @@ import pytest
 from tradebook import InvalidInput
 from tradebook.adapters.orm import metadata
 from tradebook.operations.security.privileges import DELETABLE, UPDATABLE
-from tradebook.operations.security.role_state import RoleSpec, RoleState, with_existing_logins
+from tradebook.operations.security.role_state import (
+    LOGINS_REMARK,
+    Binding,
+    Member,
+    RoleSpec,
+    RoleState,
+    with_existing_logins,
+)
 from tradebook.operations.security.roles import plan
+from tradebook.operations.security.row_security import live_bindings
 from tradebook.operations.security.sql_steps import quote_ident, quote_literal
 
 TABLES = metadata.tables
@@ -22,11 +31,6 @@ NOTHING = RoleState(
     is_superuser=True,
     roles={"postgres": ["rolsuper"]},
     tables={},
-    secured=frozenset(),
-    policies=frozenset(),
-    members=[],
-    triggers=frozenset(),
-    has_access_table=False,
     settings={"logging_collector": "off", "log_connections": "", "log_destination": "stderr"},
 )
 
@@ -92,15 +96,88 @@ def test_only_what_is_known_to_be_harmless_counts_as_a_login_that_was_there() ->
         NOTHING,
         roles={"postgres": ["rolsuper"], "bot": [], "chief": ["rolcreaterole"], "other": []},
         members=[
-            ("bot", "tradebook_writer"),
-            ("chief", "tradebook_owner"),
-            ("other", "pg_monitor"),
+            Member("bot", "tradebook_writer"),
+            Member("chief", "tradebook_owner"),
+            Member("other", "pg_monitor"),
         ],
     )
-    assert with_existing_logins(RoleSpec(), found).logins == {"bot": "writer"}
-    assert with_existing_logins(RoleSpec(logins={"bot": "reader"}), found).logins == {
-        "bot": "reader"
+    assert with_existing_logins(RoleSpec(), found).existing == {"bot": "writer"}
+    asked = with_existing_logins(RoleSpec(logins={"bot": "reader"}), found)
+    assert asked.further == {"bot": "reader"}
+    assert 'REVOKE "tradebook_owner" FROM "chief" CASCADE' in sent(asked, **members_of(found))
+
+
+def test_members_that_no_run_recorded_are_no_logins() -> None:
+    recorded = {"tradebook_writer": LOGINS_REMARK + '["bot"]', "tradebook_owner": "not json"}
+    members = [Member("bot", "tradebook_writer"), Member("other", "tradebook_writer")]
+    found = attrs.evolve(NOTHING, roles={"bot": [], "other": []}, members=members, remarks=recorded)
+    assert with_existing_logins(RoleSpec(), found).existing == {"bot": "writer"}
+    damaged = {"tradebook_writer": LOGINS_REMARK + "not json"}
+    adopted = with_existing_logins(RoleSpec(), attrs.evolve(found, remarks=damaged))
+    assert adopted.existing == {"bot": "writer", "other": "writer"}
+
+
+def test_a_member_of_two_kinds_must_be_declared() -> None:
+    members = [Member("bot", "tradebook_writer"), Member("bot", "tradebook_owner")]
+    found = attrs.evolve(NOTHING, roles={"bot": []}, members=members)
+    with pytest.raises(InvalidInput, match="say --login bot=KIND"):
+        with_existing_logins(RoleSpec(), found)
+    asked = with_existing_logins(RoleSpec(logins={"bot": "writer"}), found)
+    assert 'REVOKE "tradebook_owner" FROM "bot" CASCADE' in sent(asked, **members_of(found))
+
+
+def members_of(found: RoleState) -> dict[str, Any]:
+    return {"roles": found.roles, "members": found.members}
+
+
+HERE, GONE, MOVED = (
+    Binding("a", "A", 7, "here"),
+    Binding("b", None, 8, "here"),
+    Binding("a", "B", 3, "there"),
+)
+
+
+def test_bindings_of_roles_made_again_end_and_those_of_another_server_are_renewed() -> None:
+    bound = {
+        "bindings": [HERE, GONE, MOVED],
+        "roles": {"a": [], "b": []},
+        "role_ids": {"a": 7, "b": 9},
+        "server": "here",
+        "access_columns": {"role", "account", "role_oid", "server"},
     }
+    statements = sent(RoleSpec(rls=True), **bound)
+    access = "tradebook_security.account_access"
+    assert f"DELETE FROM {access} WHERE role = 'b' AND account IS NULL" in statements
+    renewed = (
+        f"UPDATE {access} SET role_oid = 7, server = 'here' WHERE role = 'a' AND account = 'B'"
+    )
+    assert renewed in statements
+    assert not any("account = 'A'" in sql for sql in statements)
+    assert live_bindings(attrs.evolve(NOTHING, **bound)) == {"a": ["A", "B"]}
+
+
+def test_a_table_of_bindings_of_an_earlier_version_keeps_them() -> None:
+    old = {"access_columns": {"role", "account"}, "roles": {"a": []}, "role_ids": {"a": 7}}
+    bindings = [Binding("a", "A", None, None), Binding("gone", "A", None, None)]
+    statements = sent(RoleSpec(), bindings=bindings, **old)
+    assert any(
+        sql.startswith("ALTER TABLE tradebook_security.account_access ADD") for sql in statements
+    )
+    [deleted] = [sql for sql in statements if sql.startswith("DELETE")]
+    assert "'gone'" in deleted
+
+
+@pytest.mark.parametrize(
+    ("pair", "added", "says"),
+    [("a=B", [], "one of a=A, b=*"), ("a=A", [("a", "A")], "that --bind does not add")],
+)
+def test_only_bindings_that_there_are_can_be_taken_back(
+    pair: str, added: list[tuple[str, str]], says: str
+) -> None:
+    role, _, account = pair.partition("=")
+    spec = RoleSpec(rls=True, logins={"a": "writer"}, unbindings=[(role, account)], bindings=added)
+    with pytest.raises(InvalidInput, match=re.escape(says)):
+        sent(spec, bindings=[HERE, GONE], roles={"a": [], "b": []})
 
 
 def test_without_a_schema_there_is_nowhere_to_look() -> None:
@@ -116,4 +193,5 @@ def test_names_and_texts_are_quoted_whatever_they_hold() -> None:
             quote_ident(nothing)
     statements = sent(RoleSpec(prefix='x"y', rls=True, bindings=[('x"y_writer', "O'Neil")]))
     assert 'CREATE ROLE "x""y_writer" NOLOGIN NOSUPERUSER' in "\n".join(statements)
-    assert any("('x\"y_writer', 'O''Neil')" in sql for sql in statements)
+    assert any("SELECT rolname, 'O''Neil'" in sql for sql in statements)
+    assert any("""WHERE rolname = 'x"y_writer'""" in sql for sql in statements)

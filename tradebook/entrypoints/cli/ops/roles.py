@@ -13,15 +13,13 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.config.secrets import secret_from_file
 from tradebook.entrypoints.cli.messages import confirm, counted
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs, option
-from tradebook.operations.security.role_state import (
-    RoleSpec,
-    RoleState,
-    read_role_state,
-    with_existing_logins,
-)
+from tradebook.entrypoints.cli.output import as_fields
+from tradebook.operations.security.catalogue import read_role_state
+from tradebook.operations.security.role_state import RoleSpec, RoleState, with_existing_logins
 from tradebook.operations.security.roles import plan
-from tradebook.operations.security.row_security import unbound_roles
+from tradebook.operations.security.row_security import live_bindings, unbound_roles
 from tradebook.operations.security.sql_steps import Skipped, execute_steps
+from tradebook.operations.security.user_objects import Remains, remains
 
 _PAIR: Final = "NAME=VALUE"
 
@@ -52,7 +50,11 @@ def roles(
     ] = None,
     bind: Annotated[
         list[str] | None,
-        option("ROLE=ACCOUNT", "With --rls: an account that a role sees; * for all."),
+        option("ROLE=ACCOUNT", "With --rls: a further account that a role sees; * for all."),
+    ] = None,
+    unbind: Annotated[
+        list[str] | None,
+        option("ROLE=ACCOUNT", "Take back what --bind added; * for the binding to all."),
     ] = None,
     log_access: Annotated[
         bool,
@@ -76,13 +78,16 @@ def roles(
     PostgreSQL refuses it. The former owner of the tables loses them.
 
     Connect as a superuser, or as a role that owns the database and may create
-    roles. Run it again after every upgrade; repeating it changes nothing.
+    roles. Run it again after every upgrade; repeating it changes nothing, and
+    takes back what was granted or changed besides. Exits with 1 if something
+    remains that only whoever made it can drop, such as a view.
     Passwords come from files, and reach the server as SCRAM verifiers only.
     --dry-run prints the SQL.
 
       tradebook db roles --dry-run
       tradebook db roles --passwords /run/secrets
       tradebook db roles --login bot_a=writer --rls --bind bot_a=A --yes
+      tradebook db roles --unbind bot_a=A --bind bot_a=B
       tradebook db roles --log-access
     """
     wanted = RoleSpec(
@@ -90,6 +95,7 @@ def roles(
         logins=dict(name_value_pairs(login, "--login", _PAIR, split=str.partition)),
         rls=rls,
         bindings=name_value_pairs(bind, "--bind", _PAIR, split=str.partition),
+        unbindings=name_value_pairs(unbind, "--unbind", _PAIR, split=str.partition),
         log_access=log_access,
         log_writes=log_writes,
     )
@@ -100,15 +106,25 @@ def roles(
         steps = plan(wanted, found)
         if dry_run:
             context.answer(
-                {"steps": [{"sql": step.shown, "why": step.why} for step in steps]},
+                {
+                    "steps": [{"sql": step.shown, "why": step.why} for step in steps],
+                    "remains": [as_fields(thing) for thing in remains(wanted, found)],
+                },
                 *(f"{step.shown};  -- {step.why}" for step in steps),
+                *(f"-- remains: {each.what}: {each.fix}" for each in remains(wanted, found)),
             )
             return
         question = _question(config.safe_url, wanted, found)
         confirm(question, yes=yes, otherwise="nothing was changed")
         skipped = execute_steps(engine, steps)
-        secured = bool(found.secured) if rls is None else rls
+        secured = found.has_row_security if rls is None else rls
         without_account = unbound_roles(wanted, engine) if secured else []
+        now = read_role_state(engine)
+        left = remains(wanted, now)
+        bound = {
+            role: ["*" if account is None else account for account in accounts]
+            for role, accounts in sorted(live_bindings(now).items())
+        }
     context.answer(
         {
             "database": config.safe_url,
@@ -116,10 +132,13 @@ def roles(
             "row_security": secured,
             "steps": len(steps),
             "skipped": [{"sql": s.step.shown, "reason": s.reason} for s in skipped],
+            "bindings": bound,
             "unbound": without_account,
+            "remains": [as_fields(thing) for thing in left],
         },
         f"{', '.join(wanted.kinds)}: {counted(len(steps) - len(skipped), 'statement')} done",
-        *_what_remains(wanted, found, skipped, without_account),
+        *_what_remains(wanted, found, skipped, without_account, left),
+        ok=not left,
     )
 
 
@@ -144,7 +163,11 @@ def _question(url: str, wanted: RoleSpec, found: RoleState) -> str:
 
 
 def _what_remains(
-    wanted: RoleSpec, found: RoleState, skipped: list[Skipped], without_account: list[str]
+    wanted: RoleSpec,
+    found: RoleState,
+    skipped: list[Skipped],
+    without_account: list[str],
+    left: list[Remains],
 ) -> Iterator[str]:
     """Write what the user has to do, and the statements that were left out."""
     if not found.tables:
@@ -152,6 +175,8 @@ def _what_remains(
         yield f"there are no tables yet: run `tradebook init` as {owner}, then this command again"
     for each in skipped:
         yield f"left out: {each.step.shown}: {each.reason}"
+    for thing in left:
+        yield f"remains: {thing.what}: {thing.fix}"
     for role in without_account:
         yield f"{role} sees no account: --bind {role}=ACCOUNT, or {role}=* for all"
     if wanted.log_access and found.settings.get("logging_collector") == "off":
