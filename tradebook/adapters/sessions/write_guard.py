@@ -84,6 +84,7 @@ def _check_new(_session: Session, entity: Entity) -> None:
     # An id ahead of the identity sequence would collide with a later INSERT.
     if cast("int | None", entity.id) is not None:
         raise InvalidInput("id", entity.id, "none: the database gives ids; build the entity anew")
+    entity.convert_fields()
     check_new(entity)
     if isinstance(entity, Position) and entity.current_price is not None:
         entity.marked_at = entity.marked_at or utc_now()
@@ -98,6 +99,7 @@ def _check_removed(session: Session, entity: Entity) -> None:
 def _check_changed(session: Session, entity: Entity) -> None:
     if entity in session.info.get(_PERMITTED, ()):
         return
+    entity.convert_fields()
     changed = changed_fields(entity)
     if isinstance(entity, Trade | Position) and changed - MARK:
         # Compared with the row, not with what was read: another writer may have booked on it since,
