@@ -95,7 +95,7 @@ class TradebookError(Exception):
 
 
 class InvalidInput(TradebookError, ValueError):
-    """A value was refused; nothing was written.
+    """A value was refused; no row was written.
 
     Attributes:
         field: the name of the field or argument, `""` where none is known.
