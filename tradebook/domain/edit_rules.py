@@ -14,7 +14,7 @@ from attrs import fields_dict
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
-from tradebook.domain.entity import Entity
+from tradebook.domain.entity import Entity, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
 from tradebook.domain.folding import AMOUNTS
@@ -85,7 +85,7 @@ def check_ledger_state(entity: Entity) -> None:
     kind = type(entity)
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
-        if field != "symbol" and value != fields_dict(kind)[field].default:
+        if field != "symbol" and not same(value, fields_dict(kind)[field].default):
             raise InvalidInput(field, value, "the default: record_trade sets it")
 
 

@@ -95,7 +95,7 @@ class TradebookError(Exception):
 
 
 class InvalidInput(TradebookError, ValueError):
-    """A value was refused; nothing was written.
+    """A value was refused; no row was written.
 
     Attributes:
         field: the name of the field or argument, `""` where none is known.
@@ -204,7 +204,13 @@ class WouldOverwrite(OperationFailed):
 
 
 class ConcurrentUpdate(TradebookError):
-    """Another writer changed the record first; run the whole unit of work again."""
+    """Another writer changed the record first; run the whole unit of work again.
+
+    Attributes:
+        waited_for_lock: True where a lock was waited for in vain; the message names its holder, if that is known.
+    """
+
+    waited_for_lock: bool = False
 
 
 class StaleRecord(ConcurrentUpdate):
