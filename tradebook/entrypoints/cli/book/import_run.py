@@ -177,4 +177,4 @@ def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
     if len(bad) > MAX_SHOWN:
         lines.append(f"  and {len(bad) - MAX_SHOWN} more")
     lines.append("Correct the file, or book its other rows with --skip-bad.")
-    return ImportRefused("\n".join(lines))
+    return ImportRefused(*lines)
