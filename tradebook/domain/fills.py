@@ -31,6 +31,7 @@ from tradebook.domain.trades import (
     TradeStatus,
     evidence,
 )
+from tradebook.domain.validation import is_ahead
 
 _LEFT_OUT: Final = (None, None, None)
 _NEW_TRADE: Final[dict[str, Any]] = {
@@ -195,7 +196,7 @@ class RunningPosition:
         }
 
     def _complete(self, given: Mapping[str, Any], base_currency: str) -> dict[str, Any] | None:
-        """Return all fields of the trade but its id; None where the symbol's constants contradict it."""
+        """Return all fields of the trade but its id; None where its time or the symbol's constants refuse it."""
         trade = {
             **_NEW_TRADE,
             "account": self.opened["account"],
@@ -213,6 +214,8 @@ class RunningPosition:
             )
             if any(n is not None and n != f for n, f in zip(named, fixed, strict=True)):
                 return None
+        if trade["executed_at"] > self.at and is_ahead(trade["executed_at"], self.at):
+            return None
         currency = fixed[0]
         if trade["fee_currency"] is None:
             trade["fee_currency"] = currency

@@ -135,7 +135,7 @@ def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int
                 done += batch.num_rows
                 report(done)
     except OSError as error:
-        raise typer.BadParameter(f"'{path}' cannot be written: {error.strerror}") from None
+        raise typer.BadParameter(f"'{path}' cannot be written: {error.strerror or error}") from None
     return done
 
 

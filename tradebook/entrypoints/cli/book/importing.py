@@ -21,8 +21,11 @@ from tradebook.entrypoints.cli.tables import show
 
 def _existing(path: Path) -> Path:
     # typer's own check (exists=True) takes `-` for the name of a file.
-    if str(path) != STDIN and not path.exists():
-        raise typer.BadParameter(f"file '{path}' does not exist")
+    try:
+        if str(path) != STDIN and not path.exists():
+            raise typer.BadParameter(f"file '{path}' does not exist")
+    except OSError as error:  # such as a name that is too long, or a folder that is closed to us
+        raise typer.BadParameter(f"file '{path}' cannot be found: {error.strerror}") from None
     return path
 
 
