@@ -214,6 +214,7 @@ class RunningPosition:
             )
             if any(n is not None and n != f for n, f in zip(named, fixed, strict=True)):
                 return None
+        # The first comparison is all that a time of the past costs.
         if trade["executed_at"] > self.at and is_ahead(trade["executed_at"], self.at):
             return None
         currency = fixed[0]

@@ -70,7 +70,8 @@ def positions_as_of(
     """Return the positions as they were at a time, folded from the trades.
 
     "booked" is the state of the book at that time: a trade counts from its `booked_at` until its
-    `busted_at`, and `sequence` is the last entry that the ledger had. A trade carries the time at which its
+    `busted_at`, and `sequence` is the last entry that the ledger had. Entries before that one count, whatever
+    time a wrong clock gave them. A trade carries the time at which its
     call began, and another call may have read before it was committed; the `sequence`s of a snapshot are
     exact.
 
