@@ -99,7 +99,7 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         columns = self.table.c
         entries = (columns.sequence, columns.booked_at), (columns.bust_sequence, columns.busted_at)
         return max(
-            self._number(func.max(entry), columns.symbol == symbol, at <= time)
+            self._number(func.max(entry), columns.symbol == symbol, entry.is_not(None), at <= time)
             for entry, at in entries
         )
 
