@@ -7,6 +7,7 @@ handler to call instead.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Final
 
 from attrs import fields_dict
@@ -24,6 +25,7 @@ from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
+from tradebook.domain.validation import require_past, utc_now
 
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
     Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
@@ -46,6 +48,17 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     Signal: "record another signal with record_signal",
 }
 """Kinds of records that never change, with the alternative."""
+
+TIMES: Final[Mapping[type[Entity], str]] = {
+    AgentAction: "started_at",
+    AgentDecision: "decided_at",
+    Alert: "timestamp",
+    CashFlow: "occurred_at",
+    Portfolio: "timestamp",
+    Signal: "generated_at",
+    Trade: "executed_at",
+}
+"""The field that holds the time of what a record tells of, which is never far ahead of the clock."""
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
     kind: _APPEND_ONLY[kind]
@@ -77,7 +90,15 @@ def check_new(entity: Entity) -> None:
         raise InvalidInput(
             "status", str(entity.status), "another: its first booked trade makes it EXECUTED"
         )
+    check_time(entity, utc_now())
     check_consistent(entity)
+
+
+def check_time(entity: Entity, at: datetime) -> None:
+    """Raise InvalidInput for a record whose time is more than a day ahead of a clock that is at `at`."""
+    field = TIMES.get(type(entity))
+    if field is not None:
+        require_past(field, getattr(entity, field), at)
 
 
 def check_ledger_state(entity: Entity) -> None:
@@ -91,6 +112,8 @@ def check_ledger_state(entity: Entity) -> None:
 
 def check_consistent(entity: Entity) -> None:
     """Raise InvalidInput for a record whose fields contradict each other."""
+    if isinstance(entity, Position):
+        require_past("marked_at", entity.marked_at, utc_now())
     if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
         raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
 

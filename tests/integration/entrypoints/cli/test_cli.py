@@ -332,6 +332,7 @@ def test_a_mapping_that_is_none_is_wrong_usage(tradebook: Command, mapping: str)
 
 def test_a_file_that_is_not_there_is_wrong_usage(tradebook: Command, tmp_path: Path) -> None:
     assert "does not exist" in tradebook.refused("import", "nowhere.csv", exit_code=2)
+    assert "cannot be found" in tradebook.refused("import", "x" * 300, exit_code=2)
     assert "directory" in tradebook.refused("import", str(tmp_path), exit_code=2)
 
 
