@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tradebook.domain.numbers import exact
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
-    from tradebook.domain.positions import Position, PositionStatus
+    from tradebook.domain.positions import MarkSource, Position, PositionStatus
     from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
@@ -100,6 +100,7 @@ __all__ = [
     "InstrumentMismatch",
     "InvalidInput",
     "InvalidTransition",
+    "MarkSource",
     "MissingRate",
     "NotFound",
     "NotPermitted",
@@ -177,7 +178,7 @@ _HOMES = {
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
-    "tradebook.domain.positions": ("Position", "PositionStatus"),
+    "tradebook.domain.positions": ("MarkSource", "Position", "PositionStatus"),
     "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),

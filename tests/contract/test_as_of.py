@@ -72,8 +72,8 @@ def test_by_execution_late_trades_count_from_their_trade_time(diary: Diary) -> N
 def test_a_price_is_that_of_the_last_snapshot_or_of_the_last_trade(diary: Diary) -> None:
     diary.trade("AAPL", "BUY", 1, 100, executed_at=BEGIN)
     diary.trade("AAPL", "BUY", 1, 104, executed_at=BEGIN + HOUR)
-    diary.do(handlers.mark_prices, prices={"AAPL": 130})
     before = diary.now
+    diary.do(handlers.mark_prices, prices={"AAPL": 130}, at=BEGIN + HOUR)
     diary.snapshot()
     diary.do(handlers.mark_prices, prices={"AAPL": 140})
     diary.trade("MSFT", "BUY", 1, 7, executed_at=BEGIN)

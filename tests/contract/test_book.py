@@ -138,7 +138,7 @@ def test_a_snapshot_obeys_its_identities_to_the_last_digit(book: Book) -> None:
             s.external_flows + s.income + s.realized_pnl + s.unrealized_pnl - s.fees
         )
     assert s.external_flows == Decimal("100000.01")
-    assert s.gross_exposure == 249500 + Decimal("102.3") + 4 * Decimal("0.7777777")
+    assert s.gross_exposure == 249500 + Decimal("102.3") + 4 * Decimal("0.8")
     assert s.closed_sequences == {"GONE": 2}
     rows = book.get_portfolio_positions(s.id)
     assert [(row.symbol, row.sequence) for row in rows] == [("AAPL", 1), ("ESZ6", 1), ("MSFT", 2)]

@@ -15,7 +15,7 @@ from tradebook.service_layer.book import Book
 
 BEGIN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 RATES = {"EUR": "1.1"}
-_UNKNOWN = ("id", "version", "current_price", "marked_at")
+_UNKNOWN = ("id", "version", "current_price", "marked_at", "mark_source")
 _OF_RECORDS = ("id", "portfolio_id", "source")
 
 Facts = list[dict[str, Any]]

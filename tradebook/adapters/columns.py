@@ -68,11 +68,13 @@ json_columns: Final = _columns(Json)
 integer_columns: Final = _columns(BigInteger)
 
 
-def enum_column(name: str, kind: type[StrEnum]) -> tuple[Column[Any], CheckConstraint]:
+def enum_column(
+    name: str, kind: type[StrEnum], *, nullable: bool = False
+) -> tuple[Column[Any], CheckConstraint]:
     """Make a column of an enumeration, and the CHECK that lists its members."""
     members = ", ".join(f"'{member}'" for member in kind)
     return (
-        Column(name, EnumText(kind), nullable=False),
+        Column(name, EnumText(kind), nullable=nullable),
         CheckConstraint(f"{name} IN ({members})", name=name),
     )
 

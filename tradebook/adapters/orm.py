@@ -44,7 +44,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position, PositionStatus
+from tradebook.domain.positions import MarkSource, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
@@ -174,6 +174,7 @@ positions: Final = record_table(
     *enum_column("settlement", Settlement),
     *decimal_columns("current_price", nullable=True),
     *time_columns("marked_at", nullable=True),
+    *enum_column("mark_source", MarkSource, nullable=True),
     *enum_column("status", PositionStatus),
     *time_columns("opened_at", "closed_at", nullable=True),
     *integer_columns("sequence", "version"),

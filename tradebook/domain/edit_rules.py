@@ -21,7 +21,7 @@ from tradebook.domain.events import Event
 from tradebook.domain.folding import AMOUNTS
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
-from tradebook.domain.positions import INSTRUMENT, Position
+from tradebook.domain.positions import INSTRUMENT, MarkSource, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
@@ -74,6 +74,8 @@ def check_new(entity: Entity) -> None:
             "status", str(entity.status), "PENDING: record_trade books an executed trade"
         )
     check_ledger_state(entity)
+    if isinstance(entity, Position) and entity.mark_source is MarkSource.TRADE:
+        raise InvalidInput("mark_source", "TRADE", "QUOTE: record_trade makes the marks of trades")
     if isinstance(entity, PortfolioPosition):
         raise InvalidInput("portfolio_id", entity.portfolio_id, "positions made by take_snapshot")
     if isinstance(entity, Event):
@@ -122,7 +124,7 @@ def check_changes(entity: Entity, changed: Collection[str]) -> None:
     """Refuse changes that only a handler may make.
 
     Args:
-        entity: the record, with its changes or as it was.
+        entity: the record, with its changes.
         changed: the names of the fields that change.
 
     Raises:
@@ -134,6 +136,8 @@ def check_changes(entity: Entity, changed: Collection[str]) -> None:
             _refuse_change(entity, field, _APPEND_ONLY[kind])
         if field in LEDGER_STATE.get(kind, ()):
             _refuse_change(entity, field, "it follows from the trades: book one with record_trade")
+        if field == "mark_source" and getattr(entity, field) is not MarkSource.QUOTE:
+            _refuse_change(entity, field, "record_trade makes the marks of trades")
         if kind is AgentDecision and field != "status":
             _refuse_change(entity, field, "record another decision with record_decision")
 

@@ -21,7 +21,7 @@ from tradebook.domain.accounting import Balance, entry_time
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import ONE, canonical, plain
-from tradebook.domain.positions import INSTRUMENT, status_of
+from tradebook.domain.positions import INSTRUMENT, MARK, Mark, MarkSource, status_of
 from tradebook.domain.trades import (
     TRADE_COLUMNS,
     TRADE_DEFAULTS,
@@ -120,7 +120,7 @@ class RunningPosition:
     booked_at: datetime = field(init=False)
     opened_at: datetime | None = field(init=False)
     closed_at: datetime | None = field(init=False)
-    mark: tuple[Decimal | None, datetime | None] = field(init=False)
+    mark: Mark = field(init=False)
     constants: tuple[Any, ...] | None = field(init=False)
     _shared: dict[str, Any] | None = field(init=False, default=None)
 
@@ -131,7 +131,7 @@ class RunningPosition:
         self.balance = Balance._make(_totals(opened))
         self.booked_at = entry_time(self.at, opened["sequence"], opened["updated_at"])
         self.opened_at, self.closed_at = opened["opened_at"], opened["closed_at"]
-        self.mark = opened["current_price"], opened["marked_at"]
+        self.mark = Mark._make(_mark(opened))
         self.constants = None if self.opened_at is None else _constants(opened)
 
     @property
@@ -164,8 +164,11 @@ class RunningPosition:
             trade["fee"],
             trade["settlement"] is Settlement.CASH,
         )
+        executed_at = trade["executed_at"]
         if effect is not Effect.INCREASED and effect is not Effect.REDUCED:
-            self._date(effect, price, trade["executed_at"])
+            self._date(effect, executed_at)
+        if self.mark.is_replaced_by(executed_at, MarkSource.TRADE):
+            self.mark = Mark(price, executed_at, MarkSource.TRADE)
         self.balance = after
         self.sequence += 1
         trade["sequence"] = self.sequence
@@ -182,8 +185,7 @@ class RunningPosition:
             "status": status_of(self.balance.quantity),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
-            "current_price": self.mark[0],
-            "marked_at": self.mark[1],
+            **self.mark.fields(),
             "sequence": self.sequence,
             "version": self.opened["version"] + self.sequence - self.opened["sequence"],
             "updated_at": self.booked_at,
@@ -221,16 +223,14 @@ class RunningPosition:
             "settlement": settlement,
         }
 
-    def _date(self, effect: Effect, price: Decimal, executed_at: datetime) -> None:
+    def _date(self, effect: Effect, executed_at: datetime) -> None:
         if effect is Effect.CLOSED:
             self.closed_at = executed_at
-            return
-        self.opened_at, self.closed_at = executed_at, None
-        marked_at = self.mark[1]
-        if effect is Effect.OPENED and (marked_at is None or executed_at >= marked_at):
-            self.mark = price, executed_at
+        else:
+            self.opened_at, self.closed_at = executed_at, None
 
 
+_mark: Final = itemgetter(*MARK)
 _totals: Final = itemgetter(*Balance._fields)
 _constants: Final = itemgetter(*INSTRUMENT)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -12,10 +12,12 @@ from attrs import define, evolve, field
 from tradebook.domain.accounting import Balance, BookedTrade
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import canonical
-from tradebook.domain.positions import INSTRUMENT, Position, status_of
+from tradebook.domain.positions import INSTRUMENT, NO_MARK, Mark, MarkSource, Position, status_of
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import is_ahead
 
 AMOUNTS: Final = Balance._fields
+_END: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @define
@@ -28,13 +30,18 @@ class Fold:
         opened_at: trade time of the fill that opened it last; none before the first.
         closed_at: trade time of the fill that closed it; none while open.
         constants: the currency, multiplier and settlement of the first trade; empty before it.
+        mark: the price and time of the newest trade.
+        clock: the time of the last entry in the ledger; a trade whose time `is_ahead` of it was dated by a clock
+            that was wrong, and gives no mark.
     """
 
     symbol: str
+    clock: datetime = _END
     balance: Balance = field(factory=Balance)
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     constants: Mapping[str, object] = field(factory=dict)
+    mark: Mark = NO_MARK
 
     def apply(self, trade: Trade | BookedTrade) -> Decimal:
         """Fold one trade, and return the price P&L that it realized, before fees."""
@@ -45,6 +52,9 @@ class Fold:
             self.opened_at, self.closed_at = trade.executed_at, None
         elif done is Effect.CLOSED:
             self.closed_at = trade.executed_at
+        at = trade.executed_at
+        if self.mark.is_replaced_by(at, MarkSource.TRADE) and not is_ahead(at, self.clock):
+            self.mark = Mark(trade.price, at, MarkSource.TRADE)
         return canonical(realized)
 
     def copy(self) -> Fold:
@@ -52,7 +62,7 @@ class Fold:
         return evolve(self)
 
     def values(self) -> dict[str, object]:
-        """Return the fields of the position that follow from these trades, by name."""
+        """Return the fields of the position that follow from these trades alone, by name."""
         return {
             **self.balance.totals(),
             "status": status_of(self.balance.quantity),
@@ -60,6 +70,10 @@ class Fold:
             "closed_at": self.closed_at,
             **self.constants,
         }
+
+    def values_in(self, mark: Mark) -> dict[str, object]:
+        """Return `values`, and the fields of the mark that replaces `mark`, which the position has."""
+        return {**self.values(), **mark.refolded(self.mark).fields()}
 
 
 def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import define, field
 
@@ -42,6 +42,56 @@ def position_status(value: PositionStatus | str) -> PositionStatus:
     return enum_member(PositionStatus, value)
 
 
+class MarkSource(StrEnum):
+    """TRADE: the price of a booked trade. QUOTE: a price that was given, by a feed or an edit."""
+
+    TRADE = "TRADE"
+    QUOTE = "QUOTE"
+
+
+def optional_mark_source(value: MarkSource | str | None) -> MarkSource | None:
+    """Convert a name to TRADE or QUOTE, or pass None through."""
+    return None if value is None else enum_member(MarkSource, value)
+
+
+class Mark(NamedTuple):
+    """The last price of a position.
+
+    Attributes:
+        price: for one unit; none before the first.
+        at: the time of the price, UTC.
+        source: of the price; none in books from before there were sources, where it counts as a quote.
+    """
+
+    price: Decimal | None = None
+    at: datetime | None = None
+    source: MarkSource | None = None
+
+    def is_replaced_by(self, at: datetime, source: MarkSource) -> bool:
+        """Return whether a price of this time and source becomes the mark: a newer one does.
+
+        Of the same time a quote replaces any mark, and a trade that of an earlier trade.
+        """
+        if self.at is None or at > self.at:
+            return True
+        return at == self.at and (source is MarkSource.QUOTE or self.source is MarkSource.TRADE)
+
+    def refolded(self, newest: Mark) -> Mark:
+        """Return the mark once the trades were folded again, and the newest of them gives the mark `newest`."""
+        if self.at is not None and self.source is None:
+            return self
+        is_newer = newest.at is not None and self.is_replaced_by(newest.at, MarkSource.TRADE)
+        # The stored mark may be that of a trade that does not count any more.
+        return newest if is_newer or self.source is MarkSource.TRADE else self
+
+    def fields(self) -> dict[str, object]:
+        """Return the fields of a position that hold the mark."""
+        return dict(zip(MARK, self, strict=True))
+
+
+NO_MARK: Final = Mark()
+
+
 def status_of(quantity: Decimal) -> PositionStatus:
     """Return the status of a position with this signed quantity."""
     return PositionStatus.OPEN if quantity else PositionStatus.CLOSED
@@ -54,6 +104,8 @@ def optional_number(value: Number | None) -> Decimal | None:
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement")
 """The constants of a symbol, fixed by its first booked trade."""
+MARK: Final = ("current_price", "marked_at", "mark_source")
+"""The fields that hold the mark; they change together."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -72,6 +124,7 @@ class Position(Entity):
         settlement: CASH or MARGINED.
         current_price: the mark, for one unit; none before the first.
         marked_at: the time of the mark, UTC.
+        mark_source: TRADE or QUOTE; none for the marks of older books.
         status: OPEN or CLOSED.
         opened_at: trade time of the fill that opened it last, UTC.
         closed_at: trade time of the fill that closed it; none while open.
@@ -91,6 +144,7 @@ class Position(Entity):
     settlement: Settlement = field(default=Settlement.CASH, converter=settlement_kind)
     current_price: Decimal | None = field(default=None, converter=optional_number)
     marked_at: datetime | None = field(default=None, converter=optional_utc)
+    mark_source: MarkSource | None = field(default=None, converter=optional_mark_source)
     status: PositionStatus = field(default=PositionStatus.CLOSED, converter=position_status)
     opened_at: datetime | None = field(default=None, converter=optional_utc)
     closed_at: datetime | None = field(default=None, converter=optional_utc)
@@ -106,6 +160,11 @@ class Position(Entity):
     def balance(self) -> Balance:
         """The running totals, as a value."""
         return Balance(self.quantity, self.cost_basis, self.realized_pnl, self.fees, self.cash_flow)
+
+    @property
+    def last_mark(self) -> Mark:
+        """The mark, as a value."""
+        return Mark(self.current_price, self.marked_at, self.mark_source)
 
     @property
     def entry_price(self) -> Decimal | None:
@@ -201,7 +260,7 @@ class Position(Entity):
         return entry_time(utc(at), self.sequence, self.updated_at)
 
     def refold(self, values: Mapping[str, object]) -> None:
-        """Set the fields that follow from the trades: the `values` of their fold. Marks stay."""
+        """Set the fields that follow from the trades: the `values_in` of their fold."""
         for field_name, value in values.items():
             setattr(self, field_name, value)
 
@@ -216,16 +275,18 @@ class Position(Entity):
             trade.fee_currency = trade.currency
 
     def mark(self, price: Number, at: datetime) -> bool:
-        """Value the position at `price`, for one unit, seen at `at`.
+        """Value the position at `price`, for one unit, quoted at `at`.
 
         Returns:
             Whether the mark was taken: one older than the present mark is ignored.
         """
-        price, at = number(price), utc(at)
-        if self._is_marked_after(at):
-            return False
-        self.current_price, self.marked_at = price, at
-        return True
+        return self._mark(number(price), utc(at), MarkSource.QUOTE)
+
+    def _mark(self, price: Decimal, at: datetime, source: MarkSource) -> bool:
+        is_newer = self.last_mark.is_replaced_by(at, source)
+        if is_newer:
+            self.set_unchecked(**Mark(price, at, source).fields())
+        return is_newer
 
     def _require_same_instrument(self, trade: Trade) -> None:
         if not self.has_trades:
@@ -240,12 +301,8 @@ class Position(Entity):
 
     def _date(self, done: Effect, trade: Trade) -> None:
         at = trade.executed_at
-        if done is Effect.OPENED and not self._is_marked_after(at):
-            self.set_unchecked(current_price=trade.price, marked_at=at)
+        self._mark(trade.price, at, MarkSource.TRADE)
         if done in (Effect.OPENED, Effect.FLIPPED):
             self.set_unchecked(opened_at=at, closed_at=None)
         elif done is Effect.CLOSED:
             self.set_unchecked(closed_at=at)
-
-    def _is_marked_after(self, at: datetime) -> bool:
-        return self.marked_at is not None and at < self.marked_at

@@ -13,7 +13,7 @@ from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, Event
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position, PositionStatus
+from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade
@@ -22,7 +22,7 @@ from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
 from tradebook.testing._fake_session import FakeSession
-from tradebook.testing.fake_store import MARK, Values, may_replace_mark, values_of
+from tradebook.testing.fake_store import Values, may_replace_mark, values_of
 
 E = TypeVar("E", bound=Entity)
 
@@ -248,7 +248,7 @@ class FakeLedger(Ledger):
                     self._session.refresh(Trade, trade.id)
             return False
         is_as_opened = all(row[name] == page.opened[name] for name in MARK)
-        is_newest = is_as_opened or may_replace_mark(row, position.marked_at)
+        is_newest = is_as_opened or may_replace_mark(row, vars(position))
         mark = {} if is_newest else {name: row[name] for name in MARK}
         self._session.put(Position, {**values_of(position), **mark})
         for trade, event in bookings:
@@ -272,7 +272,7 @@ class FakeLedger(Ledger):
     def mark(self, positions: Collection[Position]) -> None:
         for position in positions:
             row = self._row(position.symbol)
-            if row is not None and may_replace_mark(row, position.marked_at):
+            if row is not None and may_replace_mark(row, vars(position)):
                 mark = {name: getattr(position, name) for name in MARK}
                 self._session.put(Position, {**row, **mark})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from copy import deepcopy
-from datetime import datetime
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -23,16 +22,13 @@ from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import MARK, Mark, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 
 Values: TypeAlias = Mapping[str, Any]
 Kind: TypeAlias = type[Entity]
-
-MARK: Final = ("current_price", "marked_at")
-"""The fields of a position that marks change, without a conflict with trades."""
 
 
 @frozen
@@ -246,15 +242,16 @@ def _merged_row(
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
     if values is None:
         return None
-    is_unmarked = all(current.values[name] == base.values[name] for name in mark)
-    if mark and (is_unmarked or may_replace_mark(current.values, values["marked_at"])):
-        changes |= {name: values[name] for name in MARK}
+    if mark:
+        is_unmarked = all(current.values[name] == base.values[name] for name in MARK)
+        if is_unmarked or may_replace_mark(current.values, values):
+            changes |= {name: values[name] for name in MARK}
     version = current.version + (not changes.keys() <= set(MARK))
     return Row({**current.values, **changes}, version)
 
 
-def may_replace_mark(row: Values, marked_at: datetime | None) -> bool:
-    """Return whether a mark of that time is not older than the mark of a position's row."""
-    if row["marked_at"] is None:
-        return True
-    return marked_at is not None and bool(marked_at >= row["marked_at"])
+def may_replace_mark(row: Values, new: Values) -> bool:
+    """Return whether the mark in new values of a position is newer than that of its row."""
+    stored = Mark._make(row[name] for name in MARK)
+    at, source = new["marked_at"], new["mark_source"]
+    return at is not None and stored.is_replaced_by(at, source)

@@ -19,6 +19,7 @@ from tradebook import (
 )
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import EXACT
+from tradebook.domain.positions import Mark, MarkSource
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -300,15 +301,32 @@ def test_a_refused_trade_leaves_the_position_as_it_was() -> None:
     assert (made.sequence, made.version) == (1, 1)
 
 
-def test_opening_marks_at_the_fill_and_no_other_fill_does() -> None:
+def test_a_fill_is_the_mark_unless_an_older_one() -> None:
     made = held(("BUY", 10, 5))
-    assert (made.current_price, made.marked_at) == (5, NOW)
+    assert made.last_mark == (5, NOW, "TRADE")
 
     later = NOW + timedelta(1)
     made.apply(fill("BUY", 10, 6, executed_at=later), NOW)
+    assert made.last_mark == (6, later, "TRADE")
     made.apply(fill("SELL", 30, 7, executed_at=later), NOW)
+    assert made.last_mark == (7, later, "TRADE")
+    made.apply(fill("SELL", 30, 8, executed_at=NOW), NOW)
+    assert made.last_mark == (7, later, "TRADE")
 
-    assert (made.current_price, made.marked_at) == (5, NOW)
+
+def test_a_quote_of_a_fills_time_stays() -> None:
+    made = held(("BUY", 10, 5))
+    assert made.mark(6, NOW)
+    made.apply(fill("BUY", 10, 7, executed_at=NOW), NOW)
+    assert made.last_mark == (6, NOW, "QUOTE")
+
+
+def test_a_mark_without_a_source_counts_as_a_quote_and_no_refold_changes_it() -> None:
+    made = Mark(Decimal(5), NOW, None)
+    assert not made.is_replaced_by(NOW, MarkSource.TRADE)
+    assert made.is_replaced_by(NOW, MarkSource.QUOTE)
+    newest = Mark(Decimal(6), NOW + timedelta(1), MarkSource.TRADE)
+    assert made.refolded(newest) == made
 
 
 def test_opening_again_keeps_a_later_mark() -> None:

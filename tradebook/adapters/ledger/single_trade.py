@@ -22,6 +22,7 @@ from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
+from tradebook.domain.positions import MARK, MarkSource
 from tradebook.domain.trades import TRADE_COLUMNS
 
 Values = Mapping[str, Any]
@@ -29,10 +30,9 @@ Values = Mapping[str, Any]
 WrittenIds = tuple[int, int | None]
 """The ids of a trade and of its event; SQLite does not return the second."""
 
-_MARK: Final = ("current_price", "marked_at")
-_OPENED: Final = ("id", "version", "updated_at", *_MARK)
+_OPENED: Final = ("id", "version", "updated_at", "current_price", "marked_at")
 _FIXED: Final = ("account", "id", "symbol", "created_at")
-_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*_FIXED, *_MARK))
+_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*_FIXED, *MARK))
 _EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 
 PREPARED: Final = "tradebook_booking"
@@ -133,13 +133,17 @@ class TradeWriter(ABC):
         )
 
     def update_position_sql(self, source: str) -> str:
-        """Return the UPDATE of the position; it sets the mark only to a new one that is not older."""
+        """Return the UPDATE of the position; it sets the mark where `Mark.is_replaced_by` says so."""
         changes = [f"{name} = {self._placeholder(self._position, name)}" for name in _POSITION]
         marked_at = self._placeholder(self._opened, "marked_at")
-        for name in _MARK:
-            is_later = f"positions.marked_at IS NULL OR positions.marked_at <= {marked_at}"
-            new = self._placeholder(self._opened, name)
-            changes.append(f"{name} = CASE WHEN {is_later} THEN {new} ELSE positions.{name} END")
+        is_newer = (
+            f"positions.marked_at IS NULL OR positions.marked_at < {marked_at} "
+            f"OR (positions.marked_at = {marked_at} AND positions.mark_source = '{MarkSource.TRADE}')"
+        )
+        for name in MARK:
+            is_source = name == "mark_source"
+            new = f"'{MarkSource.TRADE}'" if is_source else self._placeholder(self._opened, name)
+            changes.append(f"{name} = CASE WHEN {is_newer} THEN {new} ELSE positions.{name} END")
         return f"UPDATE positions SET {', '.join(changes)} {source} {self._is_position}"  # noqa: S608
 
     def insert_event_sql(self, trade_id: str, source: str) -> str:

@@ -13,13 +13,10 @@ from sqlalchemy.orm.attributes import set_committed_value
 from tradebook.adapters.orm import COLUMNS, TABLES
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import MARK, MarkSource, Position
 
 E = TypeVar("E", bound=Entity)
 V = TypeVar("V")
-
-MARK: Final = frozenset({"current_price", "marked_at"})
-"""The fields of a position that a mark changes."""
 
 COMMIT_MARKER: Final = "tradebook_witness"
 """The key in a session's `info` of the row of the event that it wrote last."""
@@ -121,7 +118,7 @@ def remember(session: Session, entity: Entity, id_: int | None) -> None:
 
 
 def write_marks(session: Session, positions: Collection[Position]) -> None:
-    """Write the marks of positions, whatever their version, unless the database has a later one."""
+    """Write quotes of positions, whatever their version, unless the database has a later mark."""
     if not positions:
         return
     table = table_of(Position)
@@ -132,7 +129,11 @@ def write_marks(session: Session, positions: Collection[Position]) -> None:
             table.c.id == bindparam("of_id"),
             or_(table.c.marked_at.is_(None), table.c.marked_at <= bindparam("seen_at")),
         )
-        .values(current_price=bindparam("price"), marked_at=bindparam("seen_at"))
+        .values(
+            current_price=bindparam("price"),
+            marked_at=bindparam("seen_at"),
+            mark_source=MarkSource.QUOTE,
+        )
     )
     # By symbol, the order in which trades lock, so that two writers cannot deadlock.
     marks = [

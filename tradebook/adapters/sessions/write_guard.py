@@ -17,7 +17,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, object_session
 from sqlalchemy.sql import visitors
 
 from tradebook.adapters.orm import mapped
-from tradebook.adapters.repositories.entity_rows import MARK, table_of, write_marks
+from tradebook.adapters.repositories.entity_rows import table_of, write_marks
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.edit_rules import (
     check_changes,
@@ -28,7 +28,7 @@ from tradebook.domain.edit_rules import (
 )
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput, InvalidTransition
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import MARK, MarkSource, Position
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import utc_now
 
@@ -88,6 +88,7 @@ def _check_new(_session: Session, entity: Entity) -> None:
     check_new(entity)
     if isinstance(entity, Position) and entity.current_price is not None:
         entity.marked_at = entity.marked_at or utc_now()
+        entity.mark_source = MarkSource.QUOTE
 
 
 def _check_removed(session: Session, entity: Entity) -> None:
@@ -101,7 +102,7 @@ def _check_changed(session: Session, entity: Entity) -> None:
         return
     entity.convert_fields()
     changed = changed_fields(entity)
-    if isinstance(entity, Trade | Position) and changed - MARK:
+    if isinstance(entity, Trade | Position) and changed.difference(MARK):
         # Compared with the row, not with what was read: another writer may have booked on it since,
         # and the history of an attribute that has expired has no value before the change.
         row = stored(session, entity)
@@ -113,7 +114,7 @@ def _check_changed(session: Session, entity: Entity) -> None:
             check_transition(entity, row["status"], entity.status)
     check_changes(entity, changed - {"updated_at"} or changed)
     check_consistent(entity)
-    fixed = _FIXED if not isinstance(entity, Position) else changed - MARK
+    fixed = _FIXED if not isinstance(entity, Position) else changed.difference(MARK)
     for field in sorted(changed & fixed):
         raise InvalidTransition(f"{type(entity).__name__} {entity.id}: {field} cannot change")
 
@@ -128,12 +129,15 @@ def _require_unbooked(trade: Trade, row: RowMapping | None) -> None:
 
 def _take_marks(session: Session, changed: Iterable[Entity]) -> None:
     # Past the flush, whose check of the version would fail where a trade was booked since the read.
-    marked = [p for p in changed if isinstance(p, Position) and changed_fields(p) & MARK]
+    marked = [
+        p for p in changed if isinstance(p, Position) and changed_fields(p).intersection(MARK)
+    ]
     for position in marked:
         if position.current_price is None:
             raise InvalidInput("current_price", None, "a price: a mark is not taken back")
         if "marked_at" not in changed_fields(position) or position.marked_at is None:
             position.marked_at = utc_now()  # a price given without its time is of now
+        position.mark_source = MarkSource.QUOTE
     write_marks(session, marked)
     for position in marked:
         session.refresh(position, MARK)  # a later mark in the database stands

@@ -27,7 +27,11 @@ from tradebook.service_layer.handlers.corrections import (
 )
 from tradebook.service_layer.handlers.importing import ImportedTrades, import_trades
 from tradebook.service_layer.handlers.portfolio import record_metric, take_snapshot
-from tradebook.service_layer.handlers.positions import mark_prices, update_position
+from tradebook.service_layer.handlers.positions import (
+    MarkedPositions,
+    mark_prices,
+    update_position,
+)
 from tradebook.service_layer.handlers.records import (
     bulk_create,
     bulk_update,
@@ -40,6 +44,7 @@ from tradebook.service_layer.handlers.trades import cancel_trade, execute_trade,
 
 __all__ = [
     "ImportedTrades",
+    "MarkedPositions",
     "Rebuilt",
     "RecordedTrades",
     "Sealed",

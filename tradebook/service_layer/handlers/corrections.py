@@ -21,7 +21,7 @@ from tradebook.domain.folding import AMOUNTS, Fold, differing
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK
-from tradebook.domain.positions import Position
+from tradebook.domain.positions import MarkSource, Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus, evidence
 from tradebook.domain.validation import (
     Json,
@@ -179,8 +179,9 @@ def rebuild(
 ) -> Rebuilt:
     """Fold positions from their trades again, and repair the differences that `verify` reports.
 
-    Records an event for each record that is repaired, with its fields before and after.
-    Marks and snapshots stay as they are, but for their times.
+    Records an event for each record that is repaired, with its fields before and after. A mark of a trade becomes
+    that of the newest trade; quotes that are newer, marks of older books and snapshots stay as they are, but for
+    their times.
 
     With `times`, a clock that was ahead once no longer dates what comes later: the last entry of a position's
     ledger and its mark get the time of this call, where theirs is more than a day ahead of it; a snapshot gets
@@ -213,19 +214,17 @@ def rebuild(
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
         opened = uow.ledger.open(each, ())
         before = folding.restated
-        values = {**folding.fold(each).values(), "sequence": folding.last_entry}
-        if times:
-            values |= _times(opened.position, uow.now())
+        mark, clock = opened.position.last_mark, opened.position.updated_at
+        if times and mark.at is not None and is_ahead(mark.at, uow.now()):
+            mark = mark._replace(at=uow.now(), source=MarkSource.QUOTE)
+        if times and is_ahead(clock, uow.now()):
+            clock = uow.now()
+        fold = folding.fold(each, clock)
+        values = {**fold.values_in(mark), "sequence": folding.last_entry, "updated_at": clock}
         if _mend(uow, opened, values, folding.restated - before):
             mended.append(each)
     snapshots = _redate_snapshots(uow) if times and symbol is None else 0
     return Rebuilt(folding.progress.done, tuple(mended), folding.restated, snapshots)
-
-
-def _times(position: Position, now: datetime) -> dict[str, object]:
-    """Return the time now for each time of a position that is ahead of it."""
-    dates = {"updated_at": position.updated_at, "marked_at": position.marked_at}
-    return {name: now for name, time in dates.items() if time is not None and is_ahead(time, now)}
 
 
 def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
@@ -252,9 +251,15 @@ class _Folding:
     restated: int = 0  # trades whose realized P&L was wrong
     last_entry: int = 0  # the last sequence of the symbol that was folded last
 
-    def fold(self, symbol: str, wrong: Trade | None = None, right: Trade | None = None) -> Fold:
+    def fold(
+        self,
+        symbol: str,
+        clock: datetime,
+        wrong: Trade | None = None,
+        right: Trade | None = None,
+    ) -> Fold:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
-        fold, self.last_entry = Fold(symbol), 0
+        fold, self.last_entry = Fold(symbol, clock), 0
         realized: dict[int, Decimal] = {}
         for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
             self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
@@ -286,12 +291,12 @@ def _replace(
     """Bust `wrong`, and book `right`, if any, in its place."""
     position, before = opened.position, _values(opened.position, AMOUNTS)
     folding = _Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
-    fold = folding.fold(position.symbol, wrong, right)
     at, actor = uow.now(), uow.context.actor
+    fold = folding.fold(position.symbol, position.entry_time(at), wrong, right)
     changes = position.bust(wrong, at=at, by=actor, reason=reason)
     if right is not None:
         position.book_correction(right, at=at, realized_pnl=right.realized_pnl)
-    position.refold(fold.values())
+    position.refold(fold.values_in(position.last_mark))
     busted = TradeBusted(
         symbol=wrong.symbol,
         order_id=wrong.order_id,

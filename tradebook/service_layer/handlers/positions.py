@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -24,19 +24,34 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 _UPDATABLE: Final = ("current_price", "marked_at")
 
 
+class MarkedPositions(list[Position]):
+    """The positions that took the prices given to `mark_prices`, by symbol; copies.
+
+    Attributes:
+        unknown: the symbols that were given a price and in which no trade was ever booked, sorted.
+    """
+
+    def __init__(self, positions: Iterable[Position], unknown: Iterable[str]) -> None:
+        """Take the positions and the other symbols."""
+        super().__init__(positions)
+        self.unknown = sorted(unknown)
+
+
 def mark_prices(
     uow: AbstractUnitOfWork, prices: Mapping[str, Number], *, at: datetime | None = None
-) -> list[Position]:
-    """Set the marks of positions to the prices of a feed; marks leave no event and conflict with no trade.
+) -> MarkedPositions:
+    """Set the marks of positions to the prices of a feed; quotes leave no event and conflict with no trade.
+
+    A booked trade is the mark until a quote of its time or later, and from then on a newer trade is.
 
     Args:
         uow: the unit of work.
         prices: for one unit of each symbol, in the position's currency. Symbols that were never traded
-            are skipped: a feed has more symbols than the book.
+            are skipped, and named in the result: a feed has more symbols than the book.
         at: time of the prices, UTC; now by default. A position with a later mark keeps it.
 
     Returns:
-        The positions that took the mark, by symbol; copies.
+        The positions that took the mark, by symbol; copies. `unknown` of it has the symbols that were skipped.
 
     Raises:
         InvalidInput: a price is no number, naming the symbol.
@@ -47,7 +62,7 @@ def mark_prices(
     positions = uow.ledger.marked(checked.keys())
     marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
     uow.ledger.mark(marked)
-    return marked
+    return MarkedPositions(marked, checked.keys() - {p.symbol for p in positions})
 
 
 def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, Any]) -> Position:

@@ -108,9 +108,10 @@ def update(uow: AbstractUnitOfWork, entity: E) -> E:
     changed = differences(stored, entity, _terms_of(kind))
     if not changed:
         return stored
-    check_changes(stored, changed)
+    check_changes(entity, changed)
     if isinstance(entity, Position):
-        mark = {name: getattr(entity, name) for name in (*changed, "current_price")}
+        names = {*changed, "current_price"} - {"mark_source"}  # what an edit sets is a quote
+        mark = {name: getattr(entity, name) for name in names}
         return cast("E", update_position(uow, entity.symbol, mark))
     if isinstance(entity, AgentDecision):
         return cast("E", decide(uow, entity.id, entity.status))
@@ -239,7 +240,7 @@ def _open_position(uow: AbstractUnitOfWork, new: Position) -> Entity:
     at = new.marked_at or uow.now()
     if new.current_price is not None and position.mark(new.current_price, at):
         uow.ledger.mark([position])
-        new.marked_at = position.marked_at
+        new.marked_at, new.mark_source = position.marked_at, position.mark_source
     return position
 
 

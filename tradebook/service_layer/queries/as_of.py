@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from itertools import takewhile
@@ -27,7 +26,7 @@ from tradebook.domain.portfolio import (
     Rates,
     value_holdings,
 )
-from tradebook.domain.positions import INSTRUMENT, Position
+from tradebook.domain.positions import INSTRUMENT, NO_MARK, Mark, MarkSource, Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
@@ -78,8 +77,8 @@ def positions_as_of(
     "executed" is the state of the market at that time: of the trades that count now, those with a trade
     time up to then; `sequence` is the last entry in the ledger as it is now.
 
-    The book keeps no history of marks. `current_price` is that of the newest snapshot taken up to the time,
-    or, where that has no such position, that of the last trade that counts; `marked_at` is its time.
+    The book keeps no history of quotes. The mark is that of the newest snapshot taken up to the time, as a quote
+    at its time, or that of a newer trade that counts and that the snapshot does not hold.
 
     Args:
         uow: a read-only unit of work, which has one consistent view.
@@ -137,7 +136,10 @@ def portfolio_as_of(
     marks = _Marks.from_snapshot(uow, view.time)
     new_rates = argument("rates", optional_mapping, rates)
     checked = {} if prices is None else named_prices(prices)
-    new_prices = {symbol: (price, view.time) for symbol, price in checked.items()}
+    new_prices = {
+        symbol: _SeenMark(Mark(price, view.time, MarkSource.QUOTE), MAX_ID)
+        for symbol, price in checked.items()
+    }
     marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
@@ -177,11 +179,21 @@ class _View:
         return self.by is AsOf.BOOKED
 
 
+class _SeenMark(NamedTuple):
+    """A mark, and the last entry in the position's ledger that it takes into account."""
+
+    mark: Mark = NO_MARK
+    sequence: int = 0
+
+
+_UNSEEN: Final = _SeenMark()
+
+
 @frozen
 class _Marks:
     """The marks of a time, by symbol and each with its own time, and the exchange rates, by currency."""
 
-    prices: Mapping[str, tuple[Decimal, datetime]]
+    prices: Mapping[str, _SeenMark]
     rates: Mapping[str, Any]
 
     @classmethod
@@ -190,7 +202,11 @@ class _Marks:
         until = None if time == _END else time + _TICK
         for portfolio in uow.portfolios.page(limit=1, until=until, source=BOOK):
             rows = uow.portfolios.positions_of([portfolio.id])
-            prices = {row.symbol: (row.current_price, portfolio.timestamp) for row in rows}
+            quoted = portfolio.timestamp, MarkSource.QUOTE
+            prices = {
+                row.symbol: _SeenMark(Mark(row.current_price, *quoted), row.sequence)
+                for row in rows
+            }
             return cls(prices, portfolio.rates)
         return cls({}, {})
 
@@ -210,7 +226,8 @@ class _PastPosition:
     view: _View
     fold: Fold
     last_entry: int  # in its ledger, by the time of a view of what was booked
-    counted: BookedTrade | None = None  # the last trade that was folded
+    seen: _SeenMark
+    newest: Mark = NO_MARK  # of the trades that count and that `seen` does not take into account
     first: _Entry | None = None
     last: _Entry | None = None  # its trade has the constants that the position had
     is_listed: bool = False
@@ -235,7 +252,9 @@ class _PastPosition:
         )
         if is_reached and not was_busted:
             self.fold.apply(trade)
-            self.counted = trade
+            is_new = trade.sequence > self.seen.sequence
+            if is_new and self.newest.is_replaced_by(trade.executed_at, MarkSource.TRADE):
+                self.newest = Mark(trade.price, trade.executed_at, MarkSource.TRADE)
 
     def may_count(self, trade: BookedTrade) -> bool:
         """Return whether this trade, or any after it in fold order, may count."""
@@ -246,21 +265,16 @@ class _PastPosition:
     def _has(self, entry: int | None) -> bool:
         return entry is not None and entry <= self.last_entry
 
-    def position(self, account: str, marks: _Marks) -> Position | None:
+    def position(self, account: str) -> Position | None:
         """Return the position, or None when the symbol was not traded."""
         if not self.is_listed or self.first is None or self.last is None:
             return None
         constants = {name: getattr(self.last.trade, name) for name in INSTRUMENT}
-        values: dict[str, Any] = {**constants, **self.fold.values()}
-        mark = marks.prices.get(self.fold.symbol)
-        if mark is None and self.counted is not None:
-            mark = self.counted.price, self.counted.executed_at
-        price, marked_at = mark or (None, None)
+        mark = self.seen.mark.refolded(self.newest)
+        values: dict[str, Any] = {**constants, **self.fold.values(), **mark.fields()}
         return Position(
             account=account,
             symbol=self.fold.symbol,
-            current_price=price,
-            marked_at=marked_at,
             sequence=self.last.sequence,
             created_at=self.first.at,
             updated_at=min(self.last.at, self.view.time) if self.view.is_booked else self.last.at,
@@ -291,11 +305,12 @@ def _positions(
     report = argument("progress", optional_function, progress)
     folding = Progress(report, uow.trades.count_booked(symbol), every=BATCH)
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
-        past = _PastPosition(view, Fold(each), _last_entry(uow, view, each))
+        seen = marks.prices.get(each, _UNSEEN)
+        past = _PastPosition(view, Fold(each), _last_entry(uow, view, each), seen)
         trades = takewhile(past.may_count, uow.trades.in_fold_order(each, batch=BATCH))
         for trade in folding.over(trades):
             past.read(trade)
-        position = past.position(uow.account, marks)
+        position = past.position(uow.account)
         if position is not None:
             yield position
     unread = folding.total - folding.done

@@ -146,7 +146,8 @@ class _Proof:
     def _check_position(self, position: Position) -> None:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
-        views = Views(symbol, self._points(symbol), corrections.busts)
+        points = self._points(symbol)
+        views = Views(symbol, points, corrections.busts, position.updated_at)
         numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
         trades = self.uow.trades.in_fold_order(symbol, batch=_TRADES)
         for trade in self.progress.over(trades):
@@ -157,7 +158,7 @@ class _Proof:
                 views.check_before(trade.sequence, self._check_snapshot)
             self._check_trade(trade, views.apply(trade), views.now.constants)
         views.check_before(numbers.last + 1, self._check_snapshot)
-        computed = {**views.now.values(), "sequence": numbers.last}
+        computed = {**views.now.values_in(position.last_mark), "sequence": numbers.last}
         stored = {name: (getattr(position, name), v) for name, v in computed.items()}
         self._compare("Position", symbol, stored)
         if position.settlement is Settlement.CASH:

@@ -159,21 +159,32 @@ def test_a_position_put_back_to_an_earlier_state_is_noticed(
 
 def test_marks_between_disturb_nothing_and_stay(two: tuple[Any, Any]) -> None:
     mine, others = two
-    others.mark_prices({"X": 99})
+    others.mark_prices({"X": 99}, at=datetime.now(UTC) + timedelta(hours=1))
     assert not ordinary(mine)
     assert mine.get_position_by_symbol("X").current_price == 99
 
 
-def test_a_mark_of_the_same_instant_stays(two: tuple[Any, Any]) -> None:
+def test_a_quote_of_the_same_instant_stays_and_an_earlier_fill_of_it_does_not(
+    two: tuple[Any, Any],
+) -> None:
     mine, others = two
-    marked_at = mine.get_position_by_symbol("X").marked_at
-    others.mark_prices({"X": 99}, at=marked_at)
-    assert not ordinary(mine)
-    assert mine.get_position_by_symbol("X").current_price == 99
+    at = datetime.now(UTC) + timedelta(hours=1)
+
+    def marked_by(price: int) -> Any:
+        with statements() as sent:
+            mine.record_trade(**{**BUY, "price": price}, executed_at=at)
+        assert not any(statement.startswith("SELECT") for statement in sent)
+        return mine.get_position_by_symbol("X").last_mark
+
+    assert marked_by(20) == (20, at, "TRADE")
+    assert marked_by(21) == (21, at, "TRADE")
+    others.mark_prices({"X": 99}, at=at)
+    assert marked_by(22) == (99, at, "QUOTE")
+    assert mine.verify().proven
 
 
 @pytest.mark.parametrize(("hours", "price"), [(-1, 30), (1, 99)])
-def test_opening_again_marks_at_the_fill_unless_there_is_a_later_mark(
+def test_a_fill_is_the_mark_unless_there_is_a_later_one(
     two: tuple[Any, Any], hours: int, price: int
 ) -> None:
     mine, others = two

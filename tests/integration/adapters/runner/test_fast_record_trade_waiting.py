@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -95,7 +96,7 @@ def test_a_mark_made_while_a_trade_waits_stays(
     mine, others = pair
     meanwhile(
         others,
-        lambda uow: handlers.mark_prices(uow, {"X": 99}),
+        lambda uow: handlers.mark_prices(uow, {"X": 99}, at=uow.now() + timedelta(hours=1)),
         lambda: mine.record_trade(**BUY),
     )
     [position] = mine.get_positions()

@@ -173,7 +173,7 @@ def test_rebuild_repairs_times_of_a_wrong_clock_on_request(imported: Command) ->
     imported("portfolio", "--snapshot")
     with DatabaseManager(imported.url) as manager:
         ahead = datetime.now(UTC) + timedelta(days=2)
-        spoil(manager, "positions", "marked_at", ahead, symbol="AAPL")
+        spoil(manager, "positions", "updated_at", ahead, symbol="AAPL")
         spoil(manager, "portfolios", "timestamp", ahead)
     assert "rebuild --times" in imported.refused("portfolio", "--snapshot")
     assert "0 positions put right, 0 trades restated\n" in imported("rebuild").stdout
