@@ -174,10 +174,10 @@ positions: Final = record_table(
     *enum_column("settlement", Settlement),
     *decimal_columns("current_price", nullable=True),
     *time_columns("marked_at", nullable=True),
-    *enum_column("mark_source", MarkSource, nullable=True),
     *enum_column("status", PositionStatus),
     *time_columns("opened_at", "closed_at", nullable=True),
     *integer_columns("sequence", "version"),
+    *enum_column("mark_source", MarkSource, nullable=True),
     UniqueConstraint("account", "symbol"),
     CheckConstraint("(current_price IS NULL) = (marked_at IS NULL)", name="marked_has_time"),
 )

@@ -113,6 +113,8 @@ def test_records_that_others_refer_to_survive_the_rebuilding_of_their_table(
         then.setattr(types, "json_type", lambda: JSON(none_as_null=True))
         old = make_engine(configured(url))
         migrations.upgrade(old, "0002")
+        with old.begin() as connection:  # which this version writes, and a later revision adds
+            connection.exec_driver_sql("ALTER TABLE positions ADD COLUMN mark_source TEXT")
         old.dispose()
     monkeypatch.setattr("tradebook.adapters.migrations.schema_state.SCHEMA_REVISION", "0002")
     with DatabaseManager(url) as manager:
