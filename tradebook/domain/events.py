@@ -1,4 +1,4 @@
-"""Domain events: each change but a mark is recorded as an event in the same transaction.
+"""Domain events: each change but a quote is recorded as an event in the same transaction.
 
 The methods of the domain return `DomainEvent` objects; `Event` is the record that keeps one. Events are
 append-only: the audit trail and the outbox.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -59,6 +60,8 @@ POSITION = [
     ("currency", "EUR"),
     ("multiplier", Decimal(2)),
     ("settlement", Settlement.MARGINED),
+    ("current_price", Decimal("10.1")),
+    ("marked_at", datetime(2026, 1, 1, tzinfo=UTC)),
 ]
 
 
@@ -72,6 +75,44 @@ def test_a_spoilt_position_is_reported_with_both_values(
     [difference] = [d for d in found.differences if (d.entity, d.field) == ("Position", column)]
     assert difference.key == "KEPT"
     assert difference.stored != difference.computed
+
+
+def test_a_mark_that_does_not_follow_from_the_trades_is_repaired(manager: DatabaseManager) -> None:
+    def stored() -> object:
+        position = manager.get_position_by_symbol("KEPT")
+        assert position is not None
+        return position.last_mark
+
+    right = stored()
+    assert right[::2] == (11, "TRADE")  # type: ignore[index]
+    spoil(manager, "positions", "mark_source", "QUOTE", symbol="KEPT")
+    spoil(manager, "positions", "current_price", Decimal(12), symbol="KEPT")
+    assert manager.verify().proven  # a quote as new as the trade
+    spoil(manager, "positions", "marked_at", datetime(2026, 1, 1, tzinfo=UTC), symbol="KEPT")
+    fields = {(d.key, d.field) for d in manager.verify().differences}
+    assert fields == {("KEPT", name) for name in ("current_price", "marked_at", "mark_source")}
+    assert manager.rebuild().positions == ("KEPT",)
+    assert stored() == right
+    assert manager.verify().proven
+
+
+def test_a_mark_of_an_older_book_is_kept_until_a_newer_price(manager: DatabaseManager) -> None:
+    old = datetime(2026, 1, 1, tzinfo=UTC)
+    for column, value in {"mark_source": None, "marked_at": old, "current_price": Decimal(7)}.items():
+        spoil(manager, "positions", column, value, symbol="KEPT")
+    assert manager.verify().proven
+    assert manager.rebuild().positions == ()
+    bust = manager.record_trade(symbol="KEPT", action="BUY", quantity=1, price=12, executed_at=old)
+    position = manager.get_position_by_symbol("KEPT")
+    assert position is not None
+    assert position.last_mark == (7, old, None)
+    manager.bust_trade(trade_id=bust.id, reason="r")
+    manager.record_trade(
+        symbol="KEPT", action="BUY", quantity=1, price=13, executed_at=old + timedelta(1)
+    )
+    position = manager.get_position_by_symbol("KEPT")
+    assert position is not None
+    assert (position.current_price, position.mark_source) == (13, "TRADE")
 
 
 TRADE = [("realized_pnl", Decimal(1)), ("price", Decimal(4)), ("quantity", Decimal(2))]

@@ -50,6 +50,14 @@ def test_a_copy_of_a_fold_goes_its_own_way() -> None:
     assert (fold.values()["status"], other.values()["status"]) == ("OPEN", "CLOSED")
 
 
+def test_the_newest_trade_gives_the_mark_unless_a_wrong_clock_dated_it() -> None:
+    fold = Fold("X", clock=NOW + timedelta(minutes=5))
+    for price, minutes in ((5, 3), (6, 3), (7, 2), (8, 5 + 24 * 60), (9, 6 + 24 * 60)):
+        fold.apply(fill("BUY", 1, price, minutes))
+
+    assert fold.mark == (8, NOW + timedelta(minutes=5 + 24 * 60), "TRADE")
+
+
 def test_what_differs_from_the_trades_is_named() -> None:
     position, fold = Position(symbol="X"), Fold("X")
     for each in (fill("BUY", 10, 5), fill("SELL", 4, 8)):

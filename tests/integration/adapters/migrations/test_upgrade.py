@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, Engine, event, inspect, text
@@ -80,6 +81,21 @@ def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     migrations.downgrade(engine, revisions.BASE)
     orm.metadata.create_all(engine)
     assert schema(engine) == migrated
+
+
+def test_a_role_that_may_set_marks_may_set_their_source(new_database: Callable[[], URL]) -> None:
+    engine, role = make_engine(configured(new_database())), f"Writer {uuid4().hex}"
+    migrations.upgrade(engine, "0003")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f'CREATE ROLE "{role}"')
+        connection.exec_driver_sql(f'GRANT UPDATE (marked_at) ON positions TO "{role}"')
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        may = text("SELECT has_column_privilege(:role, 'positions', 'mark_source', 'UPDATE')")
+        assert connection.scalar(may, {"role": role})
+        connection.exec_driver_sql(f'DROP OWNED BY "{role}"')
+        connection.exec_driver_sql(f'DROP ROLE "{role}"')
+    engine.dispose()
 
 
 AGAIN = "for index in metadata.tables['alerts'].indexes: index.drop(engine); index.create(engine)"
