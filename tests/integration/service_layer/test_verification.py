@@ -98,7 +98,11 @@ def test_a_mark_that_does_not_follow_from_the_trades_is_repaired(manager: Databa
 
 def test_a_mark_of_an_older_book_is_kept_until_a_newer_price(manager: DatabaseManager) -> None:
     old = datetime(2026, 1, 1, tzinfo=UTC)
-    for column, value in {"mark_source": None, "marked_at": old, "current_price": Decimal(7)}.items():
+    for column, value in {
+        "mark_source": None,
+        "marked_at": old,
+        "current_price": Decimal(7),
+    }.items():
         spoil(manager, "positions", column, value, symbol="KEPT")
     assert manager.verify().proven
     assert manager.rebuild().positions == ()
