@@ -127,7 +127,7 @@ def _scenario(name: str, server: str, new_database: Any) -> Scenario:
         promise=f"Threads that an exception is thrown into ({server}) lose, double and block nothing.",
         test="tests/integration/reliability/test_interruptions.py",
         run=partial(
-            in_rounds, new_database, lambda database, seed, _: interrupt(database, seed, 100)
+            in_rounds, new_database, lambda database, seed, _: interrupt(database, seed, 30)
         ),
     )
 
