@@ -77,7 +77,7 @@ class BookCopy:
 
     Attributes:
         tables: every table, compared with its original.
-        accounts: every account, proven in the copy.
+        accounts: every account, proven in the copy; none where that was not asked for.
         seconds: the time that both took.
     """
 
@@ -92,7 +92,11 @@ class BookCopy:
 
 
 def copy_book(
-    source: DatabaseConfig, target: DatabaseConfig, *, report: ProgressCallback = no_progress
+    source: DatabaseConfig,
+    target: DatabaseConfig,
+    *,
+    prove: bool = True,
+    report: ProgressCallback = no_progress,
 ) -> BookCopy:
     """Copy every account with its ids, events and seals into an empty database: all of it, or nothing.
 
@@ -103,7 +107,9 @@ def copy_book(
     Args:
         source: the database that is copied. The role that connects must see every row.
         target: an empty database. The role that connects must own its tables.
-        report: called with the rows written and read back, and how many there are.
+        prove: whether to prove the accounts after the copy; False leaves that to `verify` and `check_seals`.
+        report: called with the rows written and read back, and how many there are; then as `verify` and
+            `check_seals` do.
 
     Raises:
         WouldOverwrite: the target is not empty, or is in use.
@@ -131,7 +137,7 @@ def copy_book(
         ):
             copying = _Copying(open_lines(reading, writing), open_lines(writing, reading), report)
             tables = copying.run()
-        accounts = _prove(to, copying.accounts)
+        accounts = _prove(to, copying.accounts, report) if prove else ()
     return BookCopy(tables, accounts, time.monotonic() - started)
 
 
@@ -171,7 +177,7 @@ class _Copying:
             if self._read_back(table) != original:
                 raise OperationFailed(
                     f"{table.name} was written, and read back it is not the original: nothing was copied. "
-                    "`tradebook verify` and `tradebook audit verify` check the original"
+                    "`tradebook verify` and `tradebook audit check` check the original"
                 )
         return tuple(originals)
 
@@ -187,8 +193,8 @@ class _Copying:
         for page in _read_ahead(self._pages(self._source, table)):
             self._target.write(table, page)
             digest.update(page)
-        if has_sequence(table):
-            self._target.set_last_id(table, self._source.last_id(table))
+        if has_sequence(table) and (last := self._source.last_id(table)):
+            self._target.set_last_id(table, last)
         return CopiedTable(table.name, sum(self._counts[table.name].values()), digest.hexdigest())
 
     def _read_back(self, table: Table) -> CopiedTable:
@@ -213,10 +219,12 @@ def _read_ahead(pages: Iterator[bytes]) -> Iterator[bytes]:
             yield page
 
 
-def _prove(engine: Engine, accounts: Sequence[str]) -> tuple[CopiedAccount, ...]:
+def _prove(
+    engine: Engine, accounts: Sequence[str], report: ProgressCallback
+) -> tuple[CopiedAccount, ...]:
     proven = []
     for account in accounts:
         with read_unit(engine, account) as uow:
-            seals = check_seals(uow) if uow.seals.last() else None
-            proven.append(CopiedAccount(account, verify(uow), seals))
+            seals = check_seals(uow, progress=report) if uow.seals.last() else None
+            proven.append(CopiedAccount(account, verify(uow, progress=report), seals))
     return tuple(proven)

@@ -2,14 +2,16 @@
 
 The lines are those of COPY's text format. Between databases of one kind they hold each value as it is stored. Between
 SQLite and PostgreSQL, which store some values in different ways, each value has one form: a decimal is plain text, a
-time has microseconds, JSON has its keys sorted.
+time has microseconds, and JSON is as PostgreSQL's JSONB writes it.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from json import JSONDecoder, JSONEncoder
 from typing import Any, Final, TypeAlias
 
@@ -31,8 +33,8 @@ Field: TypeAlias = Callable[[Any], str]
 _NULL: Final = "\\N"
 _PAGE_BYTES: Final = 4 << 20
 _FIRST_ROWS, _MOST_ROWS = 100, 20_000
-_encode: Final = JSONEncoder(sort_keys=True, check_circular=False).encode
-_decode: Final = JSONDecoder(parse_float=lambda text: float(text) or 0.0).decode  # no minus zero
+_KEPT: Final = 10_000
+_LOCK_MILLISECONDS: Final = 5_000
 _CACHE_KIB: Final = 256 << 10
 
 # Without statistics, a sort of the whole table for each page may be thought cheaper than the primary key's index.
@@ -124,24 +126,25 @@ class SqliteLines(TableLines):
         fields = [self._field(column) for column in columns]
 
         def read(count: int) -> bytes:
-            lines = (
-                "\t".join([field(value) for field, value in zip(fields, row, strict=True)])
-                for row in found.fetchmany(count)
+            by_column = zip(fields, zip(*found.fetchmany(count), strict=True), strict=False)
+            return _joined(
+                map("\t".join, zip(*(map(f, values) for f, values in by_column), strict=True))
             )
-            return _joined(lines)
 
         return read
 
     def _field(self, column: Column[Any]) -> Field:
         kind = column.type
         if self._is_stored_form or not isinstance(kind, ExactDecimal | UtcDateTime | Json):
-            return _stored_field
+            return _Fields(_stored_field).__getitem__
         if isinstance(kind, Json):
             return lambda value: _NULL if value is None else _json_field(str(value))
         read = kind.result_processor(self._connection.dialect, None)
-        write: Any = plain if isinstance(kind, ExactDecimal) else sqlite_time
         assert read is not None  # stored as text
-        return lambda value: _NULL if value is None else write(read(value))
+        if isinstance(kind, ExactDecimal):
+            return _Fields(lambda value: plain(read(value))).__getitem__
+        is_usual = re.compile(r"[0-9-]{10} [0-9:]{8}\.[0-9]{6}").fullmatch
+        return _Fields(lambda v: v if is_usual(v) else str(sqlite_time(read(v)))).__getitem__
 
     @override
     def write(self, table: Table, page: bytes) -> None:
@@ -197,7 +200,6 @@ class PostgresqlLines(TableLines):
     @override
     def _reader(self, table: Table, account: str) -> Callable[[int], bytes]:
         columns = _columns(table)
-        of_json = 0 if self._is_stored_form else sum(isinstance(c.type, Json) for c in columns)
         # Text in the order of its bytes, as SQLite has it, whatever the database's collation.
         keys = [
             f'{c.name} COLLATE "C"' if isinstance(c.type, String) else c.name
@@ -217,7 +219,7 @@ class PostgresqlLines(TableLines):
             page = read_rows(self._connection, query, (account, *after, count))
             last = page[page.rfind(b"\n", 0, -1) + 1 :].decode().split("\t")
             after[:] = map(unescaped, last[1 : 1 + len(keys)])
-            return _with_canonical_json(page, of_json) if of_json else page
+            return page
 
         return read
 
@@ -242,7 +244,7 @@ class PostgresqlLines(TableLines):
         not_owned = self._connection.execute(_NOT_OWNED, {"tables": names}).scalar_one()
         if not_owned:
             raise NotPermitted(f"this role does not own {not_owned}; connect as the role that does")
-        self._connection.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        self._connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
         try:
             with translated_errors():
                 locked = f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"
@@ -270,8 +272,8 @@ class PostgresqlLines(TableLines):
     @override
     def last_id(self, table: Table) -> int:
         query = text(
-            "SELECT greatest(pg_sequence_last_value(CAST(pg_get_serial_sequence(:table, 'id') AS regclass)), "
-            f"(SELECT max(id) FROM {table.name}), 0)"
+            "SELECT greatest(pg_sequence_last_value(CAST(pg_get_serial_sequence(:table, 'id') "  # noqa: S608, names of ours
+            f"AS regclass)), max(id), 0) FROM {table.name}"
         )
         return int(self._connection.execute(query, {"table": table.name}).scalar_one())
 
@@ -294,15 +296,28 @@ def has_sequence(table: Table) -> bool:
 
 
 def _columns(table: Table) -> list[Column[Any]]:
-    """Return a table's columns: the primary key first, which a page ends with, and JSON last."""
+    """Return a table's columns, the primary key first: the next page begins after it."""
     keys = list(table.primary_key.columns)
     rest = [column for column in table.columns if column not in keys]
-    return [*keys, *sorted(rest, key=lambda column: isinstance(column.type, Json))]
+    return [*keys, *rest]
+
+
+class _Fields(dict[Any, str]):
+    """A cache of fields by value: most values of a column repeat, and a known one costs no Python call."""
+
+    def __init__(self, render: Field) -> None:
+        super().__init__({None: _NULL})
+        self._render = render
+
+    def __missing__(self, value: Any) -> str:
+        if len(self) >= _KEPT:
+            self.clear()
+            self[None] = _NULL
+        field = self[value] = self._render(value)
+        return field
 
 
 def _stored_field(value: Any) -> str:
-    if value is None:
-        return _NULL
     if isinstance(value, str):
         return escaped(value)
     if isinstance(value, int):
@@ -311,20 +326,40 @@ def _stored_field(value: Any) -> str:
 
 
 def _json_field(stored: str) -> str:
+    if stored == "{}":
+        return stored
     try:
-        return "{}" if stored == "{}" else escaped(_encode(_decode(stored)))
+        written = _encode(_decode(stored))
     except ValueError as error:
         raise unreadable(stored, "JSON") from error
+    return escaped(_FLOAT.sub(r"\1", written) if "\\u0000" in written else written)
 
 
-def _with_canonical_json(page: bytes, count: int) -> bytes:
-    """Render the JSON of lines, their last fields, with sorted keys."""
+class _KeyOrders(dict[tuple[str, ...], list[str]]):
+    """A cache of the order of an object's keys in JSONB: by the number of bytes, then by the bytes."""
 
-    def field(stored: str) -> str:
-        return stored if stored == _NULL else _json_field(unescaped(stored))
+    def __missing__(self, keys: tuple[str, ...]) -> list[str]:
+        if len(self) >= _KEPT:
+            self.clear()
+        order = self[keys] = sorted(keys, key=lambda key: (len(key.encode()), key))
+        return order
 
-    split = (line.rsplit("\t", count) for line in _lines(page))
-    return _joined("\t".join([rest, *map(field, values)]) for rest, *values in split)
+
+def _ordered(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return {key: found[key] for key in _ORDERS[tuple(found)]}
+
+
+def _marked(text: str) -> str:
+    """Return a float as JSONB writes it, without exponent, in text with a mark that no text of a book has."""
+    number = Decimal(text)
+    return "\0" + format(number if number else abs(number), "f")
+
+
+_ORDERS: Final = _KeyOrders()
+_FLOAT: Final = re.compile(r'"\\u0000([-0-9.]+)"')
+_encode: Final = JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_decode: Final = JSONDecoder(object_pairs_hook=_ordered, parse_float=_marked).decode
 
 
 def _lines(page: bytes) -> list[str]:
@@ -332,4 +367,4 @@ def _lines(page: bytes) -> list[str]:
 
 
 def _joined(lines: Iterator[str]) -> bytes:
-    return "".join([f"{line}\n" for line in lines]).encode()
+    return "\n".join([*lines, ""]).encode()
