@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -142,7 +142,9 @@ def copy_book(
 
 
 def _place(config: DatabaseConfig) -> object:
-    return config.safe_url if config.path is None else Path(str(config.path)).resolve()
+    if config.path is None:
+        return config.host, config.port, config.database
+    return Path(str(config.path)).resolve()
 
 
 def _patient(config: DatabaseConfig) -> DatabaseConfig:
@@ -162,15 +164,16 @@ class _Copying:
     def __init__(self, source: TableLines, target: TableLines, report: ProgressCallback) -> None:
         self._source, self._target = source, target
         self._tables = metadata.sorted_tables
-        self._counts = {table.name: source.counts(table) for table in self._tables}
-        self.accounts = sorted({account for counts in self._counts.values() for account in counts})
-        rows = sum(sum(counts.values()) for counts in self._counts.values())
-        self._progress = Progress(report, 2 * rows)
+        self._counts: dict[str, Mapping[str, int]] = {}
+        self._progress = Progress(report, 0)
 
     def run(self) -> tuple[CopiedTable, ...]:
         self._require_empty()  # before the lock, which would hold up the writers of a book by mistake
         self._target.lock(self._tables)
         self._require_empty()
+        for table in self._tables:
+            self._counts[table.name] = self._source.counts(table)
+            self._progress.total += 2 * sum(self._counts[table.name].values())
         with self._target.loading(self._tables):
             originals = [self._copy(table) for table in self._tables]
         for original, table in zip(originals, self._tables, strict=True):
@@ -180,6 +183,10 @@ class _Copying:
                     "`tradebook verify` and `tradebook audit check` check the original"
                 )
         return tuple(originals)
+
+    @property
+    def accounts(self) -> list[str]:
+        return sorted({account for counts in self._counts.values() for account in counts})
 
     def _require_empty(self) -> None:
         for table in self._tables:

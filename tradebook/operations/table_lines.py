@@ -186,6 +186,7 @@ class PostgresqlLines(TableLines):
         super().__init__(connection, is_stored_form=is_stored_form)
         connection.execute(ENDLESS)
         connection.exec_driver_sql(_SESSION)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
 
     @override
     def counts(self, table: Table) -> Mapping[str, int]:
@@ -244,7 +245,6 @@ class PostgresqlLines(TableLines):
         not_owned = self._connection.execute(_NOT_OWNED, {"tables": names}).scalar_one()
         if not_owned:
             raise NotPermitted(f"this role does not own {not_owned}; connect as the role that does")
-        self._connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
         try:
             with translated_errors():
                 locked = f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE"

@@ -44,7 +44,8 @@ def copy(
       tradebook copy --to sqlite:///laptop.db
 
     Of --from and --to, one left out is the database that --database or the
-    environment names, which keeps its password out of the list of processes.
+    environment names. Keep passwords out of the list of processes: in the
+    environment, or as postgresql://user@host/book?password_file=FILE.
     Stop what writes to the original first: trades that are booked after the
     copy began are not in it.
     """
