@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 from sqlalchemy import Engine, Table
@@ -197,9 +198,11 @@ class _Copying:
 
     def _copy(self, table: Table) -> CopiedTable:
         digest = sha256()
-        for page in _read_ahead(self._pages(self._source, table)):
-            self._target.write(table, page)
-            digest.update(page)
+        # Closed at once when a write fails: the thread must not read on while the connection is closed.
+        with closing(_read_ahead(self._pages(self._source, table))) as pages:
+            for page in pages:
+                self._target.write(table, page)
+                self._add(page, digest)
         if has_sequence(table) and (last := self._source.last_id(table)):
             self._target.set_last_id(table, last)
         return CopiedTable(table.name, sum(self._counts[table.name].values()), digest.hexdigest())
@@ -207,17 +210,19 @@ class _Copying:
     def _read_back(self, table: Table) -> CopiedTable:
         digest, counts = sha256(), self._target.counts(table)
         for page in self._pages(self._target, table):
-            digest.update(page)
+            self._add(page, digest)
         return CopiedTable(table.name, sum(counts.values()), digest.hexdigest())
 
     def _pages(self, lines: TableLines, table: Table) -> Iterator[bytes]:
         for account in self._counts[table.name]:
-            for page in lines.pages(table, account):
-                yield page
-                self._progress.add(page.count(b"\n"))
+            yield from lines.pages(table, account)
+
+    def _add(self, page: bytes, digest: Any) -> None:
+        digest.update(page)
+        self._progress.add(page.count(b"\n"))
 
 
-def _read_ahead(pages: Iterator[bytes]) -> Iterator[bytes]:
+def _read_ahead(pages: Iterator[bytes]) -> Generator[bytes]:
     """Read the next page in a thread, while the caller writes this one."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, pages, b"")
