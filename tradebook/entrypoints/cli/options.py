@@ -7,13 +7,15 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import typer
 from attrs import evolve, fields, frozen, has
 
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.domain.cash import ALL_ACCOUNTS
+from tradebook.domain.errors import TradebookError
 from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli import output
 from tradebook.entrypoints.cli.common import CommonOptions
@@ -21,16 +23,21 @@ from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.queries.accounts import account_exists, listed
 
 ACTOR: Final = "tradebook command"
 """The actor in events of changes that the command line made, unless `--by` names one."""
 
 
+VIEWS_OF_ALL: Final = "All accounts together are shown, and never changed, by: tradebook positions, tradebook portfolio"
+
+
 class CommandContext(CommonOptions):
     """The context of a command: the common options, and the book that they name."""
 
+    @cached_property
     def environment(self) -> DatabaseEnvironment:
-        """Return the environment with the URL of `--database`, if given; warn of a password in it."""
+        """The environment with the URL of `--database`, if given; warns of a password in it."""
         if self.database and "***" in DatabaseConfig.from_url(self.database).safe_url:
             self.note(
                 "warning: other users see a password in --database in the list of processes, and the shell's "
@@ -41,15 +48,61 @@ class CommandContext(CommonOptions):
 
     def config(self) -> DatabaseConfig:
         """Return the configuration of the database that `--database` or the environment names."""
-        return self.environment().current
+        return self.environment.current
+
+    @property
+    def is_for_all(self) -> bool:
+        """True for `--account all`."""
+        return self.account == ALL_ACCOUNTS
 
     @contextmanager
-    def open_book(self, actor: str = ACTOR, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
-        """Open the account's book; without `may_lag` no query goes to a standby, which may lag behind."""
-        config = self.config()
-        if not may_lag:
-            config = evolve(config, read_url=None)
-        with DatabaseManager(config, account=self.account, actor=actor or ACTOR) as manager:
+    def open_book(
+        self, actor: str = ACTOR, *, may_lag: bool = True, base_currency: str | None = None
+    ) -> Iterator[DatabaseManager]:
+        """Open the account's book, to read or change it.
+
+        Args:
+            actor: who changes it.
+            may_lag: whether queries may go to a standby, which may lag behind.
+            base_currency: of the account; by default the one that the environment names.
+
+        Raises:
+            TradebookError: for `--account all`.
+        """
+        if self.is_for_all:
+            raise TradebookError(
+                f"`{self.command_path}` works on one account, and {ALL_ACCOUNTS} stands for every one: name it with "
+                f"--account NAME. {VIEWS_OF_ALL}"
+            )
+        environment = self.environment
+        config = environment.current if may_lag else evolve(environment.current, read_url=None)
+        currency = base_currency or environment.base_currency
+        with DatabaseManager(
+            config, self.account, base_currency=currency, actor=actor or ACTOR
+        ) as manager:
+            yield manager
+
+    @contextmanager
+    def read_book(self, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
+        """Open the account's book, to read it.
+
+        Raises:
+            TradebookError: the account does not exist; the message names those that do. In a database without
+                any account only one that was named is refused.
+        """
+        with self.open_book(may_lag=may_lag) as manager:
+            if not manager.read(account_exists):
+                names = [account.account for account in manager.get_accounts()]
+                if names or self.named_account is not None:
+                    raise TradebookError(
+                        f"no account {self.account!r} in {manager.url}; accounts that exist: {listed(names)}"
+                    )
+            yield manager
+
+    @contextmanager
+    def read_all_accounts(self) -> Iterator[DatabaseManager]:
+        """Open the database for queries across accounts; they name no account of their own."""
+        with DatabaseManager(self.config()) as manager:
             yield manager
 
     def progress_bar(self, label: str) -> AbstractContextManager[ProgressCallback]:

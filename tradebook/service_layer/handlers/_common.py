@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tradebook.domain.cash import Account
+from tradebook.domain.cash import Account, check_base_currency
 from tradebook.domain.entity import Entity, differences
 from tradebook.domain.errors import DuplicateRecord
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
-    """Return the account of the unit of work; open it with the base currency if it is not open yet."""
-    return uow.accounts.current() or add_account(
+    """Return the account of the unit of work; open it with the base currency if it is not open yet.
+
+    Raises:
+        InvalidInput: the unit of work names another base currency than the account's.
+    """
+    account = uow.accounts.current() or add_account(
         uow,
         Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
     )
+    named = uow.base_currency if uow.is_currency_named else None
+    check_base_currency(account.account, account.base_currency, named)
+    return account
 
 
 def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:

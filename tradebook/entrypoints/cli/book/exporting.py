@@ -84,7 +84,7 @@ def export(
     entity: Any = getattr(tradebook, kind.name)
     wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
     is_csv = path.suffix == ".csv"
-    with context.open_book() as manager, context.progress_bar("exporting") as report:
+    with context.read_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
         batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
         if is_csv:

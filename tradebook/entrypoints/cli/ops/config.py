@@ -34,7 +34,7 @@ def config(
         text = variables_help()
         context.answer({"variables": text}, text)
         return
-    environment = context.environment()
+    environment = context.environment
     settings, url = environment.explained(), environment.current.safe_url
     context.answer_table(
         {"environment": environment.name, "url": url, "settings": settings},
