@@ -71,12 +71,12 @@ class CommandContext(CommonOptions):
         """
         if self.is_for_all:
             raise TradebookError(
-                f"`{self.command_path}` works on one account, and {ALL_ACCOUNTS} stands for every one: name it with "
-                f"--account NAME. {VIEWS_OF_ALL}"
+                f"`{self.command_path}` works on one account, not on all: name it with --account. {VIEWS_OF_ALL}"
             )
-        environment = self.environment
-        config = environment.current if may_lag else evolve(environment.current, read_url=None)
-        currency = base_currency or environment.base_currency
+        config = self.config()
+        if not may_lag:
+            config = evolve(config, read_url=None)
+        currency = base_currency or self.environment.base_currency
         with DatabaseManager(
             config, self.account, base_currency=currency, actor=actor or ACTOR
         ) as manager:

@@ -21,9 +21,25 @@ def open_account(uow: AbstractUnitOfWork) -> Account:
         uow,
         Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
     )
-    named = uow.base_currency if uow.is_currency_named else None
-    check_base_currency(account.account, account.base_currency, named)
+    _check_named_currency(uow, account.base_currency)
     return account
+
+
+def account_currency(uow: AbstractUnitOfWork, known: str | None) -> str:
+    """Return the account's base currency, `known` where it was read; open the account where it is None.
+
+    Raises:
+        InvalidInput: the unit of work names another one.
+    """
+    if known is None:
+        return open_account(uow).base_currency
+    _check_named_currency(uow, known)
+    return known
+
+
+def _check_named_currency(uow: AbstractUnitOfWork, opened: str) -> None:
+    named = uow.base_currency if uow.is_currency_named else None
+    check_base_currency(uow.account, opened, named)
 
 
 def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:

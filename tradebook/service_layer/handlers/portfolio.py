@@ -9,7 +9,7 @@ from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.validation import Json
-from tradebook.service_layer.handlers._common import given_terms, open_account
+from tradebook.service_layer.handlers._common import account_currency, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -64,7 +64,7 @@ def take_snapshot(
     """
     holdings = uow.ledger.holdings()
     entries = [position.updated_at for position in holdings.positions]
-    base_currency = holdings.base_currency or open_account(uow).base_currency
+    base_currency = account_currency(uow, holdings.base_currency)
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,

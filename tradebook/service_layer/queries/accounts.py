@@ -120,7 +120,7 @@ def _names(given: Collection[str]) -> list[str]:
 def listed(names: list[str]) -> str:
     """List names of accounts, the first ones of many."""
     if not names:
-        return "none is"
+        return "none"
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
 

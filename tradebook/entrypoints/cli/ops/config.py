@@ -13,7 +13,7 @@ from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.options import CommandContext
 
 
-@without(account="a configuration names a database, not an account")
+@without(account="it shows the account that the environment names")
 def config(
     context: CommandContext,
     variables: Annotated[
