@@ -202,7 +202,9 @@ def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None
 
 def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]) -> bool:
     if not opened.position.has_trades:
-        base_currency = account_currency(uow, opened.base_currency)
+        base_currency = opened.base_currency
+        if base_currency is None or uow.is_currency_named:
+            base_currency = account_currency(uow, base_currency)
         for draft in drafts:
             draft.price_in(base_currency)
     # Decisions are locked before anything is written, in the order of their ids.
