@@ -134,7 +134,8 @@ def new_container(
     if owner is not None or is_currency_named:
         named = base_currency if is_currency_named else None
         check = AccountCheck(account, named, must_be_visible=owner is not None)
-        wired.first_use = Single(parts.account_use, wired.schema_use, check)
+        reader = None if config.read_url is None else wired.reader.provider
+        wired.first_use = Single(parts.account_use, wired.schema_use, check, reader)
     wired.fast_path = Single(FastPath, wired.engine, wired.position_cache, account, wired.retries)
     wired.runner = Single(
         parts.runner,

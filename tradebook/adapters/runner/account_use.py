@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.orm import accounts
@@ -13,6 +16,7 @@ from tradebook.adapters.repositories.row_security import require_visible
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.config import DatabaseConfig
 from tradebook.domain.cash import check_base_currency
+from tradebook.domain.errors import DatabaseUnavailable
 
 
 @frozen
@@ -45,10 +49,17 @@ class AccountCheck:
 
 @define
 class AccountUse:
-    """The first use of an account: after the check of the schema, which books on one engine share."""
+    """The first use of an account: after the check of the schema, which books on one engine share.
+
+    Attributes:
+        schema: the check of the schema.
+        check: the check of the account.
+        reader: returns the engine for queries, where that is another: its role may see other accounts.
+    """
 
     schema: FirstUse
     check: AccountCheck
+    reader: Callable[[], Engine] | None = None
     _is_checked: bool = field(default=False, init=False)
 
     @property
@@ -67,6 +78,14 @@ class AccountUse:
             self.schema.prepare()
         with translated_errors(), self.schema.read_engine().connect() as connection:
             self.check(connection)
+        if self.reader is not None:
+            # A standby that is away fails the queries, and must not keep anything from being booked.
+            with (
+                suppress(DatabaseUnavailable),
+                translated_errors(),
+                self.reader().connect() as connection,
+            ):
+                self.check(connection)
         self._is_checked = True
 
 
@@ -76,6 +95,7 @@ class AsyncAccountUse:
 
     schema: AsyncFirstUse
     check: AccountCheck
+    reader: Callable[[], AsyncEngine] | None = None
     _is_checked: bool = field(default=False, init=False)
 
     @property
@@ -94,4 +114,8 @@ class AsyncAccountUse:
         with translated_errors():
             async with self.schema.read_engine().connect() as connection:
                 await connection.run_sync(self.check)
+        if self.reader is not None:
+            with suppress(DatabaseUnavailable), translated_errors():
+                async with self.reader().connect() as connection:
+                    await connection.run_sync(self.check)
         self._is_checked = True

@@ -157,6 +157,25 @@ def test_a_book_of_an_account_without_the_right_is_refused_by_name(admin: Databa
             manager.get_consolidated_portfolio()
 
 
+def test_the_role_of_queries_must_see_the_account_too(admin: DatabaseConfig) -> None:
+    url = of(admin, "bot_a").url
+    config = of(admin, "rows_writer", read_url=url)
+    with DatabaseManager(config, account="A") as manager:
+        assert manager.for_account("A").get_positions()
+        with pytest.raises(NotPermitted, match="hides account 'B' from the role bot_a"):
+            manager.for_account("B").get_positions()
+
+    async def ask() -> None:
+        async with AsyncDatabaseManager(config, account="A") as manager:
+            await manager.for_account("B").get_positions()
+
+    with pytest.raises(NotPermitted, match="hides account 'B' from the role bot_a"):
+        asyncio.run(ask())
+    away = attrs.evolve(config, read_url="postgresql://nobody@127.0.0.1:1/book")
+    with DatabaseManager(away, account="A") as manager:
+        assert manager.for_account("B").raise_alert("a", "INFO").account == "B"
+
+
 def test_a_role_bound_to_several_accounts_has_a_book_of_each(admin: DatabaseConfig) -> None:
     for role in ("rows_writer", "rows_auditor"):
         with DatabaseManager(of(admin, role), account="A") as manager:
