@@ -17,7 +17,7 @@ _AT_ONCE: Final = 100
 
 
 def attack(seconds: float) -> Figures:
-    """Make attacks at random on a fake and on a file: both answer alike, and a refusal changes nothing."""
+    """Make attacks at random on a fake and on a file: both answer alike, and a refusal changes no row."""
     figures = Figures()
     for _ in rounds_for(seconds):
         seed = random.randrange(2**32)  # which attacks, so that a failure can be seen again
@@ -52,7 +52,7 @@ def _attack(book: Any, seed: int) -> int:
 SCENARIOS: list[Scenario] = [
     Scenario(
         name="hostile-input",
-        promise="Whatever an argument is, it is taken or refused by name, and a refusal changes nothing.",
+        promise="Whatever an argument is, it is taken or refused by name, and a refusal changes no row.",
         test="tests/contract/test_hostile_input.py",
         run=attack,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.direct_edits import (
     BOOKKEEPING,
     CHANGES,
     KIND_OF,
+    LATER,
     NEW,
     NEW_STATES,
     REMOVALS,
@@ -121,6 +123,43 @@ def test_what_is_no_record_of_the_account_is_refused(book: Book, entity: Any) ->
         book.create(entity)
     assert refused.value.field in ("account", "entity")
     assert not any(everything(book).values())
+
+
+BAD: list[tuple[str, str, Any]] = [
+    *(("Position", "current_price", value) for value in (Decimal("sNaN"), Decimal("NaN"), "x")),
+    *(("Position", "marked_at", value) for value in (Decimal("sNaN"), "x", 5, object())),
+    ("Position", "quantity", Decimal("sNaN")),
+    ("Position", "version", Decimal("sNaN")),
+    ("Trade", "price", Decimal("sNaN")),
+    ("Trade", "symbol", 5),
+    ("Alert", "timestamp", "x"),
+]
+"""Values that are put past the converters of a record."""
+
+
+def test_values_put_past_the_converters_are_refused_by_name(book: Book) -> None:
+    ids = record_one_of_each(book)
+    before = everything(book)
+    for record, field, value in BAD:
+        for act in (book.update, lambda entity: book.bulk_update([entity, entity])):
+            entity = read(book, ids, record)
+            vars(entity)[field] = value
+            with pytest.raises((InvalidInput, StaleRecord), match=field) as refused:
+                act(entity)
+            assert field == "version" or type(refused.value) is InvalidInput
+        new = new_record(KIND_OF[record], **{"symbol": "NEW"} if record == "Position" else {})
+        vars(new)[field] = value
+        with pytest.raises(InvalidInput, match=field):
+            book.create(new)
+    assert everything(book) == before
+
+
+def test_a_naive_time_put_past_the_converters_is_taken_as_utc(book: Book) -> None:
+    record_one_of_each(book)
+    position = book.get_position_by_symbol("X")
+    assert position is not None
+    vars(position).update(marked_at=LATER.replace(tzinfo=None), current_price=Decimal(3))
+    assert book.update(position).marked_at == LATER
 
 
 def test_a_record_is_deleted_or_it_is_refused_with_what_to_do_instead(book: Book) -> None:

@@ -52,7 +52,7 @@ CONSTANTS: Final[list[Terms]] = [
 
 def fills(count: int, symbols: int = 6) -> list[Terms]:
     """Plain fills that open, add, reduce, close and flip positions in several currencies."""
-    draw, at = random.Random(20260302), NINE
+    draw, at = random.Random(20260302), NINE - timedelta(days=30)
     rows: list[Terms] = []
     for number in range(count):
         at += timedelta(microseconds=draw.randrange(1, 10**9))
@@ -284,7 +284,7 @@ def test_one_bad_row_in_the_middle_books_nothing_and_says_what_record_trade_says
 def test_a_later_mark_stays_when_a_position_opens_from_flat(book: Any) -> None:
     round_trip = [{**BUY, "order_id": "in"}, {**BUY, "action": "SELL", "order_id": "out"}]
     early = {**BUY, "executed_at": NINE - timedelta(days=1), "order_id": "early"}
-    late = {**BUY, "executed_at": NINE + timedelta(days=9), "order_id": "late", "symbol": "B"}
+    late = {**BUY, "executed_at": NINE + timedelta(hours=9), "order_id": "late", "symbol": "B"}
     imported(book, round_trip)
     book.mark_prices({"AAPL": "7"}, at=NINE + timedelta(hours=1))
 
@@ -292,7 +292,7 @@ def test_a_later_mark_stays_when_a_position_opens_from_flat(book: Any) -> None:
 
     marks = {p.symbol: (p.current_price, p.marked_at) for p in book.get_positions()}
     assert marks["AAPL"] == (7, NINE + timedelta(hours=1))
-    assert marks["B"] == (Decimal("1.5"), NINE + timedelta(days=9))
+    assert marks["B"] == (Decimal("1.5"), NINE + timedelta(hours=9))
 
 
 def test_more_positions_than_are_kept_are_written_and_read_again(

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
+from tests.support.backends import within
 from tests.support.checkout import ROOT
 from tests.support.public_calls import BUY
-from tradebook import Alert, InvalidInput, Portfolio, Signal, Trade, limits
+from tradebook import (
+    Alert,
+    CallContext,
+    InvalidInput,
+    Portfolio,
+    Signal,
+    Trade,
+    handlers,
+    limits,
+)
 from tradebook.service_layer.book import Book
 
 LIMITS: Final = ROOT / "docs" / "limits.md"
@@ -57,6 +67,15 @@ def recorded_total(book: Book, value: Any) -> Any:
 def recorded_time(book: Book, value: Any) -> Any:
     trade = book.get(Trade, book.record_trade(**{**BUY, "executed_at": value}, symbol="OLD").id)
     return trade.executed_at  # type: ignore[union-attr]
+
+
+def signal_ahead(book: Book, seconds: Any) -> Any:
+    """Of a signal so many seconds further ahead of the clock than may be; the clock goes on meanwhile."""
+    clock = datetime(2026, 1, 1, tzinfo=UTC)
+    at = clock + timedelta(seconds=limits.MAX_SECONDS_AHEAD + seconds)
+    with book.unit_of_work(context=CallContext(at=clock)) as uow:
+        within(uow, handlers.record_signal, "AAPL", "BUY", generated_at=at)
+    return seconds
 
 
 def page_of(book: Book, limit: Any) -> Any:
@@ -111,6 +130,7 @@ EDGES: dict[str, list[tuple[Callable[[Book, Any], Any], Any, Any]]] = {
         (recorded_total, Decimal("-9e-1500"), Decimal("1e-1501")),
         (recorded_total, Decimal("9" * 1500 + "." + "9" * 1500), Decimal("1." + "0" * 1500 + "1")),
     ],
+    "MAX_SECONDS_AHEAD": [(signal_ahead, 0, 1)],
     "MAX_LIMIT": [(page_of, limits.MAX_LIMIT, limits.MAX_LIMIT + 1), (page_of, 1, 0)],
     "MAX_ID": [(asked_id, limits.MAX_ID, limits.MAX_ID + 1), (asked_id, 0, -1)],
 }  # fmt: skip
@@ -132,10 +152,10 @@ def test_what_is_at_the_limit_is_kept_and_one_more_is_refused(book: Book, limit:
         assert len(str(refused.value)) < 400
 
 
-@pytest.mark.parametrize(
-    "time", [datetime(1, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)], ids=["first", "last"]
-)
-def test_the_first_and_the_last_moment_of_the_calendar_are_kept(book: Book, time: datetime) -> None:
+def test_the_first_moment_of_the_calendar_is_kept_and_the_last_refused(book: Book) -> None:
+    time = datetime(1, 1, 1, tzinfo=UTC)
+    with pytest.raises(InvalidInput, match="a day after this machine's clock"):
+        recorded_time(book, datetime.max.replace(tzinfo=UTC))
     assert recorded_time(book, time) == time
     assert [t.executed_at for t in book.get_trades(since=time)][-1:] == [time]
     assert book.verify().proven

@@ -6,7 +6,7 @@ Direct edits are `create`, `update` and `delete`, and what an application does i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
 
 NOON: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
-LATER: Final = datetime(2036, 1, 2, 12, tzinfo=UTC)
+LATER: Final = datetime.now(UTC) + timedelta(hours=12)
+"""Later than any time in a test's book, and not so far ahead of the clock that it would be refused."""
 EARLIER: Final = datetime(2016, 1, 2, 12, tzinfo=UTC)
 NINE: Final = Decimal(9)
 BOOKKEEPING: Final[Mapping[str, Any]] = {

@@ -132,7 +132,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
              "fee": 1, "executed_at": NOON, "reason": "misread", "progress": None},
             {"trade_id": ids["trade"], "price": 4, "reason": "misread"},
         ],
-        "rebuild": [{"symbol": "AAPL", "progress": None}],
+        "rebuild": [{"symbol": "AAPL", "times": True, "progress": None}],
         "mark_prices": [{"prices": {"AAPL": 2}, "at": NOON + timedelta(days=1)}],
         "update_position": [
             {"symbol": "AAPL", "changes": {"current_price": 3, "marked_at": NOON}},

@@ -115,6 +115,7 @@ def translated(error: BaseException) -> errors.TradebookError | None:
     if cause is None:
         return None
     message = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    message = "; ".join([message, *getattr(cause, "__notes__", ())])  # of `lock_waits`
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return errors.DatabaseUnavailable(
             f"the connection to the database was lost: {message}; the next call connects again"
@@ -139,7 +140,13 @@ def _from_sqlstate(state: str, message: str, cause: BaseException) -> errors.Tra
         state = "25006"
     unnamed = (errors.DatabaseFailure, f"{{}} (SQLSTATE {state})")
     kind, text = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2], unnamed)
-    return kind(text.format(message))
+    return _waited(kind(text.format(message)), state == "55P03")
+
+
+def _waited(error: errors.TradebookError, for_lock: bool) -> errors.TradebookError:
+    if isinstance(error, errors.ConcurrentUpdate):
+        error.waited_for_lock = for_lock
+    return error
 
 
 def _from_sqlite(name: str, message: str) -> errors.TradebookError:
@@ -147,7 +154,7 @@ def _from_sqlite(name: str, message: str) -> errors.TradebookError:
         return _sqlite_violation(name, message)
     for beginning, (kind, text) in _ON_SQLITE.items():
         if name.startswith(beginning) or message.startswith(beginning):
-            return kind(text.format(message))
+            return _waited(kind(text.format(message)), name.startswith("SQLITE_BUSY"))
     return errors.DatabaseFailure(f"{message} ({name})" if name else message)
 
 

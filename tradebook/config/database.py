@@ -32,7 +32,7 @@ from tradebook.domain.validation import boolean
 DEFAULT_PATH: Final = "tradebook.db"
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
-_TIMEOUTS: Final = ("statement_timeout", "lock_timeout")
+_TIMEOUTS: Final = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 _PLACE: Final = ("host", "port", "database", "username", "password", "password_file")
 
 _ASYNCPG: Final = {
@@ -52,9 +52,7 @@ _ASYNC_ONLY: Final = "prepared_statement_cache_size"
 """A parameter of SQLAlchemy for asyncpg, 0 behind PgBouncer; libpq refuses it."""
 _HELD: Final = {"dbname", "dsn", "ssl", "timeout", "user"}
 """Parameters of a URL that stand for fields, under the names that drivers give them."""
-_TIMEOUT_OPTION: Final = re.compile(
-    r"(?:^|\s+)-c\s*(statement_timeout|lock_timeout)=([0-9]+)(?=\s|$)"
-)
+_TIMEOUT_OPTION: Final = re.compile(rf"(?:^|\s+)-c\s*({'|'.join(_TIMEOUTS)})=([0-9]+)(?=\s|$)")
 
 
 def _text(value: str | None) -> str | None:
@@ -127,7 +125,11 @@ class DatabaseConfig:
         sslrootcert, sslcert, sslkey: files of the authority, of the client's certificate and its key.
         application_name: shown in the server's list of connections.
         statement_timeout: milliseconds that a statement may take; the server's default when none.
-        lock_timeout: milliseconds to wait for a lock; on SQLite, for another writer.
+        lock_timeout: milliseconds to wait for a lock; on SQLite, for another writer. By default 10 seconds,
+            unless the server, the database or the role has a limit of its own; 0 for no limit.
+        idle_in_transaction_session_timeout: milliseconds after which the server ends a session that does
+            nothing in a transaction, whose locks others wait for. By default 10 minutes, unless the server
+            has a limit of its own; 0 for no limit. SQLite has none.
         echo: log every statement.
         pool_pre_ping: check a connection before it is used.
         slow_query_seconds: log statements that take longer, with their plan; none by default.
@@ -167,6 +169,9 @@ class DatabaseConfig:
     pool_pre_ping: bool = field(default=False, converter=boolean)
     slow_query_seconds: float | None = field(
         default=None, converter=bounds.optional_seconds, kw_only=True
+    )
+    idle_in_transaction_session_timeout: int | None = field(
+        default=None, converter=bounds.milliseconds, kw_only=True
     )
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)

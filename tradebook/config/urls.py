@@ -74,7 +74,10 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("host", "database", "username", "password", "password_file"), _text),
     **dict.fromkeys((*TLS, "application_name"), _text),
     **dict.fromkeys(
-        ("port", "pool_size", "max_overflow", "pool_recycle", "statement_timeout", "lock_timeout"),
+        (
+            *("port", "pool_size", "max_overflow", "pool_recycle"),
+            *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+        ),
         _number(int, "a whole number"),
     ),
     **dict.fromkeys(("pool_timeout", "slow_query_seconds"), _number(float, "a number of seconds")),

@@ -7,6 +7,7 @@ handler to call instead.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Final
 
 from attrs import fields_dict
@@ -14,7 +15,7 @@ from attrs import fields_dict
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
-from tradebook.domain.entity import Entity
+from tradebook.domain.entity import Entity, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
 from tradebook.domain.folding import AMOUNTS
@@ -24,6 +25,7 @@ from tradebook.domain.positions import INSTRUMENT, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
+from tradebook.domain.validation import require_past, utc_now
 
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
     Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
@@ -46,6 +48,17 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     Signal: "record another signal with record_signal",
 }
 """Kinds of records that never change, with the alternative."""
+
+TIMES: Final[Mapping[type[Entity], str]] = {
+    AgentAction: "started_at",
+    AgentDecision: "decided_at",
+    Alert: "timestamp",
+    CashFlow: "occurred_at",
+    Portfolio: "timestamp",
+    Signal: "generated_at",
+    Trade: "executed_at",
+}
+"""The field that holds the time of what a record tells of, which is never far ahead of the clock."""
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
     kind: _APPEND_ONLY[kind]
@@ -77,7 +90,15 @@ def check_new(entity: Entity) -> None:
         raise InvalidInput(
             "status", str(entity.status), "another: its first booked trade makes it EXECUTED"
         )
+    check_time(entity, utc_now())
     check_consistent(entity)
+
+
+def check_time(entity: Entity, at: datetime) -> None:
+    """Raise InvalidInput for a record whose time is more than a day ahead of a clock that is at `at`."""
+    field = TIMES.get(type(entity))
+    if field is not None:
+        require_past(field, getattr(entity, field), at)
 
 
 def check_ledger_state(entity: Entity) -> None:
@@ -85,12 +106,14 @@ def check_ledger_state(entity: Entity) -> None:
     kind = type(entity)
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
-        if field != "symbol" and value != fields_dict(kind)[field].default:
+        if field != "symbol" and not same(value, fields_dict(kind)[field].default):
             raise InvalidInput(field, value, "the default: record_trade sets it")
 
 
 def check_consistent(entity: Entity) -> None:
     """Raise InvalidInput for a record whose fields contradict each other."""
+    if isinstance(entity, Position):
+        require_past("marked_at", entity.marked_at, utc_now())
     if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
         raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
 

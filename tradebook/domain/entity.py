@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from decimal import Decimal
 from functools import update_wrapper
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, TypeVar, cast
 
 from attrs import NOTHING, Attribute, Converter, Factory, define, field, fields, setters
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition
-from tradebook.domain.validation import identifier, utc, utc_now
+from tradebook.domain.validation import argument, identifier, utc, utc_now
 
 CONVERTER: Final = "converter"
 """Key of a field's metadata that holds its converter as written, without the wrapper that names the field."""
@@ -181,6 +182,17 @@ class Entity:
         for field_name, value in values.items():
             object.__setattr__(self, field_name, value)
 
+    def convert_fields(self) -> None:
+        """Convert all fields but links as their assignment would; values may have been put past the converters.
+
+        Raises:
+            InvalidInput: naming the field, its value and what is accepted.
+        """
+        state = vars(self)
+        for f in fields(type(self)):
+            if f.name in state and CONVERTER in f.metadata and not LINKS.keys() & f.metadata.keys():
+                state[f.name] = argument(f.name, f.metadata[CONVERTER], state[f.name])
+
     def refresh_from(self, recorded: Self) -> Self:
         """Overwrite every field, `id` too, with the recorded entity's; return this entity."""
         state = vars(recorded)
@@ -205,3 +217,10 @@ def differences(
         for name in names
         if getattr(recorded, name) != getattr(given, name)
     }
+
+
+def same(value: object, other: object) -> bool:
+    """Compare two values; a signaling NaN, with which `==` raises an error, is equal to nothing."""
+    if any(isinstance(one, Decimal) and one.is_snan() for one in (value, other)):
+        return False
+    return value == other

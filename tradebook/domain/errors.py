@@ -90,12 +90,23 @@ def cut(text: str) -> str:
     return text if len(text) <= _SHOWN else shown(text)
 
 
+def escaped(text: str) -> str:
+    """Escape control characters and line ends: quoted text must not forge a log line or move a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class TradebookError(Exception):
-    """The base class of all exceptions that tradebook defines."""
+    """The base class of all exceptions that tradebook defines; its message is printable text."""
+
+    def __init__(self, *lines: str) -> None:
+        """Write the message, which has one line unless several are given; each is `escaped`."""
+        super().__init__("\n".join(map(escaped, lines)))
 
 
 class InvalidInput(TradebookError, ValueError):
-    """A value was refused; nothing was written.
+    """A value was refused; no row was written.
 
     Attributes:
         field: the name of the field or argument, `""` where none is known.
@@ -204,7 +215,13 @@ class WouldOverwrite(OperationFailed):
 
 
 class ConcurrentUpdate(TradebookError):
-    """Another writer changed the record first; run the whole unit of work again."""
+    """Another writer changed the record first; run the whole unit of work again.
+
+    Attributes:
+        waited_for_lock: True where a lock was waited for in vain; the message names its holder, if that is known.
+    """
+
+    waited_for_lock: bool = False
 
 
 class StaleRecord(ConcurrentUpdate):

@@ -31,6 +31,7 @@ from tradebook.domain.trades import (
     TradeStatus,
     evidence,
 )
+from tradebook.domain.validation import is_ahead
 
 
 class FillName(NamedTuple):
@@ -189,11 +190,14 @@ class RunningPosition:
         }
 
     def _complete(self, given: Mapping[str, Any], base_currency: str) -> dict[str, Any] | None:
-        """Return all fields of the trade but its id; None where the symbol's constants contradict it."""
+        """Return all fields of the trade but its id; None where its time or the symbol's constants refuse it."""
         shared = self._shared or self._shared_values(given, base_currency)
         trade = {**shared, "details": {}, **given}
         fixed = _constants(shared)
         if _constants(trade) != fixed or (trade["fee"] and trade["fee_currency"] != fixed[0]):
+            return None
+        # The first comparison is all that a time of the past costs.
+        if trade["executed_at"] > self.at and is_ahead(trade["executed_at"], self.at):
             return None
         self._shared, self.constants = shared, fixed
         return trade

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar, cast
@@ -18,6 +18,7 @@ from tradebook.domain.limits import (
     MAX_JSON_DIGITS,
     MAX_NAME,
     MAX_NAME_BYTES,
+    MAX_SECONDS_AHEAD,
     MAX_TEXT,
 )
 from tradebook.domain.numbers import amount
@@ -25,6 +26,7 @@ from tradebook.domain.plain_values import is_instance, plain_datetime, plain_int
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
+_MAX_AHEAD: Final = timedelta(seconds=MAX_SECONDS_AHEAD)
 _PLAIN_NAME: Final = re.compile(r"[!-~]([ -~]{0,198}[!-~])?").fullmatch
 """Matches names in printable ASCII, nearly all names, in one step."""
 
@@ -49,6 +51,23 @@ def utc(value: datetime) -> datetime:
 def optional_utc(value: datetime | None) -> datetime | None:
     """Convert a time that may be left out to UTC."""
     return None if value is None else utc(value)
+
+
+def is_ahead(time: datetime, at: datetime) -> bool:
+    """Return whether a time is further ahead of a clock than any time of the book may be."""
+    return time > at and time - at > _MAX_AHEAD
+
+
+def require_past(field: str, time: datetime | None, at: datetime) -> None:
+    """Raise InvalidInput for a time of `field` that `is_ahead` of a clock that is at `at`."""
+    # Converted again: a value may have been put into a record past its converter.
+    if time is not None and is_ahead(argument(field, utc, time), at):
+        raise InvalidInput(
+            field,
+            time.isoformat(),
+            f"a time no more than a day after this machine's clock, which says {at.isoformat()}; if "
+            "that is wrong, set the clock",
+        )
 
 
 def _checked_text(value: str, limit: int) -> str:

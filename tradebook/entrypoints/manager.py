@@ -106,6 +106,8 @@ class Managed:
 
     def __repr__(self) -> str:
         """Show the masked URL and the account."""
+        if "_runner" not in vars(self):
+            return f"<{type(self).__name__} whose constructor failed>"
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
 
     def watch(self, observer: Observer) -> None:

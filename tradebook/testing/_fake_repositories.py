@@ -93,6 +93,12 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
         bookings = [row["sequence"] for row in rows if row["corrects_id"]]
         return ports.Corrections(sorted(busts), sorted(bookings))
 
+    def last_entry(self, symbol: str, time: datetime) -> int:
+        rows = [row for row in self._session.rows(Trade) if row["symbol"] == symbol]
+        dates = (("sequence", "booked_at"), ("bust_sequence", "busted_at"))
+        entries = [(row[entry], row[at]) for row in rows for entry, at in dates]
+        return max((entry for entry, at in entries if at is not None and at <= time), default=0)
+
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         def is_later(row: Values) -> bool:
             entry = sequences.get(row["symbol"], 0)
@@ -247,7 +253,8 @@ class FakeLedger(Ledger):
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
             return False
-        is_newest = may_replace_mark(row, position.marked_at)
+        is_as_opened = all(row[name] == page.opened[name] for name in MARK)
+        is_newest = is_as_opened or may_replace_mark(row, position.marked_at)
         mark = {} if is_newest else {name: row[name] for name in MARK}
         self._session.put(Position, {**values_of(position), **mark})
         for trade, event in bookings:

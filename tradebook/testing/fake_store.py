@@ -246,7 +246,8 @@ def _merged_row(
         raise ConcurrentUpdate(f"{kind.__name__} {id_} was changed by another unit of work")
     if values is None:
         return None
-    if mark and may_replace_mark(current.values, values["marked_at"]):
+    is_unmarked = all(current.values[name] == base.values[name] for name in mark)
+    if mark and (is_unmarked or may_replace_mark(current.values, values["marked_at"])):
         changes |= {name: values[name] for name in MARK}
     version = current.version + (not changes.keys() <= set(MARK))
     return Row({**current.values, **changes}, version)

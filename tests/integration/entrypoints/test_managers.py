@@ -93,6 +93,17 @@ def test_a_manager_shows_its_account_and_no_password(kind: type[Any]) -> None:
     assert "'desk'" in repr(manager)
 
 
+@pytest.mark.parametrize("kind", MANAGERS)
+@pytest.mark.parametrize("refused", [{"config": "not a url"}, {"config": "sqlite://", "actor": 5}])
+def test_a_manager_whose_constructor_failed_can_be_shown(
+    kind: type[Any], refused: dict[str, Any]
+) -> None:
+    manager = kind.__new__(kind)  # as a debugger, or a log of all variables, finds it
+    with pytest.raises(InvalidInput):
+        manager.__init__(**refused)
+    assert "constructor failed" in repr(manager)
+
+
 def test_both_managers_share_a_database_in_memory_when_made_from_one_configuration() -> None:
     config = DatabaseConfig.from_url("sqlite://")
     with DatabaseManager(config) as manager, new_book(AsyncDatabaseManager, config) as other:

@@ -339,6 +339,7 @@ def test_no_output_of_the_command_is_cut(
     monkeypatch.setenv("COLUMNS", "80")
     with DatabaseManager(sqlite_url) as book:
         book.upgrade()
+    Path(sqlite_url.removeprefix("sqlite:///")).chmod(0o644)
     shown = tradebook("doctor", "--quick").stdout
     assert "chmod" in shown
     assert "…" not in shown

@@ -47,6 +47,7 @@ servers = st.builds(
     application_name=st.none() | texts,
     statement_timeout=st.none() | st.integers(0, 2**31 - 1),
     lock_timeout=st.none() | st.integers(0, 2**31 - 1),
+    idle_in_transaction_session_timeout=st.none() | st.integers(0, 2**31 - 1),
     parameters=st.dictionaries(st.sampled_from(["sslpassword", "options", "passfile"]), texts),
 )
 files = st.builds(

@@ -29,6 +29,7 @@ from tradebook import (
     InvalidInput,
     InvalidTransition,
     Portfolio,
+    Position,
     Trade,
 )
 from tradebook.domain.edit_rules import (
@@ -40,6 +41,7 @@ from tradebook.domain.edit_rules import (
 )
 from tradebook.domain.entity import Entity
 
+AHEAD = datetime(2926, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
@@ -134,6 +136,9 @@ def test_refusals_of_new_records_say_what_is_expected() -> None:
         (portfolio(source="book"), "source: .*; expected 'external', .* take_snapshot"),
         (decision(status="EXECUTED"), "status: .*; expected another: its first booked trade"),
         (alert(resolved=True), "resolved_at: .*; expected a time"),
+        (alert(timestamp=AHEAD), "timestamp: .*; expected a time no more than a day after"),
+        (trade(executed_at=AHEAD), "executed_at: .*; expected a time no more than a day after"),
+        (Position(symbol="X", marked_at=AHEAD), "marked_at: .*; expected a time no more than"),
     ):
         with pytest.raises(InvalidInput, match=f"^{words}"):
             check_new(entity)

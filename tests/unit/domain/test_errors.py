@@ -13,6 +13,8 @@ from tradebook import (
     InvalidInput,
     MissingRate,
     NotFound,
+    Trade,
+    TradebookError,
 )
 from tradebook.domain.errors import shown
 
@@ -86,3 +88,29 @@ def test_a_violated_constraint_says_which_where_the_database_does() -> None:
     )
     assert (bare.table, bare.column, bare.constraint) == (None, None, None)
     assert str(named) == str(bare) == "taken"
+
+
+FORGED = "A\nerror: all was lost\x1b[2J\u202e\u2028!"
+FILL = Trade(symbol=FORGED, venue=FORGED, action="BUY", quantity=1, price=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DuplicateOrder("order", FILL.identity, {FORGED: (1, FORGED)}),
+        InstrumentMismatch(FORGED, "currency", FORGED, FORGED),
+        MissingRate(FORGED, FORGED),
+        NotFound("Trade", FORGED, FORGED),
+        InvalidInput(FORGED, FORGED, FORGED),
+        ConstraintViolated(FORGED, FORGED),
+        TradebookError(FORGED),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_message_quotes_forges_no_line_and_moves_no_terminal(error: TradebookError) -> None:
+    assert str(error).isprintable()
+    assert "A\\nerror" in str(error)
+
+
+def test_a_message_of_several_lines_keeps_them() -> None:
+    assert str(TradebookError("two rows", "  a\tb\n")) == "two rows\n  a\\tb\\n"

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tradebook.adapters.engine import psycopg2_values, sqlite, transactions
 from tradebook.adapters.engine.connect_errors import explain_failures
+from tradebook.adapters.engine.lock_waits import limit_waits
 from tradebook.adapters.engine.pool import AsyncWatchedPool, WatchedPool
 from tradebook.adapters.engine.slow_queries import ACCOUNT, log_slow_queries
 from tradebook.adapters.types import read_json
@@ -106,6 +107,7 @@ def _prepare(engine: Engine, config: DatabaseConfig, account: str) -> None:
         psycopg2_values.let_driver_make_values(engine)
     if config.backend == "sqlite":
         sqlite.prepare(engine, config)
+    limit_waits(engine, config)
 
 
 def _seconds(text: str) -> float | None:

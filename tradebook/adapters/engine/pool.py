@@ -76,13 +76,26 @@ class WatchedPool(QueuePool):
         held = list(self._held.items())  # one step: other threads change the dictionary
         return [use for proxied, use in held if (it := proxied()) and not it.is_detached]
 
-    def _exhausted(self, waited: float) -> str:
+    @property
+    def has_free(self) -> bool:
+        """True where a connection is to be had without a wait."""
+        return self.checkedout() < self._limit
+
+    def held_since(self, connection: object) -> float | None:
+        """Return the monotonic time since which a connection is held; None for one of another pool."""
+        uses = list(self._held.items())
+        return next((use[0] for proxied, use in uses if proxied() is connection), None)
+
+    def oldest_use(self) -> str:
+        """Describe the use of the connection that is held longest; `""` where none is."""
         held = self._in_use()
         since, caller = min(held, default=(0.0, ""))
-        oldest = f"; the oldest for {time.monotonic() - since:.1f} s, by {caller}" if held else ""
+        return f"; the oldest for {time.monotonic() - since:.1f} s, by {caller}" if held else ""
+
+    def _exhausted(self, waited: float) -> str:
         return (
             f"no database connection became free in {waited:.1f} s: all of the pool are in use "
-            f"(pool_size={self.size()}, max_overflow={self._max_overflow_given}){oldest}; "
+            f"(pool_size={self.size()}, max_overflow={self._max_overflow_given}){self.oldest_use()}; "
             f"{len(self._waiting)} more wait. Leave sessions and units of work through `with`, "
             "or raise pool_size (TRADEBOOK_DB_POOL_SIZE)"
         )

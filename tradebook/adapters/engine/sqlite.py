@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
@@ -81,7 +82,19 @@ def _reset(connection: Any, _record: object, _state: object) -> None:
         connection.rollback()
 
 
-class _Connection(sqlite3.Connection):
+class _PrivateFile(sqlite3.Connection):
+    """A connection that creates a new database file for its owner alone; SQLite would follow the umask."""
+
+    def __init__(self, database: Any, **options: Any) -> None:
+        """Take what `sqlite3.Connection` takes."""
+        if not options.get("uri"):
+            with suppress(OSError):  # it exists; or SQLite says why it cannot be created
+                flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                os.close(os.open(database, flags, 0o600))
+        super().__init__(database, **options)
+
+
+class _Connection(_PrivateFile):
     """A connection whose transaction ends when it is closed.
 
     SQLite keeps a closed connection, with its write lock, for as long as a cursor of it has rows
@@ -95,7 +108,7 @@ class _Connection(sqlite3.Connection):
         super().close()
 
 
-class CancellableConnection(sqlite3.Connection):
+class CancellableConnection(_PrivateFile):
     """A connection of aiosqlite's that closes its cursors with it.
 
     A task that is cancelled leaves its cursor in the middle of a statement, which holds a lock for

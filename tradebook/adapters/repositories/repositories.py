@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
@@ -91,6 +92,15 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         return Corrections(
             busts=sorted(self.session.scalars(busts)),
             bookings=sorted(self.session.scalars(bookings)),
+        )
+
+    @override
+    def last_entry(self, symbol: str, time: datetime) -> int:
+        columns = self.table.c
+        entries = (columns.sequence, columns.booked_at), (columns.bust_sequence, columns.busted_at)
+        return max(
+            self._number(func.max(entry), columns.symbol == symbol, entry.is_not(None), at <= time)
+            for entry, at in entries
         )
 
     @override

@@ -24,6 +24,9 @@ MAX_ATTEMPTS: Final = 20
 MAX_OUTAGE: Final = 20.0
 """Seconds for which a lost connection is sought again: a server that restarts needs some."""
 
+MAX_LOCK_WAIT: Final = 20.0
+"""Seconds after the first failure within which a lock is waited for again."""
+
 # First and longest wait, in seconds.
 _AFTER_CONFLICT: Final = (0.004, 0.5)
 _AFTER_LOSS: Final = (0.05, 1.0)
@@ -97,7 +100,8 @@ class BackOff:
 
         Raises:
             StaleRecord: the error itself: a record that the caller read is stale, and stays so.
-            BookBusy: from the error, after `MAX_ATTEMPTS` attempts.
+            BookBusy: from the error, after `MAX_ATTEMPTS` attempts, or `MAX_LOCK_WAIT` seconds where a lock was
+                waited for in vain.
             DatabaseUnavailable: the error itself, `MAX_OUTAGE` seconds after the first one.
         """
         if isinstance(error, StaleRecord):
@@ -110,7 +114,7 @@ class BackOff:
                 self.retries.gave_up(self._failed(error))
                 error.attempts = self.attempts
                 raise error
-        elif self.attempts >= MAX_ATTEMPTS:
+        elif self.attempts >= MAX_ATTEMPTS or self._has_waited(error):
             self.retries.gave_up(self._failed(error))
             raise BookBusy(
                 f"other writers were first {self.attempts} times; try again later ({error})",
@@ -120,6 +124,9 @@ class BackOff:
         wait = _JITTER.uniform(0, min(longest, first * 2 ** (self.attempts - 1)))
         self.retries.add(self._failed(error, wait))
         return wait
+
+    def _has_waited(self, error: ConcurrentUpdate) -> bool:
+        return error.waited_for_lock and time.monotonic() - self.started >= MAX_LOCK_WAIT
 
     def _failed(self, error: BaseException, wait: float = 0.0) -> RetryAttempt:
         return RetryAttempt(self.handler, self.context, error, self.attempts, wait)

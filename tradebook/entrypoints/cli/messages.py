@@ -8,6 +8,8 @@ from typing import Final
 
 import typer
 
+from tradebook.domain.errors import escaped
+
 MAX_LISTED: Final = 100
 
 
@@ -42,7 +44,7 @@ def confirm(question: str, *, yes: bool, otherwise: str = "nothing was done") ->
 
 def printable(text: str) -> str:
     """Escape control characters, so that recorded text cannot send commands to the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def first_of(items: Sequence[object]) -> list[str]:

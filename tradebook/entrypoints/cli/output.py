@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any, BinaryIO, Final
 
 import typer
 from attrs import fields
@@ -51,6 +54,22 @@ def field_names(record_type: Any) -> tuple[str, ...]:
 def as_fields(record: object) -> dict[str, Any]:
     """Return a record's fields and derived values by name."""
     return {name: getattr(record, name) for name in field_names(type(record))}
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that only its owner can read, and replace the one at `path` by it once it is whole.
+
+    Its own name cannot be foreseen, and no link that stands there is followed: the folder may be shared.
+    """
+    descriptor, new = mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+        os.replace(new, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(new)
 
 
 @contextmanager

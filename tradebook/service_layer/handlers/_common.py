@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from tradebook.domain.cash import Account, check_base_currency
+from tradebook.domain.edit_rules import check_time
 from tradebook.domain.entity import Entity, differences
 from tradebook.domain.errors import DuplicateRecord
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -67,6 +68,12 @@ def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
+
+
+def dated(uow: AbstractUnitOfWork, entity: E) -> E:
+    """Return a new record; refuse one whose time is more than a day ahead of the clock."""
+    check_time(entity, uow.now())
+    return entity
 
 
 def given(**values: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tradebook.domain.agents import (
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import Json, argument, long_text, record_id, record_ids
-from tradebook.service_layer.handlers._common import given_terms, record_once
+from tradebook.service_layer.handlers._common import dated, given_terms, record_once
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -45,7 +45,7 @@ def record_signal(
     """
     terms = given_terms(locals(), "symbol", "action")  # before there are other names
     defaults = {"generated_at": uow.now()}
-    signal = Signal(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    signal = dated(uow, Signal(**{**defaults, **terms}, account=uow.account, created_at=uow.now()))
     return record_once(uow, uow.signals.add(signal), signal, terms)
 
 
@@ -89,7 +89,7 @@ def record_decision(
         account=uow.account,
         created_at=uow.now(),
     )
-    recorded = uow.decisions.add(decision)
+    recorded = uow.decisions.add(dated(uow, decision))
     if recorded is not decision:
         recorded = uow.decisions.with_signals.get(recorded.id)
         if ids:
@@ -151,7 +151,9 @@ def record_action(
     """
     terms = given_terms(locals(), "agent", "action_type")
     defaults = {"started_at": uow.now(), "cost_currency": uow.base_currency}
-    action = AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    action = dated(
+        uow, AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    )
     if action.decision_id is not None:
         uow.decisions.get(action.decision_id)
     return record_once(uow, uow.actions.add(action), action, terms)

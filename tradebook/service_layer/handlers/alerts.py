@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.alerts import RESOLUTION, Alert, Severity
 from tradebook.domain.validation import argument, long_text, record_id
-from tradebook.service_layer.handlers._common import given_terms
+from tradebook.service_layer.handlers._common import dated, given_terms
 from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -40,7 +40,7 @@ def raise_alert(
     terms = given_terms(locals(), "alert_type", "severity", "message", "source")
     defaults = {"timestamp": uow.now()}
     alert = Alert(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    recorded = uow.alerts.add(alert)
+    recorded = uow.alerts.add(dated(uow, alert))
     if recorded is alert:
         uow.record(alert.raised(), alert)
         increment(ALERTS + alert.severity)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.numbers import Number
-from tradebook.service_layer.handlers._common import given_terms, open_account, record_once
+from tradebook.service_layer.handlers._common import dated, given_terms, open_account, record_once
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -42,7 +42,7 @@ def record_cash_flow(
     if reference is None:
         terms["reference"] = uow.new_id()
     defaults = {"currency": uow.base_currency, "occurred_at": uow.now()}
-    flow = CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    flow = dated(uow, CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now()))
     account = open_account(uow)
     if currency is None and account.base_currency != flow.currency:
         terms["currency"] = account.base_currency

@@ -16,18 +16,22 @@ from tradebook.domain.errors import (
     NotFound,
     shown,
 )
-from tradebook.domain.events import PositionRebuilt, TradeBusted, TradeCorrected
+from tradebook.domain.events import PositionRebuilt, RecordUpdated, TradeBusted, TradeCorrected
 from tradebook.domain.folding import AMOUNTS, Fold, differing
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
+from tradebook.domain.portfolio import BOOK
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus, evidence
 from tradebook.domain.validation import (
     Json,
     argument,
+    boolean,
+    is_ahead,
     json_object,
     long_text,
     optional_identifier,
+    require_past,
     short_text,
 )
 from tradebook.service_layer.handlers._common import given
@@ -139,6 +143,8 @@ def correct_trade(
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     wrong = _last_revision(opened, wrong)
     right = wrong.corrected(changes, uow.now())
+    if executed_at is not None:
+        require_past("executed_at", right.executed_at, uow.now())
     if not differences(wrong, right, TERMS):
         return wrong
     if wrong.status is TradeStatus.BUSTED:
@@ -155,24 +161,36 @@ class Rebuilt:
         trades: the number of trades that were folded.
         positions: the symbols of the positions that were repaired.
         restated: the number of trades whose realized P&L was wrong.
+        snapshots: the number of snapshots whose time was repaired.
     """
 
     trades: int
     positions: tuple[str, ...]
     restated: int
+    snapshots: int = 0
 
 
 def rebuild(
-    uow: AbstractUnitOfWork, symbol: str | None = None, *, progress: ProgressCallback | None = None
+    uow: AbstractUnitOfWork,
+    symbol: str | None = None,
+    *,
+    times: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> Rebuilt:
     """Fold positions from their trades again, and repair the differences that `verify` reports.
 
-    Records an event for each position that is repaired, with its fields before and after.
-    Marks and snapshots stay as they are.
+    Records an event for each record that is repaired, with its fields before and after.
+    Marks and snapshots stay as they are, but for their times.
+
+    With `times`, a clock that was ahead once no longer dates what comes later: the last entry of a position's
+    ledger and its mark get the time of this call, where theirs is more than a day ahead of it; a snapshot gets
+    the time at which its event was recorded, or, where that is ahead too, the time of the next one. Trades keep
+    the times that their events prove, and count in views of the past by their order in the ledger.
 
     Args:
         uow: the unit of work.
-        symbol: of one position; all of them by default.
+        symbol: of one position; all of them, and with `times` all snapshots, by default.
+        times: whether to repair times too. Check this machine's clock first: it decides which times are wrong.
         progress: called with (trades folded, trades in all) as it goes.
 
     Returns:
@@ -180,9 +198,11 @@ def rebuild(
 
     Raises:
         NotFound: no trade of the symbol was ever booked.
-        NotPermitted: row-level security hides the account from the role that is connected.
+        NotPermitted: row-level security hides the account from the role that is connected, or, with `times`,
+            a snapshot is to be repaired and the role does not own its table.
     """
     symbol = argument("symbol", optional_identifier, symbol)
+    times = argument("times", boolean, times)
     progress = argument("progress", optional_function, progress)
     uow.require_visible()
     total = uow.trades.count_booked(symbol)
@@ -194,9 +214,33 @@ def rebuild(
         opened = uow.ledger.open(each, ())
         before = folding.restated
         values = {**folding.fold(each).values(), "sequence": folding.last_entry}
+        if times:
+            values |= _times(opened.position, uow.now())
         if _mend(uow, opened, values, folding.restated - before):
             mended.append(each)
-    return Rebuilt(folding.progress.done, tuple(mended), folding.restated)
+    snapshots = _redate_snapshots(uow) if times and symbol is None else 0
+    return Rebuilt(folding.progress.done, tuple(mended), folding.restated, snapshots)
+
+
+def _times(position: Position, now: datetime) -> dict[str, object]:
+    """Return the time now for each time of a position that is ahead of it."""
+    dates = {"updated_at": position.updated_at, "marked_at": position.marked_at}
+    return {name: now for name, time in dates.items() if time is not None and is_ahead(time, now)}
+
+
+def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
+    """Repair the times of the book's snapshots that are ahead of the clock, and return their number."""
+    at = uow.now()
+    later = uow.portfolios.iterate(since=at, source=BOOK)
+    ahead = [portfolio for portfolio in later if is_ahead(portfolio.timestamp, at)]
+    for portfolio in ahead:  # the newest first: none is dated after the one that follows it
+        taken = uow.events.of(type(portfolio).__name__, portfolio.id)
+        at = min([at, *(event.occurred_at for event in taken)])
+        changes = {"timestamp": [portfolio.timestamp, at]}
+        portfolio.set_unchecked(timestamp=at)
+        uow.portfolios.write(portfolio, ("timestamp",))
+        uow.record(RecordUpdated(changes=json_object(changes)), portfolio)
+    return len(ahead)
 
 
 @define

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from tradebook.domain.errors import InvalidTransition
 from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
-from tradebook.domain.validation import Json
+from tradebook.domain.validation import Json, is_ahead
 from tradebook.service_layer.handlers._common import account_currency, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -60,16 +61,27 @@ def take_snapshot(
 
     Raises:
         MissingRate: naming the currency that has no rate.
+        InvalidTransition: an open position has no current price; or that time is more than a day ahead of the
+            clock, since a clock was wrong: `rebuild` with `times` repairs it.
         InvalidInput: a rate is refused.
     """
     holdings = uow.ledger.holdings()
-    entries = [position.updated_at for position in holdings.positions]
+    dates = [uow.now(), *(position.updated_at for position in holdings.positions)]
+    if holdings.snapshot_at is not None:
+        dates.append(holdings.snapshot_at)
+    at = max(dates)
+    if is_ahead(at, uow.now()):
+        raise InvalidTransition(
+            f"the last snapshot, or the last trade of a position, is dated {at.isoformat()}, more than a day "
+            f"after this machine's clock, which says {uow.now().isoformat()}: set the clock, or, if it is right "
+            "and was wrong once, repair the book with `tradebook rebuild --times`"
+        )
     base_currency = account_currency(uow, holdings.base_currency)
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,
         rates=Rates(base_currency, {} if rates is None else rates),
-        at=max(uow.now(), holdings.snapshot_at or uow.now(), *entries),
+        at=at,
     )
     uow.portfolios.add(portfolio, positions)
     uow.record(portfolio.taken(), portfolio)

@@ -11,7 +11,14 @@ from tradebook.domain.errors import InvalidInput, NotFound, shown
 from tradebook.domain.numbers import Number, number
 from tradebook.domain.plain_values import mapping
 from tradebook.domain.positions import Position
-from tradebook.domain.validation import argument, identifier, long_text, optional_utc, utc
+from tradebook.domain.validation import (
+    argument,
+    identifier,
+    long_text,
+    optional_utc,
+    require_past,
+    utc,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _UPDATABLE: Final = ("current_price", "marked_at")
@@ -35,6 +42,7 @@ def mark_prices(
         InvalidInput: a price is no number, naming the symbol.
     """
     seen = uow.now() if at is None else argument("at", utc, at)
+    require_past("at", seen, uow.now())
     checked = named_prices(prices)
     positions = uow.ledger.marked(checked.keys())
     marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
@@ -66,6 +74,7 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
             )
     price = argument("current_price", number, cast("Any", given.get("current_price")))
     marked_at = argument("marked_at", optional_utc, given.get("marked_at"))
+    require_past("marked_at", marked_at, uow.now())
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)

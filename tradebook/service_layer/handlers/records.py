@@ -19,7 +19,7 @@ from tradebook.domain.edit_rules import (
     check_new,
     check_removal,
 )
-from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences
+from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
 from tradebook.domain.events import RecordDeleted, RecordUpdated
 from tradebook.domain.plain_values import entries, is_instance
@@ -99,6 +99,7 @@ def update(uow: AbstractUnitOfWork, entity: E) -> E:
         InvalidTransition: the record is final, or only a handler may change this.
     """
     kind = type(_entity(uow, entity))
+    entity.convert_fields()
     if isinstance(entity, Trade):
         return cast("E", _update_trade(uow, entity))
     # A position is not locked: all that can change is its mark, which disturbs no trade.
@@ -169,6 +170,7 @@ def _id(entity: Entity) -> int:
 
 
 def _place(entity: Entity) -> tuple[str, str, int]:
+    entity.convert_fields()
     symbol = entity.symbol if isinstance(entity, Trade) else ""
     return type(entity).__name__, symbol, _id(entity)
 
@@ -259,7 +261,7 @@ def _require_fresh(entity: Entity, stored: Entity) -> None:
     if isinstance(entity, Position) and isinstance(stored, Position):
         read, now = entity.marked_at, stored.marked_at
         has_old_mark = now is not None and (read is None or read < now)
-        fresh = entity.version == stored.version and not has_old_mark
+        fresh = same(entity.version, stored.version) and not has_old_mark
     if not fresh:
         raise StaleRecord(
             f"{type(stored).__name__} {stored.id} was changed by another writer since it was read; "

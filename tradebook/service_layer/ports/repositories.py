@@ -215,6 +215,10 @@ class TradeRepository(Repository[Trade]):
         """Return the entries in a symbol's ledger that are busts or corrections."""
 
     @abstractmethod
+    def last_entry(self, symbol: str, time: datetime) -> int:
+        """Return the last entry in a symbol's ledger that is dated up to a time; 0 where none is."""
+
+    @abstractmethod
     def busted_after(self, sequences: Mapping[str, int]) -> list[Trade]:
         """Read the trades that were booked up to an entry in their ledger, and busted after it.
 

@@ -15,6 +15,7 @@ from attrs import define, frozen
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, cash_totals
 from tradebook.domain.folding import Fold
+from tradebook.domain.limits import MAX_ID
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import optional_function, optional_mapping
 from tradebook.domain.portfolio import (
@@ -69,7 +70,8 @@ def positions_as_of(
     """Return the positions as they were at a time, folded from the trades.
 
     "booked" is the state of the book at that time: a trade counts from its `booked_at` until its
-    `busted_at`, and `sequence` is the last entry that the ledger had. A trade carries the time at which its
+    `busted_at`, and `sequence` is the last entry that the ledger had. Entries before that one count, whatever
+    time a wrong clock gave them. A trade carries the time at which its
     call began, and another call may have read before it was committed; the `sequence`s of a snapshot are
     exact.
 
@@ -165,36 +167,14 @@ class _View:
         chosen = argument("by", partial(enum_member, AsOf), by)
         return cls(argument("time", utc, time), chosen)
 
-    def lists(self, trade: BookedTrade) -> bool:
-        """Return whether the trade shows that its symbol was traded."""
-        return self._reached(trade.booked_at if self._is_booked else trade.executed_at)
-
-    def counts(self, trade: BookedTrade) -> bool:
-        """Return whether the trade is folded."""
-        if self._is_booked:
-            return self._reached(trade.booked_at) and not self._reached(trade.busted_at)
-        return trade.status is TradeStatus.EXECUTED and self._reached(trade.executed_at)
-
-    def has(self, entered_at: datetime) -> bool:
-        """Return whether an entry of this time is in the ledger."""
-        return not self._is_booked or self._reached(entered_at)
-
-    def may_count(self, trade: BookedTrade) -> bool:
-        """Return whether this trade, or any after it in fold order, may count."""
-        # Booking times never decrease, but a correction is folded in the place of what it corrects.
-        is_ordered = self._is_booked and trade.corrects_id is None
-        return not is_ordered or self._reached(trade.booked_at)
-
     def counts_cash(self, flow: CashFlow) -> bool:
         """Return whether the cash flow is summed."""
-        return self._reached(flow.created_at if self._is_booked else flow.occurred_at)
+        return (flow.created_at if self.is_booked else flow.occurred_at) <= self.time
 
     @property
-    def _is_booked(self) -> bool:
+    def is_booked(self) -> bool:
+        """True where trades count by their booking time."""
         return self.by is AsOf.BOOKED
-
-    def _reached(self, at: datetime | None) -> bool:
-        return at is not None and at <= self.time
 
 
 @frozen
@@ -229,6 +209,7 @@ class _PastPosition:
 
     view: _View
     fold: Fold
+    last_entry: int  # in its ledger, by the time of a view of what was booked
     counted: BookedTrade | None = None  # the last trade that was folded
     first: _Entry | None = None
     last: _Entry | None = None  # its trade has the constants that the position had
@@ -236,17 +217,34 @@ class _PastPosition:
 
     def read(self, trade: BookedTrade) -> None:
         """Take in the entries of the next trade, and fold it if it counts."""
-        self.is_listed = self.is_listed or self.view.lists(trade)
+        is_booked = self.view.is_booked
+        is_reached = self._has(trade.sequence) if is_booked else trade.executed_at <= self.view.time
+        self.is_listed = self.is_listed or is_reached
         entries = [_Entry(trade.sequence, trade.booked_at, trade)]
         if trade.bust_sequence is not None and trade.busted_at is not None:
             entries.append(_Entry(trade.bust_sequence, trade.busted_at, trade))
         for entry in entries:
-            if self.view.has(entry.at):  # sequences are unique, so that entries compare by them
+            # Sequences are unique, so that entries compare by them.
+            if not is_booked or self._has(entry.sequence):
                 self.first = min(self.first or entry, entry)
                 self.last = max(self.last or entry, entry)
-        if self.view.counts(trade):
+        was_busted = (
+            self._has(trade.bust_sequence)
+            if is_booked
+            else trade.status is not TradeStatus.EXECUTED
+        )
+        if is_reached and not was_busted:
             self.fold.apply(trade)
             self.counted = trade
+
+    def may_count(self, trade: BookedTrade) -> bool:
+        """Return whether this trade, or any after it in fold order, may count."""
+        # A correction is folded in the place of what it corrects, before its own turn.
+        is_ordered = self.view.is_booked and trade.corrects_id is None
+        return not is_ordered or self._has(trade.sequence)
+
+    def _has(self, entry: int | None) -> bool:
+        return entry is not None and entry <= self.last_entry
 
     def position(self, account: str, marks: _Marks) -> Position | None:
         """Return the position, or None when the symbol was not traded."""
@@ -265,9 +263,21 @@ class _PastPosition:
             marked_at=marked_at,
             sequence=self.last.sequence,
             created_at=self.first.at,
-            updated_at=self.last.at,
+            updated_at=min(self.last.at, self.view.time) if self.view.is_booked else self.last.at,
             **values,
         )
+
+
+def _last_entry(uow: AbstractUnitOfWork, view: _View, symbol: str) -> int:
+    """Return the last entry in a symbol's ledger by the time of a view.
+
+    Those before it count too: a clock that was ahead may have dated them after it. Where the position itself
+    was not changed since, all of its ledger does.
+    """
+    position = uow.positions.by_symbol(symbol) if view.is_booked else None
+    if not view.is_booked or (position is not None and position.updated_at <= view.time):
+        return MAX_ID
+    return uow.trades.last_entry(symbol, view.time)
 
 
 def _positions(
@@ -281,8 +291,8 @@ def _positions(
     report = argument("progress", optional_function, progress)
     folding = Progress(report, uow.trades.count_booked(symbol), every=BATCH)
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
-        past = _PastPosition(view, Fold(each))
-        trades = takewhile(view.may_count, uow.trades.in_fold_order(each, batch=BATCH))
+        past = _PastPosition(view, Fold(each), _last_entry(uow, view, each))
+        trades = takewhile(past.may_count, uow.trades.in_fold_order(each, batch=BATCH))
         for trade in folding.over(trades):
             past.read(trade)
         position = past.position(uow.account, marks)

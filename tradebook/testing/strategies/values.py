@@ -19,7 +19,7 @@ Strategy: TypeAlias = st.SearchStrategy
 CURRENCIES: Final = ("USD", "EUR", "JPY", "BTC")
 _SYMBOLS: Final = ("AAPL", "MSFT", "BTC-USD", "ES", "CL", "7203.T")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_UNTIL: Final = datetime(2100, 1, 1, tzinfo=UTC) - _EPOCH
+_UNTIL: Final = datetime(2020, 1, 1, tzinfo=UTC) - _EPOCH
 _TICK: Final = timedelta(microseconds=1)
 _CHARACTERS: Final = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 
@@ -126,7 +126,7 @@ def currencies() -> Strategy[str]:
 
 @cache
 def instants() -> Strategy[datetime]:
-    """Generate times in UTC, from 1970 to 2100, to the microsecond."""
+    """Generate times in UTC, from 1970 to 2020, to the microsecond; a book refuses those of the future."""
     return st.integers(0, _UNTIL // _TICK).map(lambda ticks: _EPOCH + ticks * _TICK)
 
 

@@ -132,6 +132,17 @@ def drivers_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if "_connection_worker" in thread.name}
 
 
+def test_a_new_sqlite_file_is_its_owners_alone_and_others_keep_their_mode(
+    new_manager: NewManager, tmp_path: Path
+) -> None:
+    (tmp_path / "old.db").touch()
+    (tmp_path / "old.db").chmod(0o640)
+    for name, mode in (("new.db", 0o600), ("old.db", 0o640)):
+        new_manager(f"sqlite:///{tmp_path / name}").record_trade(**ONE_TRADE)
+        files = [*tmp_path.glob(f"{name}*")]  # the write-ahead log among them
+        assert [each.stat().st_mode & 0o777 for each in files] == [mode] * 3
+
+
 @pytest.mark.parametrize("name", ["a folder", "in no folder"])
 def test_a_file_that_cannot_be_opened_is_named_and_leaves_no_thread(
     new_manager: NewManager, tmp_path: Path, name: str

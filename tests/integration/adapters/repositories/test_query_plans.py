@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -279,6 +280,10 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "the fold": (
         lambda uow: list(uow.trades.in_fold_order("S1", batch=10)),
         {"uq_trades_account_symbol_sequence", "uq_trades_account_corrects_id", "a sort"},
+    ),
+    "the last entry by a time": (
+        lambda uow: uow.trades.last_entry("S1", datetime(2026, 1, 1, tzinfo=UTC)),
+        {"uq_trades_account_symbol_sequence", "uq_trades_account_symbol_bust_sequence"},
     ),
     "corrections of a symbol": (
         lambda uow: uow.trades.corrections("S1"),

@@ -177,7 +177,7 @@ def test_opening_again_marks_at_the_fill_unless_there_is_a_later_mark(
     two: tuple[Any, Any], hours: int, price: int
 ) -> None:
     mine, others = two
-    now = datetime.now(UTC) + timedelta(days=1)
+    now = datetime.now(UTC) + timedelta(hours=12)
     mine.record_trade(**{**BUY, "action": "SELL", "quantity": 3})
     others.mark_prices({"X": 99}, at=now + timedelta(hours=hours))
     with statements() as sent:

@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, aliased, joinedload, sessionmaker
+from sqlalchemy.orm.attributes import set_attribute
 
 from tests.support.backends import each_backend
 from tradebook import (
@@ -559,3 +560,19 @@ def test_a_cancelled_session_leaves_nothing_and_returns_its_connection(
 
     async_hands.run(work)
     assert async_hands.manager.get_alerts() == []
+
+
+@pytest.mark.parametrize("value", [Decimal("sNaN"), Decimal("NaN"), "x"])
+@pytest.mark.parametrize("field", ["current_price", "marked_at"])
+def test_values_put_past_the_converters_are_refused_by_name(
+    hands: Hands, field: str, value: object
+) -> None:
+    hands.manager.record_trade(symbol="X", action="BUY", quantity=1, price=5)
+    before = hands.manager.get_rows(Position)
+    with pytest.raises(InvalidInput, match=field), hands.session() as session:
+        set_attribute(session.scalars(select(Position)).one(), field, value)
+    new = Position(symbol="Y", current_price=1)
+    vars(new)[field] = value
+    with pytest.raises(InvalidInput, match=field), hands.session() as session:
+        session.add(new)
+    assert hands.manager.get_rows(Position) == before

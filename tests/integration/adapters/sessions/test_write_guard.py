@@ -20,13 +20,16 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    exists,
     insert,
+    literal,
     select,
     text,
+    union,
     update,
 )
 from sqlalchemy.exc import NoResultFound, OperationalError
-from sqlalchemy.orm import Session, registry, sessionmaker
+from sqlalchemy.orm import Session, aliased, registry, sessionmaker
 from sqlalchemy.orm.attributes import set_attribute
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -475,6 +478,48 @@ def test_a_statement_on_an_entity_is_refused_and_one_on_its_table_is_not(
             session.execute(on_entity)
         if not statement.is_insert:
             session.execute(statement)
+
+
+def changed_in(place: str) -> Any:
+    """Return a statement that changes every trade, in a place inside it."""
+    changed = update(Trade).values(strategy="s").returning(Trade.id)
+    ids = select(changed.cte().c.id)
+    return {
+        "CTE by itself": select(literal(1)).add_cte(changed.cte()),
+        "CTE of an entity's query": select(Trade).add_cte(changed.cte()),
+        "FROM": select(ids.subquery()),
+        "subquery": select(Alert).where(Alert.id.in_(ids)),
+        "exists": select(Alert).where(exists(ids)),
+        "union": union(ids, select(Alert.id)),
+        "statement of a query": select(Trade).from_statement(changed),
+        "values of a table's statement": update(orm.alerts).values(symbol=ids.scalar_subquery()),
+        "delete": select(literal(1)).add_cte(delete(Trade).cte()),
+        "alias": select(literal(1)).add_cte(update(aliased(Trade)).values(strategy="s").cte()),
+        "insert": select(literal(1)).add_cte(insert(Trade).values(account="a", strategy="s").cte()),
+    }[place]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("CTE by itself", "CTE of an entity's query", "FROM", "subquery", "exists", "union"),
+        *("insert", "statement of a query", "values of a table's statement", "delete", "alias"),
+    ],
+)
+def test_a_statement_on_an_entity_is_refused_anywhere_in_another(
+    postgresql_book: URL, place: str
+) -> None:
+    with DatabaseManager(postgresql_book, account=uuid4().hex) as manager:
+        manager.record_trade(symbol="X", action="BUY", quantity=2, price=10)
+        with manager.get_session() as session, pytest.raises(InvalidTransition, match="Trade rec"):
+            session.execute(changed_in(place))
+        with (
+            manager.unit_of_work(read_only=True) as uow,
+            pytest.raises(InvalidTransition, match="Trade rec"),
+        ):
+            uow.session.execute(changed_in(place))
+        assert [trade.strategy for trade in manager.get_trades()] == [""]
+        assert manager.verify().proven
 
 
 def test_a_query_that_updates_or_deletes_is_refused(book: Hands) -> None:

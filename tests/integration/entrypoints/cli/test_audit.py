@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from errno import ENOSPC
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -96,15 +98,28 @@ def test_a_file_that_is_no_export_of_the_account_is_refused(
 
 
 def test_an_export_that_cannot_be_written_leaves_the_one_before(
-    tradebook: Command, tmp_path: Path
+    tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "cannot write" in tradebook.refused("audit", "export", str(tmp_path / "no" / "x.json"))
     file = tmp_path / "seals.json"
     tradebook("audit", "export", str(file))
     before = file.read_text()
-    (tmp_path / "seals.json.new").mkdir()
+    monkeypatch.setattr("os.replace", Mock(side_effect=OSError(ENOSPC, "No space left")))
     assert "cannot write" in tradebook.refused("audit", "export", str(file))
+    assert [*tmp_path.glob("seals*")] == [file]
     assert file.read_text() == before
+
+
+def test_exported_seals_are_their_owners_alone_and_follow_no_planted_link(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    file, victim = tmp_path / "seals.json", tmp_path / "victim"
+    victim.write_text("precious")
+    for planted in ("seals.json", "seals.json.new"):
+        (tmp_path / planted).symlink_to(victim)
+    tradebook("audit", "export", str(file))
+    assert victim.read_text() == "precious"
+    assert (file.is_symlink(), file.stat().st_mode & 0o777) == (False, 0o600)
 
 
 @pytest.mark.parametrize("command", [[], ["seal"], ["export"], ["check"]])

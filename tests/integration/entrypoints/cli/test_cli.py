@@ -332,6 +332,7 @@ def test_a_mapping_that_is_none_is_wrong_usage(tradebook: Command, mapping: str)
 
 def test_a_file_that_is_not_there_is_wrong_usage(tradebook: Command, tmp_path: Path) -> None:
     assert "does not exist" in tradebook.refused("import", "nowhere.csv", exit_code=2)
+    assert "cannot be found" in tradebook.refused("import", "x" * 300, exit_code=2)
     assert "directory" in tradebook.refused("import", str(tmp_path), exit_code=2)
 
 
@@ -797,3 +798,14 @@ def test_ctrl_c_ends_with_the_exit_code_that_help_names(
     monkeypatch.setattr(options.CommandContext, "config", interrupt)
     assert tradebook("verify").exit_code == 130
     assert "130 interrupted" in tradebook("--help").stdout
+
+
+@pytest.mark.usefixtures("brief_outages")
+def test_a_server_that_is_waited_for_is_said_once_and_not_in_json() -> None:
+    nobody = Command("postgresql://nobody@127.0.0.1:1/book")
+    for arguments in (["positions"], ["positions", "--json"]):
+        said = nobody(*arguments)
+        assert said.exit_code == 1
+        assert said.stdout == ""
+        assert said.stderr.count("no connection to the server; trying again") == 1
+    assert "trying again" not in nobody("positions", "--quiet").stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -166,6 +167,20 @@ def test_rebuild_puts_a_spoilt_position_right(imported: Command) -> None:
     assert "3 trades folded: 1 position (AAPL) put right, 0 trades restated" in said
     assert "the book is proven" in said
     assert imported.json("rebuild", "--symbol", "AAPL")["positions"] == []
+
+
+def test_rebuild_repairs_times_of_a_wrong_clock_on_request(imported: Command) -> None:
+    imported("portfolio", "--snapshot")
+    with DatabaseManager(imported.url) as manager:
+        ahead = datetime.now(UTC) + timedelta(days=2)
+        spoil(manager, "positions", "marked_at", ahead, symbol="AAPL")
+        spoil(manager, "portfolios", "timestamp", ahead)
+    assert "rebuild --times" in imported.refused("portfolio", "--snapshot")
+    assert "0 positions put right, 0 trades restated\n" in imported("rebuild").stdout
+    said = imported("rebuild", "--times").stdout
+    assert "1 position (AAPL) put right, 0 trades restated, 1 snapshot redated" in said
+    assert "the book is proven" in said
+    assert imported("portfolio", "--snapshot").exit_code == 0
 
 
 def test_rebuild_says_what_it_cannot_put_right(imported: Command) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -98,6 +100,53 @@ def test_a_file_that_was_there_stays_when_an_export_fails(
     assert (result.exit_code, file.read_text()) == (1, "the old one")
     assert "price" in result.stderr
     assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "csv"])
+def test_an_export_is_its_owners_alone_and_follows_no_planted_link(
+    tradebook: Command, tmp_path: Path, suffix: str
+) -> None:
+    file, victim = tmp_path / f"x.{suffix}", tmp_path / "victim"
+    victim.write_text("precious")
+    for planted in (file.name, f"{file.name}.{os.getpid()}.part"):
+        (tmp_path / planted).symlink_to(victim)
+    assert tradebook("export", str(file)).exit_code == 0
+    assert victim.read_text() == "precious"
+    assert not file.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+RUN = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    " =cmd|' /C calc'!A0",
+    "-1e",
+    "\uff1d1",
+    "-1\n=2",
+)
+KEPT = ("AAPL", "1=1", "-5", "-1.25", "1", "'=1")
+
+
+def test_cells_that_a_spreadsheet_would_run_are_escaped_on_request(
+    sqlite_book: str, tmp_path: Path
+) -> None:
+    with DatabaseManager(sqlite_book) as book:
+        for place, strategy in enumerate((*RUN, *KEPT)):
+            terms = {"order_id": f"-{place}", "strategy": strategy}
+            book.record_trade(symbol="A", action="BUY", quantity=1, price=-1.5, **terms)
+    tradebook, plain, escaped = Command(sqlite_book), tmp_path / "a.csv", tmp_path / "b.csv"
+    assert tradebook("export", str(plain)).exit_code == 0
+    assert tradebook("export", str(escaped), "--escape-formulas").exit_code == 0
+    rows = {row["order_id"]: row for row in csv.DictReader(io.StringIO(escaped.read_text()))}
+    written = [rows[f"-{place}"]["strategy"] for place in range(len(rows))]
+    assert written == [*(f"'{cell}" for cell in RUN), *KEPT]
+    assert {row["price"] for row in rows.values()} == {"-1.5"}
+    assert "'=1+1" not in plain.read_text()
+    refused = tradebook("export", str(tmp_path / "a.parquet"), "--escape-formulas")
+    assert (refused.exit_code, "is for CSV" in refused.stderr) == (2, True)
 
 
 REAL_PRICE = 0.00010074887218045112

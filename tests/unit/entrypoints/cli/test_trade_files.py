@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tradebook.entrypoints.cli.book.trade_files import BadRow, ImportRefused, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 
 HEADER = "symbol,action,quantity,price"
 
@@ -267,7 +268,7 @@ def test_nul_characters_are_refused_in_words() -> None:
 
 
 def test_a_first_line_without_end_is_not_read_into_memory() -> None:
-    assert "first line is longer" in refusal_of("x" * 200_000)
+    assert "line 1: the row is longer than 100,000 characters" in refusal_of("x" * 200_000)
 
 
 # Rows without an order id

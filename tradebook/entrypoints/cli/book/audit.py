@@ -11,7 +11,7 @@ import typer
 from tradebook.entrypoints.cli.messages import counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
 from tradebook.entrypoints.cli.options import By, CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.output import as_fields, replacement
 from tradebook.entrypoints.manager import DatabaseManager
 
 app = typer.Typer(
@@ -118,10 +118,9 @@ def check(
 
 def _write(manager: DatabaseManager, file: Path) -> int:
     document = manager.export_seals()
-    unfinished = file.with_name(file.name + ".new")
     try:
-        unfinished.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(file)  # atomic: a crash leaves the earlier export, never half a file
+        with replacement(file) as new:
+            new.write(json.dumps(document, indent=1).encode() + b"\n")
     except OSError as error:
         raise fail(f"cannot write {file}: {error.strerror}") from None
     return len(document["seals"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 import tradebook
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
-from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.output import as_fields, replacement
 
 if TYPE_CHECKING:
     import pyarrow
@@ -37,6 +36,9 @@ class Kind(StrEnum):
 
 
 _FORMATS: Final = (".parquet", ".arrow", ".csv")
+_FORMULA: Final = r"^\s*[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
+"""The beginning of a cell that a spreadsheet takes for a formula; the last four are full-width."""
+_NUMBER: Final = r"^-?[0-9]+(\.[0-9]+)?\z"
 
 
 def _writable(path: Path) -> Path:
@@ -71,24 +73,38 @@ def export(
         Literal["exact", "text"],
         typer.Option(help="exact: 36 digits before the point, 40 after it; text: any length."),
     ] = "exact",
+    escape_formulas: Annotated[
+        bool,
+        typer.Option(
+            "--escape-formulas",
+            help="In CSV: put ' before text that a spreadsheet would run as a formula.",
+        ),
+    ] = False,
 ) -> None:
     """Write records to a file, newest first, with every digit.
 
     Numbers are decimals in Parquet and Arrow files unless you ask for
-    --decimals text, and always text in CSV; times are UTC. Needs the extra
-    `arrow`: pip install 'tradebook[arrow]'.
+    --decimals text, and always text in CSV; times are UTC. Only you can read
+    the file. Needs the extra `arrow`: pip install 'tradebook[arrow]'.
 
       tradebook export trades.parquet --since 2024-01-01
+      tradebook export for-a-spreadsheet.csv --escape-formulas
       tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
     """
     entity: Any = getattr(tradebook, kind.name)
     wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
     is_csv = path.suffix == ".csv"
+    if escape_formulas and not is_csv:
+        raise typer.BadParameter(
+            f"'{path}': --escape-formulas is for CSV; other formats have types"
+        )
     with context.read_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
         batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
         if is_csv:
             batches = _without_dictionaries(batches)
+        if escape_formulas:
+            batches = _without_formulas(batches)
         done = _write(path, batches, lambda written: report(written, max(total, written)))
     context.answer(
         {"file": str(path), "kind": str(kind), "records": done},
@@ -111,19 +127,15 @@ def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int
 
     writers = (pyarrow.parquet.ParquetWriter, pyarrow.ipc.new_file, pyarrow.csv.CSVWriter)
     writer: Any = dict(zip(_FORMATS, writers, strict=True))[path.suffix]
-    # The process id keeps two exports to the same file from writing into each other's.
-    unfinished, done = path.with_name(f"{path.name}.{os.getpid()}.part"), 0
+    done = 0
     try:
-        with closing(writer(unfinished, batches.schema)) as file:
+        with replacement(path) as file, closing(writer(file, batches.schema)) as rows:
             for batch in batches:
-                file.write_batch(batch)
+                rows.write_batch(batch)
                 done += batch.num_rows
                 report(done)
-        unfinished.replace(path)
     except OSError as error:
-        raise typer.BadParameter(f"'{path}' cannot be written: {error.strerror}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+        raise typer.BadParameter(f"'{path}' cannot be written: {error.strerror or error}") from None
     return done
 
 
@@ -136,3 +148,23 @@ def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordB
         for field in batches.schema
     ]
     return batches.cast(pyarrow.schema(fields))
+
+
+def _without_formulas(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
+    """Put an apostrophe before each text that a spreadsheet would run; numbers stay as they are."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    def escaped(column: Any) -> Any:
+        if not pyarrow.types.is_string(column.type):
+            return column
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        is_run = pc.and_not(pc.match_substring_regex(column, _FORMULA), is_number)
+        return pc.if_else(is_run, pc.binary_join_element_wise("'", column, ""), column)
+
+    def escaped_batches() -> Iterator[pyarrow.RecordBatch]:
+        for batch in batches:
+            columns = [escaped(column) for column in batch.columns]
+            yield pyarrow.RecordBatch.from_arrays(columns, schema=batches.schema)
+
+    return pyarrow.RecordBatchReader.from_batches(batches.schema, escaped_batches())

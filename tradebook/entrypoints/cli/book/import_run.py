@@ -16,7 +16,8 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
-from tradebook.entrypoints.cli.book.trade_files import BadRow, ImportRefused, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades, record_trade
@@ -81,7 +82,7 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
             checked.good += 1
             checked.repeated += row.repeats
         if number % BATCH_OF_TRADES == 0:
-            report(file.position, file.size)
+            report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
         raise _bad_file(file, checked.bad)
     return checked
@@ -177,4 +178,4 @@ def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
     if len(bad) > MAX_SHOWN:
         lines.append(f"  and {len(bad) - MAX_SHOWN} more")
     lines.append("Correct the file, or book its other rows with --skip-bad.")
-    return ImportRefused("\n".join(lines))
+    return ImportRefused(*lines)

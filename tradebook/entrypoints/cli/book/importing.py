@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from tradebook.domain.validation import optional_identifier
-from tradebook.entrypoints.cli.book import import_run, trade_files
-from tradebook.entrypoints.cli.book.trade_files import COLUMNS, STDIN, BadRow
+from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
+from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
@@ -20,8 +21,11 @@ from tradebook.entrypoints.cli.tables import show
 
 def _existing(path: Path) -> Path:
     # typer's own check (exists=True) takes `-` for the name of a file.
-    if str(path) != STDIN and not path.exists():
-        raise typer.BadParameter(f"file '{path}' does not exist")
+    try:
+        if str(path) != STDIN and not path.exists():
+            raise typer.BadParameter(f"file '{path}' does not exist")
+    except OSError as error:  # such as a name that is too long, or a folder that is closed to us
+        raise typer.BadParameter(f"file '{path}' cannot be found: {error.strerror}") from None
     return path
 
 
@@ -75,8 +79,8 @@ def import_trades(
         if ours not in COLUMNS:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
-    with trade_files.opened_file(path) as binary:
-        file = trade_files.TradeFile(
+    with opened_file(path) as binary:
+        file = TradeFile(
             "standard input" if str(path) == STDIN else path.name,
             binary,
             mapping=mapping,

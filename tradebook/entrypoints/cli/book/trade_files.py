@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import shlex
-import shutil
 import sqlite3
-import sys
-import tempfile
-import zlib
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from hashlib import sha256
-from io import SEEK_END, TextIOWrapper
 from itertools import chain
-from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
 from attrs import define, field, frozen
 
-from tradebook.domain.errors import InvalidInput, TradebookError, shown
+from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.book.trade_text import MAX_BLANK_LINES, TradeText
 from tradebook.entrypoints.cli.options import iso_time
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
 
-STDIN: Final = "-"
 REQUIRED: Final = ("symbol", "action", "quantity", "price")
 _OPTIONAL: Final = "fee fee_currency currency multiplier settlement executed_at order_id execution_id venue strategy"
 COLUMNS: Final = (*REQUIRED, *_OPTIONAL.split())
@@ -44,17 +37,6 @@ _OTHER_NAMES: Final = {
 }
 _MEANT: Final = {name: ours for ours, names in _OTHER_NAMES.items() for name in names.split()}
 _DELIMITERS: Final = ",;\t|"
-_LONGEST_HEADER: Final = 100_000
-_NOT_CSV: Final = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet; export the sheet as CSV",
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
-    b"SQLite format 3": "a SQLite database",
-}
-
-
-class ImportRefused(TradebookError):
-    """A file, or a row of it, cannot be imported; nothing was booked."""
 
 
 class _CellError(Exception):
@@ -119,7 +101,7 @@ class TradeFile:
         currency: the currency of rows that name none.
 
     Attributes:
-        size: the file's size in bytes.
+        text: the file's text, which counts what was read of it.
     """
 
     name: str
@@ -128,16 +110,11 @@ class TradeFile:
     _ignored: Collection[str] = field(default=(), kw_only=True)
     _currency: str | None = field(default=None, kw_only=True)
     _reader: FillReader = field(factory=FillReader, init=False)
-    size: int = field(init=False)
+    text: TradeText = field(init=False)
 
-    @size.default
-    def _measure(self) -> int:
-        return self._file.seek(0, SEEK_END)
-
-    @property
-    def position(self) -> int:
-        """The number of bytes read, out of `size`."""
-        return self._file.tell()
+    @text.default
+    def _as_text(self) -> TradeText:
+        return TradeText(self.name, self._file)
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Read every row from the first on, checked as `record_trade` checks it.
@@ -152,6 +129,11 @@ class TradeFile:
                     yield self._row(line, cells, columns, len(header), occurrences)
                 except _CellError as bad:
                     yield BadRow(line, *bad.args)
+                except sqlite3.Error as error:
+                    raise self.text.refused(
+                        f"line {line}: what was read cannot be kept in a temporary file ({error}); free "
+                        "space there, or set TMPDIR"
+                    ) from error
 
     def column_of(self, term: str) -> str:
         """Return the name in the file of the column of a term."""
@@ -160,7 +142,7 @@ class TradeFile:
     def _header(self, records: Iterator[tuple[int, list[str]]]) -> tuple[list[str], list[_Column]]:
         _, cells = next(records, (0, []))
         if not cells:
-            raise self._refused(f"it is empty; begin with a line such as {','.join(REQUIRED)}")
+            raise self.text.refused(f"it is empty; begin with a line such as {','.join(REQUIRED)}")
         header = [cell.strip() for cell in cells]
         named = [
             _Column(place, self._mapping.get(theirs, _normal(theirs)), theirs)
@@ -170,7 +152,7 @@ class TradeFile:
         columns = [column for column in named if column.term in COLUMNS]
         unknown = [column.header for column in named if column.term not in COLUMNS]
         if problem := _header_problem(header, self._mapping, columns, unknown):
-            raise self._refused(problem)
+            raise self.text.refused(problem)
         return header, columns
 
     # Cells to terms
@@ -214,69 +196,25 @@ class TradeFile:
 
     def _records(self) -> Generator[tuple[int, list[str]], None, None]:
         """Read each record that is not blank, with the number of its first line."""
-        with self._text() as text:
-            lines, delimiter = self._sniffed(text)
-            reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    cells = next(reader, None)
-                except csv.Error as error:
-                    raise self._refused(
-                        f"line {line}: {error}; is a quotation mark open or out of place?"
-                    ) from None
-                if cells is None:
-                    return
-                if any(cell.strip() for cell in cells):
-                    yield line, cells
-
-    def _sniffed(self, text: TextIOWrapper) -> tuple[Iterable[str], str]:
-        """Return all lines, and the delimiter of the first that is not blank."""
-        blank: list[str] = []
-        while (first := text.readline(_LONGEST_HEADER)) and not first.strip():
-            blank.append(first)
-        if len(first) >= _LONGEST_HEADER:
-            raise self._refused(f"its first line is longer than {_LONGEST_HEADER:,} characters")
-        return chain(blank, [first], text), max(_DELIMITERS, key=first.count)
-
-    @contextmanager
-    def _text(self) -> Iterator[TextIOWrapper]:
-        text = TextIOWrapper(self._plain_bytes(), encoding="utf-8-sig", newline="")
-        try:
-            yield text
-        except UnicodeDecodeError:
-            raise self._undecodable() from None
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise self._refused(f"it is a damaged gzip file ({error})") from None
-        finally:
-            # A generator that is not read to its end is closed late, perhaps after the file.
-            if not self._file.closed:
-                text.detach()
-
-    def _plain_bytes(self) -> IO[bytes]:
-        self._file.seek(0)
-        magic = self._file.read(16)
-        self._file.seek(0)
-        for beginning, what in _NOT_CSV.items():
-            if magic.startswith(beginning):
-                raise self._refused(f"it is {what}")
-        if magic.startswith(b"\x1f\x8b"):
-            return cast("IO[bytes]", gzip.GzipFile(fileobj=self._file))
-        if self.name.endswith(".gz"):
-            raise self._refused("it is no gzip file, although its name ends with .gz")
-        return self._file
-
-    def _undecodable(self) -> ImportRefused:
-        for number, line in enumerate(self._plain_bytes(), 1):
+        with self.text.lines() as lines:
             try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                byte = f"byte 0x{line[error.start]:02x}"
-                return self._refused(f"line {number}: {byte} is no UTF-8; save the file as UTF-8")
-        return self._refused("it is no UTF-8 text; save it as UTF-8")
-
-    def _refused(self, problem: str) -> ImportRefused:
-        return ImportRefused(f"{self.name}: {problem}")
+                first = lines.first()
+                if lines.row > MAX_BLANK_LINES:
+                    raise self.text.refused(
+                        f"it begins with more than {MAX_BLANK_LINES:,} blank lines"
+                    )
+                delimiter = max(_DELIMITERS, key=first.count)
+                reader = csv.reader(
+                    chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True
+                )
+                for cells in reader:
+                    if any(cell.strip() for cell in cells):
+                        yield lines.row, cells
+                    lines.begin_row()
+            except csv.Error as error:
+                raise self.text.refused(
+                    f"line {lines.row}: {error}; is a quotation mark open or out of place?"
+                ) from None
 
 
 def _header_problem(
@@ -327,23 +265,6 @@ def _listed(names: Sequence[str]) -> str:
 
 def _normal(name: str) -> str:
     return name.lower().replace(" ", "_").replace("-", "_")
-
-
-@contextmanager
-def opened_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that is read twice: `-` and pipes are copied to a temporary file first."""
-    is_stdin = str(path) == STDIN
-    try:
-        opened = nullcontext(sys.stdin.buffer) if is_stdin else path.open("rb")
-    except OSError as error:
-        raise ImportRefused(f"{path}: it cannot be read ({error.strerror})") from error
-    with opened as file:
-        if file.seekable() and not is_stdin:
-            yield file
-            return
-        with tempfile.TemporaryFile() as copy:
-            shutil.copyfileobj(file, copy)
-            yield copy
 
 
 class _Occurrences:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
+
+import typer
 
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
@@ -29,28 +32,44 @@ def verify(context: CommandContext) -> None:
     context.answer(document, then=partial(show_verification, result), ok=result.proven)
 
 
-def rebuild(context: CommandContext, symbol: Symbol = None) -> None:
+def rebuild(
+    context: CommandContext,
+    symbol: Symbol = None,
+    times: Annotated[
+        bool,
+        typer.Option(
+            "--times",
+            help="Repair times more than a day after this machine's clock too; check the clock first.",
+        ),
+    ] = False,
+) -> None:
     """Fold positions from their trades again, and repair those that are wrong.
 
     Then verifies the book. Each repair stays on record as an event with the
     values before and after; a book without differences is not changed. Exits
     with 1 and a table of what remains, such as a snapshot that was altered.
 
+    With --times, a clock that was ahead once no longer dates what comes later:
+    the last entry and the mark of a position get the time now, a snapshot that
+    of its event. Trades keep their times; `trades correct` mends a trade time.
+
       tradebook verify || tradebook rebuild
       tradebook rebuild --symbol AAPL
+      date && tradebook rebuild --times
     """
     with context.open_book(may_lag=False) as manager:
         with context.progress_bar("folding") as report:
-            rebuilt = manager.rebuild(symbol, progress=report)
+            rebuilt = manager.rebuild(symbol, times=times, progress=report)
         with context.progress_bar("verifying") as report:
             result = manager.verify(progress=report)
     remaining = {"proven": result.proven, "differences": result.differences}
     names = f" ({', '.join(rebuilt.positions)})" if rebuilt.positions else ""
+    redated = f", {counted(rebuilt.snapshots, 'snapshot')} redated" if times else ""
     context.answer(
         {"account": context.account, **as_fields(rebuilt), **remaining},
         f"{counted(rebuilt.trades, 'trade')} folded: "
         f"{counted(len(rebuilt.positions), 'position')}{names} put right, "
-        f"{counted(rebuilt.restated, 'trade')} restated",
+        f"{counted(rebuilt.restated, 'trade')} restated{redated}",
         then=partial(show_verification, result),
         ok=result.proven,
     )
