@@ -129,6 +129,14 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
             (book.get_cash_flows, {"kind": t}, "kind"),
         ],
         "get_portfolio_history": [(book.get_portfolio_history, {"after": t}, "")],
+        "get_consolidated_positions": [
+            (book.get_consolidated_positions, {"accounts": t}, ""),
+            (book.get_consolidated_positions, {"accounts": [t]}, ""),
+        ],
+        "get_consolidated_portfolio": [
+            (book.get_consolidated_portfolio, {"accounts": t}, ""),
+            (book.get_consolidated_portfolio, {"accounts": [], "base_currency": t}, ""),
+        ],
         "get_alerts": [
             (book.get_alerts, {"symbol": t}, "symbol"),
             (book.get_alerts, {"severity": t}, "severity"),

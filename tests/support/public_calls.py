@@ -36,7 +36,7 @@ BUY: Final[Mapping[str, Any]] = {
 }
 PERIOD: Final[Mapping[str, Any]] = {"period_start": NOON, "period_end": NOON}
 
-NOT_A_CALL: Final = {"run", "read", "unit_of_work", "close"}
+NOT_A_CALL: Final = {"run", "read", "unit_of_work", "for_account", "close"}
 """What takes functions, or opens and closes: attacked on its own."""
 
 
@@ -193,6 +193,13 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "arrow_batches": [
             {"kind": Trade, "decimals": "text", "since": NOON, "until": None,
              "equal": {"symbol": "AAPL"}},
+        ],
+        "get_accounts": [{}],
+        "get_consolidated_positions": [
+            {"accounts": [book.account], "include_closed": True},
+        ],
+        "get_consolidated_portfolio": [
+            {"accounts": [book.account], "base_currency": "USD", "rates": {"EUR": 1}},
         ],
         "get_trades": [
             {"symbol": "AAPL", "action": "BUY", "status": "EXECUTED", "strategy": "", **listed},

@@ -31,6 +31,10 @@ class CashFlowKind(StrEnum):
     ADJUSTMENT = "ADJUSTMENT"
 
 
+ALL_ACCOUNTS: Final = "all"
+_RESERVED: Final = (ALL_ACCOUNTS, "*")
+"""Names that stand for every account: on the command line, and in the bindings of roles."""
+
 EXTERNAL: Final = (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL, CashFlowKind.TRANSFER)
 
 
@@ -39,9 +43,30 @@ def cash_flow_kind(value: CashFlowKind | str) -> CashFlowKind:
     return enum_member(CashFlowKind, value)
 
 
+def account_name(value: str) -> str:
+    """Check the name of an account that a book is opened on."""
+    name = identifier(value)
+    if name in _RESERVED:
+        raise InvalidInput("", name, "the name of one account: this one stands for all of them")
+    return name
+
+
+def check_base_currency(account: str, base_currency: str | None, named: str | None) -> None:
+    """Refuse a base currency that was named and is not the one that the account was opened with.
+
+    Args:
+        account: its name.
+        base_currency: the account's; None where it is not open yet.
+        named: the one that the caller names; None where none was named.
+    """
+    if base_currency is not None and named not in (None, base_currency):
+        expected = f"{base_currency}, in which account {account!r} was opened, or none"
+        raise InvalidInput("base_currency", named, expected)
+
+
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Account(Entity):
-    """A tenant of the book, opened on its first use.
+    """A tenant of the book, opened by its first trade, cash flow or snapshot.
 
     Attributes:
         base_currency: the currency of its snapshots.

@@ -95,6 +95,7 @@ def _identity(value: Any) -> Any:
 
 
 DEFAULT_ACCOUNT: Final = "main"
+DEFAULT_BASE_CURRENCY: Final = "USD"
 
 
 def named_fields(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:

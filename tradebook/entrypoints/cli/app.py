@@ -52,6 +52,7 @@ _PANELS: Final = {
         "trades = book.trades:app": "List the latest trades, newest first; take out or correct a wrong one.",
         "positions = book.trades:positions": "Show what is held, what it cost and what it earned, by symbol.",
         "portfolio = book.portfolio:portfolio": "Show what the account held and was worth, or take a new snapshot of it.",
+        "accounts = book.accounts:accounts": "List the accounts of the database: those that the role sees.",
         "cash = book.portfolio:cash": "Show the cash balance in each currency, and the latest cash flows.",
         "alerts = book.alerts:app": "List the unresolved alerts; record how one was resolved.",
         "export = book.exporting:export": "Write records to a file, newest first, with every digit.",

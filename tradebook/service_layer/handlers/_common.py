@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tradebook.domain.cash import Account
+from tradebook.domain.cash import Account, check_base_currency
 from tradebook.domain.edit_rules import check_time
 from tradebook.domain.entity import Entity, differences
 from tradebook.domain.errors import DuplicateRecord
@@ -13,11 +13,34 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
-    """Return the account of the unit of work; open it with the base currency if it is not open yet."""
-    return uow.accounts.current() or add_account(
+    """Return the account of the unit of work; open it with the base currency if it is not open yet.
+
+    Raises:
+        InvalidInput: the unit of work names another base currency than the account's.
+    """
+    account = uow.accounts.current() or add_account(
         uow,
         Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
     )
+    _check_named_currency(uow, account.base_currency)
+    return account
+
+
+def account_currency(uow: AbstractUnitOfWork, known: str | None) -> str:
+    """Return the account's base currency, `known` where it was read; open the account where it is None.
+
+    Raises:
+        InvalidInput: the unit of work names another one.
+    """
+    if known is None:
+        return open_account(uow).base_currency
+    _check_named_currency(uow, known)
+    return known
+
+
+def _check_named_currency(uow: AbstractUnitOfWork, opened: str) -> None:
+    named = uow.base_currency if uow.is_currency_named else None
+    check_base_currency(uow.account, opened, named)
 
 
 def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:

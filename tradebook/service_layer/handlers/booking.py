@@ -21,7 +21,7 @@ from tradebook.domain.trades import (
     trade_status,
 )
 from tradebook.domain.validation import Json, argument, require_past
-from tradebook.service_layer.handlers._common import open_account
+from tradebook.service_layer.handlers._common import account_currency
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, current_call, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -204,7 +204,9 @@ def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None
 
 def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]) -> bool:
     if not opened.position.has_trades:
-        base_currency = opened.base_currency or open_account(uow).base_currency
+        base_currency = opened.base_currency
+        if base_currency is None or uow.is_currency_named:
+            base_currency = account_currency(uow, base_currency)
         for draft in drafts:
             draft.price_in(base_currency)
     # Decisions are locked before anything is written, in the order of their ids.

@@ -51,8 +51,8 @@ def copy(
     """
     if source is None and target is None:
         raise typer.BadParameter("say --from URL, --to URL or both", param_hint="--from")
-    from_ = context.environment(source, "--from").current
-    to = context.environment(target, "--to").current
+    from_ = context.config(source, "--from")
+    to = context.config(target, "--to")
     with ends_on_sigterm(), context.progress_bar("copying") as report:
         copied = copy_book(from_, to, prove=not quick, report=report)
     document = {
