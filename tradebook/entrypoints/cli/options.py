@@ -151,6 +151,7 @@ By: TypeAlias = Annotated[
         help="The person who does it, for the record.",
     ),
 ]
+Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept on record.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")

@@ -29,12 +29,11 @@ from tradebook.domain.validation import (
     boolean,
     is_ahead,
     json_object,
-    long_text,
     optional_identifier,
     require_past,
     short_text,
 )
-from tradebook.service_layer.handlers._common import given
+from tradebook.service_layer.handlers._common import given, words
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.instrumentation import (
     BUSTS,
@@ -77,7 +76,7 @@ def bust_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was never booked, or busted before for another reason.
     """
-    reason = argument("reason", _words, reason)
+    reason = argument("reason", words, reason)
     progress = argument("progress", optional_function, progress)
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     if wrong.status is not TradeStatus.BUSTED:
@@ -134,7 +133,7 @@ def correct_trade(
         InvalidTransition: it was never booked, or busted without a correction.
         InvalidInput: a term is refused, or none is given.
     """
-    reason = argument("reason", _words, reason)
+    reason = argument("reason", words, reason)
     progress = argument("progress", optional_function, progress)
     changes = given(action=action, quantity=quantity, price=price, fee=fee, executed_at=executed_at)
     if not changes:
@@ -367,13 +366,6 @@ def _booked(
             "execution_id", execution_id, f"that of one of the {len(fills)} fills of {order_id!r}"
         )
     return opened, max(fills, key=lambda trade: trade.revision)
-
-
-def _words(reason: str) -> str:
-    words = long_text(reason)
-    if not words.strip():
-        raise InvalidInput("", reason, "some words: they are kept with the trade")
-    return words
 
 
 def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any, Final, TypeVar, cast
 
@@ -28,7 +29,12 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument, record_id
 from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.handlers._common import add_account, confirm, open_account
+from tradebook.service_layer.handlers._common import (
+    add_account,
+    confirm,
+    open_account,
+    require_counting,
+)
 from tradebook.service_layer.handlers.agents import decide
 from tradebook.service_layer.handlers.booking import TradeTerms, record_trade, record_trades
 from tradebook.service_layer.handlers.positions import update_position
@@ -185,13 +191,15 @@ def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
         for kind, alike in groupby(entities, type):
             new = [_copy(uow, entity) for entity in alike]
             recorded = [_ADD[kind](uow, one) for one in new] if kind in _ADD else _add(uow, new)
-            created += map(_confirmed, recorded, new)
+            created += map(partial(_confirmed, uow), recorded, new)
     return created
 
 
-def _confirmed(recorded: E, new: E) -> E:
+def _confirmed(uow: AbstractUnitOfWork, recorded: E, new: E) -> E:
     """Return the recorded entity if its terms agree; an alert's key names a condition, so its may differ."""
     if recorded is not new and not isinstance(new, Alert):
+        if isinstance(recorded, CashFlow):
+            require_counting(uow, recorded)
         confirm(recorded, new, dict.fromkeys(_terms_of(type(new))), _identity(new))
     return recorded
 
