@@ -59,7 +59,8 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
         state, name = vars(self), ""
         try:
             for name, convert, default, is_assigned in steps:
-                value = convert(given[name]) if name in given else default(self)
+                value = given.get(name)
+                value = default(self) if value is None else convert(value)
                 if is_assigned:
                     setattr(self, name, value)
                 else:

@@ -26,7 +26,7 @@ def record_cash_flow(
     *,
     currency: str | None = None,
     symbol: str | None = None,
-    occurred_at: datetime | None = None,
+    occurred_at: datetime | str | None = None,
     reference: str | None = None,
 ) -> CashFlow:
     """Record a deposit, withdrawal, dividend, fee or other cash that no trade moved.

@@ -27,11 +27,11 @@ from tradebook.domain.validation import (
     Json,
     argument,
     boolean,
+    fill_identifier,
     is_ahead,
     json_object,
     optional_identifier,
     require_past,
-    short_text,
 )
 from tradebook.service_layer.handlers._common import given, words
 from tradebook.service_layer.handlers.trades import find_trade
@@ -50,9 +50,9 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 def bust_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
-    execution_id: str | None = None,
+    execution_id: str | int | None = None,
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
@@ -96,14 +96,14 @@ def bust_trade(
 def correct_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
-    execution_id: str | None = None,
+    execution_id: str | int | None = None,
     action: TradeAction | str | None = None,
     quantity: Number | None = None,
     price: Number | None = None,
     fee: Number | None = None,
-    executed_at: datetime | None = None,
+    executed_at: datetime | str | None = None,
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
@@ -340,11 +340,14 @@ def _mend(
 
 
 def _booked(
-    uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
+    uow: AbstractUnitOfWork,
+    order_id: str | int | None,
+    trade_id: int | None,
+    execution_id: str | int | None,
 ) -> tuple[OpenPosition, Trade]:
     """Return the booked trade with its open position; by an order id, its last revision."""
     if execution_id is not None:
-        execution_id = argument("execution_id", short_text, execution_id)
+        execution_id = argument("execution_id", fill_identifier, execution_id)
     found = find_trade(uow, order_id, trade_id)
     opened = uow.ledger.open(found.symbol, {found.order_key})
     fills = [
