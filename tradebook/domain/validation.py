@@ -60,7 +60,8 @@ def is_ahead(time: datetime, at: datetime) -> bool:
 
 def require_past(field: str, time: datetime | None, at: datetime) -> None:
     """Raise InvalidInput for a time of `field` that `is_ahead` of a clock that is at `at`."""
-    if time is not None and is_ahead(time, at):
+    # Converted again: a value may have been put into a record past its converter.
+    if time is not None and is_ahead(argument(field, utc, time), at):
         raise InvalidInput(
             field,
             time.isoformat(),

@@ -5,14 +5,17 @@ from __future__ import annotations
 import getpass
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import wraps
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import typer
-from attrs import evolve, fields, frozen, has
+from attrs import define, evolve, fields, frozen, has
+from sqlalchemy import Engine
 
+from tradebook.adapters.runner.observers import LOST_CONNECTION, RetryAttempt
+from tradebook.adapters.runner.retries import MAX_OUTAGE
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.validation import utc
@@ -21,7 +24,7 @@ from tradebook.entrypoints.cli.common import CommonOptions
 from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.instrumentation import CallRecord, ProgressCallback
 
 ACTOR: Final = "tradebook command"
 """The actor in events of changes that the command line made, unless `--by` names one."""
@@ -51,6 +54,7 @@ class CommandContext(CommonOptions):
         if not may_lag:
             config = evolve(config, read_url=None)
         with DatabaseManager(config, account=self.account, actor=actor or ACTOR) as manager:
+            manager.watch(_OutageNote(self.note))
             yield manager
 
     def progress_bar(self, label: str) -> AbstractContextManager[ProgressCallback]:
@@ -92,6 +96,29 @@ class CommandContext(CommonOptions):
             show(output.stdout(), title, columns, rows, totals)
         else:
             say(empty)
+
+
+@define
+class _OutageNote:
+    """Says once that the server cannot be reached and is waited for."""
+
+    note: Callable[[str], None]
+    is_said: bool = False
+
+    def observe_engine(self, engine: Engine) -> None:
+        """Do nothing."""
+
+    def observe_call(self, call: CallRecord) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Do nothing."""
+        return nullcontext()
+
+    def observe_retry(self, attempt: RetryAttempt) -> None:
+        """Write the note before the first wait for a server."""
+        if attempt.reason == LOST_CONNECTION and not self.is_said:
+            self.is_said = True
+            self.note(
+                f"no connection to the server; trying again for {MAX_OUTAGE:.0f} s (Ctrl-C ends it)"
+            )
 
 
 def login_name() -> str:

@@ -797,3 +797,14 @@ def test_ctrl_c_ends_with_the_exit_code_that_help_names(
     monkeypatch.setattr(options.CommandContext, "config", interrupt)
     assert tradebook("verify").exit_code == 130
     assert "130 interrupted" in tradebook("--help").stdout
+
+
+@pytest.mark.usefixtures("brief_outages")
+def test_a_server_that_is_waited_for_is_said_once_and_not_in_json() -> None:
+    nobody = Command("postgresql://nobody@127.0.0.1:1/book")
+    for arguments in (["positions"], ["positions", "--json"]):
+        said = nobody(*arguments)
+        assert said.exit_code == 1
+        assert said.stdout == ""
+        assert said.stderr.count("no connection to the server; trying again") == 1
+    assert "trying again" not in nobody("positions", "--quiet").stderr
