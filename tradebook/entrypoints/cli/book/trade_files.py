@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli.book.trade_text import MAX_BLANK_LINES, TradeText
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
@@ -301,6 +302,14 @@ def _terms(cells: Sequence[str], columns: Sequence[_Column]) -> dict[str, Any]:
         cell = cells[place].strip()
         if not cell and term in REQUIRED:
             raise _CellError(header, "", "it is empty, and required")
-        if cell:
+        if term in ("action", "settlement"):
+            cell = cell.upper()
+        if cell and term == "executed_at":
+            try:
+                terms[term] = utc(cell)
+            except InvalidInput:
+                expected = "expected an ISO 8601 time such as 2024-05-17T14:30:00Z"
+                raise _CellError(header, cell, expected) from None
+        elif cell:
             terms[term] = cell
     return terms
