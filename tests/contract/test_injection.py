@@ -174,7 +174,7 @@ NOT_FREE_TEXT = {
     # What is no text, though it may be spelt as one, or is read from elsewhere.
     "amount", "changes", "confidence", "cost", "duration", "equal", "fee", "horizon", "inputs",
     "input", "multiplier", "output", "parameters", "price", "prices", "quantity", "rates",
-    "strength", "trades", "value", "details", "kind",
+    "strength", "trades", "value", "details", "kind", "executed_at", "occurred_at",
 }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
         for f in fields(kind)
     ]
     names = frozenset(step.name for step in steps)
+    defaulted = frozenset(f.name for f in fields(kind) if f.default is not NOTHING)
     check = getattr(kind, "__attrs_post_init__", None)
 
     def entity_init(self: Any, **given: Any) -> None:
@@ -59,13 +60,16 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
         state, name = vars(self), ""
         try:
             for name, convert, default, is_assigned in steps:
-                value = given.get(name)
-                value = default(self) if value is None else convert(value)
+                value = convert(given[name]) if name in given else default(self)
                 if is_assigned:
                     setattr(self, name, value)
                 else:
                     state[name] = value
         except InvalidInput as error:
+            if given.get(name, name) is None and name in defaulted:  # None counts as left out
+                del given[name]
+                entity_init(self, **given)
+                return
             if error.field:
                 raise
             raise InvalidInput(name, error.value, error.expected) from None

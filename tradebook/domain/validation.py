@@ -142,7 +142,9 @@ def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
     """Convert text to the member of a string enumeration that it names, in upper or lower case."""
     if type(value) is kind:
         return value
-    text = plain_text(value) if is_instance(value, str) else ""
+    text: str = value
+    if type(value) is not str:
+        text = plain_text(value) if is_instance(value, str) else ""
     try:
         return kind(text)
     except ValueError:

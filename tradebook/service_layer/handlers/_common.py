@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
-
-from attrs import frozen
+from typing import Any, TypeVar
 
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.edit_rules import check_time
@@ -14,10 +12,9 @@ from tradebook.domain.errors import (
     DuplicateRecord,
     InvalidInput,
     InvalidTransition,
-    TradebookError,
     shown,
 )
-from tradebook.domain.validation import long_text, optional_order_identifier
+from tradebook.domain.validation import long_text
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -54,41 +51,6 @@ def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
-
-
-@frozen
-class ListEntry:
-    """An entry of a list that a caller gave: a context in which errors are those of this entry.
-
-    Attributes:
-        name: of the list; `""` for a record that was given by itself.
-        index: in the list, from 0.
-        order_id: of a trade; None where it has none that is valid.
-    """
-
-    name: str
-    index: int
-    order_id: str | None = None
-
-    def __enter__(self) -> None:
-        """Begin to work on the entry."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        """Name the entry in an error of the book."""
-        if self.name and isinstance(error, TradebookError):
-            error.locate(self.name, self.index, self.order_id)
-
-
-ALONE: Final = ListEntry("", 0)
-"""The entry of a record that was given by itself: its errors name no index."""
-
-
-def valid_order_id(given: object) -> str | None:
-    """Return the order id of a trade in the form of the book; None where there is none, or none that is valid."""
-    try:
-        return optional_order_identifier(given)  # type: ignore[arg-type]
-    except InvalidInput:
-        return None
 
 
 def require_counting(uow: AbstractUnitOfWork, flow: CashFlow) -> None:

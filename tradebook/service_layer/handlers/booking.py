@@ -8,7 +8,12 @@ from typing import Any, Final, TypedDict, Unpack
 
 from attrs import define, frozen
 
-from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
+from tradebook.domain.errors import (
+    ConcurrentUpdate,
+    InvalidInput,
+    InvalidTransition,
+    TradebookError,
+)
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import entries, mapping, plain_text
@@ -20,8 +25,8 @@ from tradebook.domain.trades import (
     TradeStatus,
     trade_status,
 )
-from tradebook.domain.validation import Json, argument, require_past
-from tradebook.service_layer.handlers._common import ALONE, ListEntry, open_account, valid_order_id
+from tradebook.domain.validation import Json, argument, optional_order_identifier, require_past
+from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, current_call, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -62,6 +67,41 @@ class TradeTerms(_RequiredTerms, total=False):
 
 
 _DEFAULTED: Final = TradeTerms.__optional_keys__ - {"decision_id"}  # None says that there is none
+
+
+@define
+class ListEntry:
+    """An entry of a list that a caller gave: a context in which errors are those of this entry.
+
+    Attributes:
+        name: of the list; `""` for a record that was given by itself.
+        index: in the list, from 0.
+        order_id: of a trade; None where it has none that is valid.
+    """
+
+    name: str
+    index: int
+    order_id: str | None = None
+
+    def __enter__(self) -> None:
+        """Begin to work on the entry."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Name the entry in an error of the book."""
+        if self.name and isinstance(error, TradebookError):
+            error.locate(self.name, self.index, self.order_id)
+
+
+ALONE: Final = ListEntry("", 0)
+"""The entry of a record that was given by itself: its errors name no index."""
+
+
+def valid_order_id(given: object) -> str | None:
+    """Return the order id of a trade in the form of the book; None where there is none, or none that is valid."""
+    try:
+        return optional_order_identifier(given)  # type: ignore[arg-type]
+    except InvalidInput:
+        return None
 
 
 @frozen

@@ -17,12 +17,14 @@ from tradebook.domain.plain_values import function, mapping
 from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.handlers._common import ListEntry, open_account, valid_order_id
+from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import (
+    ListEntry,
     RecordedTrades,
     TradeTerms,
     book_trades,
     entries_of,
+    valid_order_id,
 )
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment

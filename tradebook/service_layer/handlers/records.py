@@ -29,16 +29,20 @@ from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument, record_id
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import (
-    ALONE,
-    ListEntry,
     add_account,
     confirm,
     open_account,
     require_counting,
-    valid_order_id,
 )
 from tradebook.service_layer.handlers.agents import decide
-from tradebook.service_layer.handlers.booking import TradeTerms, record_entries, record_trade
+from tradebook.service_layer.handlers.booking import (
+    ALONE,
+    ListEntry,
+    TradeTerms,
+    record_entries,
+    record_trade,
+    valid_order_id,
+)
 from tradebook.service_layer.handlers.positions import update_position
 from tradebook.service_layer.handlers.trades import cancel_trade, reject_trade
 from tradebook.service_layer.instrumentation import ALERTS, increment
