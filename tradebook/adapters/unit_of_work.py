@@ -7,15 +7,18 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 from typing_extensions import override
 
+from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import require_visible
 from tradebook.domain.entity import DEFAULT_ACCOUNT
@@ -150,6 +153,13 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         call = current_call.get()
         if call is not None:
             call.rollback()
+
+
+def read_unit(engine: Engine, account: str) -> SqlAlchemyUnitOfWork:
+    """Make a unit of work that only reads, with one consistent view of an account."""
+    reading = engine.execution_options(**{READ_ONLY: True})
+    sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
+    return SqlAlchemyUnitOfWork(sessions, account)
 
 
 class AsyncUnitOfWork(AbstractAsyncUnitOfWork):

@@ -72,6 +72,7 @@ _PANELS: Final = {
         "metrics = ops.metrics:metrics": "Serve the database's metrics to Prometheus: trades, alerts, locks, dead rows, lag.",
         "backup = ops.backup_upkeep:app": "Back up the book while it is in use; an interrupted backup leaves nothing behind.",
         "restore = ops.restoring:restore": "Restore a backup, and prove the restored book.",
+        "copy = ops.copying:copy": "Copy the book into an empty database: SQLite to PostgreSQL, or any to any.",
         "sandbox = ops.sandbox:app": "Run a real PostgreSQL 18 in a folder, to try things out; needs no installation.",
     },
 }

@@ -33,15 +33,18 @@ ACTOR: Final = "tradebook command"
 class CommandContext(CommonOptions):
     """The context of a command: the common options, and the book that they name."""
 
-    def environment(self) -> DatabaseEnvironment:
-        """Return the environment with the URL of `--database`, if given; warn of a password in it."""
-        if self.database and "***" in DatabaseConfig.from_url(self.database).safe_url:
+    def environment(
+        self, url: str | None = None, option: str = "--database"
+    ) -> DatabaseEnvironment:
+        """Return the environment with the URL of an option, if given; warn of a password in it."""
+        url = url or self.database
+        if url and "***" in DatabaseConfig.from_url(url).safe_url:
             self.note(
-                "warning: other users see a password in --database in the list of processes, and the shell's "
+                f"warning: other users see a password in {option} in the list of processes, and the shell's "
                 "history keeps it; put it into a file named by TRADEBOOK_DB_PASSWORD_FILE, or the URL into "
                 "TRADEBOOK_DATABASE_URL or a file named by TRADEBOOK_DATABASE_URL_FILE"
             )
-        return DatabaseEnvironment(url=self.database)
+        return DatabaseEnvironment(url=url)
 
     def config(self) -> DatabaseConfig:
         """Return the configuration of the database that `--database` or the environment names."""
