@@ -189,6 +189,7 @@ class AsyncBook(ABC):
     mark_prices = _async_command(handlers.mark_prices)
     update_position = _async_command(handlers.update_position)
     record_cash_flow = _async_command(handlers.record_cash_flow)
+    bust_cash_flow = _async_command(handlers.bust_cash_flow)
     take_snapshot = _async_command(handlers.take_snapshot)
     raise_alert = _async_command(handlers.raise_alert)
     resolve_alert = _async_command(handlers.resolve_alert)

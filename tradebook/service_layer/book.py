@@ -235,6 +235,7 @@ class Book(ABC):
     mark_prices = _command(handlers.mark_prices)
     update_position = _command(handlers.update_position)
     record_cash_flow = _command(handlers.record_cash_flow)
+    bust_cash_flow = _command(handlers.bust_cash_flow)
     take_snapshot = _command(handlers.take_snapshot)
     raise_alert = _command(handlers.raise_alert)
     resolve_alert = _command(handlers.resolve_alert)

@@ -18,7 +18,7 @@ from tradebook.adapters.runner.observers import LOST_CONNECTION, RetryAttempt
 from tradebook.adapters.runner.retries import MAX_OUTAGE
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.domain.cash import ALL_ACCOUNTS
-from tradebook.domain.errors import TradebookError
+from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli import output
 from tradebook.entrypoints.cli.common import CommonOptions
@@ -185,18 +185,11 @@ def login_name() -> str:
         return ""
 
 
-def iso_time(text: str) -> datetime:
-    """Return the time of an ISO 8601 text, in UTC; a text without offset is taken as UTC."""
-    if text.isdigit():  # seconds since 1970 would pass for a date such as 20240517
-        raise ValueError(text)
-    return utc(datetime.fromisoformat(text))
-
-
 def time_option(text: str) -> datetime:
     """Parse the ISO 8601 time that an option gives."""
     try:
-        return iso_time(text)
-    except ValueError:
+        return utc(text)
+    except InvalidInput:
         raise typer.BadParameter(
             f"{text!r}: write an ISO 8601 time such as 2024-05-17T14:30, in UTC unless it has an offset"
         ) from None
@@ -235,6 +228,7 @@ By: TypeAlias = Annotated[
         help="The person who does it, for the record.",
     ),
 ]
+Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept on record.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tradebook.domain.cash import Account, check_base_currency
+from tradebook.domain.cash import Account, CashFlow, check_base_currency
 from tradebook.domain.edit_rules import check_time
 from tradebook.domain.entity import Entity, differences
-from tradebook.domain.errors import DuplicateRecord
+from tradebook.domain.errors import (
+    DuplicateRecord,
+    InvalidInput,
+    InvalidTransition,
+    shown,
+)
+from tradebook.domain.validation import long_text
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -68,6 +74,23 @@ def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
+
+
+def require_counting(uow: AbstractUnitOfWork, flow: CashFlow) -> None:
+    """Raise InvalidTransition for a recorded cash flow that was busted: its reference is spent."""
+    for entry in uow.cash_flows.page(limit=1, reference=flow.reversal_reference, busts_id=flow.id):
+        raise InvalidTransition(
+            f"cash flow {flow.reference!r} was busted at {entry.created_at}: "
+            f"{shown(entry.bust_reason)}; record what counts under another reference"
+        )
+
+
+def words(reason: str) -> str:
+    """Check the reason of a correction: long text that is not blank."""
+    checked = long_text(reason)
+    if not checked.strip():
+        raise InvalidInput("", reason, "some words: they are kept on record")
+    return checked
 
 
 def dated(uow: AbstractUnitOfWork, entity: E) -> E:

@@ -1,16 +1,14 @@
-"""`portfolio` and `cash`: what the account is worth, and its money."""
+"""`portfolio`: what the account is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from typing import Annotated, Final
 
 import typer
 
-from tradebook.domain.cash import CashFlow
 from tradebook.domain.errors import MissingRate, NotFound, TradebookError
 from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition
 from tradebook.domain.trades import Trade
@@ -29,7 +27,6 @@ from tradebook.entrypoints.cli.options import (
 from tradebook.entrypoints.cli.output import as_fields, stdout
 from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.service_layer.queries.portfolio import CashBalance
 
 _VALUES: Final = (
     "total_value cash_balance positions_value gross_exposure net_exposure realized_pnl unrealized_pnl "
@@ -238,36 +235,3 @@ def _show_history(context: CommandContext, manager: DatabaseManager, days: int) 
         found,
         empty=f"no snapshot of account {account!r} in the last {period}; {_TAKE_ONE}",
     )
-
-
-def cash(
-    context: CommandContext,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="At most this many flows, the latest.")
-    ] = 20,
-) -> None:
-    """Show the cash balance in each currency, and the latest cash flows.
-
-    The balance is external (deposits, withdrawals, transfers) + income
-    (dividends, interest, funding and the like) + trading (what positions did
-    to cash). It is not buying power.
-
-      tradebook cash --limit 100
-    """
-    with context.read_book() as manager:
-        balances = manager.get_cash_balances()
-        with manager.unit_of_work(read_only=True) as uow:
-            flows = list(islice(uow.cash_flows.iterate(batch=min(limit, 1000)), limit))
-    context.answer_table(
-        {"account": context.account, "balances": balances, "flows": flows},
-        f"cash of account {context.account}",
-        select(
-            CashBalance, "currency external income trading balance", spare="external income trading"
-        ),
-        balances,
-        empty=f"no cash moved in account {context.account!r}",
-    )
-    if flows and not context.as_json:
-        names = "occurred_at kind amount currency symbol reference"
-        columns = select(CashFlow, names, spare="symbol reference")
-        show(stdout(), f"the latest {counted(len(flows), 'cash flow')}", columns, flows)

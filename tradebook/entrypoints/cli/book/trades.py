@@ -24,6 +24,7 @@ from tradebook.entrypoints.cli.options import (
     AsOf,
     By,
     CommandContext,
+    Reason,
     Symbol,
     WhichTrade,
     option,
@@ -77,7 +78,6 @@ def trades(
     )
 
 
-Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept with the trade.")]
 RightNumber: TypeAlias = Annotated[str | None, option("NUMBER", "The right number.")]
 
 
