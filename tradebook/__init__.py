@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
     from tradebook.domain.alerts import Alert, Severity
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
+    from tradebook.domain.consolidation import ConsolidatedPortfolio
     from tradebook.domain.errors import (
         BackupDamaged,
         BookBusy,
@@ -83,6 +84,7 @@ __all__ = [
     "CashFlowKind",
     "CommitUnknown",
     "ConcurrentUpdate",
+    "ConsolidatedPortfolio",
     "ConstraintViolated",
     "DatabaseConfig",
     "DatabaseCorrupt",
@@ -177,6 +179,7 @@ _HOMES = {
     "tradebook.domain.numbers": ("exact",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
     "tradebook.domain.performance": ("PerformanceMetric",),
+    "tradebook.domain.consolidation": ("ConsolidatedPortfolio",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),
     "tradebook.domain.positions": ("MarkSource", "Position", "PositionStatus"),
     "tradebook.domain.seals": ("Seal",),

@@ -29,6 +29,7 @@ class Given:
     decision: int
     open: str
     wrong: str
+    flow: int
 
 
 def prepare(book: Any, name: str) -> Given:
@@ -37,7 +38,8 @@ def prepare(book: Any, name: str) -> Given:
     decision = book.record_decision("agent", "AAPL", "BUY").id
     wrong = book.record_trade(**TERMS, order_id=f"wrong: {name}").order_id
     pending = book.record_trade(**TERMS, order_id=f"open: {name}", status="PENDING").order_id
-    return Given(alert, decision, pending, wrong)
+    flow = book.record_cash_flow("DEPOSIT", 1, reference=f"wrong: {name}").id
+    return Given(alert, decision, pending, wrong, flow)
 
 
 def _update(book: Any, given: Given) -> object:
@@ -112,6 +114,10 @@ CALLS: dict[str, tuple[Call, dict[str, set[str]]]] = {
     "record_cash_flow": (
         lambda book, _: book.record_cash_flow("DEPOSIT", 5),
         {"CashFlowRecorded": set()},
+    ),
+    "bust_cash_flow": (
+        lambda book, given: book.bust_cash_flow(cash_flow_id=given.flow, reason="x"),
+        {"CashFlowBusted": set(), "CashFlowRecorded": set()},
     ),
     "take_snapshot": (lambda book, _: book.take_snapshot(), {"SnapshotTaken": set()}),
     "raise_alert": (lambda book, _: book.raise_alert("a", "INFO"), {"AlertRaised": set()}),

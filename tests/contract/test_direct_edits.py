@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ from tests.support.direct_edits import (
     BOOKKEEPING,
     CHANGES,
     KIND_OF,
+    LATER,
     NEW,
     NEW_STATES,
     REMOVALS,
@@ -158,8 +158,8 @@ def test_a_naive_time_put_past_the_converters_is_taken_as_utc(book: Book) -> Non
     record_one_of_each(book)
     position = book.get_position_by_symbol("X")
     assert position is not None
-    vars(position).update(marked_at=datetime(2999, 1, 1), current_price=Decimal(3))  # noqa: DTZ001
-    assert book.update(position).marked_at == datetime(2999, 1, 1, tzinfo=UTC)
+    vars(position).update(marked_at=LATER.replace(tzinfo=None), current_price=Decimal(3))
+    assert book.update(position).marked_at == LATER
 
 
 def test_a_record_is_deleted_or_it_is_refused_with_what_to_do_instead(book: Book) -> None:

@@ -76,6 +76,10 @@ def writing(
               "occurred_at": NOON}),
             (book.record_cash_flow, {"kind": t, "amount": 1}),
         ],
+        "bust_cash_flow": [
+            (book.bust_cash_flow, {"reference": t, "reason": t}),
+            (book.bust_cash_flow, {"cash_flow_id": ids["flow"], "reason": t}),
+        ],
         "take_snapshot": [(book.take_snapshot, {"rates": {t: 1}})],
         "raise_alert": [
             (book.raise_alert, {"alert_type": t, "severity": "INFO", "message": t, "source": t,
@@ -129,6 +133,14 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
             (book.get_cash_flows, {"kind": t}, "kind"),
         ],
         "get_portfolio_history": [(book.get_portfolio_history, {"after": t}, "")],
+        "get_consolidated_positions": [
+            (book.get_consolidated_positions, {"accounts": t}, ""),
+            (book.get_consolidated_positions, {"accounts": [t]}, ""),
+        ],
+        "get_consolidated_portfolio": [
+            (book.get_consolidated_portfolio, {"accounts": t}, ""),
+            (book.get_consolidated_portfolio, {"accounts": [], "base_currency": t}, ""),
+        ],
         "get_alerts": [
             (book.get_alerts, {"symbol": t}, "symbol"),
             (book.get_alerts, {"severity": t}, "severity"),
@@ -170,7 +182,7 @@ NOT_FREE_TEXT = {
     # What is no text, though it may be spelt as one, or is read from elsewhere.
     "amount", "changes", "confidence", "cost", "duration", "equal", "fee", "horizon", "inputs",
     "input", "multiplier", "output", "parameters", "price", "prices", "quantity", "rates",
-    "strength", "trades", "value", "details", "kind",
+    "strength", "trades", "value", "details", "kind", "executed_at", "occurred_at",
 }  # fmt: skip
 
 
@@ -181,7 +193,7 @@ def texts_taken(function: Callable[..., Any]) -> Iterator[str]:
 
 def test_every_text_that_a_handler_or_a_query_takes_is_attempted() -> None:
     book = FakeBook()
-    calls = writing(book, "attempt", {"alert": 1, "decision": 1, "trade": 1})
+    calls = writing(book, "attempt", {"alert": 1, "decision": 1, "trade": 1, "flow": 1})
     asked = {
         name: [(c, a) for c, a, _ in found] for name, found in reading(book, "attempt").items()
     }
@@ -219,7 +231,8 @@ def test_an_attempt_is_text_and_nothing_else(guarded: Book, text: str) -> None:
     alert = book.raise_alert("x", "INFO").id
     decision = book.record_decision("a", "X", "BUY").id
     trade = book.record_trade(symbol="BUSTED", **BUY).id
-    ids = {"alert": alert, "decision": decision, "trade": trade}
+    flow = book.record_cash_flow("DEPOSIT", 1).id
+    ids = {"alert": alert, "decision": decision, "trade": trade, "flow": flow}
     for calls in writing(book, text, ids).values():
         for call, arguments in calls:
             with suppress(TradebookError):  # refused as text that no name may be, or as no member

@@ -137,6 +137,13 @@ _SEAL: Final[Mapping[str, Any]] = {
     "covered": [[1, "a"]],
     "sealed_at": LATER,
 }
+_CASH_FLOW: Final[Mapping[str, Any]] = {
+    **_same("Z", "symbol", "reference"),
+    "kind": "DIVIDEND",
+    "amount": NINE,
+    "currency": "EUR",
+    "occurred_at": LATER,
+}
 _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "Account": ("base currency", {"base_currency": "EUR"}),
     "AgentAction": (
@@ -151,14 +158,8 @@ _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         },
     ),
     "CashFlow": (
-        "record_cash_flow",
-        {
-            **_same("Z", "symbol", "reference"),
-            "kind": "DIVIDEND",
-            "amount": NINE,
-            "currency": "EUR",
-            "occurred_at": LATER,
-        },
+        "bust_cash_flow",
+        {**_CASH_FLOW, "busts_id": 9, "bust_reason": "Z"},
     ),
     "Event": (
         "audit trail",
@@ -243,9 +244,11 @@ NEW: Final[list[Edit]] = [
     *_refused("Event", "handlers", **_FOR_GOOD["Event"][1], **_TIMES),
     *(
         edit
-        for name in ("Account", "AgentAction", "CashFlow", "PerformanceMetric", "Signal")
+        for name in ("Account", "AgentAction", "PerformanceMetric", "Signal")
         for edit in _allowed(name, **_FOR_GOOD[name][1], **_TIMES)
     ),
+    *_allowed("CashFlow", **_CASH_FLOW, **_TIMES),
+    *_refused("CashFlow", "bust_cash_flow", busts_id=9, bust_reason="Z"),
 ]
 """New records with one field of their own; ids are the database's, and the account is the book's."""
 
@@ -262,7 +265,7 @@ REMOVALS: Final[Mapping[str, str | None]] = {
     "AgentAction": None,
     "AgentDecision": None,
     "Alert": None,
-    "CashFlow": "record_cash_flow",
+    "CashFlow": "bust_cash_flow",
     "Event": "audit trail",
     "PerformanceMetric": None,
     "Portfolio": "take_snapshot",

@@ -36,7 +36,7 @@ BUY: Final[Mapping[str, Any]] = {
 }
 PERIOD: Final[Mapping[str, Any]] = {"period_start": NOON, "period_end": NOON}
 
-NOT_A_CALL: Final = {"run", "read", "unit_of_work", "close"}
+NOT_A_CALL: Final = {"run", "read", "unit_of_work", "for_account", "close"}
 """What takes functions, or opens and closes: attacked on its own."""
 
 
@@ -88,6 +88,7 @@ def prepared(book: Book) -> Ids:
         for name in ("to fill", "to cancel", "to reject", "to change", "to delete")
     }
     flow = book.record_cash_flow("DEPOSIT", 100, reference="flow")
+    wrong_flow = book.record_cash_flow("DEPOSIT", 1, reference="wrong")
     alert = book.raise_alert("drawdown", "INFO", dedup_key="alert", timestamp=NOON)
     gone = book.raise_alert("drawdown", "INFO", dedup_key="gone", timestamp=NOON)
     book.record_metric("sharpe", 1, **PERIOD)
@@ -96,6 +97,7 @@ def prepared(book: Book) -> Ids:
     return Ids(
         signal=signal.id, decision=decision.id, action=action.id, trade=trade.id, wrong=wrong.id,
         flow=flow.id, alert=alert.id, gone=gone.id, snapshot=snapshot.id, **orders,
+        **{"wrong flow": wrong_flow.id},
     )  # fmt: skip
 
 
@@ -140,6 +142,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "record_cash_flow": [
             {"kind": "DEPOSIT", "amount": 1, "currency": "USD", "symbol": "AAPL",
              "occurred_at": NOON, "reference": "new"},
+        ],
+        "bust_cash_flow": [
+            {"reference": "wrong", "reason": "misread"},
+            {"cash_flow_id": ids["wrong flow"], "reason": "misread"},
         ],
         "take_snapshot": [{"rates": {"EUR": "1.1"}}],
         "raise_alert": [
@@ -193,6 +199,13 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "arrow_batches": [
             {"kind": Trade, "decimals": "text", "since": NOON, "until": None,
              "equal": {"symbol": "AAPL"}},
+        ],
+        "get_accounts": [{}],
+        "get_consolidated_positions": [
+            {"accounts": [book.account], "include_closed": True},
+        ],
+        "get_consolidated_portfolio": [
+            {"accounts": [book.account], "base_currency": "USD", "rates": {"EUR": 1}},
         ],
         "get_trades": [
             {"symbol": "AAPL", "action": "BUY", "status": "EXECUTED", "strategy": "", **listed},

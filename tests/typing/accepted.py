@@ -106,6 +106,8 @@ def books_of_bots() -> None:
     config = DatabaseConfig("localhost", 5432, "book", "trader", "secret", pool_size=5)
     book: Book = FakeBook()
     book = DatabaseManager(config, "main")
+    assert_type(DatabaseManager(config).for_account("paper"), DatabaseManager)
+    assert_type(AsyncFakeBook().for_account("paper", base_currency="EUR"), AsyncFakeBook)
     book.close()
     async_book: AsyncBook = AsyncFakeBook()
     async_book = AsyncDatabaseManager("sqlite://", account="main")

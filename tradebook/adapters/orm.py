@@ -190,6 +190,8 @@ cash_flows: Final = record_table(
     *text_columns("symbol", nullable=True),
     *time_columns("occurred_at"),
     *text_columns("reference"),
+    *integer_columns("busts_id", nullable=True),
+    *text_columns("bust_reason", nullable=True),
     UniqueConstraint("account", "reference"),
     Index(None, "account", "occurred_at", "id"),
 )

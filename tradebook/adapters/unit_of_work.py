@@ -7,20 +7,23 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 from typing_extensions import override
 
+from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.errors import translated, translated_commit, translated_errors
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
-from tradebook.adapters.repositories.row_security import require_visible
-from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.adapters.repositories.row_security import ANY, require_visible
+from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import DatabaseCorrupt
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import current_call
 from tradebook.service_layer.unit_of_work import (
     REPOSITORIES,
@@ -53,12 +56,14 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         context: CallContext | None = None,
         position_cache: PositionCache | None = None,
         observe: Callable[[], AbstractContextManager[object]] | None = None,
+        *,
+        is_currency_named: bool = False,
     ) -> None:
         """Prepare a unit of work; the session is made on entering.
 
         At the end it updates the position cache; `observe` makes the context in which observers see it run.
         """
-        super().__init__(account, base_currency, context)
+        super().__init__(account, base_currency, context, is_currency_named=is_currency_named)
         self._new_session = new_session
         self._position_cache = position_cache
         self._observe = observe
@@ -108,8 +113,8 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
                 self._observed.__exit__(exc_type, exc, traceback)
 
     @override
-    def require_visible(self) -> None:
-        require_visible(self.session.connection(), self.account)
+    def require_visible(self, *, any_account: bool = False) -> None:
+        require_visible(self.session.connection(), ANY if any_account else self.account)
 
     @override
     def require_intact(self) -> None:
@@ -152,6 +157,13 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             call.rollback()
 
 
+def read_unit(engine: Engine, account: str) -> SqlAlchemyUnitOfWork:
+    """Make a unit of work that only reads, with one consistent view of an account."""
+    reading = engine.execution_options(**{READ_ONLY: True})
+    sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
+    return SqlAlchemyUnitOfWork(sessions, account)
+
+
 class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
     """One database transaction of asyncio. Entities stay readable after it ends.
 
@@ -168,11 +180,18 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
         position_cache: PositionCache | None = None,
+        *,
+        is_currency_named: bool = False,
     ) -> None:
         """Prepare a unit of work; the session is made on entering."""
         self._new_session = new_session
         self._uow = SqlAlchemyUnitOfWork(
-            lambda: self.session.sync_session, account, base_currency, context, position_cache
+            lambda: self.session.sync_session,
+            account,
+            base_currency,
+            context,
+            position_cache,
+            is_currency_named=is_currency_named,
         )
 
     @override

@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from tradebook.config.database import DatabaseConfig
 from tradebook.config.secrets import Secret, hide_traceback
-from tradebook.config.variables import EMBEDDED, Settings, check_preset
+from tradebook.config.variables import EMBEDDED, Settings, check_preset, variable_of
+from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 
 
 @frozen
@@ -18,7 +19,7 @@ class Setting:
     """One field of the configuration in force.
 
     Attributes:
-        field: its name in `DatabaseConfig`.
+        field: its name in `DatabaseConfig`, or of an argument of the manager.
         value: as text; passwords masked.
         source: the variable, preset or option that it comes from, or `default`.
     """
@@ -71,6 +72,16 @@ class DatabaseEnvironment:
             self._current = self._settings.resolve(self.name).build(DatabaseConfig)
         return self._current
 
+    @property
+    def account(self) -> str | None:
+        """The account that TRADEBOOK_ACCOUNT names; None where it is not set."""
+        return self._settings.name("account")
+
+    @property
+    def base_currency(self) -> str | None:
+        """The base currency that TRADEBOOK_BASE_CURRENCY names; None where it is not set."""
+        return self._settings.name("base_currency")
+
     def set_environment(self, name: str) -> None:
         """Choose the environment by name.
 
@@ -84,10 +95,18 @@ class DatabaseEnvironment:
     def explained(self) -> list[Setting]:
         """List every field in force, with the variable, preset or option that it comes from."""
         config, sources = self.current, self._settings.resolve(self.name).sources
-        return [
+        database = [
             Setting(f.name, _readable(getattr(config, f.name)), sources.get(f.name, "default"))
             for f in fields(DatabaseConfig)
             if f.repr
+        ]
+        book = {
+            "account": (self.account, DEFAULT_ACCOUNT),
+            "base_currency": (self.base_currency, DEFAULT_BASE_CURRENCY),
+        }
+        return database + [
+            Setting(name, value or default, variable_of(name) if value else "default")
+            for name, (value, default) in book.items()
         ]
 
 

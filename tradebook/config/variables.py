@@ -12,6 +12,7 @@ from attrs import frozen
 from tradebook.config.secrets import HIDDEN, Secret, secret_from_file
 from tradebook.config.urls import MEMORY, POSTGRESQL_ONLY, parts_of, read_text
 from tradebook.domain.errors import DatabaseUnavailable, InvalidInput
+from tradebook.domain.validation import argument, identifier
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ _PASSWORDS: Final = ("password", "password_file")
 _NAMED_OTHERWISE: Final = {
     "env": "TRADEBOOK_ENV",
     "log": "TRADEBOOK_LOG",
+    "account": "TRADEBOOK_ACCOUNT",
+    "base_currency": "TRADEBOOK_BASE_CURRENCY",
     "fallback_url": "DATABASE_URL",
     "database": "TRADEBOOK_DB_NAME",
     "username": "TRADEBOOK_DB_USER",
@@ -75,6 +78,8 @@ _HELP: Final = {
     "idle_in_transaction_session_timeout": "Milliseconds that a transaction may idle; 600000.",
     "echo": "Log every statement: yes or no.",
     "slow_query_seconds": "Log statements that take longer, with their plan.",
+    "account": "The account, where none is named; main. The command takes all, too.",
+    "base_currency": "The account's base currency: USD for a new one; another than it has is refused.",
     "log": "What the command logs to stderr: json or text.",
 }
 _VARIABLES: Final = {
@@ -154,6 +159,11 @@ class Settings:
         """The preset that `TRADEBOOK_ENV` names; `embedded` without it."""
         return check_preset(self._variables.env or EMBEDDED, called="TRADEBOOK_ENV")
 
+    def name(self, field: str) -> str | None:
+        """Return the name in a variable: of an account or a currency; None where it is not set."""
+        text: str | None = getattr(self._variables, field)
+        return None if text is None else argument(variable_of(field), identifier, text)
+
     def resolve(self, preset: str) -> StatedFields:
         """Collect the fields that something states; stronger sources win.
 
@@ -227,8 +237,9 @@ class Settings:
         return None if field == "password" else secret
 
 
-_URLS: Final = ("env", "log", "fallback_url", "database_url", "database_url_file", "read_url_file")
-_FIELDS: Final = tuple(field for field in _HELP if field not in _URLS)
+_URLS: Final = ("fallback_url", "database_url", "database_url_file", "read_url_file")
+_OTHERS: Final = ("env", "log", "account", "base_currency")
+_FIELDS: Final = tuple(field for field in _HELP if field not in (*_URLS, *_OTHERS))
 """The fields of `DatabaseConfig` that have a variable."""
 
 

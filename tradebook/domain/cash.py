@@ -11,10 +11,18 @@ from typing import ClassVar, Final
 from attrs import define, field, frozen
 
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
-from tradebook.domain.errors import InvalidInput
-from tradebook.domain.events import AccountOpened, CashFlowRecorded
+from tradebook.domain.errors import InvalidInput, InvalidTransition
+from tradebook.domain.events import AccountOpened, CashFlowBusted, CashFlowRecorded
 from tradebook.domain.numbers import EXACT, ZERO, canonical, nonzero
-from tradebook.domain.validation import enum_member, identifier, optional_identifier, utc, utc_now
+from tradebook.domain.validation import (
+    enum_member,
+    identifier,
+    optional_id,
+    optional_identifier,
+    optional_long_text,
+    utc,
+    utc_now,
+)
 
 
 class CashFlowKind(StrEnum):
@@ -31,6 +39,10 @@ class CashFlowKind(StrEnum):
     ADJUSTMENT = "ADJUSTMENT"
 
 
+ALL_ACCOUNTS: Final = "all"
+_RESERVED: Final = (ALL_ACCOUNTS, "*")
+"""Names that stand for every account: on the command line, and in the bindings of roles."""
+
 EXTERNAL: Final = (CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL, CashFlowKind.TRANSFER)
 
 
@@ -39,9 +51,30 @@ def cash_flow_kind(value: CashFlowKind | str) -> CashFlowKind:
     return enum_member(CashFlowKind, value)
 
 
+def account_name(value: str) -> str:
+    """Check the name of an account that a book is opened on."""
+    name = identifier(value)
+    if name in _RESERVED:
+        raise InvalidInput("", name, "the name of one account: this one stands for all of them")
+    return name
+
+
+def check_base_currency(account: str, base_currency: str | None, named: str | None) -> None:
+    """Refuse a base currency that was named and is not the one that the account was opened with.
+
+    Args:
+        account: its name.
+        base_currency: the account's; None where it is not open yet.
+        named: the one that the caller names; None where none was named.
+    """
+    if base_currency is not None and named not in (None, base_currency):
+        expected = f"{base_currency}, in which account {account!r} was opened, or none"
+        raise InvalidInput("base_currency", named, expected)
+
+
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Account(Entity):
-    """A tenant of the book, opened on its first use.
+    """A tenant of the book, opened by its first trade, cash flow or snapshot.
 
     Attributes:
         base_currency: the currency of its snapshots.
@@ -56,7 +89,7 @@ class Account(Entity):
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class CashFlow(Entity):
-    """Cash that no trade moved; append-only, corrected by a reversing entry.
+    """Cash that no trade moved; append-only: a wrong entry is busted by another one, its reversal.
 
     Attributes:
         kind: see `CashFlowKind`.
@@ -65,6 +98,8 @@ class CashFlow(Entity):
         symbol: the instrument that it came from, such as a dividend's.
         occurred_at: the time when cash moved, UTC.
         reference: unique in the account; recording the same entry again returns the first.
+        busts_id: the cash flow that this entry, its reversal, takes back; none of any other entry.
+        bust_reason: the reason that the actor of the bust gave.
     """
 
     ordered_by: ClassVar[str] = "occurred_at"
@@ -75,9 +110,15 @@ class CashFlow(Entity):
     symbol: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
     reference: str = field(converter=identifier, on_setattr=IMMUTABLE)
+    busts_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
+    bust_reason: str | None = field(
+        default=None, converter=optional_long_text, on_setattr=IMMUTABLE
+    )
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a deposit or withdrawal of the wrong sign."""
+        """Refuse a deposit or withdrawal of the wrong sign, unless it takes one back."""
+        if self.busts_id is not None:
+            return
         if self.kind is CashFlowKind.DEPOSIT and self.amount < ZERO:
             raise InvalidInput("amount", self.amount, "a DEPOSIT above 0")
         if self.kind is CashFlowKind.WITHDRAWAL and self.amount > ZERO:
@@ -87,6 +128,45 @@ class CashFlow(Entity):
         """Return the event that recording this cash flow emits."""
         return CashFlowRecorded(
             kind=self.kind, amount=self.amount, currency=self.currency, reference=self.reference
+        )
+
+    @property
+    def reversal_reference(self) -> str:
+        """The reference of the entry that takes this one back: only one can."""
+        return f"bust of {self.id}"
+
+    def reversal(self, reason: str, at: datetime) -> CashFlow:
+        """Return the entry that takes this one back: the same, with the opposite amount.
+
+        It has the same `occurred_at`, so that no view by trade times shows either.
+
+        Raises:
+            InvalidTransition: this entry takes another one back.
+        """
+        if self.busts_id is not None:
+            raise InvalidTransition(
+                f"cash flow {self.reference!r} takes back cash flow {self.busts_id} and cannot be busted; "
+                "record what counts with record_cash_flow, under another reference"
+            )
+        return CashFlow(
+            account=self.account,
+            kind=self.kind,
+            amount=self.amount.copy_negate(),  # unlike a minus sign it keeps all digits
+            currency=self.currency,
+            symbol=self.symbol,
+            occurred_at=self.occurred_at,
+            reference=self.reversal_reference,
+            busts_id=self.id,
+            bust_reason=reason,
+            created_at=at,
+        )
+
+    def busted(self, reversal: CashFlow) -> CashFlowBusted:
+        """Return the event that recording the reversal of this cash flow emits."""
+        return CashFlowBusted(
+            reference=self.reference,
+            reason=reversal.bust_reason or "",
+            reversal_id=reversal.id,
         )
 
 

@@ -33,13 +33,14 @@ LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
         *("symbol", *AMOUNTS, *INSTRUMENT),
         *("status", "opened_at", "closed_at", "sequence", "version"),
     ),
+    CashFlow: ("busts_id", "bust_reason"),
 }
-"""Fields that follow from booked trades, and that no direct edit sets."""
+"""Fields that follow from booked trades and from busts, and that no direct edit sets."""
 
 _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     Account: "an account keeps its base currency",
     AgentAction: "record another action with record_action",
-    CashFlow: "record the reversing entry with record_cash_flow",
+    CashFlow: "take it back with bust_cash_flow",
     Event: "the audit trail only grows",
     PerformanceMetric: "record another metric with record_metric",
     Portfolio: "take another snapshot with take_snapshot",
@@ -104,12 +105,13 @@ def check_time(entity: Entity, at: datetime) -> None:
 
 
 def check_ledger_state(entity: Entity) -> None:
-    """Raise InvalidInput for a new record with a value that follows from booked trades."""
+    """Raise InvalidInput for a new record with a value that follows from booked trades or a bust."""
     kind = type(entity)
+    setter = "bust_cash_flow" if kind is CashFlow else "record_trade"
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
         if field != "symbol" and not same(value, fields_dict(kind)[field].default):
-            raise InvalidInput(field, value, "the default: record_trade sets it")
+            raise InvalidInput(field, value, f"the default: {setter} sets it")
 
 
 def check_consistent(entity: Entity) -> None:

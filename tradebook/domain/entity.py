@@ -51,6 +51,7 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
         for f in fields(kind)
     ]
     names = frozenset(step.name for step in steps)
+    defaulted = frozenset(f.name for f in fields(kind) if f.default is not NOTHING)
     check = getattr(kind, "__attrs_post_init__", None)
 
     def entity_init(self: Any, **given: Any) -> None:
@@ -65,6 +66,10 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
                 else:
                     state[name] = value
         except InvalidInput as error:
+            if given.get(name, name) is None and name in defaulted:  # None counts as left out
+                del given[name]
+                entity_init(self, **given)
+                return
             if error.field:
                 raise
             raise InvalidInput(name, error.value, error.expected) from None
@@ -95,6 +100,7 @@ def _identity(value: Any) -> Any:
 
 
 DEFAULT_ACCOUNT: Final = "main"
+DEFAULT_BASE_CURRENCY: Final = "USD"
 
 
 def named_fields(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:

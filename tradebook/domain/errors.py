@@ -98,11 +98,30 @@ def escaped(text: str) -> str:
 
 
 class TradebookError(Exception):
-    """The base class of all exceptions that tradebook defines; its message is printable text."""
+    """The base class of all exceptions that tradebook defines; its message is printable text.
+
+    Attributes:
+        index: the index, in the list that the caller gave, of the entry that was refused; None without a list.
+        order_id: the order id of that entry, if it is a trade that was given one.
+    """
+
+    index: int | None = None
+    order_id: str | None = None
+    _where: str = ""
 
     def __init__(self, *lines: str) -> None:
         """Write the message, which has one line unless several are given; each is `escaped`."""
         super().__init__("\n".join(map(escaped, lines)))
+
+    def __str__(self) -> str:
+        """Return the message, after the entry of a list that it is about: `trades[17] (order_id 'o-18'): ...`."""
+        return f"{self._where}{super().__str__()}"
+
+    def locate(self, name: str, index: int, order_id: str | None) -> None:
+        """Name the entry of the caller's list `name` that was refused."""
+        self.index, self.order_id = index, order_id
+        order = "" if order_id is None else f" (order_id {shown(order_id)})"
+        self._where = f"{name}[{index}]{order}: "
 
 
 class InvalidInput(TradebookError, ValueError):

@@ -254,6 +254,14 @@ class CashFlowRecorded(DomainEvent):
     reference: str
 
 
+class CashFlowBusted(DomainEvent):
+    """A cash flow was taken back by another entry, its reversal."""
+
+    reference: str
+    reason: str
+    reversal_id: int
+
+
 class SnapshotTaken(DomainEvent):
     """The portfolio was valued and kept."""
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from tradebook.domain.errors import InvalidInput
 
 V = TypeVar("V")
 
+_A_TIME: Final = "a datetime, or an ISO 8601 text such as 2024-05-17T14:30:00Z"
+_LONGEST_TIME: Final = 64
 _PARTS: Final = ("year", "month", "day", "hour", "minute", "second", "microsecond")
 
 
@@ -37,15 +39,18 @@ def plain_int(value: int, expected: str) -> int:
     return int.__index__(value)
 
 
-def plain_datetime(value: datetime) -> datetime:
-    """Return a time as a plain `datetime` in UTC; a naive one is taken as UTC.
+def plain_datetime(value: datetime | str) -> datetime:
+    """Return a time, also of an ISO 8601 text, as a plain `datetime` in UTC; a naive one is taken as UTC.
 
     Raises:
-        InvalidInput: not a datetime, or its time zone has no offset, or the time in UTC is outside the
-            years 1 to 9999.
+        InvalidInput: neither a datetime nor such a text, or its time zone has no offset, or the time in UTC
+            is outside the years 1 to 9999.
     """
+    if is_instance(value, str):
+        value = _iso_time(plain_text(cast("str", value)))
     if not is_instance(value, datetime):
-        raise InvalidInput("", value, "a datetime")
+        raise InvalidInput("", value, _A_TIME)
+    value = cast("datetime", value)
     try:
         if value.utcoffset() is None:
             return _rebuilt(value.replace(tzinfo=UTC, fold=0))
@@ -54,6 +59,16 @@ def plain_datetime(value: datetime) -> datetime:
         raise InvalidInput("", value, "a datetime within the years 1 to 9999 in UTC") from None
     except Exception as error:  # a caller's time zone may raise anything
         raise InvalidInput("", value, "a datetime whose time zone has an offset") from error
+
+
+def _iso_time(text: str) -> datetime:
+    # A text of digits may be seconds since 1970, and would pass for a date such as 20240517.
+    if text.isdigit() or len(text) > _LONGEST_TIME:
+        raise InvalidInput("", text, _A_TIME)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput("", text, _A_TIME) from None
 
 
 def _rebuilt(value: datetime) -> datetime:

@@ -19,11 +19,13 @@ from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, posit
 from tradebook.domain.validation import (
     Json,
     enum_member,
+    fill_identifier,
     identifier,
     json_object,
     optional_id,
     optional_long_text,
     optional_utc,
+    order_identifier,
     record_id,
     short_text,
     utc,
@@ -182,8 +184,10 @@ class Trade(Entity):
         default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
     )
     executed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=_terms_freeze)
-    order_id: str = field(factory=new_order_id, converter=identifier, on_setattr=_terms_freeze)
-    execution_id: str = field(default="", converter=short_text, on_setattr=_terms_freeze)
+    order_id: str = field(
+        factory=new_order_id, converter=order_identifier, on_setattr=_terms_freeze
+    )
+    execution_id: str = field(default="", converter=fill_identifier, on_setattr=_terms_freeze)
     strategy: str = field(default="", converter=short_text)
     decision_id: int | None = field(default=None, converter=optional_id)
     details: dict[str, Json] = field(factory=dict, converter=json_object)

@@ -43,12 +43,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def utc(value: datetime) -> datetime:
-    """Convert a time to the same instant in UTC; a naive `datetime` is taken as UTC."""
+def utc(value: datetime | str) -> datetime:
+    """Convert a time, or an ISO 8601 text, to the same instant in UTC; a naive one is taken as UTC."""
     return value if type(value) is datetime and value.tzinfo is UTC else plain_datetime(value)
 
 
-def optional_utc(value: datetime | None) -> datetime | None:
+def optional_utc(value: datetime | str | None) -> datetime | None:
     """Convert a time that may be left out to UTC."""
     return None if value is None else utc(value)
 
@@ -60,7 +60,8 @@ def is_ahead(time: datetime, at: datetime) -> bool:
 
 def require_past(field: str, time: datetime | None, at: datetime) -> None:
     """Raise InvalidInput for a time of `field` that `is_ahead` of a clock that is at `at`."""
-    if time is not None and is_ahead(time, at):
+    # Converted again: a value may have been put into a record past its converter.
+    if time is not None and is_ahead(argument(field, utc, time), at):
         raise InvalidInput(
             field,
             time.isoformat(),
@@ -98,6 +99,30 @@ def short_text(value: str) -> str:
     return value
 
 
+def order_identifier(value: str | int) -> str:
+    """Check the id of an order: an `identifier`, or an integer, which becomes its digits."""
+    if type(value) is str and _PLAIN_NAME(value):
+        return value
+    return identifier(_digits(value))
+
+
+def optional_order_identifier(value: str | int | None) -> str | None:
+    """Check the id of an order that may be left out."""
+    return None if value is None else order_identifier(value)
+
+
+def fill_identifier(value: str | int) -> str:
+    """Check the id of an order's fill: `short_text`, or an integer, which becomes its digits."""
+    return short_text(_digits(value))
+
+
+def _digits(value: str | int) -> str:
+    """Return the digits of an integer that has at most those of a name; leave any other value to its check."""
+    if type(value) is int and value.bit_length() <= 3 * MAX_NAME:
+        return str(value)
+    return cast("str", value)
+
+
 def optional_identifier(value: str | None) -> str | None:
     """Check an identifier that may be left out."""
     return None if value is None else identifier(value)
@@ -114,12 +139,18 @@ def optional_long_text(value: str | None) -> str | None:
 
 
 def enum_member(kind: type[_Choice], value: _Choice | str) -> _Choice:
-    """Convert text to the member of a string enumeration that it names."""
+    """Convert text to the member of a string enumeration that it names, in upper or lower case."""
     if type(value) is kind:
         return value
+    text: str = value
+    if type(value) is not str:
+        text = plain_text(value) if is_instance(value, str) else ""
     try:
-        return kind(value if type(value) is str else plain_text(value))
-    except ValueError:  # also the InvalidInput of `plain_text`
+        return kind(text)
+    except ValueError:
+        # Of ASCII only: the upper case of a long s is an S.
+        if text.isascii() and text.upper() in kind.__members__:
+            return kind[text.upper()]
         raise InvalidInput("", value, "one of " + ", ".join(kind)) from None
 
 

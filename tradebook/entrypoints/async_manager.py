@@ -29,12 +29,13 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     Args:
         config: a `DatabaseConfig`, or a URL; see `DatabaseManager`.
-        account: the tenant that owns the book.
-        base_currency: of the account, when its first use opens it.
+        account: the tenant that owns the book; see `DatabaseManager`.
+        base_currency: of the account; see `DatabaseManager`.
         actor: recorded in the events where no `tradebook.context` names another.
 
     Raises:
-        InvalidInput: the configuration, the account or the currency is refused.
+        InvalidInput: the configuration, the account or the currency is refused; on first use: the account's
+            base currency is not the one named.
         SchemaNotReady: on first use: the database's schema is not the one of this version.
     """
 
@@ -43,7 +44,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     async def upgrade(self) -> None:
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
-        await self._runner.first_use.upgrade()
+        await self._container.schema_use().upgrade()
 
     @asynccontextmanager
     async def get_session(self) -> AsyncIterator[AsyncSession]:
@@ -83,10 +84,13 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.
 
-        A database in memory ends with its last connection.
+        A database in memory ends with its last connection. The connections of a book that `for_account` made
+        are closed with the one that it was made from.
         """
-        self._runner.first_use.reset()
-        self._container.position_cache().clear()
+        self._forget()
+        if self._owner is not None:
+            return
+        self._container.schema_use().reset()
         await self._container.reader().dispose()
         await self._container.engine().dispose()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import RLock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from dependency_injector import containers, providers
@@ -12,10 +12,16 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from tradebook.adapters.engine.factory import make_async_engine, make_engine
+from tradebook.adapters.engine.factory import (
+    AnyEngine,
+    engine_of_account,
+    make_async_engine,
+    make_engine,
+)
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
+from tradebook.adapters.runner.account_use import AccountCheck, AccountUse, AsyncAccountUse
 from tradebook.adapters.runner.fast_record_trade import FastPath
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
@@ -25,7 +31,7 @@ from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
 
-AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
+Graph: TypeAlias = containers.DynamicContainer
 
 Single = providers.ThreadSafeSingleton
 """Used throughout: the plain `Singleton` makes several engines when threads race."""
@@ -39,6 +45,7 @@ class Parts:
     sessions: Callable[[Any, type[Session]], Any]
     unit_of_work: type[Any]
     first_use: type[Any]
+    account_use: type[Any]
     runner: type[Any]
     lock: Callable[[], Any]
 
@@ -53,28 +60,62 @@ def _async_sessions(
     return async_sessionmaker(engine, sync_session_class=session_class, expire_on_commit=False)
 
 
-THREADS: Final = Parts(make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, Runner, RLock)
+THREADS: Final = Parts(
+    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, AccountUse, Runner, RLock
+)
 ASYNCIO: Final = Parts(
-    make_async_engine, _async_sessions, AsyncUnitOfWork, AsyncFirstUse, AsyncRunner, TaskLock
+    make_async_engine,
+    _async_sessions,
+    AsyncUnitOfWork,
+    AsyncFirstUse,
+    AsyncAccountUse,
+    AsyncRunner,
+    TaskLock,
 )
 
 
 def new_container(
-    parts: Parts, config: DatabaseConfig, account: str, base_currency: str, actor: str
-) -> containers.DynamicContainer:
-    """Wire the object graph of one manager; nothing connects before it is used."""
+    parts: Parts,
+    config: DatabaseConfig,
+    account: str,
+    base_currency: str,
+    actor: str,
+    *,
+    is_currency_named: bool = False,
+    owner: Graph | None = None,
+) -> Graph:
+    """Wire the object graph of one manager; nothing connects before it is used.
+
+    Args:
+        parts: the classes.
+        config: the database.
+        account: the account of the book.
+        base_currency: of the account, when its first use opens it.
+        actor: the default actor.
+        is_currency_named: whether an account in another base currency is refused.
+        owner: the graph of the manager whose engines, observers and check of the schema this one shares.
+    """
 
     def unit_of_work(engine: Any, session_class: type[Session], cache: Any = None) -> Any:
         sessions = Single(parts.sessions, engine, session_class)
         return providers.Factory(
-            parts.unit_of_work, sessions, account, base_currency, position_cache=cache
+            parts.unit_of_work,
+            sessions,
+            account,
+            base_currency,
+            position_cache=cache,
+            is_currency_named=is_currency_named,
         )
 
-    wired = containers.DynamicContainer()
-    wired.observers = Single(list)
+    wired = Graph()
+    wired.observers = Single(list) if owner is None else owner.observers
     wired.retries = Single(Retries, account, wired.observers)
-    wired.engine = Single(parts.make_engine, config, account)
-    wired.reader = Single(_reader, parts.make_engine, config, account, wired.engine)
+    if owner is None:
+        wired.engine = Single(parts.make_engine, config, account)
+        wired.reader = Single(_reader, parts.make_engine, config, account, wired.engine)
+    else:
+        wired.engine = Single(engine_of_account, owner.engine, account)
+        wired.reader = Single(engine_of_account, owner.reader, account)
     # Decisions about writing need the database itself, never a replica that may lag behind.
     wired.own_read_engine = Single(_reading, wired.engine)
     wired.position_cache = Single(PositionCache, parts.lock)
@@ -84,9 +125,17 @@ def new_container(
     wired.statement_unit_of_work = unit_of_work(
         Single(_reading, wired.reader, one_statement=True), StatementReadSession
     )
-    wired.first_use = Single(
-        parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider
+    wired.schema_use = (
+        Single(parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider)
+        if owner is None
+        else owner.schema_use
     )
+    wired.first_use = wired.schema_use
+    if owner is not None or is_currency_named:
+        named = base_currency if is_currency_named else None
+        check = AccountCheck(account, named, must_be_visible=owner is not None)
+        reader = None if config.read_url is None else wired.reader.provider
+        wired.first_use = Single(parts.account_use, wired.schema_use, check, reader)
     wired.fast_path = Single(FastPath, wired.engine, wired.position_cache, account, wired.retries)
     wired.runner = Single(
         parts.runner,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
+from typing import Self
+from weakref import WeakSet
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
@@ -18,13 +21,14 @@ from tradebook.adapters.runner.runner import Runner
 from tradebook.adapters.sessions.account_session import ad_hoc_session
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
-from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.cash import account_name
+from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance, plain_text
-from tradebook.domain.validation import argument, boolean, identifier, short_text
-from tradebook.entrypoints.container import THREADS, new_container
+from tradebook.domain.validation import argument, boolean, optional_identifier, short_text
+from tradebook.entrypoints.container import THREADS, Graph, new_container
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.health import Health, PoolStatus
 
 orm.start_mappers()
@@ -34,23 +38,61 @@ class Managed:
     """The common base of both managers: a configuration, an account, and a container of its own."""
 
     _parts = THREADS
+    _container: Graph
 
     def __init__(
         self,
         config: DatabaseConfig | str | URL | None = None,
-        account: str = DEFAULT_ACCOUNT,
+        account: str | None = None,
         *,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
+        base_currency: str | None = None,
         actor: str = "",
     ) -> None:
         """Check the configuration; the database is connected on first use."""
-        self.config = _configured(config)
+        if isinstance(config, DatabaseConfig) and is_instance(config, DatabaseConfig):
+            self.config = config
+        else:
+            environment = _environment(config)
+            self.config = environment.current
+            account = environment.account if account is None else account
+            base_currency = environment.base_currency if base_currency is None else base_currency
         self.config.for_reading()  # raises now for a wrong read_url, not at the first query
-        self.account = argument("account", identifier, account)
-        actor = argument("actor", short_text, actor)
-        currency = argument("base_currency", identifier, base_currency)
-        self._container = new_container(self._parts, self.config, self.account, currency, actor)
+        self._actor = argument("actor", short_text, actor)
+        self._owner: Self | None = None
+        self._shared: WeakSet[Self] = WeakSet()  # the books that `for_account` made
+        self._currency = DEFAULT_BASE_CURRENCY
+        name = DEFAULT_ACCOUNT if account is None else argument("account", account_name, account)
+        self._wire(name, base_currency)
+
+    def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
+        """Open the book of another account on the same engine and pool; see `Book.for_account`."""
+        owner = self._owner or self
+        made = copy(self)
+        made._owner = owner
+        made._wire(argument("name", account_name, name), base_currency)
+        owner._shared.add(made)
+        return made
+
+    def _wire(self, account: str, named_currency: str | None) -> None:
+        """Make the object graph for an account; the currency is None where the caller names none."""
+        currency = argument("base_currency", optional_identifier, named_currency)
+        self.account, self._currency = account, currency or self._currency
+        self._container = new_container(
+            self._parts,
+            self.config,
+            account,
+            self._currency,
+            self._actor,
+            is_currency_named=currency is not None,
+            owner=None if self._owner is None else self._owner._container,
+        )
         self._runner = self._container.runner()
+
+    def _forget(self) -> None:
+        """Drop what this book, and each that shares its engine, keeps in memory of its database."""
+        books: list[Managed] = [self] if self._owner is not None else [self, *self._shared]
+        for book in books:
+            book._container.position_cache().clear()
 
     @property
     def url(self) -> str:
@@ -69,13 +111,13 @@ class Managed:
         return f"{type(self).__name__}({self.url!r}, account={self.account!r})"
 
     def watch(self, observer: Observer) -> None:
-        """Add an observer of every call, statement and retry from now on.
+        """Add an observer of every call, statement and retry from now on, of all books on the engine.
 
         Args:
             observer: as `tradebook.operations.metrics` and `tradebook.operations.tracing` make one.
         """
         self._container.observers().append(observer)
-        for engine in self._engines():
+        for engine in (self._owner or self)._engines():
             observer.observe_engine(engine)
 
     def pool_status(self) -> PoolStatus:
@@ -100,12 +142,15 @@ class DatabaseManager(Managed, Book):
             `postgresql://user:password@host/book`. By default the environment's variables are read, and
             without them the file `tradebook.db` in the working directory is used. A new and empty SQLite
             database gets its tables on first use; any other gets them by `upgrade()`.
-        account: the tenant that owns the book.
-        base_currency: of the account, when its first use opens it.
+        account: the tenant that owns the book. By default the variable TRADEBOOK_ACCOUNT, where variables are
+            read, else `main`. `for_account` opens further ones on the same pool.
+        base_currency: of the account, when its first use opens it: USD by default. Where one is named, here or by
+            TRADEBOOK_BASE_CURRENCY, an account in another one is refused.
         actor: recorded in the events where no `tradebook.context` names another.
 
     Raises:
-        InvalidInput: the configuration, the account or the currency is refused.
+        InvalidInput: the configuration, the account or the currency is refused; on first use: the account's
+            base currency is not the one named.
         SchemaNotReady: on first use: the database's schema is not the one of this version.
     """
 
@@ -155,10 +200,13 @@ class DatabaseManager(Managed, Book):
     def close(self) -> None:
         """Close every connection; the manager stays usable, and connects again.
 
-        A database in memory ends with its last connection.
+        A database in memory ends with its last connection. The connections of a book that `for_account` made
+        are closed with the one that it was made from.
         """
-        self._runner.first_use.is_done = False
-        self._container.position_cache().clear()
+        self._forget()
+        if self._owner is not None:
+            return
+        self._container.schema_use().is_done = False
         for engine in self._engines():
             engine.dispose()
 
@@ -167,13 +215,12 @@ class DatabaseManager(Managed, Book):
             self._runner.first_use.prepare()
 
 
-def _configured(config: DatabaseConfig | str | URL | None) -> DatabaseConfig:
-    if isinstance(config, DatabaseConfig) and is_instance(config, DatabaseConfig):
-        return config
-    if isinstance(config, URL) and is_instance(config, URL):
-        return DatabaseEnvironment(url=config.render_as_string(hide_password=False)).current
+def _environment(config: object) -> DatabaseEnvironment:
+    """Read the environment's variables for a URL, or for the database that they name."""
     if config is None:
-        return DatabaseEnvironment().current
+        return DatabaseEnvironment()
+    if isinstance(config, URL) and is_instance(config, URL):
+        return DatabaseEnvironment(url=config.render_as_string(hide_password=False))
     if isinstance(config, str) and is_instance(config, str):
-        return DatabaseEnvironment(url=plain_text(config)).current
+        return DatabaseEnvironment(url=plain_text(config))
     raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL or None")

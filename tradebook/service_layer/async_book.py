@@ -113,6 +113,10 @@ class AsyncBook(ABC):
         return await self._runner.read(query, *args, **kwargs)
 
     @abstractmethod
+    def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
+        """Open the book of another account of the same database, on the same pool; see `Book.for_account`."""
+
+    @abstractmethod
     async def aclose(self) -> None:
         """Close every connection; the book stays usable, and connects again."""
 
@@ -185,6 +189,7 @@ class AsyncBook(ABC):
     mark_prices = _async_command(handlers.mark_prices)
     update_position = _async_command(handlers.update_position)
     record_cash_flow = _async_command(handlers.record_cash_flow)
+    bust_cash_flow = _async_command(handlers.bust_cash_flow)
     take_snapshot = _async_command(handlers.take_snapshot)
     raise_alert = _async_command(handlers.raise_alert)
     resolve_alert = _async_command(handlers.resolve_alert)
@@ -199,6 +204,10 @@ class AsyncBook(ABC):
     get_rows = _async_query(queries.get_rows)
     count = _async_query(queries.count)
     exists = _async_query(queries.exists)
+    get_accounts = _async_query(queries.get_accounts)
+    get_consolidated_positions = _async_query(queries.get_consolidated_positions)
+    get_consolidated_portfolio = _async_query(queries.get_consolidated_portfolio)
+
     get_trades = _async_query(queries.get_trades)
     get_recent_trades = _async_query(queries.get_recent_trades)
     get_trades_by_symbol = _async_query(queries.get_trades_by_symbol)

@@ -143,6 +143,23 @@ class Book(ABC):
         return self._runner.read(query, *args, **kwargs)
 
     @abstractmethod
+    def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
+        """Open the book of another account of the same database, on the same engine and pool.
+
+        Closing it leaves the engine open; closing the book that it was made from closes the connections of
+        both. An observer of one watches both. The first call connects.
+
+        Args:
+            name: of the account; one that does not exist yet is an empty book, and its first trade opens it.
+            base_currency: of the account: another one than it was opened with is refused on first use. By
+                default an account that is opened gets this book's, and one that is open keeps its own.
+
+        Raises:
+            InvalidInput: the name or the currency is refused.
+            NotPermitted: on first use: row-level security hides the account from the connected role.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Close every connection; the book stays usable, and connects again."""
 
@@ -218,6 +235,7 @@ class Book(ABC):
     mark_prices = _command(handlers.mark_prices)
     update_position = _command(handlers.update_position)
     record_cash_flow = _command(handlers.record_cash_flow)
+    bust_cash_flow = _command(handlers.bust_cash_flow)
     take_snapshot = _command(handlers.take_snapshot)
     raise_alert = _command(handlers.raise_alert)
     resolve_alert = _command(handlers.resolve_alert)
@@ -232,6 +250,10 @@ class Book(ABC):
     get_rows = _query(queries.get_rows)
     count = _query(queries.count)
     exists = _query(queries.exists)
+
+    get_accounts = _query(queries.get_accounts)
+    get_consolidated_positions = _query(queries.get_consolidated_positions)
+    get_consolidated_portfolio = _query(queries.get_consolidated_portfolio)
 
     get_trades = _query(queries.get_trades)
     get_recent_trades = _query(queries.get_recent_trades)

@@ -16,8 +16,6 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
 from tradebook.domain.validation import argument, identifier, short_text, utc, utc_now
 
-DEFAULT_BASE_CURRENCY: Final = "USD"
-
 current_actor: Final[ContextVar[str]] = ContextVar("tradebook_actor", default="")
 """The actor that the surrounding `context` names, or `""`."""
 

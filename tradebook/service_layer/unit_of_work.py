@@ -11,7 +11,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
-from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
+from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import DomainEvent, Event
 from tradebook.domain.performance import PerformanceMetric
@@ -21,7 +21,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import Ledger
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
@@ -81,6 +81,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     Attributes:
         account: the account that everything inside reads and writes.
         base_currency: for an account that is opened inside.
+        is_currency_named: whether an account with another base currency is refused.
         context: the time, ids and names that all calls inside share.
     """
 
@@ -104,10 +105,13 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
         account: str = DEFAULT_ACCOUNT,
         base_currency: str = DEFAULT_BASE_CURRENCY,
         context: CallContext | None = None,
+        *,
+        is_currency_named: bool = False,
     ) -> None:
         """Prepare a unit of work; the transaction starts inside `with`."""
         self.account = account
         self.base_currency = base_currency
+        self.is_currency_named = is_currency_named
         self.context = context or CallContext()
         self._ids_made = 0
 
@@ -155,8 +159,11 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
         self.events.add_all([self.event(what, entity) for what, entity in happened])
 
     @abstractmethod
-    def require_visible(self) -> None:
+    def require_visible(self, *, any_account: bool = False) -> None:
         """Check that the store shows this account's rows: hidden ones would read as an empty account.
+
+        Args:
+            any_account: whether it is enough that the role sees some account.
 
         Raises:
             NotPermitted: row-level security hides the account from the role that is connected.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
@@ -208,6 +209,11 @@ class FakeAccountRepository(FakeRepository[Account], ports.AccountRepository):
     def current(self) -> Account | None:
         return next(iter(self._session.find(Account)), None)
 
+    def everywhere(self) -> list[Account]:
+        rows = self._session.rows_everywhere(Account)
+        found = [self._session.copy(Account, row) for row in rows]
+        return sorted(found, key=lambda account: account.account)
+
 
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[FakeRepository[Any]]]] = {
     Account: FakeAccountRepository,
@@ -276,21 +282,19 @@ class FakeLedger(Ledger):
                 mark = {name: getattr(position, name) for name in MARK}
                 self._session.put(Position, {**row, **mark})
 
-    def holdings(self) -> Holdings:
+    def holdings(self, account: str | None = None) -> Holdings:
+        rows = partial(self._session.rows, account=account)
         return Holdings(
-            positions=tuple(self._copies(self._session.rows(Position))),
-            cash=cash_totals(
-                (r["currency"], r["kind"], r["amount"]) for r in self._session.rows(CashFlow)
-            ),
-            base_currency=self._base_currency(),
+            positions=tuple(self._copies(rows(Position))),
+            cash=cash_totals((r["currency"], r["kind"], r["amount"]) for r in rows(CashFlow)),
+            base_currency=self._base_currency(account),
             snapshot_at=max(
-                (r["timestamp"] for r in self._session.rows(Portfolio) if r["source"] == BOOK),
-                default=None,
+                (r["timestamp"] for r in rows(Portfolio) if r["source"] == BOOK), default=None
             ),
         )
 
-    def _base_currency(self) -> str | None:
-        return next((row["base_currency"] for row in self._session.rows(Account)), None)
+    def _base_currency(self, account: str | None = None) -> str | None:
+        return next((row["base_currency"] for row in self._session.rows(Account, account)), None)
 
     def _row(self, symbol: str) -> Values | None:
         return next((r for r in self._session.rows(Position) if r["symbol"] == symbol), None)

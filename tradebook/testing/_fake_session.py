@@ -162,13 +162,17 @@ class FakeSession:
         )
         return [self.load(kind, row["id"]) for row in rows[:limit]]
 
-    def rows(self, kind: Kind) -> Iterator[Values]:
-        """Iterate over the rows of this account, with the writes of this unit of work."""
+    def rows(self, kind: Kind, account: str | None = None) -> Iterator[Values]:
+        """Iterate over the rows of an account, this one by default, with the writes of this unit of work."""
+        of = self._account if account is None else account
+        return (row for row in self.rows_everywhere(kind) if row["account"] == of)
+
+    def rows_everywhere(self, kind: Kind) -> Iterator[Values]:
+        """Iterate over the rows of all accounts, with the writes of this unit of work."""
         self._require_open()
         self.flush(kind)
         for row in self._table(kind).rows.values():
-            if row.values["account"] == self._account:
-                yield row.values
+            yield row.values
 
     def load(self, kind: type[E], id_: int) -> E:
         """Return the entity that this unit of work tracks for a row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -13,7 +14,7 @@ from typing_extensions import override
 from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.validation import utc_now
 from tradebook.service_layer.async_book import AsyncBook
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext
+from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
@@ -70,7 +71,7 @@ class AsyncFakeBook(AsyncBook):
 
     Args:
         account: the account of the book.
-        base_currency: of the account, when its first use opens it.
+        base_currency: of the account; see `FakeBook`.
         actor: the actor of events outside any `tradebook.context`.
         clock: returns the time of a call; a test may pass its own.
         store: to share with other books, asyncio or not; a new one by default.
@@ -80,19 +81,30 @@ class AsyncFakeBook(AsyncBook):
         self,
         *,
         account: str = DEFAULT_ACCOUNT,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
+        base_currency: str | None = None,
         actor: str = "",
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
         """Open an empty book, or one on the records of `store`."""
-        self._book = FakeBook(
-            account=account, base_currency=base_currency, actor=actor, clock=clock, store=store
+        self._open(
+            FakeBook(
+                account=account, base_currency=base_currency, actor=actor, clock=clock, store=store
+            )
         )
-        self.account = self._book.account
-        self.base_currency = self._book.base_currency
-        self.store = self._book.store
-        self._runner = _AsyncFakeRunner(self._book)
+
+    def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
+        """Open the book of another account on the same store; see `Book.for_account`."""
+        made = copy(self)
+        made._open(self._book.for_account(name, base_currency=base_currency))
+        return made
+
+    def _open(self, book: FakeBook) -> None:
+        self._book = book
+        self.account = book.account
+        self.base_currency = book.base_currency
+        self.store = book.store
+        self._runner = _AsyncFakeRunner(book)
 
     def unit_of_work(
         self, *, read_only: bool = False, context: CallContext | None = None

@@ -6,18 +6,26 @@ It commits and rolls back, checks versions, unique keys and references, and retu
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
 from typing import Any, Final, Self, TypeVar
 
 from attrs import frozen
 from typing_extensions import override
 
-from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.cash import account_name, check_base_currency
+from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
 from tradebook.domain.plain_values import function, is_instance
-from tradebook.domain.validation import argument, boolean, identifier, short_text, utc_now
+from tradebook.domain.validation import (
+    argument,
+    boolean,
+    optional_identifier,
+    short_text,
+    utc_now,
+)
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.call_context import DEFAULT_BASE_CURRENCY, CallContext, call_context
+from tradebook.service_layer.call_context import CallContext, call_context
 from tradebook.service_layer.unit_of_work import REPOSITORIES, AbstractUnitOfWork
 from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
 from tradebook.testing._fake_session import FakeSession
@@ -40,6 +48,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         base_currency: for an account that is opened inside.
         context: the time, ids and names of the call.
         read_only: whether writing is refused.
+        is_currency_named: whether an account with another base currency is refused.
     """
 
     def __init__(
@@ -50,9 +59,10 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         context: CallContext | None = None,
         *,
         read_only: bool = False,
+        is_currency_named: bool = False,
     ) -> None:
         """Prepare the unit of work; entering it takes the snapshot."""
-        super().__init__(account, base_currency, context)
+        super().__init__(account, base_currency, context, is_currency_named=is_currency_named)
         self.store = FakeStore() if store is None else store
         self._read_only = read_only
 
@@ -63,13 +73,16 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         for kind, name in REPOSITORIES.items():
             setattr(self, name, REPOSITORY_CLASSES.get(kind, FakeRepository)(session, kind))
         self.ledger = FakeLedger(session, self.account, self.now())
+        opened = self.accounts.current() if self.is_currency_named else None
+        if opened is not None:
+            check_base_currency(self.account, opened.base_currency, self.base_currency)
         return self
 
     @override
     def __exit__(self, *exc_info: object) -> None:
         self._session.close()
 
-    def require_visible(self) -> None:
+    def require_visible(self, *, any_account: bool = False) -> None:
         """Do nothing: memory has no row-level security."""
 
     def require_intact(self) -> None:
@@ -118,7 +131,8 @@ class FakeBook(Book):
 
     Args:
         account: the account of the book.
-        base_currency: of the account, when its first use opens it.
+        base_currency: of the account, when its first use opens it: USD by default. Where one is named, an
+            account in another one is refused.
         actor: the actor of events outside any `tradebook.context`.
         clock: returns the time of a call; a test may pass its own.
         store: to share with other books, as accounts share a database; a new one by default.
@@ -128,19 +142,31 @@ class FakeBook(Book):
         self,
         *,
         account: str = DEFAULT_ACCOUNT,
-        base_currency: str = DEFAULT_BASE_CURRENCY,
+        base_currency: str | None = None,
         actor: str = "",
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
     ) -> None:
         """Open an empty book, or one on the records of `store`."""
-        self.account = argument("account", identifier, account)
-        self.base_currency = argument("base_currency", identifier, base_currency)
         if store is not None and not is_instance(store, FakeStore):
             raise InvalidInput("store", store, "a FakeStore")
         self.store = FakeStore() if store is None else store
         self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
+        self.base_currency = DEFAULT_BASE_CURRENCY
+        self._open(argument("account", account_name, account), base_currency)
+
+    def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
+        """Open the book of another account on the same store; see `Book.for_account`."""
+        made = copy(self)
+        made._open(argument("name", account_name, name), base_currency)
+        return made
+
+    def _open(self, account: str, named_currency: str | None) -> None:
+        currency = argument("base_currency", optional_identifier, named_currency)
+        self.account = account
+        self.base_currency = currency or self.base_currency
+        self._is_currency_named = currency is not None
         self._runner = _FakeRunner(self)
 
     def unit_of_work(
@@ -150,7 +176,12 @@ class FakeBook(Book):
         only_reads = argument("read_only", boolean, read_only)
         context = self.new_context(context)
         return FakeUnitOfWork(
-            self.store, self.account, self.base_currency, context, read_only=only_reads
+            self.store,
+            self.account,
+            self.base_currency,
+            context,
+            read_only=only_reads,
+            is_currency_named=self._is_currency_named,
         )
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ def test_what_is_no_database_is_refused(kind: type[Any], config: Any) -> None:
 
 @pytest.mark.parametrize("kind", MANAGERS)
 @pytest.mark.parametrize(
-    "options", [{"account": 5}, {"account": ""}, {"base_currency": None}, {"actor": 5}]
+    "options", [{"account": 5}, {"account": ""}, {"base_currency": 5}, {"actor": 5}]
 )
 def test_what_names_nobody_is_refused(kind: type[Any], options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):

@@ -194,3 +194,19 @@ def test_progress_is_told_up_to_the_last_trade(manager: DatabaseManager) -> None
     manager.verify(progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (5, 5)
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount", Decimal(-9)), ("kind", "TAX"), ("symbol", "SAP"), ("busts_id", 10**9)],
+)
+def test_a_spoilt_reversal_of_a_cash_flow_is_reported(
+    manager: DatabaseManager, column: str, value: object
+) -> None:
+    manager.record_cash_flow("DEPOSIT", 10, reference="wrong")
+    reversal = manager.bust_cash_flow("wrong", reason="not ours")
+    assert manager.verify().proven
+    spoil(manager, "cash_flows", column, value, id=reversal.id)
+    [difference] = manager.verify().differences
+    assert (difference.entity, difference.key) == ("CashFlow", str(reversal.id))
+    assert (difference.field, difference.stored) == (column, str(value))

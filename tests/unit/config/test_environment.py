@@ -279,6 +279,8 @@ def test_every_variable_is_documented() -> None:
     assert listed == {variable_of(name) for name in names} | {
         "TRADEBOOK_ENV",
         "TRADEBOOK_LOG",
+        "TRADEBOOK_ACCOUNT",
+        "TRADEBOOK_BASE_CURRENCY",
         "TRADEBOOK_DATABASE_URL",
         "TRADEBOOK_DATABASE_URL_FILE",
         "TRADEBOOK_DATABASE_READ_URL_FILE",

@@ -126,10 +126,10 @@ def test_equality_is_identity(entity: str) -> None:
         ("Position", "current_price", "NaN", "a finite number"),
         ("Position", "status", "HALF", "one of OPEN, CLOSED"),
         ("Signal", "symbol", "", "not empty"),
-        ("Signal", "action", "buy", "one of BUY, SELL, HOLD"),
+        ("Signal", "action", "purchase", "one of BUY, SELL, HOLD"),
         ("Signal", "confidence", -1, "from 0 to 1"),
         ("Signal", "strength", "strong", "a number"),
-        ("Signal", "details", None, "a mapping"),
+        ("Signal", "details", [], "a mapping"),
         ("Trade", "symbol", "", "not empty"),
         ("Trade", "action", "HOLD", "one of BUY, SELL"),
         ("Trade", "quantity", 0, "above 0"),
@@ -144,7 +144,7 @@ def test_equality_is_identity(entity: str) -> None:
         ("Trade", "execution_id", "x" * 201, "at most 200 characters"),
         ("Trade", "details", {1: 2}, "text as the key"),
         ("Trade", "status", "FILLED", "one of PENDING"),
-        ("Trade", "venue", None, "text"),
+        ("Trade", "venue", 5, "text"),
     ],
 )
 def test_a_refusal_names_the_field_the_value_and_what_is_expected(
@@ -471,3 +471,22 @@ def test_a_price_times_a_float_is_refused_by_python_and_times_a_decimal_is_exact
     with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \*"):
         trade.price * 1.01  # type: ignore[operator]
     assert trade.price * Decimal("1.01") == Decimal("151.601")
+
+
+def test_none_is_the_default_of_a_field_that_has_one() -> None:
+    trade = Trade(
+        symbol="AAPL",
+        action="buy",
+        quantity=1,
+        price=2,
+        order_id=17,
+        execution_id=18,
+        executed_at="2026-03-02T12:00+02:00",
+        **dict.fromkeys(("fee", "fee_currency", "currency", "venue", "details", "status"), None),  # type: ignore[arg-type]
+    )
+
+    assert (trade.order_id, trade.execution_id, trade.action) == ("17", "18", "BUY")
+    assert trade.executed_at == datetime(2026, 3, 2, 10, tzinfo=UTC)
+    assert (trade.fee, trade.fee_currency, trade.details, trade.status) == (0, "USD", {}, "PENDING")
+    with pytest.raises(InvalidInput, match="price: None"):
+        Trade(symbol="AAPL", action="BUY", quantity=1, price=None)  # type: ignore[arg-type]

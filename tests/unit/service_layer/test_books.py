@@ -84,7 +84,7 @@ def test_both_books_have_the_same_operations_with_the_same_parameters() -> None:
 
 def test_the_operations_of_the_async_book_are_awaited() -> None:
     for name, method in operations_of(AsyncBook).items():
-        streams = inspect.isasyncgenfunction(method) or name == "unit_of_work"
+        streams = inspect.isasyncgenfunction(method) or name in ("unit_of_work", "for_account")
         assert streams or inspect.iscoroutinefunction(method), name
 
 
@@ -100,7 +100,7 @@ def test_the_operations_of_the_async_book_are_awaited() -> None:
 def test_managers_and_fakes_have_all_of_them(book: type, of: type) -> None:
     own = operations_of(book)
     for name, method in operations_of(of).items():
-        if name not in ("run", "read", "unit_of_work"):
+        if name not in ("run", "read", "unit_of_work", "for_account"):
             assert own[name] is method, name
 
 

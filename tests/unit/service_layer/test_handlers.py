@@ -145,11 +145,10 @@ def test_cash_flows_without_a_reference_are_different_entries(book: FakeBook) ->
 
 
 def test_cash_is_in_the_accounts_currency_unless_told_otherwise(book: FakeBook) -> None:
-    book.record_cash_flow("DEPOSIT", 100)
-    elsewhere = FakeBook(store=book.store, base_currency="EUR")
+    FakeBook(store=book.store, base_currency="EUR").record_cash_flow("DEPOSIT", 100)
 
-    assert elsewhere.record_cash_flow("FEE", -1).currency == "USD"
-    assert elsewhere.record_cash_flow("INTEREST", 1, currency="EUR").currency == "EUR"
+    assert book.record_cash_flow("FEE", -1).currency == "EUR"
+    assert book.record_cash_flow("INTEREST", 1, currency="USD").currency == "USD"
 
 
 def test_cash_balances_split_by_where_the_cash_came_from(book: FakeBook) -> None:

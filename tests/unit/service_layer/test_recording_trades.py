@@ -134,7 +134,7 @@ def test_constants_of_a_new_symbol_are_the_accounts_currency_one_and_cash() -> N
     store = FakeStore()
     FakeBook(store=store, base_currency="EUR").record_cash_flow("DEPOSIT", 1)
 
-    trade = FakeBook(store=store, base_currency="USD").record_trade(**BUY, fee=1)
+    trade = FakeBook(store=store).record_trade(**BUY, fee=1)
 
     assert (trade.currency, trade.fee_currency, trade.multiplier, trade.settlement) == (
         "EUR",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -15,10 +15,12 @@ from tradebook.adapters.engine import psycopg2_values, sqlite, transactions
 from tradebook.adapters.engine.connect_errors import explain_failures
 from tradebook.adapters.engine.lock_waits import limit_waits
 from tradebook.adapters.engine.pool import AsyncWatchedPool, WatchedPool
-from tradebook.adapters.engine.slow_queries import log_slow_queries
+from tradebook.adapters.engine.slow_queries import ACCOUNT, log_slow_queries
 from tradebook.adapters.types import read_json
 from tradebook.config import DatabaseConfig, Secret
 from tradebook.domain.errors import InvalidInput
+
+AnyEngine = TypeVar("AnyEngine", Engine, AsyncEngine)
 
 
 def make_engine(config: DatabaseConfig, account: str = "") -> Engine:
@@ -59,6 +61,11 @@ def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
     )
     _prepare(engine.sync_engine, config, account)
     return engine
+
+
+def engine_of_account(engine: AnyEngine, account: str) -> AnyEngine:
+    """Return an engine on the same pool; the log of slow queries names this account for its statements."""
+    return engine.execution_options(**{ACCOUNT: account})
 
 
 def _stable(config: DatabaseConfig) -> DatabaseConfig:

@@ -29,6 +29,9 @@ DEFAULT_LIMITS: Final = {
 }
 """Milliseconds, where neither the configuration nor the server has a limit."""
 
+SET_LIMITS: Final = "SELECT set_config(name, value, false) FROM (VALUES"
+"""How the statement begins that sets them in a new session."""
+
 _ROW: Final = re.compile(r'tuple (\(\d+,\d+\)) in relation "(\w+)"')
 _WAL_WRITE_LOCK: Final = 120
 """The byte of a `-shm` file that SQLite's writer locks."""
@@ -47,8 +50,7 @@ def limit_waits(engine: Engine, config: DatabaseConfig) -> None:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(
-            f"SELECT set_config(name, value, false) FROM (VALUES {values}) AS limits (name, value)"  # noqa: S608
-            " WHERE current_setting(name) = '0'"
+            f"{SET_LIMITS} {values}) AS limits (name, value) WHERE current_setting(name) = '0'"
         )
         cursor.close()
         connection.autocommit = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from io import BytesIO
@@ -13,7 +14,10 @@ from tradebook.domain.errors import DatabaseUnavailable
 
 _PIECE: Final = 1 << 20
 """Bytes that psycopg2 reads at a time; for each read it waits for the interpreter's lock."""
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPES: Final = {c: f"\\{letter}" for c, letter in zip("\\\b\f\n\r\t\v", "\\bfnrtv", strict=True)}
+_TRANSLATION: Final = str.maketrans(_ESCAPES)
+_UNESCAPES: Final = {escape: c for c, escape in _ESCAPES.items()}
+_ESCAPED: Final = re.compile(r"\\.")
 _TAKEN: Final = "23505"
 
 
@@ -54,13 +58,25 @@ def _copy(connection: Connection, table: str, columns: Sequence[str], rows: byte
         )
         return
     names = ", ".join(columns)
+    statement = f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')"
+    _run_copy(connection, statement, (), BytesIO(rows))
+
+
+def read_rows(connection: Connection, query: str, values: Sequence[object]) -> bytes:
+    """Return the rows of a query in COPY's text format; its `%s` stand for the values."""
+    rows = BytesIO()
+    statement = f"COPY ({query}) TO STDOUT (FORMAT text, ENCODING 'UTF8')"
+    _run_copy(connection, statement, values, rows)
+    return rows.getvalue()
+
+
+def _run_copy(
+    connection: Connection, statement: str, values: Sequence[object], stream: BytesIO
+) -> None:
+    raw: Any = connection.connection
     with closing(raw.cursor()) as cursor:
         try:
-            cursor.copy_expert(
-                f"COPY {table} ({names}) FROM STDIN (FORMAT text, ENCODING 'UTF8')",
-                BytesIO(rows),
-                _PIECE,
-            )
+            cursor.copy_expert(cursor.mogrify(statement, values or None), stream, _PIECE)
         except connection.dialect.loaded_dbapi.Error as error:
             if getattr(error, "pgcode", None) is None:
                 raise DatabaseUnavailable(
@@ -81,8 +97,13 @@ def is_taken(error: Exception) -> bool:
 
 
 def escaped(value: str) -> str:
-    """Escape text for a field of COPY's text format."""
+    """Escape text for a field of COPY's text format, as the server does."""
     # Printable text has none of the other characters: the two checks take 0.1 us, `translate` 0.4 us.
     if value.isprintable() and "\\" not in value:
         return value
-    return value.translate(_ESCAPES)
+    return value.translate(_TRANSLATION)
+
+
+def unescaped(field: str) -> str:
+    """Return the text of a field that the server or `escaped` wrote."""
+    return _ESCAPED.sub(lambda found: _UNESCAPES[found[0]], field) if "\\" in field else field

@@ -35,6 +35,9 @@ _COSTS: Final = r"\((?:cost|actual|rows|width|slots)[^)]*\)|\(~?\d+ rows?\)"
 _IN_STATEMENT: Final = re.compile(_VALUE)
 _IN_PLAN: Final = re.compile(f"(?P<costs>{_COSTS})|{_VALUE}")
 
+ACCOUNT: Final = "tradebook_account"
+"""The option of an engine that names another account than the one its log was made for."""
+
 _STARTED: Final = "_tradebook_slow_since"
 _MOST_WAITING: Final = 100
 """Statements that may wait for their plan; further ones are logged without."""
@@ -140,7 +143,7 @@ class _SlowQueryLog:
         call = current_call.get()
         fields: dict[str, object] = {
             "handler": call.handler if call else "",
-            "account": self.account,
+            "account": context.execution_options.get(ACCOUNT, self.account),
             "actor": (call.actor if call else "") or current_actor.get(),
             "correlation_id": (call.correlation_id if call else "") or current_correlation_id.get(),
         }

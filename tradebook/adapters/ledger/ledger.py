@@ -174,7 +174,9 @@ class SqlLedger(Ledger):
         found: list[Position] = []
         for chunk in chunks(sorted(symbols)):
             columns = orm.positions.c
-            traded = self._select().where(columns.symbol.in_(chunk), columns.sequence > 0)
+            traded = _positions_of(self.account).where(
+                columns.symbol.in_(chunk), columns.sequence > 0
+            )
             found += self._positions(traded)
         return sorted(found, key=lambda position: position.symbol)
 
@@ -183,11 +185,12 @@ class SqlLedger(Ledger):
         write_marks(self.session, positions)
 
     @override
-    def holdings(self) -> Holdings:
+    def holdings(self, account: str | None = None) -> Holdings:
+        of = self.account if account is None else account
         # One statement is one instant, whatever the isolation level.
         flows = orm.cash_flows.c
-        held = self._select(
-            null().label("kind"), type_coerce(null(), ExactDecimal()).label("total")
+        held = _positions_of(
+            of, null().label("kind"), type_coerce(null(), ExactDecimal()).label("total")
         ).where(orm.positions.c.sequence > 0)
         cash = (
             select(
@@ -195,10 +198,10 @@ class SqlLedger(Ledger):
                 flows.kind,
                 func.sum(flows.amount),
             )
-            .where(flows.account == self.account)
+            .where(flows.account == of)
             .group_by(flows.currency, flows.kind)
         )
-        everything: CompoundSelect[Any] = union_all(held, cash, self._account_row())
+        everything: CompoundSelect[Any] = union_all(held, cash, _account_row(of))
         rows = self.session.connection().execute(everything).mappings().all()
         positions = [_position(row) for row in rows if row["kind"] is None]
         known = next((dict(row) for row in rows if row["kind"] == _ACCOUNT), {})
@@ -213,31 +216,14 @@ class SqlLedger(Ledger):
             snapshot_at=known.get("updated_at"),
         )
 
-    def _account_row(self) -> Select[Any]:
-        """Select the base currency and the time of the last snapshot, in the columns of positions."""
-        taken = orm.portfolios.c
-        last = (
-            select(taken.timestamp)
-            .where(taken.account == self.account, taken.source == BOOK)
-            .order_by(taken.timestamp.desc(), taken.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        known = {"currency": orm.accounts.c.base_currency, "updated_at": last}
-        columns = (known.get(column.name, null()) for column in orm.positions.c)
-        return select(*columns, literal(_ACCOUNT), null()).where(
-            orm.accounts.c.account == self.account
-        )
-
-    def _select(self, *extra: Any) -> Select[Any]:
-        return select(*orm.positions.c, *extra).where(orm.positions.c.account == self.account)
-
     def _positions(self, statement: Select[Any]) -> list[Position]:
         rows = self.session.connection().execute(statement).mappings()
         return [_position(row) for row in rows]
 
     def _locked(self, symbol: str) -> Position | None:
-        found = self._select().where(orm.positions.c.symbol == symbol).with_for_update()
+        found = (
+            _positions_of(self.account).where(orm.positions.c.symbol == symbol).with_for_update()
+        )
         return next(iter(self._positions(found)), None)
 
     def _of_orders(self, symbol: str, orders: Collection[OrderKey]) -> Iterator[Trade]:
@@ -290,3 +276,22 @@ class SqlLedger(Ledger):
 
 def _position(row: RowMapping) -> Position:
     return as_stored(Position, {name: row[name] for name in columns_of(Position)})
+
+
+def _positions_of(account: str, *extra: Any) -> Select[Any]:
+    return select(*orm.positions.c, *extra).where(orm.positions.c.account == account)
+
+
+def _account_row(account: str) -> Select[Any]:
+    """Select the base currency and the time of the last snapshot, in the columns of positions."""
+    taken = orm.portfolios.c
+    last = (
+        select(taken.timestamp)
+        .where(taken.account == account, taken.source == BOOK)
+        .order_by(taken.timestamp.desc(), taken.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    known = {"currency": orm.accounts.c.base_currency, "updated_at": last}
+    columns = (known.get(column.name, null()) for column in orm.positions.c)
+    return select(*columns, literal(_ACCOUNT), null()).where(orm.accounts.c.account == account)

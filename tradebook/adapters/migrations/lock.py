@@ -45,7 +45,7 @@ _HOLDERS: Final = text(
     "ELSE relation = c.oid AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock') END "
     "ORDER BY may_migrate DESC, since"
 )
-_ENDLESS: Final = text(
+ENDLESS: Final = text(
     "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN "
     "('idle_in_transaction_session_timeout', 'statement_timeout', 'transaction_timeout')"
 )
@@ -141,7 +141,7 @@ def _second_connection(engine: Engine) -> Iterator[Connection]:
     own = Engine(engine.pool.recreate(), engine.dialect, engine.url)
     try:
         with own.connect() as connection:
-            connection.execute(_ENDLESS)
+            connection.execute(ENDLESS)
             connection.commit()
             yield connection
     finally:

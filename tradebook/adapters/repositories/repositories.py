@@ -248,11 +248,17 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
 
 class SqlAccountRepository(SqlRepository[Account], AccountRepository):
-    """The one account of the unit of work."""
+    """The one account of the unit of work, and the list of all."""
 
     @override
     def current(self) -> Account | None:
         return self._first(self.where())
+
+    @override
+    def everywhere(self) -> list[Account]:
+        selected: Select[Any] = select(self.table if self._reads_rows else self.kind)
+        # Sorted here: databases sort text by collations of their own.
+        return sorted(self.fetch(selected), key=lambda account: account.account)
 
 
 class _WithSignals(SqlRecords[AgentDecision]):

@@ -8,6 +8,9 @@ from sqlalchemy import Connection, text
 
 from tradebook.domain.errors import NotPermitted
 
+ANY: Final = "*"
+"""Stands for any account that the role is bound to."""
+
 _IS_SECURED: Final = (
     "SELECT row_security_active('trades') AND EXISTS (SELECT FROM pg_class "
     "JOIN pg_namespace ON pg_namespace.oid = relnamespace "
@@ -25,12 +28,12 @@ SELECT session_user, EXISTS (
 """
 
 
-def require_visible(connection: Connection, account: str = "*") -> None:
+def require_visible(connection: Connection, account: str = ANY) -> None:
     """Require that row-level security hides no rows of an account from the connected role.
 
     Args:
         connection: one to the database; on SQLite every row is visible.
-        account: the account; `*` for any account that the role is bound to.
+        account: the account, or `ANY`.
 
     Raises:
         NotPermitted: row-level security hides them.
@@ -41,9 +44,9 @@ def require_visible(connection: Connection, account: str = "*") -> None:
         return
     role, is_visible = connection.execute(text(_IS_VISIBLE), {"account": account}).one()
     if not is_visible:
-        hidden = "every account" if account == "*" else f"account {account!r}"
-        bound = "ACCOUNT" if account == "*" else account
+        hidden = "every account" if account == ANY else f"account {account!r}"
+        bound = "ACCOUNT" if account == ANY else account
         raise NotPermitted(
-            f"row-level security hides {hidden} from the role {role}, so the book cannot be checked; "
+            f"row-level security hides {hidden} from the role {role}, so its book would read as empty; "
             f"connect as the auditor, or bind the role: `tradebook db roles --bind {role}={bound}`"
         )

@@ -52,7 +52,8 @@ _PANELS: Final = {
         "trades = book.trades:app": "List the latest trades, newest first; take out or correct a wrong one.",
         "positions = book.trades:positions": "Show what is held, what it cost and what it earned, by symbol.",
         "portfolio = book.portfolio:portfolio": "Show what the account held and was worth, or take a new snapshot of it.",
-        "cash = book.portfolio:cash": "Show the cash balance in each currency, and the latest cash flows.",
+        "accounts = book.accounts:accounts": "List the accounts of the database: those that the role sees.",
+        "cash = book.cash:app": "Show the cash balance in each currency, and the latest cash flows; bust a wrong one.",
         "alerts = book.alerts:app": "List the unresolved alerts; record how one was resolved.",
         "export = book.exporting:export": "Write records to a file, newest first, with every digit.",
         "verify = book.verification:verify": "Prove the book: fold every trade again and compare with all that is stored.",
@@ -72,6 +73,7 @@ _PANELS: Final = {
         "metrics = ops.metrics:metrics": "Serve the database's metrics to Prometheus: trades, alerts, locks, dead rows, lag.",
         "backup = ops.backup_upkeep:app": "Back up the book while it is in use; an interrupted backup leaves nothing behind.",
         "restore = ops.restoring:restore": "Restore a backup, and prove the restored book.",
+        "copy = ops.copying:copy": "Copy the book into an empty database: SQLite to PostgreSQL, or any to any.",
         "sandbox = ops.sandbox:app": "Run a real PostgreSQL 18 in a folder, to try things out; needs no installation.",
     },
 }

@@ -6,6 +6,7 @@ given more than once, the last one wins. Imports nothing heavy, since `tradebook
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Annotated, Any, Final, TypeVar
@@ -32,8 +33,13 @@ class CommonOptions(typer.Context):
 
     @property
     def account(self) -> str:
-        """The account given by `--account`, else `main`."""
-        return str(self.meta.get("account", "main"))
+        """The account given by `--account`, else by TRADEBOOK_ACCOUNT, else `main`."""
+        return self.named_account or "main"
+
+    @property
+    def named_account(self) -> str | None:
+        """The account given by `--account` or by TRADEBOOK_ACCOUNT; None where neither names one."""
+        return self.meta.get("account") or os.environ.get("TRADEBOOK_ACCOUNT") or None
 
     @property
     def as_json(self) -> bool:
@@ -125,7 +131,12 @@ def _declare(
         ),
     ] = None,
     account: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The account to work on; main by default.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The account to work on. Default: TRADEBOOK_ACCOUNT, else main. `all` shows the positions or the "
+            "portfolio of all accounts together.",
+        ),
     ] = None,
     as_json: Annotated[
         bool,

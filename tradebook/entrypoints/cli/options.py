@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_type_hints
 
 import typer
@@ -17,6 +17,8 @@ from sqlalchemy import Engine
 from tradebook.adapters.runner.observers import LOST_CONNECTION, RetryAttempt
 from tradebook.adapters.runner.retries import MAX_OUTAGE
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.domain.cash import ALL_ACCOUNTS
+from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli import output
 from tradebook.entrypoints.cli.common import CommonOptions
@@ -24,35 +26,90 @@ from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.service_layer.instrumentation import CallRecord, ProgressCallback
+from tradebook.service_layer.queries.accounts import account_exists, listed
 
 ACTOR: Final = "tradebook command"
 """The actor in events of changes that the command line made, unless `--by` names one."""
 
 
+VIEWS_OF_ALL: Final = "All accounts together are shown, and never changed, by: tradebook positions, tradebook portfolio"
+
+
 class CommandContext(CommonOptions):
     """The context of a command: the common options, and the book that they name."""
 
+    @cached_property
     def environment(self) -> DatabaseEnvironment:
-        """Return the environment with the URL of `--database`, if given; warn of a password in it."""
-        if self.database and "***" in DatabaseConfig.from_url(self.database).safe_url:
+        """The environment with the URL of `--database`, if given; warns of a password in it."""
+        return self._environment(self.database, "--database")
+
+    def config(self, url: str | None = None, option: str = "--database") -> DatabaseConfig:
+        """Return the configuration of the database that an option, `--database` or the environment names."""
+        return (self._environment(url, option) if url else self.environment).current
+
+    def _environment(self, url: str | None, option: str) -> DatabaseEnvironment:
+        if url and "***" in DatabaseConfig.from_url(url).safe_url:
             self.note(
-                "warning: other users see a password in --database in the list of processes, and the shell's "
+                f"warning: other users see a password in {option} in the list of processes, and the shell's "
                 "history keeps it; put it into a file named by TRADEBOOK_DB_PASSWORD_FILE, or the URL into "
                 "TRADEBOOK_DATABASE_URL or a file named by TRADEBOOK_DATABASE_URL_FILE"
             )
-        return DatabaseEnvironment(url=self.database)
+        return DatabaseEnvironment(url=url)
 
-    def config(self) -> DatabaseConfig:
-        """Return the configuration of the database that `--database` or the environment names."""
-        return self.environment().current
+    @property
+    def is_for_all(self) -> bool:
+        """True for `--account all`."""
+        return self.account == ALL_ACCOUNTS
 
     @contextmanager
-    def open_book(self, actor: str = ACTOR, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
-        """Open the account's book; without `may_lag` no query goes to a standby, which may lag behind."""
+    def open_book(
+        self, actor: str = ACTOR, *, may_lag: bool = True, base_currency: str | None = None
+    ) -> Iterator[DatabaseManager]:
+        """Open the account's book, to read or change it.
+
+        Args:
+            actor: who changes it.
+            may_lag: whether queries may go to a standby, which may lag behind.
+            base_currency: of the account; by default the one that the environment names.
+
+        Raises:
+            TradebookError: for `--account all`.
+        """
+        if self.is_for_all:
+            raise TradebookError(
+                f"`{self.command_path}` works on one account, not on all: name it with --account. {VIEWS_OF_ALL}"
+            )
         config = self.config()
         if not may_lag:
             config = evolve(config, read_url=None)
-        with DatabaseManager(config, account=self.account, actor=actor or ACTOR) as manager:
+        currency = base_currency or self.environment.base_currency
+        with DatabaseManager(
+            config, self.account, base_currency=currency, actor=actor or ACTOR
+        ) as manager:
+            manager.watch(_OutageNote(self.note))
+            yield manager
+
+    @contextmanager
+    def read_book(self, *, may_lag: bool = True) -> Iterator[DatabaseManager]:
+        """Open the account's book, to read it.
+
+        Raises:
+            TradebookError: the account does not exist; the message names those that do. In a database without
+                any account only one that was named is refused.
+        """
+        with self.open_book(may_lag=may_lag) as manager:
+            if not manager.read(account_exists):
+                names = [account.account for account in manager.get_accounts()]
+                if names or self.named_account is not None:
+                    raise TradebookError(
+                        f"no account {self.account!r} in {manager.url}; accounts that exist: {listed(names)}"
+                    )
+            yield manager
+
+    @contextmanager
+    def read_all_accounts(self) -> Iterator[DatabaseManager]:
+        """Open the database for queries across accounts; they name no account of their own."""
+        with DatabaseManager(self.config()) as manager:
             manager.watch(_OutageNote(self.note))
             yield manager
 
@@ -128,18 +185,11 @@ def login_name() -> str:
         return ""
 
 
-def iso_time(text: str) -> datetime:
-    """Return the time of an ISO 8601 text, in UTC; a text without offset is taken as UTC."""
-    if text.isdigit():  # seconds since 1970 would pass for a date such as 20240517
-        raise ValueError(text)
-    return utc(datetime.fromisoformat(text))
-
-
 def time_option(text: str) -> datetime:
     """Parse the ISO 8601 time that an option gives."""
     try:
-        return iso_time(text)
-    except ValueError:
+        return utc(text)
+    except InvalidInput:
         raise typer.BadParameter(
             f"{text!r}: write an ISO 8601 time such as 2024-05-17T14:30, in UTC unless it has an offset"
         ) from None
@@ -178,6 +228,7 @@ By: TypeAlias = Annotated[
         help="The person who does it, for the record.",
     ),
 ]
+Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept on record.")]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")

@@ -12,16 +12,13 @@ from typing import Any, Final
 
 from attrs import astuple, frozen
 from sqlalchemy import text
-from sqlalchemy.orm import sessionmaker
 
 from tradebook.adapters import orm
 from tradebook.adapters.engine.factory import engine_for
-from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.schema_state import BEHIND, read_schema_state
-from tradebook.adapters.repositories.read_sessions import ReadSession
-from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
+from tradebook.adapters.unit_of_work import read_unit
 from tradebook.config import DatabaseConfig
 from tradebook.operations.backup.manifest import SQLITE, Counts, Manifest, no_progress, read_counts
 from tradebook.operations.backup.restore import restore_book, restore_server
@@ -170,11 +167,9 @@ def prove(config: DatabaseConfig, manifest: Manifest) -> tuple[AccountProof, ...
         read_schema_state(engine).require()
         with translated_errors(), engine.connect() as connection:
             found = read_counts(lambda query: connection.execute(text(query)).fetchall())
-        reading = engine.execution_options(**{READ_ONLY: True})
-        sessions = sessionmaker(reading, class_=ReadSession, expire_on_commit=False)
         proofs = []
         for account in sorted({*manifest.counts, *found}):
-            with SqlAlchemyUnitOfWork(sessions, account) as uow:
+            with read_unit(engine, account) as uow:
                 verification = verify(uow)
             expected, here = manifest.counts.get(account, Counts()), found.get(account, Counts())
             # A physical backup was counted when the copy began, and is consistent as of its end.

@@ -14,6 +14,7 @@ from attrs import frozen
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from tradebook.adapters.engine.lock_waits import SET_LIMITS
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import InvalidInput, NotPermitted, SchemaNotReady
 from tradebook.operations.security.access_logging import LOG_FILES, LOG_PART
@@ -40,8 +41,8 @@ _PREFIXES: Final = (
     ("AUDIT: ", AccessKind.AUDIT),
 )
 _LIST_FILES: Final = f"SELECT name, size FROM {LOG_FILES}()"  # noqa: S608, a name of ours
-_LOG_READING: Final = re.compile(
-    rf"{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
+_BY_ITSELF: Final = re.compile(
+    rf"{re.escape(SET_LIMITS)}.*|{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
 )
 _DRIVER_STATEMENTS: Final = frozenset(
     {
@@ -55,7 +56,7 @@ _DRIVER_STATEMENTS: Final = frozenset(
         "WHERE typname = 'hstore';",
     }
 )
-"""Statements that psycopg2 and SQLAlchemy send by themselves."""
+"""Statements that psycopg2 and SQLAlchemy send by themselves; `_BY_ITSELF` are those of this package."""
 _REFUSALS: Final = re.compile("28|42501|53300|3D000")
 """SQLSTATEs of refused connections and missing privileges."""
 
@@ -192,7 +193,7 @@ def _is_noise(access: Access, busy: set[int]) -> bool:
         return False
     if access.kind is AccessKind.STATEMENT:
         statement = " ".join(access.text.split())
-        if statement in _DRIVER_STATEMENTS or _LOG_READING.fullmatch(statement):
+        if statement in _DRIVER_STATEMENTS or _BY_ITSELF.fullmatch(statement):
             return True
         if statement in ("COMMIT", "ROLLBACK"):
             is_empty = access.process not in busy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Final
 
 from attrs import frozen
@@ -33,7 +34,8 @@ class Remains:
 
 def remains(spec: RoleSpec, state: RoleState) -> list[Remains]:
     """List the objects that get round the privileges and that `db roles` does not drop."""
-    return [*_user_objects(spec, state), *_triggers(state), *_functions(state)]
+    found = [*_user_objects(spec, state), *_triggers(state), *_functions(state)]
+    return sorted(found, key=attrgetter("what"))
 
 
 def _user_objects(spec: RoleSpec, state: RoleState) -> Iterator[Remains]:

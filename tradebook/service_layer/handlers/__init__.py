@@ -18,7 +18,7 @@ from tradebook.service_layer.handlers.booking import (
     record_trade,
     record_trades,
 )
-from tradebook.service_layer.handlers.cash import record_cash_flow
+from tradebook.service_layer.handlers.cash import bust_cash_flow, record_cash_flow
 from tradebook.service_layer.handlers.corrections import (
     Rebuilt,
     bust_trade,
@@ -51,6 +51,7 @@ __all__ = [
     "TradeTerms",
     "bulk_create",
     "bulk_update",
+    "bust_cash_flow",
     "bust_trade",
     "cancel_trade",
     "correct_trade",

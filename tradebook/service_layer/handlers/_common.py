@@ -5,19 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from tradebook.domain.cash import Account
+from tradebook.domain.cash import Account, CashFlow, check_base_currency
 from tradebook.domain.edit_rules import check_time
 from tradebook.domain.entity import Entity, differences
-from tradebook.domain.errors import DuplicateRecord
+from tradebook.domain.errors import (
+    DuplicateRecord,
+    InvalidInput,
+    InvalidTransition,
+    shown,
+)
+from tradebook.domain.validation import long_text
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def open_account(uow: AbstractUnitOfWork) -> Account:
-    """Return the account of the unit of work; open it with the base currency if it is not open yet."""
-    return uow.accounts.current() or add_account(
+    """Return the account of the unit of work; open it with the base currency if it is not open yet.
+
+    Raises:
+        InvalidInput: the unit of work names another base currency than the account's.
+    """
+    account = uow.accounts.current() or add_account(
         uow,
         Account(account=uow.account, base_currency=uow.base_currency, created_at=uow.now()),
     )
+    _check_named_currency(uow, account.base_currency)
+    return account
+
+
+def account_currency(uow: AbstractUnitOfWork, known: str | None) -> str:
+    """Return the account's base currency, `known` where it was read; open the account where it is None.
+
+    Raises:
+        InvalidInput: the unit of work names another one.
+    """
+    if known is None:
+        return open_account(uow).base_currency
+    _check_named_currency(uow, known)
+    return known
+
+
+def _check_named_currency(uow: AbstractUnitOfWork, opened: str) -> None:
+    named = uow.base_currency if uow.is_currency_named else None
+    check_base_currency(uow.account, opened, named)
 
 
 def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:
@@ -45,6 +74,23 @@ def record_once(uow: AbstractUnitOfWork, recorded: E, new: E, terms: Mapping[str
         return confirm(recorded, new, terms, str(getattr(new, "reference", None)))
     uow.record(new.recorded(), new)  # type: ignore[attr-defined]
     return new
+
+
+def require_counting(uow: AbstractUnitOfWork, flow: CashFlow) -> None:
+    """Raise InvalidTransition for a recorded cash flow that was busted: its reference is spent."""
+    for entry in uow.cash_flows.page(limit=1, reference=flow.reversal_reference, busts_id=flow.id):
+        raise InvalidTransition(
+            f"cash flow {flow.reference!r} was busted at {entry.created_at}: "
+            f"{shown(entry.bust_reason)}; record what counts under another reference"
+        )
+
+
+def words(reason: str) -> str:
+    """Check the reason of a correction: long text that is not blank."""
+    checked = long_text(reason)
+    if not checked.strip():
+        raise InvalidInput("", reason, "some words: they are kept on record")
+    return checked
 
 
 def dated(uow: AbstractUnitOfWork, entity: E) -> E:

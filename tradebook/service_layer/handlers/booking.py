@@ -8,7 +8,12 @@ from typing import Any, Final, TypedDict, Unpack
 
 from attrs import define, frozen
 
-from tradebook.domain.errors import ConcurrentUpdate, InvalidInput, InvalidTransition
+from tradebook.domain.errors import (
+    ConcurrentUpdate,
+    InvalidInput,
+    InvalidTransition,
+    TradebookError,
+)
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import entries, mapping, plain_text
@@ -20,8 +25,8 @@ from tradebook.domain.trades import (
     TradeStatus,
     trade_status,
 )
-from tradebook.domain.validation import Json, argument, require_past
-from tradebook.service_layer.handlers._common import open_account
+from tradebook.domain.validation import Json, argument, optional_order_identifier, require_past
+from tradebook.service_layer.handlers._common import account_currency
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, current_call, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -40,23 +45,63 @@ class _RequiredTerms(TypedDict):
 class TradeTerms(_RequiredTerms, total=False):
     """The terms of a trade, as `record_trade` takes them; see `Trade` for units and signs.
 
+    A term that is None counts as left out. Enumerations may be in lower case, a time an ISO 8601 text, an order
+    id an integer.
     Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
     symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
     """
 
-    fee: Number
-    fee_currency: str
-    currency: str
-    multiplier: Number
-    settlement: Settlement | str
-    executed_at: datetime
-    order_id: str
-    execution_id: str
-    venue: str
-    strategy: str
+    fee: Number | None
+    fee_currency: str | None
+    currency: str | None
+    multiplier: Number | None
+    settlement: Settlement | str | None
+    executed_at: datetime | str | None
+    order_id: str | int | None
+    execution_id: str | int | None
+    venue: str | None
+    strategy: str | None
     decision_id: int | None
-    details: dict[str, Json]
-    status: TradeStatus | str
+    details: dict[str, Json] | None
+    status: TradeStatus | str | None
+
+
+_DEFAULTED: Final = TradeTerms.__optional_keys__ - {"decision_id"}  # None says that there is none
+
+
+@define
+class ListEntry:
+    """An entry of a list that a caller gave: a context in which errors are those of this entry.
+
+    Attributes:
+        name: of the list; `""` for a record that was given by itself.
+        index: in the list, from 0.
+        order_id: of a trade; None where it has none that is valid.
+    """
+
+    name: str
+    index: int
+    order_id: str | None = None
+
+    def __enter__(self) -> None:
+        """Begin to work on the entry."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Name the entry in an error of the book."""
+        if self.name and isinstance(error, TradebookError):
+            error.locate(self.name, self.index, self.order_id)
+
+
+ALONE: Final = ListEntry("", 0)
+"""The entry of a record that was given by itself: its errors name no index."""
+
+
+def valid_order_id(given: object) -> str | None:
+    """Return the order id of a trade in the form of the book; None where there is none, or none that is valid."""
+    try:
+        return optional_order_identifier(given)  # type: ignore[arg-type]
+    except InvalidInput:
+        return None
 
 
 @frozen
@@ -91,7 +136,7 @@ def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
         InvalidInput: a value is refused.
         NotFound: `decision_id` names no decision of this account.
     """
-    return _record(uow, [terms]).trades[0]
+    return record_entries(uow, [terms], [ALONE]).trades[0]
 
 
 def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> RecordedTrades:
@@ -105,22 +150,42 @@ def record_trades(uow: AbstractUnitOfWork, trades: Iterable[TradeTerms]) -> Reco
         The recorded trades, and how many of them are new.
 
     Raises:
-        TradebookError: as `record_trade`; then leave the unit of work without committing.
+        TradebookError: as `record_trade`, with the `index` and `order_id` of the refused trade; then leave the
+            unit of work without committing.
     """
-    return _record(uow, argument("trades", entries, trades))
+    given = argument("trades", entries, trades)
+    return record_entries(uow, given, entries_of(given))
 
 
-def _record(uow: AbstractUnitOfWork, trades: Collection[TradeTerms]) -> RecordedTrades:
-    recorded = book_trades(uow, trades)
+def entries_of(trades: Iterable[object], start: int = 0) -> list[ListEntry]:
+    """Return the places of trades in the caller's list, of which `start` came before."""
+    return [
+        ListEntry(
+            "trades", index, valid_order_id(terms.get("order_id")) if type(terms) is dict else None
+        )
+        for index, terms in enumerate(trades, start)
+    ]
+
+
+def record_entries(
+    uow: AbstractUnitOfWork, trades: Collection[TradeTerms], places: Collection[ListEntry]
+) -> RecordedTrades:
+    """Record trades, of which errors name their places."""
+    recorded = book_trades(uow, trades, places)
     if current_call.get() is not None:
         increment(TRADES, recorded.booked)
         increment(DUPLICATES, recorded.duplicates)
     return recorded
 
 
-def book_trades(uow: AbstractUnitOfWork, trades: Collection[TradeTerms]) -> RecordedTrades:
-    """Record trades without counting them for observers."""
-    drafts = [Draft.from_terms(uow, terms) for terms in trades]
+def book_trades(
+    uow: AbstractUnitOfWork, trades: Collection[TradeTerms], places: Collection[ListEntry]
+) -> RecordedTrades:
+    """Record trades without counting them for observers; errors name their places."""
+    drafts: list[Draft] = []
+    for terms, place in zip(trades, places, strict=True):
+        with place:
+            drafts.append(Draft.from_terms(uow, terms, place))
     by_symbol: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_symbol.setdefault(draft.trade.symbol, []).append(draft)
@@ -137,16 +202,17 @@ class Draft:
     terms: Mapping[str, Any]
     target: TradeStatus  # PENDING or EXECUTED
     trade: Trade  # or the recorded one that it repeats or takes over
+    place: ListEntry
     is_new: bool = False
 
     @classmethod
-    def from_terms(cls, uow: AbstractUnitOfWork, terms: TradeTerms) -> Draft:
+    def from_terms(cls, uow: AbstractUnitOfWork, terms: TradeTerms, place: ListEntry) -> Draft:
         """Check the terms of a caller, and make the trade of them."""
         given = _checked(terms)
         if given.get("order_id") is None:
             given["order_id"] = uow.new_id()
         target = _target(given.pop("status", TradeStatus.EXECUTED))
-        return cls(given, target, _new_trade(uow, given))
+        return cls(given, target, _new_trade(uow, given), place)
 
     def price_in(self, currency: str) -> None:
         """Take the price to be in `currency`, unless the caller named another."""
@@ -159,10 +225,10 @@ class Draft:
 
 def _checked(terms: TradeTerms) -> dict[str, Any]:
     if type(terms) is dict and set(map(type, terms)) == {str}:
-        named: dict[str, Any] = dict(terms)
+        named = given_only(terms)
     else:
         given = argument("trades", mapping, terms).items()
-        named = {argument("trades", plain_text, term): value for term, value in given}
+        named = given_only({argument("trades", plain_text, term): value for term, value in given})
     unknown = named.keys() - TradeTerms.__annotations__.keys()
     if unknown:
         names = ", ".join(TradeTerms.__annotations__)
@@ -171,6 +237,13 @@ def _checked(terms: TradeTerms) -> dict[str, Any]:
     if missing:
         raise InvalidInput(min(missing), None, "a value: it is required")
     return named
+
+
+def given_only(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy terms without those that are None and have a default."""
+    return {
+        term: value for term, value in terms.items() if value is not None or term not in _DEFAULTED
+    }
 
 
 def _target(status: TradeStatus | str) -> TradeStatus:
@@ -204,15 +277,21 @@ def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None
 
 def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]) -> bool:
     if not opened.position.has_trades:
-        base_currency = opened.base_currency or open_account(uow).base_currency
+        base_currency = opened.base_currency
+        if base_currency is None or uow.is_currency_named:
+            base_currency = account_currency(uow, base_currency)
         for draft in drafts:
             draft.price_in(base_currency)
     # Decisions are locked before anything is written, in the order of their ids.
-    wanted = {d.trade.decision_id for d in drafts if d.trade.decision_id is not None}
-    decisions = {id_: uow.decisions.get(id_, lock=True) for id_ in sorted(wanted)}
+    wanted = {d.trade.decision_id: d.place for d in reversed(drafts)}
+    decisions = {}
+    for id_ in sorted(id_ for id_ in wanted if id_ is not None):
+        with wanted[id_]:
+            decisions[id_] = uow.decisions.get(id_, lock=True)
     applied = _Applied(uow, opened)
     for draft in drafts:
-        applied.apply(draft)
+        with draft.place:
+            applied.apply(draft)
     has_moved = opened.position.version != opened.opened["version"]
     if has_moved and not uow.ledger.book(opened, applied.bookings):
         if applied.has_submitted:  # an order that was added cannot be taken back here

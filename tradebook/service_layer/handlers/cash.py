@@ -1,12 +1,21 @@
-"""The handler of cash flows: cash that no trade moved."""
+"""Handlers of cash flows, cash that no trade moved: record one, or bust it."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from tradebook.domain.cash import CashFlow, CashFlowKind
+from tradebook.domain.errors import InvalidInput, NotFound
 from tradebook.domain.numbers import Number
-from tradebook.service_layer.handlers._common import dated, given_terms, open_account, record_once
+from tradebook.domain.validation import argument, optional_id, optional_identifier
+from tradebook.service_layer.handlers._common import (
+    dated,
+    given_terms,
+    open_account,
+    record_once,
+    require_counting,
+    words,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -17,7 +26,7 @@ def record_cash_flow(
     *,
     currency: str | None = None,
     symbol: str | None = None,
-    occurred_at: datetime | None = None,
+    occurred_at: datetime | str | None = None,
     reference: str | None = None,
 ) -> CashFlow:
     """Record a deposit, withdrawal, dividend, fee or other cash that no trade moved.
@@ -36,6 +45,7 @@ def record_cash_flow(
 
     Raises:
         DuplicateRecord: the reference is taken by an entry with other terms.
+        InvalidTransition: the entry that was recorded under the reference was busted.
         InvalidInput: a value is refused.
     """
     terms = given_terms(locals(), "kind", "amount")
@@ -47,4 +57,56 @@ def record_cash_flow(
     if currency is None and account.base_currency != flow.currency:
         terms["currency"] = account.base_currency
         flow = CashFlow(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    return record_once(uow, uow.cash_flows.add(flow), flow, terms)
+    recorded = uow.cash_flows.add(flow)
+    if recorded is not flow:
+        require_counting(uow, recorded)
+    return record_once(uow, recorded, flow, terms)
+
+
+def bust_cash_flow(
+    uow: AbstractUnitOfWork,
+    reference: str | None = None,
+    *,
+    cash_flow_id: int | None = None,
+    reason: str,
+) -> CashFlow:
+    """Bust a cash flow: cash becomes as if it had never been recorded.
+
+    The flow stays on record. An entry of the same kind and time with the opposite amount, its reversal, takes
+    it back; it has the reason, and its event the actor. Snapshots stay as they were, and so do views of the
+    book before the bust. The same bust again changes nothing. The reference stays taken.
+
+    Args:
+        uow: the unit of work.
+        reference: the cash flow's; this or `cash_flow_id`.
+        cash_flow_id: the cash flow's id.
+        reason: kept with the reversal; not blank.
+
+    Returns:
+        The reversal: its `busts_id` is the id of the busted cash flow.
+
+    Raises:
+        NotFound: there is no such cash flow.
+        DuplicateRecord: it was busted before, for another reason.
+        InvalidTransition: it is a reversal itself.
+    """
+    reason = argument("reason", words, reason)
+    flow = _find(uow, reference, cash_flow_id)
+    reversal = flow.reversal(reason, uow.now())
+    terms = dict.fromkeys(("busts_id", "bust_reason"))
+    recorded = record_once(uow, uow.cash_flows.add(reversal), reversal, terms)
+    if recorded is reversal:
+        uow.record(flow.busted(reversal), flow)
+    return recorded
+
+
+def _find(uow: AbstractUnitOfWork, reference: str | None, cash_flow_id: int | None) -> CashFlow:
+    reference = argument("reference", optional_identifier, reference)
+    cash_flow_id = argument("cash_flow_id", optional_id, cash_flow_id)
+    if (reference is None) == (cash_flow_id is None):
+        raise InvalidInput("reference", reference, "either a reference or a cash_flow_id")
+    if cash_flow_id is not None:
+        return uow.cash_flows.get(cash_flow_id)
+    for flow in uow.cash_flows.page(limit=1, reference=reference):
+        return flow
+    raise NotFound("cash flow", reference, uow.account)

@@ -27,14 +27,13 @@ from tradebook.domain.validation import (
     Json,
     argument,
     boolean,
+    fill_identifier,
     is_ahead,
     json_object,
-    long_text,
     optional_identifier,
     require_past,
-    short_text,
 )
-from tradebook.service_layer.handlers._common import given
+from tradebook.service_layer.handlers._common import given, words
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.instrumentation import (
     BUSTS,
@@ -51,9 +50,9 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 def bust_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
-    execution_id: str | None = None,
+    execution_id: str | int | None = None,
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
@@ -77,7 +76,7 @@ def bust_trade(
         NotFound: there is no such trade.
         InvalidTransition: it was never booked, or busted before for another reason.
     """
-    reason = argument("reason", _words, reason)
+    reason = argument("reason", words, reason)
     progress = argument("progress", optional_function, progress)
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     if wrong.status is not TradeStatus.BUSTED:
@@ -97,14 +96,14 @@ def bust_trade(
 def correct_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
-    execution_id: str | None = None,
+    execution_id: str | int | None = None,
     action: TradeAction | str | None = None,
     quantity: Number | None = None,
     price: Number | None = None,
     fee: Number | None = None,
-    executed_at: datetime | None = None,
+    executed_at: datetime | str | None = None,
     reason: str,
     progress: ProgressCallback | None = None,
 ) -> Trade:
@@ -134,7 +133,7 @@ def correct_trade(
         InvalidTransition: it was never booked, or busted without a correction.
         InvalidInput: a term is refused, or none is given.
     """
-    reason = argument("reason", _words, reason)
+    reason = argument("reason", words, reason)
     progress = argument("progress", optional_function, progress)
     changes = given(action=action, quantity=quantity, price=price, fee=fee, executed_at=executed_at)
     if not changes:
@@ -346,11 +345,14 @@ def _mend(
 
 
 def _booked(
-    uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None, execution_id: str | None
+    uow: AbstractUnitOfWork,
+    order_id: str | int | None,
+    trade_id: int | None,
+    execution_id: str | int | None,
 ) -> tuple[OpenPosition, Trade]:
     """Return the booked trade with its open position; by an order id, its last revision."""
     if execution_id is not None:
-        execution_id = argument("execution_id", short_text, execution_id)
+        execution_id = argument("execution_id", fill_identifier, execution_id)
     found = find_trade(uow, order_id, trade_id)
     opened = uow.ledger.open(found.symbol, {found.order_key})
     fills = [
@@ -372,13 +374,6 @@ def _booked(
             "execution_id", execution_id, f"that of one of the {len(fills)} fills of {order_id!r}"
         )
     return opened, max(fills, key=lambda trade: trade.revision)
-
-
-def _words(reason: str) -> str:
-    words = long_text(reason)
-    if not words.strip():
-        raise InvalidInput("", reason, "some words: they are kept with the trade")
-    return words
 
 
 def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:

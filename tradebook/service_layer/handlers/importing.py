@@ -18,7 +18,14 @@ from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
-from tradebook.service_layer.handlers.booking import RecordedTrades, TradeTerms, book_trades
+from tradebook.service_layer.handlers.booking import (
+    ListEntry,
+    RecordedTrades,
+    TradeTerms,
+    book_trades,
+    entries_of,
+    valid_order_id,
+)
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import BulkLedger
@@ -64,8 +71,8 @@ def import_trades(
         batch: the number of trades that are read, and written, at a time.
 
     Raises:
-        TradebookError: as `record_trade`, for a trade after those that `progress` was called with; then
-            leave the unit of work without committing.
+        TradebookError: as `record_trade`, with the `index` and `order_id` of the refused trade; then leave the
+            unit of work without committing.
     """
     report = None if progress is None else argument("progress", function, progress)
     if batch is not BATCH_OF_TRADES:
@@ -74,7 +81,8 @@ def import_trades(
     bulk = uow.ledger.bulk()
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
-            done.add_recorded(uow, book_trades(uow, given), len(given))
+            recorded = book_trades(uow, given, entries_of(given, done.given))
+            done.add_recorded(uow, recorded, len(given))
     else:
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
@@ -119,12 +127,14 @@ class Rereadable:
 
 
 def _batches(trades: Iterable[TradeTerms], size: int) -> Iterator[list[TradeTerms]]:
-    remaining = iter(trades)
+    remaining, start = iter(trades), 0
     while batch := list(islice(remaining, size)):
-        for terms in batch:
+        for index, terms in enumerate(batch, start):
             if type(terms) is not dict:
-                argument("trades", mapping, terms)
+                with ListEntry("trades", index):
+                    argument("trades", mapping, terms)
         yield batch
+        start += len(batch)
 
 
 @define
@@ -148,6 +158,8 @@ class _Done:
 
 
 class _Row(NamedTuple):
+    number: int  # its index in the caller's list
+    order_id: Any  # as it was given
     terms: TradeTerms
     fill: Fill | None
 
@@ -180,13 +192,16 @@ class _Importer:
         self.known: dict[FillName, Mapping[str, Any]] = {}
         self.entangled: set[OrderKey] = set()
         self.base_currency = uow.base_currency
+        self.read = 0  # rows of batches before this one
 
     def book(self, batch: Sequence[TradeTerms]) -> None:
         rows = []
-        for terms in batch:
-            if terms.get("order_id") is None:  # a row that is read twice keeps its id
+        for number, terms in enumerate(batch, self.read):
+            order_id = terms.get("order_id")
+            if order_id is None:  # a row that is read twice keeps its id
                 terms = {**terms, "order_id": self.uow.new_id()}
-            rows.append(_Row(terms, self.reader.read(terms)))
+            rows.append(_Row(number, order_id, terms, self.reader.read(terms)))
+        self.read += len(rows)
         self._book(rows)
         self.known.clear()  # while the collector pauses: it would walk all of them
 
@@ -235,7 +250,7 @@ class _Importer:
     def _search(self, rows: Sequence[_Row]) -> None:
         self.known.clear()
         self.entangled.clear()
-        fills = (fill for _, fill in rows if fill is not None)
+        fills = (row.fill for row in rows if row.fill is not None)
         orders = {
             fill.name.order_key
             for fill in fills
@@ -258,18 +273,18 @@ class _Importer:
         with exact():
             for place in range(start, len(rows)):
                 row = rows[place]
-                if row.fill is None or not self._take(row.terms, row.fill, part):
+                if row.fill is None or not self._take(row.fill, part):
                     break
                 part.rows.append(row)
         return part
 
-    def _take(self, terms: TradeTerms, fill: Fill, part: _Part) -> bool:
+    def _take(self, fill: Fill, part: _Part) -> bool:
         which = fill.name
         if self.entangled and which.order_key in self.entangled:
             return False
         recorded = self.known.get(which)
         if recorded is not None:
-            return self.reader.agree(terms, fill.values, recorded)
+            return self.reader.agree(fill.values, recorded)
         running = self.running[which.symbol]
         if which.symbol not in part.before:
             part.before[which.symbol] = running.copy()
@@ -305,7 +320,8 @@ class _Importer:
         terms = [row.terms for row in rows]
         symbols = {str(given.get("symbol")) for given in terms}
         self._write(symbols)
-        recorded = book_trades(self.uow, terms)
+        places = [ListEntry("trades", row.number, valid_order_id(row.order_id)) for row in rows]
+        recorded = book_trades(self.uow, terms, places)
         self._open({trade.symbol for trade in recorded.trades})
         self.entangled.update(trade.order_key for trade in recorded.trades)
         self.done.add_recorded(self.uow, recorded, len(rows))

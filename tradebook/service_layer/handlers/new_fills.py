@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Final, Protocol, Unpack
+from typing import Any, Final, Protocol, Unpack, cast
 
 from attrs import fields, frozen
 
@@ -20,8 +20,8 @@ from tradebook.domain.trades import (
     trade_action,
     trade_status,
 )
-from tradebook.domain.validation import identifier, short_text, utc
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.domain.validation import fill_identifier, identifier, short_text, utc
+from tradebook.service_layer.handlers.booking import TradeTerms, given_only
 
 _MAX_CACHED: Final = 10_000
 _CONVERTERS: Final[Mapping[str, Any]] = {
@@ -121,7 +121,7 @@ class FillReader:
             ),
             "settlement": _Cached(settlement_kind).__getitem__,
             "executed_at": _plain_time,
-            "execution_id": texts,
+            "execution_id": _Cached(fill_identifier).__getitem__,
             "strategy": texts,
             "decision_id": _none,
             "status": _executed,
@@ -143,16 +143,21 @@ class FillReader:
             )
             return Fill(name, values)
         except Exception:  # of any object of the caller's: as an entity it is refused by name
+            return self._read_without_none(terms)
+
+    def _read_without_none(self, terms: TradeTerms) -> Fill | None:
+        try:
+            given = given_only(terms)
+            return self.read(cast("TradeTerms", given)) if len(given) < len(terms) else None
+        except Exception:  # as in `read`
             return None
 
-    def agree(
-        self, terms: TradeTerms, given: Mapping[str, Any], recorded: Mapping[str, Any]
-    ) -> bool:
+    def agree(self, given: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
         """Return whether the values of the terms that were given are those that are recorded."""
-        pick = self._shape(terms).agreeing
+        pick = self._shape(given).agreeing
         return pick(given) == pick(recorded)
 
-    def _shape(self, terms: TradeTerms) -> _Shape:
+    def _shape(self, terms: Mapping[str, Any]) -> _Shape:
         given = tuple(terms)
         shape = self._shapes.get(given)
         if shape is None:
@@ -162,10 +167,10 @@ class FillReader:
         return shape
 
 
-def _plain_time(value: datetime) -> datetime:
-    if type(value) is not datetime:
+def _plain_time(value: datetime | str) -> datetime:
+    if type(value) is not datetime and type(value) is not str:
         raise TypeError("a subclass may print otherwise")
-    return value if value.tzinfo is UTC else utc(value)
+    return value if type(value) is datetime and value.tzinfo is UTC else utc(value)
 
 
 def _none(value: None) -> None:

@@ -10,7 +10,7 @@ from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.validation import Json, is_ahead
-from tradebook.service_layer.handlers._common import given_terms, open_account
+from tradebook.service_layer.handlers._common import account_currency, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -76,7 +76,7 @@ def take_snapshot(
             f"after this machine's clock, which says {uow.now().isoformat()}: set the clock, or, if it is right "
             "and was wrong once, repair the book with `tradebook rebuild --times`"
         )
-    base_currency = holdings.base_currency or open_account(uow).base_currency
+    base_currency = account_currency(uow, holdings.base_currency)
     portfolio, positions = value_holdings(
         holdings,
         account=uow.account,

@@ -28,9 +28,21 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument, record_id
 from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.handlers._common import add_account, confirm, open_account
+from tradebook.service_layer.handlers._common import (
+    add_account,
+    confirm,
+    open_account,
+    require_counting,
+)
 from tradebook.service_layer.handlers.agents import decide
-from tradebook.service_layer.handlers.booking import TradeTerms, record_trade, record_trades
+from tradebook.service_layer.handlers.booking import (
+    ALONE,
+    ListEntry,
+    TradeTerms,
+    record_entries,
+    record_trade,
+    valid_order_id,
+)
 from tradebook.service_layer.handlers.positions import update_position
 from tradebook.service_layer.handlers.trades import cancel_trade, reject_trade
 from tradebook.service_layer.instrumentation import ALERTS, increment
@@ -59,7 +71,7 @@ def create(uow: AbstractUnitOfWork, entity: E) -> E:
         InvalidInput: a field that only a handler sets has a value, or the account is another.
         DuplicateRecord: its identity is taken by a record with other terms.
     """
-    return bulk_create(uow, [entity])[0]
+    return _create_each(uow, [entity], [ALONE])[0]
 
 
 def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
@@ -69,15 +81,32 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
         The recorded entities, in the order given.
 
     Raises:
-        TradebookError: as `create`; then leave the unit of work without committing.
+        TradebookError: as `create`, with the `index` of the refused entity, and the `order_id` of a trade; then
+            leave the unit of work without committing.
     """
-    given = [_entity(uow, entity) for entity in argument("entities", entries, entities)]
-    for entity in given:
-        (check_ledger_state if isinstance(entity, Trade) else check_new)(entity)
-    terms = [_terms(entity) for entity in given if isinstance(entity, Trade)]
-    booked = iter(cast("list[E]", record_trades(uow, terms).trades))
-    others = iter(_create_all(uow, [e for e in given if not isinstance(e, Trade)]))
-    return [next(booked if isinstance(entity, Trade) else others) for entity in given]
+    given = argument("entities", entries, entities)
+    return _create_each(uow, given, [_place_of(*pair) for pair in enumerate(given)])
+
+
+def _place_of(index: int, entity: object) -> ListEntry:
+    is_trade = is_instance(entity, Trade)
+    order_id = valid_order_id(cast("Trade", entity).order_id) if is_trade else None
+    return ListEntry("entities", index, order_id)
+
+
+def _create_each(uow: AbstractUnitOfWork, given: list[E], places: list[ListEntry]) -> list[E]:
+    trades: list[tuple[Trade, ListEntry]] = []
+    others: list[tuple[E, ListEntry]] = []
+    for entity, place in zip(given, places, strict=True):
+        with place:
+            is_trade = isinstance(_entity(uow, entity), Trade)
+            (check_ledger_state if is_trade else check_new)(entity)
+        (trades if is_trade else others).append((entity, place))  # type: ignore[arg-type]
+    terms = [_terms(trade) for trade, _ in trades]
+    recorded = record_entries(uow, terms, [place for _, place in trades])
+    booked = iter(cast("list[E]", recorded.trades))
+    created = iter(_create_all(uow, others))
+    return [next(booked if isinstance(entity, Trade) else created) for entity in given]
 
 
 def update(uow: AbstractUnitOfWork, entity: E) -> E:
@@ -180,19 +209,28 @@ def _terms_of(kind: type[Entity]) -> list[str]:
     return [f.name for f in attrs.fields(kind) if f.name not in _BOOKKEEPING]
 
 
-def _create_all(uow: AbstractUnitOfWork, entities: list[E]) -> list[E]:
+def _create_all(uow: AbstractUnitOfWork, entities: Iterable[tuple[E, ListEntry]]) -> list[E]:
     created: list[E] = []
     with no_collecting():
-        for kind, alike in groupby(entities, type):
-            new = [_copy(uow, entity) for entity in alike]
+        for kind, alike in groupby(entities, lambda pair: type(pair[0])):
+            new: list[E] = []
+            places: list[ListEntry] = []
+            for entity, place in alike:
+                with place:
+                    new.append(_copy(uow, entity))
+                places.append(place)
             recorded = [_ADD[kind](uow, one) for one in new] if kind in _ADD else _add(uow, new)
-            created += map(_confirmed, recorded, new)
+            for kept, one, place in zip(recorded, new, places, strict=True):
+                with place:
+                    created.append(_confirmed(uow, kept, one))
     return created
 
 
-def _confirmed(recorded: E, new: E) -> E:
+def _confirmed(uow: AbstractUnitOfWork, recorded: E, new: E) -> E:
     """Return the recorded entity if its terms agree; an alert's key names a condition, so its may differ."""
     if recorded is not new and not isinstance(new, Alert):
+        if isinstance(recorded, CashFlow):
+            require_counting(uow, recorded)
         confirm(recorded, new, dict.fromkeys(_terms_of(type(new))), _identity(new))
     return recorded
 
@@ -206,7 +244,9 @@ def _copy(uow: AbstractUnitOfWork, entity: E) -> E:
         if "signals" not in vars(entity):
             raise InvalidInput("signals", "not loaded", "a decision as get_decision reads it")
         values["signals"] = [
-            _create_all(uow, [signal])[0] if signal.id is None else uow.signals.get(signal.id)
+            _create_all(uow, [(signal, ALONE)])[0]
+            if signal.id is None
+            else uow.signals.get(signal.id)
             for signal in entity.signals
         ]
     return kind(**values, account=uow.account, created_at=uow.now())

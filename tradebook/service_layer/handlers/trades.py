@@ -12,10 +12,10 @@ from tradebook.domain.numbers import Number
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import (
     argument,
+    fill_identifier,
     long_text,
     optional_id,
-    optional_identifier,
-    short_text,
+    optional_order_identifier,
 )
 from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.handlers.booking import TradeTerms, record_trade
@@ -28,13 +28,13 @@ _OF_ORDER: Final = ("symbol", "venue", "order_id", "execution_id", "action", "qu
 def execute_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
     price: Number | None = None,
     quantity: Number | None = None,
     fee: Number | None = None,
-    executed_at: datetime | None = None,
-    execution_id: str | None = None,
+    executed_at: datetime | str | None = None,
+    execution_id: str | int | None = None,
 ) -> Trade:
     """Book a pending trade, with the price, quantity, fee and time at which it was filled.
 
@@ -58,7 +58,7 @@ def execute_trade(
     """
     order = find_trade(uow, order_id, trade_id)
     if execution_id is not None:
-        execution_id = argument("execution_id", short_text, execution_id)
+        execution_id = argument("execution_id", fill_identifier, execution_id)
     terms = given(
         price=price, quantity=quantity, fee=fee, executed_at=executed_at, execution_id=execution_id
     )
@@ -73,7 +73,7 @@ def execute_trade(
 def cancel_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
     reason: str = "",
 ) -> Trade:
@@ -90,7 +90,7 @@ def cancel_trade(
 def reject_trade(
     uow: AbstractUnitOfWork,
     *,
-    order_id: str | None = None,
+    order_id: str | int | None = None,
     trade_id: int | None = None,
     reason: str = "",
 ) -> Trade:
@@ -104,14 +104,14 @@ def reject_trade(
     return _end(uow, order_id, trade_id, lambda trade: trade.reject(why, uow.now()))
 
 
-def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | None) -> Trade:
+def find_trade(uow: AbstractUnitOfWork, order_id: str | int | None, trade_id: int | None) -> Trade:
     """Return the trade with an order id or a trade id; of an order with several fills a pending one, or the first.
 
     Raises:
         NotFound: there is none.
         InvalidInput: both are given, or none, or the order id is that of several orders.
     """
-    order_id = argument("order_id", optional_identifier, order_id)
+    order_id = argument("order_id", optional_order_identifier, order_id)
     trade_id = argument("trade_id", optional_id, trade_id)
     if (order_id is None) == (trade_id is None):
         raise InvalidInput("order_id", order_id, "either an order_id or a trade_id")
@@ -128,7 +128,7 @@ def find_trade(uow: AbstractUnitOfWork, order_id: str | None, trade_id: int | No
     return (pending or trades)[0]
 
 
-def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | None) -> Trade:
+def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | int | None) -> Trade:
     """Return the booked fill that a repeated execution of its order refers to."""
     wanted = order.execution_id if execution_id is None else execution_id
     for trade in uow.trades.of_order(order.order_id):
@@ -142,7 +142,7 @@ def _booked_fill(uow: AbstractUnitOfWork, order: Trade, execution_id: str | None
 
 def _end(
     uow: AbstractUnitOfWork,
-    order_id: str | None,
+    order_id: str | int | None,
     trade_id: int | None,
     end: Callable[[Trade], TradeCancelled | TradeRejected | None],
 ) -> Trade:

@@ -110,5 +110,10 @@ class Ledger(ABC):
         """Write the marks of these positions, except where a later mark is stored."""
 
     @abstractmethod
-    def holdings(self) -> Holdings:
-        """Return all positions and cash, read at one instant."""
+    def holdings(self, account: str | None = None) -> Holdings:
+        """Return all positions and cash, read at one instant.
+
+        Args:
+            account: another account than the unit of work's; only queries across accounts
+                (`queries.accounts`) name one.
+        """

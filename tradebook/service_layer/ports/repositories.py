@@ -371,3 +371,10 @@ class AccountRepository(Repository[Account]):
     @abstractmethod
     def current(self) -> Account | None:
         """Return the account, or None before its first use."""
+
+    @abstractmethod
+    def everywhere(self) -> list[Account]:
+        """Read all accounts of the store that the role sees, sorted by name.
+
+        Only queries across accounts (`queries.accounts`) call this.
+        """

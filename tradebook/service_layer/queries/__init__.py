@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from tradebook.service_layer.queries.accounts import (
+    get_accounts,
+    get_consolidated_portfolio,
+    get_consolidated_positions,
+)
 from tradebook.service_layer.queries.journal import (
     get_actions,
     get_alerts,
@@ -33,11 +38,14 @@ __all__ = [
     "count",
     "exists",
     "get",
+    "get_accounts",
     "get_actions",
     "get_alerts",
     "get_all",
     "get_cash_balances",
     "get_cash_flows",
+    "get_consolidated_portfolio",
+    "get_consolidated_positions",
     "get_decision",
     "get_decisions",
     "get_events",

@@ -27,6 +27,7 @@ from tradebook.service_layer.verification.snapshot_folds import Point, Views
 _TRADES: Final = 10_000
 """Trades read at a time; as plain values they take 15 MB."""
 _constants: Final = attrgetter(*INSTRUMENT)
+_REVERSED: Final = ("kind", "amount", "currency", "symbol", "occurred_at", "reference")
 
 
 @frozen
@@ -246,7 +247,20 @@ class _Proof:
     def _cash_flows(self) -> Iterator[CashFlow]:
         for batch in self.uow.cash_flows.batches():
             self.cash_flows += len(batch)
+            self._check_reversals({f.busts_id: f for f in batch if f.busts_id is not None})
             yield from batch
+
+    def _check_reversals(self, reversals: Mapping[int, CashFlow]) -> None:
+        busted = {flow.id: flow for flow in self.uow.cash_flows.found(reversals.keys())}
+        for busts_id, stored in reversals.items():
+            flow = busted.get(busts_id)
+            if flow is None or flow.busts_id is not None:
+                missing = {"busts_id": (busts_id, "a cash flow")}
+                self._compare("CashFlow", stored.id, missing)
+                continue
+            computed = flow.reversal("", stored.created_at)
+            terms = {n: (getattr(stored, n), getattr(computed, n)) for n in _REVERSED}
+            self._compare("CashFlow", stored.id, terms)
 
 
 def _identities(

@@ -85,7 +85,7 @@ def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
 
 def test_a_role_that_may_set_marks_may_set_their_source(new_database: Callable[[], URL]) -> None:
     engine, role = make_engine(configured(new_database())), f"Writer {uuid4().hex}"
-    migrations.upgrade(engine, "0003")
+    migrations.upgrade(engine, "0004")
     with engine.begin() as connection:
         connection.exec_driver_sql(f'CREATE ROLE "{role}"')
         connection.exec_driver_sql(f'GRANT UPDATE (marked_at) ON positions TO "{role}"')

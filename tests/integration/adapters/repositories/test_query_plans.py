@@ -15,7 +15,16 @@ from sqlalchemy import Connection, UniqueConstraint, event
 
 from tests.support.filled_books import fill
 from tests.support.servers import create_database
-from tradebook import AgentAction, AgentDecision, Alert, CashFlow, DatabaseManager, Signal, Trade
+from tradebook import (
+    Account,
+    AgentAction,
+    AgentDecision,
+    Alert,
+    CashFlow,
+    DatabaseManager,
+    Signal,
+    Trade,
+)
 from tradebook.adapters import orm
 from tradebook.domain.entity import Entity
 from tradebook.domain.trades import OrderKey
@@ -37,6 +46,7 @@ def book(
     with DatabaseManager(url, account=account) as manager:
         manager.upgrade()
         fill(manager, [account, *(uuid4().hex for _ in range(4))])
+        manager.create(Account())
         yield manager
 
 
@@ -129,6 +139,13 @@ THE_ACCOUNT = {
 }
 """What reads an account and its last snapshot, of a few accounts and a few snapshots."""
 
+# The balance is the sum of all cash flows: where they are a fifth of the table it is read whole.
+HOLDINGS = (
+    WHOLE_ACCOUNT
+    | {"ix_cash_flows_account_occurred_at_id", "pk_cash_flows", "SCAN cash_flows"}
+    | THE_ACCOUNT
+)
+
 # Each query, and the means that it may use. "a sort" is of a few rows.
 QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get": (lambda uow: queries.get(uow, Trade, 4000), {"pk_trades"}),
@@ -168,12 +185,15 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_cash_flows(uow, **PAGE),
         {"ix_cash_flows_account_occurred_at_id"},
     ),
-    # The balance is the sum of all cash flows: where they are a fifth of the table it is read whole.
-    "get_cash_balances": (
-        queries.get_cash_balances,
-        WHOLE_ACCOUNT
-        | {"ix_cash_flows_account_occurred_at_id", "pk_cash_flows", "SCAN cash_flows"}
-        | THE_ACCOUNT,
+    "get_cash_balances": (queries.get_cash_balances, HOLDINGS),
+    "get_accounts": (queries.get_accounts, {"SCAN accounts"}),
+    "get_consolidated_positions": (
+        lambda uow: queries.get_consolidated_positions(uow, accounts=[uow.account]),
+        HOLDINGS,
+    ),
+    "get_consolidated_portfolio": (
+        lambda uow: queries.get_consolidated_portfolio(uow, accounts=[uow.account]),
+        HOLDINGS,
     ),
     "get_latest_portfolio": (
         queries.get_latest_portfolio,

@@ -697,8 +697,9 @@ def test_common_options_are_honoured_before_the_command_and_the_last_one_wins(
     ):
         document = json.loads(elsewhere(*arguments).stdout)
         assert [p["symbol"] for p in document["positions"]] == ["AAPL"]
+    tradebook("import", str(TRADES), "--account", "other")
     other = json.loads(elsewhere("--account", "other", *here, "trades", "--json").stdout)
-    assert (other["account"], other["trades"]) == ("other", [])
+    assert (other["account"], len(other["trades"])) == ("other", 5)
 
 
 def test_quiet_hides_notes_and_progress_bars_and_nothing_else(

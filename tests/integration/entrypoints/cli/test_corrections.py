@@ -192,3 +192,20 @@ def test_rebuild_says_what_it_cannot_put_right(imported: Command) -> None:
 
     assert (result.exit_code, json.loads(result.stdout)["proven"]) == (1, False)
     assert "no booked trade of 'MSFT'" in imported.refused("rebuild", "--symbol", "MSFT")
+
+
+def test_a_bust_of_cash_is_shown_with_the_balance(tradebook: Command) -> None:
+    with DatabaseManager(tradebook.url) as book:
+        book.upgrade()
+        book.record_cash_flow("DEPOSIT", 1000, reference="wire-1")
+        wrong = book.record_cash_flow("DEPOSIT", 70, reference="wire-2").id
+
+    said = tradebook("cash", "bust", "wire-2", "--reason", "not ours").stdout
+    assert f"cash flow {wrong} is busted: DEPOSIT of -70 USD" in said
+    assert "USD: balance 1000" in said
+    again = tradebook.json("cash", "bust", "--cash-flow-id", str(wrong), "--reason", "not ours")
+    assert (again["reversal"]["busts_id"], again["reversal"]["amount"]) == (wrong, "-70")
+    assert tradebook.json("cash")["balances"][0]["balance"] == "1000"
+    refused = tradebook.refused("cash", "bust", "--reason", "r", exit_code=2)
+    assert "either REFERENCE or --cash-flow-id ID" in refused
+    assert "no cash flow 'wire-9'" in tradebook.refused("cash", "bust", "wire-9", "--reason", "r")

@@ -115,6 +115,8 @@ def test_the_writer_can_do_so_in_asyncio_too(writer: DatabaseConfig) -> None:
                 [{"symbol": "A", "action": "SELL", "quantity": 1, "price": 3, "order_id": "i-1"}]
             )
             await manager.bust_trade(order_id="o-0", reason="wrong")
+            await manager.record_cash_flow("DEPOSIT", 1, reference="wire-1")
+            await manager.bust_cash_flow("wire-1", reason="wrong")
             await manager.seal()
             return (await manager.verify()).proven
 

@@ -14,7 +14,14 @@ from tests.contract.test_bulk_create import MANY, signal
 from tests.support.command_line import Command
 from tests.support.secured_servers import SecuredServer, execute
 from tests.support.toured_books import take_tour
-from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, NotPermitted, Signal
+from tradebook import (
+    AsyncDatabaseManager,
+    DatabaseConfig,
+    DatabaseManager,
+    InvalidInput,
+    NotPermitted,
+    Signal,
+)
 from tradebook.adapters.orm import metadata
 from tradebook.operations.activity import monitoring_engine
 from tradebook.operations.metrics import catalog
@@ -119,6 +126,76 @@ def test_another_account_is_an_empty_book_to_a_manager(admin: DatabaseConfig) ->
     with DatabaseManager(of(admin, "bot_a"), account="B") as manager:
         assert manager.get_positions() == []
         assert manager.get_events() == []
+
+
+def test_a_book_of_an_account_without_the_right_is_refused_by_name(admin: DatabaseConfig) -> None:
+    events = "SELECT count(*) FROM events"
+    before = execute(admin, events)
+
+    async def ask(role: str) -> None:
+        async with AsyncDatabaseManager(of(admin, role), account="A") as manager:
+            await manager.for_account("B").get_positions()
+
+    for role in ("bot_a", "bot_lost"):
+        hidden = rf"hides account 'B' from the role {role}.*--bind {role}=B"
+        with DatabaseManager(of(admin, role), account="A") as manager:
+            theirs = manager.for_account("B")
+            for call in (
+                theirs.get_positions,
+                theirs.unit_of_work,
+                lambda theirs=theirs: theirs.raise_alert("a", "INFO"),
+            ):
+                with pytest.raises(NotPermitted, match=hidden):
+                    call()
+        with pytest.raises(NotPermitted, match=hidden):
+            asyncio.run(ask(role))
+    assert execute(admin, events) == before
+    with DatabaseManager(of(admin, "bot_lost"), account="A") as manager:
+        with pytest.raises(NotPermitted, match="hides every account"):
+            manager.get_accounts()
+        with pytest.raises(NotPermitted, match="hides every account"):
+            manager.get_consolidated_portfolio()
+
+
+def test_the_role_of_queries_must_see_the_account_too(admin: DatabaseConfig) -> None:
+    url = of(admin, "bot_a").url
+    config = of(admin, "rows_writer", read_url=url)
+    with DatabaseManager(config, account="A") as manager:
+        assert manager.for_account("A").get_positions()
+        with pytest.raises(NotPermitted, match="hides account 'B' from the role bot_a"):
+            manager.for_account("B").get_positions()
+
+    async def ask() -> None:
+        async with AsyncDatabaseManager(config, account="A") as manager:
+            await manager.for_account("B").get_positions()
+
+    with pytest.raises(NotPermitted, match="hides account 'B' from the role bot_a"):
+        asyncio.run(ask())
+    away = attrs.evolve(config, read_url="postgresql://nobody@127.0.0.1:1/book")
+    with DatabaseManager(away, account="A") as manager:
+        assert manager.for_account("B").raise_alert("a", "INFO").account == "B"
+
+
+def test_a_role_bound_to_several_accounts_has_a_book_of_each(admin: DatabaseConfig) -> None:
+    for role in ("rows_writer", "rows_auditor"):
+        with DatabaseManager(of(admin, role), account="A") as manager:
+            assert manager.for_account("B").get_positions()
+            assert [account.account for account in manager.get_accounts()] == ["A", "B"]
+
+
+def test_a_view_across_accounts_is_of_those_that_the_role_sees(admin: DatabaseConfig) -> None:
+    with DatabaseManager(of(admin, "bot_a"), account="A") as manager:
+        assert [account.account for account in manager.get_accounts()] == ["A"]
+        held = manager.get_consolidated_positions(include_closed=True)
+        assert {position.account for position in held} == {"A"}
+        with pytest.raises(InvalidInput, match=r"accounts that are open: A$"):
+            manager.get_consolidated_positions(accounts=["A", "B"])
+    command = Command(str(of(admin, "bot_a").url))
+    listed = command.json("accounts")["accounts"]
+    assert [each["account"] for each in listed] == ["A"]
+    shown = command.json("positions", "--account", "all", "--all")["positions"]
+    assert {each["account"] for each in shown} == {"A"}
+    assert "--bind bot_a=B" in command.refused("positions", "--account", "B")
 
 
 JUDGEMENTS = ("verify", "check_seals", "export_seals", "rebuild")

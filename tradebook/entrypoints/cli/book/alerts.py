@@ -32,7 +32,7 @@ def alerts(
     tradebook alerts --all
     tradebook alerts resolve 5 --resolution "limit raised after review"
     """
-    with context.open_book() as manager:
+    with context.read_book() as manager:
         query = manager.get_alerts if include_resolved else manager.get_unresolved_alerts
         found = query(severity=severity)
     resolved = " resolution resolved_by" if include_resolved else ""

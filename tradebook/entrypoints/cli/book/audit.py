@@ -71,7 +71,7 @@ def export(
 
       tradebook audit export seals.json
     """
-    with context.open_book() as manager:
+    with context.read_book() as manager:
         count = _write(manager, file)
     context.answer(
         {"account": context.account, "file": str(file), "seals": count},
@@ -100,7 +100,7 @@ def check(
       tradebook audit check /mnt/elsewhere/seals.json
     """
     kept = None if file is None else _read(file)
-    with context.open_book() as manager, context.progress_bar("checking") as report:
+    with context.read_book() as manager, context.progress_bar("checking") as report:
         result = manager.check_seals(kept, progress=report)
     checked = (
         f"({counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "

@@ -98,7 +98,7 @@ def export(
         raise typer.BadParameter(
             f"'{path}': --escape-formulas is for CSV; other formats have types"
         )
-    with context.open_book() as manager, context.progress_bar("exporting") as report:
+    with context.read_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
         batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
         if is_csv:

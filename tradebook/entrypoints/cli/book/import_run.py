@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -20,7 +20,7 @@ from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades, record_trade
+from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -104,7 +104,7 @@ def book_all(
     uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
 ) -> FileImport:
     """Book every row in one unit of work, or none; the error names the line of a refused row."""
-    # Rows whose batch is not booked yet: an error names no row, so the refused one is among them.
+    # Rows whose batch is not booked yet: the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0
 
@@ -126,22 +126,11 @@ def book_all(
     try:
         done.add(import_trades(uow, terms(), progress=progress, batch=BATCH_OF_TRADES))
     except _ROW_ERRORS as error:
-        bad = _first_refused(uow, file, waiting)
-        raise _bad_file(file, [bad]) if bad else error from None
+        if error.index is None:
+            raise
+        row = waiting[error.index - done_before]
+        raise _bad_file(file, [_refused(file, row, error)]) from None
     return done
-
-
-def _first_refused(uow: AbstractUnitOfWork, file: TradeFile, rows: Iterable[Row]) -> BadRow | None:
-    """Find the row that the book refused by booking the rows one by one.
-
-    This happens in the unit of work of the failed import, which recognises its trades and is never committed.
-    """
-    for row in rows:
-        try:
-            record_trade(uow, **row.terms)
-        except _ROW_ERRORS as error:
-            return _refused(file, row, error)
-    return None
 
 
 def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: FileImport) -> None:
@@ -158,7 +147,7 @@ def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: File
 
 
 def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
-    term, reason = "", str(error)
+    term, reason = "", str(error.args[0])  # without the index in the list, which the line replaces
     if isinstance(error, InvalidInput):
         term, reason = error.field, f"expected {error.expected}"
     elif isinstance(error, InstrumentMismatch):

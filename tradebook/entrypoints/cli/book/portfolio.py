@@ -1,23 +1,23 @@
-"""`portfolio` and `cash`: what the account is worth, and its money."""
+"""`portfolio`: what the account is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from typing import Annotated, Final
 
 import typer
 
-from tradebook.domain.cash import CashFlow
 from tradebook.domain.errors import MissingRate, NotFound, TradebookError
 from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition
 from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.book.accounts import show_all_portfolios
 from tradebook.entrypoints.cli.book.trades import terms_of
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import (
+    VIEWS_OF_ALL,
     AsOf,
     CommandContext,
     name_value_pairs,
@@ -27,7 +27,6 @@ from tradebook.entrypoints.cli.options import (
 from tradebook.entrypoints.cli.output import as_fields, stdout
 from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.service_layer.queries.portfolio import CashBalance
 
 _VALUES: Final = (
     "total_value cash_balance positions_value gross_exposure net_exposure realized_pnl unrealized_pnl "
@@ -54,7 +53,14 @@ def portfolio(
         list[str] | None,
         option(
             "CURRENCY=RATE",
-            "With --snapshot or --as-of: a currency's value in the base currency; repeat it for each.",
+            "With --snapshot, --as-of or --account all: a currency's value in the base currency; repeat it for each.",
+        ),
+    ] = None,
+    base_currency: Annotated[
+        str | None,
+        option(
+            "CURRENCY",
+            "With --account all: the currency to show it in; by default the one that all accounts share.",
         ),
     ] = None,
     price: Annotated[
@@ -71,22 +77,38 @@ def portfolio(
     As of a time, prices and rates that are not given are those of the last
     snapshot before it, else prices are those of the last trades.
 
+    --account all values every account now, in one currency, and adds them up;
+    nothing is recorded.
+
       tradebook portfolio --snapshot
       tradebook portfolio --snapshot --rate EUR=1.08 --rate ETH=1234.5
       tradebook portfolio --history 30
       tradebook portfolio --id 12
       tradebook portfolio --as-of 2024-05-17T16:00 --price AAPL=189.9
       tradebook portfolio --as-of 2024-05-17T16:00 --by executed
+      tradebook portfolio --account all --base-currency USD --rate EUR=1.08
     """
     rates = dict(name_value_pairs(rate, "--rate", "CURRENCY=RATE, such as ETH=1234.5"))
     prices = dict(name_value_pairs(price, "--price", "SYMBOL=PRICE, such as AAPL=189.9"))
+    if context.is_for_all:
+        _refuse_for_all(
+            {"--snapshot": snapshot, "--history": history, "--id": portfolio_id}
+            | {"--as-of": as_of.time, "--price": prices}
+        )
+        with _missing_rate_names_option():
+            show_all_portfolios(context, base_currency, rates)
+        return
+    if base_currency is not None:
+        raise typer.BadParameter("goes with --account all", param_hint="--base-currency")
     if rates and not snapshot and as_of.time is None:
-        raise typer.BadParameter("goes with --snapshot or --as-of", param_hint="--rate")
+        raise typer.BadParameter(
+            "goes with --snapshot, --as-of or --account all", param_hint="--rate"
+        )
     if prices and as_of.time is None:
         raise typer.BadParameter("goes with --as-of", param_hint="--price")
     if (snapshot or history is not None) + (portfolio_id is not None) + bool(as_of.time) > 1:
         raise typer.BadParameter("--id and --as-of go with neither --snapshot nor --history")
-    with context.open_book() as manager:
+    with context.open_book() if snapshot else context.read_book() as manager:
         if as_of.time is not None:
             with context.progress_bar("folding") as report, _missing_rate_names_option():
                 past = manager.portfolio_as_of(
@@ -105,6 +127,13 @@ def portfolio(
             _show_history(context, manager, history)
         else:
             _show_snapshot(context, manager, portfolio_id)
+
+
+def _refuse_for_all(options: Mapping[str, object]) -> None:
+    """Refuse options that work on one account; a snapshot of all of them would have no book to stand in."""
+    for name, given in options.items():
+        if given:
+            raise typer.BadParameter(f"goes with one account. {VIEWS_OF_ALL}", param_hint=name)
 
 
 def _show_snapshot(
@@ -206,36 +235,3 @@ def _show_history(context: CommandContext, manager: DatabaseManager, days: int) 
         found,
         empty=f"no snapshot of account {account!r} in the last {period}; {_TAKE_ONE}",
     )
-
-
-def cash(
-    context: CommandContext,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="At most this many flows, the latest.")
-    ] = 20,
-) -> None:
-    """Show the cash balance in each currency, and the latest cash flows.
-
-    The balance is external (deposits, withdrawals, transfers) + income
-    (dividends, interest, funding and the like) + trading (what positions did
-    to cash). It is not buying power.
-
-      tradebook cash --limit 100
-    """
-    with context.open_book() as manager:
-        balances = manager.get_cash_balances()
-        with manager.unit_of_work(read_only=True) as uow:
-            flows = list(islice(uow.cash_flows.iterate(batch=min(limit, 1000)), limit))
-    context.answer_table(
-        {"account": context.account, "balances": balances, "flows": flows},
-        f"cash of account {context.account}",
-        select(
-            CashBalance, "currency external income trading balance", spare="external income trading"
-        ),
-        balances,
-        empty=f"no cash moved in account {context.account!r}",
-    )
-    if flows and not context.as_json:
-        names = "occurred_at kind amount currency symbol reference"
-        columns = select(CashFlow, names, spare="symbol reference")
-        show(stdout(), f"the latest {counted(len(flows), 'cash flow')}", columns, flows)

@@ -16,8 +16,8 @@ from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli.book.trade_text import MAX_BLANK_LINES, TradeText
-from tradebook.entrypoints.cli.options import iso_time
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
@@ -306,8 +306,8 @@ def _terms(cells: Sequence[str], columns: Sequence[_Column]) -> dict[str, Any]:
             cell = cell.upper()
         if cell and term == "executed_at":
             try:
-                terms[term] = iso_time(cell)
-            except ValueError:
+                terms[term] = utc(cell)
+            except InvalidInput:
                 expected = "expected an ISO 8601 time such as 2024-05-17T14:30:00Z"
                 raise _CellError(header, cell, expected) from None
         elif cell:

@@ -12,12 +12,19 @@ from attrs import frozen
 from tradebook.domain.numbers import plain
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.book.accounts import (
+    POSITION_AMOUNTS,
+    POSITION_COLUMNS,
+    POSITION_SPARE,
+    show_all_positions,
+)
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import (
     AsOf,
     By,
     CommandContext,
+    Reason,
     Symbol,
     WhichTrade,
     option,
@@ -47,7 +54,7 @@ def trades(
     tradebook trades bust o-17 --reason "cancelled by the venue"
     tradebook trades correct o-17 --price 150.25 --reason "misread"
     """
-    with context.open_book() as manager, manager.unit_of_work(read_only=True) as uow:
+    with context.read_book() as manager, manager.unit_of_work(read_only=True) as uow:
         since = None if days is None else uow.now() - timedelta(days=days)
         equal: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
         trades_found = uow.trades.iterate(since=since, batch=min(limit, 1000), **equal)
@@ -71,7 +78,6 @@ def trades(
     )
 
 
-Reason: TypeAlias = Annotated[str, option("TEXT", "The reason, which is kept with the trade.")]
 RightNumber: TypeAlias = Annotated[str | None, option("NUMBER", "The right number.")]
 
 
@@ -177,11 +183,17 @@ def positions(
     As of a time, prices are those of the last snapshot before it, else those
     of the last trades.
 
+    --account all shows those of every account, with totals over all of them.
+
       tradebook positions --all
+      tradebook positions --account all
       tradebook positions --as-of 2024-05-17T16:00
       tradebook positions --as-of 2024-05-17T16:00 --by executed
     """
-    with context.open_book() as manager:
+    if context.is_for_all:
+        show_all_positions(context, as_of, include_closed=include_closed)
+        return
+    with context.read_book() as manager:
         if as_of.time is not None:
             with context.progress_bar("folding") as report:
                 past = manager.positions_as_of(as_of.time, by=as_of.by, progress=report)
@@ -189,16 +201,10 @@ def positions(
         else:
             found = manager.get_positions() if include_closed else manager.get_open_positions()
 
-    amounts = ["market_value", "unrealized_pnl", "realized_pnl", "fees", "net_pnl", "cash_flow"]
-    totals = totals_by_currency(found, amounts)
+    totals = totals_by_currency(found, POSITION_AMOUNTS)
     account, when = context.account, f" {as_of}".rstrip()
     time = {} if as_of.time is None else {"as_of": as_of.time, "by": as_of.by}
-    columns = select(
-        Position,
-        "symbol quantity entry_price current_price marked_at market_value unrealized_pnl realized_pnl "
-        "fees net_pnl cash_flow currency",
-        spare="unrealized_pnl entry_price market_value realized_pnl current_price fees cash_flow marked_at",
-    )
+    columns = select(Position, POSITION_COLUMNS, spare=POSITION_SPARE)
     context.answer_table(
         {"account": account, **time, "positions": found, "totals": totals},
         f"{counted(len(found), 'position')} of account {account}{when}",

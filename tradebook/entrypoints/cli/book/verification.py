@@ -26,7 +26,7 @@ def verify(context: CommandContext) -> None:
       tradebook verify || tradebook rebuild
     """
     # Not on a standby: for `tradebook verify || tradebook rebuild` both must read the same book.
-    with context.open_book(may_lag=False) as manager, context.progress_bar("folding") as report:
+    with context.read_book(may_lag=False) as manager, context.progress_bar("folding") as report:
         result = manager.verify(progress=report)
     document = {"proven": result.proven, **as_fields(result)}
     context.answer(document, then=partial(show_verification, result), ok=result.proven)

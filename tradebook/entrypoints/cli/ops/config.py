@@ -13,7 +13,7 @@ from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.options import CommandContext
 
 
-@without(account="a configuration names a database, not an account")
+@without(account="it shows the account that the environment names")
 def config(
     context: CommandContext,
     variables: Annotated[
@@ -34,7 +34,7 @@ def config(
         text = variables_help()
         context.answer({"variables": text}, text)
         return
-    environment = context.environment()
+    environment = context.environment
     settings, url = environment.explained(), environment.current.safe_url
     context.answer_table(
         {"environment": environment.name, "url": url, "settings": settings},

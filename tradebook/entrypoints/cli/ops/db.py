@@ -17,10 +17,11 @@ from tradebook.adapters.migrations.schema_state import CURRENT, SCHEMA_REVISION,
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import complain, confirm, counted, first_of, say
 from tradebook.entrypoints.cli.ops.roles import roles
-from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes
+from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, option
 from tradebook.operations import migration_plan
 from tradebook.operations.migration_plan import Plan, interruptible
 from tradebook.operations.server.admin_connection import require_file
+from tradebook.service_layer.handlers._common import open_account
 
 _INTERRUPTED: Final = 130
 _ALL_ACCOUNTS: Final = "the schema is the same for every account"
@@ -48,19 +49,43 @@ def db() -> None:
 app.command("roles")(roles)
 
 
-@without(account=_ALL_ACCOUNTS)
-def init(context: CommandContext) -> None:
+def init(
+    context: CommandContext,
+    base_currency: Annotated[
+        str | None,
+        option(
+            "CURRENCY",
+            "Open the account in this base currency. Default: TRADEBOOK_BASE_CURRENCY; without it the first "
+            "trade or cash flow opens the account in USD.",
+        ),
+    ] = None,
+) -> None:
     """Create the tables, or bring them up to this version's schema.
 
     A new SQLite file gets its tables by itself; run this once for a PostgreSQL
     database, and again after installing a new version. Repeating it changes
-    nothing.
+    nothing. The base currency of an account never changes; naming another one
+    than it has is refused.
 
       tradebook init --database postgresql://user@host/book
+      tradebook init --account paper --base-currency EUR
     """
-    with context.open_book() as manager:
+    if (base_currency or context.environment.base_currency) is None:
+        if "account" in context.meta:
+            context.note("--account has no effect on `tradebook init` without --base-currency")
+        with engine_for(context.config()) as engine:
+            migrations.upgrade(engine)
+        url = context.config().safe_url
+        context.answer({"database": url, "ready": True}, f"ready: {url}")
+        return
+    with context.open_book(base_currency=base_currency) as manager:
         manager.upgrade()
-        context.answer({"database": manager.url, "ready": True}, f"ready: {manager.url}")
+        account = manager.run(open_account)
+    context.answer(
+        {"database": manager.url, "ready": True, "account": account},
+        f"ready: {manager.url}",
+        f"account {account.account} is in {account.base_currency}",
+    )
 
 
 @app.command()

@@ -2,8 +2,8 @@
 
 Whether the mark of a position is the price of a trade or a quote. Marks from before have no source.
 
-Revision: 0004
-Revises: 0003
+Revision: 0005
+Revises: 0004
 Created: 2026-11-30 13:00:00
 """
 
@@ -14,8 +14,8 @@ from alembic import op
 
 from tradebook.adapters.migrations import online_ddl
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
