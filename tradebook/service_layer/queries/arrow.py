@@ -76,7 +76,8 @@ class ArrowKind:
     def _column(self, name: str, of: Any, values: Sequence[Any]) -> pyarrow.Array:
         arrow, type_ = _pyarrow(), self.schema.field(name).type
         if _is_choice(of):
-            places = {member: place for place, member in enumerate(of)}
+            places: dict[Any, int | None] = {member: place for place, member in enumerate(of)}
+            places[None] = None
             indices = arrow.array([places[value] for value in values], arrow.int8())
             return arrow.DictionaryArray.from_arrays(indices, [str(member) for member in of])
         write = self._text_of(of)

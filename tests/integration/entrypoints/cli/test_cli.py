@@ -408,11 +408,11 @@ def test_positions_show_open_ones_and_with_all_closed_ones_too(tradebook: Comman
     assert total == [
         {
             "currency": "USD",
-            "market_value": "-1502.5",
-            "unrealized_pnl": "-3.5",
+            "market_value": "-1499",
+            "unrealized_pnl": "0",
             "realized_pnl": "444",
             "fees": "5",
-            "net_pnl": "435.5",
+            "net_pnl": "439",
             "cash_flow": "1938",
         }
     ]
@@ -478,7 +478,7 @@ def test_a_snapshot_is_taken_and_shown_with_its_positions(tradebook: Command) ->
     assert taken.exit_code == 0
     assert "total value" in taken.stdout
     portfolio = tradebook.json("portfolio")["portfolio"]
-    assert portfolio["total_value"] == "435.5"
+    assert portfolio["total_value"] == "439"
     assert [p["symbol"] for p in portfolio["positions"]] == ["AAPL"]
     assert len(tradebook.json("portfolio", "--history", "1")["portfolios"]) == 1
     assert "1 snapshot of account main" in tradebook("portfolio", "--history", "1").stdout

@@ -53,7 +53,10 @@ def test_a_schema_goes_up_and_says_where_it_is_on_the_way(tradebook: Command) ->
     assert states == ["applied", *["pending"] * (len(REVISIONS) - 1)]
     rest = tradebook.json("db", "upgrade")
     assert (rest["from"], rest["to"], rest["done"]) == ("0001", HEAD, True)
-    assert rest["adds"] == ["seals", "trades.bust_sequence", "trades.busted_by"]
+    assert rest["adds"] == [
+        *("cash_flows.bust_reason", "cash_flows.busts_id", "positions.mark_source"),
+        *("seals", "trades.bust_sequence", "trades.busted_by"),
+    ]
     assert tradebook("db", "current").stdout.startswith(f"revision {HEAD} (current)")
     again = tradebook("db", "upgrade")
     assert again.stdout == f"nothing to do: the schema is at {HEAD}\n"
@@ -80,6 +83,9 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
         assert refused.exit_code == 1
         lost = [line for line in refused.stdout.splitlines() if line.startswith("loses")]
         assert lost == [
+            "loses column cash_flows.bust_reason, 0 rows",
+            "loses column cash_flows.busts_id, 0 rows",
+            "loses column positions.mark_source, 1 row",
             "loses table seals, 1 row",
             "loses column trades.bust_sequence, 1 row",
             "loses column trades.busted_by, 1 row",
