@@ -201,6 +201,10 @@ untouched = st.builds(
 ARGUMENTS: Final[Mapping[str, Strategy]] = {
     "bulk_create": having({"entities": st.lists(new, max_size=3)}),
     "bulk_update": having({"entities": st.lists(changed(), max_size=3)}),
+    "bust_cash_flow": st.one_of(
+        having({"reference": some, "reason": reasons}),
+        having({"cash_flow_id": ids(CashFlow), "reason": reasons}),
+    ),
     "bust_trade": with_trade(execution_id=executions).flatmap(
         lambda which: having({"reason": reasons}).map(lambda reason: {**which, **reason})
     ),

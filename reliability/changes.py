@@ -56,6 +56,8 @@ CHANGES: Final[dict[str, Callable[[Any, Did], Any]]] = {
     "marks": lambda book, did: book.mark_prices({"A": 2, "B": 3}),
     "position": lambda book, did: book.update_position("A", {"current_price": 4}),
     "cash": lambda book, did: book.record_cash_flow("DEPOSIT", 1000),
+    "cash to bust": lambda book, did: book.record_cash_flow("DEPOSIT", 5, reference="wrong"),
+    "cash busted": lambda book, did: book.bust_cash_flow("wrong", reason="another account's"),
     "snapshot": lambda book, did: book.take_snapshot(),
     "alert": lambda book, did: book.raise_alert("drawdown", "WARNING", "down 5 %"),
     "resolved": lambda book, did: book.resolve_alert(did["alert"].id, "bought back"),

@@ -66,6 +66,8 @@ _HOLDS_ID_OF: Final = {
     "decision_id": "AgentDecision",
     "portfolio_id": "Portfolio",
     "corrects_id": "Trade",
+    "reversal_id": "CashFlow",
+    "busts_id": "CashFlow",
     "corrects": "Trade",
     "trade_id": "Trade",
     "signals": "Signal",

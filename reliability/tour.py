@@ -60,6 +60,7 @@ TOUR: Final = [
     Call(handlers.reject_trade, {"order_id": "o-6"}),
     Call(handlers.correct_trade, {"order_id": "o-1", "price": 98, "reason": "misread"}),
     Call(handlers.bust_trade, {"order_id": "o-2", "reason": "cancelled"}),
+    Call(handlers.bust_cash_flow, {"reference": "a", "reason": "another account's"}),
     Call(handlers.rebuild, {}),
     Call(handlers.mark_prices, {"prices": {"AAPL": 103, "ES": "-2.5", "X": 1}}),
     Call(handlers.update_position, {"symbol": "ES", "changes": {"current_price": -1}}),

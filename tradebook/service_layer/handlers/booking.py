@@ -112,11 +112,13 @@ class RecordedTrades:
         trades: the recorded trades, one for each given, in the order given.
         booked: the number of trades that are new.
         duplicates: the number of trades that had been recorded before, on the same terms.
+        symbols: the symbols whose positions moved.
     """
 
     trades: list[Trade]
     booked: int
     duplicates: int
+    symbols: frozenset[str] = frozenset()
 
 
 def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
@@ -191,8 +193,9 @@ def book_trades(
         by_symbol.setdefault(draft.trade.symbol, []).append(draft)
     for symbol in sorted(by_symbol):  # one order of locking, so that two batches cannot deadlock
         _book(uow, symbol, by_symbol[symbol])
-    booked = sum(draft.is_new for draft in drafts)
-    return RecordedTrades([d.trade for d in drafts], booked, len(drafts) - booked)
+    new = [draft.trade for draft in drafts if draft.is_new]
+    moved = frozenset(trade.symbol for trade in new if trade.booked_at is not None)
+    return RecordedTrades([d.trade for d in drafts], len(new), len(drafts) - len(new), moved)
 
 
 @define

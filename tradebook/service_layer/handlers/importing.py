@@ -20,7 +20,6 @@ from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import (
     ListEntry,
-    RecordedTrades,
     TradeTerms,
     book_trades,
     entries_of,
@@ -82,7 +81,7 @@ def import_trades(
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
             recorded = book_trades(uow, given, entries_of(given, done.given))
-            done.add_recorded(uow, recorded, len(given))
+            done.add(len(given), recorded.booked, recorded.symbols)
     else:
         with closing(bulk):
             importer = _Importer(uow, bulk, done)
@@ -151,10 +150,6 @@ class _Done:
         self.symbols.update(symbols)
         if self.report is not None:
             self.report(self.given, max(self.total, self.given))
-
-    def add_recorded(self, uow: AbstractUnitOfWork, recorded: RecordedTrades, given: int) -> None:
-        moved = {t.symbol for t in recorded.trades if t.booked_at and t.booked_at >= uow.now()}
-        self.add(given, recorded.booked, moved)
 
 
 class _Row(NamedTuple):
@@ -324,5 +319,5 @@ class _Importer:
         recorded = book_trades(self.uow, terms, places)
         self._open({trade.symbol for trade in recorded.trades})
         self.entangled.update(trade.order_key for trade in recorded.trades)
-        self.done.add_recorded(self.uow, recorded, len(rows))
+        self.done.add(len(rows), recorded.booked, recorded.symbols)
         return len(rows)

@@ -12,6 +12,7 @@ from tests.support.secured_servers import PASSWORD, SecuredServer
 WARNING = "a password in --database in the list of processes"
 
 
+@pytest.mark.usefixtures("brief_outages")
 @pytest.mark.parametrize(
     "url",
     [
