@@ -74,8 +74,11 @@ _HOLDS_ID_OF: Final = {
 }
 """Which kind's ids a field, or a name in an event's payload, holds."""
 
+_REVERSAL: Final = "bust of "
+"""How the reference of a cash flow that takes another one back begins; the other's id follows."""
 _CALLED: Final = {kind.__name__.lower(): kind.__name__ for kind in KINDS} | {
-    "decision": "AgentDecision"
+    "decision": "AgentDecision",
+    _REVERSAL.strip(): "CashFlow",
 }
 _IN_WORDS: Final = re.compile(rf"\b({'|'.join(_CALLED)})\b (\d+)", re.IGNORECASE)
 _DECISIONS: Final = re.compile(r"(?<=decision_id)[^;]*")
@@ -247,6 +250,8 @@ class Side:
             return [self.plain(item, kind) for item in value]
         if kind is not None and isinstance(value, int):
             return self._called(kind, value)
+        if isinstance(value, str) and value.startswith(_REVERSAL):
+            return self._words(value)
         return value
 
     def _entity(self, entity: Entity) -> Seen:
