@@ -26,7 +26,7 @@ _PATIENCE: Final = 60.0
 
 
 class Interruption(BaseException):
-    """What is thrown."""
+    """Thrown into the threads of the writers."""
 
 
 class Writer(threading.Thread):

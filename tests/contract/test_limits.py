@@ -70,7 +70,7 @@ def recorded_time(book: Book, value: Any) -> Any:
 
 
 def signal_ahead(book: Book, seconds: Any) -> Any:
-    """Of a signal so many seconds further ahead of the clock than may be; the clock goes on meanwhile."""
+    """Record a signal that is this many seconds beyond the bound on times ahead; the clock goes on meanwhile."""
     clock = datetime(2026, 1, 1, tzinfo=UTC)
     at = clock + timedelta(seconds=limits.MAX_SECONDS_AHEAD + seconds)
     with book.unit_of_work(context=CallContext(at=clock)) as uow:

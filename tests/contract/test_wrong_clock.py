@@ -173,7 +173,7 @@ def test_a_snapshot_is_refused_rather_than_dated_by_a_wrong_clock(wrong: Any) ->
 
 
 def test_snapshots_dated_after_one_of_a_wrong_clock_get_their_own_times_back(book: Any) -> None:
-    """As an earlier version dated them: each by the one before it."""
+    """Date records as an earlier version did: each by the one before it."""
     bought(book, "X")
     taken = [book.take_snapshot().id for _ in range(2)]
     with book.unit_of_work() as uow:

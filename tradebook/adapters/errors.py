@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
 from tradebook.adapters.columns import metadata
+from tradebook.adapters.engine.connect_errors import sqlstate
+from tradebook.adapters.engine.lock_waits import LOCK_NOT_AVAILABLE
 from tradebook.domain import errors
 
 _SCHEMA_ADVICE: Final = (
@@ -120,8 +122,7 @@ def translated(error: BaseException) -> errors.TradebookError | None:
         return errors.DatabaseUnavailable(
             f"the connection to the database was lost: {message}; the next call connects again"
         )
-    # psycopg2 names it pgcode, asyncpg sqlstate.
-    state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
+    state = sqlstate(cause)
     if state is not None:
         return _from_sqlstate(state, message, cause)
     name = getattr(cause, "sqlite_errorname", None)
@@ -140,7 +141,7 @@ def _from_sqlstate(state: str, message: str, cause: BaseException) -> errors.Tra
         state = "25006"
     unnamed = (errors.DatabaseFailure, f"{{}} (SQLSTATE {state})")
     kind, text = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2], unnamed)
-    return _waited(kind(text.format(message)), state == "55P03")
+    return _waited(kind(text.format(message)), state == LOCK_NOT_AVAILABLE)
 
 
 def _waited(error: errors.TradebookError, for_lock: bool) -> errors.TradebookError:

@@ -47,7 +47,7 @@ def replace_init(kind: type) -> None:
 
 def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., None]:
     steps = [
-        _Step(f.name, f.metadata.get(CONVERTER, _identity), _default(f), "links" in f.metadata)
+        _Step(f.name, f.metadata.get(CONVERTER, _identity), _default(f), _is_link(f))
         for f in fields(kind)
     ]
     names = frozenset(step.name for step in steps)
@@ -79,6 +79,10 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
             check(self)
 
     return entity_init
+
+
+def _is_link(attribute: Attribute[Any]) -> bool:
+    return LINKS.items() <= attribute.metadata.items()
 
 
 def _default(attribute: Attribute[Any]) -> Callable[[Any], Any]:
@@ -195,7 +199,7 @@ class Entity:
         """
         state = vars(self)
         for f in fields(type(self)):
-            if f.name in state and CONVERTER in f.metadata and not LINKS.keys() & f.metadata.keys():
+            if f.name in state and CONVERTER in f.metadata and not _is_link(f):
                 state[f.name] = argument(f.name, f.metadata[CONVERTER], state[f.name])
 
     def refresh_from(self, recorded: Self) -> Self:

@@ -75,6 +75,12 @@ _ADVICE: Final = {
 """Patterns of failure texts, each with its remedy; the first match counts."""
 
 
+def sqlstate(error: BaseException | None) -> str | None:
+    """Return the SQLSTATE of a driver's error; None where it has none."""
+    # psycopg2 names it pgcode, asyncpg sqlstate.
+    return getattr(error, "pgcode", None) or getattr(error, "sqlstate", None)
+
+
 def explain_failures(engine: Engine, config: DatabaseConfig) -> None:
     """Raise every failure of `engine` to connect as a `DatabaseUnavailable` that says what to check."""
 

@@ -20,6 +20,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 
 from tradebook.adapters.columns import metadata
+from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.pool import WatchedPool
 from tradebook.config import DatabaseConfig
 
@@ -31,6 +32,9 @@ DEFAULT_LIMITS: Final = {
 
 SET_LIMITS: Final = "SELECT set_config(name, value, false) FROM (VALUES"
 """How the statement begins that sets them in a new session."""
+
+LOCK_NOT_AVAILABLE: Final = "55P03"
+"""The SQLSTATE of a wait for a lock that reached its limit."""
 
 _ROW: Final = re.compile(r'tuple (\(\d+,\d+\)) in relation "(\w+)"')
 _WAL_WRITE_LOCK: Final = 120
@@ -67,7 +71,7 @@ def limit_waits(engine: Engine, config: DatabaseConfig) -> None:
 
 def _note_holder(context: ExceptionContext) -> None:
     error: Any = context.original_exception
-    if "55P03" not in (getattr(error, "pgcode", None), getattr(error, "sqlstate", None)):
+    if sqlstate(error) != LOCK_NOT_AVAILABLE:
         return
     detail = getattr(error, "diag", None) or error.__cause__
     row = _ROW.search(getattr(detail, "context", None) or "")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.domain.errors import DatabaseUnavailable
 
 _PIECE: Final = 1 << 20
@@ -88,8 +89,7 @@ def _run_copy(
 def is_taken(error: Exception) -> bool:
     """Report whether a database refused a row because a unique key is taken."""
     cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
-    return state == _TAKEN or getattr(cause, "sqlite_errorname", "") in (
+    return sqlstate(cause) == _TAKEN or getattr(cause, "sqlite_errorname", "") in (
         "SQLITE_CONSTRAINT_UNIQUE",
         "SQLITE_CONSTRAINT_PRIMARYKEY",
         "SQLITE_CONSTRAINT_ROWID",

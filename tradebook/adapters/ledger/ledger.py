@@ -27,7 +27,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.ledger.bulk_ledger import PostgresqlBulkLedger, SqliteBulkLedger
 from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
-from tradebook.adapters.ledger.single_trade import Sender, write_trade
+from tradebook.adapters.ledger.single_trade import FIXED, Sender, write_trade
 from tradebook.adapters.repositories.entity_rows import (
     as_stored,
     attach,
@@ -51,7 +51,6 @@ from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
-_FIXED: Final = ("account", "id", "symbol", "created_at")
 _ACCOUNT: Final = "account"
 """The `kind` of the account's row among those of cash flows."""
 
@@ -246,7 +245,7 @@ class SqlLedger(Ledger):
 
     def _write(self, position: Mapping[str, Any], version: int) -> bool:
         columns = orm.positions.c
-        values = {name: position[name] for name in columns_of(Position) if name not in _FIXED}
+        values = {name: position[name] for name in columns_of(Position) if name not in FIXED}
         statement = (
             update(orm.positions)
             .where(

@@ -18,6 +18,7 @@ from attrs import frozen
 from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
+from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
 from tradebook.adapters.orm import events, positions, trades
@@ -31,8 +32,9 @@ WrittenIds = tuple[int, int | None]
 """The ids of a trade and of its event; SQLite does not return the second."""
 
 _OPENED: Final = ("id", "version", "updated_at", "current_price", "marked_at")
-_FIXED: Final = ("account", "id", "symbol", "created_at")
-_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*_FIXED, *MARK))
+FIXED: Final = ("account", "id", "symbol", "created_at")
+"""The columns of a position that no booking changes."""
+_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*FIXED, *MARK))
 _EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 
 PREPARED: Final = "tradebook_booking"
@@ -249,7 +251,7 @@ class _Prepared(_OneStatement):
             return sender.send(self._execute, values)
         except Exception as error:
             # A pooler between us and the server runs each statement on another connection.
-            if getattr(getattr(error, "orig", error), "pgcode", None) in _NOT_KEPT:
+            if sqlstate(getattr(error, "orig", error)) in _NOT_KEPT:
                 self._can_prepare = False
             raise
 

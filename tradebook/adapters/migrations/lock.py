@@ -17,12 +17,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from tradebook.adapters.engine.connect_errors import sqlstate
+from tradebook.adapters.engine.lock_waits import LOCK_NOT_AVAILABLE
 from tradebook.adapters.migrations.online_ddl import LOCK_TIMEOUT
 from tradebook.adapters.migrations.revisions import ReportLine
 
 ADVISORY_KEY: Final = 7_236_110_914_227
 _POLL_SECONDS: Final = 0.1
-_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 _TRY_ADVISORY: Final = text("SELECT pg_try_advisory_lock(:key)")
 # The table to lock, where this role may change it: no other role can migrate. NULL before the first revision.
@@ -129,7 +130,7 @@ def _lock_table(guard: Connection, table: str) -> bool:
         guard.exec_driver_sql(_LOCK_TABLE.format(table))
     except DBAPIError as error:
         guard.rollback()
-        if getattr(error.orig, "pgcode", None) != _LOCK_NOT_AVAILABLE:
+        if sqlstate(error.orig) != LOCK_NOT_AVAILABLE:
             raise
         return False
     return True

@@ -74,8 +74,7 @@ class AccountUse:
 
     def prepare(self) -> None:
         """Check the schema, unless it was checked, and the account."""
-        if not self.schema.is_done:
-            self.schema.prepare()
+        self.schema.prepare()
         with translated_errors(), self.schema.read_engine().connect() as connection:
             self.check(connection)
         if self.reader is not None:

@@ -14,6 +14,7 @@ from attrs import frozen
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.lock_waits import SET_LIMITS
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import InvalidInput, NotPermitted, SchemaNotReady
@@ -160,7 +161,7 @@ def read_server(engine: Engine) -> Iterator[bytes]:
 
 
 def _advised(error: DBAPIError) -> Exception:
-    state = getattr(error.orig, "pgcode", None)
+    state = sqlstate(error.orig)
     if state in ("42883", "3F000"):  # no such function, no such schema
         return SchemaNotReady(
             "the functions that read the server's log are missing: run `tradebook db roles --log-access` "
