@@ -35,7 +35,7 @@ BAD: Final[dict[str, tuple[Terms, type[TradebookError], str]]] = {
     "a name": ({"colour": 1}, InvalidInput, "colour: "),
     "a status": ({"status": "BUSTED"}, InvalidInput, "status: "),
     "a time": ({"executed_at": NOON + timedelta(days=36_500)}, InvalidInput, "executed_at: "),
-    "the fee's currency": ({"fee": 1, "fee_currency": "EUR"}, InvalidInput, "fee_currency: "),
+    "the fee": ({"fee": 10**9, "fee_currency": "S2"}, InvalidInput, "fee: "),
     "the currency": ({"currency": "EUR"}, InstrumentMismatch, "S2: currency is"),
     "a decision": ({"decision_id": 10**9}, NotFound, "no AgentDecision"),
     "another fill": ({"order_id": "o-2"}, DuplicateOrder, "order 'o-2'"),

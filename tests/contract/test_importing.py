@@ -248,7 +248,7 @@ def test_a_booking_time_is_never_before_the_last_one(book: Any) -> None:
         ({"details": []}, InvalidInput),
         ({"executed_at": "noon"}, InvalidInput),
         ({"side": "BUY"}, InvalidInput),
-        ({"fee": 1, "fee_currency": "BNB"}, InvalidInput),
+        ({"action": "BUY", "fee": 77, "fee_currency": "S0"}, InvalidInput),
         ({"status": "CANCELLED"}, InvalidInput),
         ({"multiplier": 3}, InstrumentMismatch),
         ({"order_id": "o3", "execution_id": "e6"}, DuplicateOrder),

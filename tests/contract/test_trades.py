@@ -163,9 +163,9 @@ def test_the_constants_of_a_symbol_are_fixed_by_its_first_trade(book: Book) -> N
     assert position.cash_flow == 0
 
 
-def test_a_fee_in_another_currency_is_refused_and_nothing_is_written(book: Book) -> None:
-    with pytest.raises(InvalidInput, match="fee_currency"):
-        book.record_trade(**BUY, fee=1, fee_currency="BNB")
+def test_a_fee_that_takes_the_whole_quantity_is_refused_and_nothing_is_written(book: Book) -> None:
+    with pytest.raises(InvalidInput, match=r"fee: .* less than the quantity 100"):
+        book.record_trade(**BUY, fee=100, fee_currency="AAPL")
     assert book.get_positions() == []
     assert book.get_trades_by_symbol("AAPL") == []
 

@@ -20,6 +20,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, carried_val
 from tradebook.domain.positions import INSTRUMENT
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing import strategies as book
+from tradebook.testing.strategies.values import ordinary_quantities
 
 law = examples.law(100)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -43,7 +44,7 @@ def before_fees(position: Position) -> Decimal:
 
 
 @law
-@given(book.fills(settlement=Settlement.CASH))
+@given(book.fills(settlement=Settlement.CASH, foreign_fees=True))
 def test_what_was_earned_is_what_cash_and_cost_say(fills: list[TradeTerms]) -> None:
     position, _ = booked(fills)
 
@@ -52,7 +53,7 @@ def test_what_was_earned_is_what_cash_and_cost_say(fills: list[TradeTerms]) -> N
 
 
 @law
-@given(book.fills(settlement=Settlement.MARGINED))
+@given(book.fills(settlement=Settlement.MARGINED, foreign_fees=True))
 def test_margined_positions_move_cash_by_what_they_earned(fills: list[TradeTerms]) -> None:
     position, _ = booked(fills)
 
@@ -98,7 +99,7 @@ TINY: Any = {
 
 @law
 @example([{**TINY, "action": "BUY"}, {**TINY, "action": "SELL"}])  # a cost of 120 decimals
-@given(book.fills())
+@given(book.fills(foreign_fees=True))
 def test_a_flat_position_owes_nothing_and_an_open_one_has_an_entry(
     fills: list[TradeTerms],
 ) -> None:
@@ -111,7 +112,7 @@ def test_a_flat_position_owes_nothing_and_an_open_one_has_an_entry(
 
 
 @law
-@given(book.fills(min_size=2))
+@given(book.fills(min_size=2, foreign_fees=True))
 def test_reducing_moves_the_entry_price_by_no_more_than_its_rounding(
     fills: list[TradeTerms],
 ) -> None:
@@ -172,6 +173,55 @@ def test_a_fee_moves_fees_and_cash_and_nothing_else(fills: list[TradeTerms]) -> 
     for unmoved in ("quantity", "cost_basis", "realized_pnl"):
         assert getattr(without, unmoved) == getattr(position, unmoved)
     assert [t.realized_pnl for t in free_trades] == [t.realized_pnl for t in trades]
+
+
+@law
+@given(book.fills(settlement=Settlement.CASH), st.data())
+def test_a_fee_in_kind_is_what_arrives_less_at_the_same_price(
+    fills: list[TradeTerms], data: st.DataObject
+) -> None:
+    symbol = fills[0]["symbol"]
+    position, _ = booked(fills)
+    before = position.balance
+    price, size = data.draw(ordinary_quantities()), data.draw(ordinary_quantities())
+    fee = EXACT.multiply(size, data.draw(st.sampled_from([Decimal("0.001"), Decimal("-0.5")])))
+    side = TradeAction.BUY if before.quantity >= 0 else TradeAction.SELL
+    terms: Any = {**fills[0], "action": side, "quantity": size, "price": price}
+
+    position.apply(Trade(**{**terms, "fee": fee, "fee_currency": symbol}), NOW)
+
+    after, multiplier = position.balance, position.multiplier
+    d = size if side is TradeAction.BUY else size.copy_negate()
+    with exact():
+        unit_cash = price * multiplier
+        assert after.quantity == before.quantity + d - fee
+        assert after.cash_flow == before.cash_flow - d * unit_cash
+        assert after.cost_basis == before.cost_basis + (d - fee) * unit_cash
+        assert after.fees == before.fees + fee * unit_cash
+    assert after.realized_pnl == before.realized_pnl
+    assert position.other_fees == {}
+
+
+@law
+@given(book.fills(), st.data())
+def test_a_fee_in_a_third_asset_moves_nothing_but_what_is_kept_of_it(
+    fills: list[TradeTerms], data: st.DataObject
+) -> None:
+    fees = data.draw(st.lists(book.fees(), min_size=len(fills), max_size=len(fills)))
+    names = st.sampled_from(["BNB", "FTT"])
+    charged: Any = [
+        {**terms, "fee": fee, "fee_currency": data.draw(names)}
+        for terms, fee in zip(fills, fees, strict=True)
+    ]
+    free: Any = [{**terms, "fee": 0} for terms in fills]
+
+    position, _ = booked(charged)
+
+    assert position.balance == booked(free)[0].balance
+    with exact():
+        for name in ("BNB", "FTT"):
+            paid = sum((t["fee"] for t in charged if t["fee_currency"] == name), ZERO)
+            assert Decimal(position.other_fees.get(name, "0")) == paid
 
 
 @law
@@ -246,7 +296,7 @@ def shortened(value: Decimal) -> Decimal:
 
 
 @law
-@given(book.fills())
+@given(book.fills(foreign_fees=True))
 def test_amounts_are_canonical(fills: list[TradeTerms]) -> None:
     position, trades = booked(fills)
 
@@ -265,7 +315,7 @@ def test_amounts_are_canonical(fills: list[TradeTerms]) -> None:
 
 
 @law
-@given(book.fills(), book.prices())
+@given(book.fills(foreign_fees=True), book.prices())
 def test_a_mark_moves_only_what_is_unrealized(fills: list[TradeTerms], price: Decimal) -> None:
     position, _ = booked(fills)
     before = position.balance

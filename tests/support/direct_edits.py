@@ -79,6 +79,7 @@ _TERMS: Final[Mapping[str, Any]] = {
     **_same("EUR", "currency", "fee_currency"),
     **_same(NINE, "quantity", "price", "fee", "multiplier"),
     "settlement": "MARGINED",
+    "asset": "Z",
     "executed_at": LATER,
     "details": {"a": 1},
 }
@@ -95,6 +96,8 @@ _OF_POSITION: Final[Mapping[str, Any]] = {
     **_same(9, "sequence", "version"),
     "currency": "EUR",
     "settlement": "MARGINED",
+    "asset": "Z",
+    "other_fees": {"BNB": "9"},
 }
 """Fields of a position that follow from its trades."""
 _ALERT: Final[Mapping[str, Any]] = {
@@ -130,6 +133,7 @@ _SNAPSHOT_ROW: Final[Mapping[str, Any]] = {
     "symbol": "Z",
     "currency": "EUR",
     "settlement": "MARGINED",
+    "other_fees": {"BNB": "9"},
 }
 _SEAL: Final[Mapping[str, Any]] = {
     **_same(9, "number", "from_id", "to_id", "count", "settled_id", "horizon"),

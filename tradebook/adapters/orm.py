@@ -36,6 +36,7 @@ from tradebook.adapters.columns import (
     unique_if_set,
 )
 from tradebook.adapters.columns import metadata as metadata
+from tradebook.adapters.types import Json
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
@@ -127,6 +128,7 @@ trades: Final = record_table(
     *text_columns("currency", "fee_currency"),
     *decimal_columns("multiplier"),
     *enum_column("settlement", Settlement),
+    *text_columns("asset", nullable=True),
     *time_columns("executed_at"),
     *text_columns("order_id", "execution_id", "strategy"),
     *integer_columns("decision_id", nullable=True),
@@ -178,6 +180,8 @@ positions: Final = record_table(
     *time_columns("opened_at", "closed_at", nullable=True),
     *integer_columns("sequence", "version"),
     *enum_column("mark_source", MarkSource, nullable=True),
+    Column("asset", Text, nullable=False, server_default=text("''")),
+    Column("other_fees", Json, nullable=False, server_default=text("'{}'")),
     UniqueConstraint("account", "symbol"),
     CheckConstraint("(current_price IS NULL) = (marked_at IS NULL)", name="marked_has_time"),
 )
@@ -218,6 +222,7 @@ portfolio_positions: Final = record_table(
     *decimal_columns("multiplier"),
     *enum_column("settlement", Settlement),
     *integer_columns("sequence"),
+    Column("other_fees", Json, nullable=False, server_default=text("'{}'")),
     foreign_key("portfolio_id", "portfolios"),
     UniqueConstraint("account", "portfolio_id", "symbol"),
     Index(None, "account", "symbol", "sequence"),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
@@ -391,8 +392,16 @@ def bind_processor(column: Column[Any], dialect: Dialect) -> Processor | None:
         return _decimal_text
     process = kind.dialect_impl(dialect).bind_processor(dialect)
     if isinstance(kind, Json) and process is not None:
-        return lambda value: str(value) if type(value) is JsonText else process(value)
+        return partial(_json_text, process)
     return process
+
+
+def _json_text(encode: Callable[[Any], Any], value: Any) -> Any:
+    if type(value) is JsonText:
+        return str(value)
+    return (
+        "{}" if value == {} else encode(value)
+    )  # encoding an empty object takes ten times as long
 
 
 def _optional_text(value: StrEnum | None) -> str | None:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, cast
 
+from tradebook.domain.assets import is_in_kind, net_of_foreign_fee
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import ZERO, canonical, divide, exact
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
@@ -29,9 +30,11 @@ class BookedTrade(NamedTuple):
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    fee_currency: str
     currency: str
     multiplier: Decimal
     settlement: Settlement
+    asset: str | None
     executed_at: datetime
     status: TradeStatus
     sequence: int
@@ -45,6 +48,11 @@ class BookedTrade(NamedTuple):
     def from_trade(cls, trade: Trade) -> BookedTrade:
         """Take the values of an entity."""
         return cls._make(cast("Any", _values)(trade))
+
+    @property
+    def is_paid(self) -> bool:
+        """True where the notional is paid: settlement CASH."""
+        return self.settlement is Settlement.CASH
 
     @property
     def signed_quantity(self) -> Decimal:
@@ -63,8 +71,8 @@ class Balance(NamedTuple):
         quantity: signed; negative is short.
         cost_basis: what the open quantity cost; its sign follows quantity times price.
         realized_pnl: price P&L of what was closed, before fees.
-        fees: paid, less rebates.
-        cash_flow: what the position did to cash; negative is paid.
+        fees: paid, less rebates; a fee in the position's asset counts at the price of its trade.
+        cash_flow: what the position did to cash in its own currency; negative is paid.
     """
 
     quantity: Decimal = ZERO
@@ -74,10 +82,17 @@ class Balance(NamedTuple):
     cash_flow: Decimal = ZERO
 
     def apply(self, trade: Trade | BookedTrade) -> Moved:
-        """Apply `trade` to the balance, exact but for the one rounding of a partly removed cost."""
-        size, in_cash = trade.signed_quantity, trade.settlement is Settlement.CASH
+        """Apply `trade` to the balance, exact but for the one rounding of a partly removed cost.
+
+        Raises:
+            InvalidInput: its fee is taken from the asset, and leaves nothing of the quantity.
+        """
+        size, fee = trade.signed_quantity, trade.fee
         with exact():
-            return self.moved(size, trade.price * trade.multiplier, trade.fee, in_cash)
+            unit_cash = trade.price * trade.multiplier
+            if fee and trade.fee_currency != trade.currency:
+                size, fee = net_of_foreign_fee(size, unit_cash, fee, is_in_kind(trade))
+            return self.moved(size, unit_cash, fee, trade.is_paid)
 
     def totals(self) -> dict[str, Decimal]:
         """Return the totals in canonical form, by the name of their field in a position."""
@@ -89,7 +104,7 @@ class Balance(NamedTuple):
         Args:
             size: of the fill; positive when bought, negative when sold.
             unit_cash: price times multiplier.
-            fee: negative is a rebate.
+            fee: in the position's currency; negative is a rebate.
             in_cash: whether the notional is paid: settlement CASH.
         """
         quantity, cost_basis, realized_pnl, fees, cash_flow = self

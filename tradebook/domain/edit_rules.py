@@ -10,15 +10,13 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-from attrs import fields_dict
-
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
-from tradebook.domain.entity import Entity, same
+from tradebook.domain.entity import Entity, default_of, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
-from tradebook.domain.folding import AMOUNTS
+from tradebook.domain.folding import TOTALS
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
 from tradebook.domain.positions import INSTRUMENT, MarkSource, Position
@@ -30,7 +28,7 @@ from tradebook.domain.validation import require_past, utc_now
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
     Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
     Position: (
-        *("symbol", *AMOUNTS, *INSTRUMENT),
+        *("symbol", *TOTALS, *INSTRUMENT),
         *("status", "opened_at", "closed_at", "sequence", "version"),
     ),
     CashFlow: ("busts_id", "bust_reason"),
@@ -110,7 +108,7 @@ def check_ledger_state(entity: Entity) -> None:
     setter = "bust_cash_flow" if kind is CashFlow else "record_trade"
     for field in LEDGER_STATE.get(kind, ()):
         value = getattr(entity, field)
-        if field != "symbol" and not same(value, fields_dict(kind)[field].default):
+        if field != "symbol" and not same(value, default_of(entity, field)):
             raise InvalidInput(field, value, f"the default: {setter} sets it")
 
 

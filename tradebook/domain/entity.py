@@ -13,7 +13,17 @@ from decimal import Decimal
 from functools import update_wrapper
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, TypeVar, cast
 
-from attrs import NOTHING, Attribute, Converter, Factory, define, field, fields, setters
+from attrs import (
+    NOTHING,
+    Attribute,
+    Converter,
+    Factory,
+    define,
+    field,
+    fields,
+    fields_dict,
+    setters,
+)
 
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.validation import argument, identifier, utc, utc_now
@@ -93,6 +103,11 @@ def _default(attribute: Attribute[Any]) -> Callable[[Any], Any]:
         return lambda _: default
     factory = default.factory
     return factory if default.takes_self else lambda _: factory()
+
+
+def default_of(entity: Entity, name: str) -> object:
+    """Return the value that a field of an entity has where it is not given."""
+    return _default(fields_dict(type(entity))[name])(entity)
 
 
 def _missing(_: Any) -> NoReturn:

@@ -173,6 +173,7 @@ class TradeBooked(DomainEvent):
     fee_currency: str | None = None
     multiplier: Decimal | None = None
     settlement: str | None = None
+    asset: str | None = None
     strategy: str | None = None
     decision_id: int | None = None
     details: str | None = None

@@ -18,7 +18,9 @@ from typing import Any, Final, NamedTuple
 from attrs import define, field
 
 from tradebook.domain.accounting import Balance, entry_time
+from tradebook.domain.assets import default_asset, net_of_foreign_fee, with_fee
 from tradebook.domain.canonical_json import digest
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Effect, TradeRecorded
 from tradebook.domain.numbers import ONE, canonical, plain
 from tradebook.domain.positions import INSTRUMENT, MARK, Mark, MarkSource, status_of
@@ -121,6 +123,7 @@ class RunningPosition:
     opened_at: datetime | None = field(init=False)
     closed_at: datetime | None = field(init=False)
     mark: Mark = field(init=False)
+    other_fees: dict[str, str] = field(init=False)
     constants: tuple[Any, ...] | None = field(init=False)
     _shared: dict[str, Any] | None = field(init=False, default=None)
 
@@ -132,6 +135,7 @@ class RunningPosition:
         self.booked_at = entry_time(self.at, opened["sequence"], opened["updated_at"])
         self.opened_at, self.closed_at = opened["opened_at"], opened["closed_at"]
         self.mark = Mark._make(_mark(opened))
+        self.other_fees = opened["other_fees"]
         self.constants = None if self.opened_at is None else _constants(opened)
 
     @property
@@ -157,13 +161,19 @@ class RunningPosition:
         if trade is None:
             return None
         quantity, price = trade["quantity"], trade["price"]
+        size = quantity if trade["action"] is TradeAction.BUY else quantity.copy_negate()
+        unit_cash, fee = price * trade["multiplier"], trade["fee"]
+        in_cash = trade["settlement"] is Settlement.CASH
+        if fee and trade["fee_currency"] != trade["currency"]:
+            in_kind = in_cash and trade["fee_currency"] == trade["asset"]
+            try:
+                size, fee = net_of_foreign_fee(size, unit_cash, fee, in_kind)
+            except InvalidInput:
+                return None
+            if not in_kind:
+                self.other_fees = with_fee(self.other_fees, trade["fee_currency"], trade["fee"])
         before = self.balance
-        after, realized, effect = before.moved(
-            quantity if trade["action"] is TradeAction.BUY else quantity.copy_negate(),
-            price * trade["multiplier"],
-            trade["fee"],
-            trade["settlement"] is Settlement.CASH,
-        )
+        after, realized, effect = before.moved(size, unit_cash, fee, in_cash)
         executed_at = trade["executed_at"]
         if effect is not Effect.INCREASED and effect is not Effect.REDUCED:
             self._date(effect, executed_at)
@@ -185,6 +195,7 @@ class RunningPosition:
             "status": status_of(self.balance.quantity),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,
+            "other_fees": self.other_fees,
             **self.mark.fields(),
             "sequence": self.sequence,
             "version": self.opened["version"] + self.sequence - self.opened["sequence"],
@@ -196,7 +207,7 @@ class RunningPosition:
         shared = self._shared or self._shared_values(given, base_currency)
         trade = {**shared, "details": {}, **given}
         fixed = _constants(shared)
-        if _constants(trade) != fixed or (trade["fee"] and trade["fee_currency"] != fixed[0]):
+        if _constants(trade) != fixed:
             return None
         # The first comparison is all that a time of the past costs.
         if trade["executed_at"] > self.at and is_ahead(trade["executed_at"], self.at):
@@ -206,10 +217,11 @@ class RunningPosition:
 
     def _shared_values(self, given: Mapping[str, Any], base_currency: str) -> dict[str, Any]:
         """Return the values that trades of the symbol have, unless their callers give others."""
-        currency, multiplier, settlement = self.constants or (
+        currency, multiplier, settlement, asset = self.constants or (
             given.get("currency", base_currency),
             given.get("multiplier", ONE),
             given.get("settlement", Settlement.CASH),
+            given.get("asset", default_asset(given["symbol"])),
         )
         return {
             **TRADE_DEFAULTS,
@@ -221,6 +233,7 @@ class RunningPosition:
             "fee_currency": currency,
             "multiplier": multiplier,
             "settlement": settlement,
+            "asset": asset,
         }
 
     def _date(self, effect: Effect, executed_at: datetime) -> None:

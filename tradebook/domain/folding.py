@@ -10,13 +10,23 @@ from typing import Final
 from attrs import define, evolve, field
 
 from tradebook.domain.accounting import Balance, BookedTrade
+from tradebook.domain.assets import third_fee, with_fee
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import canonical
-from tradebook.domain.positions import INSTRUMENT, NO_MARK, Mark, MarkSource, Position, status_of
+from tradebook.domain.positions import (
+    NO_MARK,
+    Mark,
+    MarkSource,
+    Position,
+    instrument,
+    status_of,
+)
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import is_ahead
 
 AMOUNTS: Final = Balance._fields
+TOTALS: Final = (*AMOUNTS, "other_fees")
+"""The fields of a position that each trade may change."""
 _END: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -30,6 +40,7 @@ class Fold:
         opened_at: trade time of the fill that opened it last; none before the first.
         closed_at: trade time of the fill that closed it; none while open.
         constants: the currency, multiplier and settlement of the first trade; empty before it.
+        other_fees: the fees in third assets, by currency.
         mark: the price and time of the newest trade.
         clock: the time of the last entry in the ledger; a trade whose time `is_ahead` of it was dated by a clock
             that was wrong, and gives no mark.
@@ -41,13 +52,16 @@ class Fold:
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     constants: Mapping[str, object] = field(factory=dict)
+    other_fees: Mapping[str, str] = field(factory=dict)
     mark: Mark = NO_MARK
 
     def apply(self, trade: Trade | BookedTrade) -> Decimal:
         """Fold one trade, and return the price P&L that it realized, before fees."""
         self.balance, realized, done = self.balance.apply(trade)
         if not self.constants:
-            self.constants = {name: getattr(trade, name) for name in INSTRUMENT}
+            self.constants = instrument(trade)
+        if trade.fee and (fee := third_fee(trade)):
+            self.other_fees = with_fee(self.other_fees, trade.fee_currency, fee)
         if done in (Effect.OPENED, Effect.FLIPPED):
             self.opened_at, self.closed_at = trade.executed_at, None
         elif done is Effect.CLOSED:
@@ -65,6 +79,7 @@ class Fold:
         """Return the fields of the position that follow from these trades alone, by name."""
         return {
             **self.balance.totals(),
+            "other_fees": dict(self.other_fees),
             "status": status_of(self.balance.quantity),
             "opened_at": self.opened_at,
             "closed_at": self.closed_at,

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
+from tradebook.domain.assets import fees_by_currency
 from tradebook.domain.cash import CashTotal
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate, shown
@@ -45,7 +46,7 @@ AS_OF: Final = "as of"
 
 _COPIED: Final = (
     *("symbol", "quantity", "cost_basis", "current_price", "realized_pnl", "fees", "cash_flow"),
-    *("currency", "multiplier", "settlement", "sequence"),
+    *("currency", "multiplier", "settlement", "other_fees", "sequence"),
 )
 """The fields of a position that a snapshot copies."""
 
@@ -57,7 +58,7 @@ class PortfolioPosition(Entity):
     Attributes:
         portfolio_id: the snapshot that it belongs to.
         symbol, quantity, cost_basis, current_price, market_value, unrealized_pnl, realized_pnl,
-            fees, cash_flow: as `Position` had them.
+            fees, cash_flow, other_fees: as `Position` had them.
         currency, multiplier, settlement: the instrument's constants.
         sequence: the snapshot holds exactly the trades up to this one.
     """
@@ -75,6 +76,9 @@ class PortfolioPosition(Entity):
     currency: str = field(converter=identifier, on_setattr=IMMUTABLE)
     multiplier: Decimal = field(converter=positive, on_setattr=IMMUTABLE)
     settlement: Settlement = field(converter=settlement_kind, on_setattr=IMMUTABLE)
+    other_fees: dict[str, str] = field(
+        factory=dict, converter=fees_by_currency, on_setattr=IMMUTABLE
+    )
     sequence: int = field(converter=record_id, on_setattr=IMMUTABLE)
 
     @classmethod
@@ -129,7 +133,7 @@ class Portfolio(Entity):
         net_exposure: sum of market values.
         realized_pnl: of all positions ever held, before fees.
         unrealized_pnl: of the open ones.
-        fees: of all trades, less rebates.
+        fees: of all trades, less rebates; those in other currencies are converted.
         external_flows: deposits, withdrawals and transfers.
         income: dividends, interest, funding and other cash flows.
         rates: for each other currency, the base currency's price of one unit, as text.
@@ -261,7 +265,7 @@ def value_holdings(
     with exact():
         external = total((c.external, c.currency) for c in holdings.cash)
         income = total((c.income, c.currency) for c in holdings.cash)
-        cash = external + income + total((p.cash_flow, p.currency) for p in positions)
+        cash = external + income + total(moved for p in positions for moved in p.cash_moved)
         value = total((carried_value(r), r.currency) for r in rows)
         portfolio = Portfolio(
             account=account,
@@ -274,7 +278,7 @@ def value_holdings(
             net_exposure=total((r.market_value, r.currency) for r in rows),
             realized_pnl=total((p.realized_pnl, p.currency) for p in positions),
             unrealized_pnl=total((r.unrealized_pnl, r.currency) for r in rows),
-            fees=total((p.fees, p.currency) for p in positions),
+            fees=total(paid for p in positions for paid in p.fees_paid),
             external_flows=external,
             income=income,
             rates=rates.used,

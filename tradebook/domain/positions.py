@@ -10,7 +10,14 @@ from typing import Final, NamedTuple
 
 from attrs import define, field
 
-from tradebook.domain.accounting import Balance, entry_time
+from tradebook.domain.accounting import Balance, BookedTrade, entry_time
+from tradebook.domain.assets import (
+    asset_of,
+    default_asset,
+    fees_by_currency,
+    third_fee,
+    with_fee,
+)
 from tradebook.domain.entity import Entity, named_fields
 from tradebook.domain.errors import InstrumentMismatch
 from tradebook.domain.events import Effect, TradeRecorded
@@ -102,8 +109,20 @@ def optional_number(value: Number | None) -> Decimal | None:
     return None if value is None else number(value)
 
 
-INSTRUMENT: Final = ("currency", "multiplier", "settlement")
+INSTRUMENT: Final = ("currency", "multiplier", "settlement", "asset")
 """The constants of a symbol, fixed by its first booked trade."""
+
+
+def instrument(trade: Trade | BookedTrade) -> dict[str, object]:
+    """Return the constants of its symbol that a trade has, by name."""
+    return {
+        "currency": trade.currency,
+        "multiplier": trade.multiplier,
+        "settlement": trade.settlement,
+        "asset": asset_of(trade),
+    }
+
+
 MARK: Final = ("current_price", "marked_at", "mark_source")
 """The fields that hold the mark; they change together."""
 
@@ -117,11 +136,14 @@ class Position(Entity):
         quantity: signed; negative is short. Its sign, never that of `cost_basis`, is the direction.
         cost_basis: what the open quantity cost, in `currency`; its sign follows quantity times price.
         realized_pnl: price P&L of what was closed, in `currency`, before fees.
-        fees: paid, less rebates, in `currency`.
-        cash_flow: what the position did to cash, in `currency`; negative is paid.
+        fees: paid, less rebates, in `currency`; a fee that was taken in `asset` counts at the price of its trade.
+        cash_flow: what the position did to cash in `currency`; negative is paid.
         currency: of all amounts.
         multiplier: what a price move of 1 earns for one unit.
         settlement: CASH or MARGINED.
+        asset: what the quantity is units of: `ETH` of `ETH/USDT`.
+        other_fees: paid, less rebates, in any other currency: the amount by currency, as text. They moved the
+            account's cash in those currencies, and are in none of the amounts above.
         current_price: the mark, for one unit; none before the first.
         marked_at: the time of the mark, UTC.
         mark_source: TRADE or QUOTE; none for the marks of older books.
@@ -142,6 +164,8 @@ class Position(Entity):
     currency: str = field(default="USD", converter=identifier)
     multiplier: Decimal = field(default=ONE, converter=positive)
     settlement: Settlement = field(default=Settlement.CASH, converter=settlement_kind)
+    asset: str = field(converter=identifier)
+    other_fees: dict[str, str] = field(factory=dict, converter=fees_by_currency)
     current_price: Decimal | None = field(default=None, converter=optional_number)
     marked_at: datetime | None = field(default=None, converter=optional_utc)
     mark_source: MarkSource | None = field(default=None, converter=optional_mark_source)
@@ -150,6 +174,10 @@ class Position(Entity):
     closed_at: datetime | None = field(default=None, converter=optional_utc)
     sequence: int = field(default=0, converter=record_id)
     version: int = field(default=0, converter=record_id)
+
+    @asset.default
+    def _of_symbol(self) -> str:
+        return default_asset(self.symbol)
 
     @property
     def has_trades(self) -> bool:
@@ -191,12 +219,28 @@ class Position(Entity):
 
     @property
     def net_pnl(self) -> Decimal | None:
-        """Realized plus unrealized P&L less fees, in `currency`; None without a mark."""
+        """Realized plus unrealized P&L less `fees`, in `currency`; None without a mark.
+
+        `other_fees` are not deducted: that takes rates, as `take_snapshot` has them.
+        """
         unrealized = self.unrealized_pnl
         if unrealized is None:
             return None
         with exact():
             return canonical(self.realized_pnl + unrealized - self.fees)
+
+    @property
+    def fees_paid(self) -> list[tuple[Decimal, str]]:
+        """All fees as (amount, currency): those in the position's currency first, then `other_fees`."""
+        others = [(Decimal(fee), currency) for currency, fee in self.other_fees.items()]
+        return [(self.fees, self.currency), *others]
+
+    @property
+    def cash_moved(self) -> list[tuple[Decimal, str]]:
+        """What the position did to the account's cash, as (amount, currency); negative is paid."""
+        own, *others = self.fees_paid
+        paid = [(fee.copy_negate(), currency) for fee, currency in others]
+        return [(self.cash_flow, own[1]), *paid]
 
     def apply(self, trade: Trade, at: datetime) -> TradeRecorded:
         """Book a pending trade: open, add, reduce, close or flip.
@@ -211,7 +255,7 @@ class Position(Entity):
         Raises:
             InstrumentMismatch: currency, multiplier or settlement differ from the first trade's.
             InvalidTransition: the trade is not PENDING.
-            InvalidInput: the fee is in another currency.
+            InvalidInput: the fee is taken from the asset, and leaves nothing of the quantity.
         """
         self._require_same_instrument(trade)
         before = self.quantity
@@ -219,9 +263,11 @@ class Position(Entity):
         booked_at = self.entry_time(at)
         trade.book(sequence=self.sequence + 1, booked_at=booked_at, realized_pnl=realized)
         if not self.has_trades:
-            self.set_unchecked(**{constant: getattr(trade, constant) for constant in INSTRUMENT})
+            self.set_unchecked(**instrument(trade))
         self._enter(booked_at)
         self.set_unchecked(**after.totals(), status=status_of(after.quantity))
+        if fee := third_fee(trade):
+            self.set_unchecked(other_fees=with_fee(self.other_fees, trade.fee_currency, fee))
         self._date(done, trade)
         return TradeRecorded(
             **evidence(vars(trade), utc(at)),
@@ -291,8 +337,8 @@ class Position(Entity):
     def _require_same_instrument(self, trade: Trade) -> None:
         if not self.has_trades:
             return
-        for constant in INSTRUMENT:
-            fixed, given = getattr(self, constant), getattr(trade, constant)
+        for constant, given in instrument(trade).items():
+            fixed = getattr(self, constant)
             if fixed != given:
                 raise InstrumentMismatch(self.symbol, constant, fixed, given)
 

@@ -11,9 +11,10 @@ from uuid import uuid4
 
 from attrs import NOTHING, Factory, define, field, fields
 
+from tradebook.domain.assets import default_asset
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
-from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
+from tradebook.domain.errors import DuplicateOrder, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
 from tradebook.domain.validation import (
@@ -23,6 +24,7 @@ from tradebook.domain.validation import (
     identifier,
     json_object,
     optional_id,
+    optional_identifier,
     optional_long_text,
     optional_utc,
     order_identifier,
@@ -109,6 +111,7 @@ TERMS: Final = (
     "currency",
     "multiplier",
     "settlement",
+    "asset",
     "executed_at",
 )
 """The fields that a repeated fill must agree on, and that are frozen when a trade is booked."""
@@ -122,6 +125,7 @@ _LEFT_TO_ORDER: Final = (
     "fee_currency",
     "multiplier",
     "settlement",
+    "asset",
     "execution_id",
     "strategy",
     "decision_id",
@@ -146,11 +150,14 @@ class Trade(Entity):
         action: BUY or SELL.
         quantity: how much, in units of the instrument (contracts, shares, coins), above 0.
         price: for one unit, in `currency`; may be 0 or negative.
-        fee: in `fee_currency`; negative is a rebate.
-        fee_currency: must be `currency` (its default) when the trade is booked.
+        fee: in `fee_currency`, as the venue said it; negative is a rebate.
+        fee_currency: any; by default `currency`. A fee in the `asset` of a CASH instrument is taken from the
+            quantity, one in a third asset moves the account's cash in that asset.
         currency: of the price.
         multiplier: what a price move of 1 earns for one unit.
         settlement: CASH or MARGINED.
+        asset: what the quantity is units of; by default the part of the symbol before `/`, or the symbol. None
+            in trades that were recorded before the book had assets: it is the default then.
         executed_at: the trade time, UTC; a naive time is taken as UTC.
         order_id: the venue's or client's order; made up when not given.
         execution_id: one fill of it; `""` when the order has one fill.
@@ -183,6 +190,7 @@ class Trade(Entity):
     settlement: Settlement = field(
         default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
     )
+    asset: str | None = field(converter=optional_identifier, on_setattr=_terms_freeze)
     executed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=_terms_freeze)
     order_id: str = field(
         factory=new_order_id, converter=order_identifier, on_setattr=_terms_freeze
@@ -206,6 +214,10 @@ class Trade(Entity):
     def _as_currency(self) -> str:
         return self.currency
 
+    @asset.default
+    def _of_symbol(self) -> str:
+        return default_asset(self.symbol)
+
     @property
     def order_key(self) -> OrderKey:
         """The identity of the order that this is a fill of."""
@@ -215,6 +227,11 @@ class Trade(Entity):
     def fill_key(self) -> FillKey:
         """The identity of this fill: two trades with the same one are the same fill."""
         return FillKey(self.order_key, self.execution_id, self.revision)
+
+    @property
+    def is_paid(self) -> bool:
+        """True where the notional is paid: settlement CASH."""
+        return self.settlement is Settlement.CASH
 
     @property
     def signed_quantity(self) -> Decimal:
@@ -233,12 +250,16 @@ class Trade(Entity):
         Raises:
             DuplicateOrder: naming the terms that differ.
         """
-        if differing := differences(self, replay, [term for term in TERMS if term in given]):
+        if differing := self._differing(replay, given):
             raise DuplicateOrder("order", self.identity, differing)
 
     def agrees(self, replay: Trade, given: Collection[str]) -> bool:
         """Return whether `confirm` accepts the replay."""
-        return not differences(self, replay, [term for term in TERMS if term in given])
+        return not self._differing(replay, given)
+
+    def _differing(self, replay: Trade, given: Collection[str]) -> dict[str, tuple[object, object]]:
+        known = [term for term in TERMS if term in given and getattr(self, term) is not None]
+        return differences(self, replay, known)
 
     def fills(self, order: Trade, given: Collection[str]) -> None:
         """Take from the pending `order` that this fills what its own caller left out.
@@ -275,13 +296,8 @@ class Trade(Entity):
 
         Raises:
             InvalidTransition: it is not PENDING.
-            InvalidInput: the fee is in another currency than the price.
         """
         self._require_pending("booked")
-        if self.fee and self.fee_currency != self.currency:
-            raise InvalidInput(
-                "fee_currency", self.fee_currency, f"{self.currency}, the currency of the price"
-            )
         self.set_unchecked(
             sequence=sequence,
             realized_pnl=canonical(realized_pnl),
@@ -370,8 +386,8 @@ def evidence(trade: Mapping[str, Any], at: datetime) -> dict[str, Any]:
 
     Returns:
         The values by name. Defaults are None and left out: no venue, strategy, decision or details, the fee
-        in the currency of the price, multiplier 1, settlement CASH, booked at the time of the event. The
-        details are represented by their SHA-256.
+        in the currency of the price, multiplier 1, settlement CASH, the asset that the symbol names, booked at the
+        time of the event. The details are represented by their SHA-256.
     """
     fee_currency, currency = trade["fee_currency"], trade["currency"]
     multiplier, settlement = trade["multiplier"], trade["settlement"]
@@ -390,6 +406,7 @@ def evidence(trade: Mapping[str, Any], at: datetime) -> dict[str, Any]:
         "currency": currency,
         "multiplier": None if multiplier == ONE else multiplier,
         "settlement": None if settlement is Settlement.CASH else settlement,
+        "asset": None if trade["asset"] == default_asset(trade["symbol"]) else trade["asset"],
         "executed_at": trade["executed_at"],
         "strategy": trade["strategy"] or None,
         "decision_id": trade["decision_id"],

@@ -224,17 +224,6 @@ def test_a_trade_is_booked_once() -> None:
     assert trade.sequence == 1
 
 
-def test_a_fee_in_another_currency_is_refused_by_name() -> None:
-    trade = make("Trade", fee=1, fee_currency="BNB")
-
-    with pytest.raises(InvalidInput, match="fee_currency: 'BNB' is not accepted; expected USD"):
-        trade.book(sequence=1, booked_at=NOW, realized_pnl=Decimal(0))
-
-    make("Trade", fee=0, fee_currency="BNB").book(
-        sequence=1, booked_at=NOW, realized_pnl=Decimal(0)
-    )
-
-
 def test_a_pending_trade_is_cancelled_or_rejected_once() -> None:
     cancelled, rejected = make("Trade", order_id="c"), make("Trade", order_id="r")
 

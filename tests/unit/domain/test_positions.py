@@ -295,7 +295,7 @@ def test_a_refused_trade_leaves_the_position_as_it_was() -> None:
     with pytest.raises(InvalidTransition):
         made.apply(cancelled, NOW)
     with pytest.raises(InvalidInput):
-        made.apply(fill("SELL", 1, 5, fee=1, fee_currency="BNB"), NOW)
+        made.apply(fill("BUY", 1, 5, fee=1, fee_currency="X"), NOW)
 
     assert made.balance == before
     assert (made.sequence, made.version) == (1, 1)

@@ -53,16 +53,21 @@ def test_an_order_tells_what_its_fill_changed() -> None:
 def test_evidence_leaves_out_only_what_goes_without_saying() -> None:
     plain = {name for name, value in evidence(vars(trade()), NOW).items() if value is None}
     unusual = trade(
-        venue="XNAS", fee_currency="BNB", multiplier=50, settlement="MARGINED", strategy="s"
+        venue="XNAS",
+        fee_currency="BNB",
+        multiplier=50,
+        settlement="MARGINED",
+        asset="oil",
+        strategy="s",
     )
     said = evidence(vars(unusual), NOW)
 
     assert plain == {
         *("venue", "revision", "corrects", "fee_currency", "multiplier", "settlement"),
-        *("strategy", "decision_id", "details", "sequence", "booked_at"),
+        *("asset", "strategy", "decision_id", "details", "sequence", "booked_at"),
     }
     assert (said["venue"], said["fee_currency"], said["multiplier"]) == ("XNAS", "BNB", 50)
-    assert (said["settlement"], said["strategy"]) == ("MARGINED", "s")
+    assert (said["settlement"], said["asset"], said["strategy"]) == ("MARGINED", "oil", "s")
     booked = trade(details={"a": 1})
     booked.book(sequence=1, booked_at=NOW, realized_pnl=Decimal(0))
     assert evidence(vars(booked), NOW)["booked_at"] is None

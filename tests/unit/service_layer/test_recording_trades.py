@@ -169,7 +169,7 @@ def test_another_currency_than_the_symbols_is_refused(book: FakeBook) -> None:
         ({"quanity": 1}, "quanity: 'this name' is not accepted; expected one of symbol"),
         ({"status": "CANCELLED"}, "status: 'CANCELLED' is not accepted; expected EXECUTED"),
         ({"status": "DONE"}, "status: 'DONE' is not accepted"),
-        ({"fee": 1, "fee_currency": "BNB"}, "fee_currency: 'BNB' is not accepted"),
+        ({"fee": 100, "fee_currency": "AAPL"}, "fee: '100' is not accepted; expected less than the quantity 100"),
         ({"decision_id": 404}, "no AgentDecision 404"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_batch_is_booked_in_the_order_given(book: FakeBook) -> None:
 
 
 def test_a_batch_is_recorded_whole_or_not_at_all(book: FakeBook) -> None:
-    bad: Any = {**BUY, "symbol": "ZZZ", "fee": 1, "fee_currency": "BNB"}
+    bad: Any = {**BUY, "symbol": "ZZZ", "fee": 100, "fee_currency": "ZZZ"}
 
     with pytest.raises(InvalidInput):
         book.record_trades([BUY, bad])  # type: ignore[list-item]

@@ -98,6 +98,21 @@ def drop_check(table: str, name: str) -> None:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
 
 
+def grant_like(table: str, column: str, new: Sequence[str]) -> None:
+    """Let each role that may update a column update new ones: otherwise it could book no trade."""
+    if on_sqlite():
+        return
+    connection = op.get_bind()
+    quoted = connection.dialect.identifier_preparer.quote
+    granted = text(
+        "SELECT DISTINCT pg_get_userbyid(grantee) FROM pg_attribute, aclexplode(attacl) "
+        "WHERE attrelid = to_regclass(:table) AND attname = :column "
+        "AND privilege_type = 'UPDATE' AND grantee <> 0"
+    )
+    for role in connection.scalars(granted, {"table": table, "column": column}).all():
+        op.execute(f"GRANT UPDATE ({', '.join(new)}) ON {table} TO {quoted(role)}")
+
+
 @contextmanager
 def _outside_transaction() -> Iterator[None]:
     """On PostgreSQL, commit the revision so far and run each statement by itself, without a lock timeout.

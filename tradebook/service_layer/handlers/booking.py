@@ -47,8 +47,9 @@ class TradeTerms(_RequiredTerms, total=False):
 
     A term that is None counts as left out. Enumerations may be in lower case, a time an ISO 8601 text, an order
     id an integer.
-    Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
-    symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
+    Constants of the instrument (currency, multiplier, settlement, asset) that are left out are those of the
+    symbol's first trade; for a new symbol the account's base currency, 1, CASH and what the symbol says: `ETH`
+    of `ETH/USDT`, or the symbol itself.
     """
 
     fee: Number | None
@@ -56,6 +57,7 @@ class TradeTerms(_RequiredTerms, total=False):
     currency: str | None
     multiplier: Number | None
     settlement: Settlement | str | None
+    asset: str | None
     executed_at: datetime | str | None
     order_id: str | int | None
     execution_id: str | int | None
@@ -134,7 +136,7 @@ def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
 
     Raises:
         DuplicateOrder: the same fill is recorded with other terms.
-        InstrumentMismatch: currency, multiplier or settlement are not those of the symbol.
+        InstrumentMismatch: currency, multiplier, settlement or asset are not those of the symbol.
         InvalidInput: a value is refused.
         NotFound: `decision_id` names no decision of this account.
     """

@@ -17,7 +17,7 @@ from tradebook.domain.errors import (
     shown,
 )
 from tradebook.domain.events import PositionRebuilt, RecordUpdated, TradeBusted, TradeCorrected
-from tradebook.domain.folding import AMOUNTS, Fold, differing
+from tradebook.domain.folding import TOTALS, Fold, differing
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK
@@ -288,7 +288,7 @@ def _replace(
     progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
-    position, before = opened.position, _values(opened.position, AMOUNTS)
+    position, before = opened.position, _values(opened.position, TOTALS)
     folding = _Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
     at, actor = uow.now(), uow.context.actor
     fold = folding.fold(position.symbol, position.entry_time(at), wrong, right)
@@ -304,7 +304,7 @@ def _replace(
         sequence=wrong.bust_sequence or 0,
         reason=reason,
         before=before,
-        after=_values(position, AMOUNTS),
+        after=_values(position, TOTALS),
         changes=changes,
         corrected_by=None if right is None else right.revision,
     )

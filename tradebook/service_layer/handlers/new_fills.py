@@ -120,6 +120,7 @@ class FillReader:
                 multipliers[value] if type(value) is str else positive(value)
             ),
             "settlement": _Cached(settlement_kind).__getitem__,
+            "asset": names,
             "executed_at": _plain_time,
             "execution_id": _Cached(fill_identifier).__getitem__,
             "strategy": texts,

@@ -205,7 +205,7 @@ def _condition(kind: type[Entity], name: str, value: object) -> Any:
 
 def _is_comparable(attribute: attrs.Attribute[Any]) -> bool:
     # JSON compares differently on each database, and lists of records are no columns.
-    return "Json" not in str(attribute.type) and "list" not in str(attribute.type)
+    return not any(kind in str(attribute.type) for kind in ("Json", "dict", "list"))
 
 
 def _instead_of(kind: type[Entity], name: str) -> str:

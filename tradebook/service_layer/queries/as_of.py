@@ -26,7 +26,7 @@ from tradebook.domain.portfolio import (
     Rates,
     value_holdings,
 )
-from tradebook.domain.positions import INSTRUMENT, NO_MARK, Mark, MarkSource, Position
+from tradebook.domain.positions import NO_MARK, Mark, MarkSource, Position, instrument
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
 from tradebook.service_layer.handlers.positions import named_prices
@@ -269,7 +269,7 @@ class _PastPosition:
         """Return the position, or None when the symbol was not traded."""
         if not self.is_listed or self.first is None or self.last is None:
             return None
-        constants = {name: getattr(self.last.trade, name) for name in INSTRUMENT}
+        constants = instrument(self.last.trade)
         mark = self.seen.mark.refolded(self.newest)
         values: dict[str, Any] = {**constants, **self.fold.values(), **mark.fields()}
         return Position(

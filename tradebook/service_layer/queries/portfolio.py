@@ -114,8 +114,8 @@ def get_cash_balances(uow: AbstractUnitOfWork) -> list[CashBalance]:
     cash = {total.currency: (total.external, total.income) for total in holdings.cash}
     trading: dict[str, Decimal] = {}
     for position in holdings.positions:
-        so_far = trading.get(position.currency, ZERO)
-        trading[position.currency] = EXACT.add(so_far, position.cash_flow)
+        for amount, currency in position.cash_moved:
+            trading[currency] = EXACT.add(trading.get(currency, ZERO), amount)
     balances = []
     for currency in sorted(cash.keys() | trading.keys()):
         external, income = cash.get(currency, (ZERO, ZERO))

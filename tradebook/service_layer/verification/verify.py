@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import chain
-from operator import attrgetter
 from typing import Final
 
 from attrs import define, frozen
@@ -16,7 +15,7 @@ from tradebook.domain.folding import AMOUNTS, Fold
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
-from tradebook.domain.positions import INSTRUMENT, Position
+from tradebook.domain.positions import Position, instrument
 from tradebook.domain.trades import Settlement, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
@@ -26,7 +25,6 @@ from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
 _TRADES: Final = 10_000
 """Trades read at a time; as plain values they take 15 MB."""
-_constants: Final = attrgetter(*INSTRUMENT)
 _REVERSED: Final = ("kind", "amount", "currency", "symbol", "occurred_at", "reference")
 
 
@@ -175,12 +173,13 @@ class _Proof:
         self, trade: BookedTrade, realized: Decimal, constants: Mapping[str, object]
     ) -> None:
         counts = trade.status is TradeStatus.EXECUTED
-        same_terms = not counts or _constants(trade) == tuple(constants.values())
+        same_terms = not counts or instrument(trade) == constants
         if same_terms and trade.realized_pnl == realized:
             return  # the usual case: naming each compared field would take longer than the fold
         checks: dict[str, tuple[object, object]] = {"realized_pnl": (trade.realized_pnl, realized)}
         if counts:
-            checks |= {name: (getattr(trade, name), value) for name, value in constants.items()}
+            own = instrument(trade)
+            checks |= {name: (own[name], value) for name, value in constants.items()}
         self._compare("Trade", _called(trade), checks)
 
     def _read_portfolios(self) -> None:
@@ -205,7 +204,8 @@ class _Proof:
             flat = {f"quantity of {fold.symbol}": (ZERO, canonical(balance.quantity))}
             self._compare("Portfolio", portfolio_id, flat)
             return
-        computed = {name: canonical(getattr(balance, name)) for name in AMOUNTS}
+        computed: dict[str, object] = {n: canonical(getattr(balance, n)) for n in AMOUNTS}
+        computed["other_fees"] = fold.other_fees
         with exact():
             value = balance.quantity * row.current_price * row.multiplier
             computed["market_value"] = canonical(value)
@@ -222,6 +222,10 @@ class _Proof:
             totals.realized_pnl += balance.realized_pnl * rate
             totals.fees += balance.fees * rate
             totals.cash_flow += balance.cash_flow * rate
+            for currency, fee in fold.other_fees.items():
+                converted = Decimal(fee) * _rate(self.portfolios[portfolio_id], currency)
+                totals.fees += converted
+                totals.cash_flow -= converted
 
     def _check_portfolios(self) -> None:
         ids = list(self.portfolios)

@@ -23,7 +23,7 @@ from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
 
 REQUIRED: Final = ("symbol", "action", "quantity", "price")
-_OPTIONAL: Final = "fee fee_currency currency multiplier settlement executed_at order_id execution_id venue strategy"
+_OPTIONAL: Final = "fee fee_currency currency multiplier settlement asset executed_at order_id execution_id venue strategy"
 COLUMNS: Final = (*REQUIRED, *_OPTIONAL.split())
 _OTHER_NAMES: Final = {
     "action": "side",
