@@ -137,7 +137,7 @@ def test_reducing_moves_the_entry_price_by_no_more_than_its_rounding(
 def test_what_opens_after_flat_is_as_a_new_position_and_keeps_the_totals(
     first: list[TradeTerms], second: list[TradeTerms]
 ) -> None:
-    instrument = {name: first[0][name] for name in ("symbol", *INSTRUMENT)}  # type: ignore[literal-required]
+    instrument = {name: first[0][name] for name in ("symbol", *INSTRUMENT) if name in first[0]}  # type: ignore[literal-required]
     again: Any = [{**terms, **instrument} for terms in second]
     flat = closed(first)
 

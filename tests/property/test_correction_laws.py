@@ -59,7 +59,10 @@ class Amended:
         del self.right[order_id]
 
     def correct(self, order_id: str, changes: Terms) -> None:
-        """Put a fill right."""
+        """Put a fill right; a fee in kind could be more than the new quantity."""
+        terms = self.right[order_id]
+        if terms["fee_currency"] == terms["symbol"]:
+            changes = {**changes, "fee": 0}
         wrong = self.booked[order_id]
         right = self.do(handlers.correct_trade, trade_id=wrong, reason="misread", **changes)
         self.booked[order_id] = right.id

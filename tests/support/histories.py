@@ -15,7 +15,11 @@ RATES: Final = {"EUR": "1.1", "JPY": "0.0067", "BTC": "61234.5678"}
 @st.composite
 def histories(draw: st.DrawFn) -> list[TradeTerms]:
     """Fills of several symbols in several currencies, shuffled together."""
-    return draw(shuffled([draw(strategies.fills(symbol, foreign_fees=True, max_size=5)) for symbol in "ABC"]))
+    return draw(
+        shuffled(
+            [draw(strategies.fills(symbol, foreign_fees=True, max_size=5)) for symbol in "ABC"]
+        )
+    )
 
 
 @st.composite

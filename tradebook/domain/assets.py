@@ -7,13 +7,16 @@ and no total of the position; it is kept beside them, by its currency.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Protocol
+from decimal import Decimal, InvalidOperation
+from typing import Final, Protocol
 
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.limits import MAX_AMOUNT_PLACES
 from tradebook.domain.numbers import EXACT, ZERO, Number, amount, plain
 from tradebook.domain.plain_values import mapping
 from tradebook.domain.validation import argument, identifier
+
+_MAX_TEXT: Final = 2 * MAX_AMOUNT_PLACES + 2
 
 
 class Charged(Protocol):
@@ -109,7 +112,15 @@ def with_fee(fees: Mapping[str, str], currency: str, fee: Decimal) -> dict[str, 
 def fees_by_currency(value: Mapping[str, Number]) -> dict[str, str]:
     """Check fees by currency, and write them in canonical form."""
     fees = {
-        identifier(currency): plain(argument(currency, amount, fee))
+        identifier(currency): plain(argument(currency, _total, fee))
         for currency, fee in mapping(value).items()
     }
     return {currency: fees[currency] for currency in sorted(fees) if fees[currency] != "0"}
+
+
+def _total(fee: Number) -> Decimal:
+    """Convert a sum of fees, which may have more digits as text than a number that a caller gives."""
+    try:
+        return amount(Decimal(fee) if type(fee) is str and len(fee) <= _MAX_TEXT else fee)
+    except InvalidOperation:
+        raise InvalidInput("", fee, "a number") from None

@@ -169,7 +169,10 @@ def test_another_currency_than_the_symbols_is_refused(book: FakeBook) -> None:
         ({"quanity": 1}, "quanity: 'this name' is not accepted; expected one of symbol"),
         ({"status": "CANCELLED"}, "status: 'CANCELLED' is not accepted; expected EXECUTED"),
         ({"status": "DONE"}, "status: 'DONE' is not accepted"),
-        ({"fee": 100, "fee_currency": "AAPL"}, "fee: '100' is not accepted; expected less than the quantity 100"),
+        (
+            {"fee": 100, "fee_currency": "AAPL"},
+            "fee: '100' is not accepted; expected less than the quantity 100",
+        ),
         ({"decision_id": 404}, "no AgentDecision 404"),
     ],
 )
