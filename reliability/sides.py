@@ -289,6 +289,7 @@ def _asked(uow: AbstractUnitOfWork) -> dict[str, Any]:
         "positions": queries.get_positions(uow),
         "open positions": queries.get_open_positions(uow),
         "cash": queries.get_cash_balances(uow),
+        "balances": queries.get_balances(uow),
         "signals of decisions": [{"signals": [s.id for s in d.signals]} for d in decisions],
         "snapshots": [get_snapshot(uow, id_) for id_ in snapshots],
         "proof": attrs.evolve(verify(uow), account=""),

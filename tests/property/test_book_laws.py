@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.support import examples
 from tests.support.histories import RATES, histories, shuffled
 from tradebook import ConcurrentUpdate, TradebookError, handlers
+from tradebook.domain.balances import effects_of
 from tradebook.domain.entity import Entity
-from tradebook.domain.numbers import exact
+from tradebook.domain.numbers import ZERO, canonical, exact
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.testing import FakeBook, FakeUnitOfWork, strategies
@@ -227,3 +228,24 @@ def test_units_of_work_in_any_interleaving_lose_nothing(
     raised = {step for _, step in steps if step in (2, 3)}
     assert len(book.get_unresolved_alerts()) == len(raised)
     assert book.verify().proven
+
+
+@law
+@given(histories())
+def test_balances_are_the_sum_of_what_trades_and_cash_flows_changed(
+    history: list[TradeTerms],
+) -> None:
+    book = FakeBook()
+    trades = book.record_trades(history).trades
+    book.record_cash_flow("DEPOSIT", "12345.678901", currency="EUR")
+    expected: dict[str, Decimal] = {"EUR": Decimal("12345.678901")}
+    with exact():
+        for trade in trades:
+            for asset, amount in effects_of(trade).items():
+                expected[asset] = expected.get(asset, ZERO) + amount
+
+    found = {each.asset: each.balance for each in book.get_balances()}
+
+    assert {asset: balance for asset, balance in found.items() if balance} == {
+        asset: canonical(amount) for asset, amount in expected.items() if amount
+    }

@@ -217,6 +217,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "get_position_by_symbol": [{"symbol": "AAPL"}],
         "get_cash_flows": [{"kind": "DEPOSIT", "symbol": "AAPL", **listed}],
         "get_cash_balances": [{}],
+        "get_balances": [{}],
+        "reconcile": [{"balances": {"AAPL": 1, "USD": "1.5"}, "tolerance": 1}],
         "get_latest_portfolio": [{}],
         "get_portfolio_history": [{"days": 3, "limit": 5, "after": None}],
         "get_portfolio_positions": [{"portfolio_id": ids["snapshot"]}],

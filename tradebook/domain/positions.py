@@ -180,6 +180,11 @@ class Position(Entity):
         return default_asset(self.symbol)
 
     @property
+    def is_paid(self) -> bool:
+        """True where the notional is paid: settlement CASH."""
+        return self.settlement is Settlement.CASH
+
+    @property
     def has_trades(self) -> bool:
         """True when a booked trade counts; currency, multiplier and settlement are then fixed."""
         return self.opened_at is not None

@@ -216,6 +216,8 @@ class AsyncBook(ABC):
     get_position_by_symbol = _async_query(queries.get_position_by_symbol)
     get_cash_flows = _async_query(queries.get_cash_flows)
     get_cash_balances = _async_query(queries.get_cash_balances)
+    get_balances = _async_query(queries.get_balances)
+    reconcile = _async_query(queries.reconcile)
     get_latest_portfolio = _async_query(queries.get_latest_portfolio)
     get_portfolio_history = _async_query(queries.get_portfolio_history)
     get_portfolio_positions = _async_query(queries.get_portfolio_positions)

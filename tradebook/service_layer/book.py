@@ -263,6 +263,8 @@ class Book(ABC):
     get_position_by_symbol = _query(queries.get_position_by_symbol)
     get_cash_flows = _query(queries.get_cash_flows)
     get_cash_balances = _query(queries.get_cash_balances)
+    get_balances = _query(queries.get_balances)
+    reconcile = _query(queries.reconcile)
     get_latest_portfolio = _query(queries.get_latest_portfolio)
     get_portfolio_history = _query(queries.get_portfolio_history)
     get_portfolio_positions = _query(queries.get_portfolio_positions)

@@ -7,6 +7,7 @@ from tradebook.service_layer.queries.accounts import (
     get_consolidated_portfolio,
     get_consolidated_positions,
 )
+from tradebook.service_layer.queries.balances import get_balances, reconcile
 from tradebook.service_layer.queries.journal import (
     get_actions,
     get_alerts,
@@ -42,6 +43,7 @@ __all__ = [
     "get_actions",
     "get_alerts",
     "get_all",
+    "get_balances",
     "get_cash_balances",
     "get_cash_flows",
     "get_consolidated_portfolio",
@@ -62,4 +64,5 @@ __all__ = [
     "get_trades",
     "get_trades_by_symbol",
     "get_unresolved_alerts",
+    "reconcile",
 ]

@@ -186,6 +186,11 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         {"ix_cash_flows_account_occurred_at_id"},
     ),
     "get_cash_balances": (queries.get_cash_balances, HOLDINGS),
+    "get_balances": (queries.get_balances, HOLDINGS),
+    "reconcile": (
+        lambda uow: queries.reconcile(uow, {}),
+        HOLDINGS | {"ix_cash_flows_account_occurred_at_id", *TRADES_OF_SYMBOL},
+    ),
     "get_accounts": (queries.get_accounts, {"SCAN accounts"}),
     "get_consolidated_positions": (
         lambda uow: queries.get_consolidated_positions(uow, accounts=[uow.account]),

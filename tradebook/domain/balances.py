@@ -1,0 +1,172 @@
+"""Balances of assets, over all positions and cash, and their comparison with what a venue says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from attrs import frozen
+
+from tradebook.domain.assets import asset_of, is_in_kind, net_of_foreign_fee, third_fee
+from tradebook.domain.errors import InvalidInput, shown
+from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, exact, number
+from tradebook.domain.plain_values import is_instance, mapping
+from tradebook.domain.portfolio import Holdings
+from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.validation import argument, identifier
+
+_TOTAL: Final = "total"
+"""The key under which ccxt's `fetch_balance` gives what is free and used together, by asset."""
+
+
+@frozen
+class AssetBalance:
+    """How much of an asset an account has: `balance = positions + cash`.
+
+    Attributes:
+        asset: a currency, a coin, or another instrument, such as a stock.
+        positions: the sum of the quantities of all CASH positions in the asset; negative is short.
+        cash: the account's cash in it, as `get_cash_balances` gives it.
+        balance: the sum of both, in units of the asset.
+    """
+
+    asset: str
+    positions: Decimal = ZERO
+    cash: Decimal = ZERO
+    balance: Decimal = ZERO
+
+
+@frozen
+class AssetEntry:
+    """A trade or a cash flow that changed the balance of an asset.
+
+    Attributes:
+        entity: Trade or CashFlow.
+        id: of the record.
+        name: the trade's order in words, or the cash flow's kind and reference.
+        at: trade time, or `occurred_at`, UTC.
+        amount: what it added to the balance; negative is taken.
+    """
+
+    entity: str
+    id: int
+    name: str
+    at: datetime
+    amount: Decimal
+
+
+@frozen
+class BalanceDifference:
+    """One asset of which the book and the venue do not have the same.
+
+    Attributes:
+        asset: its name.
+        book: the balance in the book.
+        venue: the balance that the venue says; 0 where it names none.
+        difference: `venue - book`: what the book lacks; negative is what it has too much.
+        entries: the last ones that changed the book's balance, newest first.
+    """
+
+    asset: str
+    book: Decimal
+    venue: Decimal
+    difference: Decimal
+    entries: tuple[AssetEntry, ...] = ()
+
+
+@frozen
+class Reconciliation:
+    """The result of `reconcile`.
+
+    Attributes:
+        account: the account that was compared.
+        assets: the number of assets compared: all that the book or the venue has.
+        differences: the assets that differ by more than the tolerance, sorted by name.
+    """
+
+    account: str
+    assets: int
+    differences: tuple[BalanceDifference, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """True where no asset differs."""
+        return not self.differences
+
+
+def balances_of(holdings: Holdings) -> list[AssetBalance]:
+    """Return the balance of every asset that was ever held, sorted by asset.
+
+    A MARGINED position holds nothing of its asset: it moves cash only.
+    """
+    held: dict[str, Decimal] = {}
+    cash: dict[str, Decimal] = {}
+    with exact():
+        for total in holdings.cash:
+            cash[total.currency] = total.external + total.income
+        for position in holdings.positions:
+            if position.is_paid:
+                held[position.asset] = held.get(position.asset, ZERO) + position.quantity
+            for amount, currency in position.cash_moved:
+                cash[currency] = cash.get(currency, ZERO) + amount
+        return [
+            AssetBalance(asset, *_sums(held.get(asset, ZERO), cash.get(asset, ZERO)))
+            for asset in sorted(held.keys() | cash.keys())
+        ]
+
+
+def _sums(held: Decimal, cash: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+    return canonical(held), canonical(cash), canonical(EXACT.add(held, cash))
+
+
+def effects_of(trade: Trade) -> dict[str, Decimal]:
+    """Return what a trade adds to the balance of each asset that it changes; nothing where it does not count.
+
+    The sum over all trades and cash flows is what `balances_of` returns.
+    """
+    if trade.status is not TradeStatus.EXECUTED:
+        return {}
+    effects: dict[str, Decimal] = {}
+
+    def add(asset: str, amount: Decimal) -> None:
+        effects[asset] = effects.get(asset, ZERO) + amount
+
+    with exact():
+        unit_cash, size, fee = trade.price * trade.multiplier, trade.signed_quantity, trade.fee
+        if fee and trade.fee_currency != trade.currency:
+            size, fee = net_of_foreign_fee(size, unit_cash, fee, is_in_kind(trade))
+        if trade.is_paid:
+            add(asset_of(trade), size)
+            add(trade.currency, -size * unit_cash - fee)
+        else:
+            add(trade.currency, trade.realized_pnl - fee)
+        add(trade.fee_currency, -third_fee(trade))
+    return {asset: canonical(amount) for asset, amount in effects.items() if amount}
+
+
+def venue_balances(given: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Convert the balances that a venue says.
+
+    Args:
+        given: the balance by asset, or the result of ccxt's `fetch_balance`, of which `total` counts.
+
+    Raises:
+        InvalidInput: naming the asset, or what is no mapping.
+    """
+    said = mapping(given)
+    totals: Any = said.get(_TOTAL)
+    by_asset = mapping(totals) if is_instance(totals, Mapping) else said
+    return {
+        identifier(asset): argument(f"balances[{shown(asset)}]", _balance, amount)
+        for asset, amount in by_asset.items()
+    }
+
+
+def _balance(value: Number | None) -> Decimal:
+    if value is None:
+        raise InvalidInput(
+            "", value, "a number: the venue does not say how much; leave the asset out"
+        )
+    return number(value)
