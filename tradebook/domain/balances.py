@@ -155,11 +155,13 @@ def venue_balances(given: Mapping[str, Any]) -> dict[str, Decimal]:
     Raises:
         InvalidInput: naming the asset, or what is no mapping.
     """
-    said = mapping(given)
+    said = argument("balances", mapping, given)
     totals: Any = said.get(_TOTAL)
     by_asset = mapping(totals) if is_instance(totals, Mapping) else said
     return {
-        identifier(asset): argument(f"balances[{shown(asset)}]", _balance, amount)
+        argument("balances", identifier, asset): argument(
+            f"balances[{shown(asset)}]", _balance, amount
+        )
         for asset, amount in by_asset.items()
     }
 

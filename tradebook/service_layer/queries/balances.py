@@ -55,7 +55,7 @@ def reconcile(
     Raises:
         InvalidInput: a balance or the tolerance is refused.
     """
-    venue = argument("balances", venue_balances, balances)
+    venue = venue_balances(balances)
     passed = argument("tolerance", non_negative, tolerance)
     holdings = uow.ledger.holdings()
     book = {each.asset: each.balance for each in balances_of(holdings)}
