@@ -24,7 +24,7 @@ from tradebook import (
 )
 from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.ports.paging import Window
 
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -21,7 +21,7 @@ from tradebook.domain.trades import (
     trade_status,
 )
 from tradebook.domain.validation import fill_identifier, identifier, short_text, utc
-from tradebook.service_layer.handlers.booking import TradeTerms, given_only
+from tradebook.service_layer.handlers.trade_terms import TradeTerms, given_only
 
 _MAX_CACHED: Final = 10_000
 _CONVERTERS: Final[Mapping[str, Any]] = {

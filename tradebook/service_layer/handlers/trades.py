@@ -18,7 +18,8 @@ from tradebook.domain.validation import (
     optional_order_identifier,
 )
 from tradebook.service_layer.handlers._common import given
-from tradebook.service_layer.handlers.booking import TradeTerms, record_trade
+from tradebook.service_layer.handlers.booking import record_trade
+from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _OF_ORDER: Final = ("symbol", "venue", "order_id", "execution_id", "action", "quantity", "price")
