@@ -24,6 +24,7 @@ from tradebook.domain.numbers import (
     divide,
     exact,
     number,
+    optional_number,
     positive,
 )
 from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
@@ -95,11 +96,6 @@ NO_MARK: Final = Mark()
 def status_of(quantity: Decimal) -> PositionStatus:
     """Return the status of a position with this signed quantity."""
     return PositionStatus.OPEN if quantity else PositionStatus.CLOSED
-
-
-def optional_number(value: Number | None) -> Decimal | None:
-    """Convert a number, or pass None through."""
-    return None if value is None else number(value)
 
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement")
@@ -211,9 +207,10 @@ class Position(Entity):
         Raises:
             InstrumentMismatch: currency, multiplier or settlement differ from the first trade's.
             InvalidTransition: the trade is not PENDING.
-            InvalidInput: the fee is in another currency.
+            InvalidInput: the fee is in another currency, or there is no price.
         """
         self._require_same_instrument(trade)
+        trade.require_price()
         before = self.quantity
         after, realized, done = self.balance.apply(trade)
         booked_at = self.entry_time(at)

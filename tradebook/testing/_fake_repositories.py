@@ -17,7 +17,7 @@ from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosit
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
@@ -68,6 +68,11 @@ class FakeRepository(ports.Repository[E], Generic[E]):
 class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["order_id"] == order_id)
+
+    def of_open_orders(self) -> list[Trade]:
+        rows = self._session.rows(Trade)
+        ids = {row["order_id"] for row in rows if row["status"] is TradeStatus.PENDING}
+        return self._session.find(Trade, lambda row: row["order_id"] in ids)
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         found = self._session.find(
@@ -245,11 +250,16 @@ class FakeLedger(Ledger):
         position = self._session.copy(Position, row)
         return OpenPosition(position, tuple(trades), row, self._base_currency())
 
-    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(
+        self,
+        page: OpenPosition,
+        bookings: Sequence[tuple[Trade, Event]],
+        orders: Sequence[Trade] = (),
+    ) -> bool:
         position, trades = page.position, [trade for trade, _ in bookings]
         row = self._row(position.symbol)
         if row is None or row["version"] != page.opened["version"] or self._clash(trades):
-            for trade in trades:
+            for trade in (*trades, *orders):
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
             return False
@@ -257,6 +267,8 @@ class FakeLedger(Ledger):
         is_newest = is_as_opened or may_replace_mark(row, vars(position))
         mark = {} if is_newest else {name: row[name] for name in MARK}
         self._session.put(Position, {**values_of(position), **mark})
+        for order in orders:
+            self._session.save(order)
         for trade, event in bookings:
             if self._session.holds(trade):
                 self._session.save(trade)

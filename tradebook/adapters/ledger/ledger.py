@@ -102,23 +102,33 @@ class SqlLedger(Ledger):
         return self.session.connection().scalar(statement)
 
     @override
-    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        if not self._booked(opened, bookings):
+    def book(
+        self,
+        opened: OpenPosition,
+        bookings: Sequence[tuple[Trade, Event]],
+        orders: Sequence[Trade] = (),
+    ) -> bool:
+        if not self._booked(opened, bookings, orders):
             return False
         bring_up_to_date(self.session, opened.position, columns_of(Position))
         self._written[opened.position.symbol] = vars(opened.position)
         return True
 
-    def _booked(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        taken_over = [trade for trade, _ in bookings if trade.id is not None]
-        if len(bookings) == 1 and not taken_over:
+    def _booked(
+        self,
+        opened: OpenPosition,
+        bookings: Sequence[tuple[Trade, Event]],
+        orders: Sequence[Trade],
+    ) -> bool:
+        filled = [*(trade for trade, _ in bookings if trade.id is not None), *orders]
+        if len(bookings) == 1 and not filled:
             return self._book_one(opened, *bookings[0])
         if not self._write(vars(opened.position), opened.opened["version"]):
-            for trade in taken_over:
+            for trade in filled:
                 self.session.expire(trade)  # stored, it is still the pending order
             return False
-        if taken_over:
-            with permitted(self.session, taken_over):
+        if filled:
+            with permitted(self.session, filled):
                 self.session.flush()
         self._insert([trade for trade, _ in bookings if trade.id is None])
         for trade, event in bookings:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tradebook.domain.errors import InvalidTransition
-from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
+from tradebook.domain.events import Event, TradePartiallyFilled, TradeRecorded, TradeSubmitted
+from tradebook.domain.orders import (
+    by_order,
+    confirm_submission,
+    fill_order,
+    leave_open,
+    took_order_over,
+    unfilled_row,
+)
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.handlers.trade_terms import Draft
 from tradebook.service_layer.ports.ledger import OpenPosition
@@ -11,19 +19,25 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 class AppliedDrafts:
-    """The drafts applied to an open position, and the bookings that are to be written of them."""
+    """The drafts applied to an open position, and the bookings that are to be written of them.
+
+    Attributes:
+        bookings: each booked trade with its event.
+        rests: each pending order that keeps a rest, with the event that says so.
+        has_submitted: whether an order was added.
+    """
 
     def __init__(self, uow: AbstractUnitOfWork, opened: OpenPosition) -> None:
         """Take the open position, and the trades that are recorded under the orders of the drafts."""
         self.uow = uow
         self.position = opened.position
         self.known = {trade.fill_key: trade for trade in opened.trades}
+        self.orders = by_order(opened.trades)
         self.pending = {t.order_key: t for t in opened.trades if t.status is TradeStatus.PENDING}
-        self.orders: dict[OrderKey, Trade] = {}
-        for trade in opened.trades:
-            self.orders.setdefault(trade.order_key, trade)
         self.bookings: list[tuple[Trade, Event]] = []
+        self.rests: list[tuple[Trade, TradePartiallyFilled]] = []
         self.has_submitted = False
+        self._completed: set[OrderKey] = set()
 
     def apply(self, draft: Draft) -> None:
         """Submit the draft, book it, or recognise the trade that it repeats."""
@@ -35,21 +49,25 @@ class AppliedDrafts:
         elif recorded is not None and recorded.status is not TradeStatus.PENDING:
             self._confirm(recorded, draft)
         elif order is not None:
-            self._book(draft, self._fill(order, draft))
+            self._fill(order, draft)
         else:
             self._book(draft, self.position.apply(draft.trade, self.uow.now()))
         self.known[draft.trade.fill_key] = draft.trade
-        self.orders.setdefault(draft.trade.order_key, draft.trade)
+        rows = self.orders.setdefault(draft.trade.order_key, [])
+        if draft.trade not in rows:
+            rows.append(draft.trade)
 
     def _submit(self, draft: Draft, recorded: Trade | None) -> None:
-        trade = draft.trade
-        recorded = recorded or self.orders.get(trade.order_key) or self.uow.trades.add(trade)
-        if recorded is not trade:
-            # An order submitted again after its fill: the recorded terms are the fill's, so that only the action
-            # must agree.
-            is_pending = recorded.status is TradeStatus.PENDING
-            recorded.confirm(trade, draft.terms if is_pending else ["action"])
-            draft.trade = recorded
+        trade, rows = draft.trade, self.orders.get(draft.trade.order_key, [])
+        ordered = trade.quantity
+        row = unfilled_row(rows)
+        if row is not None:
+            confirm_submission(row, rows, trade, draft.terms)
+        elif rows and (not leave_open(trade, rows) or self._was_completed(rows)):
+            row = recorded or rows[0]
+        row = row or self.uow.trades.add(trade)
+        if row is not trade:
+            draft.trade = row
             return
         draft.is_new = self.has_submitted = True
         self.position.expect_fill()
@@ -60,19 +78,34 @@ class AppliedDrafts:
             action=trade.action,
             quantity=trade.quantity,
             price=trade.price,
+            ordered=None if ordered == trade.quantity else ordered,
         )
         self.uow.record(submitted, trade)
 
-    def _fill(self, order: Trade, draft: Draft) -> TradeRecorded:
-        """Apply a fill of a pending order; the order takes its values once nothing can be refused any more."""
-        fill = draft.trade
-        fill.fills(order, draft.terms)
-        self.position.complete(fill, draft.terms)
-        event = self.position.apply(fill, self.uow.now())
-        del self.known[order.fill_key], self.pending[order.order_key]
-        changes = order.become(fill)
-        draft.trade = order
-        return event.with_changes(changes)
+    def _was_completed(self, rows: list[Trade]) -> bool:
+        """Return whether one of an order's fills took over its pending row: then it was submitted before."""
+        if rows[0].order_key in self._completed:
+            return True
+        ids = [trade.id for trade in rows if trade.id is not None]
+        return any(map(took_order_over, self.uow.events.bookings_of(ids)))
+
+    def _fill(self, order: Trade, draft: Draft) -> None:
+        key = order.fill_key
+        filled = fill_order(
+            self.position,
+            order,
+            draft.trade,
+            draft.terms,
+            recorded=self.orders[order.order_key],
+            at=self.uow.now(),
+        )
+        draft.trade = filled.trade
+        if filled.rest is None:
+            del self.known[key], self.pending[order.order_key]
+            self._completed.add(order.order_key)
+        else:
+            self.rests.append((order, filled.rest))
+        self._book(draft, filled.event)
 
     def _book(self, draft: Draft, event: TradeRecorded) -> None:
         draft.is_new = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Unpack
 
 from attrs import frozen
 
+from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import Trade
@@ -50,8 +51,10 @@ def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
 
     Args:
         uow: the unit of work.
-        **terms: see `TradeTerms`. `status="PENDING"` records an order that is not filled yet; a fill
-            recorded under its order later takes its place.
+        **terms: see `TradeTerms`. `status="PENDING"` records an order that is not filled yet, or what is left
+            open of it by fills that came before it; a market order has no price. A fill under its order that is
+            smaller than what is open needs an `execution_id`, and leaves the rest open; the last one takes the
+            place of the pending trade.
 
     Returns:
         The recorded trade: this one, or the one that was booked before on the same terms.
@@ -59,7 +62,7 @@ def record_trade(uow: AbstractUnitOfWork, **terms: Unpack[TradeTerms]) -> Trade:
     Raises:
         DuplicateOrder: the same fill is recorded with other terms.
         InstrumentMismatch: currency, multiplier or settlement are not those of the symbol.
-        InvalidInput: a value is refused.
+        InvalidInput: a value is refused, or a fill that leaves a rest open has no execution id of its own.
         NotFound: `decision_id` names no decision of this account.
     """
     return record_entries(uow, [terms], [ALONE]).trades[0]
@@ -142,13 +145,22 @@ def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Dra
         with draft.place:
             applied.apply(draft)
     has_moved = opened.position.version != opened.opened["version"]
-    if has_moved and not uow.ledger.book(opened, applied.bookings):
+    orders = [order for order, _ in applied.rests]
+    if has_moved and not uow.ledger.book(opened, applied.bookings, orders):
         if applied.has_submitted:  # an order that was added cannot be taken back here
             raise ConcurrentUpdate(f"the position in {opened.position.symbol} just changed")
         return False
-    for trade, _ in applied.bookings:
-        if trade.decision_id is not None:  # perhaps the decision of an order that was taken over
-            id_ = trade.decision_id
-            decision = decisions.get(id_) or uow.decisions.get(id_, lock=True)
-            uow.record(decision.execute(trade.id, uow.now()), decision)
+    for order, event in applied.rests:
+        uow.record(event, order)
+    _execute_decisions(uow, [trade for trade, _ in applied.bookings], decisions)
     return True
+
+
+def _execute_decisions(
+    uow: AbstractUnitOfWork, trades: Iterable[Trade], locked: Mapping[int, AgentDecision]
+) -> None:
+    for trade in trades:
+        if trade.decision_id is not None:  # perhaps the decision of an order that was filled
+            id_ = trade.decision_id
+            decision = locked.get(id_) or uow.decisions.get(id_, lock=True)
+            uow.record(decision.execute(trade.id, uow.now()), decision)

@@ -21,7 +21,7 @@ from tradebook.domain.trades import (
     trade_status,
 )
 from tradebook.domain.validation import fill_identifier, identifier, short_text, utc
-from tradebook.service_layer.handlers.trade_terms import TradeTerms, given_only
+from tradebook.service_layer.handlers.trade_terms import FILL_TERMS, TradeTerms, given_only
 
 _MAX_CACHED: Final = 10_000
 _CONVERTERS: Final[Mapping[str, Any]] = {
@@ -92,7 +92,7 @@ class _Shape:
     @classmethod
     def from_names(cls, given: Iterable[str]) -> _Shape:
         names = set(given)
-        is_plain = TradeTerms.__required_keys__ <= names <= TradeTerms.__annotations__.keys()
+        is_plain = FILL_TERMS <= names <= TradeTerms.__annotations__.keys()
         terms = [term for term in TERMS if term in names]
         return cls(is_plain, itemgetter(*terms) if is_plain else itemgetter("order_id"))
 

@@ -21,7 +21,6 @@ class _RequiredTerms(TypedDict):
     symbol: str
     action: TradeAction | str
     quantity: Number
-    price: Number
 
 
 class TradeTerms(_RequiredTerms, total=False):
@@ -31,8 +30,10 @@ class TradeTerms(_RequiredTerms, total=False):
     id an integer.
     Constants of the instrument (currency, multiplier, settlement) that are left out are those of the
     symbol's first trade; for a new symbol the account's base currency, 1 and CASH.
+    A fill needs a price; only a pending market order has none.
     """
 
+    price: Number | None
     fee: Number | None
     fee_currency: str | None
     currency: str | None
@@ -48,6 +49,8 @@ class TradeTerms(_RequiredTerms, total=False):
     status: TradeStatus | str | None
 
 
+FILL_TERMS: Final = TradeTerms.__required_keys__ | {"price"}
+"""The terms that a fill must have."""
 _DEFAULTED: Final = TradeTerms.__optional_keys__ - {"decision_id"}  # None says that there is none
 
 
@@ -113,6 +116,8 @@ class Draft:
         if given.get("order_id") is None:
             given["order_id"] = uow.new_id()
         target = _target(given.pop("status", TradeStatus.EXECUTED))
+        if target is TradeStatus.EXECUTED and "price" not in given:
+            raise InvalidInput("price", None, "a value: only a PENDING order may have none")
         return cls(given, target, new_trade(uow, given), place)
 
     def price_in(self, currency: str) -> None:

@@ -82,12 +82,18 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+    def book(
+        self,
+        opened: OpenPosition,
+        bookings: Sequence[tuple[Trade, Event]],
+        orders: Sequence[Trade] = (),
+    ) -> bool:
         """Write a position with the trades that moved it and their events, all or nothing.
 
         Args:
             opened: as it was opened, but that the trades were applied to its position.
             bookings: each trade with its event, which gets the trade's id.
+            orders: the pending orders that fills among the trades lowered to their rests.
 
         Returns:
             False, with nothing written, where the stored position is no longer as it was opened.
