@@ -11,7 +11,7 @@ from attrs import fields, frozen
 
 from tradebook.domain.entity import CONVERTER
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
-from tradebook.domain.numbers import exact, positive
+from tradebook.domain.numbers import exact, number, positive
 from tradebook.domain.trades import (
     TERMS,
     Trade,
@@ -113,6 +113,7 @@ class FillReader:
             **_CONVERTERS,
             "symbol": names,
             "venue": texts,
+            "price": number,  # a pending order may have none, a fill may not
             "action": _Cached(trade_action).__getitem__,
             "currency": names,
             "fee_currency": names,
