@@ -250,16 +250,12 @@ class FakeLedger(Ledger):
         position = self._session.copy(Position, row)
         return OpenPosition(position, tuple(trades), row, self._base_currency())
 
-    def book(
-        self,
-        page: OpenPosition,
-        bookings: Sequence[tuple[Trade, Event]],
-        orders: Sequence[Trade] = (),
-    ) -> bool:
-        position, trades = page.position, [trade for trade, _ in bookings]
+    def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        # An order that is filled in parts by one batch comes with an event for each.
+        position, trades = page.position, list({id(trade): trade for trade, _ in bookings}.values())
         row = self._row(position.symbol)
         if row is None or row["version"] != page.opened["version"] or self._clash(trades):
-            for trade in (*trades, *orders):
+            for trade in trades:
                 if self._session.holds(trade):
                     self._session.refresh(Trade, trade.id)
             return False
@@ -267,8 +263,6 @@ class FakeLedger(Ledger):
         is_newest = is_as_opened or may_replace_mark(row, vars(position))
         mark = {} if is_newest else {name: row[name] for name in MARK}
         self._session.put(Position, {**values_of(position), **mark})
-        for order in orders:
-            self._session.save(order)
         for trade, event in bookings:
             if self._session.holds(trade):
                 self._session.save(trade)

@@ -102,33 +102,23 @@ class SqlLedger(Ledger):
         return self.session.connection().scalar(statement)
 
     @override
-    def book(
-        self,
-        opened: OpenPosition,
-        bookings: Sequence[tuple[Trade, Event]],
-        orders: Sequence[Trade] = (),
-    ) -> bool:
-        if not self._booked(opened, bookings, orders):
+    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        if not self._booked(opened, bookings):
             return False
         bring_up_to_date(self.session, opened.position, columns_of(Position))
         self._written[opened.position.symbol] = vars(opened.position)
         return True
 
-    def _booked(
-        self,
-        opened: OpenPosition,
-        bookings: Sequence[tuple[Trade, Event]],
-        orders: Sequence[Trade],
-    ) -> bool:
-        filled = [*(trade for trade, _ in bookings if trade.id is not None), *orders]
-        if len(bookings) == 1 and not filled:
+    def _booked(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
+        orders = [trade for trade, _ in bookings if trade.id is not None]
+        if len(bookings) == 1 and not orders:
             return self._book_one(opened, *bookings[0])
         if not self._write(vars(opened.position), opened.opened["version"]):
-            for trade in filled:
+            for trade in orders:
                 self.session.expire(trade)  # stored, it is still the pending order
             return False
-        if filled:
-            with permitted(self.session, filled):
+        if orders:
+            with permitted(self.session, orders):
                 self.session.flush()
         self._insert([trade for trade, _ in bookings if trade.id is None])
         for trade, event in bookings:

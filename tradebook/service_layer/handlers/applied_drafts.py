@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tradebook.domain.errors import InvalidTransition
-from tradebook.domain.events import Event, TradePartiallyFilled, TradeRecorded, TradeSubmitted
+from tradebook.domain.events import DomainEvent, Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.orders import (
     by_order,
     confirm_submission,
@@ -19,11 +19,10 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 class AppliedDrafts:
-    """The drafts applied to an open position, and the bookings that are to be written of them.
+    """The drafts applied to an open position, and what is to be written of them.
 
     Attributes:
-        bookings: each booked trade with its event.
-        rests: each pending order that keeps a rest, with the event that says so.
+        bookings: each trade that was booked, added as an order or lowered to a rest, with its event.
         has_submitted: whether an order was added.
     """
 
@@ -35,7 +34,6 @@ class AppliedDrafts:
         self.orders = by_order(opened.trades)
         self.pending = {t.order_key: t for t in opened.trades if t.status is TradeStatus.PENDING}
         self.bookings: list[tuple[Trade, Event]] = []
-        self.rests: list[tuple[Trade, TradePartiallyFilled]] = []
         self.has_submitted = False
         self._completed: set[OrderKey] = set()
 
@@ -80,7 +78,7 @@ class AppliedDrafts:
             price=trade.price,
             ordered=None if ordered == trade.quantity else ordered,
         )
-        self.uow.record(submitted, trade)
+        self._add(trade, submitted)
 
     def _was_completed(self, rows: list[Trade]) -> bool:
         """Return whether one of an order's fills took over its pending row: then it was submitted before."""
@@ -100,16 +98,19 @@ class AppliedDrafts:
             at=self.uow.now(),
         )
         draft.trade = filled.trade
-        if filled.rest is None:
-            del self.known[key], self.pending[order.order_key]
-            self._completed.add(order.order_key)
-        else:
-            self.rests.append((order, filled.rest))
         self._book(draft, filled.event)
+        if filled.rest is not None:
+            self._add(order, filled.rest)
+            return
+        del self.known[key], self.pending[order.order_key]
+        self._completed.add(order.order_key)
 
     def _book(self, draft: Draft, event: TradeRecorded) -> None:
         draft.is_new = True
-        self.bookings.append((draft.trade, self.uow.event(event, draft.trade)))
+        self._add(draft.trade, event)
+
+    def _add(self, trade: Trade, event: DomainEvent) -> None:
+        self.bookings.append((trade, self.uow.event(event, trade)))
 
     def _confirm(self, recorded: Trade, draft: Draft) -> None:
         if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):

@@ -145,13 +145,10 @@ def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Dra
         with draft.place:
             applied.apply(draft)
     has_moved = opened.position.version != opened.opened["version"]
-    orders = [order for order, _ in applied.rests]
-    if has_moved and not uow.ledger.book(opened, applied.bookings, orders):
+    if has_moved and not uow.ledger.book(opened, applied.bookings):
         if applied.has_submitted:  # an order that was added cannot be taken back here
             raise ConcurrentUpdate(f"the position in {opened.position.symbol} just changed")
         return False
-    for order, event in applied.rests:
-        uow.record(event, order)
     _execute_decisions(uow, [trade for trade, _ in applied.bookings], decisions)
     return True
 
@@ -160,7 +157,9 @@ def _execute_decisions(
     uow: AbstractUnitOfWork, trades: Iterable[Trade], locked: Mapping[int, AgentDecision]
 ) -> None:
     for trade in trades:
-        if trade.decision_id is not None:  # perhaps the decision of an order that was filled
+        if (
+            trade.decision_id is not None and trade.booked_at is not None
+        ):  # perhaps the decision of an order that was filled
             id_ = trade.decision_id
             decision = locked.get(id_) or uow.decisions.get(id_, lock=True)
             uow.record(decision.execute(trade.id, uow.now()), decision)

@@ -82,18 +82,13 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def book(
-        self,
-        opened: OpenPosition,
-        bookings: Sequence[tuple[Trade, Event]],
-        orders: Sequence[Trade] = (),
-    ) -> bool:
+    def book(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
         """Write a position with the trades that moved it and their events, all or nothing.
 
         Args:
             opened: as it was opened, but that the trades were applied to its position.
-            bookings: each trade with its event, which gets the trade's id.
-            orders: the pending orders that fills among the trades lowered to their rests.
+            bookings: each trade that was booked, with its event, which gets the trade's id; and pending orders that
+                were added or lowered to a rest, with theirs.
 
         Returns:
             False, with nothing written, where the stored position is no longer as it was opened.
