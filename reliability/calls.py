@@ -305,11 +305,23 @@ TRADING: Final = ("record_trade", "record_trades", "execute_trade", "bust_trade"
 
 # One order, met by every call, so that it is filled in parts, too much, busted and cancelled.
 
-_ORDER: Final = {"symbol": st.just("AAPL"), "order_id": st.sampled_from(["o-1", "o-1", "o-2"])}
-_PART: Final = {**_ORDER, "action": st.just("BUY"), "quantity": st.sampled_from([2, 5, "7.5", 10])}
+_ORDER: Final = {
+    "symbol": st.just("AAPL"),
+    "action": st.just("BUY"),
+    "order_id": st.sampled_from(["p-1", "p-1", "p-2"]),
+}
 parts = st.sampled_from(["x-1", "x-2", "x-3", "x-4", ""])
-submissions = having({**_PART, "status": st.just("PENDING")}, price=st.just(100))
-fills = having({**_PART, "price": st.sampled_from([99, "101.5"]), "execution_id": parts})
+submissions = having(
+    {**_ORDER, "quantity": st.just(10), "status": st.just("PENDING")}, price=st.just(100)
+)
+fills = having(
+    {
+        **_ORDER,
+        "quantity": st.sampled_from([2, 2, 5, "7.5"]),
+        "price": st.sampled_from([99, "101.5"]),
+        "execution_id": parts,
+    }
+)
 _FILL: Final = {"order_id": _ORDER["order_id"], "execution_id": parts}
 ORDERS: Final[Mapping[str, Strategy]] = {
     "record_trade": submissions | fills | fills,
@@ -323,11 +335,11 @@ ORDERS: Final[Mapping[str, Strategy]] = {
     "correct_trade": having({**_FILL, "quantity": above_0, "reason": st.just("misread")}),
 }
 """For the handlers of orders what they are called with, so that most calls are of one order."""
-on_one_order = st.sampled_from([*ORDERS, *["record_trade"] * 5]).flatmap(
+order_calls = st.sampled_from([*ORDERS, *["record_trade"] * 5]).flatmap(
     lambda name: st.builds(Call, st.just(getattr(handlers, name)), ORDERS[name])
 )
 
-any_call = on_one_order | st.sampled_from([*ARGUMENTS, *TRADING, *TRADING[:2]]).flatmap(calls)
+any_call = st.sampled_from([*ARGUMENTS, *TRADING, *TRADING[:2]]).flatmap(calls)
 
 LISTS: Final[Mapping[Callable[..., Any], Strategy]] = {
     queries.get_trades: having({}, symbol=symbols, status=st.sampled_from(TradeStatus)),

@@ -353,8 +353,8 @@ def test_orders_and_partial_fills_in_one_batch_are_as_one_by_one(book: Any) -> N
     require_sound(book)
 
 
-def test_an_import_fills_an_order_that_was_recorded_before(book: Any) -> None:
-    pending = book.record_trade(**PENDING)
+def test_an_import_fills_a_market_order_that_was_recorded_before(book: Any) -> None:
+    pending = book.record_trade(**{**PENDING, "price": None})
     book.record_trade(**{**ORDER, "order_id": "before"})
     fills = [part(20, f"e-{number}") for number in range(3)]
     assert book.import_trades([*fills, fills[0]], batch=2).booked == 3
