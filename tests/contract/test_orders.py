@@ -353,6 +353,27 @@ def test_orders_and_partial_fills_in_one_batch_are_as_one_by_one(book: Any) -> N
     require_sound(book)
 
 
+def test_a_batch_fills_one_order_and_submits_another_after_its_fills(book: Any) -> None:
+    other = {"order_id": "p"}
+    book.record_trade(**PENDING)
+    book.record_trade(**{**PENDING, "order_id": "q"})
+    book.record_trades(
+        [
+            part(100, "e-1"),
+            part(10, "e-1", order_id="q"),
+            part(60, "e-2", **other),
+            {**PENDING, **other},
+            {**PENDING, **other},
+            part(40, "e-3", **other),
+            {**PENDING, **other},
+            PENDING,
+        ]
+    )
+    found = [book.get_order(order_id) for order_id in "opq"]
+    assert [(o.filled, o.remaining) for o in found] == [(100, 0), (100, 0), (10, 90)]
+    require_sound(book)
+
+
 def test_an_import_fills_a_market_order_that_was_recorded_before(book: Any) -> None:
     pending = book.record_trade(**{**PENDING, "price": None})
     book.record_trade(**{**ORDER, "order_id": "before"})

@@ -245,7 +245,8 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
         columns = self.table.c
         found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
-        return self.fetch(found.order_by(columns.id))
+        with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
+            return self.fetch(found.order_by(columns.id))
 
     @override
     def count_bookings(self) -> int:

@@ -51,9 +51,8 @@ class AppliedDrafts:
         else:
             self._book(draft, self.position.apply(draft.trade, self.uow.now()))
         self.known[draft.trade.fill_key] = draft.trade
-        rows = self.orders.setdefault(draft.trade.order_key, [])
-        if draft.trade not in rows:
-            rows.append(draft.trade)
+        if draft.is_new and draft.trade is not order:
+            self.orders.setdefault(draft.trade.order_key, []).append(draft.trade)
 
     def _submit(self, draft: Draft, recorded: Trade | None) -> None:
         trade, rows = draft.trade, self.orders.get(draft.trade.order_key, [])

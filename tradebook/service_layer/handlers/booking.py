@@ -157,9 +157,7 @@ def _execute_decisions(
     uow: AbstractUnitOfWork, trades: Iterable[Trade], locked: Mapping[int, AgentDecision]
 ) -> None:
     for trade in trades:
-        if (
-            trade.decision_id is not None and trade.booked_at is not None
-        ):  # perhaps the decision of an order that was filled
-            id_ = trade.decision_id
+        id_ = trade.decision_id  # perhaps that of an order that was filled
+        if id_ is not None and trade.booked_at is not None:
             decision = locked.get(id_) or uow.decisions.get(id_, lock=True)
             uow.record(decision.execute(trade.id, uow.now()), decision)
