@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from sqlalchemy import URL
 
-from reliability.calls import BEGIN, any_call, questions
+from reliability.calls import BEGIN, any_call, order_calls, questions
 from reliability.sides import Call, Side
 from reliability.tour import BEGINNING
-from tradebook import AsOf, Book, CallContext, DatabaseManager
+from tradebook import AsOf, Book, CallContext, DatabaseManager, exact
 from tradebook.testing import FakeBook
 
 steps = st.sampled_from(
@@ -72,7 +72,16 @@ class BooksAgree(RuleBasedStateMachine):
         """One more, as most steps are."""
         self._step([call], self._context(after))
 
-    @rule(calls=st.lists(any_call, min_size=2, max_size=3), after=steps, commit=st.booleans())
+    @rule(call=order_calls, after=steps)
+    def fill(self, call: Call, after: timedelta) -> None:
+        """One call of a few orders."""
+        self._step([call], self._context(after))
+
+    @rule(
+        calls=st.lists(any_call | order_calls, min_size=2, max_size=3),
+        after=steps,
+        commit=st.booleans(),
+    )
     def together(self, calls: list[Call], after: timedelta, commit: bool) -> None:
         """Several calls in one unit of work, which is committed or left."""
         self._step(calls, self._context(after), commit=commit)
@@ -108,6 +117,8 @@ class BooksAgree(RuleBasedStateMachine):
         for name in looks[0]:
             self._require_same(name, [look[name] for look in looks])
         assert looks[0]["proof"]["differences"] == []
+        for order in looks[0]["open orders"]:
+            _require_whole(order, looks[0]["Trade"])
         outcomes = self.refused if isinstance(given[0], Exception) else self.accepted
         outcomes.update(call.handler.__name__ for call in calls)
         self.was.append((calls, context))
@@ -117,6 +128,17 @@ class BooksAgree(RuleBasedStateMachine):
         first = self.sides[0].name
         for side, value in zip(self.sides[1:], seen[1:], strict=True):
             assert value == seen[0], f"{what}: {first} and {side.name}{apart(seen[0], value)}"
+
+
+def _require_whole(order: Mapping[str, Any], trades: Sequence[tuple[str, Any]]) -> None:
+    """What is open of an order and all that was filled, as first reported, is what was ordered."""
+    key = ("symbol", "venue", "order_id")
+    rows = [row for _, row in trades if all(row[name] == order[name] for name in key)]
+    with exact():
+        first = sum(row["quantity"] for row in rows if row["sequence"] and not row["revision"])
+        assert order["ordered"] == first + order["remaining"], order
+        if all(row["status"] != "BUSTED" for row in rows):
+            assert order["ordered"] == order["filled"] + order["remaining"], order
 
 
 def apart(one: Any, other: Any) -> str:

@@ -93,7 +93,10 @@ INSTRUMENT: Final = having(
     multiplier=st.sampled_from([1, 1, 50]),
     settlement=st.sampled_from(["CASH", "CASH", "MARGINED"]),
 )
-terms = TERMS | TERMS | st.builds(lambda terms, more: {**terms, **more}, TERMS, INSTRUMENT)
+market = TERMS.map(
+    lambda terms: {**{n: v for n, v in terms.items() if n != "price"}, "status": "PENDING"}
+)
+terms = TERMS | TERMS | market | st.builds(lambda terms, more: {**terms, **more}, TERMS, INSTRUMENT)
 
 
 def with_trade(**optional: Strategy) -> Strategy:
@@ -299,6 +302,43 @@ def calls(name: str) -> Strategy:
 
 
 TRADING: Final = ("record_trade", "record_trades", "execute_trade", "bust_trade", "correct_trade")
+
+# One order, met by every call, so that it is filled in parts, too much, busted and cancelled.
+
+_ORDER: Final = {
+    "symbol": st.just("AAPL"),
+    "action": st.just("BUY"),
+    "order_id": st.sampled_from(["p-1", "p-1", "p-2"]),
+}
+parts = st.sampled_from(["x-1", "x-2", "x-3", "x-4", ""])
+submissions = having(
+    {**_ORDER, "quantity": st.just(10), "status": st.just("PENDING")}, price=st.just(100)
+)
+fills = having(
+    {
+        **_ORDER,
+        "quantity": st.sampled_from([2, 2, 5, "7.5"]),
+        "price": st.sampled_from([99, "101.5"]),
+        "execution_id": parts,
+    }
+)
+_FILL: Final = {"order_id": _ORDER["order_id"], "execution_id": parts}
+ORDERS: Final[Mapping[str, Strategy]] = {
+    "record_trade": submissions | fills | fills,
+    "record_trades": having({"trades": st.lists(submissions | fills | fills, max_size=4)}),
+    "import_trades": having({"trades": st.lists(submissions | fills | fills, max_size=4)}),
+    "execute_trade": having(
+        _FILL, quantity=st.sampled_from([2, 5]), price=st.just(98), executed_at=times
+    ),
+    "cancel_trade": having({"order_id": _ORDER["order_id"]}),
+    "bust_trade": having({**_FILL, "reason": st.just("misread")}),
+    "correct_trade": having({**_FILL, "quantity": above_0, "reason": st.just("misread")}),
+}
+"""For the handlers of orders what they are called with, so that most calls are of one order."""
+order_calls = st.sampled_from([*ORDERS, *["record_trade"] * 5]).flatmap(
+    lambda name: st.builds(Call, st.just(getattr(handlers, name)), ORDERS[name])
+)
+
 any_call = st.sampled_from([*ARGUMENTS, *TRADING, *TRADING[:2]]).flatmap(calls)
 
 LISTS: Final[Mapping[Callable[..., Any], Strategy]] = {

@@ -25,6 +25,7 @@ from tradebook import (
     CashFlow,
     ConstraintViolated,
     Event,
+    Order,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -281,6 +282,13 @@ def _or_refused(question: Callable[[], Any]) -> Any:
         return error
 
 
+def _orders(uow: AbstractUnitOfWork) -> list[Order | None]:
+    keys = sorted({trade.order_key for trade in queries.get_all(uow, Trade, 10_000)})
+    return [
+        queries.get_order(uow, key.order_id, symbol=key.symbol, venue=key.venue) for key in keys
+    ]
+
+
 def _asked(uow: AbstractUnitOfWork) -> dict[str, Any]:
     """What is there to see besides the records themselves."""
     decisions = queries.get_decisions(uow, with_signals=True, limit=10_000)
@@ -288,6 +296,8 @@ def _asked(uow: AbstractUnitOfWork) -> dict[str, Any]:
     return {
         "positions": queries.get_positions(uow),
         "open positions": queries.get_open_positions(uow),
+        "open orders": queries.get_open_orders(uow),
+        "orders": _orders(uow),
         "cash": queries.get_cash_balances(uow),
         "balances": queries.get_balances(uow),
         "signals of decisions": [{"signals": [s.id for s in d.signals]} for d in decisions],

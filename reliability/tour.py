@@ -54,6 +54,10 @@ TOUR: Final = [
             ]
         },
     ),
+    Call(
+        handlers.execute_trade,
+        {"order_id": "o-4", "quantity": 1, "price": 90, "execution_id": "x-1"},
+    ),
     Call(handlers.execute_trade, {"order_id": "o-4", "price": "90.5"}),
     Call(handlers.cancel_trade, {"order_id": "o-5", "reason": "done"}),
     Call(handlers.create, {"entity": _ORDER}),

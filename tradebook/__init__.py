@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from tradebook.domain.events import Event
     from tradebook.domain.numbers import exact
+    from tradebook.domain.orders import Order, OrderStatus
     from tradebook.domain.performance import PerformanceMetric
     from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition, Snapshot
     from tradebook.domain.positions import MarkSource, Position, PositionStatus
@@ -107,6 +108,8 @@ __all__ = [
     "NotFound",
     "NotPermitted",
     "OperationFailed",
+    "Order",
+    "OrderStatus",
     "Page",
     "PerformanceMetric",
     "PoolExhausted",
@@ -178,6 +181,7 @@ _HOMES = {
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.numbers": ("exact",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
+    "tradebook.domain.orders": ("Order", "OrderStatus"),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.consolidation": ("ConsolidatedPortfolio",),
     "tradebook.domain.portfolio": ("Amendment", "Portfolio", "PortfolioPosition", "Snapshot"),

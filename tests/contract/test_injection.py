@@ -127,6 +127,11 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
         ],
         "get_trades_by_symbol": [(book.get_trades_by_symbol, {"symbol": t}, "symbol")],
         "get_recent_trades": [(book.get_recent_trades, {"after": t}, "")],
+        "get_order": [
+            (book.get_order, {"order_id": t}, "order_id"),
+            (book.get_order, {"order_id": "o", "symbol": t, "venue": t}, "symbol"),
+        ],
+        "get_open_orders": [(book.get_open_orders, {"symbol": t}, "symbol")],
         "get_position_by_symbol": [(book.get_position_by_symbol, {"symbol": t}, "symbol")],
         "get_cash_flows": [
             (book.get_cash_flows, {"symbol": t}, "symbol"),

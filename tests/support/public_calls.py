@@ -24,7 +24,7 @@ from tradebook import (
 )
 from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers.booking import TradeTerms
+from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.ports.paging import Window
 
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -212,6 +212,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "get_recent_trades": [{"limit": 5, "days": 3, "after": page.after}],
         "get_trades_by_symbol": [{"symbol": "AAPL", **window, "after": page.after}],
+        "get_order": [{"order_id": "to fill", "symbol": "AAPL", "venue": ""}],
+        "get_open_orders": [{"symbol": "AAPL"}],
         "get_open_positions": [{}],
         "get_positions": [{}],
         "get_position_by_symbol": [{"symbol": "AAPL"}],

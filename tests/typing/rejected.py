@@ -8,7 +8,7 @@ from tradebook import Alert, AsyncDatabaseManager, DatabaseConfig, DatabaseManag
 
 
 def wrong_calls(manager: DatabaseManager, trade: Trade) -> None:
-    manager.record_trade(symbol="A", action="BUY", quantity=1)  # type: ignore[call-arg]
+    manager.record_trade(symbol="A", action="BUY", price=1)  # type: ignore[call-arg]
     manager.record_trade(symbol="A", action="BUY", quantity=1, prize=1)  # type: ignore[call-arg]
     manager.record_trade(symbol=1, action="BUY", quantity=1, price=1)  # type: ignore[arg-type]
     manager.get_recent_trades(limit="100")  # type: ignore[arg-type]

@@ -124,7 +124,9 @@ trades: Final = record_table(
     "trades",
     *text_columns("symbol", "venue"),
     *enum_column("action", TradeAction),
-    *decimal_columns("quantity", "price", "fee"),
+    *decimal_columns("quantity"),
+    *decimal_columns("price", nullable=True),
+    *decimal_columns("fee"),
     *text_columns("currency", "fee_currency"),
     *decimal_columns("multiplier"),
     *enum_column("settlement", Settlement),
@@ -152,6 +154,9 @@ trades: Final = record_table(
         "(status IN ('EXECUTED', 'BUSTED')) = (sequence IS NOT NULL)", name="booked_has_sequence"
     ),
     CheckConstraint("(sequence IS NULL) = (booked_at IS NULL)", name="booked_has_time"),
+    CheckConstraint(
+        "price IS NOT NULL OR status NOT IN ('EXECUTED', 'BUSTED')", name="booked_has_price"
+    ),
     CheckConstraint(
         "(status = 'BUSTED') = (bust_sequence IS NOT NULL)", name="busted_has_sequence"
     ),

@@ -18,9 +18,16 @@ from tradebook.domain.events import (
     DecisionRecorded,
     DecisionResolved,
 )
-from tradebook.domain.numbers import ONE, ZERO, Number, fraction, non_negative, positive
+from tradebook.domain.numbers import (
+    ONE,
+    ZERO,
+    Number,
+    fraction,
+    non_negative,
+    optional_number,
+    positive,
+)
 from tradebook.domain.plain_values import entries, is_instance
-from tradebook.domain.positions import optional_number
 from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.validation import (
     Json,

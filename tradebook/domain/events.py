@@ -127,9 +127,9 @@ class DomainEvent:
     def _known(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
 
-    def with_changes(self, changes: dict[str, Json]) -> Self:
-        """Return a copy with these changes."""
-        return type(self)(**{**vars(self), "changes": changes})
+    def with_values(self, **values: Any) -> Self:
+        """Return a copy with these values."""
+        return type(self)(**{**vars(self), **values})
 
     def payload(self) -> JsonPayload:
         """Return the values by name as JSON; fields that are None are left out."""
@@ -146,13 +146,29 @@ class AccountOpened(DomainEvent):
 
 
 class TradeSubmitted(DomainEvent):
-    """A trade was recorded that is not filled yet."""
+    """An order was recorded that is not filled yet.
+
+    `quantity` is what is open of it; `ordered` what was ordered, where fills came before the order.
+    """
 
     symbol: str
     order_id: str
     action: str
     quantity: Decimal
-    price: Decimal
+    price: Decimal | None = None
+    ordered: Decimal | None = None
+
+
+class TradePartiallyFilled(DomainEvent):
+    """A fill of `quantity`, a trade of its own, left the rest of a pending order open.
+
+    `changes` holds the open quantity before and after.
+    """
+
+    order_id: str
+    execution_id: str
+    quantity: Decimal
+    changes: dict[str, Json]
 
 
 class TradeBooked(DomainEvent):
@@ -186,13 +202,15 @@ class TradeBooked(DomainEvent):
 class TradeRecorded(TradeBooked):
     """A trade was booked, with its effect on the position.
 
-    `quantity_before` and `quantity_after` are the position's signed quantities, `changes` those of
-    the pending order that it filled.
+    `quantity_before` and `quantity_after` are the position's signed quantities. The last fill of a pending
+    order has its `changes`, what was `ordered` in all, and by how much the fill `overfilled` what was open.
     """
 
     effect: Effect
     quantity_before: Decimal
     quantity_after: Decimal
+    ordered: Decimal | None = None
+    overfilled: Decimal | None = None
 
 
 class TradeBusted(DomainEvent):
@@ -231,19 +249,27 @@ class PositionRebuilt(DomainEvent):
 
 
 class TradeCancelled(DomainEvent):
-    """A pending trade will not be filled: it was cancelled."""
+    """What is open of an order will not be filled: it was cancelled.
+
+    `ordered` is the quantity of the whole order, filled and not.
+    """
 
     order_id: str
     reason: str
     changes: dict[str, Json]
+    ordered: Decimal | None = None
 
 
 class TradeRejected(DomainEvent):
-    """A pending trade will not be filled: the venue refused it."""
+    """What is open of an order will not be filled: the venue refused it.
+
+    `ordered` is the quantity of the whole order, filled and not.
+    """
 
     order_id: str
     reason: str
     changes: dict[str, Json]
+    ordered: Decimal | None = None
 
 
 class CashFlowRecorded(DomainEvent):

@@ -95,7 +95,7 @@ class RecordedFill(NamedTuple):
         name: its identity.
         revision: 0, or the number of a correction.
         status: of the trade.
-        terms: its `TERMS` by name.
+        terms: its `TERMS` by name, where it is EXECUTED.
     """
 
     name: FillName

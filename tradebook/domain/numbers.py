@@ -164,6 +164,11 @@ _NOT_TOO_SMALL = f"a number that is 0 or at least 1e-{MAX_DECIMALS} from it"
 _NOT_TOO_LARGE = f"a number of at most {MAX_WHOLE_DIGITS} digits before the point"
 
 
+def optional_number(value: Number | None) -> Decimal | None:
+    """Convert a number, or pass None through."""
+    return None if value is None else number(value)
+
+
 def _parsed(value: Any) -> Decimal:
     if is_instance(value, Decimal):
         given = Decimal(value)

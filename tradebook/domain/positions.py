@@ -31,6 +31,7 @@ from tradebook.domain.numbers import (
     divide,
     exact,
     number,
+    optional_number,
     positive,
 )
 from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
@@ -102,11 +103,6 @@ NO_MARK: Final = Mark()
 def status_of(quantity: Decimal) -> PositionStatus:
     """Return the status of a position with this signed quantity."""
     return PositionStatus.OPEN if quantity else PositionStatus.CLOSED
-
-
-def optional_number(value: Number | None) -> Decimal | None:
-    """Convert a number, or pass None through."""
-    return None if value is None else number(value)
 
 
 INSTRUMENT: Final = ("currency", "multiplier", "settlement", "asset")
@@ -260,9 +256,10 @@ class Position(Entity):
         Raises:
             InstrumentMismatch: currency, multiplier or settlement differ from the first trade's.
             InvalidTransition: the trade is not PENDING.
-            InvalidInput: the fee is taken from the asset, and leaves nothing of the quantity.
+            InvalidInput: there is no price, or the fee is taken from the asset and leaves nothing of the quantity.
         """
         self._require_same_instrument(trade)
+        trade.require_price()
         before = self.quantity
         after, realized, done = self.balance.apply(trade)
         booked_at = self.entry_time(at)

@@ -11,8 +11,7 @@ from attrs import define, field
 
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.events import SignalRecorded
-from tradebook.domain.numbers import ONE, ZERO, fraction, number
-from tradebook.domain.positions import optional_number
+from tradebook.domain.numbers import ONE, ZERO, fraction, number, optional_number
 from tradebook.domain.validation import (
     Json,
     enum_member,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 from uuid import uuid4
 
 from attrs import NOTHING, Factory, define, field, fields
@@ -14,9 +14,9 @@ from attrs import NOTHING, Factory, define, field, fields
 from tradebook.domain.assets import default_asset
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
-from tradebook.domain.errors import DuplicateOrder, InvalidTransition
+from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
-from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, positive
+from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, optional_number, positive
 from tradebook.domain.validation import (
     Json,
     enum_member,
@@ -35,6 +35,7 @@ from tradebook.domain.validation import (
 )
 
 _End = TypeVar("_End", TradeCancelled, TradeRejected)
+_NO_PRICE: Final = cast("Decimal", None)
 
 
 class TradeAction(StrEnum):
@@ -119,25 +120,9 @@ TERMS: Final = (
 BUST: Final = ("status", "busted_at", "busted_by", "bust_reason", "bust_sequence")
 """The fields that a bust sets on the trade."""
 
-_LEFT_TO_ORDER: Final = (
-    "fee",
-    "currency",
-    "fee_currency",
-    "multiplier",
-    "settlement",
-    "asset",
-    "execution_id",
-    "strategy",
-    "decision_id",
-    "details",
-)
 _IDENTITY: Final = ("account", "symbol", "venue", "order_id", "execution_id")
 _BEHIND: Final = ("strategy", "decision_id", "details")
 _LATER: Final = ("corrects_id", *BUST[1:])
-_FILLED: Final = (
-    *(*TERMS, "execution_id", *_BEHIND),
-    *("sequence", "booked_at", "realized_pnl", "updated_at", "status"),
-)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -148,8 +133,9 @@ class Trade(Entity):
         symbol: the instrument.
         venue: where it was traded, `""` when one venue is all there is.
         action: BUY or SELL.
-        quantity: how much, in units of the instrument (contracts, shares, coins), above 0.
-        price: for one unit, in `currency`; may be 0 or negative.
+        quantity: how much, in units of the instrument (contracts, shares, coins), above 0; of a PENDING trade
+            what is still open of its order.
+        price: for one unit, in `currency`; may be 0 or negative. None only while a market order is pending.
         fee: in `fee_currency`, as the venue said it; negative is a rebate.
         fee_currency: any; by default `currency`. A fee in the `asset` of a CASH instrument is taken from the
             quantity, one in a third asset moves the account's cash in that asset.
@@ -182,7 +168,7 @@ class Trade(Entity):
     venue: str = field(default="", converter=short_text, on_setattr=_terms_freeze)
     action: TradeAction = field(converter=trade_action, on_setattr=_terms_freeze)
     quantity: Decimal = field(converter=positive, on_setattr=_terms_freeze)
-    price: Decimal = field(converter=number, on_setattr=_terms_freeze)
+    price: Decimal = field(default=_NO_PRICE, converter=optional_number, on_setattr=_terms_freeze)
     fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
     currency: str = field(default="USD", converter=identifier, on_setattr=_terms_freeze)
     fee_currency: str = field(converter=identifier, on_setattr=_terms_freeze)
@@ -234,6 +220,11 @@ class Trade(Entity):
         return self.settlement is Settlement.CASH
 
     @property
+    def has_price(self) -> bool:
+        """False for a market order that is not filled."""
+        return cast("Decimal | None", self.price) is not None
+
+    @property
     def signed_quantity(self) -> Decimal:
         """Positive when bought, negative when sold."""
         if self.action is TradeAction.BUY:
@@ -261,35 +252,12 @@ class Trade(Entity):
         known = [term for term in TERMS if term in given and getattr(self, term) is not None]
         return differences(self, replay, known)
 
-    def fills(self, order: Trade, given: Collection[str]) -> None:
-        """Take from the pending `order` that this fills what its own caller left out.
-
-        Args:
-            order: not changed here; it takes over the fill with `become`.
-            given: the names of the fields that this fill's caller gave.
-
-        Raises:
-            InvalidTransition: the order is not PENDING.
-            DuplicateOrder: the action is not that of the order.
-        """
-        order._require_pending("filled")
-        if differing := differences(order, self, ["action"]):
-            raise DuplicateOrder("order", order.identity, differing)
-        for field_name in _LEFT_TO_ORDER:
-            if field_name not in given:
-                setattr(self, field_name, getattr(order, field_name))
-
-    def become(self, fill: Trade) -> dict[str, Json]:
-        """Take over everything of the booked `fill` of this pending order.
-
-        Returns:
-            For each field that changed (before, after).
-        """
-        changes = differences(self, fill, _FILLED)
-        for field_name in _FILLED:
-            setattr(self, field_name, getattr(fill, field_name))
-        changes.pop("updated_at", None)
-        return dict(changes)
+    def require_price(self) -> None:
+        """Raise InvalidInput where there is no price: only a pending market order has none."""
+        if not self.has_price:
+            raise InvalidInput(
+                "price", None, f"the price at which order {self.identity} was filled"
+            )
 
     def book(self, *, sequence: int, booked_at: datetime, realized_pnl: Decimal) -> None:
         """Become EXECUTED, with the values that its position computed.
@@ -297,7 +265,7 @@ class Trade(Entity):
         Raises:
             InvalidTransition: it is not PENDING.
         """
-        self._require_pending("booked")
+        self.require_pending("booked")
         self.set_unchecked(
             sequence=sequence,
             realized_pnl=canonical(realized_pnl),
@@ -331,25 +299,35 @@ class Trade(Entity):
             **{**kept, **changes}, revision=self.revision + 1, corrects_id=self.id, created_at=at
         )
 
-    def cancel(self, reason: str, at: datetime) -> TradeCancelled | None:
-        """Become CANCELLED; return None when it is already."""
-        return self._end(TradeStatus.CANCELLED, TradeCancelled, reason, at)
+    def cancel(
+        self, reason: str, at: datetime, ordered: Decimal | None = None
+    ) -> TradeCancelled | None:
+        """Become CANCELLED, of an order of `ordered` in all; return None when it is already."""
+        return self._end(TradeStatus.CANCELLED, TradeCancelled, reason, at, ordered)
 
-    def reject(self, reason: str, at: datetime) -> TradeRejected | None:
-        """Become REJECTED; return None when it is already."""
-        return self._end(TradeStatus.REJECTED, TradeRejected, reason, at)
+    def reject(
+        self, reason: str, at: datetime, ordered: Decimal | None = None
+    ) -> TradeRejected | None:
+        """Become REJECTED, of an order of `ordered` in all; return None when it is already."""
+        return self._end(TradeStatus.REJECTED, TradeRejected, reason, at, ordered)
 
     def _end(
-        self, status: TradeStatus, event: type[_End], reason: str, at: datetime
+        self,
+        status: TradeStatus,
+        event: type[_End],
+        reason: str,
+        at: datetime,
+        ordered: Decimal | None,
     ) -> _End | None:
         if self.status is status:
             return None
-        self._require_pending(status.lower())
+        self.require_pending(status.lower())
         self.status, self.updated_at = status, at
         changes = {"status": [TradeStatus.PENDING, status]}
-        return event(order_id=self.order_id, reason=reason, changes=changes)
+        return event(order_id=self.order_id, reason=reason, changes=changes, ordered=ordered)
 
-    def _require_pending(self, verb: str) -> None:
+    def require_pending(self, verb: str) -> None:
+        """Raise InvalidTransition, naming the order, unless it is PENDING."""
         if self.status is not TradeStatus.PENDING:
             raise InvalidTransition(
                 f"order {self.identity} is {self.status} and cannot be {verb}; "

@@ -211,6 +211,8 @@ class AsyncBook(ABC):
     get_trades = _async_query(queries.get_trades)
     get_recent_trades = _async_query(queries.get_recent_trades)
     get_trades_by_symbol = _async_query(queries.get_trades_by_symbol)
+    get_order = _async_query(queries.get_order)
+    get_open_orders = _async_query(queries.get_open_orders)
     get_open_positions = _async_query(queries.get_open_positions)
     get_positions = _async_query(queries.get_positions)
     get_position_by_symbol = _async_query(queries.get_position_by_symbol)

@@ -258,6 +258,8 @@ class Book(ABC):
     get_trades = _query(queries.get_trades)
     get_recent_trades = _query(queries.get_recent_trades)
     get_trades_by_symbol = _query(queries.get_trades_by_symbol)
+    get_order = _query(queries.get_order)
+    get_open_orders = _query(queries.get_open_orders)
     get_open_positions = _query(queries.get_open_positions)
     get_positions = _query(queries.get_positions)
     get_position_by_symbol = _query(queries.get_position_by_symbol)

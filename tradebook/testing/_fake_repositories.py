@@ -17,7 +17,7 @@ from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosit
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
@@ -68,6 +68,11 @@ class FakeRepository(ports.Repository[E], Generic[E]):
 class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["order_id"] == order_id)
+
+    def of_open_orders(self) -> list[Trade]:
+        rows = self._session.rows(Trade)
+        ids = {row["order_id"] for row in rows if row["status"] is TradeStatus.PENDING}
+        return self._session.find(Trade, lambda row: row["order_id"] in ids)
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         found = self._session.find(
@@ -246,7 +251,8 @@ class FakeLedger(Ledger):
         return OpenPosition(position, tuple(trades), row, self._base_currency())
 
     def book(self, page: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        position, trades = page.position, [trade for trade, _ in bookings]
+        # An order that is filled in parts by one batch comes with an event for each.
+        position, trades = page.position, list({id(trade): trade for trade, _ in bookings}.values())
         row = self._row(position.symbol)
         if row is None or row["version"] != page.opened["version"] or self._clash(trades):
             for trade in trades:

@@ -358,7 +358,7 @@ def test_the_command_copies_and_says_what(
     assert "has rows: copy into an empty" in tradebook.refused("copy", "--from", url)
     back = file()
     said = tradebook("copy", "--to", str(back.url), "--quick").stdout
-    assert "copied: 2 accounts, 20 trades, " in said
+    assert "copied: 2 accounts, 22 trades, " in said
     assert "proven" not in said
     assert sizes(back) == sizes(original)
     assert "--from URL, --to URL or both" in tradebook.refused("copy", exit_code=2)

@@ -42,6 +42,7 @@ from tradebook.domain.events import (
     TradeRecorded,
     TradeRejected,
 )
+from tradebook.domain.orders import take_order_terms
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -265,7 +266,7 @@ def test_only_a_pending_order_can_be_filled() -> None:
     order.cancel("", NOW)
 
     with pytest.raises(InvalidTransition, match="is CANCELLED and cannot be filled"):
-        make("Trade", order_id="o-1").fills(order, set())
+        take_order_terms(make("Trade", order_id="o-1"), order, set())
 
 
 def test_the_identity_of_a_fill_is_told_in_words() -> None:
@@ -477,5 +478,5 @@ def test_none_is_the_default_of_a_field_that_has_one() -> None:
     assert (trade.order_id, trade.execution_id, trade.action) == ("17", "18", "BUY")
     assert trade.executed_at == datetime(2026, 3, 2, 10, tzinfo=UTC)
     assert (trade.fee, trade.fee_currency, trade.details, trade.status) == (0, "USD", {}, "PENDING")
-    with pytest.raises(InvalidInput, match="price: None"):
-        Trade(symbol="AAPL", action="BUY", quantity=1, price=None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="quantity: None"):
+        Trade(symbol="AAPL", action="BUY", quantity=None, price=1)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tradebook import DuplicateOrder, InvalidTransition, Trade
+from tradebook.domain.orders import become_fill, take_order_terms
 from tradebook.domain.trades import evidence
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -23,7 +24,7 @@ def test_a_fill_of_the_other_side_is_refused_under_the_name_of_the_order() -> No
     order = trade(venue="XNAS")
 
     with pytest.raises(DuplicateOrder) as refusal:
-        trade(action="SELL").fills(order, {"action"})
+        take_order_terms(trade(action="SELL"), order, {"action"})
 
     assert (refusal.value.entity, refusal.value.identity) == ("order", "'o-1' for AAPL at XNAS")
     assert refusal.value.differences == {"action": ("BUY", "SELL")}
@@ -41,7 +42,7 @@ def test_an_order_tells_what_its_fill_changed() -> None:
     fill = trade(price=149)
     fill.book(sequence=3, booked_at=NOW + timedelta(1), realized_pnl=Decimal(0))
 
-    assert order.become(fill) == {
+    assert become_fill(order, fill) == {
         "price": (Decimal("150.25"), 149),
         "sequence": (None, 3),
         "booked_at": (None, NOW + timedelta(1)),

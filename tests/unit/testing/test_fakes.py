@@ -30,6 +30,7 @@ from tradebook import (
     handlers,
 )
 from tradebook.domain.events import TradeCancelled
+from tradebook.domain.orders import become_fill
 from tradebook.domain.portfolio import PortfolioPosition
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.testing import FakeBook, FakeStore, FakeUnitOfWork
@@ -617,7 +618,7 @@ def test_a_refused_booking_gives_back_the_pending_trade(store: FakeStore) -> Non
     with FakeUnitOfWork(store) as uow:
         page, fill, event = page_with(uow, order_id="o", price=11)
         (order,) = page.trades
-        order.become(fill)
+        become_fill(order, fill)
         meanwhile = evolve(
             page, opened={**page.opened, "version": page.opened["version"] + 1}
         )  # another booking came in between

@@ -27,7 +27,7 @@ from tradebook.adapters.types import ExactDecimal, UtcDateTime, unreadable
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.fills import Booking, FillName, RecordedFill, RunningPosition
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import TERMS, OrderKey
+from tradebook.domain.trades import TERMS, OrderKey, TradeStatus
 from tradebook.service_layer.ports.ledger import BulkLedger
 
 _RECORDED: Final = ("symbol", "venue", "order_id", "execution_id", "revision", "status", *TERMS)
@@ -62,7 +62,8 @@ class SqlBulkLedger(BulkLedger):
         # Unpacked in one step: a slice of a SQLAlchemy row takes twice as long as the rest of the loop.
         for symbol, venue, order_id, execution_id, revision, status, *terms in found:
             name = FillName(symbol, venue, order_id, execution_id)
-            yield RecordedFill(name, revision, status, self._read_terms(terms))
+            read = self._read_terms(terms) if status == TradeStatus.EXECUTED else {}
+            yield RecordedFill(name, revision, status, read)
 
     def _read_terms(self, stored: Sequence[Any]) -> dict[str, Any]:
         """Return the values of `TERMS` as the driver gives them, by name."""

@@ -110,15 +110,15 @@ class SqlLedger(Ledger):
         return True
 
     def _booked(self, opened: OpenPosition, bookings: Sequence[tuple[Trade, Event]]) -> bool:
-        taken_over = [trade for trade, _ in bookings if trade.id is not None]
-        if len(bookings) == 1 and not taken_over:
+        orders = [trade for trade, _ in bookings if trade.id is not None]
+        if len(bookings) == 1 and not orders:
             return self._book_one(opened, *bookings[0])
         if not self._write(vars(opened.position), opened.opened["version"]):
-            for trade in taken_over:
+            for trade in orders:
                 self.session.expire(trade)  # stored, it is still the pending order
             return False
-        if taken_over:
-            with permitted(self.session, taken_over):
+        if orders:
+            with permitted(self.session, orders):
                 self.session.flush()
         self._insert([trade for trade, _ in bookings if trade.id is None])
         for trade, event in bookings:

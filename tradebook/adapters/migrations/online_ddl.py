@@ -18,7 +18,9 @@ from tradebook.adapters.migrations.sqlite_rebuild import (
     rebuild,
     table_ddl,
     with_constraint,
+    with_nullable,
     without_check,
+    without_nullable,
 )
 
 LOCK_TIMEOUT: Final = 400
@@ -111,6 +113,25 @@ def grant_like(table: str, column: str, new: Sequence[str]) -> None:
     )
     for role in connection.scalars(granted, {"table": table, "column": column}).all():
         op.execute(f"GRANT UPDATE ({', '.join(new)}) ON {table} TO {quoted(role)}")
+
+
+def drop_not_null(table: str, column: str) -> None:
+    """Let a column hold NULL."""
+    if on_sqlite():
+        rebuild(op.get_bind(), table, lambda ddl: with_nullable(ddl, column))
+    else:
+        op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+
+
+def set_not_null(table: str, column: str) -> None:
+    """Make a column NOT NULL, on PostgreSQL by a CHECK: the server scans no table under a lock then."""
+    if on_sqlite():
+        rebuild(op.get_bind(), table, lambda ddl: without_nullable(ddl, column))
+        return
+    check = f"ck_{table}_{column}_not_null"
+    add_check(table, check, f"{column} IS NOT NULL")
+    op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
+    drop_check(table, check)
 
 
 @contextmanager

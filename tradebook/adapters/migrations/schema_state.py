@@ -17,7 +17,7 @@ from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.revisions import all_revisions
 from tradebook.domain.errors import SchemaNotReady
 
-SCHEMA_REVISION: Final = "0006"
+SCHEMA_REVISION: Final = "0007"
 """Newest revision of the migrations, written here because reading their folder is too slow for each start."""
 
 CURRENT: Final = "current"

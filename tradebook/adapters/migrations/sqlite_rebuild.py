@@ -84,6 +84,17 @@ def without_check(ddl: str, name: str) -> str:
     return ddl[: found.start()] + ddl[_closing_parenthesis(ddl, found.end()) :]
 
 
+def with_nullable(ddl: str, column: str) -> str:
+    """Take NOT NULL from a column in a table's DDL."""
+    return re.sub(rf'([(,]\s*"?{re.escape(column)}"? \w+) NOT NULL', r"\1", ddl, count=1)
+
+
+def without_nullable(ddl: str, column: str) -> str:
+    """Make a column of a table's DDL NOT NULL."""
+    name = re.escape(column)
+    return re.sub(rf'([(,]\s*"?{name}"? \w+)(?! NOT NULL)\b', r"\1 NOT NULL", ddl, count=1)
+
+
 def _closing_parenthesis(ddl: str, start: int) -> int:
     """Return the index past the `)` that closes the one opened before `start`, ignoring string literals."""
     depth = 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select, text
 from sqlalchemy.orm import Session, aliased, contains_eager
 from typing_extensions import override
 
@@ -51,6 +52,15 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
+
+    @override
+    def of_open_orders(self) -> list[Trade]:
+        columns = self.table.c
+        # As text, not as a parameter: only so does SQLite use the index of pending orders.
+        pending = self._select(columns.order_id, literal_column("status = 'PENDING'"))
+        ids = sorted(set(self.session.scalars(pending)))
+        found = (self.fetch(self.where(columns.order_id.in_(chunk))) for chunk in chunks(ids))
+        return sorted(chain.from_iterable(found), key=lambda trade: trade.id)
 
     @override
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
@@ -235,7 +245,8 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
         columns = self.table.c
         found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
-        return self.fetch(found.order_by(columns.id))
+        with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
+            return self.fetch(found.order_by(columns.id))
 
     @override
     def count_bookings(self) -> int:

@@ -50,6 +50,7 @@ class Entry(NamedTuple):
 _PANELS: Final = {
     "Read the book": {
         "trades = book.trades:app": "List the latest trades, newest first; take out or correct a wrong one.",
+        "orders = book.orders:app": "List the open orders, the oldest first; show any order with its fills.",
         "positions = book.trades:positions": "Show what is held, what it cost and what it earned, by symbol.",
         "portfolio = book.portfolio:portfolio": "Show what the account held and was worth, or take a new snapshot of it.",
         "accounts = book.accounts:accounts": "List the accounts of the database: those that the role sees.",

@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from tradebook.domain.numbers import plain
+from tradebook.domain.orders import Order
 from tradebook.domain.positions import Position
 from tradebook.service_layer.instrumentation import ProgressCallback
 
 DERIVED: Final[dict[type, tuple[str, ...]]] = {
-    Position: ("entry_price", "market_value", "unrealized_pnl", "net_pnl")
+    Order: ("overfilled",),
+    Position: ("entry_price", "market_value", "unrealized_pnl", "net_pnl"),
 }
 """Properties that JSON documents and tables have besides a record's fields."""
 

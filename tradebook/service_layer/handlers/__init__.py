@@ -12,12 +12,7 @@ from tradebook.service_layer.handlers.agents import (
     record_signal,
 )
 from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
-from tradebook.service_layer.handlers.booking import (
-    RecordedTrades,
-    TradeTerms,
-    record_trade,
-    record_trades,
-)
+from tradebook.service_layer.handlers.booking import RecordedTrades, record_trade, record_trades
 from tradebook.service_layer.handlers.cash import bust_cash_flow, record_cash_flow
 from tradebook.service_layer.handlers.corrections import (
     Rebuilt,
@@ -40,6 +35,7 @@ from tradebook.service_layer.handlers.records import (
     update,
 )
 from tradebook.service_layer.handlers.seals import Sealed, seal
+from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.handlers.trades import cancel_trade, execute_trade, reject_trade
 
 __all__ = [

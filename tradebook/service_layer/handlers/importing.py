@@ -18,14 +18,14 @@ from tradebook.domain.trades import OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
-from tradebook.service_layer.handlers.booking import (
+from tradebook.service_layer.handlers.booking import book_trades
+from tradebook.service_layer.handlers.new_fills import FillReader
+from tradebook.service_layer.handlers.trade_terms import (
     ListEntry,
     TradeTerms,
-    book_trades,
     entries_of,
     valid_order_id,
 )
-from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, ProgressCallback, increment
 from tradebook.service_layer.ports.ledger import BulkLedger
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES, page_limit

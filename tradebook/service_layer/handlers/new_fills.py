@@ -11,7 +11,7 @@ from attrs import fields, frozen
 
 from tradebook.domain.entity import CONVERTER
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
-from tradebook.domain.numbers import exact, positive
+from tradebook.domain.numbers import exact, number, positive
 from tradebook.domain.trades import (
     TERMS,
     Trade,
@@ -21,7 +21,7 @@ from tradebook.domain.trades import (
     trade_status,
 )
 from tradebook.domain.validation import fill_identifier, identifier, short_text, utc
-from tradebook.service_layer.handlers.booking import TradeTerms, given_only
+from tradebook.service_layer.handlers.trade_terms import FILL_TERMS, TradeTerms, given_only
 
 _MAX_CACHED: Final = 10_000
 _CONVERTERS: Final[Mapping[str, Any]] = {
@@ -92,7 +92,7 @@ class _Shape:
     @classmethod
     def from_names(cls, given: Iterable[str]) -> _Shape:
         names = set(given)
-        is_plain = TradeTerms.__required_keys__ <= names <= TradeTerms.__annotations__.keys()
+        is_plain = FILL_TERMS <= names <= TradeTerms.__annotations__.keys()
         terms = [term for term in TERMS if term in names]
         return cls(is_plain, itemgetter(*terms) if is_plain else itemgetter("order_id"))
 
@@ -113,6 +113,7 @@ class FillReader:
             **_CONVERTERS,
             "symbol": names,
             "venue": texts,
+            "price": number,  # a pending order may have none, a fill may not
             "action": _Cached(trade_action).__getitem__,
             "currency": names,
             "fee_currency": names,

@@ -35,15 +35,14 @@ from tradebook.service_layer.handlers._common import (
     require_counting,
 )
 from tradebook.service_layer.handlers.agents import decide
-from tradebook.service_layer.handlers.booking import (
+from tradebook.service_layer.handlers.booking import record_entries, record_trade
+from tradebook.service_layer.handlers.positions import update_position
+from tradebook.service_layer.handlers.trade_terms import (
     ALONE,
     ListEntry,
     TradeTerms,
-    record_entries,
-    record_trade,
     valid_order_id,
 )
-from tradebook.service_layer.handlers.positions import update_position
 from tradebook.service_layer.handlers.trades import cancel_trade, reject_trade
 from tradebook.service_layer.instrumentation import ALERTS, increment
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork

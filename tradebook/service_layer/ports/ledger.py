@@ -87,7 +87,8 @@ class Ledger(ABC):
 
         Args:
             opened: as it was opened, but that the trades were applied to its position.
-            bookings: each trade with its event, which gets the trade's id.
+            bookings: each trade that was booked, with its event, which gets the trade's id; and pending orders that
+                were added or lowered to a rest, with theirs.
 
         Returns:
             False, with nothing written, where the stored position is no longer as it was opened.

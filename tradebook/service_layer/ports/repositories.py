@@ -195,6 +195,10 @@ class TradeRepository(Repository[Trade]):
         """Read every trade with this order id, by id; order ids may collide across symbols and venues."""
 
     @abstractmethod
+    def of_open_orders(self) -> list[Trade]:
+        """Read every trade with the order id of a PENDING one, by id."""
+
+    @abstractmethod
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         """Read booked trades of a symbol by `sequence`, from the first above `after`."""
 

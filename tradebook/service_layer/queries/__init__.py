@@ -18,6 +18,7 @@ from tradebook.service_layer.queries.journal import (
     get_signals,
     get_unresolved_alerts,
 )
+from tradebook.service_layer.queries.orders import get_open_orders, get_order
 from tradebook.service_layer.queries.portfolio import (
     CashBalance,
     get_cash_balances,
@@ -53,7 +54,9 @@ __all__ = [
     "get_events",
     "get_latest_portfolio",
     "get_metrics",
+    "get_open_orders",
     "get_open_positions",
+    "get_order",
     "get_portfolio_history",
     "get_portfolio_positions",
     "get_position_by_symbol",

@@ -20,10 +20,10 @@ from tradebook.domain.alerts import Alert, Severity, severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
 from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
-from tradebook.domain.numbers import fraction, non_negative, number
+from tradebook.domain.numbers import fraction, non_negative, number, optional_number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
-from tradebook.domain.positions import Position, optional_number
+from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.trades import Trade
 from tradebook.testing.strategies.fills import fills, trade_terms

@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, Engine, event, inspect, text
+from sqlalchemy.exc import DatabaseError
 
 import tradebook
 from tests.support.servers import configured
-from tradebook import DatabaseManager, SchemaNotReady
+from tradebook import DatabaseManager, OperationFailed, SchemaNotReady
 from tradebook.adapters import orm
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
@@ -170,3 +171,27 @@ def test_the_top_level_folder_of_migrations_does_not_hide_the_alembic_package() 
     folder = revisions.migrations_folder()
     assert not (folder / "__init__.py").exists()
     assert Path(alembic.__file__).parent != folder
+
+
+def test_a_downgrade_refuses_orders_that_have_no_price(engine: Engine) -> None:
+    with DatabaseManager(engine.url) as manager:
+        manager.upgrade()
+        order = manager.record_trade(symbol="A", action="BUY", quantity=1, status="PENDING")
+        with pytest.raises(OperationFailed, match="1 orders have no price"):
+            migrations.downgrade(engine, "0005")
+        assert manager.get_order(order.order_id).price is None
+        manager.execute_trade(trade_id=order.id, price=2)
+    migrations.downgrade(engine, "0005")
+    migrations.upgrade(engine)
+    assert find_drift(engine) == ()
+
+
+@pytest.mark.parametrize("status", ["EXECUTED", "BUSTED"])
+def test_the_database_refuses_a_booked_trade_without_a_price(engine: Engine, status: str) -> None:
+    with DatabaseManager(engine.url) as manager:
+        manager.upgrade()
+        manager.record_trade(symbol="A", action="BUY", quantity=1, price=1, order_id="o")
+        if status == "BUSTED":
+            manager.bust_trade(order_id="o", reason="wrong")
+    with pytest.raises(DatabaseError, match="booked_has_price"), engine.begin() as connection:
+        connection.execute(text("UPDATE trades SET price = NULL"))

@@ -175,6 +175,14 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_trades_by_symbol(uow, "S1", **PAGE),
         TRADES_OF_SYMBOL,
     ),
+    "get_order": (
+        lambda uow: queries.get_order(uow, "o1", symbol="S1"),
+        {"ix_trades_account_order_id", "a sort"} | EVENTS_OF_RECORD,
+    ),
+    "get_open_orders": (
+        queries.get_open_orders,
+        {"ix_trades_pending", "ix_trades_account_order_id"},
+    ),
     "get_open_positions": (queries.get_open_positions, WHOLE_ACCOUNT),
     "get_positions": (queries.get_positions, WHOLE_ACCOUNT),
     "get_position_by_symbol": (

@@ -226,6 +226,40 @@ def test_a_pending_order_is_taken_over(two: tuple[Any, Any], execution_id: str) 
     assert not mine.get_trades(status="PENDING")
 
 
+def test_a_pending_order_is_filled_in_parts_by_two_writers(two: tuple[Any, Any]) -> None:
+    mine, others = two
+    order = others.record_trade(**{**BUY, "quantity": 4}, order_id="o", status="PENDING")
+    for number, manager in enumerate((mine, others, mine)):
+        part = manager.record_trade(**BUY, order_id="o", execution_id=f"e-{number}")
+        assert part.id != order.id
+        assert mine.get_order("o").remaining == 3 - number
+        manager.record_trade(**BUY)  # it knows the position again
+    last = others.record_trade(**BUY, order_id="o", execution_id="e-3")
+    assert (last.id, mine.get_order("o").status) == (order.id, "FILLED")
+    assert not ordinary(others)
+    over = others.record_trade(**BUY, order_id="o", execution_id="e-4")
+    assert (over.status, mine.get_order("o").overfilled) == ("EXECUTED", 1)
+
+
+def test_two_writers_who_fill_one_order_at_the_same_time_book_each_fill_once(
+    two: tuple[Any, Any],
+) -> None:
+    mine, others = two
+    mine.record_trade(**{**BUY, "quantity": 20}, order_id="o", status="PENDING")
+    parts = [f"e-{number}" for number in range(18)]
+
+    def fill(manager: Any) -> None:
+        for part in parts:
+            manager.record_trade(**BUY, order_id="o", execution_id=part)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(fill, (mine, others)))
+    order = mine.get_order("o")
+    assert (order.status, order.filled, order.remaining) == ("PARTIALLY_FILLED", 18, 2)
+    assert mine.get_position_by_symbol("X").quantity == 21
+    assert mine.verify().proven
+
+
 @pytest.mark.parametrize("other", [{"symbol": "Y"}, {"venue": "V"}])
 def test_an_order_of_the_same_name_elsewhere_is_left_alone(
     two: tuple[Any, Any], other: dict[str, Any]

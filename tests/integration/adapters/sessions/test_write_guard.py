@@ -71,6 +71,7 @@ from tradebook.adapters.sessions import write_guard
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.domain.entity import Entity
+from tradebook.domain.orders import become_fill
 from tradebook.domain.trades import OrderKey
 
 E = TypeVar("E", bound=Entity)
@@ -640,7 +641,7 @@ def test_an_order_taken_over_on_a_stale_page_is_still_pending(hands: Hands) -> N
         [order] = page.trades
         filled = Trade(account=hands.account, created_at=uow.now(), **fill("first", 5))
         happened = page.position.apply(filled, uow.now())
-        order.become(filled)
+        become_fill(order, filled)
         opened = {**page.opened, "version": page.opened["version"] + 1}
         stale = evolve(page, opened=opened)  # as if another writer had booked on it meanwhile
         assert not uow.ledger.book(stale, [(order, uow.event(happened, order))])

@@ -178,7 +178,8 @@ CHANGES = (
     ["portfolio", "--snapshot"],
 )  # fmt: skip
 OTHER_READS = (
-    ["trades"], ["cash"], ["alerts"], ["verify"], ["export", "x.csv"], ["audit", "check"],
+    ["trades"], ["orders"], ["orders", "show", "o-1"], ["cash"], ["alerts"], ["verify"],
+    ["export", "x.csv"], ["audit", "check"],
     ["audit", "export", "x.json"], ["doctor"],
     ["portfolio", "--history", "3"], ["portfolio", "--id", "1"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
@@ -206,7 +207,9 @@ def test_every_other_command_is_refused_by_name_and_changes_nothing(
 
 def words(command: list[str]) -> list[str]:
     """The command and its subcommand, without arguments."""
-    has_subcommand = command[1:2] in (["bust"], ["correct"], ["resolve"]) or command[0] == "audit"
+    has_subcommand = (
+        command[1:2] in (["bust"], ["correct"], ["resolve"], ["show"]) or command[0] == "audit"
+    )
     return command[: 1 + has_subcommand]
 
 

@@ -1,0 +1,80 @@
+"""`orders`: the open orders, and any order with its fills."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tradebook.domain.errors import NotFound
+from tradebook.domain.numbers import plain
+from tradebook.domain.orders import Order
+from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.messages import counted
+from tradebook.entrypoints.cli.options import CommandContext, Symbol, option
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def orders(context: CommandContext, symbol: Symbol = None) -> None:
+    """List the open orders, the oldest first; show any order with its fills.
+
+    tradebook orders --symbol AAPL
+    tradebook orders show o-17
+    """
+    with context.read_book() as manager:
+        found = manager.get_open_orders(symbol=symbol)
+    context.answer_table(
+        {"account": context.account, "orders": found},
+        f"{counted(len(found), 'open order')} of account {context.account}",
+        select(
+            Order,
+            "recorded_at symbol venue action ordered filled remaining price average_price status "
+            "order_id",
+            spare="venue average_price price recorded_at",
+        ),
+        found,
+        empty=f"no such open orders in account {context.account!r}; show any other with: "
+        "tradebook orders show ORDER_ID",
+    )
+
+
+@app.command()
+def show(
+    context: CommandContext,
+    order_id: Annotated[str, typer.Argument(help="The order's id.")],
+    symbol: Annotated[
+        str | None, option("SYMBOL", "Its symbol, if several orders have the id.")
+    ] = None,
+    venue: Annotated[
+        str | None, option("VENUE", "Its venue, if several orders have the id.")
+    ] = None,
+) -> None:
+    """Show an order, open or not: what was ordered, and the fills that count.
+
+    tradebook orders show o-17
+    tradebook orders show 1 --symbol AAPL --venue XNAS
+    """
+    with context.read_book() as manager:
+        order = manager.get_order(order_id, symbol=symbol, venue=venue)
+    if order is None:
+        raise NotFound("order", order_id, context.account)
+    fees = ", ".join(f"{plain(fee)} {currency}" for currency, fee in order.fees.items())
+    average = "" if order.average_price is None else f" at {plain(order.average_price)} on average"
+    over = f", overfilled by {plain(order.overfilled)}" if order.overfilled else ""
+    context.answer_table(
+        {"account": context.account, "order": order},
+        f"order {order.order_id} is {order.status}: {order.action} {plain(order.ordered)} {order.symbol}, "
+        f"filled {plain(order.filled)}{average}, remaining {plain(order.remaining)}{over}, "
+        f"fees {fees or 0}",
+        select(
+            Trade,
+            "executed_at quantity price fee fee_currency execution_id id",
+            spare="fee_currency id",
+        ),
+        order.fills,
+        empty=f"order {order.order_id} is {order.status}: {order.action} {plain(order.ordered)} "
+        f"{order.symbol}, without a fill that counts",
+    )
