@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         StaleRecord,
         StatementCancelled,
         TradebookError,
+        UncommittedWork,
         WouldOverwrite,
     )
     from tradebook.domain.events import Event
@@ -130,6 +131,7 @@ __all__ = [
     "TradeAction",
     "TradeStatus",
     "TradebookError",
+    "UncommittedWork",
     "Valuation",
     "WouldOverwrite",
     "col",
@@ -173,6 +175,7 @@ _HOMES = {
         "StaleRecord",
         "StatementCancelled",
         "TradebookError",
+        "UncommittedWork",
         "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),

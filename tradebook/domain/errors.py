@@ -28,6 +28,9 @@ TradebookError
       +-- SchemaNotReady          tables are missing or of another version
       +-- ConstraintViolated      the schema refused a row
 
+UserWarning
+ +-- UncommittedWork         a unit of work was left with changes that were not committed
+
 Each message states what was wrong, with which value, and what to do.
 """
 
@@ -261,6 +264,10 @@ class BookBusy(TradebookError):
         """Keep the number of attempts beside the message."""
         self.attempts = attempts
         super().__init__(message)
+
+
+class UncommittedWork(UserWarning):
+    """A unit of work was left with changes that were neither committed nor rolled back; they were discarded."""
 
 
 class DatabaseFailure(TradebookError):

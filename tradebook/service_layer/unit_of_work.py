@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -12,7 +13,7 @@ from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import InvalidInput, UncommittedWork
 from tradebook.domain.events import DomainEvent, Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import is_instance
@@ -75,8 +76,22 @@ def is_single_statement(query: object) -> bool:
     return getattr(query, _SINGLE_STATEMENT, False) is True  # a mock answers every name with a mock
 
 
+def warn_uncommitted(frames: int) -> None:
+    """Warn that changes were discarded because nothing committed them.
+
+    Args:
+        frames: between the caller of this function and the `with` statement that the warning names.
+    """
+    warnings.warn(
+        "a unit of work ended without commit(), and its changes were discarded; call uow.commit() at its end, "
+        "or uow.rollback() to discard them without this warning",
+        UncommittedWork,
+        stacklevel=2 + frames,
+    )
+
+
 class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
-    """One transaction on one account's book; leaving it without `commit` discards what was done.
+    """One transaction on one account's book; leaving it without `commit` discards what was done, with a warning.
 
     Attributes:
         account: the account that everything inside reads and writes.

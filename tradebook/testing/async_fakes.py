@@ -15,7 +15,11 @@ from tradebook.domain.entity import DEFAULT_ACCOUNT
 from tradebook.domain.validation import utc_now
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    AbstractAsyncUnitOfWork,
+    AbstractUnitOfWork,
+    warn_uncommitted,
+)
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
 
@@ -36,8 +40,9 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         return self
 
     @override
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._uow.__exit__(*exc_info)
+    async def __aexit__(self, exc_type: object, *_: object) -> None:
+        if self._uow.end() and exc_type is None:
+            warn_uncommitted(frames=1)
 
     @override
     async def run(

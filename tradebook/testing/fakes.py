@@ -26,7 +26,11 @@ from tradebook.domain.validation import (
 )
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext, call_context
-from tradebook.service_layer.unit_of_work import REPOSITORIES, AbstractUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    REPOSITORIES,
+    AbstractUnitOfWork,
+    warn_uncommitted,
+)
 from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
@@ -79,8 +83,15 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         return self
 
     @override
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: object, *_: object) -> None:
+        if self.end() and exc_type is None:
+            warn_uncommitted(frames=1)
+
+    def end(self) -> bool:
+        """Discard what was not committed, and return whether there was anything."""
+        has_changes = self._session.has_changes
         self._session.close()
+        return has_changes
 
     def require_visible(self, *, any_account: bool = False) -> None:
         """Do nothing: memory has no row-level security."""

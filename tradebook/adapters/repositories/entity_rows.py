@@ -21,6 +21,9 @@ V = TypeVar("V")
 COMMIT_MARKER: Final = "tradebook_witness"
 """The key in a session's `info` of the row of the event that it wrote last."""
 
+UNCOMMITTED: Final = "tradebook_uncommitted"
+"""The key in a session's `info` that is set by every write of records, until it is committed or rolled back."""
+
 STATE: Final = "_sa_instance_state"
 """The attribute in which SQLAlchemy keeps its state of an object."""
 
@@ -113,6 +116,7 @@ def remember(session: Session, entity: Entity, id_: int | None) -> None:
 
     Any event of a unit of work serves: all of them are of one time.
     """
+    session.info[UNCOMMITTED] = True
     if isinstance(entity, Event) and id_ is not None:
         session.info[COMMIT_MARKER] = {**values_of(entity), "id": id_}
 
@@ -141,6 +145,7 @@ def write_marks(session: Session, positions: Collection[Position]) -> None:
         for p in sorted(positions, key=lambda position: position.symbol)
     ]
     session.connection().execute(statement, marks)
+    session.info[UNCOMMITTED] = True
     for position in positions:
         bring_up_to_date(session, position, MARK)
 

@@ -8,16 +8,17 @@ flush, with one exception: pending orders that a fill takes over, which `permitt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
-from sqlalchemy import ClauseElement, RowMapping, UpdateBase, event, inspect, select
+from sqlalchemy import ClauseElement, RowMapping, TextClause, UpdateBase, event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, object_session
 from sqlalchemy.sql import visitors
 
 from tradebook.adapters.orm import mapped
-from tradebook.adapters.repositories.entity_rows import table_of, write_marks
+from tradebook.adapters.repositories.entity_rows import UNCOMMITTED, table_of, write_marks
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.edit_rules import (
     check_changes,
@@ -34,6 +35,7 @@ from tradebook.domain.validation import utc_now
 
 _FIXED: Final = frozenset({"id", "account", "created_at"})
 _PERMITTED: Final = "tradebook_permitted"
+_WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE).match
 
 
 class GuardedSession(Session):
@@ -146,6 +148,8 @@ def _take_marks(session: Session, changed: Iterable[Entity]) -> None:
 def _check_statement(state: ORMExecuteState) -> None:
     # All of it, 20 us for a short one: a CTE may write too, and stand in any subquery.
     for part in visitors.iterate(cast("ClauseElement", state.statement)):
+        if isinstance(part, UpdateBase) or (isinstance(part, TextClause) and _WRITES(part.text)):
+            state.session.info[UNCOMMITTED] = True
         entity = part.entity_description.get("entity") if isinstance(part, UpdateBase) else None
         kind = object if entity is None else inspect(entity).mapper.class_
         if issubclass(kind, Entity):
@@ -153,6 +157,10 @@ def _check_statement(state: ORMExecuteState) -> None:
                 f"a statement that writes {kind.__name__} records would pass by the book's rules; add, "
                 "change or delete the objects in the session, or call create, update or delete"
             )
+
+
+def _note_flush(session: Session, _context: object) -> None:
+    session.info[UNCOMMITTED] = True
 
 
 def _in_other_sessions(check: Callable[[Session, Entity], None]) -> Callable[..., None]:
@@ -170,6 +178,7 @@ def _check_changed_alone(session: Session, entity: Entity) -> None:
 
 
 event.listen(GuardedSession, "before_flush", _check_flush)
+event.listen(GuardedSession, "after_flush", _note_flush)
 event.listen(GuardedSession, "do_orm_execute", _check_statement)
 event.listen(ReadSession, "do_orm_execute", _check_statement)
 for _mapper in mapped:
