@@ -149,7 +149,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             with translated_errors():
                 raise
         finally:
-            # Whoever catches a failure of COMMIT has been told.
+            # A caller that catches a failure of COMMIT needs no warning.
             self.session.info.pop(UNCOMMITTED, None)
         try:
             self.session.commit()
@@ -234,7 +234,8 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
         self.session.info.pop(UNCOMMITTED, None)
         self._uow.__exit__(exc_type, exc, traceback)
         if is_forgotten:
-            warn_uncommitted(frames=3)  # past the context manager of `AsyncDatabaseManager.unit_of_work`
+            # Past the context manager that `AsyncDatabaseManager.unit_of_work` is.
+            warn_uncommitted(frames=3)
 
     @override
     async def run(
