@@ -78,7 +78,7 @@ def init(
         url = context.config().safe_url
         context.answer({"database": url, "ready": True}, f"ready: {url}")
         return
-    with context.open_book(base_currency=base_currency) as manager:
+    with context.open_book(base_currency=base_currency, creates=True) as manager:
         manager.upgrade()
         account = manager.run(open_account)
     context.answer(
