@@ -22,7 +22,9 @@ def require_file(config: DatabaseConfig) -> None:
     if config.path is None or config.is_in_memory:
         return
     path, is_made = str(config.path), True
-    if path.startswith("file:") and "uri" in config.parameters:  # parameters decide what SQLite does
+    if (
+        path.startswith("file:") and "uri" in config.parameters
+    ):  # parameters decide what SQLite does
         is_made = "vfs" not in config.parameters and config.parameters.get("mode", "rwc") == "rwc"
         path = unquote(urlsplit(path).path)
     if is_made and path != MEMORY and not Path(path).exists():
