@@ -213,12 +213,13 @@ class DatabaseConfig:
 
     @classmethod
     @hide_traceback
-    def from_url(cls, url: str) -> DatabaseConfig:
+    def from_url(cls, url: str | os.PathLike[str]) -> DatabaseConfig:
         """Build a config from a URL; its query may name any other field (`?sslmode=require&pool_size=5`).
 
         Args:
             url: `sqlite:///book.db`, `sqlite://` (in memory), `postgresql://user:password@host/book`;
-                the driver is filled in. Special characters are percent-encoded.
+                the driver is filled in. Special characters are percent-encoded. Or the path of a SQLite
+                file: a `Path`, or text with a slash or a usual ending, such as `book.db` or `./book`.
 
         Raises:
             InvalidInput: not such a URL, or a part of it is refused; the message shows no password.

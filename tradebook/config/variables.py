@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -51,7 +52,7 @@ def variable_of(field: str) -> str:
 
 _HELP: Final = {
     "env": "The environment: development, testing, production or embedded.",
-    "database_url": "sqlite:///book.db or postgresql://user:password@host/book.",
+    "database_url": "sqlite:///book.db, book.db or postgresql://user:password@host/book.",
     "fallback_url": "The same, honoured last; never in testing.",
     "database_url_file": "A file that holds this URL.",
     "read_url": "Where queries go: a standby, another role (its password: ?password_file=...).",
@@ -139,9 +140,11 @@ class Settings:
         InvalidInput: a variable begins with `TRADEBOOK_DB_` and does not exist.
     """
 
-    def __init__(self, environ: Mapping[str, str], url: str | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], url: str | os.PathLike[str] | None = None
+    ) -> None:
         """Read the variables; empty ones count as not set."""
-        self._url = None if url is None else Secret(url)
+        self._url = Secret(url) if isinstance(url, str) else url
         given = {
             name: Secret(text) if name.endswith(("PASSWORD", "URL")) else text
             for name, text in environ.items()
@@ -198,7 +201,7 @@ class Settings:
         """Return whether a variable other than a URL locates the database."""
         return any(getattr(self._variables, field) is not None for field in _PLACES)
 
-    def _stated_url(self, preset: str) -> tuple[str, str | None]:
+    def _stated_url(self, preset: str) -> tuple[str, str | os.PathLike[str] | None]:
         if self._url is not None:
             return _OPTION, self._url
         url = self._text("database_url")
