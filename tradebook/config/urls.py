@@ -34,7 +34,8 @@ _URL: Final = re.compile(
     re.DOTALL,
 )
 _PATH: Final = re.compile(
-    rf"{MEMORY}|(?:[A-Za-z]:[\\/])?[^:@?\0]*(?:[\\/][^:@?\0]+|\.(?:db|db3|sqlite|sqlite3))", re.IGNORECASE
+    rf"{MEMORY}|(?:[A-Za-z]:[\\/])?[^:@?\0]*(?:[\\/][^:@?\0]+|\.(?:db|db3|sqlite|sqlite3))",
+    re.IGNORECASE,
 )
 """Matches the path of a file: no other text, such as the name of a host or a URL with a part missing."""
 _SERVER: Final = re.compile(
