@@ -20,7 +20,7 @@ _SCHEMA_ADVICE: Final = (
 _FULL: Final = "{}; nothing was written: make room on the database's disk, then try again"
 _SCHEMA: Final = f"the database's schema is not ready ({{}}); {_SCHEMA_ADVICE}"
 _TABLE: Final = (
-    "a table is missing ({}): on a database without a book run `tradebook db upgrade`; if it was dropped, "
+    "the database's schema is not ready ({}): without a book run `tradebook db upgrade`; if a table was dropped, "
     "`tradebook db check` lists what is missing, and a backup has its rows (`tradebook restore`)"
 )
 _READ_ONLY: Final = (

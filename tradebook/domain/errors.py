@@ -8,7 +8,7 @@ TradebookError
  +-- InstrumentMismatch      currency, multiplier or settlement differ from the symbol's first trade
  +-- InvalidTransition       the record's state does not allow it
  +-- MissingRate             a snapshot needs an exchange rate it was not given
- +-- ExtraNotInstalled       an optional package is missing; names what to install
+ +-- ExtraNotInstalled       an optional package is missing; names what to install (also an ImportError)
  +-- ConcurrentUpdate        another writer changed the record first: try the unit of work again
  |    +-- StaleRecord        ... after the entity was read: read it again
  +-- BookBusy                conflicts outlasted every retry (`attempts` counts them)
@@ -207,7 +207,7 @@ class MissingRate(TradebookError):
         )
 
 
-class ExtraNotInstalled(TradebookError):
+class ExtraNotInstalled(TradebookError, ImportError):
     """An optional package is needed and not installed.
 
     Attributes:

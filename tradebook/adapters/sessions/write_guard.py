@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import Any, Final, NoReturn, cast
 
 from sqlalchemy import ClauseElement, RowMapping, TextClause, UpdateBase, event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, object_session
 from sqlalchemy.sql import visitors
+from typing_extensions import override
 
 from tradebook.adapters.orm import mapped
 from tradebook.adapters.repositories.entity_rows import UNCOMMITTED, table_of, write_marks
@@ -40,6 +41,15 @@ _WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGN
 
 class GuardedSession(Session):
     """A session whose writes are checked: the base of all sessions that this package makes."""
+
+    @override
+    def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise InvalidTransition(
+            "the bulk methods of a session would pass by the book's rules; use add_all, or call "
+            "bulk_create or bulk_update"
+        )
+
+    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
 
 
 @contextmanager
