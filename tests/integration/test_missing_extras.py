@@ -21,7 +21,7 @@ from tradebook.operations.server.programs import wheel_programs
 from tradebook.operations.server.sandbox import start_sandbox
 from tradebook.operations.top import read_pools
 
-DEVELOPERS: Final = {"test", "bench", "audit", "mutants"}
+DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
 
 Calls = list[Callable[[DatabaseManager], Any]]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -178,7 +179,11 @@ class Trade(Entity):
     price: Decimal = field(converter=number, on_setattr=_terms_freeze)
     fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
     currency: str = field(default="USD", converter=identifier, on_setattr=_terms_freeze)
-    fee_currency: str = field(converter=identifier, on_setattr=_terms_freeze)
+    fee_currency: str = field(
+        default=Factory(attrgetter("currency"), takes_self=True),
+        converter=identifier,
+        on_setattr=_terms_freeze,
+    )
     multiplier: Decimal = field(default=ONE, converter=positive, on_setattr=_terms_freeze)
     settlement: Settlement = field(
         default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
@@ -201,10 +206,6 @@ class Trade(Entity):
     busted_by: str = field(default="", converter=short_text)
     bust_reason: str | None = field(default=None, converter=optional_long_text)
     bust_sequence: int | None = field(default=None, converter=optional_id)
-
-    @fee_currency.default
-    def _as_currency(self) -> str:
-        return self.currency
 
     @property
     def order_key(self) -> OrderKey:
