@@ -82,7 +82,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys((*TLS, "application_name"), _text),
     **dict.fromkeys(
         (
-            *("port", "pool_size", "max_overflow", "pool_recycle"),
+            *("port", "pool_size", "max_overflow", "pool_recycle", "max_seconds_ahead"),
             *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
         ),
         _number(int, "a whole number"),

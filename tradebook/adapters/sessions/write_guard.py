@@ -19,7 +19,12 @@ from sqlalchemy.sql import visitors
 from typing_extensions import override
 
 from tradebook.adapters.orm import mapped
-from tradebook.adapters.repositories.entity_rows import UNCOMMITTED, table_of, write_marks
+from tradebook.adapters.repositories.entity_rows import (
+    UNCOMMITTED,
+    max_ahead,
+    table_of,
+    write_marks,
+)
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.edit_rules import (
     check_changes,
@@ -92,12 +97,12 @@ def _check_flush(session: Session, _context: object, _instances: object) -> None
     _take_marks(session, changed)
 
 
-def _check_new(_session: Session, entity: Entity) -> None:
+def _check_new(session: Session, entity: Entity) -> None:
     # An id ahead of the identity sequence would collide with a later INSERT.
     if cast("int | None", entity.id) is not None:
         raise InvalidInput("id", entity.id, "none: the database gives ids; build the entity anew")
     entity.convert_fields()
-    check_new(entity)
+    check_new(entity, max_ahead(session))
     if isinstance(entity, Position) and entity.current_price is not None:
         entity.marked_at = entity.marked_at or utc_now()
         entity.mark_source = MarkSource.QUOTE
@@ -125,7 +130,7 @@ def _check_changed(session: Session, entity: Entity) -> None:
             _require_unbooked(entity, row)
             check_transition(entity, row["status"], entity.status)
     check_changes(entity, changed - {"updated_at"} or changed)
-    check_consistent(entity)
+    check_consistent(entity, max_ahead(session))
     fixed = _FIXED if not isinstance(entity, Position) else changed.difference(MARK)
     for field in sorted(changed & fixed):
         raise InvalidTransition(f"{type(entity).__name__} {entity.id}: {field} cannot change")

@@ -25,7 +25,7 @@ from tradebook.domain.trades import (
     TradeStatus,
     trade_status,
 )
-from tradebook.domain.validation import Json, argument, optional_order_identifier, require_past
+from tradebook.domain.validation import Json, argument, optional_order_identifier
 from tradebook.service_layer.handlers._common import account_currency
 from tradebook.service_layer.instrumentation import DUPLICATES, TRADES, current_call, increment
 from tradebook.service_layer.ports.ledger import OpenPosition
@@ -262,7 +262,7 @@ def _target(status: TradeStatus | str) -> TradeStatus:
 def _new_trade(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
     defaults = {"currency": uow.base_currency, "executed_at": uow.now()}
     trade = Trade(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    require_past("executed_at", trade.executed_at, uow.now())
+    uow.require_past("executed_at", trade.executed_at)
     return trade
 
 
