@@ -9,7 +9,7 @@ MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow soak stalls coverage lint format audit bench mutants clean
+.PHONY: help demo test unit slow soak stalls coverage lint typing format audit bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ lint: $(READY) ## ruff, mypy --strict and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+$(BIN)/basedpyright: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,typing]'
+	@touch $@
+
+typing: $(BIN)/basedpyright ## what pyright sees of the public names (mypy runs in make lint)
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 format: $(READY) ## let ruff format and mend the code
 	$(BIN)/ruff format .

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         StaleRecord,
         StatementCancelled,
         TradebookError,
+        UncommittedWork,
         WouldOverwrite,
     )
     from tradebook.domain.events import Event
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
     from tradebook.entrypoints.async_manager import AsyncDatabaseManager
     from tradebook.entrypoints.manager import DatabaseManager
-    from tradebook.service_layer import handlers
+    from tradebook.service_layer import handlers, queries
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
@@ -133,6 +134,7 @@ __all__ = [
     "TradeAction",
     "TradeStatus",
     "TradebookError",
+    "UncommittedWork",
     "Valuation",
     "WouldOverwrite",
     "col",
@@ -141,6 +143,7 @@ __all__ = [
     "handlers",
     "limits",
     "metadata",
+    "queries",
 ]
 
 _HOMES = {
@@ -176,6 +179,7 @@ _HOMES = {
         "StaleRecord",
         "StatementCancelled",
         "TradebookError",
+        "UncommittedWork",
         "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),
@@ -192,7 +196,7 @@ _HOMES = {
     "tradebook.adapters.orm": ("col", "metadata"),
     "tradebook.entrypoints.async_manager": ("AsyncDatabaseManager",),
     "tradebook.entrypoints.manager": ("DatabaseManager",),
-    "tradebook.service_layer": ("handlers",),
+    "tradebook.service_layer": ("handlers", "queries"),
     "tradebook.service_layer.queries.as_of": ("AsOf", "Valuation"),
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
@@ -217,4 +221,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    dunders = (name for name in globals() if name.startswith("__"))
+    return sorted({"__version__", *dunders, *__all__})  # without what this file imports

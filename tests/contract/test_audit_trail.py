@@ -191,6 +191,7 @@ def test_events_and_seals_are_written_by_handlers_only(book: Any) -> None:
     forged = new_record(Event, event_type="TradeRecorded", entity="Trade", actor="ann")
     for entity in (forged, new_record(Seal)):
         several = [Signal(symbol="X", action="BUY"), entity]
+        terms = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 1}
         with pytest.raises(InvalidInput, match=r"handlers|`seal`"):
             book.create(entity)
         with pytest.raises(InvalidInput, match=r"handlers|`seal`"):
@@ -200,4 +201,7 @@ def test_events_and_seals_are_written_by_handlers_only(book: Any) -> None:
             pytest.raises(InvalidInput, match=r"handlers|`seal`"),
         ):
             within(uow, handlers.bulk_create, several)
+        for call in (book.record_trades, book.import_trades, book.bulk_update):
+            with pytest.raises(InvalidInput):
+                call([entity] if call == book.bulk_update else [terms, entity])
     assert book.count(Event) == book.count(Seal) == book.count(Signal) == 0

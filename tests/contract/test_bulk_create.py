@@ -98,6 +98,7 @@ def test_what_is_recorded_already_is_recognised_among_many(book: Any) -> None:
     assert book.count(Signal) == 20
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_what_was_added_is_in_the_unit_of_work_and_goes_with_it(book: Any) -> None:
     alerts = [Alert(alert_type="drawdown", severity="INFO", dedup_key=str(n)) for n in range(MANY)]
     with book.unit_of_work() as uow:

@@ -261,6 +261,7 @@ def test_snapshots_stay_as_they_are_and_stay_proven(book: Book) -> None:
     assert found.trades == 7
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_book_with_a_bust_in_one_transaction_with_other_things_is_whole(book: Book) -> None:
     with book.unit_of_work() as uow:
         for each in FILLS:

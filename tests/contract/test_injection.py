@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.public_calls import BUY, NOON, PERIOD, arguments_taken
 from tradebook import InvalidInput, Trade, TradebookError, handlers
+from tradebook.domain.validation import utc_now
 from tradebook.service_layer import queries
 from tradebook.service_layer.book import Book
 from tradebook.testing import FakeBook
@@ -146,6 +147,7 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
             (book.get_consolidated_portfolio, {"accounts": t}, ""),
             (book.get_consolidated_portfolio, {"accounts": [], "base_currency": t}, ""),
         ],
+        "positions_as_of": [(book.positions_as_of, {"time": utc_now(), "symbol": t}, "symbol")],
         "get_alerts": [
             (book.get_alerts, {"symbol": t}, "symbol"),
             (book.get_alerts, {"severity": t}, "severity"),
@@ -185,7 +187,7 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
 
 NOT_FREE_TEXT = {
     # What is no text, though it may be spelt as one, or is read from elsewhere.
-    "amount", "changes", "confidence", "cost", "duration", "equal", "fee", "horizon", "inputs",
+    "amount", "by", "changes", "confidence", "cost", "duration", "equal", "fee", "horizon", "inputs",
     "input", "multiplier", "output", "parameters", "price", "prices", "quantity", "rates",
     "strength", "trades", "value", "details", "kind", "executed_at", "occurred_at",
 }  # fmt: skip

@@ -75,6 +75,7 @@ def signal_ahead(book: Book, seconds: Any) -> Any:
     at = clock + timedelta(seconds=limits.MAX_SECONDS_AHEAD + seconds)
     with book.unit_of_work(context=CallContext(at=clock)) as uow:
         within(uow, handlers.record_signal, "AAPL", "BUY", generated_at=at)
+        uow.commit()
     return seconds
 
 

@@ -64,6 +64,7 @@ def test_a_row_is_a_named_tuple_that_nobody_changes(book: Any) -> None:
         book.update(row)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_rows_in_a_unit_of_work_have_what_it_changed(book: Any) -> None:
     pending = order(book, 1)
     with book.unit_of_work() as uow:

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 from tests.contract.test_clock import call
-from tests.support.backends import within
+from tests.support.backends import BACKENDS, each_backend, new_book, within
+from tests.support.servers import configured
 from tradebook import (
     AgentAction,
     AgentDecision,
@@ -188,3 +191,39 @@ def _redate(uow: Any, ids: list[int]) -> None:
     for portfolio in uow.portfolios.found(ids):
         portfolio.set_unchecked(timestamp=WRONG)
         uow.portfolios.write(portfolio, ("timestamp",))
+
+
+def bounded(backend: str, seconds: int, request: pytest.FixtureRequest) -> Any:
+    """A book of a backend with a bound of its own on times ahead."""
+    kind, fixture = BACKENDS[backend]
+    if fixture is None:
+        return new_book(kind, max_seconds_ahead=seconds)
+    config = configured(request.getfixturevalue(fixture))
+    return new_book(kind, evolve(config, max_seconds_ahead=seconds), account=uuid4().hex)
+
+
+@pytest.mark.parametrize("backend", each_backend())
+@pytest.mark.parametrize(("seconds", "said"), [(60, "60 seconds"), (7 * 86_400, "604,800 seconds")])
+def test_the_bound_is_a_setting_on_every_path(
+    backend: str, seconds: int, said: str, request: pytest.FixtureRequest
+) -> None:
+    with bounded(backend, seconds, request) as book:
+        for place in range(2):
+            bought(book, "X", order_id=str(place))
+        bought(book, "X", order_id="pending", status="PENDING")
+        refusal = rf"more than {said} after.*TRADEBOOK_MAX_SECONDS_AHEAD"
+        for what, record in DATED.items():
+            before, now = seen(book), datetime.now(UTC)
+            with pytest.raises(InvalidInput, match=refusal):
+                record(book, now + timedelta(seconds=seconds + 30))
+            assert seen(book) == before, what
+            record(book, now + timedelta(seconds=0.9 * seconds))
+        assert book.verify().proven
+        assert book.rebuild().positions == ()
+
+
+@pytest.mark.parametrize("backend", each_backend(("fake", "sqlite-file", "postgresql-async")))
+def test_a_wrong_bound_is_refused_by_name(backend: str, request: pytest.FixtureRequest) -> None:
+    for wrong in (-1, 10**12, True, "60"):
+        with pytest.raises(InvalidInput, match="max_seconds_ahead"):
+            bounded(backend, wrong, request)  # type: ignore[arg-type]

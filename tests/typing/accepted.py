@@ -1,4 +1,4 @@
-"""What mypy accepts of the public calls, with the types that it must see; checked by `make lint`, never run."""
+"""What mypy and pyright accept of the public calls, with the types that they must see; checked by `make lint` and `make typing`, never run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, joinedload
 
 from tradebook import (
+    Account,
+    AgentAction,
     AgentDecision,
     Alert,
     AsyncBook,
@@ -20,11 +22,15 @@ from tradebook import (
     CashFlow,
     DatabaseConfig,
     DatabaseManager,
+    Event,
     Page,
+    PerformanceMetric,
     Portfolio,
     Position,
     Row,
+    Signal,
     Trade,
+    TradeAction,
     col,
     handlers,
 )
@@ -121,3 +127,23 @@ def watched(book: DatabaseManager, async_book: AsyncDatabaseManager) -> None:
     tracing.instrument(book)
     tracing.instrument(async_book, statements=False)
     assert_type(logs.configure(json=True), Handler)
+
+
+def new_records(at: datetime) -> None:
+    """Records take what their converters take; pyright must see it, too."""
+    trade = Trade(symbol="A", action="BUY", quantity=1, price="1.5", executed_at="2026-01-01")
+    assert_type(trade.price, Decimal)
+    assert_type(trade.action, TradeAction)
+    assert_type(trade.fee_currency, str)
+    Trade(symbol="A", action=TradeAction.SELL, quantity=1.5, price=Decimal(2), order_id=7)
+    Account(base_currency="EUR")
+    AgentAction(agent="bot", action_type="think", input={"depth": 3}, cost="0.01")
+    decision = AgentDecision(agent="bot", symbol="A", action="BUY", price=1.5, confidence="0.7")
+    assert_type(decision.signals, list[Signal])
+    Alert(alert_type="drawdown", severity="INFO", timestamp=at)
+    CashFlow(kind="DEPOSIT", amount="100.50", reference="wire-1", occurred_at=at)
+    Event(event_type="Noted", entity="Note", entity_id=1, occurred_at=at)
+    PerformanceMetric(name="sharpe", value=1.5, period_start=at, period_end="2026-01-31")
+    Portfolio(cash_balance=1, total_value="1.5", timestamp=at)
+    Position(symbol="A", current_price="1.5")
+    Signal(symbol="A", action="BUY", strength=1.5)

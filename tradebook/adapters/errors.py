@@ -19,6 +19,10 @@ _SCHEMA_ADVICE: Final = (
 )
 _FULL: Final = "{}; nothing was written: make room on the database's disk, then try again"
 _SCHEMA: Final = f"the database's schema is not ready ({{}}); {_SCHEMA_ADVICE}"
+_TABLE: Final = (
+    "the database's schema is not ready ({}): without a book run `tradebook db upgrade`; if a table was dropped, "
+    "`tradebook db check` lists what is missing, and a backup has its rows (`tradebook restore`)"
+)
 _READ_ONLY: Final = (
     "{}; this unit of work is read-only, or the server is: a standby, or default_transaction_read_only is "
     "on; of several hosts, target_session_attrs=read-write in the URL finds the primary"
@@ -29,7 +33,8 @@ _BY_SQLSTATE: Final[dict[str, _Meaning]] = {
     "40001": (errors.ConcurrentUpdate, "serialization failure: {}"),
     "40P01": (errors.ConcurrentUpdate, "deadlock: {}"),
     "55P03": (errors.ConcurrentUpdate, "lock not available: {}"),
-    **dict.fromkeys(("42P01", "42703", "3F000"), (errors.SchemaNotReady, _SCHEMA)),
+    "42P01": (errors.SchemaNotReady, _TABLE),
+    **dict.fromkeys(("42703", "3F000"), (errors.SchemaNotReady, _SCHEMA)),
     "57014": (
         errors.StatementCancelled,
         "{}; ask for less, or allow it longer: statement_timeout (TRADEBOOK_DB_STATEMENT_TIMEOUT)",
@@ -62,14 +67,18 @@ _ON_SQLITE: Final[dict[str, _Meaning]] = {
         "{}; this unit of work is read-only, or the file or its folder may not be written, or its disk "
         "is mounted read-only",
     ),
-    **dict.fromkeys(("SQLITE_CORRUPT", "SQLITE_NOTADB"), (errors.DatabaseCorrupt, "{}")),
+    "SQLITE_CORRUPT": (errors.DatabaseCorrupt, "{}"),
+    "SQLITE_NOTADB": (
+        errors.DatabaseCorrupt,
+        "{}: it begins like no SQLite database; if it never was one, give another file",
+    ),
     "SQLITE_CANTOPEN": (
         errors.DatabaseUnavailable,
         "{}; check the path and its permissions; on a disk that is mounted read-only, a book without "
         "writers is read as sqlite:///file:PATH?immutable=1&uri=true",
     ),
     # Where SQLite has no code of its own, the beginning of its message.
-    "no such table": (errors.SchemaNotReady, _SCHEMA),
+    "no such table": (errors.SchemaNotReady, _TABLE),
     "no such column": (errors.SchemaNotReady, _SCHEMA),
     # A value that is no text, or no decimal that our `dec_sum` can add.
     "Could not decode to UTF-8": (errors.DatabaseCorrupt, "{}"),

@@ -17,7 +17,7 @@ from tradebook.adapters.errors import translated, translated_commit, translated_
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
+from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER, UNCOMMITTED, max_ahead
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import ANY, require_visible
@@ -29,6 +29,7 @@ from tradebook.service_layer.unit_of_work import (
     REPOSITORIES,
     AbstractAsyncUnitOfWork,
     AbstractUnitOfWork,
+    warn_uncommitted,
 )
 
 P = ParamSpec("P")
@@ -75,6 +76,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             for name in (*_KINDS, "ledger"):
                 vars(self).pop(name, None)
         self.session = self._new_session()
+        self.max_ahead = max_ahead(self.session)
         if self._observe is not None:
             self._observed = self._observe()
             self._observed.__enter__()
@@ -99,6 +101,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        is_forgotten = exc is None and self.has_changes
         try:
             try:
                 self.session.close()  # not rollback(), which would expire what was read
@@ -111,6 +114,20 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         finally:
             if self._observed is not None:
                 self._observed.__exit__(exc_type, exc, traceback)
+        if is_forgotten:
+            warn_uncommitted(frames=1)
+
+    @property
+    def has_changes(self) -> bool:
+        """True while a record was changed and the change neither committed nor rolled back."""
+        session = self.session
+        if isinstance(session, ReadSession):
+            return False
+        return (
+            UNCOMMITTED in session.info
+            or bool(session.new or session.deleted)
+            or any(map(session.is_modified, session.dirty))
+        )
 
     @override
     def require_visible(self, *, any_account: bool = False) -> None:
@@ -132,6 +149,9 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
         except Exception:
             with translated_errors():
                 raise
+        finally:
+            # A caller that catches a failure of COMMIT needs no warning.
+            self.session.info.pop(UNCOMMITTED, None)
         try:
             self.session.commit()
         except Exception:
@@ -150,6 +170,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             self.session.expunge_all()  # entities keep their values
             self.session.rollback()
         self.session.info.pop(COMMIT_MARKER, None)
+        self.session.info.pop(UNCOMMITTED, None)
         if "ledger" in vars(self):
             self.ledger.rolled_back()
         call = current_call.get()
@@ -207,10 +228,15 @@ class AsyncUnitOfWork(AbstractAsyncUnitOfWork):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        is_forgotten = exc is None and self._uow.has_changes
         with translated_errors():
             # Not close(): this one finishes, the connection returned, though the task is cancelled.
             await self.session.__aexit__(exc_type, exc, traceback)
+        self.session.info.pop(UNCOMMITTED, None)
         self._uow.__exit__(exc_type, exc, traceback)
+        if is_forgotten:
+            # Past the context manager that `AsyncDatabaseManager.unit_of_work` is.
+            warn_uncommitted(frames=3)
 
     @override
     async def run(

@@ -37,6 +37,11 @@ def whole_seconds(value: int) -> int:
     return whole(value, 1, 2**31 - 1)
 
 
+def seconds_ahead(value: int) -> int:
+    """Check how many seconds ahead of the clock a time may be; up to a hundred years."""
+    return whole(value, 0, 100 * 366 * 86_400)
+
+
 def seconds(value: float) -> float:
     """Check a duration in seconds, 0 or more, with fractions."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:

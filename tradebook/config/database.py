@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -27,6 +28,7 @@ from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, T
 from tradebook.config.variables import Settings
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.limits import MAX_SECONDS_AHEAD
 from tradebook.domain.validation import boolean
 
 DEFAULT_PATH: Final = "tradebook.db"
@@ -133,6 +135,8 @@ class DatabaseConfig:
         echo: log every statement.
         pool_pre_ping: check a connection before it is used.
         slow_query_seconds: log statements that take longer, with their plan; none by default.
+        max_seconds_ahead: seconds by which the time of a trade, mark, cash flow or other record may be ahead of
+            this machine's clock; a day by default. The same for all programs on a book: `verify` uses it, too.
         path: the SQLite file; `:memory:` for one in memory, shared by all managers of this config.
             `tradebook.db` when nothing names a PostgreSQL server.
         password_file: a file that holds the password, read again for each new connection, and when the
@@ -172,6 +176,9 @@ class DatabaseConfig:
     )
     idle_in_transaction_session_timeout: int | None = field(
         default=None, converter=bounds.milliseconds, kw_only=True
+    )
+    max_seconds_ahead: int = field(
+        default=MAX_SECONDS_AHEAD, converter=bounds.seconds_ahead, kw_only=True
     )
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
@@ -213,12 +220,13 @@ class DatabaseConfig:
 
     @classmethod
     @hide_traceback
-    def from_url(cls, url: str) -> DatabaseConfig:
+    def from_url(cls, url: str | os.PathLike[str]) -> DatabaseConfig:
         """Build a config from a URL; its query may name any other field (`?sslmode=require&pool_size=5`).
 
         Args:
             url: `sqlite:///book.db`, `sqlite://` (in memory), `postgresql://user:password@host/book`;
-                the driver is filled in. Special characters are percent-encoded.
+                the driver is filled in. Special characters are percent-encoded. Or the path of a SQLite
+                file: a `Path`, or text with a slash or a usual ending, such as `book.db` or `./book`.
 
         Raises:
             InvalidInput: not such a URL, or a part of it is refused; the message shows no password.
@@ -271,6 +279,11 @@ class DatabaseConfig:
             raise InvalidInput("read_url", HIDDEN, "the URL of a PostgreSQL database")
         theirs: dict[str, Any] = dict.fromkeys((*_PLACE, "read_url")) | parts
         return evolve(self, **theirs)
+
+    @property
+    def max_ahead(self) -> timedelta:
+        """`max_seconds_ahead` as a duration."""
+        return timedelta(seconds=self.max_seconds_ahead)
 
     def without_password(self) -> DatabaseConfig:
         """Return this config without its password, for URLs whose password `secret()` supplies later."""

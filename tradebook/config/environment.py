@@ -37,7 +37,7 @@ class DatabaseEnvironment:
 
     Args:
         name: of the environment; `TRADEBOOK_ENV` when left out, else `embedded`.
-        url: of the database, stronger than every variable.
+        url: of the database, or the path of a SQLite file; stronger than every variable.
         environ: the variables.
 
     Raises:
@@ -49,7 +49,7 @@ class DatabaseEnvironment:
         self,
         name: str | None = None,
         *,
-        url: str | None = None,
+        url: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """Read the variables and choose the environment."""

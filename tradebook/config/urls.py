@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from math import isfinite
@@ -18,19 +19,25 @@ TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _SERVER_FIELDS: Final = ("host", "port", "database", "username", "password")
 POSTGRESQL_ONLY: Final = (*_SERVER_FIELDS, *TLS, "password_file", "read_url")
 """Fields of `DatabaseConfig` that a SQLite file does not have."""
-ACCEPTED: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
+_A_URL: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
+ACCEPTED: Final = f"{_A_URL}, or the path of a SQLite file such as book.db or ./book"
 _BACKENDS: Final = {
     **dict.fromkeys(("sqlite", "sqlite+pysqlite", "sqlite+aiosqlite"), SQLITE),
     **dict.fromkeys(("postgresql", "postgresql+psycopg2", "postgresql+asyncpg"), POSTGRESQL),
     "postgres": POSTGRESQL,
 }
 ENCODED: Final = (
-    f"{ACCEPTED}, with special characters percent-encoded: @ as %40, / as %2F, ? as %3F, % as %25"
+    f"{_A_URL}, with special characters percent-encoded: @ as %40, / as %2F, ? as %3F, % as %25"
 )
 _URL: Final = re.compile(
     r"(?P<scheme>[\w+]+)://(?P<server>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
+_PATH: Final = re.compile(
+    rf"{MEMORY}|(?:[A-Za-z]:[\\/])?[^:@?\0]*(?:[\\/][^:@?\0]+|\.(?:db|db3|sqlite|sqlite3))",
+    re.IGNORECASE,
+)
+"""Matches the path of a file: no other text, such as the name of a host or a URL with a part missing."""
 _SERVER: Final = re.compile(
     r"(?:(?P<username>[^:@]*)(?::(?P<password>[^@]*))?@)?"
     r"(?:\[(?P<ipv6>[^\]@]+)\]|(?P<host>[^:@\[\]]*))(?::(?P<port>[0-9]*))?",
@@ -75,7 +82,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys((*TLS, "application_name"), _text),
     **dict.fromkeys(
         (
-            *("port", "pool_size", "max_overflow", "pool_recycle"),
+            *("port", "pool_size", "max_overflow", "pool_recycle", "max_seconds_ahead"),
             *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
         ),
         _number(int, "a whole number"),
@@ -91,13 +98,18 @@ def read_text(name: str, text: str, *, called: str) -> Any:
     return _READERS.get(name, _text)(text, called)
 
 
-def parts_of(url: str) -> dict[str, Any]:
-    """Parse a URL into the fields of `DatabaseConfig` that it states.
+def parts_of(url: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parse a URL, or the path of a SQLite file, into the fields of `DatabaseConfig` that it states.
 
     Raises:
         InvalidInput: not a URL of a supported database; the message shows no password.
     """
-    found = _URL.fullmatch(url.strip()) if isinstance(url, str) else None
+    if isinstance(url, os.PathLike):
+        return {"path": url}
+    text = url.strip() if isinstance(url, str) else ""
+    if _PATH.fullmatch(text):
+        return {"path": text}
+    found = _URL.fullmatch(text)
     backend = _BACKENDS.get(found["scheme"].lower()) if found else None
     if found is None or backend is None:
         raise InvalidInput("database", HIDDEN, ACCEPTED)

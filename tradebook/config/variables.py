@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -34,6 +35,7 @@ _NAMED_OTHERWISE: Final = {
     "log": "TRADEBOOK_LOG",
     "account": "TRADEBOOK_ACCOUNT",
     "base_currency": "TRADEBOOK_BASE_CURRENCY",
+    "max_seconds_ahead": "TRADEBOOK_MAX_SECONDS_AHEAD",
     "fallback_url": "DATABASE_URL",
     "database": "TRADEBOOK_DB_NAME",
     "username": "TRADEBOOK_DB_USER",
@@ -51,7 +53,7 @@ def variable_of(field: str) -> str:
 
 _HELP: Final = {
     "env": "The environment: development, testing, production or embedded.",
-    "database_url": "sqlite:///book.db or postgresql://user:password@host/book.",
+    "database_url": "sqlite:///book.db, book.db or postgresql://user:password@host/book.",
     "fallback_url": "The same, honoured last; never in testing.",
     "database_url_file": "A file that holds this URL.",
     "read_url": "Where queries go: a standby, another role (its password: ?password_file=...).",
@@ -77,6 +79,7 @@ _HELP: Final = {
     "lock_timeout": "Milliseconds to wait for a lock; 10000, 0 for no limit.",
     "idle_in_transaction_session_timeout": "Milliseconds that a transaction may idle; 600000.",
     "echo": "Log every statement: yes or no.",
+    "max_seconds_ahead": "Seconds that times may be ahead of the clock; 86400.",
     "slow_query_seconds": "Log statements that take longer, with their plan.",
     "account": "The account, where none is named; main. The command takes all, too.",
     "base_currency": "The account's base currency: USD for a new one; another than it has is refused.",
@@ -139,9 +142,11 @@ class Settings:
         InvalidInput: a variable begins with `TRADEBOOK_DB_` and does not exist.
     """
 
-    def __init__(self, environ: Mapping[str, str], url: str | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], url: str | os.PathLike[str] | None = None
+    ) -> None:
         """Read the variables; empty ones count as not set."""
-        self._url = None if url is None else Secret(url)
+        self._url = Secret(url) if isinstance(url, str) else url
         given = {
             name: Secret(text) if name.endswith(("PASSWORD", "URL")) else text
             for name, text in environ.items()
@@ -198,7 +203,7 @@ class Settings:
         """Return whether a variable other than a URL locates the database."""
         return any(getattr(self._variables, field) is not None for field in _PLACES)
 
-    def _stated_url(self, preset: str) -> tuple[str, str | None]:
+    def _stated_url(self, preset: str) -> tuple[str, str | os.PathLike[str] | None]:
         if self._url is not None:
             return _OPTION, self._url
         url = self._text("database_url")

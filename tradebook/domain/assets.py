@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_AMOUNT_PLACES
@@ -55,6 +55,11 @@ def default_asset(symbol: str) -> str:
     """
     asset, _, quote = symbol.partition("/")
     return symbol if not asset or "-" in quote.partition(":")[2] else asset
+
+
+def symbol_asset(record: Any) -> str:
+    """Return the `default_asset` of a record's symbol: the default of its field `asset`."""
+    return default_asset(record.symbol)
 
 
 def asset_of(trade: Charged) -> str:

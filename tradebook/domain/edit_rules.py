@@ -7,7 +7,7 @@ handler to call instead.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
@@ -23,7 +23,7 @@ from tradebook.domain.positions import INSTRUMENT, MarkSource, Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import BOOKED, BUST, Trade, TradeStatus
-from tradebook.domain.validation import require_past, utc_now
+from tradebook.domain.validation import MAX_AHEAD, require_past, utc_now
 
 LEDGER_STATE: Final[Mapping[type[Entity], Collection[str]]] = {
     Trade: ("sequence", "booked_at", "realized_pnl", "revision", "corrects_id", *BUST[1:]),
@@ -66,7 +66,7 @@ _KEPT: Final[Mapping[type[Entity], str]] = {
 """Kinds of records that are never deleted, with the alternative."""
 
 
-def check_new(entity: Entity) -> None:
+def check_new(entity: Entity, max_ahead: timedelta = MAX_AHEAD) -> None:
     """Raise InvalidInput, naming the handler to call, for a new record that only a handler may make."""
     if isinstance(entity, Trade) and entity.status in BOOKED:
         raise InvalidInput(
@@ -91,15 +91,15 @@ def check_new(entity: Entity) -> None:
         raise InvalidInput(
             "status", str(entity.status), "another: its first booked trade makes it EXECUTED"
         )
-    check_time(entity, utc_now())
-    check_consistent(entity)
+    check_time(entity, utc_now(), max_ahead)
+    check_consistent(entity, max_ahead)
 
 
-def check_time(entity: Entity, at: datetime) -> None:
-    """Raise InvalidInput for a record whose time is more than a day ahead of a clock that is at `at`."""
+def check_time(entity: Entity, at: datetime, max_ahead: timedelta = MAX_AHEAD) -> None:
+    """Raise InvalidInput for a record whose time is too far ahead of a clock that is at `at`."""
     field = TIMES.get(type(entity))
     if field is not None:
-        require_past(field, getattr(entity, field), at)
+        require_past(field, getattr(entity, field), at, max_ahead)
 
 
 def check_ledger_state(entity: Entity) -> None:
@@ -112,10 +112,10 @@ def check_ledger_state(entity: Entity) -> None:
             raise InvalidInput(field, value, f"the default: {setter} sets it")
 
 
-def check_consistent(entity: Entity) -> None:
+def check_consistent(entity: Entity, max_ahead: timedelta = MAX_AHEAD) -> None:
     """Raise InvalidInput for a record whose fields contradict each other."""
     if isinstance(entity, Position):
-        require_past("marked_at", entity.marked_at, utc_now())
+        require_past("marked_at", entity.marked_at, utc_now(), max_ahead)
     if isinstance(entity, Alert) and entity.resolved != (entity.resolved_at is not None):
         raise InvalidInput("resolved_at", entity.resolved_at, "a time, for a resolved alert only")
 

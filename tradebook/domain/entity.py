@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import update_wrapper
+from operator import attrgetter
 from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, TypeVar, cast
 
 from attrs import (
@@ -190,11 +191,10 @@ class Entity:
     id: int = _UNSAVED
     account: str = field(default=DEFAULT_ACCOUNT, converter=identifier)
     created_at: datetime = field(factory=utc_now, converter=utc)
-    updated_at: datetime = field(converter=utc)
-
-    @updated_at.default
-    def _as_created(self) -> datetime:
-        return self.created_at
+    # Not `@updated_at.default`: pyright would take the field for one that has no default.
+    updated_at: datetime = field(
+        default=Factory(attrgetter("created_at"), takes_self=True), converter=utc
+    )
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:

@@ -8,7 +8,7 @@ TradebookError
  +-- InstrumentMismatch      currency, multiplier or settlement differ from the symbol's first trade
  +-- InvalidTransition       the record's state does not allow it
  +-- MissingRate             a snapshot needs an exchange rate it was not given
- +-- ExtraNotInstalled       an optional package is missing; names what to install
+ +-- ExtraNotInstalled       an optional package is missing; names what to install (also an ImportError)
  +-- ConcurrentUpdate        another writer changed the record first: try the unit of work again
  |    +-- StaleRecord        ... after the entity was read: read it again
  +-- BookBusy                conflicts outlasted every retry (`attempts` counts them)
@@ -27,6 +27,9 @@ TradebookError
       +-- PoolExhausted           every connection is in use
       +-- SchemaNotReady          tables are missing or of another version
       +-- ConstraintViolated      the schema refused a row
+
+UserWarning
+ +-- UncommittedWork         a unit of work was left with changes that were not committed
 
 Each message states what was wrong, with which value, and what to do.
 """
@@ -204,7 +207,7 @@ class MissingRate(TradebookError):
         )
 
 
-class ExtraNotInstalled(TradebookError):
+class ExtraNotInstalled(TradebookError, ImportError):
     """An optional package is needed and not installed.
 
     Attributes:
@@ -261,6 +264,10 @@ class BookBusy(TradebookError):
         """Keep the number of attempts beside the message."""
         self.attempts = attempts
         super().__init__(message)
+
+
+class UncommittedWork(UserWarning):
+    """A unit of work was left with changes that were neither committed nor rolled back; they were discarded."""
 
 
 class DatabaseFailure(TradebookError):

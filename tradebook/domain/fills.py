@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from json import dumps
 from json.encoder import encode_basestring_ascii as quoted
@@ -33,7 +33,7 @@ from tradebook.domain.trades import (
     TradeStatus,
     evidence,
 )
-from tradebook.domain.validation import is_ahead
+from tradebook.domain.validation import MAX_AHEAD, is_ahead
 
 
 class FillName(NamedTuple):
@@ -112,11 +112,13 @@ class RunningPosition:
         opened: the position's fields by name, as they are stored.
         at: the time of the call, UTC.
         is_unused: whether no trade at all was recorded in its symbol when it was opened.
+        max_ahead: how far ahead of `at` the time of a fill may be.
     """
 
     opened: Mapping[str, Any]
     at: datetime
     is_unused: bool = False
+    max_ahead: timedelta = MAX_AHEAD
     balance: Balance = field(init=False)
     sequence: int = field(init=False)
     booked_at: datetime = field(init=False)
@@ -210,7 +212,8 @@ class RunningPosition:
         if _constants(trade) != fixed:
             return None
         # The first comparison is all that a time of the past costs.
-        if trade["executed_at"] > self.at and is_ahead(trade["executed_at"], self.at):
+        executed_at = trade["executed_at"]
+        if executed_at > self.at and is_ahead(executed_at, self.at, self.max_ahead):
             return None
         self._shared, self.constants = shared, fixed
         return trade

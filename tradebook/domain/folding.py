@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -22,7 +22,7 @@ from tradebook.domain.positions import (
     status_of,
 )
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import is_ahead
+from tradebook.domain.validation import MAX_AHEAD, is_ahead
 
 AMOUNTS: Final = Balance._fields
 TOTALS: Final = (*AMOUNTS, "other_fees")
@@ -44,10 +44,12 @@ class Fold:
         mark: the price and time of the newest trade.
         clock: the time of the last entry in the ledger; a trade whose time `is_ahead` of it was dated by a clock
             that was wrong, and gives no mark.
+        max_ahead: how far ahead of that a trade's time may be.
     """
 
     symbol: str
     clock: datetime = _END
+    max_ahead: timedelta = MAX_AHEAD
     balance: Balance = field(factory=Balance)
     opened_at: datetime | None = None
     closed_at: datetime | None = None
@@ -67,7 +69,9 @@ class Fold:
         elif done is Effect.CLOSED:
             self.closed_at = trade.executed_at
         at = trade.executed_at
-        if self.mark.is_replaced_by(at, MarkSource.TRADE) and not is_ahead(at, self.clock):
+        if self.mark.is_replaced_by(at, MarkSource.TRADE) and not is_ahead(
+            at, self.clock, self.max_ahead
+        ):
             self.mark = Mark(trade.price, at, MarkSource.TRADE)
         return canonical(realized)
 

@@ -29,4 +29,4 @@ MAX_LIMIT: Final = 10_000
 MAX_ID: Final = 2**63 - 1
 """The highest id of a record."""
 MAX_SECONDS_AHEAD: Final = 86_400
-"""Seconds by which the time of a trade, mark, cash flow, snapshot, signal, decision, action or alert may be ahead of the clock."""
+"""Seconds by which the time of a trade, mark, cash flow, snapshot, signal, decision, action or alert may be ahead of the clock, by default."""

@@ -8,13 +8,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from tradebook.domain.accounting import Balance, BookedTrade, entry_time
 from tradebook.domain.assets import (
     asset_of,
-    default_asset,
     fees_by_currency,
+    symbol_asset,
     third_fee,
     with_fee,
 )
@@ -160,7 +160,7 @@ class Position(Entity):
     currency: str = field(default="USD", converter=identifier)
     multiplier: Decimal = field(default=ONE, converter=positive)
     settlement: Settlement = field(default=Settlement.CASH, converter=settlement_kind)
-    asset: str = field(converter=identifier)
+    asset: str = field(default=Factory(symbol_asset, takes_self=True), converter=identifier)
     other_fees: dict[str, str] = field(factory=dict, converter=fees_by_currency)
     current_price: Decimal | None = field(default=None, converter=optional_number)
     marked_at: datetime | None = field(default=None, converter=optional_utc)
@@ -170,10 +170,6 @@ class Position(Entity):
     closed_at: datetime | None = field(default=None, converter=optional_utc)
     sequence: int = field(default=0, converter=record_id)
     version: int = field(default=0, converter=record_id)
-
-    @asset.default
-    def _of_symbol(self) -> str:
-        return default_asset(self.symbol)
 
     @property
     def is_paid(self) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, ClassVar, Final, cast
 
-from attrs import define, field, fields, frozen
+from attrs import Factory, define, field, fields, frozen
 
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
@@ -64,11 +64,11 @@ class Seal(Entity):
     actor: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     correlation_id: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     sealed_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
-    seal_hash: str = field(converter=identifier, on_setattr=IMMUTABLE)
-
-    @seal_hash.default
-    def _hash_facts(self) -> str:
-        return compute_hash(self.facts())
+    seal_hash: str = field(
+        default=Factory(lambda seal: compute_hash(seal.facts()), takes_self=True),
+        converter=identifier,
+        on_setattr=IMMUTABLE,
+    )
 
     def facts(self) -> dict[str, Any]:
         """Return the values that the hash covers, enough to compute it again elsewhere."""

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast
 from uuid import uuid4
 
 from attrs import NOTHING, Factory, define, field, fields
 
-from tradebook.domain.assets import default_asset
+from tradebook.domain.assets import default_asset, symbol_asset
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
 from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
@@ -171,12 +172,20 @@ class Trade(Entity):
     price: Decimal = field(default=_NO_PRICE, converter=optional_number, on_setattr=_terms_freeze)
     fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
     currency: str = field(default="USD", converter=identifier, on_setattr=_terms_freeze)
-    fee_currency: str = field(converter=identifier, on_setattr=_terms_freeze)
+    fee_currency: str = field(
+        default=Factory(attrgetter("currency"), takes_self=True),
+        converter=identifier,
+        on_setattr=_terms_freeze,
+    )
     multiplier: Decimal = field(default=ONE, converter=positive, on_setattr=_terms_freeze)
     settlement: Settlement = field(
         default=Settlement.CASH, converter=settlement_kind, on_setattr=_terms_freeze
     )
-    asset: str | None = field(converter=optional_identifier, on_setattr=_terms_freeze)
+    asset: str | None = field(
+        default=Factory(symbol_asset, takes_self=True),
+        converter=optional_identifier,
+        on_setattr=_terms_freeze,
+    )
     executed_at: datetime = field(factory=utc_now, converter=utc, on_setattr=_terms_freeze)
     order_id: str = field(
         factory=new_order_id, converter=order_identifier, on_setattr=_terms_freeze
@@ -195,14 +204,6 @@ class Trade(Entity):
     busted_by: str = field(default="", converter=short_text)
     bust_reason: str | None = field(default=None, converter=optional_long_text)
     bust_sequence: int | None = field(default=None, converter=optional_id)
-
-    @fee_currency.default
-    def _as_currency(self) -> str:
-        return self.currency
-
-    @asset.default
-    def _of_symbol(self) -> str:
-        return default_asset(self.symbol)
 
     @property
     def order_key(self) -> OrderKey:

@@ -26,7 +26,8 @@ from tradebook.domain.plain_values import is_instance, plain_datetime, plain_int
 
 Json: TypeAlias = Any
 """None, bool, int, float, str, or a list or a str-keyed dict of those."""
-_MAX_AHEAD: Final = timedelta(seconds=MAX_SECONDS_AHEAD)
+MAX_AHEAD: Final = timedelta(seconds=MAX_SECONDS_AHEAD)
+"""How far ahead of a clock a time may be, unless a book's `max_seconds_ahead` says otherwise."""
 _PLAIN_NAME: Final = re.compile(r"[!-~]([ -~]{0,198}[!-~])?").fullmatch
 """Matches names in printable ASCII, nearly all names, in one step."""
 
@@ -53,21 +54,28 @@ def optional_utc(value: datetime | str | None) -> datetime | None:
     return None if value is None else utc(value)
 
 
-def is_ahead(time: datetime, at: datetime) -> bool:
+def is_ahead(time: datetime, at: datetime, most: timedelta = MAX_AHEAD) -> bool:
     """Return whether a time is further ahead of a clock than any time of the book may be."""
-    return time > at and time - at > _MAX_AHEAD
+    return time > at and time - at > most
 
 
-def require_past(field: str, time: datetime | None, at: datetime) -> None:
+def require_past(
+    field: str, time: datetime | None, at: datetime, most: timedelta = MAX_AHEAD
+) -> None:
     """Raise InvalidInput for a time of `field` that `is_ahead` of a clock that is at `at`."""
     # Converted again: a value may have been put into a record past its converter.
-    if time is not None and is_ahead(argument(field, utc, time), at):
+    if time is not None and is_ahead(argument(field, utc, time), at, most):
         raise InvalidInput(
             field,
             time.isoformat(),
-            f"a time no more than a day after this machine's clock, which says {at.isoformat()}; if "
-            "that is wrong, set the clock",
+            f"a time no more than {span(most)} after this machine's clock, which says {at.isoformat()}; if that "
+            "is wrong, set the clock; max_seconds_ahead (TRADEBOOK_MAX_SECONDS_AHEAD) is the bound",
         )
+
+
+def span(most: timedelta) -> str:
+    """Describe how far ahead times may be: `a day`, `90 seconds`."""
+    return "a day" if most == MAX_AHEAD else f"{most.total_seconds():,.0f} seconds"
 
 
 def _checked_text(value: str, limit: int) -> str:

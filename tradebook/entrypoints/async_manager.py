@@ -28,7 +28,7 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     `await aclose()` there before another loop uses it, or make one for each loop.
 
     Args:
-        config: a `DatabaseConfig`, or a URL; see `DatabaseManager`.
+        config: a `DatabaseConfig`, a URL or a path; see `DatabaseManager`.
         account: the tenant that owns the book; see `DatabaseManager`.
         base_currency: of the account; see `DatabaseManager`.
         actor: recorded in the events where no `tradebook.context` names another.

@@ -20,6 +20,7 @@ from tradebook.adapters.engine.factory import (
 )
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock
+from tradebook.adapters.repositories.entity_rows import AHEAD
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
 from tradebook.adapters.runner.account_use import AccountCheck, AccountUse, AsyncAccountUse
 from tradebook.adapters.runner.fast_record_trade import FastPath
@@ -42,7 +43,7 @@ class Parts:
     """The classes that differ between managers for threads and for asyncio."""
 
     make_engine: Callable[[DatabaseConfig, str], Any]
-    sessions: Callable[[Any, type[Session]], Any]
+    sessions: Callable[[Any, type[Session], DatabaseConfig], Any]
     unit_of_work: type[Any]
     first_use: type[Any]
     account_use: type[Any]
@@ -50,14 +51,23 @@ class Parts:
     lock: Callable[[], Any]
 
 
-def _sessions(engine: Engine, session_class: type[Session]) -> sessionmaker[Session]:
-    return sessionmaker(engine, class_=session_class, expire_on_commit=False)
+def _sessions(
+    engine: Engine, session_class: type[Session], config: DatabaseConfig
+) -> sessionmaker[Session]:
+    return sessionmaker(
+        engine, class_=session_class, expire_on_commit=False, info={AHEAD: config.max_ahead}
+    )
 
 
 def _async_sessions(
-    engine: AsyncEngine, session_class: type[Session]
+    engine: AsyncEngine, session_class: type[Session], config: DatabaseConfig
 ) -> async_sessionmaker[AsyncSession]:
-    return async_sessionmaker(engine, sync_session_class=session_class, expire_on_commit=False)
+    return async_sessionmaker(
+        engine,
+        sync_session_class=session_class,
+        expire_on_commit=False,
+        info={AHEAD: config.max_ahead},
+    )
 
 
 THREADS: Final = Parts(
@@ -97,7 +107,7 @@ def new_container(
     """
 
     def unit_of_work(engine: Any, session_class: type[Session], cache: Any = None) -> Any:
-        sessions = Single(parts.sessions, engine, session_class)
+        sessions = Single(parts.sessions, engine, session_class, config)
         return providers.Factory(
             parts.unit_of_work,
             sessions,
@@ -119,7 +129,7 @@ def new_container(
     # Decisions about writing need the database itself, never a replica that may lag behind.
     wired.own_read_engine = Single(_reading, wired.engine)
     wired.position_cache = Single(PositionCache, parts.lock)
-    wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession)
+    wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession, config)
     wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
     wired.read_unit_of_work = unit_of_work(Single(_reading, wired.reader), ReadSession)
     wired.statement_unit_of_work = unit_of_work(
@@ -136,7 +146,9 @@ def new_container(
         check = AccountCheck(account, named, must_be_visible=owner is not None)
         reader = None if config.read_url is None else wired.reader.provider
         wired.first_use = Single(parts.account_use, wired.schema_use, check, reader)
-    wired.fast_path = Single(FastPath, wired.engine, wired.position_cache, account, wired.retries)
+    wired.fast_path = Single(
+        FastPath, wired.engine, wired.position_cache, account, wired.retries, config.max_ahead
+    )
     wired.runner = Single(
         parts.runner,
         wired.unit_of_work.provider,

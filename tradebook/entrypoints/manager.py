@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -42,7 +43,7 @@ class Managed:
 
     def __init__(
         self,
-        config: DatabaseConfig | str | URL | None = None,
+        config: DatabaseConfig | str | os.PathLike[str] | URL | None = None,
         account: str | None = None,
         *,
         base_currency: str | None = None,
@@ -138,8 +139,8 @@ class DatabaseManager(Managed, Book):
     is repeated as a whole after a conflict; `unit_of_work()` puts several calls into one transaction.
 
     Args:
-        config: a `DatabaseConfig`, or a URL: `sqlite:///book.db`, `sqlite://` (in memory) or
-            `postgresql://user:password@host/book`. By default the environment's variables are read, and
+        config: a `DatabaseConfig`, a URL: `sqlite:///book.db`, `sqlite://` (in memory) or
+            `postgresql://user:password@host/book`, or the path of a SQLite file: `book.db`, a `Path`. By default the environment's variables are read, and
             without them the file `tradebook.db` in the working directory is used. A new and empty SQLite
             database gets its tables on first use; any other gets them by `upgrade()`.
         account: the tenant that owns the book. By default the variable TRADEBOOK_ACCOUNT, where variables are
@@ -223,4 +224,6 @@ def _environment(config: object) -> DatabaseEnvironment:
         return DatabaseEnvironment(url=config.render_as_string(hide_password=False))
     if isinstance(config, str) and is_instance(config, str):
         return DatabaseEnvironment(url=plain_text(config))
-    raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL or None")
+    if isinstance(config, os.PathLike) and is_instance(config, os.PathLike):
+        return DatabaseEnvironment(url=config)
+    raise InvalidInput("config", type(config).__name__, "a DatabaseConfig, a URL, a path or None")

@@ -20,7 +20,7 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.schema_state import AHEAD, read_schema_state
+from tradebook.adapters.migrations.schema_state import read_schema_state
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 
@@ -91,8 +91,7 @@ class Plan:
 def history(engine: Engine) -> list[Revision]:
     """List every revision of this version, the oldest first; refuse a database that is newer."""
     state = read_schema_state(engine)
-    if state.name == AHEAD:
-        state.require()
+    state.require_migratable()
     scripts = revisions.all_revisions()
     applied = [None, *(script.revision for script in scripts)].index(state.revision)
     return [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
-from tradebook.domain.errors import InvalidInput
+from tradebook.domain.errors import InvalidInput, UncommittedWork
 from tradebook.domain.events import DomainEvent, Event
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import is_instance
@@ -21,6 +22,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import MAX_AHEAD, is_ahead, require_past
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import Ledger
 from tradebook.service_layer.ports.repositories import (
@@ -75,16 +77,32 @@ def is_single_statement(query: object) -> bool:
     return getattr(query, _SINGLE_STATEMENT, False) is True  # a mock answers every name with a mock
 
 
+def warn_uncommitted(frames: int) -> None:
+    """Warn that changes were discarded because nothing committed them.
+
+    Args:
+        frames: between the caller of this function and the `with` statement that the warning names.
+    """
+    warnings.warn(
+        "a unit of work ended without commit(), and its changes were discarded; call uow.commit() at its end, "
+        "or uow.rollback() to discard them without this warning",
+        UncommittedWork,
+        stacklevel=2 + frames,
+    )
+
+
 class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
-    """One transaction on one account's book; leaving it without `commit` discards what was done.
+    """One transaction on one account's book; leaving it without `commit` discards what was done, with a warning.
 
     Attributes:
         account: the account that everything inside reads and writes.
         base_currency: for an account that is opened inside.
         is_currency_named: whether an account with another base currency is refused.
         context: the time, ids and names that all calls inside share.
+        max_ahead: how far ahead of the time of the call any time of a record may be.
     """
 
+    max_ahead: timedelta = MAX_AHEAD
     accounts: AccountRepository
     actions: Repository[AgentAction]
     alerts: Repository[Alert]
@@ -118,6 +136,14 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     def now(self) -> datetime:
         """Return the time of the call, UTC; the same on a retry."""
         return self.context.at
+
+    def is_ahead(self, time: datetime) -> bool:
+        """Return whether a time is further ahead of the time of the call than `max_ahead`."""
+        return is_ahead(time, self.now(), self.max_ahead)
+
+    def require_past(self, field: str, time: datetime | None) -> None:
+        """Raise InvalidInput for a time of `field` that `is_ahead`."""
+        require_past(field, time, self.now(), self.max_ahead)
 
     def new_id(self) -> str:
         """Make a new unique id; the same one on a retry."""

@@ -11,3 +11,7 @@ from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
 
 __all__ = ["AsyncFakeBook", "AsyncFakeUnitOfWork", "FakeBook", "FakeStore", "FakeUnitOfWork"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # without submodules: for help and completion

@@ -91,6 +91,12 @@ class FakeSession:
             for id_ in ids & self._held[kind].keys():
                 self._held[kind][id_].version = self._version(kind, id_)
 
+    @property
+    def has_changes(self) -> bool:
+        """True while a write was neither committed nor rolled back."""
+        held = (each for kind in self._held.values() for each in kind.values())
+        return not self._read_only and (bool(self._written) or any(each.is_dirty for each in held))
+
     def close(self) -> None:
         """End the transaction; entities stay readable, and all other calls raise."""
         self.rollback()

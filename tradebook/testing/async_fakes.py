@@ -12,10 +12,15 @@ from attrs import frozen
 from typing_extensions import override
 
 from tradebook.domain.entity import DEFAULT_ACCOUNT
+from tradebook.domain.limits import MAX_SECONDS_AHEAD
 from tradebook.domain.validation import utc_now
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    AbstractAsyncUnitOfWork,
+    AbstractUnitOfWork,
+    warn_uncommitted,
+)
 from tradebook.testing.fake_store import FakeStore
 from tradebook.testing.fakes import FakeBook, FakeUnitOfWork
 
@@ -36,8 +41,9 @@ class AsyncFakeUnitOfWork(AbstractAsyncUnitOfWork):
         return self
 
     @override
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._uow.__exit__(*exc_info)
+    async def __aexit__(self, exc_type: object, *_: object) -> None:
+        if self._uow.end() and exc_type is None:
+            warn_uncommitted(frames=1)
 
     @override
     async def run(
@@ -75,6 +81,7 @@ class AsyncFakeBook(AsyncBook):
         actor: the actor of events outside any `tradebook.context`.
         clock: returns the time of a call; a test may pass its own.
         store: to share with other books, asyncio or not; a new one by default.
+        max_seconds_ahead: see `FakeBook`.
     """
 
     def __init__(
@@ -85,11 +92,17 @@ class AsyncFakeBook(AsyncBook):
         actor: str = "",
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
+        max_seconds_ahead: int = MAX_SECONDS_AHEAD,
     ) -> None:
         """Open an empty book, or one on the records of `store`."""
         self._open(
             FakeBook(
-                account=account, base_currency=base_currency, actor=actor, clock=clock, store=store
+                account=account,
+                base_currency=base_currency,
+                actor=actor,
+                clock=clock,
+                store=store,
+                max_seconds_ahead=max_seconds_ahead,
             )
         )
 

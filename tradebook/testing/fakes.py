@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Self, TypeVar
 
 from attrs import frozen
 from typing_extensions import override
 
+from tradebook.config.bounds import seconds_ahead
 from tradebook.domain.cash import account_name, check_base_currency
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput, StaleRecord
+from tradebook.domain.limits import MAX_SECONDS_AHEAD
 from tradebook.domain.plain_values import function, is_instance
 from tradebook.domain.validation import (
     argument,
@@ -26,7 +28,11 @@ from tradebook.domain.validation import (
 )
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext, call_context
-from tradebook.service_layer.unit_of_work import REPOSITORIES, AbstractUnitOfWork
+from tradebook.service_layer.unit_of_work import (
+    REPOSITORIES,
+    AbstractUnitOfWork,
+    warn_uncommitted,
+)
 from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
@@ -79,8 +85,15 @@ class FakeUnitOfWork(AbstractUnitOfWork):
         return self
 
     @override
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: object, *_: object) -> None:
+        if self.end() and exc_type is None:
+            warn_uncommitted(frames=1)
+
+    def end(self) -> bool:
+        """Discard what was not committed, and return whether there was anything."""
+        has_changes = self._session.has_changes
         self._session.close()
+        return has_changes
 
     def require_visible(self, *, any_account: bool = False) -> None:
         """Do nothing: memory has no row-level security."""
@@ -136,6 +149,7 @@ class FakeBook(Book):
         actor: the actor of events outside any `tradebook.context`.
         clock: returns the time of a call; a test may pass its own.
         store: to share with other books, as accounts share a database; a new one by default.
+        max_seconds_ahead: seconds by which times may be ahead of the clock, as in `DatabaseConfig`.
     """
 
     def __init__(
@@ -146,6 +160,7 @@ class FakeBook(Book):
         actor: str = "",
         clock: Callable[[], datetime] = utc_now,
         store: FakeStore | None = None,
+        max_seconds_ahead: int = MAX_SECONDS_AHEAD,
     ) -> None:
         """Open an empty book, or one on the records of `store`."""
         if store is not None and not is_instance(store, FakeStore):
@@ -153,6 +168,8 @@ class FakeBook(Book):
         self.store = FakeStore() if store is None else store
         self._actor = argument("actor", short_text, actor)
         self._clock = argument("clock", function, clock)
+        most = argument("max_seconds_ahead", seconds_ahead, max_seconds_ahead)
+        self._max_ahead = timedelta(seconds=most)
         self.base_currency = DEFAULT_BASE_CURRENCY
         self._open(argument("account", account_name, account), base_currency)
 
@@ -175,7 +192,7 @@ class FakeBook(Book):
         """Open a unit of work: `with book.unit_of_work() as uow: ...; uow.commit()`."""
         only_reads = argument("read_only", boolean, read_only)
         context = self.new_context(context)
-        return FakeUnitOfWork(
+        made = FakeUnitOfWork(
             self.store,
             self.account,
             self.base_currency,
@@ -183,6 +200,8 @@ class FakeBook(Book):
             read_only=only_reads,
             is_currency_named=self._is_currency_named,
         )
+        made.max_ahead = self._max_ahead
+        return made
 
     def close(self) -> None:
         """Do nothing; a bot may close its book as it would one on a database."""

@@ -11,16 +11,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from sqlalchemy.orm import Session
 
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.orm import metadata
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.config import DatabaseConfig
+from tradebook.domain.errors import ExtraNotInstalled
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.testing.async_fakes import AsyncFakeBook
 from tradebook.testing.fakes import FakeBook
+
+try:
+    import pytest
+except ImportError:
+    raise ExtraNotInstalled("testing", "pytest") from None
 
 
 @pytest.fixture

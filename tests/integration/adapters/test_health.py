@@ -113,8 +113,8 @@ def test_tables_of_others_only_are_not_the_books(
 ) -> None:
     execute(empty_database, "CREATE TABLE trades (theirs TEXT)")
     manager = new_manager(empty_database)
-    assert "run `tradebook db upgrade`" in refused(manager)
-    assert manager.health().schema == "missing"
+    assert "holds another program's tables (trades)" in refused(manager)
+    assert manager.health().schema == "foreign"
 
 
 def test_a_schema_taken_down_again_is_missing(

@@ -44,12 +44,14 @@ def sql(uow: AbstractUnitOfWork, statement: str) -> None:
     uow.session.execute(text(statement))
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_rolls_back_uncommitted_work_by_default(manager: DatabaseManager) -> None:
     with manager.unit_of_work() as uow:
         buy(uow)
     assert manager.get_positions() == []
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_commits_what_it_is_told_to(manager: DatabaseManager) -> None:
     with manager.unit_of_work() as uow:
         buy(uow)

@@ -293,6 +293,7 @@ def test_what_a_session_read_and_wrote_stays_readable(manager: Any) -> None:
     assert manager.get(Signal, written.id).symbol == "Y"
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_what_a_unit_of_work_read_stays_readable_after_commit_rollback_and_error(
     manager: Any,
 ) -> None:
@@ -337,6 +338,7 @@ def test_a_call_has_the_context_that_it_is_given_or_the_actor_of_the_manager(man
     assert (given.occurred_at, given.actor, own.actor) == (at, "ann", "tester")
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_unit_of_work_discards_what_was_not_committed(manager: Any) -> None:
     with manager.unit_of_work() as uow:
         within(uow, handlers.record_trade, **ONE_TRADE)

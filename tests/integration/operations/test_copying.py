@@ -160,6 +160,10 @@ def test_a_copy_is_a_book_that_goes_on(
 def test_a_table_that_is_added_later_is_copied_too(
     source: str, target: str, request: pytest.FixtureRequest
 ) -> None:
+    configs = [request.getfixturevalue(kind)() for kind in (source, target)]
+    for config in configs:
+        with DatabaseManager(config) as book:
+            book.upgrade()
     added = Table(
         "added_later",
         metadata,
@@ -186,11 +190,9 @@ def test_a_table_that_is_added_later_is_copied_too(
         }
         for number, name in enumerate(names)
     ]
-    configs = [request.getfixturevalue(kind)() for kind in (source, target)]
     try:
         for config in configs:
-            with DatabaseManager(config) as book, engine_for(config) as engine:
-                book.upgrade()
+            with engine_for(config) as engine:
                 added.create(engine)
         with engine_for(configs[0]) as engine, engine.begin() as connection:
             connection.execute(insert(added), rows)

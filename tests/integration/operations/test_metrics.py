@@ -120,6 +120,7 @@ def prepared(manager: Any) -> int:
     return int(type(manager) is DatabaseManager and "postgresql" in manager.url)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_unit_of_work_counts_what_it_committed(manager: Any, value: Metrics) -> None:
     if not isinstance(manager, DatabaseManager):
         asyncio.run(commit_and_discard(manager.config, value))

@@ -55,6 +55,7 @@ def test_an_event_that_is_committed_late_is_unsealed_and_never_tampering(
     assert book.check_seals().sound
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_what_is_inserted_where_nothing_could_still_come_is_named(
     server_book: DatabaseManager,
 ) -> None:

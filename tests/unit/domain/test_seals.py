@@ -66,6 +66,7 @@ def test_of_a_last_seal_whose_horizon_is_not_known_nothing_more_is_settled() -> 
     assert horizon.complete_up_to_id(last_seal(to_id=40, settled_id=10, horizon=0)) == 10
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_full_batch_settles_no_more_than_it_read() -> None:
     book = FakeBook()
     a_day(book)

@@ -117,6 +117,7 @@ def test_both_managers_are_made_and_used_alike() -> None:
 # The fake for asyncio
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_the_fake_for_asyncio_discards_what_was_not_committed() -> None:
     async def bot(book: AsyncFakeBook) -> None:
         async with book.unit_of_work() as uow:

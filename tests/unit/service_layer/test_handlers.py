@@ -312,6 +312,7 @@ def test_recent_trades_are_within_the_days_and_newest_first(book: FakeBook, cloc
     assert book.get_trades_by_symbol("MSFT") == []
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_handlers_never_commit(book: FakeBook, clock: Clock) -> None:
     with book.unit_of_work() as uow:
         handlers.record_trade(uow, symbol="A", action="BUY", quantity=1, price=1)

@@ -26,6 +26,7 @@ def alert_of(book: FakeBook) -> int:
     return book.raise_alert(alert_type="a", severity="INFO", dedup_key="k").id
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_removal_is_undone_by_leaving_without_commit(book: FakeBook) -> None:
     id_ = alert_of(book)
     with book.unit_of_work() as uow:

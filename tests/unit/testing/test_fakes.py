@@ -65,6 +65,7 @@ def test_commits(store: FakeStore) -> None:
         assert [a.alert_type for a in uow.alerts.page()] == ["a"]
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_rolls_back_uncommitted_work_by_default(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         handlers.record_trade(uow, **BUY)
@@ -102,6 +103,7 @@ def test_rolls_back_when_told_and_goes_on(store: FakeStore) -> None:
         assert {a.alert_type for a in uow.alerts.page()} == {"first", "second"}
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_what_is_done_after_the_last_commit_is_discarded(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         raised = uow.alerts.add(alert())
@@ -129,6 +131,7 @@ def test_has_a_store_of_its_own_unless_given_one() -> None:
         assert other.alerts.page() == []
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_ids_are_never_handed_out_again(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         discarded = uow.alerts.add(alert())
@@ -223,6 +226,7 @@ def test_nested_json_is_not_shared_with_the_store(store: FakeStore) -> None:
         assert uow.trades.get(trade.id).details == {"levels": [1]}
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_entities_stay_readable_after_the_end(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         signal = handlers.record_signal(uow, "X", "BUY")
@@ -273,6 +277,7 @@ def test_adding_a_taken_identity_returns_its_record(
         assert getattr(uow, repository).add(make()).id == 1
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_records_without_an_identity_are_all_different(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         assert uow.signals.add(Signal(symbol="X", action="BUY")).id == 1
@@ -303,6 +308,7 @@ def test_an_alert_can_pass_its_key_on_in_one_commit(store: FakeStore) -> None:
         assert [a.alert_type for a in uow.alerts.page(resolved=False)] == ["b"]
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_change_that_breaks_a_unique_key_is_refused(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         for dedup_key in ("k", "l"):
@@ -548,6 +554,7 @@ def test_a_page_is_a_working_copy(store: FakeStore) -> None:
         assert (position.quantity, position.current_price) == (1, 10)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_booking_gives_the_event_the_id_of_its_trade(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow)
@@ -557,6 +564,7 @@ def test_booking_gives_the_event_the_id_of_its_trade(store: FakeStore) -> None:
         assert uow.events.of("Trade", 1) == [event]
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_booking_brings_positions_handed_out_up_to_date(store: FakeStore) -> None:
     committed(store, handlers.record_trade, **BUY)
 
@@ -569,6 +577,7 @@ def test_booking_brings_positions_handed_out_up_to_date(store: FakeStore) -> Non
         assert uow.positions.by_symbol("X") is position
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_mark_older_than_the_books_is_not_written(store: FakeStore) -> None:
     committed(store, handlers.record_trade, **BUY, executed_at=NOW)
 
@@ -582,6 +591,7 @@ def test_a_mark_older_than_the_books_is_not_written(store: FakeStore) -> None:
         assert position.current_price == 12
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_booking_on_a_page_keeps_a_mark_made_meanwhile(store: FakeStore) -> None:
     committed(store, handlers.record_trade, **BUY, executed_at=NOW)
 
@@ -595,6 +605,7 @@ def test_booking_on_a_page_keeps_a_mark_made_meanwhile(store: FakeStore) -> None
         assert position.current_price == 12
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_page_that_no_longer_stands_writes_nothing(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow)
@@ -604,6 +615,7 @@ def test_a_page_that_no_longer_stands_writes_nothing(store: FakeStore) -> None:
         assert len(uow.trades.page()) == 1
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_fill_recorded_past_the_page_is_noticed(store: FakeStore) -> None:
     with FakeUnitOfWork(store) as uow:
         page, trade, event = page_with(uow, order_id="o")
@@ -642,6 +654,7 @@ def test_a_sequence_is_given_once_within_a_symbol(store: FakeStore) -> None:
         assert not uow.ledger.book(page, [(second, event)])
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_holdings_include_what_this_unit_of_work_did(store: FakeStore) -> None:
     committed(store, handlers.record_trade, **BUY)
 
@@ -652,6 +665,7 @@ def test_holdings_include_what_this_unit_of_work_did(store: FakeStore) -> None:
         assert (holdings.cash[0].external, holdings.cash[0].income) == (5, 0)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_snapshot_has_one_row_for_each_symbol(store: FakeStore) -> None:
     committed(store, handlers.record_trade, **BUY)
 

@@ -20,6 +20,11 @@ from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.numbers import EXACT, ZERO, plain
 
 _BUSY_SECONDS: Final = 10
+_IS_FOREIGN: Final = (
+    "SELECT count(*) > 0 AND total(name IN ('positions', 'agent_decisions')) = 0 "
+    "FROM sqlite_master WHERE type = 'table'"
+)
+"""Tells whether a file has tables, and none of a book's."""
 
 
 def arguments(config: DatabaseConfig) -> dict[str, Any]:
@@ -47,11 +52,17 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        try:
+    try:
+        # The journal's mode is kept in the file: that of another program's is left alone.
+        foreign = connection.execute(_IS_FOREIGN).fetchone()[0]
+        for pragma in (
+            *("journal_mode=WAL",) * (not foreign),
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
-        except UnicodeDecodeError as error:  # SQLite's message quotes bytes that are not UTF-8
-            raise DatabaseCorrupt("its schema is no text") from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes bytes that are not UTF-8
+        raise DatabaseCorrupt("its schema is no text") from error
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
     connection.create_collation(DECIMAL_COLLATION, _compare_decimals)
 

@@ -22,7 +22,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.postgresql_copy import copy_rows, is_secured
 from tradebook.adapters.ledger.bulk_rows import BulkCall, CopyRows, SqliteRows, insert_sql
 from tradebook.adapters.repositories.bulk_insert import all_new, new_ids
-from tradebook.adapters.repositories.entity_rows import chunks, insert_if_new, values_of
+from tradebook.adapters.repositories.entity_rows import chunks, insert_if_new, max_ahead, values_of
 from tradebook.adapters.types import ExactDecimal, UtcDateTime, unreadable
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.fills import Booking, FillName, RecordedFill, RunningPosition
@@ -95,7 +95,8 @@ class SqlBulkLedger(BulkLedger):
             self.connection.execute(insert, [values_of(position) for position in flat])
             found |= self._locked(missing)
         unused = self._unused([s for s in symbols if not found[s]["sequence"]])
-        return [RunningPosition(found[s], self.call.at, s in unused) for s in symbols]
+        most = max_ahead(self._session)
+        return [RunningPosition(found[s], self.call.at, s in unused, most) for s in symbols]
 
     def _locked(self, symbols: Sequence[str]) -> dict[str, dict[str, Any]]:
         columns = orm.positions.c

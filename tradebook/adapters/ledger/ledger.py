@@ -29,6 +29,7 @@ from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.ledger.single_trade import FIXED, Sender, write_trade
 from tradebook.adapters.repositories.entity_rows import (
+    UNCOMMITTED,
     as_stored,
     attach,
     bring_up_to_date,
@@ -148,6 +149,7 @@ class SqlLedger(Ledger):
     def _write_settled(self, values: dict[str, Any], version: int) -> bool:
         if not self._write(values, version):
             return False
+        self.session.info[UNCOMMITTED] = True
         bring_up_to_date(self.session, as_stored(Position, values), columns_of(Position))
         self._written[values["symbol"]] = values
         return True

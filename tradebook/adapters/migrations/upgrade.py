@@ -34,7 +34,7 @@ from tradebook.adapters.migrations.revisions import (
     alembic_config,
     require_revision,
 )
-from tradebook.adapters.migrations.schema_state import AHEAD, UNVERSIONED, schema_state
+from tradebook.adapters.migrations.schema_state import UNVERSIONED, schema_state
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, SchemaNotReady
 
 ATTEMPTS: Final = 30
@@ -60,7 +60,8 @@ def upgrade(
         logged: whether to log the change of revision; off for scratch databases.
 
     Raises:
-        SchemaNotReady: the schema is newer than this version, or was made without migrations.
+        SchemaNotReady: the schema is newer than this version, was made without migrations, or is another
+            program's.
         InvalidInput: there is no such revision.
         BookBusy: no attempt got its table locks in time.
         NotPermitted: the role does not own the tables.
@@ -131,8 +132,7 @@ def _run_once(engine: Engine, run: _Command, revision: str, report: ReportLine |
         with _THREAD_LOCK, translated_errors(), engine.connect() as connection:
             with connection.begin():
                 state = schema_state(connection)
-            if state.name == AHEAD:
-                state.require()
+            state.require_migratable()
             if state.name == UNVERSIONED:
                 raise SchemaNotReady(
                     "its tables were made without migrations (by metadata.create_all), so their revision is "

@@ -27,6 +27,7 @@ from typing_extensions import override
 from tradebook.adapters.orm import TABLES
 from tradebook.adapters.repositories.bulk_insert import add_together
 from tradebook.adapters.repositories.entity_rows import (
+    UNCOMMITTED,
     add_if_new,
     as_stored,
     attach,
@@ -278,6 +279,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     def _keep(self, entity: E) -> None:
         """Make an entity that was added with others persistent."""
         attach(self.session, entity)
+        self.session.info[UNCOMMITTED] = True
 
     @override
     def write(self, entity: E, fields: Collection[str]) -> None:
@@ -297,6 +299,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
         """Execute a statement on the row of an entity, unless another writer deleted the row."""
         columns = self.table.c
         of_entity = statement.where(columns.account == self.account, columns.id == entity.id)
+        self.session.info[UNCOMMITTED] = True
         if self.session.connection().execute(of_entity).rowcount != 1:
             raise ConcurrentUpdate(
                 f"{self.kind.__name__} {entity.id} was deleted by another writer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Insert, Table, bindparam, inspect, or_, update
@@ -14,6 +15,7 @@ from tradebook.adapters.orm import COLUMNS, TABLES
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
 from tradebook.domain.positions import MARK, MarkSource, Position
+from tradebook.domain.validation import MAX_AHEAD
 
 E = TypeVar("E", bound=Entity)
 V = TypeVar("V")
@@ -21,8 +23,21 @@ V = TypeVar("V")
 COMMIT_MARKER: Final = "tradebook_witness"
 """The key in a session's `info` of the row of the event that it wrote last."""
 
+UNCOMMITTED: Final = "tradebook_uncommitted"
+"""The key in a session's `info` that is set by every write of records, until it is committed or rolled back."""
+
+AHEAD: Final = "tradebook_max_ahead"
+"""The key in a session's `info` of how far ahead of the clock times may be; without it, the default."""
+
 STATE: Final = "_sa_instance_state"
 """The attribute in which SQLAlchemy keeps its state of an object."""
+
+
+def max_ahead(session: Session) -> timedelta:
+    """Return how far ahead of the clock the times of records may be that a session writes."""
+    most: timedelta = session.info.get(AHEAD, MAX_AHEAD)
+    return most
+
 
 columns_of = COLUMNS.__getitem__
 table_of = TABLES.__getitem__
@@ -113,6 +128,7 @@ def remember(session: Session, entity: Entity, id_: int | None) -> None:
 
     Any event of a unit of work serves: all of them are of one time.
     """
+    session.info[UNCOMMITTED] = True
     if isinstance(entity, Event) and id_ is not None:
         session.info[COMMIT_MARKER] = {**values_of(entity), "id": id_}
 
@@ -141,6 +157,7 @@ def write_marks(session: Session, positions: Collection[Position]) -> None:
         for p in sorted(positions, key=lambda position: position.symbol)
     ]
     session.connection().execute(statement, marks)
+    session.info[UNCOMMITTED] = True
     for position in positions:
         bring_up_to_date(session, position, MARK)
 

@@ -7,6 +7,7 @@ ordinary runner, from the beginning: nothing was written, or what was written is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -35,6 +36,7 @@ from tradebook.domain.fills import (
     texts_of,
 )
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import MAX_AHEAD
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers.new_fills import FillReader, record_new_fill
 from tradebook.service_layer.instrumentation import TRADES, current_call
@@ -46,9 +48,15 @@ class FastPath:
     """All that the fast path needs besides a call: shared by the threads, or the tasks, of one manager."""
 
     def __init__(
-        self, engine: Engine | AsyncEngine, cache: PositionCache, account: str, retries: Retries
+        self,
+        engine: Engine | AsyncEngine,
+        cache: PositionCache,
+        account: str,
+        retries: Retries,
+        max_ahead: timedelta = MAX_AHEAD,
     ) -> None:
         """Make a reader and a store of templates for these."""
+        self.max_ahead = max_ahead
         self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
         self.cache, self.account, self.retries = cache, account, retries
         self.reader = FillReader()
@@ -123,7 +131,7 @@ class AutocommitScope:
         opened = self._opened
         if opened is None or opened["symbol"] != symbol:
             return None
-        return RunningPosition(opened, self.context.at)
+        return RunningPosition(opened, self.context.at, max_ahead=self._path.max_ahead)
 
     def _lock(self, symbol: str) -> bool:
         """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""

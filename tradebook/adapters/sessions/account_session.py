@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from attrs import define, field
 from sqlalchemy import RowMapping, event, inspect
@@ -24,7 +24,7 @@ from tradebook.adapters.repositories.entity_rows import columns_of, insert_all
 from tradebook.adapters.sessions.write_guard import GuardedSession, changed_fields, records, stored
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
-from tradebook.domain.errors import InvalidInput, InvalidTransition, StaleRecord
+from tradebook.domain.errors import InvalidInput, StaleRecord
 from tradebook.domain.events import DomainEvent, Event, RecordCreated, RecordDeleted, RecordUpdated
 from tradebook.domain.validation import utc_now
 
@@ -84,15 +84,6 @@ class AdHocSession(GuardedSession):
         if isinstance(ident, int) and _ACCOUNT in self.info:
             ident = (self.info[_ACCOUNT], ident)
         return super().get(entity, ident, **options)
-
-    @override
-    def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
-        raise InvalidTransition(
-            "the bulk methods of a session would pass by the book's rules; use add_all, or call "
-            "bulk_create or bulk_update"
-        )
-
-    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
 
 
 @lru_cache

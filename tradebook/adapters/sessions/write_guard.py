@@ -8,16 +8,23 @@ flush, with one exception: pending orders that a fill takes over, which `permitt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import Any, Final, NoReturn, cast
 
-from sqlalchemy import ClauseElement, RowMapping, UpdateBase, event, inspect, select
+from sqlalchemy import ClauseElement, RowMapping, TextClause, UpdateBase, event, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session, object_session
 from sqlalchemy.sql import visitors
+from typing_extensions import override
 
 from tradebook.adapters.orm import mapped
-from tradebook.adapters.repositories.entity_rows import table_of, write_marks
+from tradebook.adapters.repositories.entity_rows import (
+    UNCOMMITTED,
+    max_ahead,
+    table_of,
+    write_marks,
+)
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.edit_rules import (
     check_changes,
@@ -34,10 +41,20 @@ from tradebook.domain.validation import utc_now
 
 _FIXED: Final = frozenset({"id", "account", "created_at"})
 _PERMITTED: Final = "tradebook_permitted"
+_WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b", re.IGNORECASE).match
 
 
 class GuardedSession(Session):
     """A session whose writes are checked: the base of all sessions that this package makes."""
+
+    @override
+    def bulk_save_objects(self, *_args: Any, **_options: Any) -> NoReturn:
+        raise InvalidTransition(
+            "the bulk methods of a session would pass by the book's rules; use add_all, or call "
+            "bulk_create or bulk_update"
+        )
+
+    bulk_insert_mappings = bulk_update_mappings = bulk_save_objects
 
 
 @contextmanager
@@ -80,12 +97,12 @@ def _check_flush(session: Session, _context: object, _instances: object) -> None
     _take_marks(session, changed)
 
 
-def _check_new(_session: Session, entity: Entity) -> None:
+def _check_new(session: Session, entity: Entity) -> None:
     # An id ahead of the identity sequence would collide with a later INSERT.
     if cast("int | None", entity.id) is not None:
         raise InvalidInput("id", entity.id, "none: the database gives ids; build the entity anew")
     entity.convert_fields()
-    check_new(entity)
+    check_new(entity, max_ahead(session))
     if isinstance(entity, Position) and entity.current_price is not None:
         entity.marked_at = entity.marked_at or utc_now()
         entity.mark_source = MarkSource.QUOTE
@@ -113,7 +130,7 @@ def _check_changed(session: Session, entity: Entity) -> None:
             _require_unbooked(entity, row)
             check_transition(entity, row["status"], entity.status)
     check_changes(entity, changed - {"updated_at"} or changed)
-    check_consistent(entity)
+    check_consistent(entity, max_ahead(session))
     fixed = _FIXED if not isinstance(entity, Position) else changed.difference(MARK)
     for field in sorted(changed & fixed):
         raise InvalidTransition(f"{type(entity).__name__} {entity.id}: {field} cannot change")
@@ -146,6 +163,8 @@ def _take_marks(session: Session, changed: Iterable[Entity]) -> None:
 def _check_statement(state: ORMExecuteState) -> None:
     # All of it, 20 us for a short one: a CTE may write too, and stand in any subquery.
     for part in visitors.iterate(cast("ClauseElement", state.statement)):
+        if isinstance(part, UpdateBase) or (isinstance(part, TextClause) and _WRITES(part.text)):
+            state.session.info[UNCOMMITTED] = True
         entity = part.entity_description.get("entity") if isinstance(part, UpdateBase) else None
         kind = object if entity is None else inspect(entity).mapper.class_
         if issubclass(kind, Entity):
@@ -153,6 +172,10 @@ def _check_statement(state: ORMExecuteState) -> None:
                 f"a statement that writes {kind.__name__} records would pass by the book's rules; add, "
                 "change or delete the objects in the session, or call create, update or delete"
             )
+
+
+def _note_flush(session: Session, _context: object) -> None:
+    session.info[UNCOMMITTED] = True
 
 
 def _in_other_sessions(check: Callable[[Session, Entity], None]) -> Callable[..., None]:
@@ -170,6 +193,7 @@ def _check_changed_alone(session: Session, entity: Entity) -> None:
 
 
 event.listen(GuardedSession, "before_flush", _check_flush)
+event.listen(GuardedSession, "after_flush", _note_flush)
 event.listen(GuardedSession, "do_orm_execute", _check_statement)
 event.listen(ReadSession, "do_orm_execute", _check_statement)
 for _mapper in mapped:

@@ -125,7 +125,7 @@ def _declare(
         str | None,
         typer.Option(
             metavar="URL",
-            help="The database: sqlite:///book.db or postgresql://user@host/book, with the password in a "
+            help="The database: book.db, sqlite:///book.db or postgresql://user@host/book, with the password in a "
             "file named by TRADEBOOK_DB_PASSWORD_FILE. Default: what the environment's variables name (see "
             "`tradebook config`), else the file tradebook.db in the working directory.",
         ),

@@ -25,6 +25,7 @@ from tradebook.entrypoints.cli.common import CommonOptions
 from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.instrumentation import CallRecord, ProgressCallback
 from tradebook.service_layer.queries.accounts import account_exists, listed
 
@@ -63,7 +64,12 @@ class CommandContext(CommonOptions):
 
     @contextmanager
     def open_book(
-        self, actor: str = ACTOR, *, may_lag: bool = True, base_currency: str | None = None
+        self,
+        actor: str = ACTOR,
+        *,
+        may_lag: bool = True,
+        base_currency: str | None = None,
+        creates: bool = False,
     ) -> Iterator[DatabaseManager]:
         """Open the account's book, to read or change it.
 
@@ -71,15 +77,19 @@ class CommandContext(CommonOptions):
             actor: who changes it.
             may_lag: whether queries may go to a standby, which may lag behind.
             base_currency: of the account; by default the one that the environment names.
+            creates: whether a SQLite file that does not exist is created.
 
         Raises:
             TradebookError: for `--account all`.
+            DatabaseUnavailable: there is no such file.
         """
         if self.is_for_all:
             raise TradebookError(
                 f"`{self.command_path}` works on one account, not on all: name it with --account. {VIEWS_OF_ALL}"
             )
         config = self.config()
+        if not creates:
+            require_file(config)
         if not may_lag:
             config = evolve(config, read_url=None)
         currency = base_currency or self.environment.base_currency
@@ -109,7 +119,9 @@ class CommandContext(CommonOptions):
     @contextmanager
     def read_all_accounts(self) -> Iterator[DatabaseManager]:
         """Open the database for queries across accounts; they name no account of their own."""
-        with DatabaseManager(self.config()) as manager:
+        config = self.config()
+        require_file(config)
+        with DatabaseManager(config) as manager:
             manager.watch(_OutageNote(self.note))
             yield manager
 

@@ -10,7 +10,13 @@ from sqlalchemy import Engine, select
 
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations.drift import find_drift
-from tradebook.adapters.migrations.schema_state import AHEAD, CURRENT, UNVERSIONED
+from tradebook.adapters.migrations.schema_state import (
+    AHEAD,
+    CURRENT,
+    FOREIGN,
+    INCOMPLETE,
+    UNVERSIONED,
+)
 from tradebook.adapters.orm import events
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import DatabaseUnavailable, NotPermitted
@@ -26,6 +32,11 @@ from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
 
 _CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
+_FIXES: Final = {
+    AHEAD: "pip install --upgrade tradebook",
+    FOREIGN: "give the database of a book: --database, TRADEBOOK_DATABASE_URL",
+    INCOMPLETE: "tradebook restore; `tradebook db check` lists what is missing",
+}
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
 
@@ -49,8 +60,7 @@ def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
         what = "the tables were made without migrations, so no upgrade can tell where to begin"
         yield yellow("migrations", what, "make the database with `tradebook db upgrade`")
     else:
-        is_ahead = state.schema == AHEAD
-        fix = "pip install --upgrade tradebook" if is_ahead else "tradebook db upgrade"
+        fix = _FIXES.get(state.schema, "tradebook db upgrade")
         what = f"{state.schema}: {at}, this code needs {state.expected_revision}"
         yield red("migrations", what, fix)
 

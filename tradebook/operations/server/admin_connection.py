@@ -6,21 +6,32 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
-from tradebook.domain.errors import DatabaseUnavailable, OperationFailed
+from tradebook.config.urls import MEMORY
+from tradebook.domain.errors import DatabaseUnavailable, InvalidInput, OperationFailed
 
 
 def require_file(config: DatabaseConfig) -> None:
     """Refuse a SQLite file that does not exist, which SQLite would create on connecting."""
-    path = str(config.path)
-    is_file = config.path is not None and not config.is_in_memory and not path.startswith("file:")
-    if is_file and not Path(path).exists():
-        raise DatabaseUnavailable(f"there is no file {path}; check --database")
+    if config.path is None or config.is_in_memory:
+        return
+    path, is_made = str(config.path), True
+    if (
+        path.startswith("file:") and "uri" in config.parameters
+    ):  # parameters decide what SQLite does
+        is_made = "vfs" not in config.parameters and config.parameters.get("mode", "rwc") == "rwc"
+        path = unquote(urlsplit(path).path)
+    if is_made and path != MEMORY and not Path(path).exists():
+        raise DatabaseUnavailable(
+            f"there is no file {path}; check --database, or begin a book: `tradebook init` makes an empty one, "
+            "`tradebook demo` one to explore"
+        )
 
 
 @frozen
@@ -55,7 +66,13 @@ class AdminConnection:
 
 @contextmanager
 def open_admin_connection(config: DatabaseConfig) -> Iterator[AdminConnection]:
-    """Open a connection to a PostgreSQL database, outside any pool of the application."""
+    """Open a connection to a PostgreSQL database, outside any pool of the application.
+
+    Raises:
+        InvalidInput: the database is a SQLite file.
+    """
+    if config.path is not None:
+        raise InvalidInput("database", config.safe_url, "a PostgreSQL database: a file has no log")
     with (
         engine_for(config) as engine,
         translated_errors(),

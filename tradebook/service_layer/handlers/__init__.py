@@ -73,3 +73,7 @@ __all__ = [
     "update",
     "update_position",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # without submodules: for help and completion

@@ -94,8 +94,8 @@ def words(reason: str) -> str:
 
 
 def dated(uow: AbstractUnitOfWork, entity: E) -> E:
-    """Return a new record; refuse one whose time is more than a day ahead of the clock."""
-    check_time(entity, uow.now())
+    """Return a new record; refuse one whose time is too far ahead of the clock."""
+    check_time(entity, uow.now(), uow.max_ahead)
     return entity
 
 

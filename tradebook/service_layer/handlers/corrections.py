@@ -28,10 +28,8 @@ from tradebook.domain.validation import (
     argument,
     boolean,
     fill_identifier,
-    is_ahead,
     json_object,
     optional_identifier,
-    require_past,
 )
 from tradebook.service_layer.handlers._common import given, words
 from tradebook.service_layer.handlers.trades import find_trade
@@ -143,7 +141,7 @@ def correct_trade(
     wrong = _last_revision(opened, wrong)
     right = wrong.corrected(changes, uow.now())
     if executed_at is not None:
-        require_past("executed_at", right.executed_at, uow.now())
+        uow.require_past("executed_at", right.executed_at)
     if not differences(wrong, right, TERMS):
         return wrong
     if wrong.status is TradeStatus.BUSTED:
@@ -214,9 +212,9 @@ def rebuild(
         opened = uow.ledger.open(each, ())
         before = folding.restated
         mark, clock = opened.position.last_mark, opened.position.updated_at
-        if times and mark.at is not None and is_ahead(mark.at, uow.now()):
+        if times and mark.at is not None and uow.is_ahead(mark.at):
             mark = mark._replace(at=uow.now(), source=MarkSource.QUOTE)
-        if times and is_ahead(clock, uow.now()):
+        if times and uow.is_ahead(clock):
             clock = uow.now()
         fold = folding.fold(each, clock)
         values = {**fold.values_in(mark), "sequence": folding.last_entry, "updated_at": clock}
@@ -230,7 +228,7 @@ def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
     """Repair the times of the book's snapshots that are ahead of the clock, and return their number."""
     at = uow.now()
     later = uow.portfolios.iterate(since=at, source=BOOK)
-    ahead = [portfolio for portfolio in later if is_ahead(portfolio.timestamp, at)]
+    ahead = [portfolio for portfolio in later if uow.is_ahead(portfolio.timestamp)]
     for portfolio in ahead:  # the newest first: none is dated after the one that follows it
         taken = uow.events.of(type(portfolio).__name__, portfolio.id)
         at = min([at, *(event.occurred_at for event in taken)])
@@ -258,7 +256,7 @@ class _Folding:
         right: Trade | None = None,
     ) -> Fold:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
-        fold, self.last_entry = Fold(symbol, clock), 0
+        fold, self.last_entry = Fold(symbol, clock, self.uow.max_ahead), 0
         realized: dict[int, Decimal] = {}
         for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
             self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)

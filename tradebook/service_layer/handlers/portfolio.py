@@ -9,7 +9,7 @@ from tradebook.domain.errors import InvalidTransition
 from tradebook.domain.numbers import Number
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
-from tradebook.domain.validation import Json, is_ahead
+from tradebook.domain.validation import Json, span
 from tradebook.service_layer.handlers._common import account_currency, given_terms
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -70,10 +70,10 @@ def take_snapshot(
     if holdings.snapshot_at is not None:
         dates.append(holdings.snapshot_at)
     at = max(dates)
-    if is_ahead(at, uow.now()):
+    if uow.is_ahead(at):
         raise InvalidTransition(
-            f"the last snapshot, or the last trade of a position, is dated {at.isoformat()}, more than a day "
-            f"after this machine's clock, which says {uow.now().isoformat()}: set the clock, or, if it is right "
+            f"the last snapshot, or the last trade of a position, is dated {at.isoformat()}, more than "
+            f"{span(uow.max_ahead)} after this machine's clock, which says {uow.now().isoformat()}: set the clock, or, if it is right "
             "and was wrong once, repair the book with `tradebook rebuild --times`"
         )
     base_currency = account_currency(uow, holdings.base_currency)

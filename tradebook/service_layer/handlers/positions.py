@@ -16,7 +16,6 @@ from tradebook.domain.validation import (
     identifier,
     long_text,
     optional_utc,
-    require_past,
     utc,
 )
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -57,7 +56,7 @@ def mark_prices(
         InvalidInput: a price is no number, naming the symbol.
     """
     seen = uow.now() if at is None else argument("at", utc, at)
-    require_past("at", seen, uow.now())
+    uow.require_past("at", seen)
     checked = named_prices(prices)
     positions = uow.ledger.marked(checked.keys())
     marked = [p for p in positions if p.mark(checked[p.symbol], seen)]
@@ -89,7 +88,7 @@ def update_position(uow: AbstractUnitOfWork, symbol: str, changes: Mapping[str, 
             )
     price = argument("current_price", number, cast("Any", given.get("current_price")))
     marked_at = argument("marked_at", optional_utc, given.get("marked_at"))
-    require_past("marked_at", marked_at, uow.now())
+    uow.require_past("marked_at", marked_at)
     positions = uow.ledger.marked([symbol])
     if not positions:
         raise NotFound("position", symbol, uow.account)

@@ -98,9 +98,11 @@ def _create_each(uow: AbstractUnitOfWork, given: list[E], places: list[ListEntry
     others: list[tuple[E, ListEntry]] = []
     for entity, place in zip(given, places, strict=True):
         with place:
-            is_trade = isinstance(_entity(uow, entity), Trade)
-            (check_ledger_state if is_trade else check_new)(entity)
-        (trades if is_trade else others).append((entity, place))  # type: ignore[arg-type]
+            if isinstance(_entity(uow, entity), Trade):
+                check_ledger_state(entity)
+            else:
+                check_new(entity, uow.max_ahead)
+        (trades if isinstance(entity, Trade) else others).append((entity, place))  # type: ignore[arg-type]
     terms = [_terms(trade) for trade, _ in trades]
     recorded = record_entries(uow, terms, [place for _, place in trades])
     booked = iter(cast("list[E]", recorded.trades))
@@ -143,7 +145,7 @@ def update(uow: AbstractUnitOfWork, entity: E) -> E:
         return cast("E", update_position(uow, entity.symbol, mark))
     if isinstance(entity, AgentDecision):
         return cast("E", decide(uow, entity.id, entity.status))
-    check_consistent(entity)
+    check_consistent(entity, uow.max_ahead)
     if isinstance(entity, Alert):
         _resolve(uow, cast("Alert", stored), entity, changed)
     _change(uow, stored, changed)

@@ -12,7 +12,7 @@ from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import mapping, plain_text
 from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus, trade_status
-from tradebook.domain.validation import Json, argument, optional_order_identifier, require_past
+from tradebook.domain.validation import Json, argument, optional_order_identifier
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -168,5 +168,5 @@ def new_trade(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> Trade:
     """Make the trade of checked terms, with the account's currency and the time of the call as defaults."""
     defaults = {"currency": uow.base_currency, "executed_at": uow.now()}
     trade = Trade(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    require_past("executed_at", trade.executed_at, uow.now())
+    uow.require_past("executed_at", trade.executed_at)
     return trade

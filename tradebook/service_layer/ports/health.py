@@ -42,7 +42,8 @@ class Health:
         reachable: whether the database answered.
         server: its name and version, such as `PostgreSQL 18.0`.
         latency: seconds that one query took.
-        schema: `current`, `unversioned`, `empty`, `missing`, `behind` or `ahead` of this code.
+        schema: `current`, `unversioned`, `empty`, `missing`, `foreign`, `incomplete`, `behind` or `ahead` of this
+            code.
         revision: of the schema.
         error: the reason why it did not answer.
     """

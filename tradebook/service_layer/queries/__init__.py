@@ -7,6 +7,7 @@ from tradebook.service_layer.queries.accounts import (
     get_consolidated_portfolio,
     get_consolidated_positions,
 )
+from tradebook.service_layer.queries.as_of import portfolio_as_of, positions_as_of
 from tradebook.service_layer.queries.balances import get_balances, reconcile
 from tradebook.service_layer.queries.journal import (
     get_actions,
@@ -34,6 +35,7 @@ from tradebook.service_layer.queries.portfolio import (
     get_trades_by_symbol,
 )
 from tradebook.service_layer.queries.records import count, exists, get, get_all, get_rows
+from tradebook.service_layer.queries.snapshots import get_snapshot
 
 __all__ = [
     "CashBalance",
@@ -64,8 +66,15 @@ __all__ = [
     "get_recent_trades",
     "get_rows",
     "get_signals",
+    "get_snapshot",
     "get_trades",
     "get_trades_by_symbol",
     "get_unresolved_alerts",
+    "portfolio_as_of",
+    "positions_as_of",
     "reconcile",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # without submodules: for help and completion

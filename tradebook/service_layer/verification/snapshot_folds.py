@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -59,10 +58,8 @@ class Views:
     Trades are applied in their `in_fold_order`; a snapshot is checked once all of its trades were applied.
     """
 
-    def __init__(
-        self, symbol: str, points: Iterable[Point], busts: Sequence[int], clock: datetime
-    ) -> None:
-        """Start the folds of a symbol, given its snapshots in any order and its busts' sequences, sorted."""
+    def __init__(self, fold: Fold, points: Iterable[Point], busts: Sequence[int]) -> None:
+        """Start with an empty fold of a symbol, its snapshots in any order and its busts' sequences, sorted."""
         ends = [0, *busts, _NEVER]
         by_bust: dict[int, list[Point]] = {len(busts): []}
         for point in sorted(points, key=lambda p: (p.sequence, p.portfolio_id), reverse=True):
@@ -73,7 +70,7 @@ class Views:
         }
         self._now = views[len(busts)]
         self._is_only = not busts
-        self._strands = [_Strand(Fold(symbol, clock), list(views.values()))]
+        self._strands = [_Strand(fold, list(views.values()))]
         self._find_next()
 
     @property

@@ -146,7 +146,8 @@ class _Proof:
         symbol = position.symbol
         corrections = self.uow.trades.corrections(symbol)
         points = self._points(symbol)
-        views = Views(symbol, points, corrections.busts, position.updated_at)
+        fold = Fold(symbol, position.updated_at, self.uow.max_ahead)
+        views = Views(fold, points, corrections.busts)
         numbers = _Numbers(frozenset([*corrections.busts, *corrections.bookings]))
         trades = self.uow.trades.in_fold_order(symbol, batch=_TRADES)
         for trade in self.progress.over(trades):

@@ -73,3 +73,7 @@ __all__ = [
     "trade_terms",
     "trades",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)  # without submodules: for help and completion

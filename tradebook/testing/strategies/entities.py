@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from attrs import fields as fields_of
-from hypothesis import strategies as st
 
 from tradebook.domain import validation
 from tradebook.domain.agents import (
@@ -26,6 +25,7 @@ from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, R
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.trades import Trade
+from tradebook.testing.strategies._hypothesis import st
 from tradebook.testing.strategies.fills import fills, trade_terms
 from tradebook.testing.strategies.values import (
     CURRENCIES,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, cast
 
-from hypothesis import strategies as st
-
 from tradebook.domain.assets import default_asset
 from tradebook.domain.numbers import EXACT, ZERO, canonical, number
 from tradebook.domain.trades import Settlement, TradeAction
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.testing.strategies._hypothesis import st
 from tradebook.testing.strategies.values import (
     Strategy,
     currencies,

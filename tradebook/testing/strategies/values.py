@@ -8,11 +8,10 @@ from functools import cache
 from operator import neg
 from typing import Final, TypeAlias
 
-from hypothesis import strategies as st
-
 from tradebook.domain.limits import MAX_DECIMALS, MAX_DIGITS
 from tradebook.domain.numbers import EXACT, ONE, ZERO, canonical, number
 from tradebook.domain.validation import Json
+from tradebook.testing.strategies._hypothesis import st
 
 Strategy: TypeAlias = st.SearchStrategy
 

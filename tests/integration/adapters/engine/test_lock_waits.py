@@ -53,6 +53,7 @@ def test_waits_are_limited_by_default_unless_something_else_is_said(
     assert limits(new_manager(config)) == ("3s", "10min")
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_writer_that_waits_for_a_unit_of_work_left_open_is_told_who_holds_the_lock(
     new_manager: NewManager, postgresql_book: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_writer_that_waits_for_a_unit_of_work_left_open_is_told_who_holds_the_
     assert manager.get_position_by_symbol("X").quantity == 2
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_writer_of_a_file_is_told_that_its_own_process_holds_the_lock(
     new_manager: NewManager, sqlite_book: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

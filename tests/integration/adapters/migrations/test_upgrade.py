@@ -72,7 +72,7 @@ def test_one_question_tells_that_the_schema_is_current(engine: Engine) -> None:
     asked: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     assert read_schema_state(engine).name == "current"
-    assert [sql for sql in asked if "SELECT" in sql] == ["SELECT version_num FROM alembic_version"]
+    assert ["version_num" in sql for sql in asked if "SELECT" in sql] == [True]
 
 
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:

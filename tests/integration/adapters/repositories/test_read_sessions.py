@@ -95,6 +95,7 @@ def test_an_object_that_answers_every_attribute_states_nothing() -> None:
     assert not is_single_statement(snapshots.get_snapshot)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_a_single_statement_leaves_the_next_unit_of_work_a_transaction(
     book: DatabaseManager,
 ) -> None:

@@ -292,6 +292,7 @@ def test_a_decision_is_executed_with_its_trade(two: tuple[Any, Any]) -> None:
     assert manager.get_decision(decision.id).status == "EXECUTED"
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_what_was_rolled_back_is_not_remembered(sqlite_book: str) -> None:
     with DatabaseManager(sqlite_book) as manager:
         manager.record_trade(**BUY)

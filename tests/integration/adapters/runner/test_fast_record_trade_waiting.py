@@ -120,6 +120,7 @@ def test_a_connection_lost_while_it_waits_is_replaced(
     assert mine.verify().proven
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_connections_come_back_with_transactions(
     pair: tuple[DatabaseManager, DatabaseManager],
 ) -> None:

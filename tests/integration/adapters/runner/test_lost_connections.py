@@ -215,6 +215,7 @@ def test_an_event_of_an_earlier_transaction_is_no_witness(
     assert (front.cuts, len(manager.get_alerts())) == (1, 1)
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_an_id_that_a_promoted_server_gave_to_another_event_is_no_witness(
     postgresql_book: URL,
 ) -> None:

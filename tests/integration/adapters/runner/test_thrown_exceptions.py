@@ -76,6 +76,7 @@ def waits(thread: threading.Thread) -> bool:
     return frame is not None and frame.f_code.co_name == "_lock"
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in weak references
 @pytest.mark.parametrize("where", ["sqlite_book", "postgresql_book"])
 def test_an_exception_anywhere_in_a_call_leaves_the_lock_free_and_transactions_whole(

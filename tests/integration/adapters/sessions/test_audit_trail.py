@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
+from sqlalchemy import insert, inspect
+from sqlalchemy.orm import Session
+
 import tradebook
-from tradebook import Alert, Event
+from tests.support.direct_edits import new_record
+from tradebook import Alert, DatabaseManager, Event, InvalidInput, InvalidTransition, Seal
+from tradebook.adapters.repositories.entity_rows import columns_of
+from tradebook.domain.entity import Entity
 
 
 def left(manager: Any, event_type: str) -> Event:
@@ -39,3 +48,41 @@ def test_without_a_context_the_managers_own_actor_works(manager: Any) -> None:
         session.add(Alert(alert_type="drawdown", severity="WARNING"))
     [event] = manager.get_events()
     assert (event.actor, event.correlation_id) == ("tester", "")
+
+
+@pytest.mark.parametrize("kind", [Event, Seal])
+@pytest.mark.parametrize("opens", ["get_session", "unit_of_work"])
+def test_no_bulk_method_of_a_session_writes_the_audit_trail(
+    kind: type[Entity], opens: str, sqlite_book: str
+) -> None:
+    values = {**vars(new_record(kind))}
+    values = {name: value for name, value in values.items() if name in columns_of(kind)}
+    del values["id"]
+    calls: list[Callable[[Session], object]] = [
+        lambda session: session.bulk_save_objects([new_record(kind)]),
+        lambda session: session.bulk_insert_mappings(inspect(kind), [values]),
+        lambda session: session.execute(insert(kind), [values]),
+        lambda session: session.execute(insert(kind).values([values])),
+        lambda session: session.add_all([new_record(kind), new_record(kind)]) or session.flush(),
+        lambda session: session.merge(new_record(kind)) and session.flush(),
+    ]
+    with DatabaseManager(sqlite_book) as manager:
+        for call in calls:
+            with (
+                pytest.raises((InvalidInput, InvalidTransition)),
+                opened(manager, opens) as session,
+            ):
+                call(session)
+        assert manager.count(kind) == 0
+
+
+@contextmanager
+def opened(manager: DatabaseManager, opens: str) -> Iterator[Session]:
+    """Open the session of a manager, or of a unit of work, which is committed."""
+    if opens == "get_session":
+        with manager.get_session() as session:
+            yield session
+    else:
+        with manager.unit_of_work() as uow:
+            yield uow.session
+            uow.commit()

@@ -536,6 +536,7 @@ def test_a_query_that_updates_or_deletes_is_refused(book: Hands) -> None:
     assert book.rows() == before
 
 
+@pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 def test_the_session_of_a_unit_of_work_is_guarded(book: Hands) -> None:
     before = book.rows()
     with book.manager.unit_of_work() as uow:

@@ -582,6 +582,7 @@ def test_options_before_resolve_are_honoured(
 
     assert "account 'other'" in tradebook.refused("alerts", "--account", "other", *resolve)
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    tradebook("init", "--database", elsewhere)
     assert f"no Alert {alert}" in tradebook.refused("alerts", "--database", elsewhere, *resolve)
     assert len(tradebook.json("alerts")["alerts"]) == 2
     resolved = Command(elsewhere)("alerts", "--database", tradebook.url, "--json", *resolve)
@@ -677,8 +678,10 @@ def test_the_database_of_the_option_goes_before_that_of_the_environment(
     tradebook: Command, tmp_path: Path
 ) -> None:
     tradebook("import", str(TRADES))
+    elsewhere = f"sqlite:///{tmp_path / 'other.db'}"
+    tradebook("init", "--database", elsewhere)
 
-    other = tradebook.json("trades", "--database", f"sqlite:///{tmp_path / 'other.db'}")
+    other = tradebook.json("trades", "--database", elsewhere)
 
     assert other["trades"] == []
 

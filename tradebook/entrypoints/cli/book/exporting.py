@@ -85,7 +85,7 @@ def export(
 
     Numbers are decimals in Parquet and Arrow files unless you ask for
     --decimals text, and always text in CSV; times are UTC. Only you can read
-    the file. Needs the extra `arrow`: pip install 'tradebook[arrow]'.
+    the file. Needs pyarrow, which the extra `arrow` installs.
 
       tradebook export trades.parquet --since 2024-01-01
       tradebook export for-a-spreadsheet.csv --escape-formulas

@@ -90,7 +90,10 @@ def import_trades(
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
         try:
-            with context.open_book() as manager, context.progress_bar("booking") as report:
+            with (
+                context.open_book(creates=True) as manager,
+                context.progress_bar("booking") as report,
+            ):
                 if skip_bad:
                     booked = import_run.book_what_can_be(manager, file, checked.good, report)
                 else:

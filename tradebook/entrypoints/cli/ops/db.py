@@ -13,7 +13,12 @@ from sqlalchemy import Engine
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.drift import find_drift
-from tradebook.adapters.migrations.schema_state import CURRENT, SCHEMA_REVISION, read_schema_state
+from tradebook.adapters.migrations.schema_state import (
+    CURRENT,
+    INCOMPLETE,
+    SCHEMA_REVISION,
+    read_schema_state,
+)
 from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import complain, confirm, counted, first_of, say
 from tradebook.entrypoints.cli.ops.roles import roles
@@ -78,7 +83,7 @@ def init(
         url = context.config().safe_url
         context.answer({"database": url, "ready": True}, f"ready: {url}")
         return
-    with context.open_book(base_currency=base_currency) as manager:
+    with context.open_book(base_currency=base_currency, creates=True) as manager:
         manager.upgrade()
         account = manager.run(open_account)
     context.answer(
@@ -181,7 +186,9 @@ def check(context: CommandContext) -> None:
       tradebook db check
     """
     with _opened(context) as (engine, url):
-        read_schema_state(engine).require()
+        state = read_schema_state(engine)
+        if state.name != INCOMPLETE:  # the tables that are missing are differences
+            state.require()
         differences = find_drift(engine)
     lines = ["every table is as it should be"]
     if differences:

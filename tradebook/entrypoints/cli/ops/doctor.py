@@ -36,7 +36,8 @@ def doctor(
       tradebook doctor --json | jq '.findings[] | select(.level != "green")'
     """
     with (
-        context.open_book(may_lag=False) as manager,  # a standby would be examined in its place
+        # A standby would be examined in its place; a file that is missing is a finding, and stays missing.
+        context.open_book(may_lag=False, creates=True) as manager,
         engine_for(manager.config) as engine,
         progress_bars(hidden=context.quiet or context.as_json) as report,
     ):

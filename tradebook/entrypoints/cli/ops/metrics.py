@@ -16,6 +16,7 @@ from tradebook.entrypoints.cli.common import without
 from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.options import CommandContext, option
 from tradebook.operations.activity import monitoring_engine
+from tradebook.operations.metrics.database import database_registry, read_samples
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -49,12 +50,8 @@ def metrics(
       tradebook metrics --once | grep alerts
       tradebook metrics --json
     """
-    from prometheus_client import generate_latest
-
-    from tradebook.operations.metrics.database import database_registry, read_samples
-
     with monitoring_engine(context.config(), "tradebook metrics") as engine:
-        registry = database_registry(engine)
+        registry = database_registry(engine)  # names the extra where prometheus_client is missing
         if not (context.as_json or once):
             _serve(registry, address, port)
             return
@@ -67,6 +64,8 @@ def metrics(
             }
             for metric, labels, value in read_samples(engine)  # raises where a scrape would not
         ]
+        from prometheus_client import generate_latest
+
         context.answer({"metrics": samples}, generate_latest(registry).decode().rstrip())
 
 

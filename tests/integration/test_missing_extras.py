@@ -1,0 +1,132 @@
+"""Without the packages of an extra, everything that needs them says which extra installs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from configparser import ConfigParser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.checkout import ROOT
+from tests.support.command_line import Command
+from tradebook import DatabaseConfig, DatabaseManager, ExtraNotInstalled, Trade
+from tradebook.operations import metrics, tracing
+from tradebook.operations.metrics.database import database_registry
+from tradebook.operations.server.programs import wheel_programs
+from tradebook.operations.server.sandbox import start_sandbox
+from tradebook.operations.top import read_pools
+
+DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
+"""Extras for work on tradebook itself, which nothing in the package imports."""
+
+Calls = list[Callable[[DatabaseManager], Any]]
+CALLS: Final[dict[str, Calls]] = {
+    "arrow": [lambda book: book.to_arrow(Trade), lambda book: book.arrow_batches(Trade)],
+    "otel": [tracing.instrument],
+    "prometheus": [
+        metrics.instrument,
+        lambda book: database_registry(book._container.engine()),
+        lambda book: read_pools("http://localhost:1/metrics"),
+    ],
+    "sandbox": [lambda book: wheel_programs(), lambda book: start_sandbox(Path("none"))],
+    "testing": [],  # its modules are imported by name: see the test of imports
+}
+"""For each extra the calls that need it."""
+
+COMMANDS: Final = {
+    "arrow": ["export trades.csv", "export trades.parquet"],
+    "otel": [],
+    "prometheus": [
+        "metrics --once",
+        "metrics --json",
+        "metrics --port 1",
+        "top --once --app http://h/",
+    ],
+    "sandbox": ["sandbox start here"],
+    "testing": [],
+}
+"""For each extra the commands that need it."""
+
+
+def extras() -> dict[str, list[str]]:
+    """Return the modules of each extra of setup.cfg, but those for developers."""
+    declared = ConfigParser(interpolation=None)
+    declared.read(ROOT / "setup.cfg")
+    modules = packages_distributions()
+    found = {}
+    for name, text in declared["options.extras_require"].items():
+        wanted = {
+            line.split(";")[0].split(">")[0].strip().lower().replace("_", "-")
+            for line in text.splitlines()
+            if line.strip() and not line.startswith(("#", "%"))
+        }
+        found[name] = sorted(
+            module
+            for module, distributions in modules.items()
+            if {each.lower().replace("_", "-") for each in distributions} & wanted
+        )
+    return {name: each for name, each in found.items() if name not in DEVELOPERS}
+
+
+EXTRAS: Final = extras()
+
+
+def test_every_extra_has_its_calls_here() -> None:
+    assert EXTRAS.keys() == CALLS.keys() == COMMANDS.keys()
+    assert all(EXTRAS.values())
+
+
+@pytest.mark.parametrize(("extra", "call"), [(e, c) for e, calls in CALLS.items() for c in calls])
+def test_a_call_without_its_extra_names_it(
+    extra: str, call: Callable[[DatabaseManager], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in EXTRAS[extra]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with (
+        DatabaseManager(DatabaseConfig(path=":memory:")) as book,
+        pytest.raises(ExtraNotInstalled, match=rf"pip install 'tradebook\[{extra}\]'") as refused,
+    ):
+        call(book)
+    assert refused.value.extra == extra
+    assert isinstance(refused.value, ImportError)
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"), [(e, c) for e, all_ in COMMANDS.items() for c in all_]
+)
+def test_a_command_without_its_extra_names_it(
+    extra: str, command: str, sqlite_book: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for module in EXTRAS[extra]:
+        monkeypatch.setitem(sys.modules, module, None)
+    assert f"pip install 'tradebook[{extra}]'" in Command(sqlite_book).refused(*command.split())
+
+
+IMPORT_ALL = """
+import pkgutil, sys
+from importlib import import_module
+sys.modules.update(dict.fromkeys({modules}))
+import tradebook
+from tradebook import ExtraNotInstalled
+for module in pkgutil.walk_packages(tradebook.__path__, "tradebook.", onerror=lambda name: None):
+    if module.name.startswith("tradebook.migrations"):
+        continue
+    try:
+        import_module(module.name)
+    except ExtraNotInstalled as error:
+        print(module.name, error.extra)
+"""
+
+
+def test_only_the_modules_for_tests_need_an_extra_to_be_imported() -> None:
+    code = IMPORT_ALL.format(modules=[m for modules in EXTRAS.values() for m in modules])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    refused = {line for line in done.stdout.splitlines() if ".strategies." not in line}
+    assert refused == {"tradebook.testing.plugin testing", "tradebook.testing.strategies testing"}
