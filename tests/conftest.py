@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
 from tests.support.servers import create_database, give_runtime_folder, postgresql_server
+from tests.support.shared_statements import share_statements
 from tradebook import DatabaseManager
 
 pytest_plugins = ["tradebook.testing.plugin"]
@@ -29,8 +30,9 @@ settings.register_profile(
 
 
 def pytest_configure() -> None:
-    """One folder for all workers, which end without tidying up."""
+    """One folder for all workers, which end without tidying up; one cache of statements in each."""
     give_runtime_folder()
+    share_statements()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
