@@ -66,7 +66,7 @@ def test_the_rest_of_fractions_is_exact_and_plain() -> None:
         ({"quantity": 4}, InvalidInput),
         ({"action": "SELL"}, DuplicateOrder),
         ({"multiplier": 5}, InstrumentMismatch),
-        ({"fee": 1, "fee_currency": "BNB"}, InvalidInput),
+        ({"fee": 10**6, "fee_currency": "AAPL"}, InvalidInput),
     ],
 )
 def test_a_fill_that_is_refused_leaves_the_order_as_it_was(
