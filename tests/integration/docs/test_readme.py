@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.checkout import ROOT
-from tradebook import DuplicateOrder
+from tradebook import DatabaseManager, DuplicateOrder
 
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
+RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 ORIGIN = (ROOT / "docs" / "origin.md").read_text()
 
 
@@ -63,7 +64,16 @@ def test_the_guide_runs_as_it_stands(
     book.close()
 
 
-@pytest.mark.parametrize(("document", "prints"), [(README, 4), (GUIDE, 7)])
+def test_the_recipes_run_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(blocks_of(RECIPES), capsys)
+    with DatabaseManager("recipes.db", account="vault") as vault:
+        assert vault.verify().cash_flows == 2
+
+
+@pytest.mark.parametrize(("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11)])
 def test_the_documents_say_what_is_printed(document: str, prints: int) -> None:
     assert len([line for block in blocks_of(document) for line in printed(block)]) >= prints
 

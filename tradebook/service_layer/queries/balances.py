@@ -17,7 +17,7 @@ from tradebook.domain.balances import (
     venue_balances,
 )
 from tradebook.domain.cash import CashFlow
-from tradebook.domain.numbers import EXACT, ZERO, Number, non_negative
+from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, non_negative
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument
@@ -62,7 +62,7 @@ def reconcile(
     found = []
     for asset in sorted(book.keys() | venue.keys()):
         ours, theirs = book.get(asset, ZERO), venue.get(asset, ZERO)
-        difference = EXACT.subtract(theirs, ours)
+        difference = canonical(EXACT.subtract(theirs, ours))
         if difference.copy_abs() > passed:
             entries = _last_entries(uow, holdings, asset)
             found.append(BalanceDifference(asset, ours, theirs, difference, entries))

@@ -116,10 +116,10 @@ def _text(file: str) -> str:
         if len(data) > _MAX_SIZE:
             raise InvalidInput("file", file, f"at most {_MAX_SIZE:,} bytes")
         return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "file", file, f"a file of UTF-8 text that can be read: {error}"
-        ) from None
+    except OSError as error:
+        raise InvalidInput("file", file, f"a file that can be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput("file", file, "a file of UTF-8 text") from None
 
 
 def _from_csv(file: str, text: str) -> dict[str, str]:

@@ -61,8 +61,8 @@ def import_trades(
 
     The first line names the columns, in any order: symbol, action (buy or
     sell), quantity, price; optional are fee, fee_currency, currency,
-    multiplier, settlement (cash or margined), executed_at (ISO 8601, in UTC
-    unless it has an offset), order_id, execution_id, venue, strategy.
+    multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
+    UTC unless it has an offset), order_id, execution_id, venue, strategy.
 
     Importing a file again is safe: trades that are booked are recognised by
     their order_id and execution_id, or without one by their content. An
