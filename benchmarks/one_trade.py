@@ -63,6 +63,9 @@ def results(settings: Settings) -> Iterator[Result]:
                 yield _compared(f"PostgreSQL, {title}", ways, at_least, settings)
     with tempfile.TemporaryDirectory() as folder, a_file(Path(folder)) as ways:
         yield _compared("SQLite file, one client", ways, 0.6, settings)
+    with postgresql_server() as server, with_a_fee(create_database(server, "fees")) as ways:
+        times = measure(ways, settings.rounds, settings.calls)
+        yield times.result("record_trade: PostgreSQL, fees", {"a fee in a third asset": Goal(0.8)})
 
 
 def _compared(title: str, ways: dict[str, Way], at_least: float, settings: Settings) -> Result:
@@ -91,6 +94,21 @@ def one_client(url: URL) -> Iterator[dict[str, Way]]:
                 lambda n: hand.record(new_fill(manager.account, "HW0", order_id(), n))
             ),
             "tradebook record_trade": repeated(lambda n: manager.record_trade(**terms("TB0", n))),
+        }
+
+
+@contextmanager
+def with_a_fee(url: URL) -> Iterator[dict[str, Way]]:
+    """Trades without a fee, with one in the currency of the price, and with one in a third asset, on PostgreSQL."""
+    with prepared(url) as manager:
+
+        def record(symbol: str, **fee: Any) -> Way:
+            return repeated(lambda n: manager.record_trade(**terms(symbol, n), **fee))
+
+        yield {
+            "no fee": record("TB0"),
+            "a fee in the price's currency": record("HW0", fee="0.1"),
+            "a fee in a third asset": record("TB1", fee="0.1", fee_currency="BNB"),
         }
 
 
