@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from tradebook.domain.accounting import Balance, Moved
 from tradebook.domain.numbers import ONE, ZERO, plain
-from tradebook.domain.trades import Settlement
 
 
 class Fill(NamedTuple):
@@ -24,7 +23,7 @@ class Fill(NamedTuple):
     signed_quantity: Decimal = ONE
     fee: Decimal = ZERO
     multiplier: Decimal = ONE
-    settlement: Settlement = Settlement.CASH
+    is_paid: bool = True
 
 
 def evidence(fill: Fill, sequence: int, before: Balance, moved: Moved) -> dict[str, str | int]:
