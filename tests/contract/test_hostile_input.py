@@ -129,7 +129,11 @@ def test_functions_and_contexts_are_refused_by_name(book: Book, what: str) -> No
 
 
 KINDS_OF_BOOKS = [
-    *((kind, option) for kind in (FakeBook, AsyncFakeBook) for option in ("store", "clock")),
+    *(
+        (kind, option)
+        for kind in (FakeBook, AsyncFakeBook)
+        for option in ("store", "clock", "max_seconds_ahead")
+    ),
     *(
         (kind, option)
         for kind in (FakeBook, AsyncFakeBook, tradebook.DatabaseManager)

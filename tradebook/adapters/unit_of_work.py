@@ -17,12 +17,13 @@ from tradebook.adapters.errors import translated, translated_commit, translated_
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER, UNCOMMITTED, max_ahead
+from tradebook.adapters.repositories.entity_rows import AHEAD, COMMIT_MARKER, UNCOMMITTED
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import ANY, require_visible
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import DatabaseCorrupt
+from tradebook.domain.validation import MAX_AHEAD
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.instrumentation import current_call
 from tradebook.service_layer.unit_of_work import (
@@ -76,7 +77,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
             for name in (*_KINDS, "ledger"):
                 vars(self).pop(name, None)
         self.session = self._new_session()
-        self.max_ahead = max_ahead(self.session)
+        self.max_ahead = self.session.info.get(AHEAD, MAX_AHEAD)
         if self._observe is not None:
             self._observed = self._observe()
             self._observed.__enter__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.plain_values import plain_int
 
 
 def whole(value: int, least: int, most: int) -> int:
@@ -39,7 +40,7 @@ def whole_seconds(value: int) -> int:
 
 def seconds_ahead(value: int) -> int:
     """Check how many seconds ahead of the clock a time may be; up to a hundred years."""
-    return whole(value, 0, 100 * 366 * 86_400)
+    return whole(plain_int(value, "a whole number of seconds"), 0, 100 * 366 * 86_400)
 
 
 def seconds(value: float) -> float:
