@@ -2,69 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from tests.support.backends import run_together
-from tradebook import (
-    DuplicateOrder,
-    InvalidInput,
-    InvalidTransition,
-    Order,
-    Trade,
-    TradebookError,
-    handlers,
+from tests.support.orders import (
+    NOON,
+    ORDER,
+    PENDING,
+    amounts,
+    events,
+    order,
+    part,
+    require_sound,
+    state,
 )
+from tradebook import DuplicateOrder, InvalidInput, InvalidTransition, Trade, TradebookError
 from tradebook.service_layer.book import Book
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-ORDER: dict[str, Any] = {
-    "symbol": "AAPL",
-    "action": "BUY",
-    "quantity": 100,
-    "price": 150,
-    "order_id": "o",
-}
-PENDING: dict[str, Any] = {**ORDER, "status": "PENDING"}
-
-
-def part(quantity: Any, execution_id: str, **terms: Any) -> dict[str, Any]:
-    return {**ORDER, "quantity": quantity, "execution_id": execution_id, **terms}
-
-
-def order(book: Any) -> Order:
-    found = book.get_order("o")
-    assert found is not None
-    return found
-
-
-def amounts(book: Any) -> tuple[Any, ...]:
-    found = order(book)
-    return found.status, found.ordered, found.filled, found.remaining
-
-
-def events(book: Any, trade_id: int) -> list[Any]:
-    return [*book.read(lambda uow: uow.events.of("Trade", trade_id))]
-
-
-def state(book: Any) -> tuple[Any, ...]:
-    """All that a refusal or a repetition must not change."""
-    trades = [vars_of(trade) for trade in book.get_trades(limit=100)]
-    return trades, [p.balance for p in book.get_positions()], len(book.get_events(limit=1000))
-
-
-def vars_of(trade: Trade) -> tuple[Any, ...]:
-    return trade.id, trade.status, trade.quantity, trade.execution_id, trade.sequence
-
-
-def require_sound(book: Any) -> None:
-    assert book.verify().proven
-    assert book.rebuild().positions == ()
-    book.seal()
-    assert book.check_seals().findings == ()
 
 
 def test_a_partial_fill_is_a_trade_of_its_own_and_the_pending_row_keeps_the_rest(
@@ -225,6 +179,26 @@ def test_an_order_submitted_after_fills_of_it_is_what_they_left_open(book: Book)
     require_sound(book)
 
 
+def test_an_order_that_came_after_its_first_fill_is_executed_and_cancelled_as_any(
+    book: Book,
+) -> None:
+    book.record_trade(**part(30, "e-1"))
+    row = book.record_trade(**PENDING)
+    part_of_it = book.execute_trade(order_id="o", quantity=20, execution_id="e-2")
+    assert part_of_it.id != row.id
+    for _ in range(2):
+        assert book.cancel_trade(order_id="o").id == row.id
+    assert amounts(book) == ("CANCELLED", 100, 50, 0)
+
+
+def test_an_order_that_was_filled_is_not_opened_again_by_another_quantity(book: Book) -> None:
+    more = {**PENDING, "quantity": 150}
+    recorded = book.record_trades([PENDING, part(100, "e-1"), more])
+    assert (recorded.booked, recorded.trades[2].status) == (2, "EXECUTED")
+    assert book.record_trade(**more).status == "EXECUTED"
+    assert amounts(book) == ("FILLED", 100, 100, 0)
+
+
 def test_an_order_submitted_after_it_was_filled_adds_nothing(book: Book) -> None:
     book.record_trade(**part(30, "e-1"))
     last = book.record_trade(**part(70, "e-2"))
@@ -284,8 +258,9 @@ def test_a_bust_lowers_what_is_filled_and_opens_nothing_again(book: Book) -> Non
 def test_a_correction_of_a_fill_counts_in_its_order(book: Book) -> None:
     book.record_trade(**PENDING)
     book.record_trade(**part(60, "e-1"))
-    book.record_trade(**part(40, "e-2"))
     book.correct_trade(order_id="o", execution_id="e-1", quantity=50, price=151, reason="misread")
+    assert amounts(book) == ("PARTIALLY_FILLED", 100, 50, 40)
+    book.record_trade(**part(40, "e-2"))
     assert amounts(book) == ("FILLED", 100, 90, 0)
     book.correct_trade(order_id="o", execution_id="e-2", quantity=60, reason="misread")
     assert amounts(book) == ("FILLED", 100, 110, 0)
@@ -309,8 +284,9 @@ def test_a_market_order_has_no_price_until_it_is_filled(book: Book) -> None:
     assert read.price is None
     assert order(book).price is None
     before = state(book)
+    with pytest.raises(InvalidInput, match=r"expected the price at which order 'o' .* was filled"):
+        book.execute_trade(order_id="o")
     refused = [
-        lambda: book.execute_trade(order_id="o"),
         lambda: book.execute_trade(order_id="o", quantity=60, execution_id="e-1"),
         lambda: book.record_trade(**{**market, "status": "EXECUTED"}),
         lambda: book.record_trade(**{**market, "status": "EXECUTED", "price": None}),
@@ -325,120 +301,6 @@ def test_a_market_order_has_no_price_until_it_is_filled(book: Book) -> None:
     assert book.record_trade(**part(40, "e-2", price=151)).id == row.id
     assert amounts(book) == ("FILLED", 100, 100, 0)
     require_sound(book)
-
-
-def test_orders_and_partial_fills_in_one_batch_are_as_one_by_one(book: Any) -> None:
-    rows = [
-        part(20, "e-0"),
-        PENDING,
-        part(30, "e-1"),
-        {**ORDER, "order_id": "plain", "quantity": 7},
-        part(30, "e-2"),
-        part(30, "e-1"),
-        part(25, "e-3"),
-        PENDING,
-        part(1, "e-4"),
-    ]
-    recorded = book.record_trades(rows)
-    assert (recorded.booked, recorded.duplicates) == (7, 2)
-    assert recorded.trades[1] is recorded.trades[6]
-    assert amounts(book) == ("FILLED", 100, 106, 0)
-    other = [{**row, "symbol": "MSFT"} for row in rows]
-    assert book.import_trades(other, batch=2).booked == 7
-    found, imported = book.get_order("o", symbol="AAPL"), book.get_order("o", symbol="MSFT")
-    assert imported.ordered == found.ordered
-    assert [(f.execution_id, f.quantity) for f in imported.fills] == [
-        (f.execution_id, f.quantity) for f in found.fills
-    ]
-    require_sound(book)
-
-
-def test_a_batch_fills_one_order_and_submits_another_after_its_fills(book: Any) -> None:
-    other = {"order_id": "p"}
-    book.record_trade(**PENDING)
-    book.record_trade(**{**PENDING, "order_id": "q"})
-    book.record_trades(
-        [
-            part(100, "e-1"),
-            part(10, "e-1", order_id="q"),
-            part(60, "e-2", **other),
-            {**PENDING, **other},
-            {**PENDING, **other},
-            part(40, "e-3", **other),
-            {**PENDING, **other},
-            PENDING,
-        ]
-    )
-    found = [book.get_order(order_id) for order_id in "opq"]
-    assert [(o.filled, o.remaining) for o in found] == [(100, 0), (100, 0), (10, 90)]
-    require_sound(book)
-
-
-def test_an_import_fills_a_market_order_that_was_recorded_before(book: Any) -> None:
-    pending = book.record_trade(**{**PENDING, "price": None})
-    book.record_trade(**{**ORDER, "order_id": "before"})
-    fills = [part(20, f"e-{number}") for number in range(3)]
-    assert book.import_trades([*fills, fills[0]], batch=2).booked == 3
-    assert amounts(book) == ("PARTIALLY_FILLED", 100, 60, 40)
-    assert book.import_trades([part(40, "e-9"), *fills]).booked == 1
-    assert amounts(book) == ("FILLED", 100, 100, 0)
-    assert order(book).fills[-1].id == pending.id
-    require_sound(book)
-
-
-def test_open_orders_are_listed_oldest_first_with_what_is_filled_of_each(book: Book) -> None:
-    for number, symbol in enumerate(["B", "A", "A"]):
-        book.record_trade(**{**PENDING, "symbol": symbol, "order_id": f"o{number}"})
-    book.record_trade(**{**part(60, "e-1"), "symbol": "A", "order_id": "o1"})
-    book.record_trade(**{**ORDER, "symbol": "B", "order_id": "o1"})
-    book.cancel_trade(order_id="o2")
-    found = [(o.symbol, o.order_id, o.filled, o.remaining) for o in book.get_open_orders()]
-    assert found == [("B", "o0", 0, 100), ("A", "o1", 60, 40)]
-    assert [o.order_id for o in book.get_open_orders(symbol="A")] == ["o1"]
-    assert book.get_open_orders(symbol="C") == []
-
-
-def test_an_order_is_found_by_its_id_and_where_that_is_shared_by_symbol_and_venue(
-    book: Book,
-) -> None:
-    assert book.get_order("o") is None
-    book.record_trade(**PENDING, venue="x")
-    book.record_trade(**PENDING, venue="y")
-    book.record_trade(**{**ORDER, "symbol": "MSFT"})
-    with pytest.raises(InvalidInput, match=r"AAPL at 'x', AAPL at 'y', MSFT at ''"):
-        book.get_order("o")
-    assert (found := book.get_order("o", symbol="AAPL", venue="y")) is not None
-    assert (found.symbol, found.venue) == ("AAPL", "y")
-    assert (other := book.get_order("o", venue="")) is not None
-    assert (other.symbol, other.status, other.ordered) == ("MSFT", "FILLED", 100)
-    assert book.get_order("o", symbol="B") is None
-
-
-def test_two_writers_who_fill_one_order_lose_no_part_of_it(book: Book) -> None:
-    book.record_trade(**{**PENDING, "quantity": 12})
-    fills = [part(1, f"e-{number % 12}") for number in range(24)]
-    run_together(book, handlers.record_trade, fills)
-    assert amounts(book) == ("FILLED", 12, 12, 0)
-    assert [trade.sequence for trade in order(book).fills] == list(range(1, 13))
-    assert book.verify().proven
-
-
-def test_a_fill_and_a_cancel_at_the_same_time_leave_the_order_whole(book: Book) -> None:
-    book.record_trade(**PENDING)
-
-    def act(uow: Any, step: int) -> None:
-        if step == 4:
-            handlers.cancel_trade(uow, order_id="o")
-        else:
-            handlers.record_trade(uow, **part(10, f"e-{step}"))
-
-    run_together(book, act, [{"step": step} for step in range(8)])
-    found = order(book)
-    assert (found.status, found.ordered, found.filled, found.remaining) == ("CANCELLED", 100, 70, 0)
-    [row] = book.get_trades(status="CANCELLED")
-    before = sum(trade.id > row.id for trade in found.fills)
-    assert before == 7
-    assert book.verify().proven
 
 
 def test_what_is_open_is_a_pending_trade_as_before(book: Book) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from logging import Handler
@@ -23,6 +24,7 @@ from tradebook import (
     DatabaseConfig,
     DatabaseManager,
     Event,
+    Order,
     Page,
     PerformanceMetric,
     Portfolio,
@@ -50,6 +52,10 @@ def trades(manager: DatabaseManager, at: datetime) -> None:
     assert_type(manager.get_trades_by_symbol("A"), Page[Trade])
     assert_type(manager.get_trades(symbol="A", action="BUY", since=at, after=None), Page[Trade])
     assert_type(manager.execute_trade(order_id="o-1", price=Decimal(1)), Trade)
+    market = manager.record_trade(symbol="A", action="BUY", quantity=1, status="PENDING")
+    assert_type(market.price, Decimal)
+    assert_type(manager.get_order("o-1", venue="x"), Order | None)
+    assert_type(manager.get_open_orders(symbol="A")[0].fees, Mapping[str, Decimal])
 
 
 def records(manager: DatabaseManager, trade: Trade, alert: Alert) -> None:

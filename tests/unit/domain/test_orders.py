@@ -143,6 +143,7 @@ def test_the_last_event_that_ends_an_order_counts() -> None:
     assert ended_with([]) is None
     assert ended_with([submitted]) is None
     assert ended_with([submitted, cancelled]) == 80
+    assert ended_with([cancelled, event("TradeRecorded", ordered="90")]) == 90
 
 
 @pytest.mark.parametrize(
