@@ -69,8 +69,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[URL]:
-    """A PostgreSQL server."""
-    with postgresql_server() as url:
+    """A PostgreSQL server, whose data is thrown away at the end."""
+    with postgresql_server(fsync=False) as url:
         yield url
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, text
+from sqlalchemy import Connection, Table, insert, literal, select, text
 
 from tradebook import (
     AgentAction,
@@ -35,17 +35,23 @@ _TIMES = ("executed_at", "generated_at", "decided_at", "started_at", "occurred_a
 def fill(book: Book, accounts: list[str]) -> None:
     """Give each of these accounts the same 2,000 records of each kind."""
 
+    first, *others = accounts
+
     def insert_everything(uow: Any) -> None:
         connection = uow.session.connection()
+        entities = one_of_each(first)
+        for entity in entities:
+            values = values_of(entity)
+            rows = [{**values, **_apart(values, number)} for number in range(ROWS)]
+            if isinstance(entity, PortfolioPosition):
+                portfolios = _ids(connection, orm.portfolios, first)
+                for number, row in enumerate(rows):
+                    row["portfolio_id"] = portfolios[number // SYMBOLS]
+            connection.execute(insert(table_of(type(entity))), rows)
+        for account in others:
+            for entity in entities:
+                _copy(connection, table_of(type(entity)), first, account)
         for account in accounts:
-            for entity in one_of_each(account):
-                values = values_of(entity)
-                rows = [{**values, **_apart(values, number)} for number in range(ROWS)]
-                if isinstance(entity, PortfolioPosition):
-                    portfolios = _ids(connection, orm.portfolios, account)
-                    for number, row in enumerate(rows):
-                        row["portfolio_id"] = portfolios[number // SYMBOLS]
-                connection.execute(insert(table_of(type(entity))), rows)
             ids = [_ids(connection, t, account) for t in (orm.agent_decisions, orm.signals)]
             links = [
                 {"account": account, "decision_id": decision, "signal_id": signal}
@@ -55,6 +61,17 @@ def fill(book: Book, accounts: list[str]) -> None:
         connection.execute(text("ANALYZE"))
 
     book.run(insert_everything)
+
+
+def _copy(connection: Connection, table: Table, account: str, into: str) -> None:
+    """Give another account the same records."""
+    values: dict[str, Any] = {column.name: column for column in table.c if column.name != "id"}
+    values["account"] = literal(into)
+    if table is orm.portfolio_positions:
+        here, there = (_ids(connection, orm.portfolios, name)[0] for name in (account, into))
+        values["portfolio_id"] = table.c.portfolio_id + (there - here)
+    rows = select(*values.values()).where(table.c.account == account).order_by(table.c.id)
+    connection.execute(insert(table).from_select([*values], rows))
 
 
 def _ids(connection: Connection, table: Table, account: str) -> list[int]:

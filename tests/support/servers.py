@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -28,8 +29,11 @@ def give_runtime_folder() -> None:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[URL]:
-    """A server of its own, with its data in a temporary folder; gives the URL of its first database."""
+def postgresql_server(*, fsync: bool = True) -> Iterator[URL]:
+    """A server of its own, with its data in a temporary folder; gives the URL of its first database.
+
+    Without fsync it may lose what it acknowledged where the machine crashes, not where it is killed itself.
+    """
     home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
     home.chmod(0o755)  # the server runs as another user where we are root
     give_runtime_folder()
@@ -37,7 +41,11 @@ def postgresql_server() -> Iterator[URL]:
 
     server = get_server(home / "data", cleanup_mode="stop")
     try:
-        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+        if not fsync:
+            _execute(url, "ALTER SYSTEM SET fsync = off")
+            _execute(url, "SELECT pg_reload_conf()")
+        yield url
     finally:
         # Its data is thrown away: no checkpoint, which would write and sync dozens of databases.
         stop = ["stop", "-w", "-m", "immediate"]
@@ -49,12 +57,21 @@ def postgresql_server() -> Iterator[URL]:
 
 def create_database(server: URL, name: str, template: str = "template1") -> URL:
     """Create a database on the server, as a copy of another; an empty one by default."""
-    connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(False))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    connection.close()
+    # It copies files between two checkpoints: 20 ms of CPU instead of 220, and 4 s with fsync.
+    how = " STRATEGY file_copy" if _execute(server, "SHOW fsync") == [("off",)] else ""
+    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"{how}')
     return server.set(database=name)
+
+
+def _execute(url: URL, statement: str) -> list[Any]:
+    connection = psycopg2.connect(url.set(drivername="postgresql").render_as_string(False))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
 
 
 def configured(url: str | URL) -> DatabaseConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,23 +47,39 @@ def raw(url: URL) -> Any:
     return connection
 
 
-def execute(url: URL, *statements: str) -> None:
+def execute(url: URL, *statements: str) -> list[Any]:
+    """Run statements; gives the rows of the last, where it has any."""
     connection = raw(url)
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
+        rows = cursor.fetchall() if cursor.description else []
     connection.close()
+    return rows
 
 
 @pytest.fixture
-def server(new_database: Callable[[], URL]) -> URL:
+def server(own_postgresql_book: URL) -> URL:
     """A sealed book on PostgreSQL without any trouble."""
-    url = new_database()
+    url = own_postgresql_book
     with DatabaseManager(url) as book:
-        book.upgrade()
         book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=10, order_id="o-1")
         book.seal()
     return url
+
+
+@pytest.fixture
+def safe_server(server: URL) -> Iterator[URL]:
+    """The same, where the server has fsync, which that of the tests has not."""
+    set_fsync(server, "on")
+    yield server
+    set_fsync(server, "off")
+
+
+def set_fsync(server: URL, value: str) -> None:
+    execute(server, f"ALTER SYSTEM SET fsync = {value}", "SELECT pg_reload_conf()")
+    while execute(server, "SHOW fsync") != [(value,)]:
+        pass
 
 
 @pytest.fixture
@@ -86,9 +102,9 @@ def test_a_sound_file_is_all_green(file: DatabaseConfig) -> None:
 
 
 def test_a_sound_server_lacks_nothing_but_a_role_for_applications_and_an_archive(
-    server: URL,
+    safe_server: URL,
 ) -> None:
-    found = diagnosis(configured(server), thorough=True)
+    found = diagnosis(configured(safe_server), thorough=True)
     assert bad(found).keys() == {"roles", "archive"}
     assert found.level is Level.YELLOW
     assert "tradebook db roles" in bad(found)["roles"].fix
@@ -151,13 +167,13 @@ def test_trouble_on_a_server_is_found(server: URL, trouble: str) -> None:
     assert bad(found)[check].fix
 
 
-def test_with_a_schema_that_is_behind_only_the_server_is_checked(server: URL) -> None:
+def test_with_a_schema_that_is_behind_only_the_server_is_checked(safe_server: URL) -> None:
     execute(
-        server,
+        safe_server,
         "UPDATE alembic_version SET version_num = '0001'",
-        f"ALTER DATABASE {server.database} SET synchronous_commit = off",
+        f"ALTER DATABASE {safe_server.database} SET synchronous_commit = off",
     )
-    found = diagnosis(configured(server), thorough=True)
+    found = diagnosis(configured(safe_server), thorough=True)
     assert bad(found).keys() == {"migrations", "synchronous_commit", "archive"}
     assert "db upgrade" in bad(found)["migrations"].fix
     checks = {finding.check for finding in found.findings}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from sqlalchemy import URL, make_url
 
+from tests.support.servers import configured
 from tests.support.statements import statements
 from tradebook import DatabaseManager, DatabaseUnavailable, Signal
 from tradebook.adapters.runner import retries
@@ -23,11 +24,11 @@ from tests.integration.adapters.ledger.test_bulk_ledger import fills
 from tradebook import DatabaseManager
 
 def progress(done, _total):
-    if done >= 2000:
+    if done >= 600:
         os.kill(os.getpid(), signal.SIGKILL)
 
 with DatabaseManager(sys.argv[1]) as manager:
-    manager.import_trades(fills(4000), progress=progress, batch=500)
+    manager.import_trades(fills(1200), progress=progress, batch=150)
 """
 
 
@@ -49,16 +50,13 @@ def fills(count: int) -> list[Any]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return str(request.getfixturevalue("sqlite_book"))
-    made: URL = request.getfixturevalue("new_database")()
-    return made.render_as_string(hide_password=False)
+    name = "sqlite_book" if request.param == "sqlite" else "own_postgresql_book"
+    return str(configured(request.getfixturevalue(name)).url)
 
 
 @pytest.fixture
 def manager(url: str) -> Iterator[DatabaseManager]:
     with DatabaseManager(url) as manager:
-        manager.upgrade()
         yield manager
 
 
@@ -84,19 +82,19 @@ def test_an_import_that_is_killed_in_the_middle_has_booked_nothing_and_the_next_
     assert killed.returncode == -signal.SIGKILL
     assert manager.get_positions() == []
 
-    manager.import_trades(fills(4000))
+    manager.import_trades(fills(1200))
 
     with DatabaseManager("sqlite://") as other:
-        other.record_trades(fills(4000))
+        other.record_trades(fills(1200))
         assert totals(manager) == totals(other)
     assert manager.verify().proven
 
 
 def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
-    new_database: Callable[[], URL], monkeypatch: pytest.MonkeyPatch
+    own_postgresql_book: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "MAX_OUTAGE", 1)
-    url = new_database()
+    url = own_postgresql_book
 
     def cut_off(done: int, _total: int) -> None:
         if done == 500:
@@ -109,7 +107,6 @@ def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
             connection.close()
 
     with DatabaseManager(url) as manager:
-        manager.upgrade()
         with pytest.raises(DatabaseUnavailable):
             manager.import_trades(fills(4000), progress=cut_off, batch=500)
         assert manager.get_positions() == []
@@ -119,8 +116,6 @@ def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
 def test_memory_does_not_grow_with_the_number_of_trades(url: str) -> None:
     peaks = []
     for count in (3_000, 30_000):
-        with DatabaseManager(url) as manager:
-            manager.upgrade()
         code = (
             "import resource, sys; from tradebook import DatabaseManager\n"
             "rows = ({'symbol': 'A', 'action': 'BUY', 'quantity': 1, 'price': n % 9 + 1, "

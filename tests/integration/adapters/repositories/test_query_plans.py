@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -36,15 +38,16 @@ Query = Callable[[Any], object]
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def book(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DatabaseManager]:
-    url: Any = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'book.db'}"
-    if request.param == "postgresql":
-        # A database of its own: what other tests leave in theirs changes plans.
-        url = create_database(request.getfixturevalue("postgresql"), f"plans{uuid4().hex}")
+    url: Any
+    if request.param == "sqlite":
+        url = f"sqlite:///{shutil.copy(migrated_file, tmp_path_factory.mktemp('plans'))}"
+    else:  # a database of its own: what other tests leave in theirs changes plans
+        names = f"plans{uuid4().hex}", request.getfixturevalue("migrated_database")
+        url = create_database(request.getfixturevalue("postgresql"), *names)
     account = uuid4().hex
     with DatabaseManager(url, account=account) as manager:
-        manager.upgrade()
         fill(manager, [account, *(uuid4().hex for _ in range(4))])
         manager.create(Account())
         yield manager

@@ -314,7 +314,8 @@ def test_it_is_refused_when_the_record_had_expired(book: Hands, name: str) -> No
     act, advice = STATES[name]
     before = book.rows()
     with book.new_session() as session:
-        seen = [*session.scalars(select(Trade)), *session.scalars(select(Position))]
+        mine = [select(kind).filter_by(account=book.account) for kind in (Trade, Position)]
+        seen = [record for records in mine for record in session.scalars(records)]
         session.commit()
         assert seen
         act(book, session)
