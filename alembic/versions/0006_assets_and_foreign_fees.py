@@ -15,7 +15,7 @@ from alembic import op
 
 from tradebook.adapters.migrations import online_ddl
 from tradebook.adapters.types import json_type
-from tradebook.domain.assets import default_asset
+from tradebook.domain.validation import default_asset
 
 revision = "0006"
 down_revision = "0005"

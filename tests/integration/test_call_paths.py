@@ -65,7 +65,7 @@ def imported(book: DatabaseManager) -> Iterator[Call]:
 
 CALLS: list[tuple[str, Callable[[DatabaseManager], Iterator[Call]], int]] = [
     ("`record_trade`, fast path", fast, 14),
-    ("`record_trade`, ordinary path", ordinary, 24),
+    ("`record_trade`, ordinary path", ordinary, 22),
     ("`resolve_alert`", resolved, 14),
     ("`get_recent_trades`", recent, 13),
     ("`import_trades` of 50", imported, 24),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_AMOUNT_PLACES
 from tradebook.domain.numbers import EXACT, ZERO, Number, amount, plain
 from tradebook.domain.plain_values import mapping
-from tradebook.domain.validation import argument, identifier
+from tradebook.domain.validation import argument, default_asset, identifier
 
 _MAX_TEXT: Final = 2 * MAX_AMOUNT_PLACES + 2
 
@@ -45,21 +45,6 @@ class Charged(Protocol):
     @property
     def is_paid(self) -> bool:
         """True where the notional is paid: settlement CASH."""
-
-
-def default_asset(symbol: str) -> str:
-    """Return what a quantity of a symbol is units of, as far as the symbol says it.
-
-    Of `ETH/USDT` and `BTC/USDT:USDT`, the way ccxt writes pairs and perpetuals, it is the part before `/`. Of a
-    contract that expires, such as `BTC/USDT:USDT-261225`, and of every other symbol it is the symbol itself.
-    """
-    asset, _, quote = symbol.partition("/")
-    return symbol if not asset or "-" in quote.partition(":")[2] else asset
-
-
-def symbol_asset(record: Any) -> str:
-    """Return the `default_asset` of a record's symbol: the default of its field `asset`."""
-    return default_asset(record.symbol)
 
 
 def asset_of(trade: Charged) -> str:

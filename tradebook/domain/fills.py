@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from attrs import define, field
 
 from tradebook.domain.accounting import Balance, entry_time
-from tradebook.domain.assets import default_asset, net_of_foreign_fee, with_fee
+from tradebook.domain.assets import net_of_foreign_fee, with_fee
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Effect, TradeRecorded
@@ -33,7 +33,7 @@ from tradebook.domain.trades import (
     TradeStatus,
     evidence,
 )
-from tradebook.domain.validation import MAX_AHEAD, is_ahead
+from tradebook.domain.validation import MAX_AHEAD, default_asset, is_ahead
 
 
 class FillName(NamedTuple):

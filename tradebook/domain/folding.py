@@ -62,7 +62,7 @@ class Fold:
         self.balance, realized, done = self.balance.apply(trade)
         if not self.constants:
             self.constants = instrument(trade)
-        if trade.fee and (fee := third_fee(trade)):
+        if trade.fee_currency != trade.currency and (fee := third_fee(trade)):
             self.other_fees = with_fee(self.other_fees, trade.fee_currency, fee)
         if done in (Effect.OPENED, Effect.FLIPPED):
             self.opened_at, self.closed_at = trade.executed_at, None

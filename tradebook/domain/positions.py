@@ -12,9 +12,7 @@ from attrs import Factory, define, field
 
 from tradebook.domain.accounting import Balance, BookedTrade, entry_time
 from tradebook.domain.assets import (
-    asset_of,
     fees_by_currency,
-    symbol_asset,
     third_fee,
     with_fee,
 )
@@ -35,7 +33,16 @@ from tradebook.domain.numbers import (
     positive,
 )
 from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
-from tradebook.domain.validation import Json, enum_member, identifier, optional_utc, record_id, utc
+from tradebook.domain.validation import (
+    Json,
+    default_asset,
+    enum_member,
+    identifier,
+    optional_utc,
+    record_id,
+    symbol_asset,
+    utc,
+)
 
 
 class PositionStatus(StrEnum):
@@ -115,7 +122,7 @@ def instrument(trade: Trade | BookedTrade) -> dict[str, object]:
         "currency": trade.currency,
         "multiplier": trade.multiplier,
         "settlement": trade.settlement,
-        "asset": asset_of(trade),
+        "asset": trade.asset or default_asset(trade.symbol),
     }
 
 
@@ -264,7 +271,7 @@ class Position(Entity):
             self.set_unchecked(**instrument(trade))
         self._enter(booked_at)
         self.set_unchecked(**after.totals(), status=status_of(after.quantity))
-        if fee := third_fee(trade):
+        if trade.fee_currency != trade.currency and (fee := third_fee(trade)):
             self.set_unchecked(other_fees=with_fee(self.other_fees, trade.fee_currency, fee))
         self._date(done, trade)
         return TradeRecorded(

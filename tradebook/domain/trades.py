@@ -12,14 +12,19 @@ from uuid import uuid4
 
 from attrs import NOTHING, Factory, define, field, fields
 
-from tradebook.domain.assets import default_asset, symbol_asset
 from tradebook.domain.canonical_json import digest
-from tradebook.domain.entity import Entity, differences, frozen_when, named_fields
+from tradebook.domain.entity import (
+    Entity,
+    differences,
+    frozen_when,
+    named_fields,
+)
 from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
 from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, optional_number, positive
 from tradebook.domain.validation import (
     Json,
+    default_asset,
     enum_member,
     fill_identifier,
     identifier,
@@ -31,6 +36,7 @@ from tradebook.domain.validation import (
     order_identifier,
     record_id,
     short_text,
+    symbol_asset,
     utc,
     utc_now,
 )

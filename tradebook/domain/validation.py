@@ -136,6 +136,21 @@ def optional_identifier(value: str | None) -> str | None:
     return None if value is None else identifier(value)
 
 
+def default_asset(symbol: str) -> str:
+    """Return what a quantity of a symbol is units of, as far as the symbol says it.
+
+    Of `ETH/USDT` and `BTC/USDT:USDT`, the way ccxt writes pairs and perpetuals, it is the part before `/`. Of a
+    contract that expires, such as `BTC/USDT:USDT-261225`, and of every other symbol it is the symbol itself.
+    """
+    asset, _, quote = symbol.partition("/")
+    return symbol if not asset or "-" in quote.partition(":")[2] else asset
+
+
+def symbol_asset(record: Any) -> str:
+    """Return the `default_asset` of a record's symbol: the default of its field `asset`."""
+    return default_asset(record.symbol)
+
+
 def long_text(value: str) -> str:
     """Check text of at most 100,000 characters."""
     return _checked_text(value, MAX_TEXT)

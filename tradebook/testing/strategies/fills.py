@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, cast
 
-from tradebook.domain.assets import default_asset
 from tradebook.domain.numbers import EXACT, ZERO, canonical, number
 from tradebook.domain.trades import Settlement, TradeAction
+from tradebook.domain.validation import default_asset
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.testing.strategies._hypothesis import st
 from tradebook.testing.strategies.values import (
