@@ -109,7 +109,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
     return {
         "record_trade": [
             {"symbol": "AAPL", "fee": 1, "fee_currency": "USD", "currency": "USD", "multiplier": 1,
-             "settlement": "CASH", "order_id": "new", "execution_id": "1", "venue": "XNAS",
+             "settlement": "CASH", "asset": "AAPL", "order_id": "new", "execution_id": "1", "venue": "XNAS",
              "strategy": "s", "decision_id": ids["decision"], "details": {"a": [1]},
              "status": "EXECUTED", **BUY},
         ],

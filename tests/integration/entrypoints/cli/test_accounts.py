@@ -179,7 +179,7 @@ CHANGES = (
 )  # fmt: skip
 OTHER_READS = (
     ["trades"], ["orders"], ["orders", "show", "o-1"], ["cash"], ["alerts"], ["verify"],
-    ["export", "x.csv"], ["audit", "check"],
+    ["balances"], ["reconcile", "{file}"], ["export", "x.csv"], ["audit", "check"],
     ["audit", "export", "x.json"], ["doctor"],
     ["portfolio", "--history", "3"], ["portfolio", "--id", "1"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
