@@ -183,7 +183,7 @@ class DatabaseManager(Managed, Book):
         """Make a unit of work: `with manager.unit_of_work() as uow: ...; uow.commit()`.
 
         Handlers and queries compose in it, in one transaction; leaving it without `commit` discards
-        everything. `get_session()` is the opposite: a plain session that commits when its block ends.
+        everything, with the warning `UncommittedWork` unless `rollback` did so. `get_session()` is the opposite: a plain session that commits when its block ends.
         """
         only_reads = argument("read_only", boolean, read_only)
         by = self._runner.context(context)

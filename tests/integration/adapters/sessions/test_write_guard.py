@@ -551,7 +551,7 @@ def test_the_session_of_a_unit_of_work_is_guarded(book: Hands) -> None:
 def test_the_guard_stands_once(hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     orm.start_mappers()
     checked: list[Entity] = []
-    monkeypatch.setattr(write_guard, "check_new", checked.append)
+    monkeypatch.setattr(write_guard, "check_new", lambda entity, _: checked.append(entity))
     alert = Alert(account=hands.account, alert_type="a", severity="INFO")
     hands.work(lambda session: session.add(alert))
     assert checked == [alert]
