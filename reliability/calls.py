@@ -35,7 +35,8 @@ from tradebook.testing import strategies
 Strategy = st.SearchStrategy[Any]
 BEGIN: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
-symbols = st.sampled_from(["AAPL", "MSFT", "ES"])
+SYMBOLS: Final = ("AAPL", "MSFT", "ES")
+symbols = st.sampled_from(SYMBOLS)
 names = st.sampled_from(["a", "b", "c", "é", "d", "e", " blank ", ""])
 some = st.sampled_from(["a", "b", "c"])
 optional_some = st.none() | some
@@ -53,7 +54,11 @@ reasons = st.sampled_from(["cancelled", "cancelled", "misread", "misread", "misr
 actions = st.sampled_from(["BUY", "SELL"])
 signal_actions = st.sampled_from(SignalAction)
 currencies = st.sampled_from(["USD", "USD", "EUR"])
-rates = st.just({"EUR": "1.1"}) | st.sampled_from([None, {"EUR": 0}, {"EUR": 2, "JPY": "0.01"}])
+rates = (
+    st.just({"EUR": "1.1"})
+    | st.just({"EUR": "1.1", **dict.fromkeys(SYMBOLS, 2)})
+    | st.sampled_from([None, {"EUR": 0}, {"EUR": 2, "JPY": "0.01"}])
+)
 
 
 backs = st.sampled_from([0, 0, 1, 2, 3, 4, 5, -1])
@@ -89,7 +94,8 @@ TERMS: Final = having(
 INSTRUMENT: Final = having(
     {},
     currency=currencies,
-    fee_currency=currencies,
+    fee_currency=currencies | symbols,
+    asset=symbols,
     multiplier=st.sampled_from([1, 1, 50]),
     settlement=st.sampled_from(["CASH", "CASH", "MARGINED"]),
 )
