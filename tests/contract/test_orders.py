@@ -17,7 +17,14 @@ from tests.support.orders import (
     require_sound,
     state,
 )
-from tradebook import DuplicateOrder, InvalidInput, InvalidTransition, Trade, TradebookError
+from tradebook import (
+    DuplicateOrder,
+    InvalidInput,
+    InvalidTransition,
+    Trade,
+    TradebookError,
+    TradeStatus,
+)
 from tradebook.service_layer.book import Book
 
 
@@ -240,6 +247,21 @@ def test_an_order_changed_while_it_is_partly_filled_is_refused_as_stale(book: Bo
     with pytest.raises(TradebookError, match="changed by another writer"):
         book.update(row)
     assert amounts(book) == ("PARTIALLY_FILLED", 100, 60, 40)
+
+
+def test_an_order_that_is_set_to_executed_is_filled_by_its_quantity(book: Book) -> None:
+    wrong = book.create(Trade(**ORDER))
+    wrong.quantity, wrong.status = Decimal(60), TradeStatus.EXECUTED
+    with pytest.raises(InvalidInput, match="execution_id"):
+        book.update(wrong)
+    [row] = book.get_trades(status="PENDING")
+    row.quantity, row.execution_id, row.status = Decimal(60), "e-1", TradeStatus.EXECUTED
+    assert book.update(row).quantity == 60
+    assert amounts(book) == ("PARTIALLY_FILLED", 100, 60, 40)
+    [rest] = book.get_trades(status="PENDING")
+    rest.status = TradeStatus.EXECUTED
+    assert book.update(rest).quantity == 40
+    assert amounts(book) == ("FILLED", 100, 100, 0)
 
 
 def test_a_bust_lowers_what_is_filled_and_opens_nothing_again(book: Book) -> None:

@@ -113,7 +113,8 @@ def _create_each(uow: AbstractUnitOfWork, given: list[E], places: list[ListEntry
 def update(uow: AbstractUnitOfWork, entity: E) -> E:
     """Record the changes that were made to an entity since it was read.
 
-    A pending trade set to EXECUTED is booked, set to CANCELLED or REJECTED it ends as by those handlers.
+    A pending trade set to EXECUTED is booked as by `execute_trade`, set to CANCELLED or REJECTED it ends as by those
+    handlers.
     Of a position only the mark can change.
 
     Args:
