@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.backends import new_book
 from tests.support.command_line import Command
+from tests.support.forked_commands import forked_commands
 from tests.support.secured_servers import SecuredServer, sandbox_programs, secured_server
 from tests.support.servers import configured
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager
@@ -63,6 +64,13 @@ def config(sqlite_book: str) -> DatabaseConfig:
 def store(tmp_path: Path) -> Store:
     """A folder for backups that does not exist yet."""
     return Store(tmp_path / "backups")
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Path]:
+    """A folder with the commands `tradebook` and `alembic`, which start at once."""
+    with forked_commands() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def fill(book: Book, accounts: list[str]) -> None:
             connection.execute(insert(table_of(type(entity))), rows)
         for account in others:
             for entity in entities:
-                _copy(connection, table_of(type(entity)), first, account)
+                copy(connection, table_of(type(entity)), first, account)
         for account in accounts:
             ids = [_ids(connection, t, account) for t in (orm.agent_decisions, orm.signals)]
             links = [
@@ -63,7 +63,7 @@ def fill(book: Book, accounts: list[str]) -> None:
     book.run(insert_everything)
 
 
-def _copy(connection: Connection, table: Table, account: str, into: str) -> None:
+def copy(connection: Connection, table: Table, account: str, into: str) -> None:
     """Give another account the same records."""
     values: dict[str, Any] = {column.name: column for column in table.c if column.name != "id"}
     values["account"] = literal(into)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import FunctionType
 from typing import Any, Final
 
@@ -282,8 +283,13 @@ def called(book: Any, method: str, arguments: Mapping[str, Any]) -> Any:
     """Call a method of a book; `equal` is given as names, an iterator is used up."""
     given = dict(arguments)
     equal = given.pop("equal", {})
-    signature = inspect.signature(getattr(Book, method))
-    by_place = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-    places = [given.pop(name) for name in by_place if name in given]
+    places = [given.pop(name) for name in _by_place(method) if name in given]
     result = getattr(book, method)(*places, **given, **equal)
     return list(result) if method in ("iterate", "arrow_batches") else result
+
+
+@cache
+def _by_place(method: str) -> list[str]:
+    """The arguments that are given by place."""
+    parameters = inspect.signature(getattr(Book, method)).parameters.values()
+    return [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]

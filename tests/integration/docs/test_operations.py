@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.console import Console, steps
-from tests.support.forked_commands import forked_commands
 
 DOCS = ROOT / "docs"
 RUNBOOK = (DOCS / "operations.md").read_text()
@@ -31,17 +30,16 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_runbook_does_what_it_says(folder: Path) -> None:
+def test_every_command_of_the_runbook_does_what_it_says(folder: Path, programs: Path) -> None:
     (folder / "fills.csv").write_text(FILLS)
-    with forked_commands() as programs:
-        console = Console(folder, programs)
-        try:
-            for step in steps(RUNBOOK):
-                console.check(step)
-            assert not (folder / "pg").exists()
-        finally:
-            for server in ("pg", "restored"):
-                console.run(f"tradebook sandbox stop {server} --remove --yes")
+    console = Console(folder, programs)
+    try:
+        for step in steps(RUNBOOK):
+            console.check(step)
+        assert not (folder / "pg").exists()
+    finally:
+        for server in ("pg", "restored"):
+            console.run(f"tradebook sandbox stop {server} --remove --yes")
 
 
 def test_no_command_of_the_runbook_shows_a_password() -> None:

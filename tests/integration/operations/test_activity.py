@@ -33,11 +33,10 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
 @pytest.fixture(scope="module")
-def url(postgresql: URL) -> URL:
+def url(postgresql: URL, migrated_database: str) -> URL:
     """Create a database with a book of two accounts."""
-    url = create_database(postgresql, "watched")
+    url = create_database(postgresql, "watched", migrated_database)
     with DatabaseManager(url) as book:
-        book.upgrade()
         for number in range(3):
             book.record_trade(**BUY, order_id=f"o-{number}")
         book.bust_trade(order_id="o-0", reason="wrong")

@@ -84,7 +84,7 @@ def bulk_create(uow: AbstractUnitOfWork, entities: Iterable[E]) -> list[E]:
             leave the unit of work without committing.
     """
     given = argument("entities", entries, entities)
-    return _create_each(uow, given, [_place_of(*pair) for pair in enumerate(given)])
+    return _create_each(uow, given, map(_place_of, range(len(given)), given))
 
 
 def _place_of(index: int, entity: object) -> ListEntry:
@@ -93,7 +93,7 @@ def _place_of(index: int, entity: object) -> ListEntry:
     return ListEntry("entities", index, order_id)
 
 
-def _create_each(uow: AbstractUnitOfWork, given: list[E], places: list[ListEntry]) -> list[E]:
+def _create_each(uow: AbstractUnitOfWork, given: list[E], places: Iterable[ListEntry]) -> list[E]:
     trades: list[tuple[Trade, ListEntry]] = []
     others: list[tuple[E, ListEntry]] = []
     for entity, place in zip(given, places, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -142,10 +143,14 @@ def test_upgrades_at_once_from_several_threads_all_succeed(empty_database: str |
         assert manager.verify().proven
 
 
-def test_upgrades_at_once_from_several_processes_all_succeed(empty_database: str | URL) -> None:
-    url = str(configured(empty_database).url)
-    code = f"from tradebook import DatabaseManager; DatabaseManager({url!r}).upgrade()"
-    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+def test_upgrades_at_once_from_several_processes_all_succeed(
+    empty_database: str | URL, programs: Path
+) -> None:
+    environment = {**os.environ, "TRADEBOOK_DATABASE_URL": str(configured(empty_database).url)}
+    command = [str(programs / "tradebook"), "db", "upgrade"]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(3)
+    ]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     with DatabaseManager(empty_database) as manager:
         assert manager.verify().proven

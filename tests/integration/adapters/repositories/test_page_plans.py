@@ -3,54 +3,54 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, insert, text
 
+from tests.support.filled_books import copy
 from tradebook import DatabaseManager, Trade
-from tradebook.adapters.repositories.entity_rows import insert_all
-from tradebook.service_layer.book import Book
+from tradebook.adapters import orm
+from tradebook.adapters.repositories.entity_rows import values_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROWS = 6000
 LIMIT = 50
 
 
-def trades(account: str) -> list[Trade]:
-    """Pending ones of three symbols, two at each time."""
-    return [
-        Trade(
-            account=account,
-            symbol=f"S{number % 3}",
-            action="BUY",
-            quantity=1,
-            price=1,
-            order_id=str(number),
-            executed_at=NOON + timedelta(seconds=number // 2),
-        )
+def fill(uow: Any) -> None:
+    """Insert pending trades of three symbols, two at each time; another account has the same."""
+    values = values_of(Trade(account=uow.account, symbol="S", action="BUY", quantity=1, price=1))
+    rows = [
+        {
+            **values,
+            "symbol": f"S{number % 3}",
+            "order_id": str(number),
+            "executed_at": NOON + timedelta(seconds=number // 2),
+        }
         for number in range(ROWS)
     ]
+    connection = uow.session.connection()
+    connection.execute(insert(orm.trades), rows)
+    copy(connection, orm.trades, uow.account, f"other-{uow.account}")
+    connection.execute(text("ANALYZE trades"))
 
 
-def fill(book: Book, account: str) -> None:
-    def insert(uow: Any) -> None:
-        insert_all(uow.session, trades(account))
-        insert_all(uow.session, trades(f"other-{account}"))
-
-    book.run(insert)
-    book.run(lambda uow: uow.session.execute(text("ANALYZE trades")))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def full_book(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
-    name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
-    account = f"test-{uuid4().hex}"
-    with DatabaseManager(request.getfixturevalue(name), account=account) as manager:
-        fill(manager, account)
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def full_book(
+    request: pytest.FixtureRequest, migrated_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DatabaseManager]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{shutil.copy(migrated_file, tmp_path_factory.mktemp('pages'))}"
+    else:
+        url = request.getfixturevalue("postgresql_book")
+    with DatabaseManager(url, account=f"test-{uuid4().hex}") as manager:
+        manager.run(fill)
         yield manager
 
 

@@ -29,11 +29,9 @@ NewManager = Callable[..., Any]
 TERMS: dict[str, Any] = {"action": "BUY", "quantity": 1, "price": 1}
 
 
-def new_book_with(new_database: Callable[[], URL], **settings: str) -> URL:
-    """A database with a book, whose sessions have some of the server's settings."""
-    url = new_database()
+def book_with(url: URL, **settings: str) -> URL:
+    """The book of a database, whose sessions get some of the server's settings."""
     with DatabaseManager(url) as manager:
-        manager.upgrade()
         for symbol in "AB":
             manager.record_trade(symbol=symbol, order_id="first", **TERMS)
     connection = psycopg2.connect(url.set(drivername="postgresql").render_as_string(False))
@@ -71,9 +69,9 @@ class Crossing:
 
 
 def test_two_units_of_work_that_lock_in_opposite_orders_are_both_booked_once(
-    new_manager: NewManager, new_database: Callable[[], URL]
+    new_manager: NewManager, own_postgresql_book: URL
 ) -> None:
-    url = new_book_with(new_database, deadlock_timeout="20ms")
+    url = book_with(own_postgresql_book, deadlock_timeout="20ms")
     crossing = Crossing()
 
     def run(symbols: str) -> None:
@@ -93,11 +91,11 @@ def test_two_units_of_work_that_lock_in_opposite_orders_are_both_booked_once(
 
 def test_a_deadlock_that_no_retry_ends_is_book_busy_and_leaves_nothing_half_written(
     new_manager: NewManager,
-    new_database: Callable[[], URL],
+    own_postgresql_book: URL,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(retries, "MAX_ATTEMPTS", 1)
-    url = new_book_with(new_database, deadlock_timeout="20ms")
+    url = book_with(own_postgresql_book, deadlock_timeout="20ms")
     crossing = Crossing()
 
     def run(symbols: str) -> str:
@@ -123,9 +121,9 @@ def test_a_deadlock_that_no_retry_ends_is_book_busy_and_leaves_nothing_half_writ
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_a_trade_that_cannot_be_serialized_is_tried_again(
-    new_manager: NewManager, new_database: Callable[[], URL], level: str
+    new_manager: NewManager, own_postgresql_book: URL, level: str
 ) -> None:
-    url = new_book_with(new_database, default_transaction_isolation=level)
+    url = book_with(own_postgresql_book, default_transaction_isolation=level)
     manager = new_manager(url)
     tries = []
 
@@ -146,9 +144,9 @@ def test_a_trade_that_cannot_be_serialized_is_tried_again(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_a_server_that_serializes_everything_loses_nothing(
-    new_database: Callable[[], URL], level: str
+    own_postgresql_book: URL, level: str
 ) -> None:
-    url = new_book_with(new_database, default_transaction_isolation=level)
+    url = book_with(own_postgresql_book, default_transaction_isolation=level)
     with DatabaseManager(url) as book, ThreadPoolExecutor(4) as threads:
         orders = [f"o-{number}" for number in range(40)] * 2
         list(threads.map(lambda id_: book.record_trade(symbol="X", order_id=id_, **TERMS), orders))

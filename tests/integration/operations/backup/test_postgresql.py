@@ -43,11 +43,10 @@ from tradebook.operations.server.programs import (
 
 
 @pytest.fixture
-def config(new_database: Callable[[], URL]) -> DatabaseConfig:
+def config(own_postgresql_book: URL) -> DatabaseConfig:
     """A book with a trade."""
-    config = configured(new_database())
+    config = configured(own_postgresql_book)
     with DatabaseManager(config) as book:
-        book.upgrade()
         book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=2, order_id="first")
     return config
 
