@@ -47,7 +47,7 @@ def writing(
             (
                 book.record_trade,
                 {**BUY, "symbol": t, "venue": t, "order_id": t, "execution_id": t, "strategy": t,
-                 "details": {t: t}, "currency": t, "fee_currency": t},
+                 "details": {t: t}, "currency": t, "fee_currency": t, "asset": t},
             ),
             (book.record_trade, {**BUY, "symbol": "X", "settlement": t, "status": t}),
             (book.record_trade, {**BUY, "symbol": "X", "action": t}),

@@ -72,7 +72,7 @@ def test_a_slow_statement_is_logged_with_its_plan_and_who_called(
     with tradebook.context(actor="ann", correlation_id="request-42"):
         manager.get_position_by_symbol("SECRET")
     end(manager)
-    [fields] = logged.about("FROM positions")
+    [fields] = logged.about("WHERE positions.account")
     assert fields["plan"]
     assert any("positions" in line for line in fields["plan"])
     assert fields["seconds"] >= 0
@@ -157,7 +157,7 @@ def test_a_plan_that_cannot_be_made_costs_the_plan_only(
     monkeypatch.setattr(slow_queries, "masked_plan", lambda lines: 1 / 0)
     manager.get_positions()
     end(manager)
-    [fields] = logged.about("FROM positions")
+    [fields] = logged.about("WHERE positions.account")
     assert "plan" not in fields
 
 
@@ -166,7 +166,9 @@ def test_statements_that_outpace_the_plans_are_logged_without(
 ) -> None:
     monkeypatch.setattr(slow_queries, "_MOST_WAITING", 0)
     manager.get_positions()
-    [fields] = logged.about("FROM positions")  # logged already: there is no thread to wait for
+    [fields] = logged.about(
+        "WHERE positions.account"
+    )  # logged already: there is no thread to wait for
     assert "plan" not in fields
     assert not [t for t in threading.enumerate() if t.name == "tradebook-slow-queries"]
 

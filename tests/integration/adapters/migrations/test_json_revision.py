@@ -105,6 +105,16 @@ def test_foreign_keys_are_kept_again_afterwards(engine: Engine) -> None:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
+LATER = (
+    "positions ADD COLUMN mark_source TEXT",
+    "positions ADD COLUMN asset TEXT NOT NULL DEFAULT ''",
+    "positions ADD COLUMN other_fees TEXT NOT NULL DEFAULT '{}'",
+    "portfolio_positions ADD COLUMN other_fees TEXT NOT NULL DEFAULT '{}'",
+    "trades ADD COLUMN asset TEXT",
+)
+"""Columns that this version writes, and that later revisions add."""
+
+
 def test_records_that_others_refer_to_survive_the_rebuilding_of_their_table(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,8 +123,9 @@ def test_records_that_others_refer_to_survive_the_rebuilding_of_their_table(
         then.setattr(types, "json_type", lambda: JSON(none_as_null=True))
         old = make_engine(configured(url))
         migrations.upgrade(old, "0002")
-        with old.begin() as connection:  # which this version writes, and a later revision adds
-            connection.exec_driver_sql("ALTER TABLE positions ADD COLUMN mark_source TEXT")
+        with old.begin() as connection:
+            for column in LATER:
+                connection.exec_driver_sql(f"ALTER TABLE {column}")
         old.dispose()
     monkeypatch.setattr("tradebook.adapters.migrations.schema_state.SCHEMA_REVISION", "0002")
     with DatabaseManager(url) as manager:
