@@ -187,6 +187,7 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
 
 NOT_FREE_TEXT = {
     # What is no text, though it may be spelt as one, or is read from elsewhere.
+    "balances", "tolerance",
     "amount", "by", "changes", "confidence", "cost", "duration", "equal", "fee", "horizon", "inputs",
     "input", "multiplier", "output", "parameters", "price", "prices", "quantity", "rates",
     "strength", "trades", "value", "details", "kind", "executed_at", "occurred_at",

@@ -130,7 +130,6 @@ trades: Final = record_table(
     *text_columns("currency", "fee_currency"),
     *decimal_columns("multiplier"),
     *enum_column("settlement", Settlement),
-    *text_columns("asset", nullable=True),
     *time_columns("executed_at"),
     *text_columns("order_id", "execution_id", "strategy"),
     *integer_columns("decision_id", nullable=True),
@@ -145,6 +144,7 @@ trades: Final = record_table(
     *text_columns("bust_reason", nullable=True),
     Column("busted_by", Text, nullable=False, server_default=text("''")),
     *integer_columns("bust_sequence", nullable=True),
+    *text_columns("asset", nullable=True),
     foreign_key("decision_id", "agent_decisions"),
     foreign_key("corrects_id", "trades"),
     UniqueConstraint(

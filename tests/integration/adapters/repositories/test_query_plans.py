@@ -200,7 +200,7 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get_balances": (queries.get_balances, HOLDINGS),
     "reconcile": (
         lambda uow: queries.reconcile(uow, {}),
-        HOLDINGS | {"ix_cash_flows_account_occurred_at_id", *TRADES_OF_SYMBOL},
+        HOLDINGS | {"ix_cash_flows_account_occurred_at_id", "uq_trades_fill", *TRADES_OF_SYMBOL},
     ),
     "get_accounts": (queries.get_accounts, {"SCAN accounts"}),
     "get_consolidated_positions": (
