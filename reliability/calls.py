@@ -223,6 +223,7 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         quantity=quantities,
         price=prices,
         fee=st.sampled_from([0, "0.1", "-2"]),
+        fee_currency=currencies | symbols,
         executed_at=times,
         execution_id=executions,
     ).flatmap(lambda which: having({"reason": reasons}).map(lambda reason: {**which, **reason})),

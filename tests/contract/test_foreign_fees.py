@@ -137,6 +137,20 @@ def test_snapshots_convert_every_fee_and_name_a_missing_rate(book: Any, record: 
     assert book.verify().proven
 
 
+def test_the_currency_of_a_fee_is_corrected(book: Any) -> None:
+    book.record_trade(**fill(1, "BUY", 1, 2000, fee="0.001", fee_currency="USDT"))
+
+    book.correct_trade(order_id="o-1", fee_currency="ETH", reason="taken in kind")
+    [position] = book.get_positions()
+    assert (position.quantity, position.fees) == (Decimal("0.999"), 2)
+    with pytest.raises(InvalidInput, match="fee: '3' is not accepted; expected less than"):
+        book.correct_trade(order_id="o-1", fee=3, reason="misread")
+    book.correct_trade(order_id="o-1", fee_currency="BNB", reason="taken in BNB")
+    [position] = book.get_positions()
+    assert (position.quantity, position.other_fees) == (1, {"BNB": "0.001"})
+    assert book.verify().proven
+
+
 def test_a_closed_position_keeps_its_fees_in_snapshots(book: Any) -> None:
     book.record_trade(**fill(1, "BUY", 1, 2000, fee=1, fee_currency="BNB"))
     book.record_trade(**fill(2, "SELL", 1, 2000, fee=1, fee_currency="BNB"))

@@ -62,7 +62,7 @@ def writing(
         ],
         "correct_trade": [
             (book.correct_trade, {"order_id": t, "execution_id": t, "action": t, "reason": t,
-                                  "executed_at": NOON}),
+                                  "fee_currency": t, "executed_at": NOON}),
             (book.correct_trade, {"trade_id": ids["trade"], "price": 3, "reason": t}),
         ],
         "rebuild": [(book.rebuild, {"symbol": t})],

@@ -132,7 +132,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "correct_trade": [
             {"order_id": "booked", "execution_id": "", "action": "BUY", "quantity": 2, "price": 3,
-             "fee": 1, "executed_at": NOON, "reason": "misread", "progress": None},
+             "fee": 1, "fee_currency": "USD", "executed_at": NOON, "reason": "misread", "progress": None},
             {"trade_id": ids["trade"], "price": 4, "reason": "misread"},
         ],
         "rebuild": [{"symbol": "AAPL", "times": True, "progress": None}],

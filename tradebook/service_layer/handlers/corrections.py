@@ -101,6 +101,7 @@ def correct_trade(
     quantity: Number | None = None,
     price: Number | None = None,
     fee: Number | None = None,
+    fee_currency: str | None = None,
     executed_at: datetime | str | None = None,
     reason: str,
     progress: ProgressCallback | None = None,
@@ -118,7 +119,8 @@ def correct_trade(
         action: BUY or SELL; what is left out stays, here and below.
         quantity: above 0, in units of the instrument.
         price: for one unit, in the trade's currency.
-        fee: in the trade's currency; negative is a rebate.
+        fee: in `fee_currency`; negative is a rebate.
+        fee_currency: where the fee was taken: in the trade's currency, its asset, or any other.
         executed_at: the trade time; a naive time is taken as UTC.
         reason: kept with the trade; not blank.
         progress: called with (trades folded, trades in all) as it goes.
@@ -133,9 +135,16 @@ def correct_trade(
     """
     reason = argument("reason", words, reason)
     progress = argument("progress", optional_function, progress)
-    changes = given(action=action, quantity=quantity, price=price, fee=fee, executed_at=executed_at)
+    changes = given(
+        action=action,
+        quantity=quantity,
+        price=price,
+        fee=fee,
+        fee_currency=fee_currency,
+        executed_at=executed_at,
+    )
     if not changes:
-        terms = "action, quantity, price, fee, executed_at"
+        terms = "action, quantity, price, fee, fee_currency, executed_at"
         raise InvalidInput("price", None, f"one of {terms}, to correct")
     opened, wrong = _booked(uow, order_id, trade_id, execution_id)
     wrong = _last_revision(opened, wrong)

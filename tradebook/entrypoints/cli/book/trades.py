@@ -91,6 +91,7 @@ class RightTerms:
     quantity: RightNumber = None
     price: RightNumber = None
     fee: RightNumber = None
+    fee_currency: Annotated[str | None, option("NAME", "The right currency of the fee.")] = None
     executed_at: Annotated[
         datetime | None, option("TIME", "The right trade time.", parser=time_option)
     ] = None
