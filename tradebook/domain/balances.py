@@ -23,7 +23,7 @@ _TOTAL: Final = "total"
 
 @frozen
 class AssetBalance:
-    """How much of an asset an account has: `balance = positions + cash`.
+    """The amount of an asset that an account has: `balance = positions + cash`.
 
     Attributes:
         asset: a currency, a coin, or another instrument, such as a stock.

@@ -1,4 +1,4 @@
-"""`balances` and `reconcile`: how much of each asset the account has, and whether a venue says the same."""
+"""`balances` and `reconcile`: the amount of each asset in the account, next to what a venue says."""
 
 from __future__ import annotations
 
