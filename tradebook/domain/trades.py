@@ -111,16 +111,8 @@ _terms_freeze = frozen_when(
 )
 
 TERMS: Final = (
-    "action",
-    "quantity",
-    "price",
-    "fee",
-    "fee_currency",
-    "currency",
-    "multiplier",
-    "settlement",
-    "asset",
-    "executed_at",
+    *("action", "quantity", "price", "fee", "fee_currency"),
+    *("currency", "multiplier", "settlement", "asset", "executed_at"),
 )
 """The fields that a repeated fill must agree on, and that are frozen when a trade is booked."""
 
