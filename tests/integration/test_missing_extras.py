@@ -81,12 +81,19 @@ def test_every_extra_has_its_calls_here() -> None:
     assert all(EXTRAS.values())
 
 
+def uninstall(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each import of an extra's modules fail, also of those that another test imported."""
+    for module in EXTRAS[extra]:
+        imported = [name for name in sys.modules if name.startswith(f"{module}.")]
+        for name in [module, *imported]:
+            monkeypatch.setitem(sys.modules, name, None)
+
+
 @pytest.mark.parametrize(("extra", "call"), [(e, c) for e, calls in CALLS.items() for c in calls])
 def test_a_call_without_its_extra_names_it(
     extra: str, call: Callable[[DatabaseManager], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in EXTRAS[extra]:
-        monkeypatch.setitem(sys.modules, module, None)
+    uninstall(extra, monkeypatch)
     with (
         DatabaseManager(DatabaseConfig(path=":memory:")) as book,
         pytest.raises(ExtraNotInstalled, match=rf"pip install 'tradebook\[{extra}\]'") as refused,
@@ -103,8 +110,7 @@ def test_a_command_without_its_extra_names_it(
     extra: str, command: str, sqlite_book: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for module in EXTRAS[extra]:
-        monkeypatch.setitem(sys.modules, module, None)
+    uninstall(extra, monkeypatch)
     assert f"pip install 'tradebook[{extra}]'" in Command(sqlite_book).refused(*command.split())
 
 

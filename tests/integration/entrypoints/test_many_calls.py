@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
+from weakref import ref
 
 import attrs
 import pytest
@@ -86,12 +87,13 @@ def mixed_calls(manager: Any, numbers: range) -> None:
 
 
 def objects_alive() -> int:
+    """All but weak references, whose number goes up and down: what they refer to counts."""
     gc.collect()
-    return len(gc.get_objects())
+    return sum(type(each) is not ref for each in gc.get_objects())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("database", "calls"), [("memory", 5_000), ("postgresql", 500)])
+@pytest.mark.parametrize(("database", "calls"), [("memory", 3_000), ("postgresql", 500)])
 def test_thousands_of_calls_leave_the_pool_empty_and_memory_flat(
     new_manager: Callable[..., Any],
     database: str,

@@ -54,8 +54,9 @@ def test_a_schema_goes_up_and_says_where_it_is_on_the_way(tradebook: Command) ->
     rest = tradebook.json("db", "upgrade")
     assert (rest["from"], rest["to"], rest["done"]) == ("0001", HEAD, True)
     assert rest["adds"] == [
-        *("cash_flows.bust_reason", "cash_flows.busts_id", "positions.mark_source"),
-        *("seals", "trades.bust_sequence", "trades.busted_by"),
+        *("cash_flows.bust_reason", "cash_flows.busts_id", "portfolio_positions.other_fees"),
+        *("positions.asset", "positions.mark_source", "positions.other_fees", "seals"),
+        *("trades.asset", "trades.bust_sequence", "trades.busted_by"),
     ]
     assert tradebook("db", "current").stdout.startswith(f"revision {HEAD} (current)")
     again = tradebook("db", "upgrade")
@@ -85,8 +86,12 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
         assert lost == [
             "loses column cash_flows.bust_reason, 0 rows",
             "loses column cash_flows.busts_id, 0 rows",
+            "loses column portfolio_positions.other_fees, 0 rows",
+            "loses column positions.asset, 1 row",
             "loses column positions.mark_source, 1 row",
+            "loses column positions.other_fees, 1 row",
             "loses table seals, 1 row",
+            "loses column trades.asset, 3 rows",
             "loses column trades.bust_sequence, 1 row",
             "loses column trades.busted_by, 1 row",
         ]
