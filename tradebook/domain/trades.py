@@ -21,7 +21,16 @@ from tradebook.domain.entity import (
 )
 from tradebook.domain.errors import DuplicateOrder, InvalidInput, InvalidTransition
 from tradebook.domain.events import TradeCancelled, TradeRejected
-from tradebook.domain.numbers import ONE, ZERO, amount, canonical, number, optional_number, positive
+from tradebook.domain.numbers import (
+    ONE,
+    ZERO,
+    Number,
+    amount,
+    canonical,
+    number,
+    optional_number,
+    positive,
+)
 from tradebook.domain.validation import (
     Json,
     default_asset,
@@ -124,6 +133,12 @@ _BEHIND: Final = ("strategy", "decision_id", "details")
 _LATER: Final = ("corrects_id", *BUST[1:])
 
 
+def _price(value: Number | None) -> Decimal:
+    return cast(
+        "Decimal", optional_number(value)
+    )  # as pyright infers the types that a field accepts
+
+
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
 class Trade(Entity):
     """One execution.
@@ -167,7 +182,7 @@ class Trade(Entity):
     venue: str = field(default="", converter=short_text, on_setattr=_terms_freeze)
     action: TradeAction = field(converter=trade_action, on_setattr=_terms_freeze)
     quantity: Decimal = field(converter=positive, on_setattr=_terms_freeze)
-    price: Decimal = field(default=_NO_PRICE, converter=optional_number, on_setattr=_terms_freeze)
+    price: Decimal = field(default=_NO_PRICE, converter=_price, on_setattr=_terms_freeze)
     fee: Decimal = field(default=ZERO, converter=number, on_setattr=_terms_freeze)
     currency: str = field(default="USD", converter=identifier, on_setattr=_terms_freeze)
     fee_currency: str = field(
