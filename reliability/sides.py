@@ -146,6 +146,8 @@ class Side:
                 given = [handler(uow, **arguments) for handler, arguments in made]
                 if commit:
                     uow.commit()
+                else:
+                    uow.rollback()
         except TradebookError as error:
             return error
         return given

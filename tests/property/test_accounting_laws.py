@@ -180,7 +180,6 @@ def test_a_fee_moves_fees_and_cash_and_nothing_else(fills: list[TradeTerms]) -> 
 def test_a_fee_in_kind_is_what_arrives_less_at_the_same_price(
     fills: list[TradeTerms], data: st.DataObject
 ) -> None:
-    symbol = fills[0]["symbol"]
     position, _ = booked(fills)
     before = position.balance
     price, size = data.draw(ordinary_quantities()), data.draw(ordinary_quantities())
@@ -188,7 +187,7 @@ def test_a_fee_in_kind_is_what_arrives_less_at_the_same_price(
     side = TradeAction.BUY if before.quantity >= 0 else TradeAction.SELL
     terms: Any = {**fills[0], "action": side, "quantity": size, "price": price}
 
-    position.apply(Trade(**{**terms, "fee": fee, "fee_currency": symbol}), NOW)
+    position.apply(Trade(**{**terms, "fee": fee, "fee_currency": position.asset}), NOW)
 
     after, multiplier = position.balance, position.multiplier
     d = size if side is TradeAction.BUY else size.copy_negate()

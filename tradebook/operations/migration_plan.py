@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import sqlalchemy as sa
 from alembic import command
@@ -158,6 +158,10 @@ def new_revision(message: str, engine: Engine | None = None, *, empty: bool = Fa
     return Path(script.path) if isinstance(script, Script) else None
 
 
+_CANCELS: Final = 10
+"""Requests to cancel a statement that are sent, a second apart, before Ctrl-C gives up waiting for the server."""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C cancel a running statement of psycopg2, at the server too.
@@ -173,7 +177,12 @@ def interruptible() -> Iterator[None]:
                 writing = [connection] if state == extensions.POLL_WRITE else []
                 select.select(reading, writing, [])
         except KeyboardInterrupt:
-            connection.cancel()
+            # Sent again until the server answers: a request that arrives between two steps of a long statement,
+            # such as CREATE INDEX CONCURRENTLY, can be lost, and the statement would go on without its client.
+            for _ in range(_CANCELS):
+                connection.cancel()
+                if select.select([connection], [], [], 1.0)[0]:
+                    break
             raise
 
     extensions.set_wait_callback(wait)
