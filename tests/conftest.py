@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,6 +66,16 @@ def pytest_collection_finish() -> None:
     """Exempt the collected tests from garbage collection, which walks them again and again: 10 % of the time."""
     gc.collect()
     gc.freeze()
+
+
+_FINISHED = count(1)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Exempt what stays of the tests so far too: compiled statements, reports, caches."""
+    if next(_FINISHED) % 200 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
