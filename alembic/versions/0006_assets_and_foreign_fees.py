@@ -24,9 +24,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Upgrade the schema to this revision."""
+    """Upgrade the schema to this revision.
+
+    Positions come first, as whoever books locks them first: the other order could deadlock with each booking.
+    """
     none = sa.text("'{}'")
-    online_ddl.add_column("trades", sa.Column("asset", sa.Text()))
     online_ddl.add_column(
         "positions", sa.Column("asset", sa.Text(), nullable=False, server_default=sa.text("''"))
     )
@@ -36,13 +38,14 @@ def upgrade() -> None:
         )
     _name_assets()
     online_ddl.grant_like("positions", "quantity", ("asset", "other_fees"))
+    online_ddl.add_column("trades", sa.Column("asset", sa.Text()))
 
 
 def downgrade() -> None:
     """Downgrade the schema to the previous revision."""
-    for table in ("portfolio_positions", "positions"):
-        online_ddl.drop_column(table, "other_fees")
+    online_ddl.drop_column("positions", "other_fees")
     online_ddl.drop_column("positions", "asset")
+    online_ddl.drop_column("portfolio_positions", "other_fees")
     online_ddl.drop_column("trades", "asset")
 
 
