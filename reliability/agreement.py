@@ -131,7 +131,7 @@ class BooksAgree(RuleBasedStateMachine):
 
 
 def _require_whole(order: Mapping[str, Any], trades: Sequence[tuple[str, Any]]) -> None:
-    """What is open of an order and all that was filled, as first reported, is what was ordered."""
+    """Check that the open part of an order and its fills, as first reported, add up to what was ordered."""
     key = ("symbol", "venue", "order_id")
     rows = [row for _, row in trades if all(row[name] == order[name] for name in key)]
     with exact():

@@ -76,7 +76,7 @@ _HOLDS_ID_OF: Final = {
 """Which kind's ids a field, or a name in an event's payload, holds."""
 
 _REVERSAL: Final = "bust of "
-"""How the reference of a cash flow that takes another one back begins; the other's id follows."""
+"""The beginning of the reference of a cash flow that takes another one back; the other's id follows."""
 _CALLED: Final = {kind.__name__.lower(): kind.__name__ for kind in KINDS} | {
     "decision": "AgentDecision",
     _REVERSAL.strip(): "CashFlow",

@@ -26,7 +26,7 @@ depends_on = None
 def upgrade() -> None:
     """Upgrade the schema to this revision.
 
-    Positions come first, as whoever books locks them first: the other order could deadlock with each booking.
+    Lock positions before trades, as a booking does: the other order deadlocks with bookings.
     """
     none = sa.text("'{}'")
     online_ddl.add_column(

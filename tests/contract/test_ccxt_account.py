@@ -45,15 +45,20 @@ def replay(book: Book, venue: Venue) -> None:
                 book.record_trade(**whole, status="PENDING")
             book.record_trade(**terms)
         else:
-            sign = 1 if entry["direction"] == "in" else -1
-            book.record_cash_flow(
-                KINDS[entry["type"]],
-                sign * Decimal(repr(entry["amount"])),
-                currency=entry["currency"],
-                symbol=entry["info"]["symbol"],
-                reference=entry["id"],
-                occurred_at=entry["datetime"],
-            )
+            record_cash(book, entry)
+
+
+def record_cash(book: Book, entry: dict[str, Any]) -> None:
+    """Record an entry of ccxt's ledger."""
+    sign = 1 if entry["direction"] == "in" else -1
+    book.record_cash_flow(
+        KINDS[entry["type"]],
+        sign * Decimal(repr(entry["amount"])),
+        currency=entry["currency"],
+        symbol=entry["info"]["symbol"],
+        reference=entry["id"],
+        occurred_at=entry["datetime"],
+    )
 
 
 def sum_of(venue: Venue, order: str) -> Decimal:
@@ -91,9 +96,7 @@ def test_an_import_and_a_second_delivery_change_nothing_more(book: Book, venue: 
 def test_a_lost_fill_is_a_difference_that_names_its_assets(book: Book, venue: Venue) -> None:
     book.import_trades([terms_of(trade) for trade in venue.trades if trade["id"] != "70003"])
     for entry in venue.ledger:
-        sign = 1 if entry["direction"] == "in" else -1
-        amount = sign * Decimal(repr(entry["amount"]))
-        book.record_cash_flow(KINDS[entry["type"]], amount, currency=entry["currency"])
+        record_cash(book, entry)
 
     result = book.reconcile(venue.fetch_balance())
 

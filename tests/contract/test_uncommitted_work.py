@@ -1,4 +1,4 @@
-"""Leaving a unit of work with changes that nobody committed warns, on every backend; leaving it otherwise does not."""
+"""A unit of work that is left with uncommitted changes warns, on every backend; one without does not."""
 
 from __future__ import annotations
 

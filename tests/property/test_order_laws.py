@@ -16,7 +16,7 @@ from tradebook.testing import FakeBook, strategies
 law = examples.law(40)
 Terms = dict[str, Any]
 SIZES = st.decimals("0.00000001", 10**9, places=8)
-"""Of fills: what they add up to must be a quantity too, of at most 38 digits."""
+"""Sizes of fills, short enough that their sum is a quantity of at most 38 digits."""
 
 
 @st.composite

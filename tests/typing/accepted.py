@@ -1,4 +1,4 @@
-"""What mypy and pyright accept of the public calls, with the types that they must see; checked by `make lint` and `make typing`, never run."""
+"""Uses of the public calls that mypy and pyright accept, with the types that they must infer; checked by `make lint` and `make typing`, never run."""
 
 from __future__ import annotations
 

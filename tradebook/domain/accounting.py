@@ -87,12 +87,8 @@ class Balance(NamedTuple):
         Raises:
             InvalidInput: its fee is taken from the asset, and leaves nothing of the quantity.
         """
-        size, fee = trade.signed_quantity, trade.fee
         with exact():
-            unit_cash = trade.price * trade.multiplier
-            if fee and trade.fee_currency != trade.currency:
-                size, fee = net_of_foreign_fee(size, unit_cash, fee, is_in_kind(trade))
-            return self.moved(size, unit_cash, fee, trade.is_paid)
+            return self.moved(*net_fill(trade), trade.is_paid)
 
     def totals(self) -> dict[str, Decimal]:
         """Return the totals in canonical form, by the name of their field in a position."""
@@ -137,6 +133,18 @@ class Moved(NamedTuple):
     balance: Balance
     realized: Decimal
     effect: Effect
+
+
+def net_fill(trade: Trade | BookedTrade) -> tuple[Decimal, Decimal, Decimal]:
+    """Return the size, the unit cash and the fee with which `Balance.moved` applies a trade; call it inside `exact()`.
+
+    Raises:
+        InvalidInput: its fee is taken from the asset, and leaves nothing of the quantity.
+    """
+    size, unit_cash, fee = trade.signed_quantity, trade.price * trade.multiplier, trade.fee
+    if fee and trade.fee_currency != trade.currency:
+        size, fee = net_of_foreign_fee(size, unit_cash, fee, is_in_kind(trade))
+    return size, unit_cash, fee
 
 
 def entry_time(at: datetime, sequence: int, updated_at: datetime) -> datetime:

@@ -14,7 +14,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_AMOUNT_PLACES
 from tradebook.domain.numbers import EXACT, ZERO, Number, amount, plain
 from tradebook.domain.plain_values import mapping
-from tradebook.domain.validation import argument, default_asset, identifier
+from tradebook.domain.validation import argument, asset_of, identifier
 
 _MAX_TEXT: Final = 2 * MAX_AMOUNT_PLACES + 2
 
@@ -28,7 +28,7 @@ class Charged(Protocol):
 
     @property
     def asset(self) -> str | None:
-        """What the quantity is units of; None for what the symbol says."""
+        """The unit of the quantity; None for the asset that the symbol names."""
 
     @property
     def fee(self) -> Decimal:
@@ -45,11 +45,6 @@ class Charged(Protocol):
     @property
     def is_paid(self) -> bool:
         """True where the notional is paid: settlement CASH."""
-
-
-def asset_of(trade: Charged) -> str:
-    """Return what the quantity of a trade is units of."""
-    return trade.asset or default_asset(trade.symbol)
 
 
 def is_in_kind(trade: Charged) -> bool:

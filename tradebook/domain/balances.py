@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final
 
 from attrs import frozen
 
-from tradebook.domain.assets import asset_of, is_in_kind, net_of_foreign_fee, third_fee
+from tradebook.domain.accounting import net_fill
+from tradebook.domain.assets import third_fee
 from tradebook.domain.errors import InvalidInput, shown
-from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, exact, number
+from tradebook.domain.numbers import ZERO, Number, exact, number, sums_by_name
 from tradebook.domain.plain_values import is_instance, mapping
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.domain.validation import argument, identifier
+from tradebook.domain.validation import argument, asset_of, identifier
 
 _TOTAL: Final = "total"
 """The key under which ccxt's `fetch_balance` gives what is free and used together, by asset."""
@@ -101,24 +103,15 @@ def balances_of(holdings: Holdings) -> list[AssetBalance]:
 
     A MARGINED position holds nothing of its asset: it moves cash only.
     """
-    held: dict[str, Decimal] = {}
-    cash: dict[str, Decimal] = {}
-    with exact():
-        for total in holdings.cash:
-            cash[total.currency] = total.external + total.income
-        for position in holdings.positions:
-            if position.is_paid:
-                held[position.asset] = held.get(position.asset, ZERO) + position.quantity
-            for amount, currency in position.cash_moved:
-                cash[currency] = cash.get(currency, ZERO) + amount
-        return [
-            AssetBalance(asset, *_sums(held.get(asset, ZERO), cash.get(asset, ZERO)))
-            for asset in sorted(held.keys() | cash.keys())
-        ]
-
-
-def _sums(held: Decimal, cash: Decimal) -> tuple[Decimal, Decimal, Decimal]:
-    return canonical(held), canonical(cash), canonical(EXACT.add(held, cash))
+    held = sums_by_name((p.quantity, p.asset) for p in holdings.positions if p.is_paid)
+    flows = ((amount, t.currency) for t in holdings.cash for amount in (t.external, t.income))
+    moved = (moved for position in holdings.positions for moved in position.cash_moved)
+    cash = sums_by_name(chain(flows, moved))
+    balances = sums_by_name((each[asset], asset) for each in (held, cash) for asset in each)
+    return [
+        AssetBalance(asset, held.get(asset, ZERO), cash.get(asset, ZERO), balance)
+        for asset, balance in balances.items()
+    ]
 
 
 def effects_of(trade: Trade) -> dict[str, Decimal]:
@@ -128,22 +121,13 @@ def effects_of(trade: Trade) -> dict[str, Decimal]:
     """
     if trade.status is not TradeStatus.EXECUTED:
         return {}
-    effects: dict[str, Decimal] = {}
-
-    def add(asset: str, amount: Decimal) -> None:
-        effects[asset] = effects.get(asset, ZERO) + amount
-
     with exact():
-        unit_cash, size, fee = trade.price * trade.multiplier, trade.signed_quantity, trade.fee
-        if fee and trade.fee_currency != trade.currency:
-            size, fee = net_of_foreign_fee(size, unit_cash, fee, is_in_kind(trade))
-        if trade.is_paid:
-            add(asset_of(trade), size)
-            add(trade.currency, -size * unit_cash - fee)
-        else:
-            add(trade.currency, trade.realized_pnl - fee)
-        add(trade.fee_currency, -third_fee(trade))
-    return {asset: canonical(amount) for asset, amount in effects.items() if amount}
+        size, unit_cash, fee = net_fill(trade)
+        earned = -size * unit_cash if trade.is_paid else trade.realized_pnl
+        effects = [(earned - fee, trade.currency), (-third_fee(trade), trade.fee_currency)]
+    if trade.is_paid:
+        effects.append((size, asset_of(trade)))
+    return {asset: amount for asset, amount in sums_by_name(effects).items() if amount}
 
 
 def venue_balances(given: Mapping[str, Any]) -> dict[str, Decimal]:

@@ -249,7 +249,7 @@ class PositionRebuilt(DomainEvent):
 
 
 class TradeCancelled(DomainEvent):
-    """What is open of an order will not be filled: it was cancelled.
+    """The open part of an order will not be filled: it was cancelled.
 
     `ordered` is the quantity of the whole order, filled and not.
     """
@@ -261,7 +261,7 @@ class TradeCancelled(DomainEvent):
 
 
 class TradeRejected(DomainEvent):
-    """What is open of an order will not be filled: the venue refused it.
+    """The open part of an order will not be filled: the venue refused it.
 
     `ordered` is the quantity of the whole order, filled and not.
     """

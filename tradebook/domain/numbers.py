@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from decimal import (
     MAX_EMAX,
@@ -95,6 +96,14 @@ def plain(value: Decimal) -> str:
         return "0"
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def sums_by_name(amounts: Iterable[tuple[Decimal, str]]) -> dict[str, Decimal]:
+    """Add up amounts exactly, by the name that each has, such as its currency; sorted by name."""
+    sums: dict[str, Decimal] = {}
+    for amount, name in amounts:
+        sums[name] = EXACT.add(sums.get(name, ZERO), amount)
+    return {name: canonical(sums[name]) for name in sorted(sums)}
 
 
 class Numbers(dict[str, Decimal]):

@@ -22,7 +22,7 @@ from tradebook.domain.events import (
     TradeRecorded,
     TradeRejected,
 )
-from tradebook.domain.numbers import EXACT, ZERO, canonical, divide, exact, plain
+from tradebook.domain.numbers import EXACT, ZERO, canonical, divide, exact, plain, sums_by_name
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import BOOKED, TERMS, OrderKey, Trade, TradeAction, TradeStatus
 from tradebook.domain.validation import Json
@@ -115,7 +115,7 @@ class Order:
             key=lambda trade: trade.sequence or 0,
         )
         row, first = unfilled_row(trades), trades[0]
-        filled, fees = total_quantity(fills), _fees(fills)
+        filled = total_quantity(fills)
         is_open = row is not None and row.status is TradeStatus.PENDING
         open_rows = [trade for trade in trades if trade.status is TradeStatus.PENDING]
         times = [trade.executed_at for trade in fills]
@@ -130,7 +130,7 @@ class Order:
             remaining=total_quantity(open_rows),
             price=None if row is None else row.price,
             average_price=_average_price(fills, filled),
-            fees=fees,
+            fees=sums_by_name((trade.fee, trade.fee_currency) for trade in fills if trade.fee),
             fills=tuple(fills),
             recorded_at=min(trade.created_at for trade in trades),
             first_filled_at=min(times, default=None),
@@ -144,15 +144,6 @@ def _status(row: Trade | None, *, is_partly_filled: bool) -> OrderStatus:
     if row.status is TradeStatus.PENDING and is_partly_filled:
         return OrderStatus.PARTIALLY_FILLED
     return OrderStatus(row.status.value)
-
-
-def _fees(fills: Iterable[Trade]) -> dict[str, Decimal]:
-    fees: dict[str, Decimal] = {}
-    for trade in fills:
-        if trade.fee:
-            so_far = fees.get(trade.fee_currency, ZERO)
-            fees[trade.fee_currency] = canonical(EXACT.add(so_far, trade.fee))
-    return dict(sorted(fees.items()))
 
 
 def _average_price(fills: Iterable[Trade], filled: Decimal) -> Decimal | None:

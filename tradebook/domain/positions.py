@@ -35,7 +35,7 @@ from tradebook.domain.numbers import (
 from tradebook.domain.trades import Settlement, Trade, evidence, settlement_kind
 from tradebook.domain.validation import (
     Json,
-    default_asset,
+    asset_of,
     enum_member,
     identifier,
     optional_utc,
@@ -122,7 +122,7 @@ def instrument(trade: Trade | BookedTrade) -> dict[str, object]:
         "currency": trade.currency,
         "multiplier": trade.multiplier,
         "settlement": trade.settlement,
-        "asset": trade.asset or default_asset(trade.symbol),
+        "asset": asset_of(trade),
     }
 
 

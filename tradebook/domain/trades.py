@@ -134,9 +134,8 @@ _LATER: Final = ("corrects_id", *BUST[1:])
 
 
 def _price(value: Number | None) -> Decimal:
-    return cast(
-        "Decimal", optional_number(value)
-    )  # as pyright infers the types that a field accepts
+    # Pyright infers the types that a field accepts from a converter whose result has the field's type.
+    return cast("Decimal", optional_number(value))
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

@@ -151,6 +151,11 @@ def symbol_asset(record: Any) -> str:
     return default_asset(record.symbol)
 
 
+def asset_of(trade: Any) -> str:
+    """Return what the quantity of a trade is units of: the asset that it names, or its `symbol_asset`."""
+    return trade.asset or symbol_asset(trade)
+
+
 def long_text(value: str) -> str:
     """Check text of at most 100,000 characters."""
     return _checked_text(value, MAX_TEXT)

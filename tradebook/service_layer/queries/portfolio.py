@@ -12,7 +12,7 @@ from attrs import frozen
 from tradebook.domain import validation
 from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.numbers import EXACT, ZERO, canonical
+from tradebook.domain.numbers import EXACT, ZERO, canonical, sums_by_name
 from tradebook.domain.plain_values import plain_int
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position
@@ -112,14 +112,11 @@ def get_cash_balances(uow: AbstractUnitOfWork) -> list[CashBalance]:
     """Return the account's cash, sorted by currency."""
     holdings = uow.ledger.holdings()
     cash = {total.currency: (total.external, total.income) for total in holdings.cash}
-    trading: dict[str, Decimal] = {}
-    for position in holdings.positions:
-        for amount, currency in position.cash_moved:
-            trading[currency] = EXACT.add(trading.get(currency, ZERO), amount)
+    trading = sums_by_name(moved for p in holdings.positions for moved in p.cash_moved)
     balances = []
     for currency in sorted(cash.keys() | trading.keys()):
         external, income = cash.get(currency, (ZERO, ZERO))
-        traded = canonical(trading.get(currency, ZERO))
+        traded = trading.get(currency, ZERO)
         balance = canonical(EXACT.add(EXACT.add(external, income), traded))
         balances.append(CashBalance(currency, external, income, traded, balance))
     return balances

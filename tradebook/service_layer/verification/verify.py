@@ -16,7 +16,7 @@ from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import Position, instrument
-from tradebook.domain.trades import Settlement, TradeStatus
+from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
@@ -161,7 +161,7 @@ class _Proof:
         computed = {**views.now.values_in(position.last_mark), "sequence": numbers.last}
         stored = {name: (getattr(position, name), v) for name, v in computed.items()}
         self._compare("Position", symbol, stored)
-        if position.settlement is Settlement.CASH:
+        if position.is_paid:
             earned = EXACT.subtract(position.realized_pnl, position.fees)
             kept = EXACT.add(position.cash_flow, position.cost_basis)
             law = {"realized_pnl - fees == cash_flow + cost_basis": (earned, kept)}

@@ -66,7 +66,7 @@ async def call(url: str | URL, method: str) -> Any:
 
 
 def refusals(url: str | URL) -> list[str]:
-    """What each way into the database says."""
+    """Return the message of each command and manager that opens the database."""
     said = [
         Command(str(configured(url).url)).refused(*command)
         for command in (["positions"], ["init"], ["db", "upgrade"], ["verify"])

@@ -76,6 +76,7 @@ def test_a_difference_ends_with_1_and_names_the_last_entries(desk: Command, tmp_
         ("asset,balance\nBTC\n", "'line 2' is not accepted; expected 2 cells"),
         ("asset,balance\nBTC,1\nBTC,2\n", "one line for each asset: 'BTC' has two"),
         ("asset,balance\nBTC,NaN\n", "balances['BTC']: 'NaN' is not accepted"),
+        ("asset,balance\n" + "B" * 200_000, "expected CSV: field larger than"),
         ('{"BTC": ', "expected JSON: "),
         ("[1]", "expected a JSON object: the balance of each asset"),
         ('{"BTC": null}', "leave the asset out"),

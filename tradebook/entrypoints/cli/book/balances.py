@@ -17,6 +17,7 @@ import typer
 from tradebook.domain.balances import AssetBalance, AssetEntry, BalanceDifference, Reconciliation
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import plain
+from tradebook.entrypoints.cli.book.trade_files import delimiter_of
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import CommandContext, option
@@ -123,11 +124,11 @@ def _text(file: str) -> str:
 
 
 def _from_csv(file: str, text: str) -> dict[str, str]:
+    delimiter = delimiter_of(text.partition("\n")[0])
     try:
-        delimiter = csv.Sniffer().sniff(text.split("\n", 1)[0], ",;\t|").delimiter
-    except csv.Error:
-        delimiter = ","
-    rows = list(csv.reader(StringIO(text, newline=""), delimiter=delimiter))
+        rows = list(csv.reader(StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InvalidInput("file", file, f"CSV: {error}") from None
     header = [name.strip().lower() for name in rows[0]] if rows else []
     asset, amount = _place(file, header, _ASSETS), _place(file, header, _AMOUNTS)
     found: dict[str, str] = {}

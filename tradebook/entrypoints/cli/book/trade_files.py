@@ -39,6 +39,11 @@ _MEANT: Final = {name: ours for ours, names in _OTHER_NAMES.items() for name in 
 _DELIMITERS: Final = ",;\t|"
 
 
+def delimiter_of(header: str) -> str:
+    """Return the delimiter of a CSV file: the one that its first line has most of, a comma by default."""
+    return max(_DELIMITERS, key=header.count)
+
+
 class _CellError(Exception):
     """A cell, or the row as a whole, is invalid; its arguments are a `BadRow`'s, from the column on."""
 
@@ -203,9 +208,11 @@ class TradeFile:
                     raise self.text.refused(
                         f"it begins with more than {MAX_BLANK_LINES:,} blank lines"
                     )
-                delimiter = max(_DELIMITERS, key=first.count)
                 reader = csv.reader(
-                    chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True
+                    chain([first], lines),
+                    delimiter=delimiter_of(first),
+                    skipinitialspace=True,
+                    strict=True,
                 )
                 for cells in reader:
                     if any(cell.strip() for cell in cells):
