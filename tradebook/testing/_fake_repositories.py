@@ -12,7 +12,7 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
-from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -185,6 +185,20 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
     def count_bookings(self) -> int:
         return sum(map(_is_booking, self._session.rows(Event)))
 
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        wanted = set(ids)
+        return self._session.find(
+            Event, lambda row: row["entity"] == entity and row["entity_id"] in wanted
+        )
+
+    def count_recorded(self, entity: str) -> int:
+        def ids(*types: str) -> set[int]:
+            rows = self._session.rows(Event)
+            named = (r for r in rows if r["entity"] == entity and r["event_type"] in types)
+            return {row["entity_id"] for row in named}
+
+        return len(ids(*CREATIONS) - ids(*DELETIONS))
+
 
 def _is_booking(event: Values) -> bool:
     return event["entity"] == Trade.__name__ and event["event_type"] in BOOKINGS + BUSTS
@@ -294,6 +308,7 @@ class FakeLedger(Ledger):
             positions=tuple(self._copies(rows(Position))),
             cash=cash_totals((r["currency"], r["kind"], r["amount"]) for r in rows(CashFlow)),
             base_currency=self._base_currency(account),
+            cash_flows=_count_and_last(rows(CashFlow)),
             snapshot_at=max(
                 (r["timestamp"] for r in rows(Portfolio) if r["source"] == BOOK), default=None
             ),
@@ -327,3 +342,8 @@ class FakeLedger(Ledger):
 
 def _is_traded(position: Values) -> bool:
     return bool(position["sequence"])
+
+
+def _count_and_last(rows: Iterable[Values]) -> tuple[int, int]:
+    ids = [row["id"] for row in rows]
+    return len(ids), max(ids, default=0)

@@ -22,7 +22,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
-from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -155,7 +155,7 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         add_if_new(self.session, entity)
         for position in positions:
             position.portfolio_id = entity.id
-        insert_all(self.session, positions)
+        insert_all(self.session, positions, are_named=True)
         return entity
 
     @override
@@ -251,6 +251,24 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     @override
     def count_bookings(self) -> int:
         return self._number(func.count(), *self._bookings())
+
+    @override
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
+        return self.fetch(found.order_by(columns.id))
+
+    @override
+    def count_recorded(self, entity: str) -> int:
+        columns = self.table.c
+        created = self._select(
+            columns.entity_id, columns.entity == entity, columns.event_type.in_(CREATIONS)
+        )
+        deleted = self._select(
+            columns.entity_id, columns.entity == entity, columns.event_type.in_(DELETIONS)
+        )
+        remaining = created.except_(deleted).subquery()
+        return int(self.session.scalar(select(func.count()).select_from(remaining)) or 0)
 
     def _bookings(self) -> Sequence[ColumnElement[bool]]:
         columns = self.table.c

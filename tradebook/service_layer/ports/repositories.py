@@ -344,6 +344,14 @@ class EventRepository(Repository[Event]):
     def count_bookings(self) -> int:
         """Count the events that booked or busted a trade."""
 
+    @abstractmethod
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        """Read the events of several records of one kind, sorted by id."""
+
+    @abstractmethod
+    def count_recorded(self, entity: str) -> int:
+        """Count the records of a kind that there must be: those that events created, and none deleted."""
+
 
 class SealRepository(Repository[Seal]):
     """The seals; their identity is `number`."""
