@@ -95,6 +95,26 @@ class Fold:
         return {**self.values(), **mark.refolded(self.mark).fields()}
 
 
+@define
+class LastEntry:
+    """The last entry in a symbol's ledger, of a booking or a bust, among the trades that were added.
+
+    Attributes:
+        sequence: its number; 0 before the first.
+        at: its time, UTC; None before the first.
+    """
+
+    sequence: int = 0
+    at: datetime | None = None
+
+    def add(self, trade: Trade | BookedTrade) -> None:
+        """Take the entries of one booked trade into account."""
+        if trade.sequence is not None and trade.sequence > self.sequence:
+            self.sequence, self.at = trade.sequence, trade.booked_at
+        if trade.bust_sequence is not None and trade.bust_sequence > self.sequence:
+            self.sequence, self.at = trade.bust_sequence, trade.busted_at
+
+
 def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:
     """Return the names of the fields of a position that differ from these values."""
     return [name for name, value in values.items() if getattr(position, name) != value]

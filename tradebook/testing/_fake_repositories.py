@@ -74,6 +74,9 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
         ids = {row["order_id"] for row in rows if row["status"] is TradeStatus.PENDING}
         return self._session.find(Trade, lambda row: row["order_id"] in ids)
 
+    def unbooked(self) -> Iterator[list[Trade]]:
+        yield self._session.find(Trade, lambda row: row["sequence"] is None)
+
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         found = self._session.find(
             Trade,

@@ -13,7 +13,8 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
 from tradebook.domain.entity import Entity
-from tradebook.domain.events import Event
+from tradebook.domain.events import CREATIONS, Event
+from tradebook.domain.evidence import EVIDENCE
 from tradebook.domain.positions import MARK, MarkSource, Position
 from tradebook.domain.validation import MAX_AHEAD
 
@@ -23,6 +24,8 @@ V = TypeVar("V")
 COMMIT_MARKER: Final = "tradebook_witness"
 """The key in a session's `info` of the row of the event that it wrote last."""
 
+HANDLED: Final = "tradebook_handled"
+"""Key of a session's `info`: by kind and id, the evidence of the last event that a handler recorded of a record."""
 UNCOMMITTED: Final = "tradebook_uncommitted"
 """The key in a session's `info` that is set by every write of records, until it is committed or rolled back."""
 
@@ -127,6 +130,14 @@ def insert_all(session: Session, entities: Sequence[Entity], *, are_named: bool 
         for entity, id_ in zip(entities, ids if are_named else (), strict=False):
             entity.id = id_
         remember(session, entities[-1], max(ids))
+
+
+def note_handled(session: Session, happened: Event) -> None:
+    """Note the event of a handler that changed a record, so that the flush of the record leaves no second one."""
+    evidence = happened.payload.get(EVIDENCE)
+    if evidence is not None and happened.event_type not in CREATIONS:
+        handled = session.info.setdefault(HANDLED, {})
+        handled[happened.entity, happened.entity_id] = evidence["record"]
 
 
 def remember(session: Session, entity: Entity, id_: int | None) -> None:

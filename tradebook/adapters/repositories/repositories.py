@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -14,7 +14,13 @@ from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
-from tradebook.adapters.repositories.entity_rows import add_if_new, chunks, insert_all, remember
+from tradebook.adapters.repositories.entity_rows import (
+    add_if_new,
+    chunks,
+    insert_all,
+    note_handled,
+    remember,
+)
 from tradebook.adapters.repositories.seals import SqlSealRepository
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -61,6 +67,14 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         ids = sorted(set(self.session.scalars(pending)))
         found = (self.fetch(self.where(columns.order_id.in_(chunk))) for chunk in chunks(ids))
         return sorted(chain.from_iterable(found), key=lambda trade: trade.id)
+
+    @override
+    def unbooked(self) -> Iterator[list[Trade]]:
+        columns, after = self.table.c, -(2**63)
+        never = self.where(columns.sequence.is_(None)).order_by(columns.id).limit(BATCH)
+        while found := self.fetch(never.where(columns.id > after)):
+            yield found
+            after = found[-1].id
 
     @override
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
@@ -210,7 +224,14 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     """The audit trail, append-only."""
 
     @override
+    def add(self, entity: Event) -> Event:
+        note_handled(self.session, entity)
+        return super().add(entity)
+
+    @override
     def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        for event in entities:
+            note_handled(self.session, event)
         added = super().add_all(entities)
         if added:
             remember(self.session, added[-1], added[-1].id)

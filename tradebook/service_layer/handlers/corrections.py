@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tradebook.domain.entity import differences
 from tradebook.domain.errors import (
@@ -17,7 +17,7 @@ from tradebook.domain.errors import (
     shown,
 )
 from tradebook.domain.events import PositionRebuilt, RecordUpdated, TradeBusted, TradeCorrected
-from tradebook.domain.folding import TOTALS, Fold, differing
+from tradebook.domain.folding import TOTALS, Fold, LastEntry, differing
 from tradebook.domain.numbers import ZERO, Number
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK
@@ -226,11 +226,26 @@ def rebuild(
         if times and uow.is_ahead(clock):
             clock = uow.now()
         fold = folding.fold(each, clock)
-        values = {**fold.values_in(mark), "sequence": folding.last_entry, "updated_at": clock}
+        entry = folding.last
+        if entry.at is not None and clock == opened.position.updated_at:
+            clock = changed_last(uow, opened.position, entry.at)
+        values = {**fold.values_in(mark), "sequence": entry.sequence, "updated_at": clock}
         if _mend(uow, opened, values, folding.restated - before):
             mended.append(each)
     snapshots = _redate_snapshots(uow) if times and symbol is None else 0
     return Rebuilt(folding.progress.done, tuple(mended), folding.restated, snapshots)
+
+
+def changed_last(uow: AbstractUnitOfWork, position: Position, last_entry: datetime) -> datetime:
+    """Return when a position was changed last: at its last entry, unless `rebuild` repaired the time later."""
+    if position.updated_at == last_entry:
+        return last_entry
+    for event in uow.events.of(type(position).__name__, position.id):
+        after = event.payload.get("after")
+        repaired = after.get("updated_at") if isinstance(after, dict) else None
+        if repaired == position.updated_at.isoformat():
+            return position.updated_at
+    return last_entry
 
 
 def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
@@ -255,7 +270,7 @@ class _Folding:
     uow: AbstractUnitOfWork
     progress: Progress
     restated: int = 0  # trades whose realized P&L was wrong
-    last_entry: int = 0  # the last sequence of the symbol that was folded last
+    last: LastEntry = field(factory=LastEntry)  # of the symbol that was folded last
 
     def fold(
         self,
@@ -265,10 +280,11 @@ class _Folding:
         right: Trade | None = None,
     ) -> Fold:
         """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
-        fold, self.last_entry = Fold(symbol, clock, self.uow.max_ahead), 0
+        fold = Fold(symbol, clock, self.uow.max_ahead)
+        self.last = LastEntry()
         realized: dict[int, Decimal] = {}
         for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
-            self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
+            self.last.add(trade)
             if wrong is None or trade.id != wrong.id:
                 pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
                 if pnl != trade.realized_pnl:

@@ -199,6 +199,10 @@ class TradeRepository(Repository[Trade]):
         """Read every trade with the order id of a PENDING one, by id."""
 
     @abstractmethod
+    def unbooked(self) -> Iterator[list[Trade]]:
+        """Iterate over the trades that were never booked, by id, in reads of `BATCH`."""
+
+    @abstractmethod
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         """Read booked trades of a symbol by `sequence`, from the first above `after`."""
 

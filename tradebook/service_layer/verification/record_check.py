@@ -94,17 +94,17 @@ class RecordCheck:
         compared.unsealed += not self._is_sealed(last)
         compared.partly += not is_whole
 
-    def missing(self, *, with_trades: int | None = None) -> Iterator[Finding]:
+    def missing(self, *, trades: int | None = None) -> Iterator[Finding]:
         """Yield the records that events created and that are not there.
 
         Counts show first whether there are any; only then all events are read.
 
         Args:
-            with_trades: the number of trades that were found; by default those that were compared.
+            trades: the number of trades that were found; by default those that were compared.
         """
         counts = {name: compared.records for name, compared in self.compared.items()}
-        if with_trades is not None:
-            counts[Trade.__name__] = with_trades
+        if trades is not None:
+            counts[Trade.__name__] = trades
         kinds = {kind.__name__: kind for kind in _RECORDED}
         lacking = {n: k for n, k in kinds.items() if self.uow.events.count_recorded(n) != counts[n]}
         for page in self.uow.events.batches(after=LOWEST) if lacking else ():

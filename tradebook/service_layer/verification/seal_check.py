@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, frozen
 
-from tradebook.domain.events import BOOKINGS, Event
+from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
@@ -263,17 +263,16 @@ class _Check:
             said: dict[int, list[Event]] = {trade.id: [] for trade in page}
             for event in self.uow.events.bookings_of(said.keys()):
                 said[event.entity_id].append(event)
-            self._add(self.records.compare(Trade, [t for t in page if t.status not in BOOKED]))
+            unfilled = [t for t in page if t.status not in BOOKED and not said[t.id]]
+            self._add(self.records.compare(Trade, unfilled))
             ordered: list[Trade] = []
             for trade in page:
                 events = said[trade.id]
                 self._add(trade_findings(trade, events))
-                if trade.status in BOOKED:
-                    self.trades += 1
-                    bookings = [event for event in events if event.event_type in BOOKINGS]
-                    if bookings:
-                        self.records.count(Trade, events[-1])
-                    if not bookings or trade.created_at != bookings[0].occurred_at:
+                self.trades += trade.status in BOOKED
+                if events:
+                    self.records.count(Trade, events[-1])
+                    if trade.created_at != events[0].occurred_at:
                         ordered.append(trade)
             self._check_creations(ordered)
             self.progress.add(len(page))
