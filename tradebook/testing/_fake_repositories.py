@@ -212,6 +212,9 @@ class FakeSealRepository(FakeRepository[Seal], ports.SealRepository):
         found = self._session.find(Seal, by="number", newest_first=True, limit=1)
         return next(iter(found), None)
 
+    def next_id(self) -> int:
+        return self._session.next_id(Seal)
+
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
         return self._session.find(Seal, lambda row: row["number"] > after, by="number", limit=limit)
 

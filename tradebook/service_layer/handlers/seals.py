@@ -79,6 +79,7 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     settled = min(horizon.complete_up_to_id(last), read_to)
     digests = Digests.from_events(events)
     made = Seal(
+        id=uow.seals.next_id(),
         account=uow.account,
         created_at=uow.now(),
         number=1 if last is None else last.number + 1,

@@ -365,6 +365,10 @@ class SealRepository(Repository[Seal]):
         """Return the seal with the highest number."""
 
     @abstractmethod
+    def next_id(self) -> int:
+        """Take the id of the next seal, which its hash covers."""
+
+    @abstractmethod
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
         """Read seals in the order of their numbers, from the first above `after`."""
 
