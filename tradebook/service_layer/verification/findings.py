@@ -44,7 +44,10 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding as one line of text."""
-        return f"{self.entity} {self.key} was {self.what}: {self.detail}"
+        by = "" if self.event is None else "; no seal covers that event yet"
+        if self.seal is not None:
+            by = f"; seal {self.seal} covers that event"
+        return f"{self.entity} {self.key} was {self.what}: {self.detail}{by}"
 
 
 def changed(

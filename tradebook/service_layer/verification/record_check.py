@@ -20,7 +20,9 @@ from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import Json
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.cash_folds import Cut
 from tradebook.service_layer.verification.findings import (
     CHANGED,
     INSERTED,
@@ -60,6 +62,7 @@ class RecordCheck:
 
     Attributes:
         compared: by the name of the kind, what was compared so far.
+        cuts: the cash flows that each snapshot counted, as its event says; none of snapshots whose event does not.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class RecordCheck:
         """Take a read-only unit of work, and a function that says whether a seal covers an event."""
         self.uow = uow
         self.compared: dict[str, Compared] = {kind.__name__: Compared() for kind in _RECORDED}
+        self.cuts: list[Cut] = []
         self._is_sealed = is_sealed
 
     def pages(self, kind: type[Entity]) -> Iterator[Sequence[Any]]:
@@ -139,8 +143,14 @@ class RecordCheck:
         for portfolio_id, found in rows.items():
             statement = stated[portfolio_id]
             said = None if statement is None else statement.entries.get("positions")
+            if statement is not None:
+                self._add_cut(portfolio_id, statement.entries.get("cash_flows"))
             if statement is not None and isinstance(said, dict):
                 yield from _compared_positions(portfolio_id, said, found, statement.event)
+
+    def _add_cut(self, portfolio_id: int, said: Json) -> None:
+        if isinstance(said, list) and [type(number) for number in said] == [int, int]:
+            self.cuts.append(Cut(portfolio_id, *said))
 
     def _missing_of(self, kind: type[Entity], events: Iterable[Event]) -> Iterator[Finding]:
         created = {e.entity_id: e for e in events if e.event_type in CREATIONS}

@@ -22,6 +22,7 @@ from tradebook.service_layer.handlers.corrections import changed_last
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.cash_folds import Cut, over_cuts
 from tradebook.service_layer.verification.findings import Finding
 from tradebook.service_layer.verification.record_check import KINDS, RecordCheck
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
@@ -121,7 +122,7 @@ class _Proof:
         self.reported: set[tuple[str, str, str]] = set()
         self.cash_flows = 0
         self.portfolios: dict[int, Portfolio] = {}
-        self.cuts: dict[int, tuple[int, int]] = {}
+        self.cuts: list[Cut] = []
         self.closed: dict[str, list[tuple[int, int]]] = {}
         self.totals: dict[int, _Totals] = {}
 
@@ -152,6 +153,7 @@ class _Proof:
         for kind in KINDS:
             for page in check.pages(kind):
                 self._report(check.compare(kind, page))
+        self.cuts = [cut for cut in check.cuts if cut.portfolio_id in self.portfolios]
         for page in self.uow.trades.unbooked():
             self._report(check.compare(Trade, page))
         self._report(check.missing(trades=self.uow.trades.count()))
@@ -277,7 +279,8 @@ class _Proof:
                 self._compare("Portfolio", id_, identities)
 
     def _check_cash(self, stored: Iterable[CashTotal]) -> None:
-        flows = ((flow.currency, flow.kind, flow.amount) for flow in self._cash_flows())
+        passing = over_cuts(self._cash_flows(), self.cuts, self._check_cash_of)
+        flows = ((flow.currency, flow.kind, flow.amount) for flow in passing)
         folded = {total.currency: total for total in cash_totals(flows)}
         totals = {total.currency: total for total in stored}
         for currency in sorted(folded.keys() | totals.keys()):
@@ -285,6 +288,19 @@ class _Proof:
             total = totals.get(currency, CashTotal(currency))
             external, income = (total.external, computed.external), (total.income, computed.income)
             self._compare("CashFlow", currency, {"external": external, "income": income})
+
+    def _check_cash_of(self, portfolio_id: int, counted: tuple[CashTotal, ...]) -> None:
+        """Compare the cash of a snapshot with the flows that there were then."""
+        portfolio = self.portfolios[portfolio_id]
+
+        def converted(name: str) -> Decimal:
+            amounts = (getattr(c, name) * _rate(portfolio, c.currency) for c in counted)
+            return canonical(sum(amounts, start=ZERO))
+
+        with exact():
+            computed = {"external_flows": converted("external"), "income": converted("income")}
+        checks = {name: (getattr(portfolio, name), value) for name, value in computed.items()}
+        self._compare("Portfolio", portfolio_id, checks)
 
     def _cash_flows(self) -> Iterator[CashFlow]:
         for batch in self.uow.cash_flows.batches():

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
 from tradebook.entrypoints.cli.options import By, CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields, replacement
+from tradebook.entrypoints.cli.output import as_fields, replacement, stdout
+from tradebook.entrypoints.cli.tables import show
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.verification.seal_check import KindChecked, SealCheck
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,10 +95,14 @@ def check(
 ) -> None:
     """Prove that nothing sealed was changed, removed or inserted since.
 
-    Computes every seal again, and compares the terms of every booked trade with
-    the events that booked it. Exits with 0 if everything is unchanged, else
-    with 1 and a list of the changes, the first one first. Only with FILE can it
-    show that the seals themselves were replaced, or the last ones removed.
+    Computes every seal again, and compares every record with the events that
+    speak of it: trades, orders, cash flows, snapshots, signals, decisions,
+    actions, alerts and metrics. Exits with 0 if everything is unchanged, else
+    with 1 and a list of the changes, with the event and the seal that tell of
+    each. A table shows for each kind what was compared: `unsealed` records have
+    a last event that no seal protects yet, `partly` compared ones an event of
+    an earlier version that states only some fields. Only with FILE can it show
+    that the seals themselves were replaced, or the last ones removed.
 
       tradebook audit check && echo untouched
       tradebook audit check /mnt/elsewhere/seals.json
@@ -113,7 +121,14 @@ def check(
         lines.append(
             f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`"
         )
-    context.answer({"sound": result.sound, **as_fields(result)}, *lines, ok=result.sound)
+    document = {"sound": result.sound, **as_fields(result)}
+    context.answer(document, *lines, then=partial(_show_kinds, result), ok=result.sound)
+
+
+def _show_kinds(result: SealCheck) -> None:
+    """Write what was checked of each kind of record, and how many findings there are."""
+    columns = select(KindChecked, "kind records unsealed partly findings")
+    show(stdout(), "by kind", columns, result.kinds)
 
 
 def _write(manager: DatabaseManager, file: Path) -> int:
