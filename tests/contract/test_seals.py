@@ -86,7 +86,9 @@ def test_a_batch_of_another_size_is_refused(book: Book, batch: Any) -> None:
 def test_a_seal_is_neither_made_nor_changed_nor_deleted_by_hand(book: Book) -> None:
     a_day(book)
     [seal] = book.get_all(Seal, number=1)
-    forged = Seal(**{**{f: getattr(seal, f) for f in FACTS if f != "id"}, "covered": [], "number": 9})
+    forged = Seal(
+        **{**{f: getattr(seal, f) for f in FACTS if f != "id"}, "covered": [], "number": 9}
+    )
     with pytest.raises(InvalidInput, match="`seal` makes them"):
         book.create(forged)
     vars(seal)["number"] = 9

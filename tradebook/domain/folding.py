@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -22,7 +22,7 @@ from tradebook.domain.positions import (
     status_of,
 )
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import MAX_AHEAD, is_ahead
+from tradebook.domain.validation import MAX_AHEAD, Json, is_ahead, json_object
 
 AMOUNTS: Final = Balance._fields
 TOTALS: Final = (*AMOUNTS, "other_fees")
@@ -113,6 +113,11 @@ class LastEntry:
             self.sequence, self.at = trade.sequence, trade.booked_at
         if trade.bust_sequence is not None and trade.bust_sequence > self.sequence:
             self.sequence, self.at = trade.bust_sequence, trade.busted_at
+
+
+def values_of(position: Position, names: Iterable[str]) -> dict[str, Json]:
+    """Return fields of a position by name, as an event keeps them."""
+    return json_object({name: getattr(position, name) for name in names})
 
 
 def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:

@@ -12,7 +12,7 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
-from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -194,6 +194,11 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: row["entity"] == entity and row["entity_id"] in wanted
         )
 
+    def submissions(self) -> dict[str, int | None]:
+        rows = self._session.rows(Event)
+        symbols = [r["payload"]["symbol"] for r in rows if r["event_type"] == _SUBMITTED]
+        return {symbol: symbols.count(symbol) for symbol in set(symbols)}
+
     def count_recorded(self, entity: str) -> int:
         def ids(*types: str) -> set[int]:
             rows = self._session.rows(Event)
@@ -201,6 +206,9 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             return {row["entity_id"] for row in named}
 
         return len(ids(*CREATIONS) - ids(*DELETIONS))
+
+
+_SUBMITTED: Final = TradeSubmitted.__name__
 
 
 def _is_booking(event: Values) -> bool:

@@ -28,7 +28,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
-from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -278,6 +278,21 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         columns = self.table.c
         found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
         return self.fetch(found.order_by(columns.id))
+
+    @override
+    def submissions(self) -> dict[str, int | None]:
+        # Both databases have these operators; SQLAlchemy would write a function of each.
+        symbol: Any = literal_column("payload ->> 'symbol'")
+        evidence: Any = literal_column("payload -> 'evidence'")
+        columns = self.table.c
+        counted = (
+            self._select(symbol, columns.entity == Trade.__name__)
+            .where(columns.event_type == TradeSubmitted.__name__)
+            .add_columns(func.count(), func.count(evidence))
+            .group_by(symbol)
+        )
+        found = self.session.connection().execute(counted)
+        return {name: every if every == stated else None for name, every, stated in found}
 
     @override
     def count_recorded(self, entity: str) -> int:

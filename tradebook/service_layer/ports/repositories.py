@@ -353,6 +353,14 @@ class EventRepository(Repository[Event]):
         """Read the events of several records of one kind, sorted by id."""
 
     @abstractmethod
+    def submissions(self) -> dict[str, int | None]:
+        """Count the orders that were ever submitted, by symbol.
+
+        None stands for a number that is not known: events that were written before the book had evidence may
+        be of a version in which positions did not count orders.
+        """
+
+    @abstractmethod
     def count_recorded(self, entity: str) -> int:
         """Count the records of a kind that there must be: those that events created, and none deleted."""
 

@@ -28,6 +28,11 @@ def trade_findings(trade: Trade, events: Collection[Event]) -> Iterator[Finding]
         names = ("symbol", "order_id", "execution_id", "revision", *BUST)
         wanted = {name: getattr(trade, name) for name in names}
         yield from _compared(trade, busts[0], wanted, _said_of_bust(busts[0]))
+    if not is_busted and trade.status in BOOKED and bookings:
+        never = {"busted_at": None, "busted_by": "", "bust_reason": None, "bust_sequence": None}
+        said = {name: (value, _as_json(getattr(trade, name))) for name, value in never.items()}
+        if wrong := {name: pair for name, pair in said.items() if pair[0] != pair[1]}:
+            yield changed(Trade.__name__, key_of(trade), wrong, bookings[0])
     if bookings and trade.status in BOOKED:
         yield from _dated(trade, "updated_at", trade.busted_at or trade.booked_at, events)
 

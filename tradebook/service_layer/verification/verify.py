@@ -18,7 +18,7 @@ from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carri
 from tradebook.domain.positions import Position, instrument
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument
-from tradebook.service_layer.handlers.corrections import changed_last
+from tradebook.service_layer.handlers.rebuilding import changed_last, counted_version
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -123,6 +123,7 @@ class _Proof:
         self.cash_flows = 0
         self.portfolios: dict[int, Portfolio] = {}
         self.cuts: list[Cut] = []
+        self.submitted = uow.events.submissions()
         self.closed: dict[str, list[tuple[int, int]]] = {}
         self.totals: dict[int, _Totals] = {}
 
@@ -198,6 +199,7 @@ class _Proof:
         computed = {**views.now.values_in(position.last_mark), "sequence": last.sequence}
         if last.at is not None:
             computed["updated_at"] = changed_last(self.uow, position, last.at)
+            computed["version"] = counted_version(self.uow, position, last.sequence, self.submitted)
         stored = {name: (getattr(position, name), v) for name, v in computed.items()}
         self._compare("Position", symbol, stored)
         if position.is_paid:
