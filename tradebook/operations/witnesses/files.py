@@ -1,0 +1,99 @@
+"""A file as a witness of seals: lines of JSON that are appended under a lock and never changed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from typing_extensions import override
+
+from tradebook.config.witnesses import WitnessUrl
+from tradebook.domain.errors import WitnessFailed
+from tradebook.operations.witnesses.lines import BEGINNING, KeptLines, failures, to_lines
+from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
+from tradebook.service_layer.verification.witness_check import lacking
+
+_PATIENCE: Final = 10.0
+"""Seconds that another process may hold the lock."""
+
+
+class FileWitness(Witness):
+    """A file of lines, one for each seal; several books and accounts may share it."""
+
+    def __init__(self, url: WitnessUrl) -> None:
+        """Keep the setting; the file is opened for each call."""
+        self.name, self._path, self._book = url.shown, str(url.place), url.book
+
+    @override
+    def last(self, account: str) -> WitnessedSeal | None:
+        return self._kept(account).last
+
+    @override
+    def read(self, account: str) -> dict[int, WitnessedSeal]:
+        return self._kept(account).verified()
+
+    @override
+    def append(self, account: str, entries: Sequence[Mapping[str, Any]]) -> None:
+        if not entries:
+            return
+        # An append-only file (`chattr +a`) can be opened for appending only; a link is not followed.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        with failures(self.name), _opened(self._path, flags) as descriptor:
+            self._lock(descriptor)
+            content = self._content(descriptor)
+            kept = KeptLines.from_bytes(self.name, self._book, account, content)
+            new = to_lines(self._book, account, lacking(self.name, kept.seals, entries))
+            if not new:
+                return
+            # A crash may have left a line without its end; it stays, since nothing is ever taken away.
+            new = new if content.endswith(b"\n") or not content else b"\n" + new
+            while new:
+                new = new[os.write(descriptor, new) :]
+            os.fsync(descriptor)
+            if not content:
+                with _opened(os.path.dirname(self._path) or ".", os.O_RDONLY) as folder:
+                    os.fsync(folder)
+
+    def _kept(self, account: str) -> KeptLines:
+        content = b""
+        with (
+            failures(self.name),
+            suppress(FileNotFoundError),
+            _opened(self._path, os.O_RDONLY) as descriptor,
+        ):
+            content = self._content(descriptor)
+        return KeptLines.from_bytes(self.name, self._book, account, content)
+
+    def _content(self, descriptor: int) -> bytes:
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read()
+        if not all(
+            line[: len(BEGINNING)] == BEGINNING[: len(line)] for line in content.splitlines()
+        ):
+            raise WitnessFailed(
+                f"{self.name} is no file of witnessed seals, and stays as it is: name a new file"
+            )
+        return content
+
+    def _lock(self, descriptor: int) -> None:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            with suppress(BlockingIOError):
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.monotonic() > end:
+                raise WitnessFailed(f"{self.name} is locked by another process")
+            time.sleep(0.02)
+
+
+@contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    """Open a file, which a new one's owner alone can read, and close it."""
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
