@@ -152,9 +152,7 @@ def _witnesses(checked: SealCheck) -> Iterator[Finding]:
             what = f"{state.witness} has {state.seals:,} of {checked.seals:,} seals"
             yield yellow(name, what, by_timer)
         elif datetime.now(UTC) - state.at > _STALE:
-            what = (
-                f"{state.witness} got the last seal {(datetime.now(UTC) - state.at).days} days ago"
-            )
+            what = f"{state.witness} got the last seal at {state.at:%Y-%m-%d %H:%M} UTC"
             yield yellow(name, what, f"{by_timer}; without new events there is nothing to seal")
         else:
             yield green(name, f"{state.witness} has all {state.seals:,} seals")
