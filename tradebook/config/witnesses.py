@@ -33,8 +33,8 @@ _PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     TIMESTAMPS: ("book", "ca", "folder"),
 }
 _BOOK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/@]*@")
-_SECRET: Final = re.compile(r"([?&][^=&]*(?:password|secret|token|key|sig)[^=&]*)=[^&]*", re.I)
+_PASSWORD: Final = re.compile(r"((?::|%3A)//[^/@:\s]*):[^/@\s]*@", re.I)
+_SECRET: Final = re.compile(r"([?&][^=&]*(?:password|secret|token|key|sig)[^=&]*)=[^&\s]*", re.I)
 
 
 @frozen
@@ -79,6 +79,11 @@ def witness_settings(value: str | os.PathLike[str] | Iterable[object] | None) ->
     return tuple(found)
 
 
+def masked(text: str) -> str:
+    """Mask the passwords of URLs in a text."""
+    return _SECRET.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
+
+
 def witness_url(setting: str) -> WitnessUrl:
     """Parse the text of one witness.
 
@@ -86,7 +91,7 @@ def witness_url(setting: str) -> WitnessUrl:
         InvalidInput: it names no witness.
     """
     text = str(setting)
-    shown = _SECRET.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", text))
+    shown = masked(text)
     base, _, query = text.partition("?")
     kind, place = _kind_and_place(base, shown)
     stated = dict(parse_qsl(query, keep_blank_values=True))

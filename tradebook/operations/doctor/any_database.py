@@ -147,7 +147,11 @@ def _witnesses(checked: SealCheck) -> Iterator[Finding]:
         yield yellow(name, what, "set TRADEBOOK_SEAL_WITNESS: see docs/security.md")
     for state in checked.witnesses:
         if state.error:
-            yield yellow(name, state.error, "make it reachable, then run `tradebook audit seal`")
+            yield yellow(
+                name,
+                state.error,
+                "see docs/security.md; the next `tradebook audit seal` catches up",
+            )
         elif state.at is None or state.seals < checked.seals:
             what = f"{state.witness} has {state.seals:,} of {checked.seals:,} seals"
             yield yellow(name, what, by_timer)

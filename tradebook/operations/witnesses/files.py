@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from typing_extensions import override
 
 from tradebook.config.witnesses import WitnessUrl
 from tradebook.domain.errors import WitnessFailed
 from tradebook.operations.witnesses.lines import BEGINNING, KeptLines, failures, to_lines
+from tradebook.operations.witnesses.locks import flush_folder, locked, opened
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 from tradebook.service_layer.verification.witness_check import lacking
-
-_PATIENCE: Final = 10.0
-"""Seconds that another process may hold the lock."""
 
 
 class FileWitness(Witness):
@@ -42,8 +38,7 @@ class FileWitness(Witness):
             return
         # An append-only file (`chattr +a`) can be opened for appending only; a link is not followed.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-        with failures(self.name), _opened(self._path, flags) as descriptor:
-            self._lock(descriptor)
+        with failures(self.name), locked(self._path, flags, self.name) as descriptor:
             content = self._content(descriptor)
             kept = KeptLines.from_bytes(self.name, self._book, account, content)
             new = to_lines(self._book, account, lacking(self.name, kept.seals, entries))
@@ -55,15 +50,14 @@ class FileWitness(Witness):
                 new = new[os.write(descriptor, new) :]
             os.fsync(descriptor)
             if not content:
-                with _opened(os.path.dirname(self._path) or ".", os.O_RDONLY) as folder:
-                    os.fsync(folder)
+                flush_folder(os.path.dirname(self._path) or ".")
 
     def _kept(self, account: str) -> KeptLines:
         content = b""
         with (
             failures(self.name),
             suppress(FileNotFoundError),
-            _opened(self._path, os.O_RDONLY) as descriptor,
+            opened(self._path) as descriptor,
         ):
             content = self._content(descriptor)
         return KeptLines.from_bytes(self.name, self._book, account, content)
@@ -78,22 +72,3 @@ class FileWitness(Witness):
                 f"{self.name} is no file of witnessed seals, and stays as it is: name a new file"
             )
         return content
-
-    def _lock(self, descriptor: int) -> None:
-        end = time.monotonic() + _PATIENCE
-        while True:
-            with suppress(BlockingIOError):
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.monotonic() > end:
-                raise WitnessFailed(f"{self.name} is locked by another process")
-            time.sleep(0.02)
-
-
-@contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
-    """Open a file, which a new one's owner alone can read, and close it."""
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from tradebook.config.witnesses import masked
 from tradebook.domain.errors import InvalidInput, WitnessFailed
 from tradebook.domain.validation import utc, utc_now
 from tradebook.service_layer.ports.witnesses import WitnessedSeal
@@ -27,18 +28,15 @@ BEGINNING: Final = json.dumps({"format": FORMAT}).removesuffix("}").encode()
 def failures(
     witness: str,
     errors: type[Exception] | tuple[type[Exception], ...] = OSError,
-    *,
-    secret: str = "",
 ) -> Iterator[None]:
-    """Raise errors of a file, server or library as `WitnessFailed`, without a secret in the text."""
+    """Raise errors of a file, server or library as `WitnessFailed`, passwords of URLs masked."""
     try:
         yield
     except WitnessFailed:
         raise
     except errors as error:
         text = str(error) or type(error).__name__
-        text = text.replace(secret, "***") if secret else text
-        raise WitnessFailed(f"{witness} cannot be used: {text}") from None
+        raise WitnessFailed(f"{witness} cannot be used: {masked(text)}") from None
 
 
 def folder_of(book: str, account: str) -> str:

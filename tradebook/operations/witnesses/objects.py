@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from tradebook.config.witnesses import WitnessUrl
+from tradebook.config.witnesses import WitnessUrl, masked
 from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
 from tradebook.operations.witnesses.lines import KeptLines, failures, folder_of, to_lines
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
@@ -30,13 +30,12 @@ class ObjectWitness(Witness):
         try:
             self._files, self._prefix = fsspec.core.url_to_fs(str(url.place))
         except Exception as error:  # each store's library raises errors of its own
-            expected = f"a URL of a store whose library is installed ({_plain(error, url)})"
+            expected = f"a URL of a store whose library is installed ({masked(str(error))})"
             raise InvalidInput("seal_witness", url.shown, expected) from None
-        self._secret = _password(url)
 
     @override
     def last(self, account: str) -> WitnessedSeal | None:
-        with failures(self.name, Exception, secret=self._secret):
+        with failures(self.name, Exception):
             for name in sorted(self._names(account), key=_last_number, reverse=True):
                 kept = self._kept(account, self._files.cat_file(name))
                 if kept.last is not None:  # one that a crash cut off says nothing
@@ -45,7 +44,7 @@ class ObjectWitness(Witness):
 
     @override
     def read(self, account: str) -> dict[int, WitnessedSeal]:
-        with failures(self.name, Exception, secret=self._secret):
+        with failures(self.name, Exception):
             names = self._names(account)
             found = self._files.cat(names) if names else {}
         return self._kept(account, b"\n".join(found.values())).verified()
@@ -57,7 +56,7 @@ class ObjectWitness(Witness):
         first, last = entries[0]["number"], entries[-1]["number"]
         # Two that append at the same time make two objects that say the same.
         name = f"{self._folder(account)}/{first:010}-{last:010}-{uuid4().hex[:8]}.jsonl"
-        with failures(self.name, Exception, secret=self._secret):
+        with failures(self.name, Exception):
             self._files.makedirs(self._folder(account), exist_ok=True)
             self._files.pipe_file(name, to_lines(self._book, account, entries), mode="create")
 
@@ -78,13 +77,3 @@ class ObjectWitness(Witness):
 
 def _last_number(name: str) -> str:
     return name.rsplit("/", 1)[-1].split("-")[1]
-
-
-def _password(url: WitnessUrl) -> str:
-    found = re.search(r"://[^/@:]*:([^/@]*)@", str(url.place))
-    return found[1] if found else ""
-
-
-def _plain(error: Exception, url: WitnessUrl) -> str:
-    secret = _password(url)
-    return str(error).replace(secret, "***") if secret else str(error)

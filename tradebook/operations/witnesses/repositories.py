@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from tradebook.config.witnesses import WitnessUrl
 from tradebook.domain.errors import ExtraNotInstalled, WitnessFailed
 from tradebook.domain.validation import utc_now
 from tradebook.operations.witnesses.lines import KeptLines, failures, folder_of, to_lines
+from tradebook.operations.witnesses.locks import locked
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 from tradebook.service_layer.verification.witness_check import lacking
 
@@ -26,7 +28,7 @@ _IN_A_FILE: Final = 1000
 """Seals in one file: an append writes its file again, and git keeps each version."""
 _AUTHOR: Final = b"tradebook <tradebook@localhost>"
 _REGULAR: Final = 0o100644
-_ATTEMPTS: Final = 20
+_ATTEMPTS: Final = 10
 
 
 class GitWitness(Witness):
@@ -61,7 +63,7 @@ class GitWitness(Witness):
 
     @override
     def append(self, account: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        with self._opened() as repository:
+        with self._opened() as repository, self._locked(repository):
             ref = self._ref(repository)
             for _ in range(_ATTEMPTS):
                 files = _Files(repository, ref)
@@ -108,6 +110,11 @@ class GitWitness(Witness):
             with repository:
                 repository.object_store.fsync_object_files = True
                 yield repository
+
+    def _locked(self, repository: Repo) -> AbstractContextManager[int]:
+        """Lock the repository for those who append, also its working tree."""
+        lock = Path(repository.controldir(), "tradebook.lock")
+        return locked(lock, os.O_RDWR | os.O_CREAT, self.name)
 
     def _ref(self, repository: Repo) -> Ref:
         from dulwich.refs import HEADREF, local_branch_name

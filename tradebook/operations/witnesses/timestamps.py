@@ -18,6 +18,7 @@ from typing_extensions import override
 from tradebook.config.witnesses import WitnessUrl
 from tradebook.domain.errors import ExtraNotInstalled, WitnessFailed
 from tradebook.operations.witnesses.lines import failures, folder_of
+from tradebook.operations.witnesses.locks import flush_folder
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 
 if TYPE_CHECKING:
@@ -153,8 +154,4 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush_folder(path.parent)

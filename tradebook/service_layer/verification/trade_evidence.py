@@ -24,8 +24,8 @@ class Finding:
     """One record that was tampered with.
 
     Attributes:
-        entity: Event, Trade or Seal.
-        key: an event's id, a seal's number, or a trade's id and order.
+        entity: Event, Trade, Seal or Witness.
+        key: an event's id, a seal's number, a trade's id and order, or a witness's setting.
         what: changed, removed or inserted.
         detail: the evidence.
     """

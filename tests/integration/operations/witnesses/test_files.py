@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import run
 
@@ -67,7 +66,7 @@ def test_a_file_of_something_else_stays_as_it_is(sealed_file: str, tmp_path: Pat
 def test_a_link_is_not_followed_and_a_lock_not_waited_for_without_end(
     sealed_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradebook.operations.witnesses.files._PATIENCE", 0.05)
+    monkeypatch.setattr("tradebook.operations.witnesses.locks._PATIENCE", 0.05)
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "victim")
     file = tmp_path / "w.jsonl"
     with DatabaseManager(config_of(sealed_file, str(tmp_path / "link.jsonl"))) as book:
@@ -79,24 +78,6 @@ def test_a_link_is_not_followed_and_a_lock_not_waited_for_without_end(
         with pytest.raises(WitnessFailed, match="is locked by another process"):
             book.seal()
     assert file.read_bytes() == b""
-
-
-def test_many_who_seal_at_the_same_time_append_each_seal_once(
-    sealed_file: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "w.jsonl"
-    with DatabaseManager(config_of(sealed_file, str(file))) as book, ThreadPoolExecutor(4) as pool:
-
-        def work(number: int) -> None:
-            book.raise_alert(str(number), "INFO")
-            book.seal()
-
-        list(pool.map(work, range(12)))
-        book.seal()
-        checked = book.check_seals()
-        assert (checked.sound, checked.witnesses[0].seals) == (True, checked.seals)
-    numbers = [json.loads(line)["seal"]["number"] for line in file.read_text().splitlines()]
-    assert numbers == list(range(1, checked.seals + 1))
 
 
 def test_an_append_only_file_takes_them(sealed_file: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,29 @@ def test_many_seals_are_caught_up_with_in_every_kind(
         seal_another(book)
         checked = book.check_seals()
         assert (checked.sound, {state.seals for state in checked.witnesses}) == (True, {46})
+
+
+@pytest.mark.parametrize("kind", ["file", "git", "objects"])
+def test_many_who_seal_at_the_same_time_leave_one_whole_chain(
+    sealed_file: str, setting: Callable[[str], str], kind: str, tmp_path: Path
+) -> None:
+    with (
+        DatabaseManager(config_of(sealed_file, setting(kind))) as book,
+        ThreadPoolExecutor(4) as pool,
+    ):
+
+        def work(number: int) -> None:
+            book.raise_alert(str(number), "INFO")
+            book.seal()
+
+        list(pool.map(work, range(8)))
+        book.seal()
+        checked = book.check_seals()
+        assert (checked.sound, checked.witnesses[0].seals) == (True, checked.seals)
+    [*files] = tmp_path.rglob("*.jsonl")
+    lines = "".join(file.read_text() for file in files).splitlines()
+    numbers = sorted(json.loads(line)["seal"]["number"] for line in lines)
+    if kind != "objects":  # two that append at the same time make two objects that say the same
+        assert numbers == list(range(1, checked.seals + 1))
+    if kind == "git":
+        assert porcelain.status(str(tmp_path / "git")).unstaged == []

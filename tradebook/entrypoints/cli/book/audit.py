@@ -128,7 +128,8 @@ def check(
         f"({counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "
         f"{counted(result.trades, 'trade')})"
     )
-    unread = [each.error for each in result.witnesses if each.error]
+    said = {finding.detail for finding in result.findings}
+    unread = [each.error for each in result.witnesses if each.error and each.error not in said]
     verdict = "nothing was tampered with"
     if result.findings:
         verdict = f"tampered with: {counted(len(result.findings), 'finding')}"
