@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
 
 from tradebook.config.witnesses import WitnessUrl
 from tradebook.domain.errors import WitnessFailed
-from tradebook.operations.witnesses.lines import BEGINNING, KeptLines, failures, to_lines
+from tradebook.operations.witnesses.lines import (
+    BEGINNING,
+    KeptLines,
+    failures,
+    require_folder,
+    to_lines,
+)
 from tradebook.operations.witnesses.locks import flush_folder, locked, opened
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 from tradebook.service_layer.verification.witness_check import lacking
@@ -22,7 +29,8 @@ class FileWitness(Witness):
 
     def __init__(self, url: WitnessUrl) -> None:
         """Keep the setting; the file is opened for each call."""
-        self.name, self._path, self._book = url.shown, str(url.place), url.book
+        self.name, self._path, self._book = url.shown, Path(str(url.place)), url.book
+        self._folder = self._path.parent
 
     @override
     def last(self, account: str) -> WitnessedSeal | None:
@@ -50,9 +58,10 @@ class FileWitness(Witness):
                 new = new[os.write(descriptor, new) :]
             os.fsync(descriptor)
             if not content:
-                flush_folder(os.path.dirname(self._path) or ".")
+                flush_folder(self._folder)
 
     def _kept(self, account: str) -> KeptLines:
+        require_folder(self.name, self._folder)
         content = b""
         with (
             failures(self.name),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -35,8 +36,14 @@ def failures(
     except WitnessFailed:
         raise
     except errors as error:
-        text = str(error) or type(error).__name__
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise WitnessFailed(f"{witness} cannot be used: {masked(text)}") from None
+
+
+def require_folder(witness: str, folder: Path) -> None:
+    """Refuse a folder that is missing, such as one on a disk that is not mounted: it would look empty."""
+    if not folder.is_dir():
+        raise WitnessFailed(f"{witness} cannot be used: there is no folder {folder}")
 
 
 def folder_of(book: str, account: str) -> str:

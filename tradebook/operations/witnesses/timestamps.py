@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from tradebook.config.witnesses import WitnessUrl
 from tradebook.domain.errors import ExtraNotInstalled, WitnessFailed
-from tradebook.operations.witnesses.lines import failures, folder_of
+from tradebook.operations.witnesses.lines import failures, folder_of, require_folder
 from tradebook.operations.witnesses.locks import flush_folder
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 
@@ -78,8 +78,6 @@ class TimestampWitness(Witness):
                     f"{self.name} answered without a valid token: {_reason(error)}"
                 ) from None
             folder = self._folder / folder_of(self._book, account)
-            if not self._folder.is_dir():
-                raise WitnessFailed(f"{self.name}: there is no folder {self._folder}")
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / f"{number:010}-{hash_}.tsr", answer.as_bytes())
 
@@ -91,6 +89,7 @@ class TimestampWitness(Witness):
         return self._library.decode_timestamp_response(content)
 
     def _tokens(self, account: str) -> list[Path]:
+        require_folder(self.name, self._folder)
         folder = self._folder / folder_of(self._book, account)
         with failures(self.name):
             return sorted(path for path in folder.glob("*.tsr") if _TOKEN.fullmatch(path.name))

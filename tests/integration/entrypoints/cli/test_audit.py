@@ -149,10 +149,11 @@ def test_a_witness_that_fails_undoes_no_seal_and_the_next_seal_catches_up(
     assert result.exit_code == 1
     assert result.stdout == f"1 event sealed in 1 seal\n5 seals exported to {exported}\n"
     assert f"tradebook: {folder / 'w.jsonl'} cannot be used" in result.stderr
-    assert "No such file or directory" in result.stderr
+    assert f"there is no folder {folder}" in result.stderr
     failed = tradebook.json("audit", "seal", exit_code=1)
     assert (failed["seals"], failed["witnesses"][0]["seals"]) == (0, 0)
-    assert "No such file or directory" in failed["witnesses"][0]["error"]
+    assert "there is no folder" in failed["witnesses"][0]["error"]
+    assert "not proven" in tradebook("audit", "check").stdout
     folder.mkdir()
     again = tradebook("audit", "seal").stdout
     assert again == f"0 events sealed in 0 seals\n5 seals in {folder / 'w.jsonl'}\n"
