@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -11,7 +12,13 @@ from typing_extensions import override
 
 from tradebook.config.witnesses import WitnessUrl, masked
 from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
-from tradebook.operations.witnesses.lines import KeptLines, failures, folder_of, to_lines
+from tradebook.operations.witnesses.lines import (
+    KeptLines,
+    failures,
+    folder_of,
+    require_folder,
+    to_lines,
+)
 from tradebook.service_layer.ports.witnesses import Witness, WitnessedSeal
 
 _NAME: Final = re.compile(r"[0-9]{10}-([0-9]{10})-[0-9a-f]{8}\.jsonl")
@@ -24,6 +31,7 @@ class ObjectWitness(Witness):
         """Load the library of the store; it is connected on first use."""
         try:
             import fsspec
+            from fsspec.implementations.local import LocalFileSystem
         except ImportError:
             raise ExtraNotInstalled("fsspec", "fsspec") from None
         self.name, self._book = url.shown, url.book
@@ -32,6 +40,7 @@ class ObjectWitness(Witness):
         except Exception as error:  # each store's library raises errors of its own
             expected = f"a URL of a store whose library is installed ({masked(str(error))})"
             raise InvalidInput("seal_witness", url.shown, expected) from None
+        self._is_local = isinstance(self._files, LocalFileSystem)
 
     @override
     def last(self, account: str) -> WitnessedSeal | None:
@@ -56,14 +65,23 @@ class ObjectWitness(Witness):
         first, last = entries[0]["number"], entries[-1]["number"]
         # Two that append at the same time make two objects that say the same.
         name = f"{self._folder(account)}/{first:010}-{last:010}-{uuid4().hex[:8]}.jsonl"
+        content = to_lines(self._book, account, entries)
         with failures(self.name, Exception):
-            self._files.makedirs(self._folder(account), exist_ok=True)
-            self._files.pipe_file(name, to_lines(self._book, account, entries), mode="create")
+            try:
+                self._files.pipe_file(name, content, mode="create")
+            except FileNotFoundError:
+                # Folders of disks and servers. A store makes none; a bucket that is missing stays so.
+                if not self._files.isdir(self._prefix):
+                    raise
+                self._files.makedirs(self._folder(account), exist_ok=True)
+                self._files.pipe_file(name, content, mode="create")
 
     def _folder(self, account: str) -> str:
         return f"{self._prefix.rstrip('/')}/{folder_of(self._book, account)}"
 
     def _names(self, account: str) -> list[str]:
+        if self._is_local:
+            require_folder(self.name, Path(self._prefix))
         self._files.invalidate_cache()
         try:
             names = self._files.ls(self._folder(account), detail=False)

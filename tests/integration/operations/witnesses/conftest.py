@@ -42,11 +42,11 @@ def setting(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], s
             return f"{place}.jsonl"
         if kind == "memory":
             return f"memory://{uuid4().hex}"
-        if kind == "objects":
-            return f"local://{place}"
         if kind == "timestamps":
             return str(request.getfixturevalue("tokens"))
         place.mkdir()
+        if kind == "objects":
+            return f"local://{place}"
         (Repo.init_bare if kind == "bare git" else Repo.init)(str(place)).close()
         return f"git://{place}"
 

@@ -31,9 +31,9 @@ def test_each_append_is_an_object_and_none_is_overwritten(sealed_file: str) -> N
 def test_an_object_that_a_crash_cut_off_says_nothing_and_its_seals_are_appended(
     sealed_file: str, tmp_path: Path, lost: int
 ) -> None:
-    with DatabaseManager(config_of(sealed_file, f"local://{tmp_path}/w")) as book:
+    with DatabaseManager(config_of(sealed_file, f"local://{tmp_path}")) as book:
         book.seal()
-        [file] = (tmp_path / "w").rglob("*.jsonl")
+        [file] = tmp_path.rglob("*.jsonl")
         file.write_bytes(file.read_bytes()[:-lost])
         assert book.check_seals().sound
         book.seal()

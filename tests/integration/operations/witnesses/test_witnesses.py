@@ -118,7 +118,7 @@ def test_one_that_cannot_be_reached_undoes_no_seal_and_catches_up(
     place, witness = BREAKS[kind](tmp_path), setting(kind)
     if place.exists():
         place.rename(tmp_path / "away")
-    if kind in ("file", "objects"):
+    if kind == "file":
         place.symlink_to(tmp_path / "no" / "such" / "place")
     others = setting("memory")
     with DatabaseManager(config_of(sealed_file, witness, others)) as book:
