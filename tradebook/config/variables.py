@@ -183,6 +183,10 @@ class Settings:
             for field, (value, variable) in layer.items():
                 if field not in stronger and _fits(field, stronger):
                     stated.values[field], stated.sources[field] = value, variable or source
+        if stated.values.get("path") == MEMORY:
+            # The seals of a test would be taken for those of the book.
+            stated.values.pop("seal_witness", None)
+            stated.sources.pop("seal_witness", None)
         return stated
 
     def _layers(

@@ -115,8 +115,9 @@ def witness_url(setting: str) -> WitnessUrl:
 def _kind_and_place(base: str, shown: str) -> tuple[str, str]:
     url = _URL.fullmatch(base)
     if url is None:
-        # A word alone is no path: `yes` would make a file of that name.
-        if Path(base).name != base or base.endswith((".json", ".jsonl")):
+        # Neither a word alone nor a mistyped URL is a path: `yes` would make a file of that name.
+        is_path = Path(base).name != base or base.endswith((".json", ".jsonl"))
+        if is_path and "://" not in base:
             return FILE, base
         raise InvalidInput("", shown, ACCEPTED)
     scheme, rest = url["scheme"].lower(), url["rest"]

@@ -38,6 +38,7 @@ def test_each_kind_has_its_form(setting: str, kind: str, place: str) -> None:
     [
         ("yes", "the path of a file such as"),
         (5, "the path of a file such as"),
+        ("simplecache::s3://bucket/x", "the path of a file such as"),
         ([None], "the path of a file such as"),
         ("a\0.jsonl", "the path of a file such as"),
         ("git://host/seals.git", "three slashes before the path of a repository"),
@@ -70,5 +71,8 @@ def test_it_comes_from_a_variable_or_a_url_and_shows_no_password() -> None:
     masked = "rfc3161+https://ann:***@tsa.example.com/tsr?ca=/ca.pem&folder=tokens&key=***"
     assert (shown.value, shown.source) == (f"a.jsonl, {masked}", "TRADEBOOK_SEAL_WITNESS")
     assert "secret" not in repr(environment.current)
+    for given in ({"TRADEBOOK_ENV": "testing"}, {"TRADEBOOK_DB_PATH": ":memory:"}):
+        tests = DatabaseEnvironment(environ={"TRADEBOOK_SEAL_WITNESS": "a.jsonl", **given})
+        assert tests.current.seal_witness == ()  # their seals would be taken for the book's
     url = DatabaseConfig.from_url("postgresql://host/book?seal_witness=/mnt/a.jsonl")
     assert (url.seal_witness, "seal_witness" in url.url) == (("/mnt/a.jsonl",), False)

@@ -88,8 +88,10 @@ def _differences(
         if entry["hash"] != seal.hash:
             yield Finding("Seal", str(number), CHANGED, f"{by} with the hash {seal.hash[:12]}...")
             return
+        if not seal.is_certified:
+            continue
         sealed_at = datetime.fromisoformat(entry["sealed_at"])
-        if seal.is_certified and sealed_at > seal.at + max_ahead:
+        if sealed_at > seal.at + max_ahead:
             said = (
                 f"it says {_time(sealed_at)}, and {reading.witness} signed it at {_time(seal.at)}"
             )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import fsspec
 import pytest
+from attrs import evolve
 
 from tests.integration.operations.witnesses.conftest import config_of
 from tradebook import DatabaseManager, InvalidInput, WitnessFailed
+from tradebook.operations.witnesses import open_witnesses
 
 
 def test_each_append_is_an_object_and_none_is_overwritten(sealed_file: str) -> None:
@@ -25,6 +27,19 @@ def test_each_append_is_an_object_and_none_is_overwritten(sealed_file: str) -> N
     assert names == ["0000000001-0000000005", "0000000006-0000000006"]
     assert store.cat_file(first) == written
     assert first.startswith(f"{prefix}/book/main-")
+
+
+def test_an_object_of_the_same_name_is_not_written_over(
+    sealed_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebook.operations.witnesses.objects.uuid4", lambda: UUID(int=0))
+    config = config_of(sealed_file, f"memory://{uuid4().hex}")
+    [witness] = open_witnesses(config)
+    entries = [{"number": 1, "hash": "a"}]
+    witness.append("main", entries)
+    with pytest.raises(WitnessFailed, match="cannot be used"):
+        witness.append("main", [{"number": 1, "hash": "b"}])
+    assert witness.last("main") == evolve(witness.last("main"), hash="a")
 
 
 @pytest.mark.parametrize("lost", [300, 3_000, -5])

@@ -22,7 +22,8 @@ app = typer.Typer(
 Every change to the book leaves an event. `seal` computes a hash over the
 events since the last seal, and over that seal; trading does not wait for it.
 `export` writes the seals to a small file: keep it where those who can write to
-the database cannot. `check` proves that nothing sealed was changed, removed or
+the database cannot, or let `seal` append to a witness there, which
+TRADEBOOK_SEAL_WITNESS names. `check` proves that nothing sealed was changed, removed or
 inserted since. `access` lists connections to the server and their statements.
 
   tradebook audit seal --export seals.json      every hour, for example
