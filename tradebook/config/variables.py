@@ -183,10 +183,10 @@ class Settings:
             for field, (value, variable) in layer.items():
                 if field not in stronger and _fits(field, stronger):
                     stated.values[field], stated.sources[field] = value, variable or source
-        if stated.values.get("path") == MEMORY:
+        witness = variable_of("seal_witness")
+        if stated.values.get("path") == MEMORY and stated.sources.get("seal_witness") == witness:
             # The seals of a test would be taken for those of the book.
-            stated.values.pop("seal_witness", None)
-            stated.sources.pop("seal_witness", None)
+            del stated.values["seal_witness"], stated.sources["seal_witness"]
         return stated
 
     def _layers(

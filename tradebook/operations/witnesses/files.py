@@ -66,7 +66,7 @@ class FileWitness(Witness):
         with (
             failures(self.name),
             suppress(FileNotFoundError),
-            opened(self._path) as descriptor,
+            opened(self._path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor,
         ):
             content = self._content(descriptor)
         return KeptLines.from_bytes(self.name, self._book, account, content)

@@ -42,6 +42,21 @@ def test_an_object_of_the_same_name_is_not_written_over(
     assert witness.last("main") == evolve(witness.last("main"), hash="a")
 
 
+def test_an_object_that_a_crash_cut_off_leaves_those_before_it_as_they_count(
+    sealed_file: str,
+) -> None:
+    store, prefix = fsspec.filesystem("memory"), f"/{uuid4().hex}"
+    with DatabaseManager(config_of(sealed_file, f"memory:/{prefix}")) as book:
+        book.seal()
+        book.raise_alert("a", "INFO")
+        book.seal()
+        store.pipe_file(sorted(store.find(prefix))[-1], b'{"cut off')
+        book.seal()
+        assert book.check_seals().witnesses[0].seals == 6
+    numbers = [name.rsplit("/", 1)[-1][:10] for name in sorted(store.find(prefix))]
+    assert numbers == ["0000000001", "0000000006", "0000000006"]
+
+
 @pytest.mark.parametrize("lost", [300, 3_000, -5])
 def test_an_object_that_a_crash_cut_off_says_nothing_and_its_seals_are_appended(
     sealed_file: str, tmp_path: Path, lost: int

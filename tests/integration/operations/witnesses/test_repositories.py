@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from dulwich.repo import Repo
 
 from tests.integration.operations.witnesses.conftest import config_of
 from tradebook import DatabaseManager, WitnessFailed
+from tradebook.operations.witnesses.lines import failures
 
 
 def log(path: Path, ref: bytes = b"HEAD") -> list[str]:
@@ -76,6 +78,31 @@ def test_commits_are_pushed_and_those_that_could_not_be_by_the_next_seal(
         assert log(remote) == ["Seals 1 to 5 of account main"]
     with DatabaseManager(config_of(sealed_file, f"git://{remote}")) as book:
         assert book.check_seals().witnesses[0].seals == 5
+
+
+def test_those_who_append_wait_for_each_other_but_not_without_end(
+    sealed_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradebook.operations.witnesses.locks._PATIENCE", 0.05)
+    path = tmp_path / "witness"
+    porcelain.init(str(path), bare=True).close()
+    with (
+        DatabaseManager(config_of(sealed_file, f"git://{path}")) as book,
+        (path / "tradebook.lock").open("w") as holder,
+    ):
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(WitnessFailed, match="is locked by another process"):
+            book.seal()
+        fcntl.flock(holder, fcntl.LOCK_UN)
+        assert book.seal().witnesses[0].seals == 5
+
+
+def test_what_a_library_says_of_a_url_shows_no_password() -> None:
+    with (
+        pytest.raises(WitnessFailed, match=r"refused by https://ann:\*\*\*@host/x$"),
+        failures("git:///w", ValueError),
+    ):
+        raise ValueError("refused by https://ann:secret@host/x")
 
 
 def test_a_folder_without_a_repository_is_refused_with_the_command_that_makes_one(
