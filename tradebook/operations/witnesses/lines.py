@@ -23,6 +23,8 @@ from tradebook.service_layer.verification.seal_files import kept_seals
 FORMAT: Final = "tradebook witness 1"
 BEGINNING: Final = json.dumps({"format": FORMAT}).removesuffix("}").encode()
 """The beginning of every line, by which a file of something else is told apart."""
+_NO_SEAL: Final = (ArithmeticError, KeyError, RecursionError, TypeError, ValueError)
+"""Errors of reading a line that is cut off, or says something else."""
 
 
 @contextmanager
@@ -88,12 +90,7 @@ class KeptLines:
                 said = json.loads(line)
                 if (said["format"], said["book"], said["account"]) == (FORMAT, book, account):
                     kept._add(said["seal"], utc(said["witnessed_at"]))
-            except (
-                KeyError,
-                RecursionError,
-                TypeError,
-                ValueError,
-            ):  # an InvalidInput is a ValueError
+            except _NO_SEAL:
                 continue
         return kept
 

@@ -46,6 +46,18 @@ def test_a_line_that_a_crash_cut_off_is_left_and_its_seal_appended(
             assert (checked.sound, checked.witnesses[0].seals) == (True, 5)
 
 
+@pytest.mark.parametrize("seal", ["5", "[]", '{"number": Infinity, "hash": ""}', "[" * 100_000])
+def test_a_line_that_says_nothing_of_a_seal_is_passed_over(
+    sealed_file: str, tmp_path: Path, seal: str
+) -> None:
+    file = tmp_path / "w.jsonl"
+    facts = '"book": "book", "account": "main", "witnessed_at": "2026-01-01"'
+    file.write_text(f'{{"format": "tradebook witness 1", {facts}, "seal": {seal}}}\n')
+    with DatabaseManager(config_of(sealed_file, str(file))) as book:
+        assert book.seal().witnesses[0].seals == 5
+        assert book.check_seals().sound
+
+
 def test_a_file_of_something_else_stays_as_it_is(sealed_file: str, tmp_path: Path) -> None:
     (tmp_path / "notes.jsonl").write_text('{"mine": 1}\n')
     (tmp_path / "blank.jsonl").write_text("\n")
