@@ -30,6 +30,7 @@ from tradebook.operations.doctor.checks import (
 )
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.verification.seal_check import SealCheck
 
 _CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
 _FIXES: Final = {
@@ -39,6 +40,7 @@ _FIXES: Final = {
 }
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
+_STALE: Final = timedelta(days=1)
 
 
 def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
@@ -121,7 +123,7 @@ def _if_visible(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
     checked = book.check_seals(progress=lambda done, total: progress("audit trail", done, total))
-    if not checked.sound:
+    if checked.findings:
         first = checked.findings[0]
         what = f"{len(checked.findings):,} findings, the first: {first.entity} {first.key} {first.what}"
         fix = "`tradebook audit check` lists them; treat it as an incident before anything else"
@@ -133,6 +135,31 @@ def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
     else:
         what = f"{checked.events:,} events in {checked.seals:,} seals, all sound"
         yield green("audit trail", what)
+    if checked.seals or checked.trades:
+        yield from _witnesses(checked)
+
+
+def _witnesses(checked: SealCheck) -> Iterator[Finding]:
+    """Check that a witness has every seal, and got the last one within a day."""
+    name, by_timer = "seal witness", "run `tradebook audit seal` by a timer, such as hourly"
+    if not checked.witnesses:
+        what = "none: whoever can write to the database can drop seals in silence"
+        yield yellow(name, what, "set TRADEBOOK_SEAL_WITNESS: see docs/security.md")
+    for state in checked.witnesses:
+        if state.error:
+            yield yellow(
+                name,
+                state.error,
+                "see docs/security.md; the next `tradebook audit seal` catches up",
+            )
+        elif state.at is None or state.seals < checked.seals:
+            what = f"{state.witness} has {state.seals:,} of {checked.seals:,} seals"
+            yield yellow(name, what, by_timer)
+        elif datetime.now(UTC) - state.at > _STALE:
+            what = f"{state.witness} got the last seal at {state.at:%Y-%m-%d %H:%M} UTC"
+            yield yellow(name, what, f"{by_timer}; without new events there is nothing to seal")
+        else:
+            yield green(name, f"{state.witness} has all {state.seals:,} seals")
 
 
 def _verify(book: Book, progress: PartProgress) -> Iterator[Finding]:

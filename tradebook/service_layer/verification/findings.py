@@ -21,8 +21,8 @@ class Finding:
     """One record that was tampered with.
 
     Attributes:
-        entity: the kind of record, such as Event, Seal or Trade.
-        key: an event's id, a seal's number, a trade's id and order, the id of any other record.
+        entity: the kind of record, such as Event, Seal or Trade; Witness for what a witness of the seals has.
+        key: an event's id, a seal's number, a trade's id and order, a witness's setting, the id of any other record.
         what: changed, removed or inserted.
         detail: the evidence in words.
         field: the first field that differs; `""` where the record as a whole is missing or too many.

@@ -14,6 +14,7 @@ from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.handlers.seals import settled_id
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
+from tradebook.service_layer.ports.witnesses import WitnessState
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.findings import CHANGED, INSERTED, REMOVED, Finding
 from tradebook.service_layer.verification.record_check import KINDS, LOWEST, RecordCheck
@@ -59,6 +60,7 @@ class SealCheck:
         trades: the number of booked trades compared with their events.
         findings: the first 1,000 of each kind, sealed events first; empty where nothing was tampered with.
         kinds: for each kind of record what was checked of it, with the number of all findings.
+        witnesses: what each witness of the seals has; empty where none was read.
     """
 
     account: str
@@ -67,12 +69,13 @@ class SealCheck:
     unsealed: int
     trades: int
     findings: tuple[Finding, ...]
-    kinds: tuple[KindChecked, ...]
+    kinds: tuple[KindChecked, ...] = ()
+    witnesses: tuple[WitnessState, ...] = ()
 
     @property
     def sound(self) -> bool:
-        """True where nothing was changed, removed or inserted."""
-        return not self.findings
+        """True where nothing was changed, removed or inserted, and every witness could be read."""
+        return not self.findings and not any(each.error for each in self.witnesses)
 
 
 def check_seals(
@@ -121,8 +124,14 @@ def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
     return document(uow.account, _seals(uow))
 
 
-def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
-    after = 0
+def seals_after(uow: AbstractUnitOfWork, number: int) -> list[Json]:
+    """Return the seals above a number, as they stand in the document of `export_seals`."""
+    uow.require_visible()
+    entries: list[Json] = document(uow.account, _seals(uow, number))["seals"]
+    return entries
+
+
+def _seals(uow: AbstractUnitOfWork, after: int = 0) -> Iterator[Seal]:
     while page := uow.seals.numbered(after=after, limit=_SEALS):
         yield from page
         after = page[-1].number
