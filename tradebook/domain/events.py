@@ -245,7 +245,8 @@ class TradeCorrected(TradeBooked):
 class PositionRebuilt(DomainEvent):
     """A position was folded from its trades again, and was not what it should have been.
 
-    `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did.
+    `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did; `skipped`
+    the versions that were left out so that none comes again.
     """
 
     states_record = False
@@ -254,6 +255,7 @@ class PositionRebuilt(DomainEvent):
     trades: int
     before: dict[str, Json]
     after: dict[str, Json]
+    skipped: int | None = None
 
 
 class TradeCancelled(DomainEvent):

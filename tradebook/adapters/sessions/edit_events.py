@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, event, inspect
 from sqlalchemy.orm import Session, object_session
 
 from tradebook.adapters.orm import events, mapped
-from tradebook.adapters.repositories.entity_rows import HANDLED, columns_of, insert_all, values_of
+from tradebook.adapters.repositories.entity_rows import HANDLED, UNRECORDED, insert_all, values_of
 from tradebook.adapters.sessions.write_guard import (
     GuardedSession,
     changed_fields,
@@ -23,15 +23,13 @@ from tradebook.adapters.sessions.write_guard import (
     records,
     stored,
 )
-from tradebook.domain.agents import AgentDecision
 from tradebook.domain.edit_rules import check_transition
+from tradebook.domain.edits import BOOKKEEPING, created, deleted
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, StaleRecord
 from tradebook.domain.events import (
     DomainEvent,
     Event,
-    RecordCreated,
-    RecordDeleted,
     RecordUpdated,
 )
 from tradebook.domain.evidence import evidence_of, payload_of
@@ -40,7 +38,6 @@ from tradebook.domain.validation import utc_now
 
 AUTHOR: Final = "tradebook_author"
 _EDITS: Final = "tradebook_edits"
-_BOOKKEEPING: Final = ("id", "account", "created_at", "updated_at")
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -91,13 +88,13 @@ def _before_flush(session: Session, _context: object, _instances: object) -> Non
                 edits.append((entity, RecordUpdated(changes=changes)))
     for entity in records(session.deleted):
         _require_own(_author(session, entity), entity)
-        edits.append((entity, RecordDeleted(values=_values(entity))))
+        edits.append((entity, deleted(entity)))
     session.info[_EDITS] = edits
 
 
 def _after_flush(session: Session, _context: object) -> None:
     edits = session.info.pop(_EDITS, ())
-    made = [_author(session, one).event(edit or _created(one), one) for one, edit in edits]
+    made = [_author(session, one).event(edit or created(one), one) for one, edit in edits]
     insert_all(session, made)
 
 
@@ -105,6 +102,19 @@ def _author(session: Session, entity: Entity) -> Author:
     """Return the author of the changes in a session; one that was given none writes any account."""
     author: Author | None = session.info.get(AUTHOR)
     return author or Author(entity.account)
+
+
+def record_rest(session: Session) -> None:
+    """Record the events of what a unit of work's repositories added or removed, and nobody recorded an event of.
+
+    Handlers record theirs right after; this is for functions of applications.
+    """
+    rest = session.info.pop(UNRECORDED, {})
+    made = [
+        _author(session, one).event(created(one) if is_new else deleted(one), one)
+        for one, is_new in rest.values()
+    ]
+    insert_all(session, made)
 
 
 def _is_handled(session: Session, entity: Entity) -> bool:
@@ -124,7 +134,7 @@ def _changes(session: Session, author: Author, entity: Entity) -> dict[str, list
         _require_fresh(entity, changed, row)
     changes = {
         name: [row[name], getattr(entity, name)]
-        for name in sorted(changed.difference(_BOOKKEEPING))
+        for name in sorted(changed.difference(BOOKKEEPING))
         if row[name] != getattr(entity, name)
     }
     if "status" in changes:
@@ -151,17 +161,6 @@ def _require_fresh(entity: Entity, changed: Iterable[str], row: RowMapping) -> N
             )
 
 
-def _created(entity: Entity) -> RecordCreated:
-    is_linked = isinstance(entity, AgentDecision) and "signals" in vars(entity)
-    signals = [signal.id for signal in entity.signals] if is_linked else None  # type: ignore[attr-defined]
-    return RecordCreated(values=_values(entity), signals=signals)
-
-
-def _values(entity: Entity) -> dict[str, Any]:
-    names = [name for name in columns_of(type(entity)) if name not in _BOOKKEEPING]
-    return {name: getattr(entity, name) for name in names}
-
-
 def _written_elsewhere(connection: Connection, entity: Entity, happened: DomainEvent) -> None:
     made = Author(entity.account).event(happened, entity)
     connection.execute(events.insert(), values_of(made))
@@ -174,7 +173,7 @@ def _is_elsewhere(entity: Entity) -> bool:
 
 def _inserted(_mapper: object, connection: Connection, entity: Entity) -> None:
     if _is_elsewhere(entity):
-        _written_elsewhere(connection, entity, _created(entity))
+        _written_elsewhere(connection, entity, created(entity))
 
 
 def _updated(_mapper: object, connection: Connection, entity: Entity) -> None:
@@ -183,7 +182,7 @@ def _updated(_mapper: object, connection: Connection, entity: Entity) -> None:
         changes = {
             name: [history.deleted[0] if history.deleted else None, getattr(entity, name)]
             for name, history in fields.items()
-            if name not in (*_BOOKKEEPING, "signals")
+            if name not in (*BOOKKEEPING, "signals")
         }
         if changes:
             _written_elsewhere(connection, entity, RecordUpdated(changes=changes))
@@ -191,7 +190,7 @@ def _updated(_mapper: object, connection: Connection, entity: Entity) -> None:
 
 def _deleted(_mapper: object, connection: Connection, entity: Entity) -> None:
     if _is_elsewhere(entity):
-        _written_elsewhere(connection, entity, RecordDeleted(values=_values(entity)))
+        _written_elsewhere(connection, entity, deleted(entity))
 
 
 event.listen(GuardedSession, "before_flush", _before_flush)  # after the write guard's

@@ -17,6 +17,7 @@ from tradebook.domain.portfolio import BOOK
 from tradebook.domain.positions import MarkSource, Position
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import (
+    Json,
     argument,
     boolean,
     json_object,
@@ -134,8 +135,12 @@ def counted_version(
     if orders is None or position.version == entries + orders:
         return position.version
     of_position = uow.events.of(type(position).__name__, position.id)
-    repairs = sum(event.event_type == PositionRebuilt.__name__ for event in of_position)
-    return entries + orders + repairs
+    repairs = [e for e in of_position if e.event_type == PositionRebuilt.__name__]
+    return entries + orders + sum(1 + _number(e.payload.get("skipped")) for e in repairs)
+
+
+def _number(said: Json) -> int:
+    return said if isinstance(said, int) else 0
 
 
 def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
@@ -199,9 +204,11 @@ def _mend(
     wrong = differing(position, values)
     if not wrong and not restated:
         return False
-    before = values_of(position, wrong)
+    before, newest = values_of(position, wrong), position.version
     position.refold(values)
-    position.version += 1
+    counted = position.version + 1
+    # Never a version again that there was: writers on an older page, and caches, would take it for theirs.
+    position.version = max(counted, newest + 1)
     if not uow.ledger.book(opened, []):
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was rebuilt")
     event = PositionRebuilt(
@@ -209,6 +216,7 @@ def _mend(
         trades=restated,
         before=before,
         after=values_of(position, wrong),
+        skipped=position.version - counted or None,
     )
     uow.record(event, position)
     return True
