@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tradebook.adapters.health import async_health
+from tradebook.adapters.migrations.drift import Difference
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK
 from tradebook.adapters.runner.runner import AsyncRunner
 from tradebook.adapters.sessions.account_session import async_ad_hoc_session
@@ -80,6 +81,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     async def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return await async_health(self._container.own_read_engine(), self.config)
+
+    async def check_schema(self) -> tuple[Difference, ...]:
+        """Compare the tables with what the migrations and `tradebook db roles` make; see `DatabaseManager`."""
+        from tradebook.operations.schema_check import find_async_drift  # as there, for the start
+
+        return await find_async_drift(self._container.engine())
 
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

@@ -46,11 +46,11 @@ from tradebook import (
 from tradebook.adapters.columns import decimal_columns, integer_columns, json_columns, time_columns
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.engine.postgresql_copy import unescaped
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.orm import metadata
 from tradebook.domain.canonical_json import canonical_bytes
 from tradebook.operations import table_lines
 from tradebook.operations.copying import copy_book
+from tradebook.operations.schema_check import find_drift
 
 ODD: Final = "é\\N \b\f\v\r\n\t\x1f\x7f\u2028 'quoted' \"twice\" \\"
 DETAILS: Final = {

@@ -17,10 +17,10 @@ from tradebook import TradebookError
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.sqlite_rebuild import rebuild, with_constraint, without_check
 from tradebook.adapters.orm import metadata
 from tradebook.operations.migration_plan import new_revision
+from tradebook.operations.schema_check import find_drift
 
 FEWER_ACTIONS = "action IN ('BUY')"
 DRIFT = {

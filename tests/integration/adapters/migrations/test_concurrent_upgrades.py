@@ -28,9 +28,9 @@ from tradebook import (
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.lock import ADVISORY_KEY
 from tradebook.adapters.orm import metadata
+from tradebook.operations.schema_check import find_drift
 
 UPGRADE = (
     "import sys; from tradebook.adapters.engine.factory import make_engine;"

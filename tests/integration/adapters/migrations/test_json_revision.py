@@ -16,7 +16,7 @@ from tradebook import DatabaseManager
 from tradebook.adapters import types
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
+from tradebook.operations.schema_check import find_drift
 
 STORED = ["7", "-9223372036854775808", "1.5", "0.1", "1e300", "123456789012345678901", "true"]
 STORED += ['"12"', '[123456789012345678901234567890, "12.50"]', '{"n": 1.0}', None]

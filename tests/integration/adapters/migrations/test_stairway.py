@@ -16,10 +16,10 @@ from tradebook import DatabaseManager
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.orm import metadata
 from tradebook.adapters.repositories.entity_rows import table_of, values_of
 from tradebook.domain.numbers import number
+from tradebook.operations.schema_check import find_drift
 
 REVISIONS = [script.revision for script in revisions.all_revisions()]
 PRECISE = number("12345678901234567890.123456789012345678")

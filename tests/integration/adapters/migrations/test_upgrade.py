@@ -22,8 +22,8 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import SCHEMA_REVISION, read_schema_state
+from tradebook.operations.schema_check import find_drift
 
 
 @pytest.fixture
