@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from attrs import evolve
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.migrations.catalog import DATABASE, Description, Facts, describe_postgresql
-from tradebook.adapters.migrations.drift import Difference, as_found, compare, found_and_expected
+from tradebook.adapters.migrations.catalog import DATABASE, Facts, Item, describe_postgresql
+from tradebook.adapters.migrations.drift import (
+    TEMPORARY,
+    Difference,
+    as_found,
+    compare,
+    found_and_expected,
+)
 from tradebook.adapters.migrations.schema_state import INCOMPLETE, schema_state
 from tradebook.operations.security import access_logging, guards, row_security
 from tradebook.operations.security.catalogue import role_state
-from tradebook.operations.security.privileges import displaced_owner, prefix_of_roles
+from tradebook.operations.security.privileges import (
+    AUDITOR,
+    READER,
+    WRITER,
+    displaced_owner,
+    prefix_of_roles,
+)
 from tradebook.operations.security.role_state import (
     ACCESS,
     SAFE_PATH,
     SECURITY_SCHEMA,
-    Policy,
     RoleSpec,
     RoleState,
 )
@@ -48,60 +62,45 @@ def schema_differences(connection: Connection) -> tuple[Difference, ...]:
     state = schema_state(connection)
     if state.name != INCOMPLETE:  # the tables that are missing are differences
         state.require()
-    found, expected = found_and_expected(connection)
-    if connection.dialect.name != "sqlite":
-        _add_guards(connection, found, expected)
+    if connection.dialect.name == "sqlite":
+        return tuple(compare(*found_and_expected(connection)))
+    roles = role_state(connection)
+    found, expected = found_and_expected(connection, [*_guards(connection, roles)], [ACCESS])
+    if roles.security_owner is not None:
+        security = f"to_regnamespace('{SECURITY_SCHEMA}')"
+        found |= describe_postgresql(connection, security, [ACCESS])
+        expected.setdefault(ACCESS, as_found(ACCESS, found))
+        _add_functions(roles, found[DATABASE], expected[DATABASE])
     return tuple(compare(found, expected))
 
 
-def _add_guards(connection: Connection, found: Description, expected: Description) -> None:
-    """Add to both what `tradebook db roles` makes."""
-    prefix, state = _prefix(connection), role_state(connection)
-    was_run = prefix is not None or state.security_owner is not None
-    if not was_run:
-        return
-    namespace = f"to_regnamespace('{SECURITY_SCHEMA}')"
-    found |= describe_postgresql(connection, namespace, [ACCESS])
-    expected[ACCESS] = as_found(ACCESS, found)
-    _add_trigger(state, found, expected)
-    _add_functions(state, found, expected)
-    if prefix is None:
-        return
-    declared = row_security.declared_policies(
-        RoleSpec(prefix), state, enabled=state.has_row_security
-    )
-    for table, policies in declared.items():
-        if policies:
-            expected[table]["table", table]["row security"] = "on"
-        for name, policy in policies.items():
-            item = "policy", name
-            existing = state.policies.get((table, name))
-            is_right = existing is not None and row_security.are_same(existing, policy)
-            expected[table][item] = found[table][item] if is_right else _facts_of(policy)
-
-
-def _prefix(connection: Connection) -> str | None:
+def _guards(connection: Connection, state: RoleState) -> Iterator[str]:
+    """Yield the statements by which temporary tables get what `tradebook db roles` makes, as far as it was run."""
+    empty = evolve(state, schema=TEMPORARY, policies={}, secured=(), forced=())
+    if guards.NAME in state.functions:
+        yield guards.trigger_sql(empty)
     owner = displaced_owner(connection)
-    return prefix_of_roles(connection) if owner is None else owner.removesuffix("_owner")
+    prefix = prefix_of_roles(connection) if owner is None else owner.removesuffix("_owner")
+    spec = RoleSpec(prefix or "")
+    known = {spec.roles[kind] for kind in (WRITER, READER, AUDITOR)} <= state.roles.keys()
+    if not state.access_columns or not known:
+        return
+    yield f"CREATE TABLE {TEMPORARY}.{ACCESS} {row_security.BINDINGS}"
+    for step in row_security.policy_steps(spec, empty, enabled=state.has_row_security):
+        yield step.sql.replace(empty.quoted_table(ACCESS), f"{TEMPORARY}.{ACCESS}")
 
 
-def _add_trigger(state: RoleState, found: Description, expected: Description) -> None:
-    item, sql = ("trigger", guards.TRIGGER), guards.trigger_sql(state)
-    existing = found.get("trades", {}).get(item, {}).get("definition", "")
-    is_right = guards.normalized(existing) == guards.normalized(sql)
-    expected["trades"][item] = {"definition": existing if is_right else sql, "state": "enabled"}
-
-
-def _add_functions(state: RoleState, found: Description, expected: Description) -> None:
+def _add_functions(state: RoleState, found: dict[Item, Facts], expected: dict[Item, Facts]) -> None:
     for name, function in state.functions.items():
-        found[DATABASE]["function", f"{SECURITY_SCHEMA}.{name}"] = _function(
+        found["function", f"{SECURITY_SCHEMA}.{name}"] = _function(
             function.source, is_definer=function.is_definer, settings=", ".join(function.settings)
         )
-    trigger = "function", f"{SECURITY_SCHEMA}.{guards.NAME}"
-    expected[DATABASE][trigger] = _function(guards.BODY, is_definer=False)
+    expected["function", f"{SECURITY_SCHEMA}.{guards.NAME}"] = _function(
+        guards.BODY, is_definer=False
+    )
     for name, (_, body) in access_logging.FUNCTIONS.items():
-        if ("function", name) in found[DATABASE]:
-            expected[DATABASE]["function", name] = _function(body, is_definer=True)
+        if ("function", name) in found:
+            expected["function", name] = _function(body, is_definer=True)
 
 
 def _function(source: str, *, is_definer: bool, settings: str = SAFE_PATH) -> Facts:
@@ -110,14 +109,3 @@ def _function(source: str, *, is_definer: bool, settings: str = SAFE_PATH) -> Fa
         "rights": "its owner's" if is_definer else "its caller's",
         "settings": settings,
     }
-
-
-def _facts_of(policy: Policy) -> Facts:
-    facts = {
-        "command": policy.command,
-        "permissive": policy.permissive,
-        "roles": ", ".join(sorted(policy.roles)),
-        "using": policy.using,
-        "check": policy.check,
-    }
-    return {fact: value for fact, value in facts.items() if value}

@@ -108,7 +108,7 @@ _QUERIES: Final = (
     """,
     # Those of foreign keys are counted above.
     """
-    SELECT t.relname::text, 'trigger', g.tgname::text, pg_get_triggerdef(g.oid) AS definition,
+    SELECT t.relname::text, 'trigger', g.tgname::text, pg_get_triggerdef(g.oid, true) AS definition,
            CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'for replicas only' ELSE 'enabled' END AS state
       FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
      WHERE {table}
@@ -123,7 +123,7 @@ _QUERIES: Final = (
            CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
            WHEN 'd' THEN 'DELETE' ELSE 'ALL' END AS command,
            CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END AS permissive,
-           (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END, ', ' ORDER BY 1)
+           (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END, ', ' ORDER BY r)
               FROM unnest(p.polroles) AS r) AS roles,
            pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check
       FROM pg_class t JOIN pg_policy p ON p.polrelid = t.oid

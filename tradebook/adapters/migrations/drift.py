@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from attrs import field, frozen
@@ -28,7 +28,7 @@ from tradebook.adapters.migrations.schema_state import VERSIONS
 from tradebook.adapters.orm import metadata
 from tradebook.domain.errors import NotPermitted
 
-_TEMPORARY: Final = "pg_temp"
+TEMPORARY: Final = "pg_temp"
 _ADDED: Final = ("trigger", "rule", "policy")
 _OF_ROLES: Final = ("trigger", "policy", "function")
 """Kinds that migrations make none of."""
@@ -78,11 +78,18 @@ class Difference:
         return f"{item}: {self.about} is {self.found or 'none'}, expected {self.expected or 'none'}"
 
 
-def found_and_expected(connection: Connection) -> tuple[Description, Description]:
+def found_and_expected(
+    connection: Connection, additions: Sequence[str] = (), further: Sequence[str] = ()
+) -> tuple[Description, Description]:
     """Describe the database's tables, and those that this version expects as the same database writes them.
 
     PostgreSQL stores expressions in its own words (`IN (...)` becomes `= ANY (ARRAY[...])`), so the expected
     tables are created as temporary ones, described, and rolled back; SQLite makes them in memory.
+
+    Args:
+        connection: to the database.
+        additions: statements that add to the temporary tables what belongs there besides.
+        further: names of temporary tables that these create.
     """
     names, of_sqlite = (*metadata.tables, VERSIONS), connection.dialect.name == "sqlite"
     if of_sqlite:
@@ -94,7 +101,7 @@ def found_and_expected(connection: Connection) -> tuple[Description, Description
         scratch.dispose()
     else:
         found = describe_postgresql(connection, CURRENT_SCHEMA, names)
-        expected = _as_temporary_tables(connection)
+        expected = _as_temporary_tables(connection, additions, [*names, *further])
         found[DATABASE], expected[DATABASE] = describe_surroundings(connection), {}
     if VERSIONS in found:  # Alembic makes it
         expected[VERSIONS] = as_found(VERSIONS, found)
@@ -104,10 +111,12 @@ def found_and_expected(connection: Connection) -> tuple[Description, Description
     return found, expected
 
 
-def _as_temporary_tables(connection: Connection) -> Description:
-    copy = MetaData(schema=_TEMPORARY, naming_convention=metadata.naming_convention)
+def _as_temporary_tables(
+    connection: Connection, additions: Sequence[str], names: Sequence[str]
+) -> Description:
+    copy = MetaData(schema=TEMPORARY, naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
-        table.to_metadata(copy, schema=_TEMPORARY)
+        table.to_metadata(copy, schema=TEMPORARY)
     with connection.begin_nested() as savepoint:
         try:
             with translated_errors():
@@ -117,7 +126,9 @@ def _as_temporary_tables(connection: Connection) -> Description:
                 "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
                 "DATABASE to it, or connect as the role that owns the tables"
             ) from error
-        expected = describe_postgresql(connection, TEMPORARY_SCHEMA, metadata.tables.keys())
+        for statement in additions:
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+        expected = describe_postgresql(connection, TEMPORARY_SCHEMA, names)
         savepoint.rollback()
     return expected
 

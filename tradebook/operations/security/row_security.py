@@ -26,6 +26,11 @@ from tradebook.operations.security.role_state import (
 )
 from tradebook.operations.security.sql_steps import Step, quote_ident, quote_literal
 
+BINDINGS: Final = (
+    "(role text NOT NULL, account text, role_oid oid, server text, "
+    "UNIQUE NULLS NOT DISTINCT (role, account))"
+)
+"""Columns of the table of bindings."""
 _OWN: Final = "own_accounts"
 _ALL: Final = "every_account"
 _SEALING: Final = "sealing"
@@ -53,8 +58,7 @@ def access_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator
     """Yield the steps that create the table of bindings, or bring that of an earlier version to this one."""
     if not state.access_columns:
         yield Step(
-            f"CREATE TABLE {ACCESS_TABLE} (role text NOT NULL, account text, role_oid oid, server text, "
-            "UNIQUE NULLS NOT DISTINCT (role, account))",
+            f"CREATE TABLE {ACCESS_TABLE} {BINDINGS}",
             "binds roles to accounts; NULL stands for every account",
         )
     elif "role_oid" not in state.access_columns:
@@ -78,20 +82,18 @@ def access_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator
 def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
     """Yield the steps that bind roles to accounts, and enable or disable row-level security on each table."""
     yield from _binding_steps(spec, state)
-    for name, policies in declared_policies(spec, state, enabled=enabled).items():
-        yield from _table_steps(name, policies, state)
+    yield from policy_steps(spec, state, enabled=enabled)
 
 
-def declared_policies(
-    spec: RoleSpec, state: RoleState, *, enabled: bool
-) -> dict[str, dict[str, Policy]]:
-    """Return the policies by name that each table should have, under which row-level security is on there."""
+def policy_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
+    """Yield the steps that enable row-level security on each table with its policies, or disable it."""
     declared = {ACCESS: {_OWN: Policy("SELECT", ["public"], _OWN_BINDINGS, None)}}
     declared[ACCESS][_ALL] = Policy("SELECT", [spec.roles[AUDITOR]], "true", None)
     for table in metadata.sorted_tables:
         if table.name in state.tables:
             declared[table.name] = dict(_policies(table.name, spec)) if enabled else {}
-    return declared
+    for name, policies in declared.items():
+        yield from _table_steps(name, policies, state)
 
 
 def _policies(table: str, spec: RoleSpec) -> Iterator[tuple[str, Policy]]:
@@ -109,11 +111,11 @@ def _table_steps(table: str, declared: Mapping[str, Policy], state: RoleState) -
     was_on = state.access_remark == ROW_SECURITY[True] or (table == ACCESS and state.access_remark)
     step = partial(Step, takes_back=bool(was_on))
     for name, policy in found.items():
-        if not are_same(policy, declared.get(name)):
+        if not _are_same(policy, declared.get(name)):
             why = f"{table}: it is not the policy that belongs there"
             yield step(f"DROP POLICY {quote_ident(name)} ON {quoted}", why)
     for name, policy in declared.items():
-        if not are_same(policy, found.get(name)):
+        if not _are_same(policy, found.get(name)):
             sql = f"CREATE POLICY {name} ON {quoted} {_rule(policy)}"
             yield step(sql, f"{table}: visible rows")
     if (table in state.secured) != bool(declared):
@@ -134,9 +136,7 @@ def _rule(policy: Policy) -> str:
     return f"FOR {policy.command} TO {roles}{using}{check}"
 
 
-def are_same(one: Policy, other: Policy | None) -> bool:
-    """Whether two policies do the same, however PostgreSQL writes them."""
-
+def _are_same(one: Policy, other: Policy | None) -> bool:
     def compared(policy: Policy) -> tuple[object, ...]:
         texts = normalized(policy.using), normalized(policy.check)
         return policy.command, sorted(policy.roles), *texts, policy.permissive
