@@ -84,9 +84,9 @@ class AsyncDatabaseManager(Managed, AsyncBook):
 
     async def check_schema(self) -> tuple[Difference, ...]:
         """Compare the tables with what the migrations and `tradebook db roles` make; see `DatabaseManager`."""
-        from tradebook.operations.schema_check import find_async_drift  # as there, for the start
+        from tradebook.operations.schema_check import check_schema_async  # as there, for the start
 
-        return await find_async_drift(self._container.engine())
+        return await check_schema_async(self._container.engine())
 
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

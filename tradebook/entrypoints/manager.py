@@ -211,9 +211,9 @@ class DatabaseManager(Managed, Book):
             NotPermitted: on PostgreSQL, the role may not make temporary tables.
         """
         # 30 ms of every start otherwise: it needs the roles' declarations.
-        from tradebook.operations.schema_check import find_drift
+        from tradebook.operations.schema_check import check_schema
 
-        return find_drift(self._container.engine())
+        return check_schema(self._container.engine())
 
     def close(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

@@ -36,32 +36,36 @@ from tradebook.operations.security.role_state import (
 )
 
 
-def find_drift(engine: Engine) -> tuple[Difference, ...]:
-    """Compare a database's schema with what this version makes; see `schema_differences`."""
-    with translated_errors(), engine.connect() as connection:
-        return schema_differences(connection)
-
-
-async def find_async_drift(engine: AsyncEngine) -> tuple[Difference, ...]:
-    """Compare a database's schema with what this version makes, on asyncio."""
-    with translated_errors():
-        async with engine.connect() as connection:
-            return await connection.run_sync(schema_differences)
-
-
-def schema_differences(connection: Connection) -> tuple[Difference, ...]:
-    """Compare a database's schema with what the migrations and `tradebook db roles` make, changing nothing.
-
-    Where `tradebook db roles` was never run, it makes nothing: every trigger and every policy is a difference.
-    Tables of other programs are ignored.
+def check_schema(engine: Engine) -> tuple[Difference, ...]:
+    """Compare a book's schema with what the migrations and `tradebook db roles` make, changing nothing.
 
     Raises:
         SchemaNotReady: the database holds no book, or one of another revision.
         NotPermitted: on PostgreSQL, the role may not make temporary tables.
     """
+    with translated_errors(), engine.connect() as connection:
+        return _checked(connection)
+
+
+async def check_schema_async(engine: AsyncEngine) -> tuple[Difference, ...]:
+    """Compare a book's schema, as `check_schema` does, on asyncio."""
+    with translated_errors():
+        async with engine.connect() as connection:
+            return await connection.run_sync(_checked)
+
+
+def _checked(connection: Connection) -> tuple[Difference, ...]:
     state = schema_state(connection)
     if state.name != INCOMPLETE:  # the tables that are missing are differences
         state.require()
+    return find_drift(connection)
+
+
+def find_drift(connection: Connection) -> tuple[Difference, ...]:
+    """Compare a schema of any revision with what this version makes, ignoring other programs' tables.
+
+    Where `tradebook db roles` was never run, every trigger and every policy on the book's tables is a difference.
+    """
     if connection.dialect.name == "sqlite":
         return tuple(compare(*found_and_expected(connection)))
     roles = role_state(connection)

@@ -15,7 +15,7 @@ from tests.support.command_line import Command
 from tests.support.servers import configured, create_database
 from tradebook import AsyncDatabaseManager, DatabaseManager, SchemaNotReady
 from tradebook.adapters.engine.factory import make_engine
-from tradebook.operations.schema_check import find_drift, schema_differences
+from tradebook.operations.schema_check import check_schema, find_drift
 
 ROLES = ("db", "roles", "--prefix", "checked", "--yes")
 ALTERED = {
@@ -57,7 +57,7 @@ def guarded(postgresql: URL, migrated_database: str) -> Iterator[Guarded]:
     engine = make_engine(configured(url))
     command = Command(url.render_as_string(hide_password=False))
     assert command(*ROLES, "--login=checked_bot=writer").exit_code == 0
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
     assert command(*ROLES, "--rls", "--bind=checked_bot=A", "--log-access").exit_code == 0
     with engine.connect() as connection:
         query = "SELECT tgname FROM pg_trigger WHERE tgname LIKE 'keep_booked%'"
@@ -67,7 +67,7 @@ def guarded(postgresql: URL, migrated_database: str) -> Iterator[Guarded]:
 
 
 def test_what_the_command_makes_is_no_difference(guarded: Guarded) -> None:
-    assert find_drift(guarded.engine) == ()
+    assert check_schema(guarded.engine) == ()
 
 
 def test_the_auditor_may_compare(guarded: Guarded) -> None:
@@ -83,8 +83,8 @@ def test_what_alters_the_guards_is_named(guarded: Guarded, step: int) -> None:
     with guarded.engine.connect() as connection:
         for statements, _ in altered:
             connection.execute(text(statements.format(guard=guarded.guard)))
-        found = [f"{each}" for each in schema_differences(connection)]
-        fixes = {each.fix for each in schema_differences(connection)}
+        found = [f"{each}" for each in find_drift(connection)]
+        fixes = {each.fix for each in find_drift(connection)}
     expected = [line.format(guard=guarded.guard) for _, line in altered]
     assert [line for line in expected if not any(each.startswith(line) for each in found)] == []
     assert len(found) == len(expected), found
@@ -99,7 +99,7 @@ def test_a_guard_is_missed_though_the_owner_was_changed(guarded: Guarded) -> Non
             )
         )
         connection.execute(text(f"DROP TRIGGER {guarded.guard} ON trades"))
-        found = map(str, schema_differences(connection))
+        found = map(str, find_drift(connection))
         assert f"trades: trigger {guarded.guard} is missing" in found
 
 

@@ -98,7 +98,7 @@ _QUERIES: Final = (
     SELECT t.relname::text, 'index', x.relname::text,
            CASE WHEN i.indisunique THEN 'unique ' ELSE '' END
            || substring(pg_get_indexdef(i.indexrelid) from ' (USING .*)') AS definition,
-           CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN 'valid' ELSE 'invalid' END AS state
+           CASE WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'invalid' END AS state
       FROM pg_class t
       JOIN pg_index i ON i.indrelid = t.oid
       JOIN pg_class x ON x.oid = i.indexrelid

@@ -19,4 +19,4 @@ def schema_lines(differences: Sequence[Difference]) -> list[str]:
         return ["every table is as it should be"]
     count = counted(len(differences), "difference")
     shown = [f"{difference} ({difference.fix})" for difference in differences]
-    return [f"{count} from what this version makes:", *first_of(shown)]
+    return [f"{count} from what this version expects:", *first_of(shown)]

@@ -27,7 +27,7 @@ from tradebook.operations.doctor.checks import (
     red,
     yellow,
 )
-from tradebook.operations.schema_check import schema_differences
+from tradebook.operations.schema_check import find_drift
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
 
@@ -70,7 +70,7 @@ def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
 
 def drift(target: CheckTarget) -> Iterator[Finding]:
     """Check that the tables, and what is on them, are as the migrations and `tradebook db roles` made them."""
-    differences = schema_differences(target.connection)
+    differences = find_drift(target.connection)
     for difference in differences[:_LISTED]:
         level = red if difference.kind in _DECEIVING else yellow
         yield level("tables", str(difference), difference.fix)

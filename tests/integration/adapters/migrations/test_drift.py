@@ -15,7 +15,7 @@ from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.drift import found_and_expected
 from tradebook.adapters.migrations.sqlite_rebuild import rebuild
 from tradebook.adapters.orm import metadata
-from tradebook.operations.schema_check import find_drift, schema_differences
+from tradebook.operations.schema_check import check_schema, find_drift
 
 FUNCTIONS = (
     "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
@@ -58,7 +58,7 @@ ON_POSTGRESQL = {
     "(account, order_id) WHERE (status = 'PENDING'::text)",
     "UPDATE pg_index SET indisvalid = false "
     "WHERE indexrelid = 'ix_trades_pending'::regclass": "trades: index ix_trades_pending: state is "
-    "invalid, expected valid",
+    "invalid, expected none",
     "ALTER TABLE positions DROP CONSTRAINT uq_positions_account_symbol": "positions: unique key "
     "uq_positions_account_symbol is missing",
     "ALTER TABLE seals ADD CONSTRAINT mine_u UNIQUE (account, horizon)": "seals: unique key mine_u is "
@@ -236,7 +236,7 @@ def drift_after(engine: Engine, change: Callable[[Connection], object]) -> str:
     """Return the drift after a change, and undo the change."""
     with engine.connect() as connection:
         change(connection)
-        return "\n".join(map(str, schema_differences(connection)))
+        return "\n".join(map(str, find_drift(connection)))
 
 
 def batches() -> Iterator[dict[str, str]]:
@@ -287,7 +287,7 @@ def test_drift_in_the_ddl_of_a_sqlite_table_is_found_and_named(
 def test_what_is_as_it_should_be_is_no_drift(
     postgresql_engine: Engine, sqlite_engine: Engine
 ) -> None:
-    assert find_drift(postgresql_engine) == find_drift(sqlite_engine) == ()
+    assert check_schema(postgresql_engine) == check_schema(sqlite_engine) == ()
 
 
 def test_tables_of_others_are_left_alone(postgresql_engine: Engine, sqlite_engine: Engine) -> None:
@@ -307,7 +307,7 @@ def test_comparing_leaves_nothing_behind(postgresql_engine: Engine) -> None:
 def test_tables_made_without_migrations_have_no_drift(empty_database: str | URL) -> None:
     made = make_engine(configured(empty_database))
     metadata.create_all(made)
-    assert find_drift(made) == ()
+    assert check_schema(made) == ()
     made.dispose()
 
 
@@ -327,5 +327,5 @@ def test_who_may_not_make_temporary_tables_is_told_so(new_database: Callable[[],
     engine.dispose()
     engine = make_engine(configured(url.set(username="looker", password=None)))
     with pytest.raises(DatabaseFailure, match="GRANT TEMPORARY"):
-        find_drift(engine)
+        check_schema(engine)
     engine.dispose()

@@ -24,7 +24,7 @@ from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, optio
 from tradebook.entrypoints.cli.schema_report import schema_document, schema_lines
 from tradebook.operations import migration_plan
 from tradebook.operations.migration_plan import Plan, interruptible
-from tradebook.operations.schema_check import find_drift
+from tradebook.operations.schema_check import check_schema
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.handlers._common import open_account
 
@@ -192,7 +192,7 @@ def check(context: CommandContext) -> None:
       tradebook db check
     """
     with _opened(context) as (engine, url):
-        differences = find_drift(engine)
+        differences = check_schema(engine)
     document = {"database": url, **schema_document(differences)}
     context.answer(document, *schema_lines(differences), ok=not differences)
 
