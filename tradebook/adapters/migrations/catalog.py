@@ -74,7 +74,7 @@ _QUERIES: Final = (
       FROM pg_class t
       JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
       JOIN pg_type y ON y.oid = a.atttypid
-      LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum
+      LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum AND a.atthasdef
       LEFT JOIN pg_collation c ON c.oid = a.attcollation
      WHERE {table}
     """,
@@ -131,7 +131,7 @@ _QUERIES: Final = (
     """,
 )
 # What changes the work of every table: settings by which triggers do not run or functions of others are taken for
-# the server's, and triggers on changes of the schema and on logging in, except those of extensions.
+# the server's, and triggers on changes of the schema and on logging in, except those that extensions have in C.
 _AROUND: Final = """
 SELECT 'setting', format('%s of %s', setting, coalesce(rolname, 'every role')), setting
   FROM pg_db_role_setting LEFT JOIN pg_roles r ON r.oid = setrole, unnest(setconfig) AS setting
@@ -146,9 +146,10 @@ SELECT 'setting', format('search_path=%s of this connection', setting), setting
   FROM pg_settings WHERE name = 'search_path' AND setting ~ ',.*pg_catalog'
 UNION ALL
 SELECT 'event trigger', evtname::text, format('ON %s EXECUTE FUNCTION %s', evtevent, evtfoid::regprocedure)
-  FROM pg_event_trigger e WHERE evtenabled <> 'D' AND NOT EXISTS (
+  FROM pg_event_trigger e JOIN pg_proc ON pg_proc.oid = evtfoid JOIN pg_language l ON l.oid = prolang
+ WHERE evtenabled <> 'D' AND NOT (lanname = 'c' AND EXISTS (
     SELECT FROM pg_depend
-     WHERE classid = 'pg_event_trigger'::regclass AND objid = e.oid AND deptype = 'e')
+     WHERE classid = 'pg_event_trigger'::regclass AND objid = e.oid AND deptype = 'e'))
 """
 
 
