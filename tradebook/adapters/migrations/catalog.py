@@ -80,7 +80,7 @@ _QUERIES: Final = (
     """,
     """
     SELECT t.relname::text, CASE k.contype WHEN 'c' THEN 'check' WHEN 'f' THEN 'foreign key'
-           WHEN 'u' THEN 'unique key' WHEN 'p' THEN 'primary key' ELSE 'exclusion' END,
+           WHEN 'u' THEN 'unique key' WHEN 'p' THEN 'primary key' WHEN 'n' THEN 'not null' ELSE 'exclusion' END,
            k.conname::text, pg_get_constraintdef(k.oid) AS definition,
            CASE WHEN k.contype = 'f' THEN (
                SELECT count(*)::text FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled IN ('O', 'A'))
@@ -89,7 +89,8 @@ _QUERIES: Final = (
            WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) AND k.contype <> 'f'
            THEN 'invalid' END AS index
       FROM pg_class t
-      JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype IN ('c', 'f', 'u', 'p', 'x')
+      JOIN pg_constraint k ON k.conrelid = t.oid
+       AND (k.contype IN ('c', 'f', 'u', 'p', 'x') OR k.contype = 'n' AND NOT k.convalidated)
       LEFT JOIN pg_index i ON i.indexrelid = k.conindid
      WHERE {table}
     """,

@@ -65,7 +65,8 @@ class Difference:
         if self.expected is None:
             return "find out who made it, and take it back"
         if self.kind in _OF_ROLES or self.about.startswith("row security"):
-            return "`tradebook db roles` makes it again"
+            first = "" if self.found is None else "drop it, and "
+            return f"{first}`tradebook db roles` makes it again"
         if self.kind == "table":
             return "compare with a backup, restored beside it: `tradebook restore`"
         return f"make it again: {self.expected}"

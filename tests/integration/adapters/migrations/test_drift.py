@@ -112,6 +112,8 @@ ON_POSTGRESQL = {
     "loose, expected text",
     "ALTER TABLE alerts ALTER source SET DEFAULT nothing()": "alerts: column source: default is nothing(), "
     "expected none",
+    "ALTER TABLE performance_metrics ALTER name DROP NOT NULL; ALTER TABLE performance_metrics "
+    "ADD CONSTRAINT mine_n NOT NULL name NOT VALID": "performance_metrics: not null mine_n is unexpected",
     "ALTER TABLE performance_metrics SET UNLOGGED": "performance_metrics: table performance_metrics: persistence is unlogged, expected none",
     "CREATE POLICY hide ON cash_flows USING (symbol <> 'X')": "cash_flows: policy hide is unexpected",
     "ALTER TABLE agent_actions ENABLE ROW LEVEL SECURITY": "agent_actions: table agent_actions: row security is on, expected none",
