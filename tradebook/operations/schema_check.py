@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradebook.adapters.errors import translated_errors
-from tradebook.adapters.migrations.catalog import DATABASE, Facts, Item, describe_postgresql
+from tradebook.adapters.migrations.catalog import DATABASE, Facts, Item
 from tradebook.adapters.migrations.drift import (
     TEMPORARY,
     Difference,
@@ -69,10 +69,9 @@ def find_drift(connection: Connection) -> tuple[Difference, ...]:
     if connection.dialect.name == "sqlite":
         return tuple(compare(*found_and_expected(connection)))
     roles = role_state(connection)
-    found, expected = found_and_expected(connection, [*_guards(connection, roles)], [ACCESS])
+    additions = [*_guards(connection, roles)]
+    found, expected = found_and_expected(connection, additions, [ACCESS], SECURITY_SCHEMA)
     if roles.security_owner is not None:
-        security = f"to_regnamespace('{SECURITY_SCHEMA}')"
-        found |= describe_postgresql(connection, security, [ACCESS])
         expected.setdefault(ACCESS, as_found(ACCESS, found))
         _add_functions(roles, found[DATABASE], expected[DATABASE])
     return tuple(compare(found, expected))

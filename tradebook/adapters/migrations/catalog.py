@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, inspect, text
@@ -22,13 +23,12 @@ Facts: TypeAlias = dict[str, str]
 Description: TypeAlias = dict[str, dict[Item, Facts]]
 """Items of each table, by the table's name; those of no table by the name `DATABASE`."""
 
-CURRENT_SCHEMA: Final = "to_regnamespace(quote_ident(current_schema()))"
-TEMPORARY_SCHEMA: Final = "pg_my_temp_schema()"
 DATABASE: Final = "database"
 
-_TABLE: Final = (
-    "t.relnamespace = {0} AND t.relname = ANY(:tables) AND t.relkind IN ('r', 'p', 'v', 'm', 'f')"
-)
+_TABLES: Final = """
+      pg_namespace n JOIN pg_class t ON n.nspname = :schema AND t.relnamespace = n.oid
+       AND t.relname = ANY(:tables) AND t.relkind IN ('r', 'p', 'v', 'm', 'f')"""
+
 # Each returns table, kind and name, and then facts under their names.
 _QUERIES: Final = (
     # A change of pg_class alone keeps the server from applying what the other catalogs have.
@@ -43,9 +43,9 @@ _QUERIES: Final = (
            AS children,
            (SELECT string_agg(inhparent::regclass::text, ', ') FROM pg_inherits WHERE inhrelid = t.oid)
            AS parents,
-           (SELECT format('%s.%s', h.relnamespace::regnamespace, h.relname) FROM pg_class h
-             WHERE h.oid = to_regclass(quote_ident(t.relname)) AND h.oid <> t.oid
-               AND t.relnamespace = to_regnamespace(quote_ident(current_schema()))) AS "hidden by",
+           (SELECT format('pg_catalog.%s', h.relname) FROM pg_class h
+             WHERE h.relname = t.relname AND h.relnamespace = 'pg_catalog'::regnamespace
+               AND t.relpersistence <> 't') AS "hidden by",
            concat_ws(', ',
                CASE WHEN NOT t.relhasindex AND EXISTS (SELECT FROM pg_index WHERE indrelid = t.oid)
                THEN 'indexes' END,
@@ -54,7 +54,7 @@ _QUERIES: Final = (
                CASE WHEN t.relchecks <> (
                    SELECT count(*) FROM pg_constraint WHERE conrelid = t.oid AND contype = 'c')
                THEN 'checks' END) AS ignored
-      FROM pg_class t WHERE {table}
+      FROM {tables}
     """,
     """
     SELECT t.relname::text, 'column', a.attname::text,
@@ -71,28 +71,27 @@ _QUERIES: Final = (
            ), '') AS identity,
            CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
            CASE WHEN a.attcollation <> y.typcollation THEN c.collname::text END AS collation
-      FROM pg_class t
+      FROM {tables}
       JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
       JOIN pg_type y ON y.oid = a.atttypid
       LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum AND a.atthasdef
       LEFT JOIN pg_collation c ON c.oid = a.attcollation
-     WHERE {table}
     """,
     """
     SELECT t.relname::text, CASE k.contype WHEN 'c' THEN 'check' WHEN 'f' THEN 'foreign key'
            WHEN 'u' THEN 'unique key' WHEN 'p' THEN 'primary key' WHEN 'n' THEN 'not null' ELSE 'exclusion' END,
-           k.conname::text, pg_get_constraintdef(k.oid) AS definition,
+           k.conname::text, replace(
+               pg_get_constraintdef(k.oid), format('REFERENCES %I.', n.nspname), 'REFERENCES ') AS definition,
            CASE WHEN k.contype = 'f' THEN (
                SELECT count(*)::text FROM pg_trigger WHERE tgconstraint = k.oid AND tgenabled IN ('O', 'A'))
            END AS triggers,
            CASE WHEN NOT i.indisunique AND k.contype IN ('u', 'p') THEN 'not unique'
            WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) AND k.contype <> 'f'
            THEN 'invalid' END AS index
-      FROM pg_class t
+      FROM {tables}
       JOIN pg_constraint k ON k.conrelid = t.oid
        AND (k.contype IN ('c', 'f', 'u', 'p', 'x') OR k.contype = 'n' AND NOT k.convalidated)
       LEFT JOIN pg_index i ON i.indexrelid = k.conindid
-     WHERE {table}
     """,
     # Without the indexes of keys, which the constraints describe.
     """
@@ -100,24 +99,22 @@ _QUERIES: Final = (
            CASE WHEN i.indisunique THEN 'unique ' ELSE '' END
            || substring(pg_get_indexdef(i.indexrelid) from ' (USING .*)') AS definition,
            CASE WHEN NOT (i.indisvalid AND i.indisready AND i.indislive) THEN 'invalid' END AS state
-      FROM pg_class t
+      FROM {tables}
       JOIN pg_index i ON i.indrelid = t.oid
       JOIN pg_class x ON x.oid = i.indexrelid
-     WHERE {table}
-       AND NOT EXISTS (
+     WHERE NOT EXISTS (
            SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype <> 'f')
     """,
     # Those of foreign keys are counted above.
     """
-    SELECT t.relname::text, 'trigger', g.tgname::text, pg_get_triggerdef(g.oid, true) AS definition,
+    SELECT t.relname::text, 'trigger', g.tgname::text,
+           replace(pg_get_triggerdef(g.oid, true), format(' ON %I.', n.nspname), ' ON ') AS definition,
            CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'for replicas only' ELSE 'enabled' END AS state
-      FROM pg_class t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
-     WHERE {table}
+      FROM {tables} JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
     """,
     """
     SELECT t.relname::text, 'rule', r.rulename::text, pg_get_ruledef(r.oid) AS definition
-      FROM pg_class t JOIN pg_rewrite r ON r.ev_class = t.oid
-     WHERE {table}
+      FROM {tables} JOIN pg_rewrite r ON r.ev_class = t.oid
     """,
     """
     SELECT t.relname::text, 'policy', p.polname::text,
@@ -127,31 +124,39 @@ _QUERIES: Final = (
            (SELECT string_agg(CASE r WHEN 0 THEN 'public' ELSE pg_get_userbyid(r)::text END, ', ' ORDER BY r)
               FROM unnest(p.polroles) AS r) AS roles,
            pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check
-      FROM pg_class t JOIN pg_policy p ON p.polrelid = t.oid
-     WHERE {table}
+      FROM {tables} JOIN pg_policy p ON p.polrelid = t.oid
     """,
 )
-# What changes the work of every table: settings by which triggers do not run or functions of others are taken for
-# the server's, and triggers on changes of the schema and on logging in, except those that extensions have in C.
-_AROUND: Final = """
+_OF_EXTENSION: Final = (
+    "EXISTS (SELECT FROM pg_depend JOIN pg_extension x ON x.oid = refobjid "
+    "WHERE classid = '{0}'::regclass AND objid = {0}.oid AND deptype = 'e' AND extname <> 'plpgsql')"
+)
+# What changes the work of every table, but for what extensions brought: settings by which triggers do not run,
+# functions and operators that PostgreSQL may take for its own, and triggers on changes of the schema or on logins.
+_AROUND: Final = f"""
 SELECT 'setting', format('%s of %s', setting, coalesce(rolname, 'every role')), setting
   FROM pg_db_role_setting LEFT JOIN pg_roles r ON r.oid = setrole, unnest(setconfig) AS setting
  WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
    AND (setting ~ '^session_replication_role=' AND setting <> 'session_replication_role=origin'
         OR setting ~ '^search_path=.*,.*pg_catalog')
 UNION ALL
-SELECT 'setting', format('session_replication_role=%s of this connection', setting), setting
-  FROM pg_settings WHERE name = 'session_replication_role' AND setting <> 'origin'
+SELECT 'setting', format('%s of this connection', setting), setting
+  FROM unnest(CAST(:settings AS text[])) AS setting
+ WHERE setting ~ '^session_replication_role=(local|replica)|^search_path=.*,.*pg_catalog'
 UNION ALL
-SELECT 'setting', format('search_path=%s of this connection', setting), setting
-  FROM pg_settings WHERE name = 'search_path' AND setting ~ ',.*pg_catalog'
+SELECT 'overload', pg_operator.oid::regoperator::text, oprcode::text
+  FROM pg_operator JOIN pg_namespace n ON n.oid = oprnamespace
+ WHERE pg_operator.oid >= 16384 AND nspname = ANY(:path) AND NOT {_OF_EXTENSION.format("pg_operator")}
+   AND oprname IN (SELECT oprname FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace)
+UNION ALL
+SELECT 'overload', pg_proc.oid::regprocedure::text, prosrc
+  FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+ WHERE pg_proc.oid >= 16384 AND nspname = ANY(:path) AND NOT {_OF_EXTENSION.format("pg_proc")}
+   AND proname IN (SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace)
 UNION ALL
 SELECT 'event trigger', evtname::text, format('ON %s EXECUTE FUNCTION %s', evtevent, evtfoid::regprocedure)
-  FROM pg_event_trigger e JOIN pg_proc ON pg_proc.oid = evtfoid JOIN pg_language l ON l.oid = prolang
- WHERE evtenabled <> 'D' AND NOT (lanname = 'c' AND EXISTS (
-    SELECT FROM pg_depend
-     WHERE classid = 'pg_event_trigger'::regclass AND objid = e.oid AND deptype = 'e'))
-"""
+  FROM pg_event_trigger WHERE evtenabled <> 'D' AND NOT {_OF_EXTENSION.format("pg_event_trigger")}
+"""  # noqa: S608, names of ours
 
 
 _OPTIONS: Final = re.compile(
@@ -161,31 +166,50 @@ _OPTIONS: Final = re.compile(
 _QUOTED: Final = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^]]*\]|--|/\*""")
 
 
+@contextmanager
+def names_of_server(connection: Connection) -> Iterator[dict[str, Any]]:
+    """Find functions and operators in the server's own schema for a while, and undo what is done meanwhile.
+
+    With another path, a function of a user with arguments that fit better would answer in place of the server's.
+
+    Yields:
+        schema, path and settings of the connection as they were.
+    """
+    query = (
+        "SELECT current_schema() AS schema, current_schemas(true) AS path, ARRAY["
+        "'session_replication_role=' || current_setting('session_replication_role'), "
+        "'search_path=' || current_setting('search_path')] AS settings"
+    )
+    found = connection.execute(text(query)).mappings().one()
+    with connection.begin_nested() as savepoint:
+        connection.execute(text("SET LOCAL search_path = pg_catalog"))
+        yield dict(found)
+        savepoint.rollback()
+
+
 def describe_postgresql(
-    connection: Connection, namespace: str, tables: Collection[str]
+    connection: Connection, schema: str, tables: Collection[str]
 ) -> Description:
-    """Describe those of the tables that exist in a schema, given as the SQL expression of its oid."""
+    """Describe those of the tables that exist in a schema."""
     found: Description = defaultdict(dict)
     for query in _QUERIES:
-        statement = text(query.format(table=_TABLE.format(namespace)))
-        result = connection.execute(statement, {"tables": list(tables)})
+        result = connection.execute(
+            text(query.format(tables=_TABLES)), {"schema": schema, "tables": list(tables)}
+        )
         facts = list(result.keys())[3:]
         for table, kind, name, *values in result:
             found[table][kind, name] = {
-                # A foreign key of a temporary table refers to another by its schema, `pg_temp_3.trades`.
-                fact: re.sub(r"\bREFERENCES \S+?\.(?=\w|\")", "REFERENCES ", value)
-                for fact, value in zip(facts, values, strict=True)
-                if value
+                fact: value for fact, value in zip(facts, values, strict=True) if value
             }
     return dict(found)
 
 
-def describe_surroundings(connection: Connection) -> dict[Item, Facts]:
+def describe_surroundings(
+    connection: Connection, path: Sequence[str], settings: Sequence[str]
+) -> dict[Item, Facts]:
     """Describe what changes the work of every table of a PostgreSQL database; usually there is nothing."""
-    return {
-        (kind, name): {"definition": definition}
-        for kind, name, definition in connection.execute(text(_AROUND))
-    }
+    found = connection.execute(text(_AROUND), {"path": list(path), "settings": list(settings)})
+    return {(kind, name): {"definition": definition} for kind, name, definition in found}
 
 
 def describe_sqlite(connection: Connection, tables: Collection[str]) -> Description:

@@ -9,19 +9,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from attrs import field, frozen
-from sqlalchemy import Connection, MetaData, create_engine
+from sqlalchemy import Connection, MetaData, create_engine, text
 
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.catalog import (
-    CURRENT_SCHEMA,
     DATABASE,
-    TEMPORARY_SCHEMA,
     Description,
     Facts,
     Item,
     describe_postgresql,
     describe_sqlite,
     describe_surroundings,
+    names_of_server,
 )
 from tradebook.adapters.migrations.last_ids import counters_set_back
 from tradebook.adapters.migrations.schema_state import VERSIONS
@@ -40,8 +39,9 @@ class Difference:
 
     Attributes:
         table: its name; `database` for what is of no table.
-        kind: column, check, index, foreign key, unique key, primary key, exclusion, trigger, rule, policy or table;
-            of the database, setting, event trigger or function.
+        kind: column, check, index, foreign key, unique key, primary key, exclusion, not null (one that is not
+            validated), trigger, rule, policy or table;
+            of the database, setting, event trigger, function or overload.
         name: name of the item of that kind.
         about: the property that differs: type, null, default, definition, state and others; `""` where the item as
             a whole is missing or unexpected.
@@ -62,6 +62,8 @@ class Difference:
     def _fix(self) -> str:
         if self.kind == "setting":
             return "ALTER DATABASE or ALTER ROLE ... RESET it, where the server's configuration does not have it"
+        if self.kind == "overload":
+            return "drop it, or move it to a schema off the search_path: it may answer in the server's place"
         if self.expected is None:
             return "find out who made it, and take it back"
         if self.kind in _OF_ROLES or self.about.startswith("row security"):
@@ -80,7 +82,10 @@ class Difference:
 
 
 def found_and_expected(
-    connection: Connection, additions: Sequence[str] = (), further: Sequence[str] = ()
+    connection: Connection,
+    additions: Sequence[str] = (),
+    further: Sequence[str] = (),
+    schema_of_further: str = "",
 ) -> tuple[Description, Description]:
     """Describe the database's tables, and those that this version expects as the same database writes them.
 
@@ -91,6 +96,7 @@ def found_and_expected(
         connection: to the database.
         additions: statements that add to the temporary tables what belongs there besides.
         further: names of temporary tables that these create.
+        schema_of_further: the schema that has those of these names.
     """
     names, of_sqlite = (*metadata.tables, VERSIONS), connection.dialect.name == "sqlite"
     if of_sqlite:
@@ -101,9 +107,16 @@ def found_and_expected(
             expected = describe_sqlite(in_memory, names)
         scratch.dispose()
     else:
-        found = describe_postgresql(connection, CURRENT_SCHEMA, names)
-        expected = _as_temporary_tables(connection, additions, [*names, *further])
-        found[DATABASE], expected[DATABASE] = describe_surroundings(connection), {}
+        with names_of_server(connection) as before:
+            found = describe_postgresql(connection, before["schema"], names)
+            found |= describe_postgresql(connection, schema_of_further, further)
+            found[DATABASE] = describe_surroundings(connection, before["path"], before["settings"])
+            _create_temporary_tables(connection)
+            for statement in additions:
+                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+            temporary = connection.scalar(text("SELECT pg_my_temp_schema()::regnamespace::text"))
+            expected = describe_postgresql(connection, temporary, [*names, *further])
+            expected[DATABASE] = {}
     if VERSIONS in found:  # Alembic makes it
         expected[VERSIONS] = as_found(VERSIONS, found)
     for table, (given, highest) in counters_set_back(connection, found).items():
@@ -112,26 +125,18 @@ def found_and_expected(
     return found, expected
 
 
-def _as_temporary_tables(
-    connection: Connection, additions: Sequence[str], names: Sequence[str]
-) -> Description:
+def _create_temporary_tables(connection: Connection) -> None:
     copy = MetaData(schema=TEMPORARY, naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
         table.to_metadata(copy, schema=TEMPORARY)
-    with connection.begin_nested() as savepoint:
-        try:
-            with translated_errors():
-                copy.create_all(connection, checkfirst=False)
-        except NotPermitted as error:
-            raise NotPermitted(
-                "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
-                "DATABASE to it, or connect as the role that owns the tables"
-            ) from error
-        for statement in additions:
-            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-        expected = describe_postgresql(connection, TEMPORARY_SCHEMA, names)
-        savepoint.rollback()
-    return expected
+    try:
+        with translated_errors():
+            copy.create_all(connection, checkfirst=False)
+    except NotPermitted as error:
+        raise NotPermitted(
+            "the comparison creates temporary tables, which this role may not: GRANT TEMPORARY ON "
+            "DATABASE to it, or connect as the role that owns the tables"
+        ) from error
 
 
 def as_found(table: str, found: Description) -> dict[Item, Facts]:

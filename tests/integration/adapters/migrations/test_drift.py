@@ -104,13 +104,13 @@ ON_POSTGRESQL = {
     "table seals: form is partitioned table, expected table",
     "SET LOCAL allow_system_table_mods = on; CREATE VIEW pg_catalog.seals AS SELECT * FROM public.seals": "seals: "
     "table seals: hidden by is pg_catalog.seals, expected none",
-    "CREATE TABLE more () INHERITS (events)": "events: table events: children is more, expected none",
-    "CREATE TABLE base (mood TEXT); ALTER TABLE events ADD mood TEXT; ALTER TABLE events INHERIT base": "events: column mood is unexpected\nevents: table events: parents is base, expected none",
+    "CREATE TABLE more () INHERITS (events)": "events: table events: children is public.more, expected none",
+    "CREATE TABLE base (mood TEXT); ALTER TABLE events ADD mood TEXT; ALTER TABLE events INHERIT base": "events: column mood is unexpected\nevents: table events: parents is public.base, expected none",
     "ALTER TABLE alerts DROP source, ADD source TEXT NOT NULL GENERATED ALWAYS AS ('mine') STORED": "alerts: "
     "column source: generated is 'mine'::text, expected none",
     "CREATE DOMAIN loose AS text; ALTER TABLE alerts ALTER source TYPE loose": "alerts: column source: type is "
-    "loose, expected text",
-    "ALTER TABLE alerts ALTER source SET DEFAULT nothing()": "alerts: column source: default is nothing(), "
+    "public.loose, expected text",
+    "ALTER TABLE alerts ALTER source SET DEFAULT nothing()": "alerts: column source: default is public.nothing(), "
     "expected none",
     "ALTER TABLE performance_metrics ALTER name DROP NOT NULL; ALTER TABLE performance_metrics "
     "ADD CONSTRAINT mine_n NOT NULL name NOT VALID": "performance_metrics: not null mine_n is unexpected",
@@ -130,6 +130,15 @@ ON_POSTGRESQL = {
     "(account, reference) WHERE reference IS NOT NULL": "signals: index uq_signals_account_reference: definition "
     "is USING btree",
     "ALTER TABLE portfolios ADD CONSTRAINT mine_x EXCLUDE (id WITH =)": "portfolios: exclusion mine_x is unexpected",
+    "CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE sql AS $$SELECT 'elsewhere'$$": "database: overload "
+    "public.quote_ident(name) is unexpected",
+    "CREATE FUNCTION never(text, varchar) RETURNS boolean LANGUAGE sql AS 'SELECT false'; CREATE OPERATOR = "
+    "(LEFTARG = text, RIGHTARG = varchar, FUNCTION = never)": "database: overload public.=(text,character varying)",
+    "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.portfolios (account text, id bigint, PRIMARY KEY (account, id)); "
+    "ALTER TABLE portfolio_positions DROP CONSTRAINT fk_portfolio_positions_account_portfolio_id_portfolios, ADD CONSTRAINT "
+    "fk_portfolio_positions_account_portfolio_id_portfolios FOREIGN KEY (account, portfolio_id) REFERENCES "
+    "elsewhere.portfolios": "portfolio_positions: foreign key fk_portfolio_positions_account_portfolio_id_portfolios: "
+    "definition is FOREIGN KEY (account, portfolio_id) REFERENCES elsewhere.portfolios",
     "SET LOCAL session_replication_role = replica": "database: setting session_replication_role=replica of this "
     "connection is unexpected",
     "ALTER ROLE CURRENT_USER SET session_replication_role = replica": "database: setting "

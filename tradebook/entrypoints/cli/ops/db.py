@@ -182,9 +182,10 @@ def check(context: CommandContext) -> None:
     columns, indexes, keys, foreign keys and checks; triggers, rules, policies
     and the functions of `db roles`; views in the place of tables, tables that
     inherit, and ids that would be given again; on PostgreSQL also settings by
-    which triggers do not run, and event triggers. Tables of other programs are
-    not looked at. Changes nothing. Exits with 0 if nothing differs, else with 1
-    and a list of the differences and what to do about each.
+    which triggers do not run, event triggers, and functions and operators that
+    the server may take for its own. Tables of other programs are not looked at.
+    Changes nothing. Exits with 0 if nothing differs, else with 1 and a list of
+    the differences and what to do about each.
 
     On PostgreSQL it needs the right to make temporary tables, as the owner,
     the writer and the auditor of `db roles` have it.
