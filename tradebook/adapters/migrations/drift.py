@@ -40,8 +40,7 @@ class Difference:
     Attributes:
         table: its name; `database` for what is of no table.
         kind: column, check, index, foreign key, unique key, primary key, exclusion, not null (one that is not
-            validated), trigger, rule, policy or table;
-            of the database, setting, event trigger, function or overload.
+            validated), trigger, rule, policy or table; of the database, setting, event trigger, function or overload.
         name: name of the item of that kind.
         about: the property that differs: type, null, default, definition, state and others; `""` where the item as
             a whole is missing or unexpected.
@@ -71,7 +70,9 @@ class Difference:
             return f"{first}`tradebook db roles` makes it again"
         if self.kind == "table":
             return "compare with a backup, restored beside it: `tradebook restore`"
-        return f"make it again: {self.expected}"
+        if self.about == "triggers":
+            return f"ALTER TABLE {self.table} ENABLE TRIGGER ALL"
+        return f"{'put it back to' if self.about else 'make it again:'} {self.expected}"
 
     def __str__(self) -> str:
         """Return the difference as a line of text."""

@@ -293,6 +293,34 @@ def test_drift_in_the_ddl_of_a_sqlite_table_is_found_and_named(
     assert drift_after(sqlite_engine, change) == REWRITTEN[edit]
 
 
+def test_each_difference_says_what_to_do(postgresql_engine: Engine) -> None:
+    altered = text(
+        "ALTER TABLE portfolio_positions DISABLE TRIGGER ALL; "
+        "ALTER TABLE alerts ALTER message DROP NOT NULL; DROP INDEX ix_alerts_unresolved; "
+        "DROP TABLE seals; CREATE FUNCTION abs(text) RETURNS text "
+        "LANGUAGE sql AS 'SELECT NULL::text'; ALTER ROLE ALL SET session_replication_role = local; "
+        "ALTER TABLE trades ADD mood TEXT"
+    )
+    with postgresql_engine.connect() as connection:
+        connection.execute(altered)
+        fixes = {each.name: each.fix for each in find_drift(connection)}
+    assert [
+        fixes["fk_portfolio_positions_account_portfolio_id_portfolios"],
+        fixes["message"],
+        fixes["ix_alerts_unresolved"].partition(" (")[0],
+        fixes["seals"],
+        fixes["mood"],
+    ] == [
+        "ALTER TABLE portfolio_positions ENABLE TRIGGER ALL",
+        "put it back to not null",
+        "make it again: USING btree",
+        "compare with a backup, restored beside it: `tradebook restore`",
+        "find out who made it, and take it back",
+    ]
+    assert "RESET" in fixes["session_replication_role=local of every role"]
+    assert "search_path" in fixes["public.abs(text)"]
+
+
 def test_what_is_as_it_should_be_is_no_drift(
     postgresql_engine: Engine, sqlite_engine: Engine
 ) -> None:
