@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
 from tradebook.adapters.health import async_health
+from tradebook.adapters.migrations.drift import Difference
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK
 from tradebook.adapters.runner.runner import AsyncRunner
 from tradebook.adapters.sessions.account_session import async_ad_hoc_session
@@ -141,6 +142,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     async def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return await async_health(self._container.own_read_engine(), self.config)
+
+    async def check_schema(self) -> tuple[Difference, ...]:
+        """Compare the tables with what the migrations and `tradebook db roles` make; see `DatabaseManager`."""
+        from tradebook.operations.schema_check import check_schema_async  # as there, for the start
+
+        return await check_schema_async(self._container.engine())
 
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

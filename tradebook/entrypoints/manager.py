@@ -18,6 +18,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations import upgrade as migrations
+from tradebook.adapters.migrations.drift import Difference
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK, Observer
 from tradebook.adapters.runner.runner import Runner
 from tradebook.adapters.sessions.account_session import ad_hoc_session
@@ -260,6 +261,22 @@ class DatabaseManager(Managed, Book):
     def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return health(self._container.own_read_engine(), self.config)
+
+    def check_schema(self) -> tuple[Difference, ...]:
+        """Compare the tables with what the migrations and `tradebook db roles` make of them, changing nothing.
+
+        Returns:
+            Everything that differs: what alters or hides records, such as a trigger, a rule or a view in the place
+            of a table, and what no longer protects them, such as a missing unique key.
+
+        Raises:
+            SchemaNotReady: the database has no tables yet, or those of another version.
+            NotPermitted: on PostgreSQL, the role may not make temporary tables.
+        """
+        # 30 ms of every start otherwise: it needs the roles' declarations.
+        from tradebook.operations.schema_check import check_schema
+
+        return check_schema(self._container.engine())
 
     def close(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from tradebook.adapters.health import health
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import (
     AHEAD,
     CURRENT,
@@ -28,6 +27,7 @@ from tradebook.operations.doctor.checks import (
     red,
     yellow,
 )
+from tradebook.operations.schema_check import find_drift
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.verification.seal_check import SealCheck
@@ -38,6 +38,9 @@ _FIXES: Final = {
     FOREIGN: "give the database of a book: --database, TRADEBOOK_DATABASE_URL",
     INCOMPLETE: "tradebook restore; `tradebook db check` lists what is missing",
 }
+_DECEIVING: Final = ("trigger", "rule", "policy", "table", "function", "setting", "event trigger")
+"""Kinds by which records can be changed unseen, or hidden."""
+_LISTED: Final = 20
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
 _STALE: Final = timedelta(days=1)
@@ -68,13 +71,15 @@ def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
 
 
 def drift(target: CheckTarget) -> Iterator[Finding]:
-    """Check that the tables are as the migrations made them."""
-    differences = find_drift(target.engine)
-    if differences:
-        count = f"{len(differences):,} differences from what the migrations make"
-        what = f"{count}, the first: {differences[0]}"
-        yield yellow("tables", what, "see `tradebook db check`, and take back what it names")
-    else:
+    """Check that the tables, and what is on them, are as the migrations and `tradebook db roles` made them."""
+    differences = find_drift(target.connection)
+    for difference in differences[:_LISTED]:
+        level = red if difference.kind in _DECEIVING else yellow
+        yield level("tables", str(difference), difference.fix)
+    if len(differences) > _LISTED:
+        what = f"{len(differences) - _LISTED:,} more differences from what the migrations make"
+        yield yellow("tables", what, "`tradebook db check` lists them")
+    if not differences:
         yield green("tables", "as the migrations made them")
 
 
