@@ -34,7 +34,6 @@ VERSION: Final = 1
 """Of the form of evidence. Events without any were written before the book had it."""
 
 _HASHED: Final = "sha256:"
-_EMPTY: Final[tuple[Any, ...]] = (None, "", {}, [])
 _NOT_STATED: Final = ("id", "account")
 """The event itself names these."""
 _OF_ANOTHER: Final = (TradePartiallyFilled.__name__,)
@@ -45,7 +44,7 @@ def evidence_of(record: Entity) -> dict[str, Json]:
     """Return the fields of a record as an event states them, by name.
 
     Numbers are plain text, times ISO 8601 in UTC. Text above 200 characters, text that begins with `sha256:`, and
-    JSON stand as `sha256:` and the SHA-256 of their canonical JSON. Empty values are left out.
+    JSON stand as `sha256:` and the SHA-256 of their canonical JSON. None is left out.
     """
     kind: Any = type(record)
     stated = {name: _stated(getattr(record, name)) for name in _names(kind)}
@@ -71,8 +70,8 @@ def _names(kind: Any) -> tuple[str, ...]:
 
 
 def _stated(value: Any) -> Json:
-    if value in _EMPTY:
-        return None
+    if value is None or value in ({}, []):  # most JSON is an empty object
+        return value
     if isinstance(value, str):
         is_long = len(value) > MAX_NAME or value.startswith(_HASHED)
         return _hashed(value) if is_long else str(value)
