@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.property.test_book_laws import law
 from tradebook import TradebookError
 from tradebook.domain.entity import Entity
-from tradebook.domain.evidence import evidence_of
 from tradebook.testing import FakeBook, strategies
 
 KINDS: list[st.SearchStrategy[Any]] = [
@@ -45,4 +44,4 @@ def test_a_field_with_another_value_is_stated_differently(
     one, other = data.draw(kind), data.draw(kind)
     for name in (f.name for f in fields(type(one)) if f.name not in ("id", "account", "signals")):
         if getattr(one, name) != getattr(other, name):
-            assert evidence_of(one).get(name) != evidence_of(other).get(name), name
+            assert one.evidence().get(name) != other.evidence().get(name), name

@@ -17,7 +17,12 @@ from tradebook.adapters.errors import translated, translated_commit, translated_
 from tradebook.adapters.ledger.ledger import SqlLedger
 from tradebook.adapters.ledger.position_cache import PositionCache
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import AHEAD, COMMIT_MARKER, UNCOMMITTED
+from tradebook.adapters.repositories.entity_rows import (
+    AHEAD,
+    COMMIT_MARKER,
+    UNCOMMITTED,
+    UNRECORDED,
+)
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import ANY, require_visible
@@ -149,7 +154,8 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
     @override
     def commit(self) -> None:
         try:
-            record_rest(self.session)
+            if UNRECORDED in self.session.info:
+                record_rest(self.session)
             self.session.flush()
         except Exception:
             with translated_errors():

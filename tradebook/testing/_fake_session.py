@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from attrs import define
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.domain_event import EVIDENCE, DomainEvent
 from tradebook.domain.edits import WITHOUT_EVENTS, created, deleted, updated
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import (
@@ -17,8 +18,7 @@ from tradebook.domain.errors import (
     InvalidTransition,
     NotFound,
 )
-from tradebook.domain.events import DomainEvent, Event
-from tradebook.domain.evidence import EVIDENCE, evidence_of
+from tradebook.domain.events import Event
 from tradebook.domain.signals import Signal
 from tradebook.domain.validation import record_id
 from tradebook.testing.fake_store import (
@@ -121,7 +121,7 @@ class FakeSession:
         entity = self.copy(kind, after.values)
         if before is None:
             return None if said is not None else (created(entity), entity)
-        if said is not None and said.get(EVIDENCE, {}).get("record") in (None, evidence_of(entity)):
+        if said is not None and said.get(EVIDENCE, {}).get("record") in (None, entity.evidence()):
             return None
         change = updated(before.values, entity)
         is_restated = change is not None and change.changes.keys() == {"realized_pnl"}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tradebook import Alert, CashFlow, Event, Severity
+from tradebook.domain.domain_event import EVIDENCE
 from tradebook.domain.events import RecordUpdated
-from tradebook.domain.evidence import EVIDENCE, evidence_of, payload_of, statement_of
+from tradebook.domain.evidence import statement_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ def event(payload: dict[str, Any], event_type: str = "CashFlowRecorded", id: int
 
 
 def test_every_field_is_stated_but_what_the_event_names_and_what_is_none() -> None:
-    assert evidence_of(flow()) == {
+    assert flow().evidence() == {
         "kind": "DEPOSIT",
         "amount": "1000.5",
         "currency": "USD",
@@ -44,14 +45,14 @@ def test_every_field_is_stated_but_what_the_event_names_and_what_is_none() -> No
 
 
 def test_a_value_that_is_false_or_nothing_is_stated() -> None:
-    stated = evidence_of(Alert(alert_type="x", severity=Severity.INFO, resolved=False))
+    stated = Alert(alert_type="x", severity=Severity.INFO, resolved=False).evidence()
     assert stated["resolved"] is False
-    assert evidence_of(flow(amount="0.1"))["amount"] == "0.1"
+    assert flow(amount="0.1").evidence()["amount"] == "0.1"
 
 
 def test_long_text_and_text_like_a_hash_are_stated_by_their_hash() -> None:
     def stated(message: str) -> Any:
-        return evidence_of(Alert(alert_type="x", severity="INFO", message=message))["message"]
+        return Alert(alert_type="x", severity="INFO", message=message).evidence()["message"]
 
     assert stated("x" * 200) == "x" * 200
     assert stated("x" * 201).startswith("sha256:")
@@ -60,7 +61,7 @@ def test_long_text_and_text_like_a_hash_are_stated_by_their_hash() -> None:
 
 
 def test_a_difference_names_the_field_and_both_values() -> None:
-    said = statement_of(CashFlow, [event(payload_of(flow().recorded(), flow()))])
+    said = statement_of(CashFlow, [event(flow().recorded().payload_about(flow()))])
     assert said is not None
     assert said.is_whole
     assert said.differences(flow()) == {}
@@ -74,8 +75,8 @@ def test_the_last_event_counts() -> None:
     before, after = flow(), flow(currency="EUR")
     change = RecordUpdated(changes={"currency": ["USD", "EUR"]})
     events = [
-        event(payload_of(before.recorded(), before)),
-        event(payload_of(change, after), "RecordUpdated", 2),
+        event(before.recorded().payload_about(before)),
+        event(change.payload_about(after), "RecordUpdated", 2),
     ]
     said = statement_of(CashFlow, events)
     assert said is not None

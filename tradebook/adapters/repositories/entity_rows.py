@@ -12,10 +12,10 @@ from sqlalchemy.orm import InstanceState, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
+from tradebook.domain.domain_event import EVIDENCE
 from tradebook.domain.edits import WITHOUT_EVENTS
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import CREATIONS, Event
-from tradebook.domain.evidence import EVIDENCE
 from tradebook.domain.positions import MARK, MarkSource, Position
 from tradebook.domain.validation import MAX_AHEAD
 
@@ -139,8 +139,10 @@ def insert_all(session: Session, entities: Sequence[Entity], *, are_named: bool 
 
 
 def note_written(session: Session, entity: Entity, *, is_new: bool) -> None:
-    """Note a record that a repository added or removed, until the event of it is recorded."""
-    if not isinstance(entity, WITHOUT_EVENTS):
+    """Note a record that a repository added or removed, until the event of it is; note that event."""
+    if isinstance(entity, Event):
+        note_handled(session, entity)
+    elif not isinstance(entity, WITHOUT_EVENTS):
         unrecorded = session.info.setdefault(UNRECORDED, {})
         unrecorded[type(entity).__name__, entity.id] = (entity, is_new)
 

@@ -18,7 +18,7 @@ from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
     chunks,
     insert_all,
-    note_handled,
+    note_written,
     remember,
 )
 from tradebook.adapters.repositories.seals import SqlSealRepository
@@ -224,14 +224,7 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     """The audit trail, append-only."""
 
     @override
-    def add(self, entity: Event) -> Event:
-        note_handled(self.session, entity)
-        return super().add(entity)
-
-    @override
     def add_all(self, entities: Sequence[Event]) -> list[Event]:
-        for event in entities:
-            note_handled(self.session, event)
         added = super().add_all(entities)
         if added:
             remember(self.session, added[-1], added[-1].id)
@@ -239,6 +232,7 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
     def _keep(self, entity: Event) -> None:
         """Leave the event out of the session: it never changes."""
+        note_written(self.session, entity, is_new=True)
 
     @override
     def of(self, entity: str, entity_id: int) -> list[Event]:

@@ -23,16 +23,15 @@ from tradebook.adapters.sessions.write_guard import (
     records,
     stored,
 )
+from tradebook.domain.domain_event import DomainEvent
 from tradebook.domain.edit_rules import check_transition
 from tradebook.domain.edits import BOOKKEEPING, created, deleted
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity
 from tradebook.domain.errors import InvalidInput, StaleRecord
 from tradebook.domain.events import (
-    DomainEvent,
     Event,
     RecordUpdated,
 )
-from tradebook.domain.evidence import evidence_of, payload_of
 from tradebook.domain.positions import Position
 from tradebook.domain.validation import utc_now
 
@@ -65,7 +64,7 @@ class Author:
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=payload_of(happened, entity),
+            payload=happened.payload_about(entity),
             actor=self.actor,
             correlation_id=self.correlation_id,
             occurred_at=utc_now(),
@@ -120,7 +119,7 @@ def record_rest(session: Session) -> None:
 def _is_handled(session: Session, entity: Entity) -> bool:
     """Return whether a handler changed the record, and has recorded the event of it."""
     handled = session.info.get(HANDLED, {}).get((type(entity).__name__, entity.id))
-    return handled is not None and handled == evidence_of(entity)
+    return handled is not None and handled == entity.evidence()
 
 
 def _changes(session: Session, author: Author, entity: Entity) -> dict[str, list[Any]]:

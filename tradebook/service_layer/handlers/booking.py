@@ -8,8 +8,9 @@ from typing import Final, Unpack
 from attrs import frozen
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.domain_event import DomainEvent
 from tradebook.domain.errors import ConcurrentUpdate, InvalidTransition
-from tradebook.domain.events import DomainEvent, Event, TradeRecorded, TradeSubmitted
+from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.orders import (
     by_order,
     confirm_submission,
