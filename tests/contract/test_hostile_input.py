@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import attrs
@@ -58,16 +59,17 @@ def test_what_the_calls_are_attacked_with_is_accepted_else() -> None:
 
 
 def test_no_attack_on_a_call_gets_through() -> None:
-    book = FakeBook()
-    ids = prepared(book)
     answers: dict[str, set[str]] = {}
-    for attack in attacks()[0]:
-        before = book.store.snapshot()
-        outcome = attack.on(book, ids)
-        answers.setdefault(outcome.split()[0], set()).add(attack.method)
-        assert outcome == ACCEPTED or book.store.snapshot() is before, attack
+    for method, made in groupby(attacks()[0], lambda attack: attack.method):
+        book = FakeBook()  # one for each: what was accepted makes every later call slower
+        ids = prepared(book)
+        for attack in made:
+            before = book.store.snapshot()
+            outcome = attack.on(book, ids)
+            answers.setdefault(outcome.split()[0], set()).add(method)
+            assert outcome == ACCEPTED or book.store.snapshot() is before, attack
+        assert book.verify().proven
     assert len(answers["InvalidInput"]) > 40
-    assert book.verify().proven
 
 
 def groups(of: int) -> st.SearchStrategy[list[Any]]:

@@ -224,7 +224,7 @@ NASTY: Final[Mapping[str, Callable[[], Any]]] = {
     "deep dict": lambda: _deep("dict"),
     "endless list": _endless,
     "endless dict": _endless_object,
-    "wide list": lambda: [0] * 1_000_001,
+    "wide list": lambda: ["too wide!!"] * 100_000,
     "json nan": lambda: {"a": math.nan},
     "json surrogate": lambda: {"a\udfff": 1},
     "json nul": lambda: {"a": ["\x00"]},
