@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import tradebook
 from tests.support.attacks import ACCEPTED, OWN, Attack, EntityAttack, answer, attacks, dump
+from tests.support.backends import each_backend
 from tests.support.hostile_values import NASTY, Midway, raising
 from tests.support.public_calls import (
     BUY,
@@ -78,6 +79,7 @@ def groups(of: int) -> st.SearchStrategy[list[Any]]:
     return st.randoms(use_true_random=False).map(lambda random: random.sample(every, AT_ONCE))
 
 
+@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
 @SOME
 @given(calls=groups(0), entities=groups(1))
 def test_an_attack_is_answered_as_the_fake_does_and_changes_nothing(

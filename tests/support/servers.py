@@ -17,7 +17,6 @@ from sqlalchemy import URL, make_url
 
 from tradebook import DatabaseConfig
 
-
 _MEMORY = Path("/dev/shm")
 _ROOM = 6 << 30
 """In bytes: a full run fills 2 GB, most of it with 200 databases of 8 MB."""
