@@ -176,7 +176,7 @@ NASTY: Final[Mapping[str, Callable[[], Any]]] = {
     "whole": Whole,
     "huge whole": lambda: Whole(10**LONG),
     "lying text": lambda: Named("AAPL"),
-    "lying long text": lambda: Named("A" * 1_000_000),
+    "lying long text": lambda: Named("A" * 100_000),
     "lying number": lambda: Count(-5),
     "pretended text": lambda: Pretended(str),
     "pretended number": lambda: Pretended(Decimal),
