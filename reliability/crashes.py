@@ -20,6 +20,7 @@ from sqlalchemy import URL
 from reliability.changes import contents, every_change
 from reliability.concurrency import postgresql_book, sqlite_book
 from reliability.load import BEGIN
+from reliability.proof import require_proven
 from reliability.scenario import Figures, Scenario, new_seed, rounds_for, say
 from tests.support.backends import new_book
 from tests.support.cut_connections import CUTS, WAYS, CuttingFront
@@ -66,8 +67,7 @@ def check_crashed(book: Any, acknowledged: set[str]) -> Figures:
     assert trades.keys() == flows.keys() == alerts.keys(), "a transaction is half applied"
     events = Counter(event.event_type for event in book.iterate(Event))
     assert {events[name] for name in _TOGETHER} == {len(trades)}, events
-    verified = book.verify()
-    assert verified.proven, verified
+    require_proven(book)
     return Figures(
         operations=len(acknowledged),
         lost=len(acknowledged - trades.keys()),
@@ -287,7 +287,7 @@ def _cut_changes(server: URL, kind: type[Any], cut: Callable[[CuttingFront], Non
         for _ in every_change(book):
             cut(front)
         found, wanted = contents(book), undisturbed()
-        assert book.verify().proven
+        require_proven(book)
         assert front.cuts - book.retries in (
             0,
             1,

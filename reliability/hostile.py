@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from reliability.proof import require_proven
 from reliability.scenario import Figures, Scenario, rounds_for
 from tests.support.attacks import ACCEPTED, attacks, dump
 from tests.support.public_calls import prepared
@@ -45,7 +46,7 @@ def _attack(book: Any, seed: int) -> int:
             assert book.read(dump) == before, (
                 f"seed {seed}: {each} was refused, and changed the book"
             )
-    assert book.verify().proven, f"seed {seed}"
+    require_proven(book, f"seed {seed}")
     return len(tried)
 
 

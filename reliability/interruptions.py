@@ -15,6 +15,7 @@ from sqlalchemy import URL
 
 from reliability.concurrency import postgresql_book, sqlite_book
 from reliability.crashes import in_rounds, three_together
+from reliability.proof import require_proven
 from reliability.scenario import Figures, Scenario, say
 from tests.support.servers import configured
 from tradebook import DatabaseManager, Trade
@@ -111,7 +112,7 @@ def _checked(manager: DatabaseManager, acknowledged: set[str], times: int) -> Fi
     for symbol in SYMBOLS:
         assert cache.entry(symbol).lock.acquire(timeout=0), f"the lock of {symbol} is held"
     assert manager.pool_status().checked_out == 0, "a connection is lost"
-    assert manager.verify().proven
+    require_proven(manager)
     return Figures(
         rounds=1,
         operations=len(acknowledged),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from reliability.proof import require_proven
 from reliability.scenario import Figures
 from tradebook import BookBusy, Portfolio, Trade, exact
 from tradebook.testing import FakeBook
@@ -122,9 +123,7 @@ def check(book: Any, load: Load) -> Figures:
         return figures
     _check_terms(trades, load)
     _check_snapshots(book, _as_one_after_another(book, trades, len(load.cash)))
-    verified = book.verify()
-    assert verified.proven, verified
-    assert verified.trades == len(load.fills)
+    assert require_proven(book).trades == len(load.fills)
     return figures
 
 

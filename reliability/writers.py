@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
+from reliability.proof import require_proven
 from reliability.scenario import Figures
 from tradebook import AsyncDatabaseManager, DatabaseManager, DatabaseUnavailable, Trade
 
@@ -114,8 +115,7 @@ def compared(book: DatabaseManager, acknowledged: list[str], *, kills: int = 0) 
     booked = Counter(trade.order_id for trade in book.iterate(Trade))
     held = sum(position.quantity for position in book.get_positions())
     assert held == booked.total(), f"{held} held, {booked.total()} booked"
-    verified = book.verify()
-    assert verified.proven, verified.differences[:5]
+    require_proven(book)
     return Figures(
         rounds=1,
         operations=len(acknowledged),

@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="run what is marked `full` too: all eight backends"
     )
+    parser.addoption(
+        "--prove",
+        action="store_true",
+        help="end each contract test with verify and the check of seals",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         StatementCancelled,
         TradebookError,
         UncommittedWork,
+        WitnessFailed,
         WouldOverwrite,
     )
     from tradebook.domain.events import Event
@@ -136,6 +137,7 @@ __all__ = [
     "TradebookError",
     "UncommittedWork",
     "Valuation",
+    "WitnessFailed",
     "WouldOverwrite",
     "col",
     "context",
@@ -180,6 +182,7 @@ _HOMES = {
         "StatementCancelled",
         "TradebookError",
         "UncommittedWork",
+        "WitnessFailed",
         "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),

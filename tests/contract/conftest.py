@@ -32,8 +32,12 @@ def opened(backend: str, url_of: Callable[[str], Any]) -> Iterator[Book]:
 
 @pytest.fixture(params=each_backend())
 def book(request: pytest.FixtureRequest) -> Iterator[Book]:
-    """An empty book of a new account."""
-    yield from opened(request.param, request.getfixturevalue)
+    """An empty book of a new account; with `--prove` nothing in it is unproven in the end."""
+    for made in opened(request.param, request.getfixturevalue):
+        yield made
+        if request.config.getoption("prove") and not request.node.get_closest_marker("spoils"):
+            assert made.verify().differences == ()
+            assert made.check_seals().findings == ()
 
 
 @pytest.fixture(scope="session", params=each_backend())

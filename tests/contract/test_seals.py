@@ -49,7 +49,7 @@ def test_what_was_done_honestly_is_sound_sealed_or_not(book: Book) -> None:
     checked = book.check_seals(progress=lambda done, total: told.append((done, total)))
     assert (checked.findings, checked.seals, checked.events) == ((), 4, 16)
     assert (checked.unsealed, checked.trades) == (1, 9)
-    assert told[-1] == (26, 26)
+    assert told[-1] == (29, 29)
     kept = book.export_seals()
     assert [seal["number"] for seal in kept["seals"]] == [1, 2, 3, 4]
     book.bust_trade(order_id="unsealed", reason="late")
@@ -86,7 +86,9 @@ def test_a_batch_of_another_size_is_refused(book: Book, batch: Any) -> None:
 def test_a_seal_is_neither_made_nor_changed_nor_deleted_by_hand(book: Book) -> None:
     a_day(book)
     [seal] = book.get_all(Seal, number=1)
-    forged = Seal(**{**{f: getattr(seal, f) for f in FACTS}, "covered": [], "number": 9})
+    forged = Seal(
+        **{**{f: getattr(seal, f) for f in FACTS if f != "id"}, "covered": [], "number": 9}
+    )
     with pytest.raises(InvalidInput, match="`seal` makes them"):
         book.create(forged)
     vars(seal)["number"] = 9

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from attrs import evolve
 
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
@@ -24,15 +25,29 @@ from tradebook.operations.top import read_pools
 DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
 
+
+def seal_to(witness: str) -> Callable[[DatabaseManager], Any]:
+    """Seal with a witness, which needs its library before anything is sealed."""
+
+    def call(book: DatabaseManager) -> None:
+        with DatabaseManager(evolve(book.config, seal_witness=witness)) as witnessed:
+            witnessed.seal()
+
+    return call
+
+
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
     "arrow": [lambda book: book.to_arrow(Trade), lambda book: book.arrow_batches(Trade)],
+    "fsspec": [seal_to("memory://w")],
+    "git": [seal_to("git:///w")],
     "otel": [tracing.instrument],
     "prometheus": [
         metrics.instrument,
         lambda book: database_registry(book._container.engine()),
         lambda book: read_pools("http://localhost:1/metrics"),
     ],
+    "rfc3161": [seal_to("rfc3161+http://localhost/?ca=a&folder=b")],
     "sandbox": [lambda book: wheel_programs(), lambda book: start_sandbox(Path("none"))],
     "testing": [],  # its modules are imported by name: see the test of imports
 }
@@ -40,6 +55,8 @@ CALLS: Final[dict[str, Calls]] = {
 
 COMMANDS: Final = {
     "arrow": ["export trades.csv", "export trades.parquet"],
+    "fsspec": [],
+    "git": [],
     "otel": [],
     "prometheus": [
         "metrics --once",
@@ -47,6 +64,7 @@ COMMANDS: Final = {
         "metrics --port 1",
         "top --once --app http://127.0.0.1:1/",
     ],
+    "rfc3161": [],
     "sandbox": ["sandbox start here"],
     "testing": [],
 }

@@ -13,9 +13,11 @@ from typing import Any
 
 import psutil
 import psycopg2
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, make_url
 
 from tradebook import DatabaseConfig
+from tradebook.adapters.migrations.drift import Difference
+from tradebook.operations.schema_check import find_drift
 
 _MEMORY = Path("/dev/shm")
 _ROOM = 6 << 30
@@ -125,3 +127,9 @@ def start_server(url: URL) -> None:
 
 def _postmaster(data: Path) -> int:
     return int((data / "postmaster.pid").read_text().split()[0])
+
+
+def drift_of(engine: Engine) -> tuple[Difference, ...]:
+    """What differs from this version's schema, whatever revision the database is at."""
+    with engine.connect() as connection:
+        return find_drift(connection)

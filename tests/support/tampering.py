@@ -73,7 +73,7 @@ def reseal(book: DatabaseManager, up_to: int | None = None) -> None:
         with book.unit_of_work(read_only=True) as uow:
             covered: list[Event] = uow.events.found([id_ for id_, _ in row["covered"]])
             prints = Digests.from_events(covered)
-        kept = {name: value for name, value in row.items() if name not in ("id", "seal_hash")}
+        kept = {name: value for name, value in row.items() if name != "seal_hash"}
         new = {"covered": prints.covered, "events_hash": prints.hash, "count": len(covered)}
         forged = Seal(**{**kept, **new, "previous_hash": last})
         last = forged.seal_hash

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from logging import Handler
+from pathlib import Path
 from typing import Any, assert_type
 
 from sqlalchemy import select
@@ -116,6 +117,8 @@ async def in_asyncio(manager: AsyncDatabaseManager, trade: Trade) -> None:
 
 def books_of_bots() -> None:
     config = DatabaseConfig("localhost", 5432, "book", "trader", "secret", pool_size=5)
+    DatabaseConfig(seal_witness="/mnt/elsewhere/seals.jsonl")
+    DatabaseConfig(seal_witness=[Path("seals.jsonl"), "s3://bucket/seals"])
     book: Book = FakeBook()
     book = DatabaseManager(config, "main")
     assert_type(DatabaseManager(config).for_account("paper"), DatabaseManager)

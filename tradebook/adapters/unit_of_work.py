@@ -21,6 +21,7 @@ from tradebook.adapters.repositories.entity_rows import AHEAD, COMMIT_MARKER, UN
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.adapters.repositories.repositories import REPOSITORY_CLASSES
 from tradebook.adapters.repositories.row_security import ANY, require_visible
+from tradebook.adapters.sessions.edit_events import AUTHOR, Author, record_rest
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import DatabaseCorrupt
 from tradebook.domain.validation import MAX_AHEAD
@@ -78,6 +79,8 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
                 vars(self).pop(name, None)
         self.session = self._new_session()
         self.max_ahead = self.session.info.get(AHEAD, MAX_AHEAD)
+        by = self.context
+        self.session.info[AUTHOR] = Author(self.account, by.actor, by.correlation_id)
         if self._observe is not None:
             self._observed = self._observe()
             self._observed.__enter__()
@@ -146,6 +149,7 @@ class SqlAlchemyUnitOfWork(AbstractUnitOfWork):
     @override
     def commit(self) -> None:
         try:
+            record_rest(self.session)
             self.session.flush()
         except Exception:
             with translated_errors():

@@ -26,6 +26,7 @@ from tradebook.config.secrets import (
 )
 from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, TLS, parts_of
 from tradebook.config.variables import Settings
+from tradebook.config.witnesses import witness_settings
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_SECONDS_AHEAD
@@ -144,6 +145,8 @@ class DatabaseConfig:
         read_url: where queries go: a standby, another role. `run`, and every read that decides what is
             written, stay with the database itself. Settings that the URL does not state are this one's; the
             server, the role and its password are the URL's alone.
+        seal_witness: where `seal` appends the seals too, so that whoever can write to the database cannot drop
+            them in silence: paths and URLs, in a list or with commas between them; see docs/security.md.
         parameters: further parameters of the URL. asyncpg takes those that it supports; those that only
             libpq supports (`channel_binding`, `keepalives`, ...) are left out of `async_url`. So is
             `connect_timeout`: SQLAlchemy hands asyncpg text only, and asyncpg wants a number
@@ -184,6 +187,7 @@ class DatabaseConfig:
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
     password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
     read_url: str | None = field(default=None, converter=_read_url)
+    seal_witness: tuple[str, ...] = field(default=(), converter=witness_settings, kw_only=True)
     _memory: str = field(
         factory=lambda: f"tradebook-{uuid4().hex}",
         converter=_text,

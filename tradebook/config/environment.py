@@ -113,6 +113,8 @@ class DatabaseEnvironment:
 def _readable(value: object) -> str:
     if isinstance(value, Secret):
         return value.shown
+    if isinstance(value, tuple):
+        return ", ".join(map(_readable, value))
     if isinstance(value, Mapping):
         return ", ".join(f"{name}={_readable(text)}" for name, text in value.items())
     return "" if value is None else str(value)

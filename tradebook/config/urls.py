@@ -79,7 +79,7 @@ def _text(text: str, _called: str) -> str:
 
 _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("host", "database", "username", "password", "password_file"), _text),
-    **dict.fromkeys((*TLS, "application_name"), _text),
+    **dict.fromkeys((*TLS, "application_name", "seal_witness"), _text),
     **dict.fromkeys(
         (
             *("port", "pool_size", "max_overflow", "pool_recycle", "max_seconds_ahead"),

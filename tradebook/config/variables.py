@@ -36,6 +36,7 @@ _NAMED_OTHERWISE: Final = {
     "account": "TRADEBOOK_ACCOUNT",
     "base_currency": "TRADEBOOK_BASE_CURRENCY",
     "max_seconds_ahead": "TRADEBOOK_MAX_SECONDS_AHEAD",
+    "seal_witness": "TRADEBOOK_SEAL_WITNESS",
     "fallback_url": "DATABASE_URL",
     "database": "TRADEBOOK_DB_NAME",
     "username": "TRADEBOOK_DB_USER",
@@ -80,6 +81,7 @@ _HELP: Final = {
     "idle_in_transaction_session_timeout": "Milliseconds that a transaction may idle; 600000.",
     "echo": "Log every statement: yes or no.",
     "max_seconds_ahead": "Seconds that times may be ahead of the clock; 86400.",
+    "seal_witness": "Where seals are kept besides the book: file, fsspec, git, RFC 3161.",
     "slow_query_seconds": "Log statements that take longer, with their plan.",
     "account": "The account, where none is named; main. The command takes all, too.",
     "base_currency": "The account's base currency: USD for a new one; another than it has is refused.",
@@ -181,6 +183,10 @@ class Settings:
             for field, (value, variable) in layer.items():
                 if field not in stronger and _fits(field, stronger):
                     stated.values[field], stated.sources[field] = value, variable or source
+        witness = variable_of("seal_witness")
+        if stated.values.get("path") == MEMORY and stated.sources.get("seal_witness") == witness:
+            # The seals of a test would be taken for those of the book.
+            del stated.values["seal_witness"], stated.sources["seal_witness"]
         return stated
 
     def _layers(

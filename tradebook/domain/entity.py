@@ -58,7 +58,7 @@ def replace_init(kind: type) -> None:
 
 def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., None]:
     steps = [
-        _Step(f.name, f.metadata.get(CONVERTER, _identity), _default(f), _is_link(f))
+        _Step(f.name, f.metadata.get(CONVERTER, _identity), _default(f), is_link(f))
         for f in fields(kind)
     ]
     names = frozenset(step.name for step in steps)
@@ -92,7 +92,8 @@ def _entity_init(kind: type, by_attrs: Callable[..., None]) -> Callable[..., Non
     return entity_init
 
 
-def _is_link(attribute: Attribute[Any]) -> bool:
+def is_link(attribute: Attribute[Any]) -> bool:
+    """Return whether a field holds other records, and is no column."""
     return LINKS.items() <= attribute.metadata.items()
 
 
@@ -214,7 +215,7 @@ class Entity:
         """
         state = vars(self)
         for f in fields(type(self)):
-            if f.name in state and CONVERTER in f.metadata and not _is_link(f):
+            if f.name in state and CONVERTER in f.metadata and not is_link(f):
                 state[f.name] = argument(f.name, f.metadata[CONVERTER], state[f.name])
 
     def refresh_from(self, recorded: Self) -> Self:

@@ -16,6 +16,7 @@ TradebookError
  |    +-- ProgramMissing     ... a program of PostgreSQL, gpg or age is missing, or of another version
  |    +-- BackupDamaged      ... a backup is not what was written
  |    +-- WouldOverwrite     ... a file or database would be lost
+ |    +-- WitnessFailed      ... a witness of the seals cannot be reached, or contradicts the book
  +-- DatabaseFailure         the database failed
       +-- DatabaseUnavailable     unreachable, or the connection was lost
       |    +-- CommitUnknown      ... at COMMIT: committed or not; calling again is safe
@@ -234,6 +235,20 @@ class BackupDamaged(OperationFailed):
 
 class WouldOverwrite(OperationFailed):
     """A file or database would be overwritten; nothing was changed."""
+
+
+class WitnessFailed(OperationFailed):
+    """A witness of the seals cannot be reached, or contradicts the book; seals that were made stay.
+
+    Attributes:
+        is_altered: whether the witness itself is not as it was written.
+        sealed: raised by `seal`: what it sealed, and the state of each witness.
+    """
+
+    def __init__(self, *lines: str, is_altered: bool = False, sealed: Any = None) -> None:
+        """Keep the result beside the message."""
+        self.is_altered, self.sealed = is_altered, sealed
+        super().__init__(*lines)
 
 
 class ConcurrentUpdate(TradebookError):

@@ -89,9 +89,11 @@ def _simple_json(value: Json) -> Json:
 class DomainEvent:
     """A change of one record; the annotations of a subclass are its fields.
 
-    `changes` holds for each changed field the value before and the value after.
+    `changes` holds for each changed field the value before and the value after. `states_record` says whether the
+    event is recorded with the evidence of its record, see `tradebook.domain.evidence`.
     """
 
+    states_record: ClassVar[bool] = True
     _required: ClassVar[frozenset[str]] = frozenset()
     _fields: ClassVar[frozenset[str]] = frozenset()
 
@@ -174,6 +176,8 @@ class TradePartiallyFilled(DomainEvent):
 class TradeBooked(DomainEvent):
     """All values that a trade was booked with; `evidence` lists the defaults that are left out."""
 
+    states_record = False
+
     symbol: str
     order_id: str
     execution_id: str
@@ -220,6 +224,8 @@ class TradeBusted(DomainEvent):
     the number of the revision that counts instead.
     """
 
+    states_record = False
+
     symbol: str
     order_id: str
     execution_id: str
@@ -239,13 +245,17 @@ class TradeCorrected(TradeBooked):
 class PositionRebuilt(DomainEvent):
     """A position was folded from its trades again, and was not what it should have been.
 
-    `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did.
+    `before` and `after` hold the fields that differed; `trades` counts the trades whose realized P&L did; `skipped`
+    the versions that were left out so that none comes again.
     """
+
+    states_record = False
 
     symbol: str
     trades: int
     before: dict[str, Json]
     after: dict[str, Json]
+    skipped: int | None = None
 
 
 class TradeCancelled(DomainEvent):
@@ -290,12 +300,18 @@ class CashFlowBusted(DomainEvent):
 
 
 class SnapshotTaken(DomainEvent):
-    """The portfolio was valued and kept."""
+    """The portfolio was valued and kept.
+
+    `positions` holds for each open position the hash of its row; `cash_flows` how many cash flows were counted, and
+    the highest id of them. Neither is there where a caller built the snapshot.
+    """
 
     total_value: Decimal
     cash_balance: Decimal
     currency: str
     timestamp: datetime
+    positions: dict[str, str] | None = None
+    cash_flows: list[int] | None = None
 
 
 class SignalRecorded(DomainEvent):
@@ -363,9 +379,10 @@ class MetricRecorded(DomainEvent):
 
 
 class RecordCreated(DomainEvent):
-    """A record was added without a handler of its own; `values` holds its fields."""
+    """A record was added without a handler of its own; `values` holds its fields, `signals` those of a decision."""
 
     values: dict[str, Json]
+    signals: list[int] | None = None
 
 
 class RecordUpdated(DomainEvent):
@@ -376,6 +393,8 @@ class RecordUpdated(DomainEvent):
 
 class RecordDeleted(DomainEvent):
     """A record was deleted; `values` holds what its fields were."""
+
+    states_record = False
 
     values: dict[str, Json]
 
@@ -393,3 +412,15 @@ BOOKINGS: Final = (TradeRecorded.__name__, TradeCorrected.__name__)
 """The events that record the terms with which a trade was booked; each trade has one."""
 BUSTS: Final = (TradeBusted.__name__,)
 """The event that records when and why a trade was busted."""
+
+CREATIONS: Final = tuple(
+    kind.__name__
+    for kind in (
+        *(AccountOpened, ActionRecorded, AlertRaised, CashFlowRecorded, DecisionRecorded),
+        *(MetricRecorded, RecordCreated, SignalRecorded, SnapshotTaken),
+        *(TradeCorrected, TradeRecorded, TradeSubmitted),
+    )
+)
+"""The events that record a new record; each record has one, a trade that was ordered first two."""
+DELETIONS: Final = (RecordDeleted.__name__,)
+"""The event after which a record is gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -22,7 +22,7 @@ from tradebook.domain.positions import (
     status_of,
 )
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import MAX_AHEAD, is_ahead
+from tradebook.domain.validation import MAX_AHEAD, Json, is_ahead, json_object
 
 AMOUNTS: Final = Balance._fields
 TOTALS: Final = (*AMOUNTS, "other_fees")
@@ -93,6 +93,31 @@ class Fold:
     def values_in(self, mark: Mark) -> dict[str, object]:
         """Return `values`, and the fields of the mark that replaces `mark`, which the position has."""
         return {**self.values(), **mark.refolded(self.mark).fields()}
+
+
+@define
+class LastEntry:
+    """The last entry in a symbol's ledger, of a booking or a bust, among the trades that were added.
+
+    Attributes:
+        sequence: its number; 0 before the first.
+        at: its time, UTC; None before the first.
+    """
+
+    sequence: int = 0
+    at: datetime | None = None
+
+    def add(self, trade: Trade | BookedTrade) -> None:
+        """Take the entries of one booked trade into account."""
+        if trade.sequence is not None and trade.sequence > self.sequence:
+            self.sequence, self.at = trade.sequence, trade.booked_at
+        if trade.bust_sequence is not None and trade.bust_sequence > self.sequence:
+            self.sequence, self.at = trade.bust_sequence, trade.busted_at
+
+
+def values_of(position: Position, names: Iterable[str]) -> dict[str, Json]:
+    """Return fields of a position by name, as an event keeps them."""
+    return json_object({name: getattr(position, name) for name in names})
 
 
 def differing(position: Position, values: Mapping[str, object]) -> Collection[str]:

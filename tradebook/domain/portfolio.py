@@ -14,6 +14,7 @@ from tradebook.domain.cash import CashTotal
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate, shown
 from tradebook.domain.events import SnapshotTaken
+from tradebook.domain.evidence import digest_of
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
@@ -109,12 +110,14 @@ class Holdings:
         cash: the sums of its cash flows, one for each currency.
         base_currency: of the account; None where it is not open yet.
         snapshot_at: the time of its last snapshot, UTC.
+        cash_flows: how many cash flows `cash` adds up, and the highest id of them.
     """
 
     positions: tuple[Position, ...] = ()
     cash: tuple[CashTotal, ...] = ()
     base_currency: str | None = None
     snapshot_at: datetime | None = None
+    cash_flows: tuple[int, int] = (0, 0)
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -163,13 +166,24 @@ class Portfolio(Entity):
     source: str = field(default=EXTERNAL_SOURCE, converter=identifier, on_setattr=IMMUTABLE)
     timestamp: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
 
-    def taken(self) -> SnapshotTaken:
-        """Return the event that taking this snapshot emits."""
+    def taken(
+        self,
+        positions: Iterable[PortfolioPosition] | None = None,
+        cash_flows: tuple[int, int] | None = None,
+    ) -> SnapshotTaken:
+        """Return the event that taking this snapshot emits.
+
+        Args:
+            positions: the recorded positions of a snapshot that the book took.
+            cash_flows: of the holdings that it was taken of.
+        """
         return SnapshotTaken(
             total_value=self.total_value,
             cash_balance=self.cash_balance,
             currency=self.currency,
             timestamp=self.timestamp,
+            positions=None if positions is None else {p.symbol: digest_of(p) for p in positions},
+            cash_flows=None if cash_flows is None else list(cash_flows),
         )
 
 

@@ -25,6 +25,27 @@ _DIGITS: Final = 12
 """Hexadecimal digits of each event's hash that a seal keeps, to name the event that was changed."""
 
 
+FACTS_BEFORE: Final = (
+    "account",
+    "number",
+    "from_id",
+    "to_id",
+    "count",
+    "settled_id",
+    "horizon",
+    "events_hash",
+    "previous_hash",
+    "actor",
+    "correlation_id",
+    "sealed_at",
+)
+"""The fields that the hash covers of a seal that was made before hashes covered its id and all of its times."""
+FACTS: Final = (*FACTS_BEFORE, "id", "created_at", "updated_at")
+"""The fields of a seal that its hash covers; they are known before it is recorded."""
+TIMES: Final = ("sealed_at", "created_at", "updated_at")
+"""Those of them that are times."""
+
+
 def _id_and_digest_pairs(value: Json) -> list[list[Any]]:
     return cast("list[list[Any]]", json_value(value))
 
@@ -47,7 +68,8 @@ class Seal(Entity):
         actor: the person or program that sealed.
         correlation_id: of the call.
         sealed_at: the time of sealing, UTC.
-        seal_hash: the SHA-256 over all fields above but `covered`, which follows from the events.
+        seal_hash: the SHA-256 over all fields above but `covered`, which follows from the events, and over the id
+            and the times of the record.
     """
 
     dated_by: ClassVar[str] = "sealed_at"
@@ -65,14 +87,15 @@ class Seal(Entity):
     correlation_id: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     sealed_at: datetime = field(converter=utc, on_setattr=IMMUTABLE)
     seal_hash: str = field(
-        default=Factory(lambda seal: compute_hash(seal.facts()), takes_self=True),
+        default=Factory(lambda seal: compute_hash(_facts(seal, FACTS)), takes_self=True),
         converter=identifier,
         on_setattr=IMMUTABLE,
     )
 
     def facts(self) -> dict[str, Any]:
         """Return the values that the hash covers, enough to compute it again elsewhere."""
-        return {fact: getattr(self, fact) for fact in FACTS}
+        facts, fewer = _facts(self, FACTS), _facts(self, FACTS_BEFORE)
+        return fewer if compute_hash(fewer) == self.seal_hash else facts
 
     @property
     def ids(self) -> list[int]:
@@ -80,21 +103,9 @@ class Seal(Entity):
         return [id_ for id_, _ in self.covered]
 
 
-FACTS: Final = (
-    "account",
-    "number",
-    "from_id",
-    "to_id",
-    "count",
-    "settled_id",
-    "horizon",
-    "events_hash",
-    "previous_hash",
-    "actor",
-    "correlation_id",
-    "sealed_at",
-)
-"""The fields of a seal that its hash covers."""
+def _facts(seal: Seal, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(seal, name) for name in names}
+
 
 _COLUMNS: Final = tuple(f.name for f in fields(Event))
 

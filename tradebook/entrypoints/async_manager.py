@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import override
 
 from tradebook.adapters.health import async_health
+from tradebook.adapters.migrations.drift import Difference
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK
 from tradebook.adapters.runner.runner import AsyncRunner
 from tradebook.adapters.sessions.account_session import async_ad_hoc_session
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork
-from tradebook.domain.validation import argument, boolean
+from tradebook.domain.validation import Json, argument, boolean
 from tradebook.entrypoints.container import ASYNCIO
 from tradebook.entrypoints.manager import Managed
+from tradebook.operations.witnesses import Appending, open_witnesses
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.handlers.seals import Sealed
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.health import Health
+from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.seal_check import SealCheck, seals_after
+from tradebook.service_layer.verification.witness_check import (
+    following,
+    number_before,
+    read_witness,
+    with_witnesses,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class AsyncDatabaseManager(Managed, AsyncBook):
@@ -45,6 +64,49 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     async def upgrade(self) -> None:
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
         await self._container.schema_use().upgrade()
+
+    @override
+    async def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
+        """Seal the recorded events, and append all seals to the witnesses that lack them.
+
+        See `DatabaseManager.seal`; the witnesses are reached in a thread.
+        """
+        witnesses, appending = open_witnesses(self.config), Appending()
+        sealed = await super().seal(batch=batch, progress=progress)
+        for witness in witnesses:
+            with appending.to(witness):
+                last = await to_thread(witness.last, self.account)
+                entries = await self._read_here(seals_after, number_before(last))
+                new = following(witness.name, last, entries)
+                await to_thread(witness.append, self.account, new)
+                appending.done(witness, await to_thread(witness.last, self.account))
+        return appending.outcome(sealed)
+
+    @override
+    async def check_seals(
+        self, kept: Mapping[str, Json] | None = None, *, progress: ProgressCallback | None = None
+    ) -> SealCheck:
+        """Check that nothing sealed was changed, removed or inserted since, and that witnesses agree.
+
+        See `DatabaseManager.check_seals`; the witnesses are read in a thread.
+        """
+        witnesses = open_witnesses(self.config)
+        checked = await super().check_seals(kept, progress=progress)
+        if not witnesses:
+            return checked
+        readings = [await to_thread(read_witness, each, self.account) for each in witnesses]
+        entries = await self._read_here(seals_after, 0)
+        return with_witnesses(checked, readings, entries, self.config.max_ahead)
+
+    async def _read_here(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Query the database itself: a standby may lack the last seals, and look cut short."""
+        call = self.read if self.config.read_url is None else self.run
+        return await call(query, *args, **kwargs)
 
     @asynccontextmanager
     async def get_session(self) -> AsyncIterator[AsyncSession]:
@@ -80,6 +142,12 @@ class AsyncDatabaseManager(Managed, AsyncBook):
     async def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return await async_health(self._container.own_read_engine(), self.config)
+
+    async def check_schema(self) -> tuple[Difference, ...]:
+        """Compare the tables with what the migrations and `tradebook db roles` make; see `DatabaseManager`."""
+        from tradebook.operations.schema_check import check_schema_async  # as there, for the start
+
+        return await check_schema_async(self._container.engine())
 
     async def aclose(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

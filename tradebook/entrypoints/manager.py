@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from typing import Self
+from typing import Concatenate, ParamSpec, Self, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import URL, Engine
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations import upgrade as migrations
+from tradebook.adapters.migrations.drift import Difference
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK, Observer
 from tradebook.adapters.runner.runner import Runner
 from tradebook.adapters.sessions.account_session import ad_hoc_session
@@ -26,11 +28,26 @@ from tradebook.domain.cash import account_name
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance, plain_text
-from tradebook.domain.validation import argument, boolean, optional_identifier, short_text
+from tradebook.domain.validation import Json, argument, boolean, optional_identifier, short_text
 from tradebook.entrypoints.container import THREADS, Graph, new_container
+from tradebook.operations.witnesses import Appending, open_witnesses
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.handlers.seals import Sealed
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.health import Health, PoolStatus
+from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.seal_check import SealCheck, seals_after
+from tradebook.service_layer.verification.witness_check import (
+    following,
+    number_before,
+    read_witness,
+    with_witnesses,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 orm.start_mappers()
 
@@ -161,6 +178,53 @@ class DatabaseManager(Managed, Book):
         """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
         migrations.upgrade(self._container.engine())
 
+    @override
+    def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:
+        """Seal the recorded events, and append all seals to the witnesses that lack them.
+
+        See `handlers.seal`, and `seal_witness` of `DatabaseConfig`.
+
+        Raises:
+            WitnessFailed: a witness cannot be reached, or contradicts the book. What was sealed stays
+                sealed (`WitnessFailed.sealed`), and the next call appends what the witness lacks.
+        """
+        witnesses, appending = open_witnesses(self.config), Appending()
+        sealed = super().seal(batch=batch, progress=progress)
+        for witness in witnesses:
+            with appending.to(witness):
+                last = witness.last(self.account)
+                entries = self._read_here(seals_after, number_before(last))
+                witness.append(self.account, following(witness.name, last, entries))
+                appending.done(witness, witness.last(self.account))
+        return appending.outcome(sealed)
+
+    @override
+    def check_seals(
+        self, kept: Mapping[str, Json] | None = None, *, progress: ProgressCallback | None = None
+    ) -> SealCheck:
+        """Check that nothing sealed was changed, removed or inserted since, and that witnesses agree.
+
+        See `verification.seal_check.check_seals`, and `seal_witness` of `DatabaseConfig`. A witness that cannot
+        be read is one of the `SealCheck.witnesses` with an error, and the book is not `sound`.
+        """
+        witnesses = open_witnesses(self.config)
+        checked = super().check_seals(kept, progress=progress)
+        if not witnesses:
+            return checked
+        readings = [read_witness(witness, self.account) for witness in witnesses]
+        entries = self._read_here(seals_after, 0)
+        return with_witnesses(checked, readings, entries, self.config.max_ahead)
+
+    def _read_here(
+        self,
+        query: Callable[Concatenate[AbstractUnitOfWork, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Query the database itself: a standby may lack the last seals, and look cut short."""
+        call = self.read if self.config.read_url is None else self.run
+        return call(query, *args, **kwargs)
+
     @contextmanager
     def get_session(self) -> Iterator[Session]:
         """Open a SQLAlchemy session for direct edits: `with manager.get_session() as session: ...`.
@@ -197,6 +261,22 @@ class DatabaseManager(Managed, Book):
     def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
         return health(self._container.own_read_engine(), self.config)
+
+    def check_schema(self) -> tuple[Difference, ...]:
+        """Compare the tables with what the migrations and `tradebook db roles` make of them, changing nothing.
+
+        Returns:
+            Everything that differs: what alters or hides records, such as a trigger, a rule or a view in the place
+            of a table, and what no longer protects them, such as a missing unique key.
+
+        Raises:
+            SchemaNotReady: the database has no tables yet, or those of another version.
+            NotPermitted: on PostgreSQL, the role may not make temporary tables.
+        """
+        # 30 ms of every start otherwise: it needs the roles' declarations.
+        from tradebook.operations.schema_check import check_schema
+
+        return check_schema(self._container.engine())
 
     def close(self) -> None:
         """Close every connection; the manager stays usable, and connects again.

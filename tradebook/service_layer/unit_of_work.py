@@ -15,6 +15,7 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
 from tradebook.domain.errors import InvalidInput, UncommittedWork
 from tradebook.domain.events import DomainEvent, Event
+from tradebook.domain.evidence import payload_of
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import is_instance
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -169,7 +170,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
             event_type=type(happened).__name__,
             entity=type(entity).__name__,
             entity_id=entity.id,
-            payload=happened.payload(),
+            payload=payload_of(happened, entity),
             actor=self.context.actor,
             correlation_id=self.context.correlation_id,
             occurred_at=self.now(),

@@ -12,7 +12,7 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
-from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -73,6 +73,9 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
         rows = self._session.rows(Trade)
         ids = {row["order_id"] for row in rows if row["status"] is TradeStatus.PENDING}
         return self._session.find(Trade, lambda row: row["order_id"] in ids)
+
+    def unbooked(self) -> Iterator[list[Trade]]:
+        yield self._session.find(Trade, lambda row: row["sequence"] is None)
 
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         found = self._session.find(
@@ -185,6 +188,28 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
     def count_bookings(self) -> int:
         return sum(map(_is_booking, self._session.rows(Event)))
 
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        wanted = set(ids)
+        return self._session.find(
+            Event, lambda row: row["entity"] == entity and row["entity_id"] in wanted
+        )
+
+    def submissions(self) -> dict[str, int | None]:
+        rows = self._session.rows(Event)
+        symbols = [r["payload"]["symbol"] for r in rows if r["event_type"] == _SUBMITTED]
+        return {symbol: symbols.count(symbol) for symbol in set(symbols)}
+
+    def count_recorded(self, entity: str) -> int:
+        def ids(*types: str) -> set[int]:
+            rows = self._session.rows(Event)
+            named = (r for r in rows if r["entity"] == entity and r["event_type"] in types)
+            return {row["entity_id"] for row in named}
+
+        return len(ids(*CREATIONS) - ids(*DELETIONS))
+
+
+_SUBMITTED: Final = TradeSubmitted.__name__
+
 
 def _is_booking(event: Values) -> bool:
     return event["entity"] == Trade.__name__ and event["event_type"] in BOOKINGS + BUSTS
@@ -194,6 +219,9 @@ class FakeSealRepository(FakeRepository[Seal], ports.SealRepository):
     def last(self) -> Seal | None:
         found = self._session.find(Seal, by="number", newest_first=True, limit=1)
         return next(iter(found), None)
+
+    def next_id(self) -> int:
+        return self._session.next_id(Seal)
 
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:
         return self._session.find(Seal, lambda row: row["number"] > after, by="number", limit=limit)
@@ -294,6 +322,7 @@ class FakeLedger(Ledger):
             positions=tuple(self._copies(rows(Position))),
             cash=cash_totals((r["currency"], r["kind"], r["amount"]) for r in rows(CashFlow)),
             base_currency=self._base_currency(account),
+            cash_flows=_count_and_last(rows(CashFlow)),
             snapshot_at=max(
                 (r["timestamp"] for r in rows(Portfolio) if r["source"] == BOOK), default=None
             ),
@@ -327,3 +356,8 @@ class FakeLedger(Ledger):
 
 def _is_traded(position: Values) -> bool:
     return bool(position["sequence"])
+
+
+def _count_and_last(rows: Iterable[Values]) -> tuple[int, int]:
+    ids = [row["id"] for row in rows]
+    return len(ids), max(ids, default=0)

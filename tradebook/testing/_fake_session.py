@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from attrs import define
 
 from tradebook.domain.agents import AgentDecision
+from tradebook.domain.edits import WITHOUT_EVENTS, created, deleted, updated
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import (
     ConcurrentUpdate,
@@ -16,6 +17,8 @@ from tradebook.domain.errors import (
     InvalidTransition,
     NotFound,
 )
+from tradebook.domain.events import DomainEvent, Event
+from tradebook.domain.evidence import EVIDENCE, evidence_of
 from tradebook.domain.signals import Signal
 from tradebook.domain.validation import record_id
 from tradebook.testing.fake_store import (
@@ -90,6 +93,39 @@ class FakeSession:
         for kind, ids in done.items():
             for id_ in ids & self._held[kind].keys():
                 self._held[kind][id_].version = self._version(kind, id_)
+
+    def unrecorded(self) -> list[tuple[DomainEvent, Entity]]:
+        """Return an event for each record that was changed, and that no event of this unit of work is about."""
+        for kind in UNIQUE:
+            self.flush(kind)
+        ids = sorted(self._written.get(Event, ()))
+        events = [self._tables[Event].rows[id_].values for id_ in ids]
+        said = {(event["entity"], event["entity_id"]): event["payload"] for event in events}
+        changed = [(kind, id_) for kind, ids in self._written.items() for id_ in sorted(ids)]
+        edits = (
+            self._edit(kind, id_, said.get((kind.__name__, id_)))
+            for kind, id_ in changed
+            if kind not in WITHOUT_EVENTS
+        )
+        return [edit for edit in edits if edit is not None]
+
+    def _edit(
+        self, kind: Kind, id_: int, said: Mapping[str, Any] | None
+    ) -> tuple[DomainEvent, Entity] | None:
+        before, after = self._base[kind].rows.get(id_), self._tables[kind].rows.get(id_)
+        if after is None:
+            if said is not None or before is None:
+                return None
+            gone = self.copy(kind, before.values)
+            return deleted(gone), gone
+        entity = self.copy(kind, after.values)
+        if before is None:
+            return None if said is not None else (created(entity), entity)
+        if said is not None and said.get(EVIDENCE, {}).get("record") in (None, evidence_of(entity)):
+            return None
+        change = updated(before.values, entity)
+        is_restated = change is not None and change.changes.keys() == {"realized_pnl"}
+        return None if change is None or is_restated else (change, entity)
 
     @property
     def has_changes(self) -> bool:

@@ -103,6 +103,7 @@ class FakeUnitOfWork(AbstractUnitOfWork):
 
     @override
     def commit(self) -> None:
+        self.record_all(self._session.unrecorded())
         try:
             self._session.commit()
         except ConcurrentUpdate:

@@ -46,11 +46,11 @@ from tradebook import (
 from tradebook.adapters.columns import decimal_columns, integer_columns, json_columns, time_columns
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.engine.postgresql_copy import unescaped
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.orm import metadata
 from tradebook.domain.canonical_json import canonical_bytes
 from tradebook.operations import table_lines
 from tradebook.operations.copying import copy_book
+from tradebook.operations.schema_check import check_schema
 
 ODD: Final = "é\\N \b\f\v\r\n\t\x1f\x7f\u2028 'quoted' \"twice\" \\"
 DETAILS: Final = {
@@ -153,7 +153,7 @@ def test_a_copy_is_a_book_that_goes_on(
         assert book.verify().proven
         assert book.check_seals().sound
     with engine_for(target) as engine:
-        assert find_drift(engine) == ()
+        assert check_schema(engine) == ()
 
 
 @pytest.mark.parametrize(("source", "target"), [("file", "server"), ("server", "file")])
@@ -218,7 +218,7 @@ def test_an_interrupted_copy_leaves_the_target_empty(
             copy_book(original, target, report=interrupt)
         assert sizes(target) == EMPTY
         with engine_for(target) as engine:
-            assert find_drift(engine) == ()
+            assert check_schema(engine) == ()
     assert copy_book(original, target).proven
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from attrs import evolve
 from sqlalchemy import URL, text
 
 from tests.support.command_line import Command
@@ -85,7 +88,7 @@ def set_fsync(server: URL, value: str) -> None:
 @pytest.fixture
 def file(tmp_path: Path) -> DatabaseConfig:
     """The same in a file."""
-    config = DatabaseConfig(path=tmp_path / "book.db")
+    config = DatabaseConfig(path=tmp_path / "book.db", seal_witness=tmp_path / "w.jsonl")
     with DatabaseManager(config) as book:
         book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=10, order_id="o-1")
         book.seal()
@@ -105,10 +108,39 @@ def test_a_sound_server_lacks_nothing_but_a_role_for_applications_and_an_archive
     safe_server: URL,
 ) -> None:
     found = diagnosis(configured(safe_server), thorough=True)
-    assert bad(found).keys() == {"roles", "archive"}
+    assert bad(found).keys() == {"roles", "archive", "seal witness"}
     assert found.level is Level.YELLOW
     assert "tradebook db roles" in bad(found)["roles"].fix
     assert "tradebook backup archive" in bad(found)["archive"].fix
+
+
+def test_seals_without_a_witness_or_one_that_is_behind_or_stale_are_yellow(
+    file: DatabaseConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(config: DatabaseConfig = file) -> Finding:
+        [finding] = [
+            f for f in diagnosis(config, thorough=True).findings if f.check == "seal witness"
+        ]
+        return finding
+
+    witness = tmp_path / "w.jsonl"
+    assert (found().level, found().what) == (Level.GREEN, f"{witness} has all 1 seals")
+    without = found(evolve(file, seal_witness=None))
+    assert without.level is Level.YELLOW
+    assert "TRADEBOOK_SEAL_WITNESS" in without.fix
+    lines = witness.read_text()
+    old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+    witness.write_text(re.sub(r'"witnessed_at": "[^"]+"', f'"witnessed_at": "{old}"', lines))
+    assert (found().level, "got the last seal at 20" in found().what) == (Level.YELLOW, True)
+    witness.write_text("")
+    assert (found().level, found().what) == (Level.YELLOW, f"{witness} has 0 of 1 seals")
+    witness.unlink()
+    witness.mkdir()
+    assert (found().level, "Is a directory" in found().what) == (Level.YELLOW, True)
+    with DatabaseManager(tmp_path / "empty.db") as book:
+        book.raise_alert("a", "INFO")
+    empty = diagnosis(DatabaseConfig(path=tmp_path / "empty.db"), thorough=True)
+    assert "seal witness" not in bad(empty)
 
 
 TROUBLES: dict[str, tuple[str, str, Level]] = {

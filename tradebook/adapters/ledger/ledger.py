@@ -191,13 +191,19 @@ class SqlLedger(Ledger):
         # One statement is one instant, whatever the isolation level.
         flows = orm.cash_flows.c
         held = _positions_of(
-            of, null().label("kind"), type_coerce(null(), ExactDecimal()).label("total")
+            of,
+            null().label("kind"),
+            type_coerce(null(), ExactDecimal()).label("total"),
+            null().label("flows"),
+            null().label("last_flow"),
         ).where(orm.positions.c.sequence > 0)
         cash = (
             select(
                 *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
                 flows.kind,
                 func.sum(flows.amount),
+                func.count(),
+                func.max(flows.id),
             )
             .where(flows.account == of)
             .group_by(flows.currency, flows.kind)
@@ -215,6 +221,10 @@ class SqlLedger(Ledger):
             ),
             base_currency=known.get("currency"),
             snapshot_at=known.get("updated_at"),
+            cash_flows=(
+                sum(row["flows"] or 0 for row in rows),
+                max((row["last_flow"] or 0 for row in rows), default=0),
+            ),
         )
 
     def _positions(self, statement: Select[Any]) -> list[Position]:
@@ -295,4 +305,6 @@ def _account_row(account: str) -> Select[Any]:
     )
     known = {"currency": orm.accounts.c.base_currency, "updated_at": last}
     columns = (known.get(column.name, null()) for column in orm.positions.c)
-    return select(*columns, literal(_ACCOUNT), null()).where(orm.accounts.c.account == account)
+    return select(*columns, literal(_ACCOUNT), null(), null(), null()).where(
+        orm.accounts.c.account == account
+    )

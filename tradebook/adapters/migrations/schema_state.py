@@ -30,8 +30,9 @@ INCOMPLETE: Final = "incomplete"
 BEHIND: Final = "behind"
 AHEAD: Final = "ahead"
 
-_VERSIONS: Final = "alembic_version"
-_REVISION: Final = text(f"SELECT version_num FROM {_VERSIONS}")  # noqa: S608, a name of ours
+VERSIONS: Final = "alembic_version"
+"""Table of Alembic, with the revision."""
+_REVISION: Final = text(f"SELECT version_num FROM {VERSIONS}")  # noqa: S608, a name of ours
 _TABLES: Final = {
     "sqlite": "sqlite_master WHERE type = 'table' AND name",
     "postgresql": "pg_class WHERE relkind IN ('r', 'p', 'f') AND pg_table_is_visible(oid) AND relname",
@@ -112,16 +113,16 @@ def _listed(tables: Collection[str]) -> str:
 def schema_state(connection: Connection) -> SchemaState:
     """Compare a database's schema with the one that this version needs."""
     # The revision first: an upgrade that goes on meanwhile only adds tables.
-    is_versioned = inspect(connection).has_table(_VERSIONS)
+    is_versioned = inspect(connection).has_table(VERSIONS)
     revision: str | None = connection.scalar(_REVISION) if is_versioned else None
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return SchemaState(EMPTY)
-    if _VERSIONS in tables and not is_versioned:  # made meanwhile
+    if VERSIONS in tables and not is_versioned:  # made meanwhile
         return schema_state(connection)
     own = {name for name in tables & metadata.tables.keys() if _is_own(connection, name)}
     is_known = any(script.revision == revision for script in all_revisions())
-    others = tables - {_VERSIONS}
+    others = tables - {VERSIONS}
     if is_versioned and revision is None and (own or not others):
         return SchemaState(MISSING)
     if not own and (others or not is_known):  # another program may have a revision of the same name
@@ -143,7 +144,7 @@ def _is_own(connection: Connection, table: str) -> bool:
 
 def _may_share(connection: Connection, tables: Set[str]) -> bool:
     # A database on a server may hold extensions' tables, or an application's; a file has one program.
-    taken = tables & {*metadata.tables, _VERSIONS}
+    taken = tables & {*metadata.tables, VERSIONS}
     is_known = any(own <= tables for own in _PROGRAMS.values())
     return connection.dialect.name != "sqlite" and not taken and not is_known
 
@@ -167,7 +168,7 @@ def _state_at_start(connection: Connection) -> SchemaState:
     tables = f"(SELECT count(*) FROM {_TABLES[connection.dialect.name]} IN ({names}))"  # noqa: S608, names of ours
     try:
         # Listing the tables first, as `schema_state` does, takes ten times as long.
-        found = connection.execute(text(f"SELECT version_num, {tables} FROM {_VERSIONS}")).all()  # noqa: S608
+        found = connection.execute(text(f"SELECT version_num, {tables} FROM {VERSIONS}")).all()  # noqa: S608
         if found == [(SCHEMA_REVISION, len(metadata.tables))]:
             return SchemaState(CURRENT, SCHEMA_REVISION)
     except DBAPIError:  # the table alembic_version is missing

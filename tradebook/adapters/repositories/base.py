@@ -34,6 +34,7 @@ from tradebook.adapters.repositories.entity_rows import (
     bring_up_to_date,
     chunks,
     columns_of,
+    note_written,
     values_of,
 )
 from tradebook.adapters.repositories.read_sessions import ReadSession
@@ -251,6 +252,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     @override
     def add(self, entity: E) -> E:
         if add_if_new(self.session, entity):
+            note_written(self.session, entity, is_new=True)
             return entity
         with self.session.no_autoflush:  # a flush would write pending orders before the ledger does
             recorded = self.fetch(self.where(*self._identity(entity)))
@@ -279,6 +281,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     def _keep(self, entity: E) -> None:
         """Make an entity that was added with others persistent."""
         attach(self.session, entity)
+        note_written(self.session, entity, is_new=True)
         self.session.info[UNCOMMITTED] = True
 
     @override
@@ -292,6 +295,7 @@ class SqlRepository(SqlRecords[E], Repository[E]):
     def remove(self, entity: E) -> None:
         self.session.flush()
         self._change(entity, delete(self.table))
+        note_written(self.session, entity, is_new=False)
         if entity in self.session:
             self.session.expunge(entity)
 

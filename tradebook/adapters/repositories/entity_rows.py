@@ -12,8 +12,10 @@ from sqlalchemy.orm import InstanceState, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from tradebook.adapters.orm import COLUMNS, TABLES
+from tradebook.domain.edits import WITHOUT_EVENTS
 from tradebook.domain.entity import Entity
-from tradebook.domain.events import Event
+from tradebook.domain.events import CREATIONS, Event
+from tradebook.domain.evidence import EVIDENCE
 from tradebook.domain.positions import MARK, MarkSource, Position
 from tradebook.domain.validation import MAX_AHEAD
 
@@ -23,6 +25,10 @@ V = TypeVar("V")
 COMMIT_MARKER: Final = "tradebook_witness"
 """The key in a session's `info` of the row of the event that it wrote last."""
 
+HANDLED: Final = "tradebook_handled"
+"""Key of a session's `info`: by kind and id, the evidence of the last event that a handler recorded of a record."""
+UNRECORDED: Final = "tradebook_unrecorded"
+"""Key of a session's `info`: by kind and id, each record that a repository added or removed without an event so far."""
 UNCOMMITTED: Final = "tradebook_uncommitted"
 """The key in a session's `info` that is set by every write of records, until it is committed or rolled back."""
 
@@ -114,13 +120,38 @@ def add_if_new(session: Session, entity: Entity) -> bool:
     return True
 
 
-def insert_all(session: Session, entities: Sequence[Entity]) -> None:
-    """Insert entities of one kind, which have no identity that could be taken; they get no ids."""
+def insert_all(session: Session, entities: Sequence[Entity], *, are_named: bool = False) -> None:
+    """Insert entities of one kind, which have no identity that could be taken.
+
+    They get their ids only with `are_named`: to return ids in the order of the entities takes longer.
+    """
     if entities:
         table = table_of(type(entities[0]))
-        statement = table.insert().returning(table.c.id)
-        ids = session.connection().scalars(statement, [values_of(e) for e in entities])
+        statement = table.insert().returning(table.c.id, sort_by_parameter_order=are_named)
+        rows = [values_of(entity) for entity in entities]
+        ids = session.connection().scalars(statement, rows).all()
+        for entity in entities:
+            if isinstance(entity, Event):
+                note_handled(session, entity)
+        for entity, id_ in zip(entities, ids if are_named else (), strict=False):
+            entity.id = id_
         remember(session, entities[-1], max(ids))
+
+
+def note_written(session: Session, entity: Entity, *, is_new: bool) -> None:
+    """Note a record that a repository added or removed, until the event of it is recorded."""
+    if not isinstance(entity, WITHOUT_EVENTS):
+        unrecorded = session.info.setdefault(UNRECORDED, {})
+        unrecorded[type(entity).__name__, entity.id] = (entity, is_new)
+
+
+def note_handled(session: Session, happened: Event) -> None:
+    """Note the event of a handler that changed a record, so that the commit of the record leaves no second one."""
+    session.info.get(UNRECORDED, {}).pop((happened.entity, happened.entity_id), None)
+    evidence = happened.payload.get(EVIDENCE)
+    if evidence is not None and happened.event_type not in CREATIONS:
+        handled = session.info.setdefault(HANDLED, {})
+        handled[happened.entity, happened.entity_id] = evidence["record"]
 
 
 def remember(session: Session, entity: Entity, id_: int | None) -> None:

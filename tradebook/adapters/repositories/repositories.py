@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -14,7 +14,13 @@ from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
-from tradebook.adapters.repositories.entity_rows import add_if_new, chunks, insert_all, remember
+from tradebook.adapters.repositories.entity_rows import (
+    add_if_new,
+    chunks,
+    insert_all,
+    note_handled,
+    remember,
+)
 from tradebook.adapters.repositories.seals import SqlSealRepository
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -22,7 +28,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
-from tradebook.domain.events import BOOKINGS, BUSTS, Event
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -61,6 +67,14 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         ids = sorted(set(self.session.scalars(pending)))
         found = (self.fetch(self.where(columns.order_id.in_(chunk))) for chunk in chunks(ids))
         return sorted(chain.from_iterable(found), key=lambda trade: trade.id)
+
+    @override
+    def unbooked(self) -> Iterator[list[Trade]]:
+        columns, after = self.table.c, -(2**63)
+        never = self.where(columns.sequence.is_(None)).order_by(columns.id).limit(BATCH)
+        while found := self.fetch(never.where(columns.id > after)):
+            yield found
+            after = found[-1].id
 
     @override
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
@@ -155,7 +169,7 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         add_if_new(self.session, entity)
         for position in positions:
             position.portfolio_id = entity.id
-        insert_all(self.session, positions)
+        insert_all(self.session, positions, are_named=True)
         return entity
 
     @override
@@ -210,7 +224,14 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     """The audit trail, append-only."""
 
     @override
+    def add(self, entity: Event) -> Event:
+        note_handled(self.session, entity)
+        return super().add(entity)
+
+    @override
     def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        for event in entities:
+            note_handled(self.session, event)
         added = super().add_all(entities)
         if added:
             remember(self.session, added[-1], added[-1].id)
@@ -251,6 +272,39 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     @override
     def count_bookings(self) -> int:
         return self._number(func.count(), *self._bookings())
+
+    @override
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
+        return self.fetch(found.order_by(columns.id))
+
+    @override
+    def submissions(self) -> dict[str, int | None]:
+        # Both databases have these operators; SQLAlchemy would write a function of each.
+        symbol: Any = literal_column("payload ->> 'symbol'")
+        evidence: Any = literal_column("payload -> 'evidence'")
+        columns = self.table.c
+        counted = (
+            self._select(symbol, columns.entity == Trade.__name__)
+            .where(columns.event_type == TradeSubmitted.__name__)
+            .add_columns(func.count(), func.count(evidence))
+            .group_by(symbol)
+        )
+        found = self.session.connection().execute(counted)
+        return {name: every if every == stated else None for name, every, stated in found}
+
+    @override
+    def count_recorded(self, entity: str) -> int:
+        columns = self.table.c
+        created = self._select(
+            columns.entity_id, columns.entity == entity, columns.event_type.in_(CREATIONS)
+        )
+        deleted = self._select(
+            columns.entity_id, columns.entity == entity, columns.event_type.in_(DELETIONS)
+        )
+        remaining = created.except_(deleted).subquery()
+        return int(self.session.scalar(select(func.count()).select_from(remaining)) or 0)
 
     def _bookings(self) -> Sequence[ColumnElement[bool]]:
         columns = self.table.c

@@ -8,6 +8,7 @@ from sqlalchemy import func, text
 from typing_extensions import override
 
 from tradebook.adapters.repositories.base import SqlRepository
+from tradebook.adapters.repositories.bulk_insert import new_ids
 from tradebook.domain.seals import Seal
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import SealRepository
@@ -43,6 +44,10 @@ class SqlSealRepository(SqlRepository[Seal], SealRepository):
     @override
     def last(self) -> Seal | None:
         return self._first(self.where().order_by(self.table.c.number.desc()).limit(1))
+
+    @override
+    def next_id(self) -> int:
+        return new_ids(self.session.connection(), self.table.name, 1)[0]
 
     @override
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:

@@ -67,6 +67,11 @@ def permitted(session: Session, trades: Collection[Trade]) -> Iterator[None]:
         del session.info[_PERMITTED]
 
 
+def is_permitted(session: Session, entity: Entity) -> bool:
+    """Return whether a handler booked the trade that a flush is about to write."""
+    return entity in session.info.get(_PERMITTED, ())
+
+
 def changed_fields(entity: Entity) -> set[str]:
     """Return the fields of a record that a flush would write."""
     return {name for name, field in inspect(entity).attrs.items() if field.history.has_changes()}
@@ -115,7 +120,7 @@ def _check_removed(session: Session, entity: Entity) -> None:
 
 
 def _check_changed(session: Session, entity: Entity) -> None:
-    if entity in session.info.get(_PERMITTED, ()):
+    if is_permitted(session, entity):
         return
     entity.convert_fields()
     changed = changed_fields(entity)

@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from tradebook.adapters.health import health
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import (
     AHEAD,
     CURRENT,
@@ -28,8 +27,10 @@ from tradebook.operations.doctor.checks import (
     red,
     yellow,
 )
+from tradebook.operations.schema_check import find_drift
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.book import Book
+from tradebook.service_layer.verification.seal_check import SealCheck
 
 _CORRECT: Final = "correct the named setting: `tradebook config` shows where each value comes from"
 _FIXES: Final = {
@@ -37,8 +38,12 @@ _FIXES: Final = {
     FOREIGN: "give the database of a book: --database, TRADEBOOK_DATABASE_URL",
     INCOMPLETE: "tradebook restore; `tradebook db check` lists what is missing",
 }
+_DECEIVING: Final = ("trigger", "rule", "policy", "table", "function", "setting", "event trigger")
+"""Kinds by which records can be changed unseen, or hidden."""
+_LISTED: Final = 20
 _SKEW: Final = timedelta(seconds=1)
 _MUCH_SKEW: Final = timedelta(seconds=30)
+_STALE: Final = timedelta(days=1)
 
 
 def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
@@ -66,13 +71,15 @@ def connection(engine: Engine, config: DatabaseConfig) -> Iterator[Finding]:
 
 
 def drift(target: CheckTarget) -> Iterator[Finding]:
-    """Check that the tables are as the migrations made them."""
-    differences = find_drift(target.engine)
-    if differences:
-        count = f"{len(differences):,} differences from what the migrations make"
-        what = f"{count}, the first: {differences[0]}"
-        yield yellow("tables", what, "see `tradebook db check`, and take back what it names")
-    else:
+    """Check that the tables, and what is on them, are as the migrations and `tradebook db roles` made them."""
+    differences = find_drift(target.connection)
+    for difference in differences[:_LISTED]:
+        level = red if difference.kind in _DECEIVING else yellow
+        yield level("tables", str(difference), difference.fix)
+    if len(differences) > _LISTED:
+        what = f"{len(differences) - _LISTED:,} more differences from what the migrations make"
+        yield yellow("tables", what, "`tradebook db check` lists them")
+    if not differences:
         yield green("tables", "as the migrations made them")
 
 
@@ -121,7 +128,7 @@ def _if_visible(name: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
     checked = book.check_seals(progress=lambda done, total: progress("audit trail", done, total))
-    if not checked.sound:
+    if checked.findings:
         first = checked.findings[0]
         what = f"{len(checked.findings):,} findings, the first: {first.entity} {first.key} {first.what}"
         fix = "`tradebook audit check` lists them; treat it as an incident before anything else"
@@ -133,6 +140,31 @@ def _audit_trail(book: Book, progress: PartProgress) -> Iterator[Finding]:
     else:
         what = f"{checked.events:,} events in {checked.seals:,} seals, all sound"
         yield green("audit trail", what)
+    if checked.seals or checked.trades:
+        yield from _witnesses(checked)
+
+
+def _witnesses(checked: SealCheck) -> Iterator[Finding]:
+    """Check that a witness has every seal, and got the last one within a day."""
+    name, by_timer = "seal witness", "run `tradebook audit seal` by a timer, such as hourly"
+    if not checked.witnesses:
+        what = "none: whoever can write to the database can drop seals in silence"
+        yield yellow(name, what, "set TRADEBOOK_SEAL_WITNESS: see docs/security.md")
+    for state in checked.witnesses:
+        if state.error:
+            yield yellow(
+                name,
+                state.error,
+                "see docs/security.md; the next `tradebook audit seal` catches up",
+            )
+        elif state.at is None or state.seals < checked.seals:
+            what = f"{state.witness} has {state.seals:,} of {checked.seals:,} seals"
+            yield yellow(name, what, by_timer)
+        elif datetime.now(UTC) - state.at > _STALE:
+            what = f"{state.witness} got the last seal at {state.at:%Y-%m-%d %H:%M} UTC"
+            yield yellow(name, what, f"{by_timer}; without new events there is nothing to seal")
+        else:
+            yield green(name, f"{state.witness} has all {state.seals:,} seals")
 
 
 def _verify(book: Book, progress: PartProgress) -> Iterator[Finding]:

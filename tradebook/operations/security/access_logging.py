@@ -11,6 +11,7 @@ from typing import Final
 
 from tradebook.operations.security.privileges import AUDITOR, WRITER
 from tradebook.operations.security.role_state import (
+    SAFE_PATH,
     SECURITY_SCHEMA,
     Function,
     RoleSpec,
@@ -45,9 +46,8 @@ _READ: Final = (
     "FROM pg_ls_logdir() WHERE name = file AND name LIKE '%.json'"
 )
 # SECURITY DEFINER lets the auditor read these files alone; EXECUTE on pg_read_file would let it read any file.
-_PATH: Final = "search_path=pg_catalog, pg_temp"
-_HEAD: Final = "LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
-_FUNCTIONS: Final = {
+_HEAD: Final = f"LANGUAGE sql SECURITY DEFINER SET {SAFE_PATH}"
+FUNCTIONS: Final = {
     f"{LOG_FILES}()": ("() RETURNS TABLE (name text, size bigint)", f" {_LIST} "),
     f"{LOG_PART}(text, bigint, bigint)": (
         "(file text, start bigint, length bigint) RETURNS bytea",
@@ -76,20 +76,16 @@ def steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
 
 def readable_functions(state: RoleState) -> list[str]:
     """List the functions that read the server's log and exist."""
-    return [name for name in _FUNCTIONS if _found(name, state)]
+    return [name for name in FUNCTIONS if _found(name, state)]
 
 
 def function_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
     """Yield the steps that create the functions which read the server's log, or restore their text."""
-    for name, (returns, body) in _FUNCTIONS.items():
+    for name, (returns, body) in FUNCTIONS.items():
         found = _found(name, state)
         if not (found or spec.log_access):
             continue
-        if found and (found.source, found.is_definer, list(found.settings)) == (
-            body,
-            True,
-            [_PATH],
-        ):
+        if found and found.does(body, is_definer=True):
             continue
         create = (
             f"CREATE OR REPLACE FUNCTION {name.partition('(')[0]}{returns} {_HEAD} AS $${body}$$"

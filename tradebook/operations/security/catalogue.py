@@ -12,9 +12,9 @@ from attrs import define
 from sqlalchemy import Connection, Engine, text
 
 from tradebook.adapters.errors import translated_errors
+from tradebook.adapters.migrations.schema_state import VERSIONS
 from tradebook.adapters.orm import metadata
 from tradebook.domain.errors import InvalidInput
-from tradebook.operations.security.privileges import VERSIONS
 from tradebook.operations.security.role_state import (
     ACCESS,
     ATTRIBUTES,

@@ -88,6 +88,8 @@ def _on_places(spec: RoleSpec, state: RoleState) -> Iterator[Grant]:
             yield Grant(schema, "USAGE", each)
     # PostgreSQL rejects COPY into a table with row-level security, so an import copies to a temporary one first.
     yield Grant(database, "TEMPORARY", role[WRITER])
+    # `verify --schema` compares with temporary tables.
+    yield Grant(database, "TEMPORARY", role[AUDITOR])
     if state.schema_owner != role[OWNER]:
         yield Grant(schema, "CREATE", role[OWNER])
 

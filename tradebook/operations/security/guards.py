@@ -12,6 +12,7 @@ from zlib import crc32
 
 from tradebook.operations.security.privileges import forbidden_change
 from tradebook.operations.security.role_state import (
+    SAFE_PATH,
     SECURITY_SCHEMA,
     TRIGGER_PREFIX,
     RoleState,
@@ -22,13 +23,12 @@ from tradebook.operations.security.sql_steps import Step, quote_ident
 NAME: Final = f"{TRIGGER_PREFIX}()"
 """The function of the trigger, in the security schema."""
 _FUNCTION: Final = f"{SECURITY_SCHEMA}.{NAME}"
-_BODY: Final = (
+BODY: Final = (
     " BEGIN RAISE EXCEPTION 'trade % is %: what was booked does not change', OLD.id, OLD.status "
     "USING ERRCODE = 'insufficient_privilege'; END "
 )
-_PATH: Final = "search_path = pg_catalog, pg_temp"
 # The checksum of the condition in the name shows that another version's trigger must be replaced.
-_TRIGGER: Final = f"{TRIGGER_PREFIX}_{crc32(forbidden_change().encode()):08x}"
+TRIGGER: Final = f"{TRIGGER_PREFIX}_{crc32(forbidden_change().encode()):08x}"
 _INSIGNIFICANT: Final = re.compile(r'[\s()"]|::text|\bAS\b')
 
 
@@ -45,14 +45,10 @@ def guard_steps(state: RoleState) -> Iterator[Step]:
     if "trades" not in state.tables:
         return
     found = state.functions.get(NAME)
-    if found is None or (found.source, found.is_definer, list(found.settings)) != (
-        _BODY,
-        False,
-        [_PATH.replace(" = ", "=")],
-    ):
+    if found is None or not found.does(BODY, is_definer=False):
         yield Step(
             f"CREATE OR REPLACE FUNCTION {_FUNCTION} RETURNS trigger LANGUAGE plpgsql "
-            f"SECURITY INVOKER SET {_PATH} AS $${_BODY}$$",
+            f"SECURITY INVOKER SET {SAFE_PATH} AS $${BODY}$$",
             "rejects changes of booked trades",
             takes_back=found is not None,
         )
@@ -63,22 +59,26 @@ def guard_steps(state: RoleState) -> Iterator[Step]:
 
 
 def _trigger_steps(state: RoleState) -> Iterator[Step]:
-    trades, guards = state.quoted_table("trades"), list(filter(_is_guard, state.triggers))
-    create = (
-        f"CREATE TRIGGER {_TRIGGER} BEFORE UPDATE ON {trades} FOR EACH ROW "
-        f"WHEN ({forbidden_change()}) EXECUTE FUNCTION {_FUNCTION}"
-    )
+    create, guards = trigger_sql(state), list(filter(_is_guard, state.triggers))
     right = [each for each in guards if normalized(each.definition) == normalized(create)]
     for other in guards:
         if other not in right:
             sql = f"DROP TRIGGER {quote_ident(other.name)} ON {state.quoted_table(other.table)}"
-            yield Step(sql, "another version's, or altered", takes_back=other.name == _TRIGGER)
+            yield Step(sql, "another version's, or altered", takes_back=other.name == TRIGGER)
     if not right:
         was_dropped = not guards and NAME in state.functions
         yield Step(create, "runs when a booked trade is updated", takes_back=was_dropped)
     for each in right:
         if not each.is_enabled:
             yield _enable(state, each)
+
+
+def trigger_sql(state: RoleState) -> str:
+    """Return the statement that creates the trigger on booked trades."""
+    return (
+        f"CREATE TRIGGER {TRIGGER} BEFORE UPDATE ON {state.quoted_table('trades')} FOR EACH ROW "
+        f"WHEN ({forbidden_change()}) EXECUTE FUNCTION {_FUNCTION}"
+    )
 
 
 def _is_guard(trigger: Trigger) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from tradebook.adapters.migrations.schema_state import VERSIONS
 from tradebook.adapters.orm import metadata
 from tradebook.domain.edit_rules import LEDGER_STATE
 from tradebook.domain.trades import BUST, TERMS, Trade
@@ -43,7 +44,6 @@ objects."""
 BACKUP_ATTRIBUTES: Final = ("rolreplication", "rolbypassrls")
 """Attributes that only the backup role may have: a dump under row-level security would be incomplete."""
 
-VERSIONS: Final = "alembic_version"
 _FILL: Final = ("execution_id", *TERMS, "strategy", "decision_id", "details")
 """Columns of a pending order that its fill may set."""
 _LEDGER: Final = ("sequence", "booked_at", "revision", "corrects_id")

@@ -26,6 +26,9 @@ ROW_SECURITY: Final = {True: "row-level security: on", False: "row-level securit
 LOGINS_REMARK: Final = "logins made by tradebook db roles: "
 """Beginning of the comment on a kind's role; a JSON list of names follows."""
 
+SAFE_PATH: Final = "search_path=pg_catalog, pg_temp"
+"""Setting of each function in the security schema."""
+
 ATTRIBUTES: Final = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolreplication", "rolbypassrls")
 """Attributes with which a role would escape the privileges that it is granted."""
 
@@ -135,6 +138,11 @@ class Function(NamedTuple):
     source: str
     is_definer: bool
     settings: Sequence[str]
+
+    def does(self, source: str, *, is_definer: bool) -> bool:
+        """Whether it is the function with this source that `tradebook db roles` makes."""
+        found = self.source, self.is_definer, list(self.settings)
+        return found == (source, is_definer, [SAFE_PATH])
 
 
 class Binding(NamedTuple):

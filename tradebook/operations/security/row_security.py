@@ -26,6 +26,11 @@ from tradebook.operations.security.role_state import (
 )
 from tradebook.operations.security.sql_steps import Step, quote_ident, quote_literal
 
+BINDINGS: Final = (
+    "(role text NOT NULL, account text, role_oid oid, server text, "
+    "UNIQUE NULLS NOT DISTINCT (role, account))"
+)
+"""Columns of the table of bindings."""
 _OWN: Final = "own_accounts"
 _ALL: Final = "every_account"
 _SEALING: Final = "sealing"
@@ -53,8 +58,7 @@ def access_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator
     """Yield the steps that create the table of bindings, or bring that of an earlier version to this one."""
     if not state.access_columns:
         yield Step(
-            f"CREATE TABLE {ACCESS_TABLE} (role text NOT NULL, account text, role_oid oid, server text, "
-            "UNIQUE NULLS NOT DISTINCT (role, account))",
+            f"CREATE TABLE {ACCESS_TABLE} {BINDINGS}",
             "binds roles to accounts; NULL stands for every account",
         )
     elif "role_oid" not in state.access_columns:
@@ -78,6 +82,11 @@ def access_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator
 def steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
     """Yield the steps that bind roles to accounts, and enable or disable row-level security on each table."""
     yield from _binding_steps(spec, state)
+    yield from policy_steps(spec, state, enabled=enabled)
+
+
+def policy_steps(spec: RoleSpec, state: RoleState, *, enabled: bool) -> Iterator[Step]:
+    """Yield the steps that enable row-level security on each table with its policies, or disable it."""
     declared = {ACCESS: {_OWN: Policy("SELECT", ["public"], _OWN_BINDINGS, None)}}
     declared[ACCESS][_ALL] = Policy("SELECT", [spec.roles[AUDITOR]], "true", None)
     for table in metadata.sorted_tables:

@@ -15,10 +15,8 @@ from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
 from tradebook.service_layer.handlers.booking import RecordedTrades, record_trade, record_trades
 from tradebook.service_layer.handlers.cash import bust_cash_flow, record_cash_flow
 from tradebook.service_layer.handlers.corrections import (
-    Rebuilt,
     bust_trade,
     correct_trade,
-    rebuild,
 )
 from tradebook.service_layer.handlers.importing import ImportedTrades, import_trades
 from tradebook.service_layer.handlers.portfolio import record_metric, take_snapshot
@@ -27,6 +25,7 @@ from tradebook.service_layer.handlers.positions import (
     mark_prices,
     update_position,
 )
+from tradebook.service_layer.handlers.rebuilding import Rebuilt, rebuild
 from tradebook.service_layer.handlers.records import (
     bulk_create,
     bulk_update,

@@ -1,12 +1,8 @@
-"""Handlers of late corrections: bust a trade, correct it, or rebuild a position from its trades."""
+"""Handlers of late corrections: bust a trade, or correct it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
-
-from attrs import define, frozen
 
 from tradebook.domain.entity import differences
 from tradebook.domain.errors import (
@@ -16,22 +12,18 @@ from tradebook.domain.errors import (
     NotFound,
     shown,
 )
-from tradebook.domain.events import PositionRebuilt, RecordUpdated, TradeBusted, TradeCorrected
-from tradebook.domain.folding import TOTALS, Fold, differing
-from tradebook.domain.numbers import ZERO, Number
+from tradebook.domain.events import TradeBusted, TradeCorrected
+from tradebook.domain.folding import TOTALS, values_of
+from tradebook.domain.numbers import Number
 from tradebook.domain.plain_values import optional_function
-from tradebook.domain.portfolio import BOOK
-from tradebook.domain.positions import MarkSource, Position
 from tradebook.domain.trades import BOOKED, TERMS, Trade, TradeAction, TradeStatus, evidence
 from tradebook.domain.validation import (
-    Json,
     argument,
-    boolean,
     fill_identifier,
     json_object,
-    optional_identifier,
 )
 from tradebook.service_layer.handlers._common import given, words
+from tradebook.service_layer.handlers.rebuilding import Folding
 from tradebook.service_layer.handlers.trades import find_trade
 from tradebook.service_layer.instrumentation import (
     BUSTS,
@@ -41,7 +33,6 @@ from tradebook.service_layer.instrumentation import (
     increment,
 )
 from tradebook.service_layer.ports.ledger import OpenPosition
-from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -159,133 +150,6 @@ def correct_trade(
     return right
 
 
-@frozen
-class Rebuilt:
-    """The result of `rebuild`.
-
-    Attributes:
-        trades: the number of trades that were folded.
-        positions: the symbols of the positions that were repaired.
-        restated: the number of trades whose realized P&L was wrong.
-        snapshots: the number of snapshots whose time was repaired.
-    """
-
-    trades: int
-    positions: tuple[str, ...]
-    restated: int
-    snapshots: int = 0
-
-
-def rebuild(
-    uow: AbstractUnitOfWork,
-    symbol: str | None = None,
-    *,
-    times: bool = False,
-    progress: ProgressCallback | None = None,
-) -> Rebuilt:
-    """Fold positions from their trades again, and repair the differences that `verify` reports.
-
-    Records an event for each record that is repaired, with its fields before and after. A mark of a trade becomes
-    that of the newest trade; quotes that are newer, marks of older books and snapshots stay as they are, but for
-    their times.
-
-    With `times`, a clock that was ahead once no longer dates what comes later: the last entry of a position's
-    ledger and its mark get the time of this call, where theirs is more than a day ahead of it; a snapshot gets
-    the time at which its event was recorded, or, where that is ahead too, the time of the next one. Trades keep
-    the times that their events prove, and count in views of the past by their order in the ledger.
-
-    Args:
-        uow: the unit of work.
-        symbol: of one position; all of them, and with `times` all snapshots, by default.
-        times: whether to repair times too. Check this machine's clock first: it decides which times are wrong.
-        progress: called with (trades folded, trades in all) as it goes.
-
-    Returns:
-        The counts of trades, and the symbols that were repaired.
-
-    Raises:
-        NotFound: no trade of the symbol was ever booked.
-        NotPermitted: row-level security hides the account from the role that is connected, or, with `times`,
-            a snapshot is to be repaired and the role does not own its table.
-    """
-    symbol = argument("symbol", optional_identifier, symbol)
-    times = argument("times", boolean, times)
-    progress = argument("progress", optional_function, progress)
-    uow.require_visible()
-    total = uow.trades.count_booked(symbol)
-    if symbol is not None and not total:
-        raise NotFound("booked trade of", symbol, uow.account)
-    folding = _Folding(uow, Progress(progress, total))
-    mended: list[str] = []
-    for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
-        opened = uow.ledger.open(each, ())
-        before = folding.restated
-        mark, clock = opened.position.last_mark, opened.position.updated_at
-        if times and mark.at is not None and uow.is_ahead(mark.at):
-            mark = mark._replace(at=uow.now(), source=MarkSource.QUOTE)
-        if times and uow.is_ahead(clock):
-            clock = uow.now()
-        fold = folding.fold(each, clock)
-        values = {**fold.values_in(mark), "sequence": folding.last_entry, "updated_at": clock}
-        if _mend(uow, opened, values, folding.restated - before):
-            mended.append(each)
-    snapshots = _redate_snapshots(uow) if times and symbol is None else 0
-    return Rebuilt(folding.progress.done, tuple(mended), folding.restated, snapshots)
-
-
-def _redate_snapshots(uow: AbstractUnitOfWork) -> int:
-    """Repair the times of the book's snapshots that are ahead of the clock, and return their number."""
-    at = uow.now()
-    later = uow.portfolios.iterate(since=at, source=BOOK)
-    ahead = [portfolio for portfolio in later if uow.is_ahead(portfolio.timestamp)]
-    for portfolio in ahead:  # the newest first: none is dated after the one that follows it
-        taken = uow.events.of(type(portfolio).__name__, portfolio.id)
-        at = min([at, *(event.occurred_at for event in taken)])
-        changes = {"timestamp": [portfolio.timestamp, at]}
-        portfolio.set_unchecked(timestamp=at)
-        uow.portfolios.write(portfolio, ("timestamp",))
-        uow.record(RecordUpdated(changes=json_object(changes)), portfolio)
-    return len(ahead)
-
-
-@define
-class _Folding:
-    """Folds the trades of symbols again and restates their realized P&L, in bounded memory."""
-
-    uow: AbstractUnitOfWork
-    progress: Progress
-    restated: int = 0  # trades whose realized P&L was wrong
-    last_entry: int = 0  # the last sequence of the symbol that was folded last
-
-    def fold(
-        self,
-        symbol: str,
-        clock: datetime,
-        wrong: Trade | None = None,
-        right: Trade | None = None,
-    ) -> Fold:
-        """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
-        fold, self.last_entry = Fold(symbol, clock, self.uow.max_ahead), 0
-        realized: dict[int, Decimal] = {}
-        for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
-            self.last_entry = max(self.last_entry, trade.sequence, trade.bust_sequence or 0)
-            if wrong is None or trade.id != wrong.id:
-                pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
-                if pnl != trade.realized_pnl:
-                    realized[trade.id] = pnl
-            elif right is not None:
-                right.realized_pnl = fold.apply(right)
-            if len(realized) == BATCH:
-                self._restate(realized)
-        self._restate(realized)
-        return fold
-
-    def _restate(self, realized: dict[int, Decimal]) -> None:
-        self.uow.ledger.restate(realized)
-        self.restated += len(realized)
-        realized.clear()
-
-
 def _replace(
     uow: AbstractUnitOfWork,
     opened: OpenPosition,
@@ -295,8 +159,8 @@ def _replace(
     progress: ProgressCallback | None,
 ) -> None:
     """Bust `wrong`, and book `right`, if any, in its place."""
-    position, before = opened.position, _values(opened.position, TOTALS)
-    folding = _Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
+    position, before = opened.position, values_of(opened.position, TOTALS)
+    folding = Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
     at, actor = uow.now(), uow.context.actor
     fold = folding.fold(position.symbol, position.entry_time(at), wrong, right)
     changes = position.bust(wrong, at=at, by=actor, reason=reason)
@@ -311,7 +175,7 @@ def _replace(
         sequence=wrong.bust_sequence or 0,
         reason=reason,
         before=before,
-        after=_values(position, TOTALS),
+        after=values_of(position, TOTALS),
         changes=changes,
         corrected_by=None if right is None else right.revision,
     )
@@ -327,28 +191,6 @@ def _replace(
         raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was folded")
     increment(BUSTS)
     increment(TRADES, 0 if right is None else 1)
-
-
-def _mend(
-    uow: AbstractUnitOfWork, opened: OpenPosition, values: Mapping[str, object], restated: int
-) -> bool:
-    position = opened.position
-    wrong = differing(position, values)
-    if not wrong and not restated:
-        return False
-    before = _values(position, wrong)
-    position.refold(values)
-    position.version += 1
-    if not uow.ledger.book(opened, []):
-        raise ConcurrentUpdate(f"the position in {position.symbol} changed while it was rebuilt")
-    event = PositionRebuilt(
-        symbol=position.symbol,
-        trades=restated,
-        before=before,
-        after=_values(position, wrong),
-    )
-    uow.record(event, position)
-    return True
 
 
 def _booked(
@@ -393,7 +235,3 @@ def _last_revision(opened: OpenPosition, trade: Trade) -> Trade:
 def _busted(trade: Trade) -> str:
     by = f" by {trade.busted_by}" if trade.busted_by else ""
     return f"order {trade.identity} was busted before, at {trade.busted_at}{by}: {shown(trade.bust_reason)}"
-
-
-def _values(position: Position, names: Iterable[str]) -> dict[str, Json]:
-    return json_object({name: getattr(position, name) for name in names})

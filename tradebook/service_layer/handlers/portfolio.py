@@ -84,5 +84,5 @@ def take_snapshot(
         at=at,
     )
     uow.portfolios.add(portfolio, positions)
-    uow.record(portfolio.taken(), portfolio)
+    uow.record(portfolio.taken(positions, holdings.cash_flows), portfolio)
     return portfolio

@@ -14,6 +14,7 @@ from tradebook.domain.validation import argument
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH, page_limit
 from tradebook.service_layer.ports.watermark import Watermark
+from tradebook.service_layer.ports.witnesses import WitnessState
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _EVER: Final = 2**63 - 1
@@ -27,11 +28,13 @@ class Sealed:
         seals: the number of seals made.
         events: the number of events that they cover.
         last: the last seal made; None where no event was left to seal.
+        witnesses: what each witness has of the account's seals; empty where none is set.
     """
 
     seals: int
     events: int
     last: Seal | None
+    witnesses: tuple[WitnessState, ...] = ()
 
 
 def seal(
@@ -79,6 +82,7 @@ def seal_next(uow: AbstractUnitOfWork, batch: int) -> Seal | None:
     settled = min(horizon.complete_up_to_id(last), read_to)
     digests = Digests.from_events(events)
     made = Seal(
+        id=uow.seals.next_id(),
         account=uow.account,
         created_at=uow.now(),
         number=1 if last is None else last.number + 1,

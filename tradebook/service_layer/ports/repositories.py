@@ -199,6 +199,10 @@ class TradeRepository(Repository[Trade]):
         """Read every trade with the order id of a PENDING one, by id."""
 
     @abstractmethod
+    def unbooked(self) -> Iterator[list[Trade]]:
+        """Iterate over the trades that were never booked, by id, in reads of `BATCH`."""
+
+    @abstractmethod
     def booked(self, symbol: str, *, after: int = 0, limit: int = BATCH) -> list[BookedTrade]:
         """Read booked trades of a symbol by `sequence`, from the first above `after`."""
 
@@ -344,6 +348,22 @@ class EventRepository(Repository[Event]):
     def count_bookings(self) -> int:
         """Count the events that booked or busted a trade."""
 
+    @abstractmethod
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        """Read the events of several records of one kind, sorted by id."""
+
+    @abstractmethod
+    def submissions(self) -> dict[str, int | None]:
+        """Count the orders that were ever submitted, by symbol.
+
+        None stands for a number that is not known: events that were written before the book had evidence may
+        be of a version in which positions did not count orders.
+        """
+
+    @abstractmethod
+    def count_recorded(self, entity: str) -> int:
+        """Count the records of a kind that there must be: those that events created, and none deleted."""
+
 
 class SealRepository(Repository[Seal]):
     """The seals; their identity is `number`."""
@@ -351,6 +371,10 @@ class SealRepository(Repository[Seal]):
     @abstractmethod
     def last(self) -> Seal | None:
         """Return the seal with the highest number."""
+
+    @abstractmethod
+    def next_id(self) -> int:
+        """Take the id of the next seal, which its hash covers."""
 
     @abstractmethod
     def numbered(self, *, after: int = 0, limit: int = BATCH) -> list[Seal]:

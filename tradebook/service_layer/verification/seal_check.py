@@ -1,33 +1,51 @@
-"""The check of seals: sealed events and booked trades are compared with their hashes and events."""
+"""The check of seals: sealed events are compared with their hashes, and records with their events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import define, evolve, frozen
 
-from tradebook.domain.events import BOOKINGS, BUSTS
+from tradebook.domain.events import Event
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.seals import FIRST, Digests, Seal, compute_hash
 from tradebook.domain.trades import BOOKED, Trade
 from tradebook.domain.validation import Json, argument
 from tradebook.service_layer.handlers.seals import settled_id
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
+from tradebook.service_layer.ports.witnesses import WitnessState
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.findings import CHANGED, INSERTED, REMOVED, Finding
+from tradebook.service_layer.verification.record_check import KINDS, LOWEST, RecordCheck
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
-from tradebook.service_layer.verification.trade_evidence import (
-    CHANGED,
-    INSERTED,
-    REMOVED,
-    Finding,
-    trade_findings,
-)
+from tradebook.service_layer.verification.trade_evidence import creation_findings, trade_findings
 
-_LOWEST: Final = -(2**63)
-"""Below every id, also those that a tamperer made up."""
+_EVER: Final = 2**63 - 1
+_KEPT: Final = 1000
+"""Findings of one kind of record that the result lists."""
 _SEALS: Final = 20
 """Seals read at a time; each holds the ids of up to 10,000 events."""
+
+
+@define
+class KindChecked:
+    """What was checked of one kind of record.
+
+    Attributes:
+        kind: its name, such as CashFlow.
+        records: the number of records that were compared with their events.
+        unsealed: those whose last event no seal covers: nothing protects it yet.
+        partly: those of which only some fields could be compared, as their events were written before events
+            stated all of them.
+        findings: the number of findings.
+    """
+
+    kind: str
+    records: int = 0
+    unsealed: int = 0
+    partly: int = 0
+    findings: int = 0
 
 
 @frozen
@@ -40,7 +58,9 @@ class SealCheck:
         events: the number of sealed events checked.
         unsealed: the number of events that no seal covers yet.
         trades: the number of booked trades compared with their events.
-        findings: every finding, sealed events first; empty where nothing was tampered with.
+        findings: the first 1,000 of each kind, sealed events first; empty where nothing was tampered with.
+        kinds: for each kind of record what was checked of it, with the number of all findings.
+        witnesses: what each witness of the seals has; empty where none was read.
     """
 
     account: str
@@ -49,11 +69,13 @@ class SealCheck:
     unsealed: int
     trades: int
     findings: tuple[Finding, ...]
+    kinds: tuple[KindChecked, ...] = ()
+    witnesses: tuple[WitnessState, ...] = ()
 
     @property
     def sound(self) -> bool:
-        """True where nothing was changed, removed or inserted."""
-        return not self.findings
+        """True where nothing was changed, removed or inserted, and every witness could be read."""
+        return not self.findings and not any(each.error for each in self.witnesses)
 
 
 def check_seals(
@@ -62,14 +84,14 @@ def check_seals(
     *,
     progress: ProgressCallback | None = None,
 ) -> SealCheck:
-    """Check that no sealed event and no booked trade was changed, removed or inserted since.
+    """Check that no sealed event, and no record that events speak of, was changed, removed or inserted since.
 
-    Each seal's hash is computed again from its events, and each booked trade compared with the one event
-    that booked, corrected or busted it. Seals cover events by id, so one committed late, with an id below
-    sealed events, is no finding but unsealed until the next seal. An event counts as inserted up to
-    `Seal.settled_id`, below which every transaction had ended, and above the last id that PostgreSQL gave.
+    Each seal's hash is computed again from its events, and each record compared with the last event that says
+    something of it. Seals cover events by id, so one committed late, with an id below sealed events, is no
+    finding but unsealed until the next seal. An event counts as inserted up to `Seal.settled_id`, below which
+    every transaction had ended, and above the last id that PostgreSQL gave.
 
-    Not detected: changes of unsealed events together with their trades; and, without `kept`, a replaced
+    Not detected: changes of unsealed events together with their records; and, without `kept`, a replaced
     chain or end of one. So seal often, and keep exports where writers of the database cannot write.
 
     Args:
@@ -102,8 +124,14 @@ def export_seals(uow: AbstractUnitOfWork) -> dict[str, Json]:
     return document(uow.account, _seals(uow))
 
 
-def _seals(uow: AbstractUnitOfWork) -> Iterator[Seal]:
-    after = 0
+def seals_after(uow: AbstractUnitOfWork, number: int) -> list[Json]:
+    """Return the seals above a number, as they stand in the document of `export_seals`."""
+    uow.require_visible()
+    entries: list[Json] = document(uow.account, _seals(uow, number))["seals"]
+    return entries
+
+
+def _seals(uow: AbstractUnitOfWork, after: int = 0) -> Iterator[Seal]:
     while page := uow.seals.numbered(after=after, limit=_SEALS):
         yield from page
         after = page[-1].number
@@ -115,29 +143,67 @@ class _Check:
     ) -> None:
         self.uow = uow
         self.kept = kept
-        self.progress = Progress(report, uow.seals.count_covered() + uow.trades.count())
+        others = sum(uow.records(kind).count() for kind in KINDS)
+        total = uow.seals.count_covered() + uow.trades.count() + others
+        self.progress = Progress(report, total)
         self.findings: list[Finding] = []
+        self.counts: dict[str, int] = {}
         self.hashes: dict[int, str] = {}
         self.settled = settled_id(uow, uow.seals.last())
-        self.seals = self.events = self.settled_events = self.trades = self.bookings = 0
+        late = uow.seals.covering(self.settled + 1, _EVER)
+        self.covered_late = {id_ for seal in late for id_ in _covered(seal) if id_ > self.settled}
+        self.records = RecordCheck(uow, self._is_sealed)
+        self.seals = self.events = self.settled_events = self.trades = 0
 
     def run(self) -> SealCheck:
         self._check_chain()
         self._check_kept()
         self._check_insertions()
+        for kind in KINDS:
+            for page in self.records.pages(kind):
+                self._add(self.records.compare(kind, page))
+                self.progress.add(len(page))
         self._check_trades()
-        self._check_orphans()
+        self._add(self.records.missing())
         return SealCheck(
             account=self.uow.account,
             seals=self.seals,
             events=self.events,
             unsealed=self.uow.events.count() - self.events,
             trades=self.trades,
-            findings=tuple(self.findings),
+            findings=tuple(map(self._with_seal, self.findings)),
+            kinds=tuple(self._kinds()),
         )
 
+    def _kinds(self) -> Iterator[KindChecked]:
+        compared = self.records.compared
+        yield KindChecked("Seal", self.seals, findings=self.counts.pop("Seal", 0))
+        yield KindChecked("Event", self.events, findings=self.counts.pop("Event", 0))
+        for kind, of_kind in compared.items():
+            counts = of_kind.records, of_kind.unsealed, of_kind.partly
+            yield KindChecked(kind, *counts, findings=self.counts.pop(kind, 0))
+        for kind, count in self.counts.items():
+            yield KindChecked(kind, findings=count)
+
+    def _is_sealed(self, event: Event) -> bool:
+        return event.id <= self.settled or event.id in self.covered_late
+
+    def _with_seal(self, finding: Finding) -> Finding:
+        """Return a finding with the number of the seal that covers the event that it names."""
+        if finding.event is None:
+            return finding
+        seals = self.uow.seals.covering(finding.event, finding.event)
+        number = next((s.number for s in seals if finding.event in _covered(s)), None)
+        return evolve(finding, seal=number)
+
+    def _add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            count = self.counts[finding.entity] = self.counts.get(finding.entity, 0) + 1
+            if count <= _KEPT:
+                self.findings.append(finding)
+
     def _found(self, entity: str, key: object, what: str, detail: str) -> None:
-        self.findings.append(Finding(entity, str(key), what, detail))
+        self._add([Finding(entity, str(key), what, detail)])
 
     def _check_chain(self) -> None:
         number, expected = 0, FIRST
@@ -192,7 +258,7 @@ class _Check:
             return  # a seal that is gone or damaged leaves its events unknown
         if self.uow.events.count_up_to(settled) == self.settled_events:
             return
-        for page in self.uow.events.batches(after=_LOWEST):
+        for page in self.uow.events.batches(after=LOWEST):
             covered: set[Any] = set()
             for seal in self.uow.seals.covering(page[0].id, page[-1].id):
                 covered |= _covered(seal).keys()
@@ -202,32 +268,31 @@ class _Check:
                     self._found("Event", event.id, INSERTED, detail)
 
     def _check_trades(self) -> None:
-        for page in self.uow.trades.batches(after=_LOWEST):
-            said: dict[int, list[Any]] = {trade.id: [] for trade in page}
+        for page in self.uow.trades.batches(after=LOWEST):
+            said: dict[int, list[Event]] = {trade.id: [] for trade in page}
             for event in self.uow.events.bookings_of(said.keys()):
                 said[event.entity_id].append(event)
-                self.bookings += 1
+            unfilled = [t for t in page if t.status not in BOOKED and not said[t.id]]
+            self._add(self.records.compare(Trade, unfilled))
+            ordered: list[Trade] = []
             for trade in page:
+                events = said[trade.id]
+                self._add(trade_findings(trade, events))
                 self.trades += trade.status in BOOKED
-                self.findings += trade_findings(trade, said[trade.id])
+                if events:
+                    self.records.count(Trade, events[-1])
+                    if trade.created_at != events[0].occurred_at:
+                        ordered.append(trade)
+            self._check_creations(ordered)
             self.progress.add(len(page))
 
-    def _check_orphans(self) -> None:
-        """Report events whose trade is missing; the counts show first whether there are any."""
-        if self.uow.events.count_bookings() == self.bookings:
-            return
-        for page in self.uow.events.batches(after=_LOWEST):
-            said = {
-                event.entity_id: event
-                for event in page
-                if event.entity == Trade.__name__ and event.event_type in BOOKINGS + BUSTS
-            }
-            there = {trade.id for trade in self.uow.trades.found(said.keys())}
-            for id_, event in said.items():
-                if id_ not in there:
-                    order = event.payload.get("order_id")
-                    detail = f"event {event.id} says that it was recorded"
-                    self._found("Trade", f"{id_} (order {order!r})", REMOVED, detail)
+    def _check_creations(self, trades: list[Trade]) -> None:
+        """Check the times at which trades were made that were ordered before they were booked."""
+        said: dict[int, list[Event]] = {trade.id: [] for trade in trades}
+        for event in self.uow.events.about(Trade.__name__, said.keys()) if said else ():
+            said[event.entity_id].append(event)
+        for trade in trades:
+            self._add(creation_findings(trade, said[trade.id]))
 
 
 def _covered(seal: Seal) -> dict[int, str]:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
-from tradebook.domain.seals import FACTS, FIRST, Seal, compute_hash
+from tradebook.domain.seals import FACTS, FACTS_BEFORE, FIRST, TIMES, Seal, compute_hash
 from tradebook.domain.validation import Json
 
 FORMAT: Final = "tradebook seals 1"
@@ -22,8 +22,9 @@ def document(account: str, seals: Iterable[Seal]) -> dict[str, Json]:
     for seal in seals:
         facts = {**seal.facts(), "hash": seal.seal_hash}
         del facts["account"]
-        sealed_at = seal.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")
-        entries.append({**facts, "sealed_at": sealed_at})
+        for name in facts.keys() & TIMES:
+            facts[name] = facts[name].astimezone(UTC).isoformat(timespec="microseconds")
+        entries.append(facts)
     return {"format": FORMAT, "account": account, "seals": entries}
 
 
@@ -57,7 +58,8 @@ def _read(entries: Iterable[Mapping[str, Any]], account: str) -> dict[int, KeptS
     seals: dict[int, KeptSeal] = {}
     last = FIRST
     for number, entry in enumerate(entries, start=1):
-        facts = {fact: entry[fact] for fact in FACTS if fact != "account"}
+        names = FACTS if "created_at" in entry else FACTS_BEFORE
+        facts = {fact: entry[fact] for fact in names if fact != "account"}
         is_next = (entry["number"], entry["previous_hash"]) == (number, last)
         if not is_next or compute_hash({**facts, "account": account}) != entry["hash"]:
             raise InvalidInput("kept", f"seal {number}", "the document as it was exported")

@@ -7,20 +7,24 @@ from decimal import Decimal
 from itertools import chain
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.cash import CashFlow, CashTotal, cash_totals
-from tradebook.domain.folding import AMOUNTS, Fold
+from tradebook.domain.folding import AMOUNTS, Fold, LastEntry
 from tradebook.domain.numbers import EXACT, ZERO, canonical, exact, plain
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition, carried_value
 from tradebook.domain.positions import Position, instrument
-from tradebook.domain.trades import TradeStatus
+from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import argument
+from tradebook.service_layer.handlers.rebuilding import changed_last, counted_version
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.service_layer.verification.cash_folds import Cut, over_cuts
+from tradebook.service_layer.verification.findings import Finding
+from tradebook.service_layer.verification.record_check import KINDS, RecordCheck
 from tradebook.service_layer.verification.snapshot_folds import Point, Views
 
 _TRADES: Final = 10_000
@@ -30,14 +34,15 @@ _REVERSED: Final = ("kind", "amount", "currency", "symbol", "occurred_at", "refe
 
 @frozen
 class Difference:
-    """One stored value that does not follow from the trades.
+    """One stored value that does not follow from the trades, the cash flows or the events.
 
     Attributes:
         entity: the kind of record.
         key: its symbol, id or currency.
-        field: the name of the field, or the identity that fails.
+        field: the name of the field, or the identity that fails; `record` where the record as a whole is missing
+            or too many.
         stored: the value in the book.
-        computed: the value that follows from the trades.
+        computed: the value that follows.
     """
 
     entity: str
@@ -58,6 +63,7 @@ class Verification:
         cash_flows: the number of cash flows summed.
         portfolios: the number of snapshots checked.
         differences: every difference; empty where the book is proven.
+        records: the number of other records, such as orders and alerts, that were compared with their events.
     """
 
     account: str
@@ -66,10 +72,11 @@ class Verification:
     cash_flows: int
     portfolios: int
     differences: tuple[Difference, ...]
+    records: int = 0
 
     @property
     def proven(self) -> bool:
-        """True where every stored value follows from the trades and cash flows."""
+        """True where every stored value follows from the trades, the cash flows and the events."""
         return not self.differences
 
 
@@ -77,7 +84,9 @@ def verify(uow: AbstractUnitOfWork, *, progress: ProgressCallback | None = None)
     """Fold every trade by `sequence` and every cash flow, and compare the results with the stored records.
 
     Compares positions, the P&L of each trade, cash, and every identity of the book's own snapshots, all to
-    the last digit. The file of a SQLite database is checked for damage first.
+    the last digit; then every other record with the state that its events give it, and the number of records of
+    each kind with that of the events that made them. The terms of booked trades are compared with their events by
+    `check_seals`. The file of a SQLite database is checked for damage first.
 
     Args:
         uow: a read-only unit of work, which sees one instant.
@@ -110,8 +119,11 @@ class _Proof:
         self.uow = uow
         self.progress = Progress(report, uow.trades.count_booked())
         self.differences: list[Difference] = []
+        self.reported: set[tuple[str, str, str]] = set()
         self.cash_flows = 0
         self.portfolios: dict[int, Portfolio] = {}
+        self.cuts: list[Cut] = []
+        self.submitted = uow.events.submissions()
         self.closed: dict[str, list[tuple[int, int]]] = {}
         self.totals: dict[int, _Totals] = {}
 
@@ -123,6 +135,7 @@ class _Proof:
         trades = self.progress.done
         booked = {"booked trades": (self.progress.total, trades)}
         self._compare("Account", self.uow.account, booked)
+        records = self._check_records()
         self._check_cash(holdings.cash)
         self._check_portfolios()
         return Verification(
@@ -132,15 +145,39 @@ class _Proof:
             cash_flows=self.cash_flows,
             portfolios=len(self.portfolios),
             differences=tuple(self.differences),
+            records=records,
         )
+
+    def _check_records(self) -> int:
+        """Compare each record but positions and booked trades with what its events say of it."""
+        check = RecordCheck(self.uow)
+        for kind in KINDS:
+            for page in check.pages(kind):
+                self._report(check.compare(kind, page))
+        self.cuts = [cut for cut in check.cuts if cut.portfolio_id in self.portfolios]
+        for page in self.uow.trades.unbooked():
+            self._report(check.compare(Trade, page))
+        self._report(check.missing(trades=self.uow.trades.count()))
+        return sum(compared.records for compared in check.compared.values())
+
+    def _report(self, findings: Iterable[Finding]) -> None:
+        for found in findings:
+            values = (found.found, found.recorded) if found.field else (found.what, found.detail)
+            self._differ(found.entity, found.key, found.field or "record", *values)
+
+    def _differ(self, entity: str, key: str, field: str, stored: object, computed: object) -> None:
+        """Report a difference, unless a fold has reported it of the same field already."""
+        if (entity, key, field) not in self.reported:
+            self.reported.add((entity, key, field))
+            difference = Difference(entity, key, field, _shown(stored), _shown(computed))
+            self.differences.append(difference)
 
     def _compare(
         self, entity: str, key: object, values: Mapping[str, tuple[object, object]]
     ) -> None:
         for name, (stored, computed) in values.items():
             if stored != computed:
-                shown = _shown(stored), _shown(computed)
-                self.differences.append(Difference(entity, str(key), name, *shown))
+                self._differ(entity, str(key), name, stored, computed)
 
     def _check_position(self, position: Position) -> None:
         symbol = position.symbol
@@ -157,8 +194,12 @@ class _Proof:
             if trade.corrects_id is None:
                 views.check_before(trade.sequence, self._check_snapshot)
             self._check_trade(trade, views.apply(trade), views.now.constants)
-        views.check_before(numbers.last + 1, self._check_snapshot)
-        computed = {**views.now.values_in(position.last_mark), "sequence": numbers.last}
+        last = numbers.last
+        views.check_before(last.sequence + 1, self._check_snapshot)
+        computed = {**views.now.values_in(position.last_mark), "sequence": last.sequence}
+        if last.at is not None:
+            computed["updated_at"] = changed_last(self.uow, position, last.at)
+            computed["version"] = counted_version(self.uow, position, last.sequence, self.submitted)
         stored = {name: (getattr(position, name), v) for name, v in computed.items()}
         self._compare("Position", symbol, stored)
         if position.is_paid:
@@ -240,7 +281,8 @@ class _Proof:
                 self._compare("Portfolio", id_, identities)
 
     def _check_cash(self, stored: Iterable[CashTotal]) -> None:
-        flows = ((flow.currency, flow.kind, flow.amount) for flow in self._cash_flows())
+        passing = over_cuts(self._cash_flows(), self.cuts, self._check_cash_of)
+        flows = ((flow.currency, flow.kind, flow.amount) for flow in passing)
         folded = {total.currency: total for total in cash_totals(flows)}
         totals = {total.currency: total for total in stored}
         for currency in sorted(folded.keys() | totals.keys()):
@@ -248,6 +290,19 @@ class _Proof:
             total = totals.get(currency, CashTotal(currency))
             external, income = (total.external, computed.external), (total.income, computed.income)
             self._compare("CashFlow", currency, {"external": external, "income": income})
+
+    def _check_cash_of(self, portfolio_id: int, counted: tuple[CashTotal, ...]) -> None:
+        """Compare the cash of a snapshot with the flows that there were then."""
+        portfolio = self.portfolios[portfolio_id]
+
+        def converted(name: str) -> Decimal:
+            amounts = (getattr(c, name) * _rate(portfolio, c.currency) for c in counted)
+            return canonical(sum(amounts, start=ZERO))
+
+        with exact():
+            computed = {"external_flows": converted("external"), "income": converted("income")}
+        checks = {name: (getattr(portfolio, name), value) for name, value in computed.items()}
+        self._compare("Portfolio", portfolio_id, checks)
 
     def _cash_flows(self) -> Iterator[CashFlow]:
         for batch in self.uow.cash_flows.batches():
@@ -312,12 +367,12 @@ class _Numbers:
     """The expected sequence numbers in a symbol's ledger, which has no gaps."""
 
     taken: frozenset[int]
-    last: int = 0
+    last: LastEntry = field(factory=LastEntry)
     _expected: int = 0
 
     def expected(self, trade: BookedTrade) -> int:
         """Return the number that the next trade must have; a correction keeps its own."""
-        self.last = max(self.last, trade.sequence, trade.bust_sequence or 0)
+        self.last.add(trade)
         if trade.corrects_id is not None:
             return trade.sequence
         self._expected += 1

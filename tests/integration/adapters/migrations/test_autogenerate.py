@@ -12,12 +12,11 @@ from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, text
 
 from tests.support.revision_rules import broken_rules, statements_of
-from tests.support.servers import configured
+from tests.support.servers import configured, drift_of
 from tradebook import TradebookError
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.sqlite_rebuild import rebuild, with_constraint, without_check
 from tradebook.adapters.orm import metadata
 from tradebook.operations.migration_plan import new_revision
@@ -76,16 +75,16 @@ def test_the_revision_that_is_written_mends_what_differs_and_goes_back(
 ) -> None:
     before = revisions.head_revision()
     drift(engine, DRIFT[kind])
-    found = find_drift(engine)
+    found = drift_of(engine)
     assert found
     file = new_revision("mend it", engine)
     assert file is not None
     assert file.parent == folder / "versions"
     assert file.name == f"{int(before) + 1:04}_mend_it.py"
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert drift_of(engine) == ()
     migrations.downgrade(engine, before)
-    assert find_drift(engine) == found
+    assert drift_of(engine) == found
 
 
 def test_what_is_written_for_a_new_column_index_and_check_is_what_others_can_trade_through(
@@ -109,7 +108,7 @@ def test_what_is_written_for_a_new_column_index_and_check_is_what_others_can_tra
     with statements_of(engine) as sent:
         migrations.upgrade(engine)
     assert broken_rules(sent, metadata.tables) == []
-    assert find_drift(engine) == ()
+    assert drift_of(engine) == ()
     engine.dispose()
 
 

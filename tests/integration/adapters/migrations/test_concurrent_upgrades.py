@@ -29,9 +29,9 @@ from tradebook import (
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.lock import ADVISORY_KEY
 from tradebook.adapters.orm import metadata
+from tradebook.operations.schema_check import check_schema
 
 UPGRADE = (
     "import sys; from tradebook.adapters.engine.factory import make_engine;"
@@ -157,7 +157,7 @@ def test_a_reader_with_the_advisory_lock_is_named_and_holds_up_no_upgrade(
         rf"pid {pid} \(application '.*' of onlooker, since .* UTC\) holds .*it is not waited for"
     )
     assert re.search(named.encode(), said)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
@@ -175,7 +175,7 @@ def test_an_upgrade_that_waits_does_not_hold_up_the_one_that_it_waits_for(
         reading.close()
         assert first.wait(60) == 0
         second.result(60)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_an_index_that_a_killed_upgrade_left_half_made_is_made_anew(
@@ -193,7 +193,7 @@ def test_an_index_that_a_killed_upgrade_left_half_made_is_made_anew(
     reading.close()
     assert migrations.current_revision(engine) == "0001"
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
@@ -212,7 +212,7 @@ def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
     wait_until(engine, f"SELECT NOT EXISTS ({BUILDING})")
     reading.close()
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_a_killed_upgrade_of_a_file_leaves_it_as_it_was(sqlite_url: str, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_killed_upgrade_of_a_file_leaves_it_as_it_was(sqlite_url: str, tmp_pat
         process.kill()
     assert migrations.current_revision(engine) == "0001"
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
     engine.dispose()
 
 
@@ -250,7 +250,7 @@ def test_a_revision_that_cannot_get_its_lock_lets_others_go_first_and_is_tried_a
             writing.commit()
             assert migrations.current_revision(engine) == "0001"
         upgrade.result(60)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_a_revision_that_never_gets_its_lock_gives_up_and_says_why(
@@ -274,7 +274,7 @@ def test_an_upgrade_of_a_file_that_somebody_writes_waits_for_the_end(tmp_path: P
             upgrade = threads.submit(migrations.upgrade, engine, report=reports)
             assert reports.said.wait(60)
         upgrade.result(60)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
     engine.dispose()
 
 

@@ -16,10 +16,10 @@ from tradebook import DatabaseManager
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.orm import metadata
 from tradebook.adapters.repositories.entity_rows import table_of, values_of
 from tradebook.domain.numbers import number
+from tradebook.operations.schema_check import check_schema
 
 REVISIONS = [script.revision for script in revisions.all_revisions()]
 PRECISE = number("12345678901234567890.123456789012345678")
@@ -121,7 +121,7 @@ def test_every_revision_goes_up_down_and_up_and_rows_survive(engine: Engine) -> 
         lowest, before = revision, columns_of(engine)
         kept = rows_of(engine, before)
     assert kept["trades"]
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def narrowed(rows: Rows, columns: dict[str, list[str]]) -> Rows:
@@ -146,7 +146,7 @@ def test_down_to_the_first_revision_and_up_again_keeps_what_the_first_one_has(
     for revision in REVISIONS[1:]:
         migrations.upgrade(engine, revision)
         assert rows_of(engine, first) == rows
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 def test_busts_get_their_numbers_back_from_the_ledgers(empty_database: str | URL) -> None:

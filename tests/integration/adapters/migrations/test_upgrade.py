@@ -22,8 +22,8 @@ from tradebook.adapters import orm
 from tradebook.adapters.engine.factory import make_engine
 from tradebook.adapters.migrations import revisions
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import SCHEMA_REVISION, read_schema_state
+from tradebook.operations.schema_check import check_schema
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_one_question_tells_that_the_schema_is_current(engine: Engine) -> None:
 
 def test_the_migrated_schema_is_that_of_the_tables(engine: Engine) -> None:
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
     migrated = schema(engine)
     migrations.downgrade(engine, revisions.BASE)
     orm.metadata.create_all(engine)
@@ -188,7 +188,7 @@ def test_a_downgrade_refuses_orders_that_have_no_price(engine: Engine) -> None:
         manager.execute_trade(trade_id=order.id, price=2)
     migrations.downgrade(engine, "0005")
     migrations.upgrade(engine)
-    assert find_drift(engine) == ()
+    assert check_schema(engine) == ()
 
 
 @pytest.mark.parametrize("status", ["EXECUTED", "BUSTED"])

@@ -122,6 +122,58 @@ def test_exported_seals_are_their_owners_alone_and_follow_no_planted_link(
     assert (file.is_symlink(), file.stat().st_mode & 0o777) == (False, 0o600)
 
 
+def test_seal_appends_to_witnesses_and_check_reads_them(
+    tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    witness = tmp_path / "w.jsonl"
+    monkeypatch.setenv("TRADEBOOK_SEAL_WITNESS", str(witness))
+    assert tradebook("audit", "check").stdout.splitlines()[1] == f"{witness} has 0 of 4 seals"
+    sealed = tradebook("audit", "seal")
+    assert sealed.stdout == f"1 event sealed in 1 seal\n5 seals in {witness}\n"
+    assert tradebook("audit", "check").stdout.splitlines()[1] == f"{witness} has 5 of 5 seals"
+    with DatabaseManager(tradebook.url) as book:
+        remove(book, "seals", number=5)
+    result = tradebook("audit", "check")
+    assert result.exit_code == 1
+    assert f"Seal 5 was removed: {witness} has it since" in result.stdout
+    document = tradebook.json("audit", "check", exit_code=1)
+    assert (document["sound"], document["witnesses"][0]["seals"]) == (False, 5)
+
+
+def test_a_witness_that_fails_undoes_no_seal_and_the_next_seal_catches_up(
+    tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, exported = tmp_path / "mnt", tmp_path / "seals.json"
+    monkeypatch.setenv("TRADEBOOK_SEAL_WITNESS", str(folder / "w.jsonl"))
+    result = tradebook("audit", "seal", "--export", str(exported))
+    assert result.exit_code == 1
+    assert result.stdout == f"1 event sealed in 1 seal\n5 seals exported to {exported}\n"
+    assert f"tradebook: {folder / 'w.jsonl'} cannot be used" in result.stderr
+    assert f"there is no folder {folder}" in result.stderr
+    failed = tradebook.json("audit", "seal", exit_code=1)
+    assert (failed["seals"], failed["witnesses"][0]["seals"]) == (0, 0)
+    assert "there is no folder" in failed["witnesses"][0]["error"]
+    assert "not proven" in tradebook("audit", "check").stdout
+    folder.mkdir()
+    again = tradebook("audit", "seal").stdout
+    assert again == f"0 events sealed in 0 seals\n5 seals in {folder / 'w.jsonl'}\n"
+    (folder / "w.jsonl").unlink()
+    (folder / "w.jsonl").mkdir()
+    result = tradebook("audit", "check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("not proven, since a witness cannot be read (17 events")
+    assert "Is a directory" in result.stdout
+
+
+def test_a_setting_that_names_no_witness_is_refused_before_anything_is_sealed(
+    tradebook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEBOOK_SEAL_WITNESS", "yes")
+    assert "seal_witness: 'yes' is not accepted" in tradebook.refused("audit", "seal")
+    monkeypatch.delenv("TRADEBOOK_SEAL_WITNESS")
+    assert tradebook.json("audit", "check")["seals"] == 4
+
+
 @pytest.mark.parametrize("command", [[], ["seal"], ["export"], ["check"]])
 def test_help_teaches_with_examples(tradebook: Command, command: list[str]) -> None:
     result = tradebook("audit", *command, "--help")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tradebook.entrypoints.cli.messages import counted, fail, first_of
+from tradebook.domain.errors import WitnessFailed
+from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.messages import complain, counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
 from tradebook.entrypoints.cli.options import By, CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields, replacement
+from tradebook.entrypoints.cli.output import as_fields, replacement, stdout
+from tradebook.entrypoints.cli.tables import show
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.verification.seal_check import KindChecked, SealCheck
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +26,8 @@ app = typer.Typer(
 Every change to the book leaves an event. `seal` computes a hash over the
 events since the last seal, and over that seal; trading does not wait for it.
 `export` writes the seals to a small file: keep it where those who can write to
-the database cannot. `check` proves that nothing sealed was changed, removed or
+the database cannot, or let `seal` append to a witness there, which
+TRADEBOOK_SEAL_WITNESS names. `check` proves that nothing sealed was changed, removed or
 inserted since. `access` lists connections to the server and their statements.
 
   tradebook audit seal --export seals.json      every hour, for example
@@ -44,19 +50,39 @@ def seal(
     Makes no seal if there are no events since the last one. Events are not
     protected before they are sealed: seal often, best by a timer.
 
+    Then the witnesses that TRADEBOOK_SEAL_WITNESS names get every seal that they
+    lack. If one fails, what was sealed stays sealed, the command exits with 1,
+    and the next one catches up.
+
       tradebook audit seal
+      TRADEBOOK_SEAL_WITNESS=/mnt/elsewhere/seals.jsonl tradebook audit seal
       tradebook audit seal --export /mnt/elsewhere/seals.json
     """
+    failed: WitnessFailed | None = None
     with context.open_book(by) as manager:
         with context.progress_bar("sealing") as report:
-            sealed = manager.seal(progress=report)
+            try:
+                sealed = manager.seal(progress=report)
+            except WitnessFailed as error:
+                sealed, failed = error.sealed, error
         exported = None if export is None else _write(manager, export)
     last = sealed.last and {**sealed.last.facts(), "hash": sealed.last.seal_hash}
     lines = [f"{counted(sealed.events, 'event')} sealed in {counted(sealed.seals, 'seal')}"]
+    lines += [
+        f"{counted(each.seals, 'seal')} in {each.witness}"
+        for each in sealed.witnesses
+        if not each.error
+    ]
     if exported is not None:
         lines.append(f"{counted(exported, 'seal')} exported to {export}")
     counts = {"seals": sealed.seals, "events": sealed.events}
-    context.answer({"account": context.account, **counts, "last": last}, *lines)
+    if failed is not None:
+        complain(str(failed))
+    context.answer(
+        {"account": context.account, **counts, "last": last, "witnesses": sealed.witnesses},
+        *lines,
+        ok=failed is None,
+    )
 
 
 @app.command()
@@ -91,10 +117,15 @@ def check(
 ) -> None:
     """Prove that nothing sealed was changed, removed or inserted since.
 
-    Computes every seal again, and compares the terms of every booked trade with
-    the events that booked it. Exits with 0 if everything is unchanged, else
-    with 1 and a list of the changes, the first one first. Only with FILE can it
-    show that the seals themselves were replaced, or the last ones removed.
+    Computes every seal again, and compares every record with the events that
+    speak of it: trades, orders, cash flows, snapshots, signals, decisions,
+    actions, alerts and metrics. Exits with 0 if everything is unchanged, else
+    with 1 and a list of the changes, with the event and the seal that tell of
+    each. A table shows for each kind what was compared: `unsealed` records have
+    a last event that no seal protects yet, `partly` compared ones an event of
+    an earlier version that states only some fields. Only with FILE, or with the
+    witnesses that TRADEBOOK_SEAL_WITNESS names, can it show that the seals
+    themselves were replaced, or the last ones removed.
 
       tradebook audit check && echo untouched
       tradebook audit check /mnt/elsewhere/seals.json
@@ -106,14 +137,31 @@ def check(
         f"({counted(result.events, 'event')} in {counted(result.seals, 'seal')}, "
         f"{counted(result.trades, 'trade')})"
     )
-    found = f"tampered with: {counted(len(result.findings), 'finding')}"
-    verdict = "nothing was tampered with" if result.sound else found
-    lines = [f"{verdict} {checked}", *first_of(result.findings)]
+    said = {finding.detail for finding in result.findings}
+    unread = [each.error for each in result.witnesses if each.error and each.error not in said]
+    verdict = "nothing was tampered with"
+    if result.findings:
+        verdict = f"tampered with: {counted(len(result.findings), 'finding')}"
+    elif unread:
+        verdict = "not proven, since a witness cannot be read"
+    lines = [f"{verdict} {checked}", *first_of(result.findings), *unread]
+    lines += [
+        f"{each.witness} has {each.seals:,} of {counted(result.seals, 'seal')}"
+        for each in result.witnesses
+        if not each.error
+    ]
     if result.unsealed:
         lines.append(
             f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`"
         )
-    context.answer({"sound": result.sound, **as_fields(result)}, *lines, ok=result.sound)
+    document = {"sound": result.sound, **as_fields(result)}
+    context.answer(document, *lines, then=partial(_show_kinds, result), ok=result.sound)
+
+
+def _show_kinds(result: SealCheck) -> None:
+    """Write what was checked of each kind of record, and how many findings there are."""
+    columns = select(KindChecked, "kind records unsealed partly findings")
+    show(stdout(), "by kind", columns, result.kinds)
 
 
 def _write(manager: DatabaseManager, file: Path) -> int:

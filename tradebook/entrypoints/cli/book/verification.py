@@ -11,25 +11,44 @@ from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
 from tradebook.entrypoints.cli.options import CommandContext, Symbol
 from tradebook.entrypoints.cli.output import as_fields, stdout
+from tradebook.entrypoints.cli.schema_report import schema_document, schema_lines
 from tradebook.entrypoints.cli.tables import show
 from tradebook.service_layer.verification.verify import Difference, Verification
 
 
-def verify(context: CommandContext) -> None:
+def verify(
+    context: CommandContext,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            help="Compare tables, triggers, policies and the rest of the schema too: `tradebook db check`.",
+        ),
+    ] = False,
+) -> None:
     """Prove the book: fold every trade again and compare with all that is stored.
 
     Changes nothing. Exits with 0 if every position, every trade's P&L, the
     cash and the snapshots follow from the trades and cash flows, to the last
     digit; else with 1 and a table of the differences, with both values.
 
+    With --schema, also with 1 if a trigger, a view in the place of a table or
+    anything else differs from what the migrations and `db roles` make.
+
       tradebook verify && echo proven
+      tradebook verify --schema
       tradebook verify || tradebook rebuild
     """
     # Not on a standby: for `tradebook verify || tradebook rebuild` both must read the same book.
     with context.read_book(may_lag=False) as manager, context.progress_bar("folding") as report:
+        differing = manager.check_schema() if schema else ()
         result = manager.verify(progress=report)
     document = {"proven": result.proven, **as_fields(result)}
-    context.answer(document, then=partial(show_verification, result), ok=result.proven)
+    lines: list[str] = []
+    if schema:
+        document["schema"], lines = schema_document(differing), schema_lines(differing)
+    ok = result.proven and not differing
+    context.answer(document, *lines, then=partial(show_verification, result), ok=ok)
 
 
 def rebuild(

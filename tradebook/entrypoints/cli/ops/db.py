@@ -12,19 +12,19 @@ from sqlalchemy import Engine
 
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
-from tradebook.adapters.migrations.drift import find_drift
 from tradebook.adapters.migrations.schema_state import (
     CURRENT,
-    INCOMPLETE,
     SCHEMA_REVISION,
     read_schema_state,
 )
 from tradebook.entrypoints.cli.common import without
-from tradebook.entrypoints.cli.messages import complain, confirm, counted, first_of, say
+from tradebook.entrypoints.cli.messages import complain, confirm, say
 from tradebook.entrypoints.cli.ops.roles import roles
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, option
+from tradebook.entrypoints.cli.schema_report import schema_document, schema_lines
 from tradebook.operations import migration_plan
 from tradebook.operations.migration_plan import Plan, interruptible
+from tradebook.operations.schema_check import check_schema
 from tradebook.operations.server.admin_connection import require_file
 from tradebook.service_layer.handlers._common import open_account
 
@@ -176,26 +176,26 @@ def downgrade(
 
 @app.command()
 def check(context: CommandContext) -> None:
-    """Compare every table with what this version expects.
+    """Compare every table with what the migrations and `db roles` make.
 
-    Columns, types, nullability, defaults, identities, collations, indexes,
-    keys, foreign keys and checks; tables of other programs are not looked at.
+    Columns, types, nullability, defaults, identities, collations, generated
+    columns, indexes, keys, foreign keys and checks; triggers, rules, policies
+    and the functions of `db roles`; views in the place of tables, tables that
+    inherit, and ids that would be given again; on PostgreSQL also settings by
+    which triggers do not run, event triggers, and functions and operators that
+    the server may take for its own. Tables of other programs are not looked at.
     Changes nothing. Exits with 0 if nothing differs, else with 1 and a list of
-    the differences. On PostgreSQL it needs the right to make temporary tables.
+    the differences and what to do about each.
+
+    On PostgreSQL it needs the right to make temporary tables, as the owner,
+    the writer and the auditor of `db roles` have it.
 
       tradebook db check
     """
     with _opened(context) as (engine, url):
-        state = read_schema_state(engine)
-        if state.name != INCOMPLETE:  # the tables that are missing are differences
-            state.require()
-        differences = find_drift(engine)
-    lines = ["every table is as it should be"]
-    if differences:
-        count = counted(len(differences), "difference")
-        lines = [f"{count} from what this version expects:", *first_of(differences)]
-    document = {"database": url, "sound": not differences, "differences": differences}
-    context.answer(document, *lines, ok=not differences)
+        differences = check_schema(engine)
+    document = {"database": url, **schema_document(differences)}
+    context.answer(document, *schema_lines(differences), ok=not differences)
 
 
 @app.command()
