@@ -9,7 +9,7 @@ MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit slow soak stalls coverage lint typing format audit bench mutants clean
+.PHONY: help demo test full unit slow soak stalls coverage lint typing format audit bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to
 
 test: $(READY) ## every test; the contract suite on fake, sqlite-file, sqlite-async, postgresql, postgresql-async (FULL=1: and on fake-async, sqlite-memory, sqlite-memory-async)
 	$(BIN)/python -m pytest $(PARALLEL) $(if $(FULL),--full)
+
+full: $(READY) ## only what `make test` leaves out: more backends, more kills, more calls
+	$(BIN)/python -m pytest $(PARALLEL) --full -m full
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property

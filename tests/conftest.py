@@ -13,7 +13,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
-from tests.support.servers import create_database, give_runtime_folder, postgresql_server
+from tests.support.servers import (
+    create_database,
+    give_runtime_folder,
+    keep_temporary_files_in_memory,
+    postgresql_server,
+)
 from tests.support.shared_statements import share_statements
 from tradebook import DatabaseManager
 
@@ -32,6 +37,7 @@ settings.register_profile(
 
 def pytest_configure() -> None:
     """One folder for all workers, which end without tidying up; one cache of statements in each."""
+    keep_temporary_files_in_memory()
     give_runtime_folder()
     share_statements()
 

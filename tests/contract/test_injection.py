@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.backends import each_backend
 from tests.support.public_calls import BUY, NOON, PERIOD, arguments_taken
 from tradebook import InvalidInput, Trade, TradebookError, handlers
 from tradebook.domain.validation import utc_now
@@ -228,6 +229,7 @@ def guarded(book: Book) -> Book:
     return book
 
 
+@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -260,6 +262,7 @@ def _require_matches(found: Any, field: str, text: str) -> None:
         assert not field or record is None or getattr(record, field) == text
 
 
+@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
 @pytest.mark.parametrize("text", KNOWN)
 def test_an_attempt_is_found_again_as_the_text_that_it_is(guarded: Book, text: str) -> None:
     book = guarded

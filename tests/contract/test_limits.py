@@ -94,6 +94,12 @@ def characters(count: int) -> dict[str, str]:
     return {"a": "x" * (count - 3)}
 
 
+def items(count: int) -> dict[str, list[str]]:
+    """JSON of so many characters and nodes: an object, its key, a list, and texts of 99 characters and one less."""
+    many, left = divmod(count - 3, 100)
+    return {"a": ["x" * 99] * many + ["x" * (left - 1)]}
+
+
 EDGES: dict[str, list[tuple[Callable[[Book, Any], Any], Any, Any]]] = {
     "MAX_NAME": [
         (recorded_key, "k" * limits.MAX_NAME, "k" * (limits.MAX_NAME + 1)),
@@ -103,7 +109,7 @@ EDGES: dict[str, list[tuple[Callable[[Book, Any], Any], Any, Any]]] = {
     "MAX_TEXT": [(recorded_message, "\u00e9" * limits.MAX_TEXT, "x" * (limits.MAX_TEXT + 1))],
     "MAX_JSON": [
         (recorded_details, characters(limits.MAX_JSON), characters(limits.MAX_JSON + 1)),
-        (recorded_details, {"a": [0] * (limits.MAX_JSON - 3)}, {"a": [0] * (limits.MAX_JSON - 2)}),
+        (recorded_details, items(limits.MAX_JSON), items(limits.MAX_JSON + 1)),
     ],
     "MAX_JSON_DEPTH": [
         (recorded_details, {"a": nested(limits.MAX_JSON_DEPTH - 1)},

@@ -62,7 +62,7 @@ COMMANDS: Final = {
         "metrics --once",
         "metrics --json",
         "metrics --port 1",
-        "top --once --app http://h/",
+        "top --once --app http://127.0.0.1:1/",
     ],
     "rfc3161": [],
     "sandbox": ["sandbox start here"],

@@ -31,15 +31,20 @@ ONLY_IN_FULL_RUNS: Final = ("fake-async", "sqlite-memory", "sqlite-memory-async"
 """Backends whose code the other five run too: the fake's store, or SQLite with another file."""
 
 
-def each_backend(names: Iterable[str] = BACKENDS) -> list[Any]:
+def in_full_runs(*values: Any) -> Any:
+    """Return the parameters of a test that `make test` leaves out, and `make full` and `make test FULL=1` do not."""
+    return pytest.param(*values, marks=pytest.mark.full)
+
+
+def each_backend(
+    names: Iterable[str] = BACKENDS, *, only_in_full_runs: Iterable[str] = ()
+) -> list[Any]:
     """Return the parameters of a test that runs on these backends.
 
-    Those of `ONLY_IN_FULL_RUNS` are marked `full`: `make test` leaves them out, `make test FULL=1` does not.
+    Those of `ONLY_IN_FULL_RUNS` are marked `full`, and those that a heavy test adds.
     """
-    return [
-        pytest.param(name, marks=pytest.mark.full) if name in ONLY_IN_FULL_RUNS else name
-        for name in names
-    ]
+    left_out = {*ONLY_IN_FULL_RUNS, *only_in_full_runs}
+    return [in_full_runs(name) if name in left_out else name for name in names]
 
 
 class Driven:

@@ -52,13 +52,13 @@ class Interrupted:
 
 
 async def interruptions(
-    work: Callable[[int], Coroutine[Any, Any, Any]], moment: str
+    work: Callable[[int], Coroutine[Any, Any, Any]], moment: str, every: int = 1
 ) -> AsyncIterator[int]:
     """Run `work(0)` cancelled at its first wait, `work(1)` at its second, until one has no more waits.
 
-    Gives the number after each that was cancelled, for the caller to look at what is left.
+    With `every` only at each wait of so many. Gives the number after each that was cancelled, for the caller to look at what is left.
     """
-    for at in range(MOST_WAITS):
+    for at in range(0, MOST_WAITS, every):
         interrupted = Interrupted(work(at), at, moment)
         [outcome] = await asyncio.gather(_awaiting(interrupted), return_exceptions=True)
         if not interrupted.reached:

@@ -19,6 +19,24 @@ from tradebook import DatabaseConfig
 from tradebook.adapters.migrations.drift import Difference
 from tradebook.operations.schema_check import find_drift
 
+_MEMORY = Path("/dev/shm")
+_ROOM = 6 << 30
+"""In bytes: a full run fills 2 GB, most of it with 200 databases of 8 MB."""
+
+
+def keep_temporary_files_in_memory() -> None:
+    """In this process and those that it starts, unless TMPDIR says where, or memory has no room for them.
+
+    A database is 330 files. To make it took 16 ms of CPU in memory, and 20 to 160 ms on a disk, the more
+    the fuller it is; a run makes 200, and a dozen servers.
+    """
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return
+    runs_programs = not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+    room = min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available)
+    if runs_programs and room > _ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
 
 def give_runtime_folder() -> None:
     """Before the import of the wheel, which keeps a lock file there, and warns where there is no such folder.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import select
+import signal
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
+import psycopg2
 import sqlalchemy as sa
 from alembic import command
 from alembic.script import Script
@@ -167,24 +170,24 @@ def interruptible() -> Iterator[None]:
     """Let Ctrl-C cancel a running statement of psycopg2, at the server too.
 
     By default libpq waits in C, and Python handles the signal only once the statement has ended. The wait
-    callback set here is one of the process, for all its connections: fit for a command, not for a library.
+    callback and the signal's handler set here are those of the process: fit for a command, not for a library.
     """
 
     def wait(connection: Any) -> None:
-        try:
-            while (state := connection.poll()) != extensions.POLL_OK:
-                reading = [connection] if state == extensions.POLL_READ else []
-                writing = [connection] if state == extensions.POLL_WRITE else []
-                select.select(reading, writing, [])
-        except KeyboardInterrupt:
-            # Sent again until the server answers: a request that arrives between two steps of a long statement,
-            # such as CREATE INDEX CONCURRENTLY, can be lost, and the statement would go on without its client.
-            for _ in range(_CANCELS):
-                connection.cancel()
-                if select.select([connection], [], [], 1.0)[0]:
-                    break
-            raise
+        while (state := connection.poll()) != extensions.POLL_OK:
+            reading = [connection] if state == extensions.POLL_READ else []
+            writing = [connection] if state == extensions.POLL_WRITE else []
+            select.select(reading, writing, [])
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Here, and not by a `try` in `wait`: a signal that arrives while the statement is sent interrupts `wait`
+        # before its first line, and the statement would go on without its client.
+        if frame is not None and frame.f_code is wait.__code__:
+            _cancel(frame.f_locals["connection"])
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # or it is ignored
+        signal.signal(signal.SIGINT, interrupt)
     extensions.set_wait_callback(wait)
     try:
         yield
@@ -198,6 +201,21 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         extensions.set_wait_callback(None)
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _cancel(connection: Any) -> None:
+    """Cancel a connection's statement at the server, until it has ended.
+
+    A request can be lost that arrives between two steps of a long statement, such as CREATE INDEX CONCURRENTLY.
+    """
+    with suppress(psycopg2.Error):  # the statement's own, or of a connection that is not made yet
+        for _ in range(_CANCELS):
+            connection.cancel()
+            while select.select([connection], [], [], 1.0)[0]:
+                if connection.poll() == extensions.POLL_OK:
+                    return
 
 
 def _range(engine: Engine, target: str | None) -> tuple[str | None, int, int, list[Revision]]:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from rich.console import Console
@@ -24,6 +24,7 @@ from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.entrypoints.manager import DatabaseManager
 
 FIRST_YEAR = trading_days()[:252]
+_Year: TypeAlias = tuple[list[tuple[object, ...]], dict[str, int]]
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -211,10 +212,18 @@ def test_a_terminal_without_unicode_gets_a_report_too(first_run: tuple[Path, str
     assert "the book is proven" in output_of(first_run[0], encoding="ascii")
 
 
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    with DatabaseManager(url(tmp_path / "straight.db")) as straight:
+@pytest.fixture(scope="module")
+def first_year(tmp_path_factory: pytest.TempPathFactory) -> _Year:
+    """The book of a year that was simulated at once, and how many records it has."""
+    with DatabaseManager(url(tmp_path_factory.mktemp("year") / "straight.db")) as straight:
         assert simulate(straight, FIRST_YEAR, no_progress) == 252
-        expected, left = _book_of(straight), counts(straight)
+        return _book_of(straight), counts(straight)
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
+    first_year: _Year, tmp_path: Path
+) -> None:
+    expected, left = first_year
     with DatabaseManager(url(tmp_path / "interrupted.db")) as interrupted:
         for stop in (192, 232):  # an alert is open on both days, and about to be resolved
             with pytest.raises(KeyboardInterrupt):
@@ -226,15 +235,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
 
 
 def test_postgresql_holds_the_same_book_to_the_last_digit(
-    new_database: Callable[[], URL], tmp_path: Path
+    first_year: _Year, own_postgresql_book: URL
 ) -> None:
-    with DatabaseManager(url(tmp_path / "embedded.db")) as embedded:
-        simulate(embedded, FIRST_YEAR, no_progress)
-        expected = _book_of(embedded)
-    with DatabaseManager(new_database()) as server:
-        server.upgrade()
+    with DatabaseManager(own_postgresql_book) as server:
         simulate(server, FIRST_YEAR, no_progress)
-        assert _book_of(server) == expected
+        assert _book_of(server) == first_year[0]
         assert server.read(read_results).adds_up
 
 

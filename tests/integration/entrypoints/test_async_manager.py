@@ -11,6 +11,7 @@ import attrs
 import pytest
 from sqlalchemy import URL, event, text
 
+from tests.support.backends import in_full_runs
 from tests.support.cancellation import MOMENTS, interruptions
 from tests.support.servers import configured
 from tradebook import AbstractUnitOfWork, Alert, AsyncDatabaseManager, Signal, handlers
@@ -22,7 +23,7 @@ def moment(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["memory", "sqlite_url", "postgresql_book"])
+@pytest.fixture(params=[in_full_runs("memory"), "sqlite_url", "postgresql_book"])
 def manager(request: pytest.FixtureRequest) -> AsyncDatabaseManager:
     """A manager of a new account."""
     url = "sqlite://" if request.param == "memory" else request.getfixturevalue(request.param)
@@ -194,10 +195,16 @@ def test_a_task_cancelled_in_a_session_leaves_all_of_it_or_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("where", "moment"), [("memory", "before"), ("postgresql", "before"), ("postgresql", "after")]
+    ("where", "moment", "every"),
+    [
+        ("memory", "before", 7),  # each makes a schema
+        in_full_runs("memory", "before", 1),
+        ("postgresql", "before", 1),
+        ("postgresql", "after", 1),
+    ],
 )
 def test_a_first_call_cancelled_leaves_a_manager_that_works(
-    where: str, moment: str, request: pytest.FixtureRequest
+    where: str, moment: str, every: int, request: pytest.FixtureRequest
 ) -> None:
     def new_manager() -> AsyncDatabaseManager:
         if where == "postgresql":
@@ -211,7 +218,7 @@ def test_a_first_call_cancelled_leaves_a_manager_that_works(
         return managers[-1].record_trade(**buying(0))
 
     async def main() -> None:
-        async for _ in interruptions(first_call, moment):
+        async for _ in interruptions(first_call, moment, every):
             async with managers[-1] as manager:
                 await nothing_is_left_behind(manager)
                 await manager.record_trade(**buying(0))

@@ -13,10 +13,10 @@ from sqlalchemy import URL
 from reliability.agreement import BooksAgree, machine_on
 from reliability.calls import ARGUMENTS
 from reliability.tour import TOUR
+from tests.support.backends import in_full_runs
 from tradebook import handlers
 
 BRIEFLY = settings(
-    max_examples=6,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -49,8 +49,11 @@ def test_every_handler_does_the_same_on_every_store(machine: type[BooksAgree]) -
     assert machine.refused == {}
 
 
-def test_any_calls_do_refuse_and_show_the_same_on_every_store(machine: type[BooksAgree]) -> None:
-    run_state_machine_as_test(machine, settings=BRIEFLY)
+@pytest.mark.parametrize("examples", [4, in_full_runs(12)])
+def test_any_calls_do_refuse_and_show_the_same_on_every_store(
+    machine: type[BooksAgree], examples: int
+) -> None:
+    run_state_machine_as_test(machine, settings=settings(BRIEFLY, max_examples=examples))
 
     assert machine.accepted.total() > 20
     assert machine.refused.total() > 20

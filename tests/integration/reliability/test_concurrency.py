@@ -7,13 +7,23 @@ from sqlalchemy import URL
 
 from reliability.concurrency import HOT, MANY, Senders, attack, in_processes, in_tasks, in_threads
 from reliability.scenario import new_seed
+from tests.support.backends import in_full_runs
 
 ORDERS = 60
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("symbols", [HOT, MANY])
-@pytest.mark.parametrize("senders", [in_threads, in_processes, in_tasks])
+@pytest.mark.parametrize(
+    ("senders", "symbols"),
+    [
+        (in_threads, HOT),
+        (in_processes, MANY),
+        (in_tasks, HOT),
+        in_full_runs(in_threads, MANY),
+        in_full_runs(in_processes, HOT),
+        in_full_runs(in_tasks, MANY),
+    ],
+)
 def test_many_writers_on_postgresql_book_what_one_would_have(
     postgresql_book: URL, senders: Senders, symbols: int
 ) -> None:
@@ -22,7 +32,7 @@ def test_many_writers_on_postgresql_book_what_one_would_have(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("symbols", [HOT, MANY])
+@pytest.mark.parametrize("symbols", [HOT, in_full_runs(MANY)])
 def test_processes_on_one_sqlite_file_book_what_one_would_have(
     sqlite_url: str, symbols: int
 ) -> None:

@@ -8,28 +8,33 @@ from sqlalchemy import URL
 from reliability.concurrency import postgresql_book as new_server
 from reliability.crashes import cut_bytes, cut_commits, kill_clients, kill_servers
 from reliability.scenario import new_seed
+from tests.support.backends import in_full_runs
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, in_full_runs(4)])
 @pytest.mark.parametrize("database", ["postgresql_book", "sqlite_url"])
 def test_what_was_acknowledged_to_a_client_that_is_killed_is_there_once(
-    database: str, request: pytest.FixtureRequest
+    database: str, kills: int, request: pytest.FixtureRequest
 ) -> None:
-    figures = kill_clients(request.getfixturevalue(database), new_seed(), kills=4)
+    figures = kill_clients(request.getfixturevalue(database), new_seed(), kills=kills)
     assert figures.kept, figures
-    assert (figures.kills, figures.operations >= 8) == (8, True)
+    assert (figures.kills, figures.operations >= 2 * kills) == (2 * kills, True)
 
 
 @pytest.mark.slow
-def test_what_a_server_that_is_killed_acknowledged_is_there_once_and_no_call_fails() -> None:
+@pytest.mark.parametrize("kills", [1, in_full_runs(2)])
+def test_what_a_server_that_is_killed_acknowledged_is_there_once_and_no_call_fails(
+    kills: int,
+) -> None:
     with new_server() as server:
-        figures = kill_servers(server, new_seed(), kills=2)
+        figures = kill_servers(server, new_seed(), kills=kills)
     assert figures.kept, figures
-    assert (figures.kills, figures.operations > 0) == (2, True)
+    assert (figures.kills, figures.operations > 0) == (kills, True)
 
 
-@pytest.mark.parametrize("kind", [DatabaseManager, AsyncDatabaseManager])
+@pytest.mark.parametrize("kind", [DatabaseManager, in_full_runs(AsyncDatabaseManager)])
 def test_every_change_whose_commit_is_cut_off_at_random_is_done_once(
     postgresql_book: URL, kind: type[DatabaseManager | AsyncDatabaseManager]
 ) -> None:
@@ -37,7 +42,7 @@ def test_every_change_whose_commit_is_cut_off_at_random_is_done_once(
     assert figures.kept, figures
 
 
-@pytest.mark.parametrize("kind", [DatabaseManager, AsyncDatabaseManager])
+@pytest.mark.parametrize("kind", [in_full_runs(DatabaseManager), AsyncDatabaseManager])
 def test_every_change_that_is_cut_off_at_any_byte_is_done_once(
     postgresql_book: URL, kind: type[DatabaseManager | AsyncDatabaseManager]
 ) -> None:

@@ -53,6 +53,7 @@ def test_make_passes_full_on_and_its_help_names_every_backend() -> None:
 
     assert "--full" not in made("test")
     assert "--full" in made("test", "FULL=1")
+    assert "--full -m full" in made("full")
     helped = re.search(r"^test: .*## (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert helped
     assert set(re.findall(r"\b[a-z]+(?:-[a-z]+)*\b", helped[1])) >= ALL_EIGHT

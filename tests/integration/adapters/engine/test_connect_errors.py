@@ -192,7 +192,7 @@ def test_a_server_that_never_answers_is_given_up(connect: Connect, server: Datab
             server,
             host="127.0.0.1",
             port=silent.getsockname()[1],
-            parameters={"connect_timeout": "2"},
+            parameters={"connect_timeout": "1"},
         )
     assert "nothing answered in time" in message
 

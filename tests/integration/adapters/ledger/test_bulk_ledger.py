@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from sqlalchemy import URL, make_url
 
+from tests.support.backends import in_full_runs
 from tests.support.servers import configured
 from tests.support.statements import statements
 from tradebook import DatabaseManager, DatabaseUnavailable, Signal
@@ -113,6 +114,7 @@ def test_a_connection_that_is_lost_in_the_middle_says_so_and_books_nothing(
         assert manager.import_trades(fills(100)).booked == 100
 
 
+@pytest.mark.parametrize("url", [in_full_runs("sqlite"), "postgresql"], indirect=True)
 def test_memory_does_not_grow_with_the_number_of_trades(url: str) -> None:
     peaks = []
     for count in (3_000, 30_000):

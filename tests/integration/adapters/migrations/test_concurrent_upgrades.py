@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from attrs import evolve
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from tests.support.servers import configured
+from tests.support.servers import configured, create_database
 from tradebook import (
     BookBusy,
     DatabaseConfig,
@@ -59,14 +60,19 @@ class Reports:
             self.said.set()
 
 
-@pytest.fixture
-def url(new_database: Callable[[], URL]) -> URL:
-    """Create a database at revision 0001."""
-    made = new_database()
-    engine = make_engine(configured(made))
+@pytest.fixture(scope="module")
+def first_revision(postgresql: URL) -> str:
+    """The name of a database at revision 0001, to be copied."""
+    engine = make_engine(configured(create_database(postgresql, "first_revision")))
     migrations.upgrade(engine, "0001")
     engine.dispose()
-    return made
+    return "first_revision"
+
+
+@pytest.fixture
+def url(postgresql: URL, first_revision: str) -> URL:
+    """Create a database at revision 0001."""
+    return create_database(postgresql, f"db{uuid4().hex}", first_revision)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.repositories.entity_rows import values_of
 from tradebook.service_layer import handlers
 
-POSITIONS = 10_000
+POSITIONS = 3_000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -51,7 +51,7 @@ def reads(uow: Any) -> list[str]:
     return said
 
 
-def test_all_that_a_snapshot_of_ten_thousand_positions_needs_is_read_in_one_statement(
+def test_all_that_a_snapshot_of_three_thousand_positions_needs_is_read_in_one_statement(
     book: DatabaseManager,
 ) -> None:
     everything = ["positions and cash_flows and portfolios and accounts"]
