@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 import tradebook
+from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
-from tradebook.entrypoints.cli.output import as_fields, replacement
+from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
+from tradebook.entrypoints.cli.output import replacement
 
 if TYPE_CHECKING:
     import pyarrow
@@ -59,7 +60,7 @@ def export(
             help="FILE.parquet, FILE.arrow or FILE.csv; it is replaced.",
         ),
     ],
-    period: Period,
+    choice: Choice,
     kind: Annotated[Kind, typer.Option(help="The kind of records.")] = Kind.Trade,
     conditions: Annotated[
         list[str] | None,
@@ -89,10 +90,10 @@ def export(
 
       tradebook export trades.parquet --since 2024-01-01
       tradebook export for-a-spreadsheet.csv --escape-formulas
-      tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
+      tradebook export aapl.csv --symbol AAPL --status executed --where venue=XNAS
     """
     entity: Any = getattr(tradebook, kind.name)
-    wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
+    wanted: dict[str, Any] = {**_conditions(conditions or []), **choice.conditions(entity, kind)}
     is_csv = path.suffix == ".csv"
     if escape_formulas and not is_csv:
         raise typer.BadParameter(
