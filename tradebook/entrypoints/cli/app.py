@@ -20,7 +20,7 @@ _HELP = """The book of record for trading systems and AI trading agents.
 Trades, positions with exact P&L, cash, portfolio snapshots and alerts, in
 one database: the SQLite file tradebook.db in the working directory, unless
 --database or a variable such as TRADEBOOK_DATABASE_URL names another; see
-`tradebook config`. --database, --account, --json and --quiet may stand
+`tradebook config`. --database, --account, --json, --wide and --quiet may stand
 before the command or after it; the last one given wins.
 """
 

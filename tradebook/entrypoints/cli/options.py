@@ -172,8 +172,8 @@ class CommandContext(CommonOptions):
         rows: Sequence[Row],
         totals: Sequence[Row] = (),
     ) -> None:
-        """Write a table."""
-        show(output.stdout(), title, columns, rows, totals)
+        """Write a table for people, with every column and digit if the command runs with `--wide`."""
+        show(output.stdout(), title, columns, rows, totals, wide=self.wide)
 
 
 @define

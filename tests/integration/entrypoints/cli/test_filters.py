@@ -32,6 +32,7 @@ def desk(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Comma
             book.record_action(agent=agent, action_type="call", started_at=at)
             if agent == "bob":
                 book.decide(decision.id, "REJECTED", reason="too late")
+        book.take_snapshot()
     return tradebook
 
 
@@ -118,3 +119,19 @@ def test_an_export_is_chosen_by_the_same_options(desk: Command, tmp_path: Path) 
     assert desk.json(*export, "--symbol", "AAPL", "--status", "executed")["records"] == 1
     assert desk.json(*export, "--kind", "decisions", "--agent", "bob")["records"] == 1
     assert "--agent" in desk.refused(*export, "--agent", "bob", exit_code=2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["trades"], ["orders"], ["positions"], ["prices"], ["cash"], ["balances"], ["alerts"]),
+        *(["signals"], ["decisions"], ["actions"], ["accounts"], ["portfolio", "--history", "1"]),
+        *(["trades", "show", "o-1"], ["orders", "show", "o-1"], ["decisions", "show", "2"]),
+    ],
+    ids=" ".join,
+)
+def test_tables_fit_80_characters_unless_they_are_wide(desk: Command, command: list[str]) -> None:
+    lines = desk(*command).stdout.splitlines()
+    assert len(lines) > 4
+    assert max(len(line) for line in lines if not line.startswith("order o-1 is")) <= 80
+    assert "left out" not in desk(*command, "--wide").stdout

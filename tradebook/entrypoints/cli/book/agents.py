@@ -31,11 +31,11 @@ Id: TypeAlias = Annotated[int, typer.Argument(metavar="ID", min=1, help="Its id 
 _COLUMNS: Final[dict[type[Entity], tuple[str, str]]] = {
     Signal: (
         "id generated_at symbol action strength confidence price strategy source reference",
-        "strength price strategy source reference",
+        "source strategy strength price reference",
     ),
     AgentDecision: (
         "id decided_at agent symbol action quantity price confidence status strategy model reference",
-        "confidence strategy price model reference",
+        "quantity confidence strategy price model reference",
     ),
     AgentAction: (
         "id started_at agent action_type status duration cost cost_currency decision_id error",
@@ -43,7 +43,7 @@ _COLUMNS: Final[dict[type[Entity], tuple[str, str]]] = {
     ),
     Trade: (
         "id executed_at symbol action quantity price fee realized_pnl status order_id",
-        "fee realized_pnl order_id",
+        "order_id realized_pnl fee",
     ),
 }
 """The columns of each kind, and those that a narrow terminal may leave out."""
@@ -166,8 +166,8 @@ def _decision(
     decision = get_decision(uow, decision_id)
     if decision is None:
         return None
-    of_it = {"limit": _MOST, "decision_id": decision_id}
-    return decision, uow.actions.page(**of_it), uow.trades.page(**of_it)
+    actions_of_it = uow.actions.page(limit=_MOST, decision_id=decision_id)
+    return decision, actions_of_it, uow.trades.page(limit=_MOST, decision_id=decision_id)
 
 
 def _columns(kind: type[Entity]) -> list[Column]:

@@ -45,7 +45,7 @@ def alerts(
     context.answer_table(
         {"account": context.account, "alerts": found},
         f"{counted(len(found), 'alert')} of account {context.account}",
-        select(Alert, names, spare="resolution resolved_by symbol"),
+        select(Alert, names, spare="alert_type resolution resolved_by symbol"),
         found,
         empty=f"no {'' if include_resolved else 'unresolved '}alerts in account {context.account!r}",
     )

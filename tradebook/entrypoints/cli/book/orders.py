@@ -43,7 +43,7 @@ def orders(context: CommandContext, choice: Choice) -> None:
             Order,
             "recorded_at symbol venue action ordered filled remaining price average_price status "
             "order_id",
-            spare="venue average_price price recorded_at",
+            spare="filled action status venue average_price price recorded_at",
         ),
         found,
         empty=f"no such open orders in account {context.account!r}; show any other with: "

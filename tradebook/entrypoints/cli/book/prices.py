@@ -40,7 +40,11 @@ def prices(context: CommandContext, choice: Choice) -> None:
     context.answer_table(
         {"account": context.account, "prices": [_price(position) for position in found]},
         f"{counted(len(found), 'price')} of account {context.account}",
-        select(Position, "symbol current_price currency marked_at mark_source quantity"),
+        select(
+            Position,
+            "symbol current_price currency marked_at mark_source quantity",
+            spare="currency quantity mark_source",
+        ),
         found,
         empty=f"no such prices in account {context.account!r}: nothing was traded",
     )

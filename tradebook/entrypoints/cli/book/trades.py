@@ -43,7 +43,7 @@ _COLUMNS: Final = (
     "executed_at symbol venue action quantity price fee realized_pnl currency status strategy "
     "order_id execution_id id"
 )
-_SPARE: Final = "currency fee venue status strategy order_id execution_id id"
+_SPARE: Final = "currency realized_pnl fee venue status strategy order_id execution_id id"
 
 
 @app.callback()
@@ -228,8 +228,8 @@ def _show_order(
     context.show_table(
         counted(len(events), "event"),
         [
-            *select(Event, "occurred_at entity_id event_type actor", spare="actor"),
-            Column("what", "what", Kind.PROSE, spare=2),
+            *select(Event, "occurred_at entity_id event_type actor", spare="actor entity_id"),
+            Column("what", "what", Kind.PROSE),
         ],
         [{**as_fields(event), "what": _particulars(event.payload)} for event in events],
     )
