@@ -159,9 +159,9 @@ class ArrowKind:
         try:
             return arrow.array(values, type_)
         except arrow.ArrowInvalid:
-            whole, places = type_.precision - type_.scale, type_.scale
-            misfit = next(v for v in values if v is not None and not _fits(v, whole, places))
-            wide = f"at most {whole} digits before the point and {places} after it"
+            whole, scale = type_.precision - type_.scale, type_.scale
+            misfit = next(v for v in values if v is not None and not _fits(v, whole, scale))
+            wide = f"at most {whole} digits before the point and {scale} after it"
             raise InvalidInput(name, misfit, f"{wide}; {_TEXT_TAKES_ALL}") from None
 
     def _text_of(self, of: Any) -> Callable[[Any], str] | None:

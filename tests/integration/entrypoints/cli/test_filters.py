@@ -104,7 +104,7 @@ def test_an_option_that_a_kind_has_no_field_for_is_refused_and_the_others_are_na
 def test_a_value_that_a_field_cannot_have_is_refused(desk: Command) -> None:
     for command in ("trades", "orders"):
         assert "PENDING" in desk.refused(command, "--status", "lost")
-    assert "goes not with --since" in desk.refused("trades", *SINCE, "--days", "2", exit_code=2)
+    assert "does not go with --since" in desk.refused("trades", *SINCE, "--days", "2", exit_code=2)
 
 
 def test_a_list_that_is_cut_says_so(desk: Command) -> None:

@@ -172,9 +172,10 @@ def _rows(
     if not for_import:
         yield from pages(lambda at: manager.get_rows(entity, BATCH, at, **wanted))
         return
-    times = [wanted.pop(name, None) for name in ("since", "until")]
+    since, until = wanted.pop("since", None), wanted.pop("until", None)
+    only = Filter.from_arguments(Trade, since, until, wanted)
     with manager.unit_of_work(read_only=True) as uow:
-        for fills in fills_to_import(uow, Filter.from_arguments(Trade, *times, wanted)):
+        for fills in fills_to_import(uow, only):
             yield [attrgetter(*IMPORTED)(fill) for fill in fills]
 
 

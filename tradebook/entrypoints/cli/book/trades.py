@@ -65,7 +65,7 @@ def trades(
     """
     if days is not None:
         if filters.since is not None:
-            raise typer.BadParameter("goes not with --since", param_hint="--days")
+            raise typer.BadParameter("does not go with --since", param_hint="--days")
         filters = evolve(filters, since=utc_now() - timedelta(days=days))
     with context.read_book() as manager:
         found = filters.newest(context, manager, Trade, "trades")
