@@ -155,7 +155,7 @@ class ArrowKind:
         if write is not None:
             values = [None if value is None else write(value) for value in values]
         if of is Decimal and self.decimals == "float":
-            values = [None if value is None else _float(name, value) for value in values]
+            values = [None if value is None else nearest_float(name, value) for value in values]
         try:
             return arrow.array(values, type_)
         except arrow.ArrowInvalid:
@@ -179,7 +179,8 @@ def _fits(value: Decimal, whole: int, places: int) -> bool:
     return value.adjusted() < whole and -int(value.as_tuple().exponent) <= places
 
 
-def _float(name: str, value: Decimal) -> float:
+def nearest_float(name: str, value: Decimal) -> float:
+    """Return the nearest float of a number; refuse one that is above every float, by the name of its field."""
     nearest = float(value)
     if isinf(nearest):
         raise InvalidInput(name, value, f"at most 1.8e308, the largest float; {_TEXT_TAKES_ALL}")

@@ -152,6 +152,9 @@ def test_the_positions_of_all_accounts_are_shown_with_totals(desk: Command) -> N
     ]
     assert {total["currency"] for total in shown["totals"]} == {"EUR", "USD"}
     assert "2 positions of all accounts" in desk("positions", "--account", "all").stdout
+    everything = ("positions", "--account", "all")
+    assert desk.json(*everything, "--symbol", "MSFT")["positions"] == []
+    assert "--symbol" in desk.refused(*everything, "--agent", "x", exit_code=2)
 
 
 def test_the_portfolio_of_all_accounts_is_in_one_currency(

@@ -241,6 +241,11 @@ def test_numbers_are_written_in_the_form_that_is_asked_for(
     assert {row["price"] for row in read(text)} == {repr(float(PRICE))}
     refused = tradebook.refused("export", str(text), "--decimals", "decimal128", exit_code=2)
     assert "CSV has no types" in refused
+    with DatabaseManager(tradebook.url) as book:
+        book.record_trade(symbol="X", action="BUY", quantity=1e200, price=1e200)
+    for path in (file, text):
+        export = ("export", str(path), "--kind", "positions", "--decimals", "float")
+        assert "cost_basis: " in tradebook.refused(*export)
 
 
 # What is exported can be imported
@@ -286,6 +291,8 @@ def test_what_is_exported_for_import_makes_the_same_positions_and_profit(
     assert both[0] == both[1]
     assert lived_book("verify", "--account", "copy").exit_code == 0
     assert lived_book.json("export", str(file), "--for-import", "--symbol", "ES")["records"] == 2
+    late = ("--since", "2026-03-01T12:01")
+    assert lived_book.json("export", str(file), "--for-import", *late)["records"] == 0
 
 
 @pytest.mark.parametrize(

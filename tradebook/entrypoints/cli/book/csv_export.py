@@ -16,7 +16,7 @@ from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.ports.paging import Filter
-from tradebook.service_layer.queries.arrow import json_text
+from tradebook.service_layer.queries.arrow import json_text, nearest_float
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]")
@@ -50,15 +50,15 @@ class CsvFile:
         """Write the first line and batches of rows, and return the number of rows of each batch."""
         self.file.write((",".join(names) + "\n").encode())
         for rows in batches:
-            lines = (",".join(map(self._cell, row)) + "\n" for row in rows)
+            lines = (",".join(map(self._cell, names, row)) + "\n" for row in rows)
             self.file.write("".join(lines).encode())
             yield len(rows)
 
-    def _cell(self, value: Any) -> str:
+    def _cell(self, name: str, value: Any) -> str:
         if value is None:
             return ""
         if isinstance(value, Decimal):
-            return repr(float(value)) if self.floats else plain(value)
+            return repr(nearest_float(name, value)) if self.floats else plain(value)
         if isinstance(value, datetime):
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}Z"
         if isinstance(value, int):  # and true or false

@@ -172,8 +172,8 @@ def _rows(
     if not for_import:
         yield from pages(lambda at: manager.get_rows(entity, BATCH, at, **wanted))
         return
-    since, until = wanted.pop("since", None), wanted.pop("until", None)
-    only = Filter.from_arguments(Trade, since, until, wanted)
+    equal = {name: value for name, value in wanted.items() if name not in ("since", "until")}
+    only = Filter.from_arguments(Trade, wanted.get("since"), wanted.get("until"), equal)
     with manager.unit_of_work(read_only=True) as uow:
         for fills in fills_to_import(uow, only):
             yield [attrgetter(*IMPORTED)(fill) for fill in fills]
