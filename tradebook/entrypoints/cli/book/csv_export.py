@@ -57,16 +57,20 @@ class CsvFile:
     def _cell(self, name: str, value: Any) -> str:
         if value is None:
             return ""
+        if isinstance(value, str):
+            return self._text(value)
         if isinstance(value, Decimal):
             return repr(nearest_float(name, value)) if self.floats else plain(value)
         if isinstance(value, datetime):
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}Z"
+            return value.astimezone(UTC).isoformat(" ", "microseconds").replace("+00:00", "Z")
         if isinstance(value, int):  # and true or false
             return str(value).lower()
-        text = str(value) if isinstance(value, str) else json_text(value)
-        if self.escape_formulas and _FORMULA.match(text) and not _NUMBER.match(text):
-            text = f"'{text}"
-        return '"' + text.replace('"', '""') + '"'
+        return self._text(json_text(value))
+
+    def _text(self, value: str) -> str:
+        text = value.replace('"', '""')
+        is_run = self.escape_formulas and _FORMULA.match(text) and not _NUMBER.match(text)
+        return f'"\'{text}"' if is_run else f'"{text}"'
 
 
 def fills_to_import(uow: AbstractUnitOfWork, wanted: Filter) -> Iterator[list[Trade]]:
