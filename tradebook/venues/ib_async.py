@@ -131,8 +131,7 @@ def _record(book: Book, done: Synced, prefix: str, fill: Any) -> None:
         done.duplicates += booked.duplicates
         return
     changed: dict[str, Any] = {
-        name: given[name]
-        for name in ("action", "quantity", "price", "fee", "executed_at")
+        name: given[name] for name in ("action", "quantity", "price", "fee", "executed_at")
     }
     before = recorded[0].id
     counts = book.correct_trade(
