@@ -52,6 +52,40 @@ def test_numbers_keep_every_digit(book: Any) -> None:
     assert [Decimal(each) for each in text["cost_basis"].to_pylist()] == [position.cost_basis]
 
 
+def test_decimal128_has_the_digits_that_each_column_needs(book: Any) -> None:
+    book.record_trade(symbol="X", action="BUY", quantity=3, price="150.25", fee="-0.001")
+    book.record_trade(symbol="X", action="BUY", quantity=12, price="0.5")
+    table = book.to_arrow(Trade, decimals="decimal128")
+    types = {name: table.schema.field(name).type for name in ("quantity", "price", "fee")}
+    assert types == {
+        "quantity": pyarrow.decimal128(2, 0),
+        "price": pyarrow.decimal128(5, 2),
+        "fee": pyarrow.decimal128(4, 3),
+    }
+    assert table["price"].to_pylist() == [Decimal("0.5"), Decimal("150.25")]
+    assert book.to_arrow(Trade, decimals="decimal128", symbol="Y").num_rows == 0
+
+
+def test_a_column_that_needs_more_than_38_digits_is_refused_by_name(book: Any) -> None:
+    book.record_trade(symbol="X", action="BUY", quantity=1, price="9" * 20)
+    book.record_trade(symbol="X", action="BUY", quantity=1, price="0.1234567890123456789")
+    with pytest.raises(
+        InvalidInput, match=r"^price: .*0\.1234567890123456789.* 38 digits"
+    ) as refused:
+        book.to_arrow(Trade, decimals="decimal128")
+    assert "20 before the point and 19 after it; decimals='text'" in str(refused.value)
+
+
+def test_floats_are_the_nearest_and_none_is_infinite(book: Any) -> None:
+    book.record_trade(symbol="X", action="BUY", quantity=1, price="0.12345678901234567891")
+    table = book.to_arrow(Trade, decimals="float")
+    assert table.schema.field("price").type == pyarrow.float64()
+    assert table["price"].to_pylist() == [0.12345678901234567891]
+    book.record_trade(symbol="Y", action="BUY", quantity=1e200, price=1e200)
+    with pytest.raises(InvalidInput, match=r"^cost_basis: .* the largest float"):
+        book.to_arrow(Position, decimals="float")
+
+
 def test_a_number_that_does_not_fit_is_refused_and_comes_as_text(book: Any) -> None:
     for number, (price, fits) in enumerate(
         [("9" * 36, True), ("1e-40", True), ("9" * 38, False), (1e36, False), (1.5e-40, False)]
@@ -83,7 +117,7 @@ def test_filters_are_those_of_every_list(filled_book: Any) -> None:
     book = filled_book
     assert set(book.to_arrow(Trade, symbol="AAPL")["symbol"].to_pylist()) == {"AAPL"}
     assert book.to_arrow(Trade, until=datetime(2000, 1, 1, tzinfo=UTC)).num_rows == 0
-    for refused in ({"nothing": 1}, {"decimals": "float"}):
+    for refused in ({"nothing": 1}, {"decimals": "double"}):
         with pytest.raises(InvalidInput, match="|".join(refused)):
             book.to_arrow(Trade, **refused)
     with pytest.raises(InvalidInput, match="kind"):

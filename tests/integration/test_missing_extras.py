@@ -54,7 +54,7 @@ CALLS: Final[dict[str, Calls]] = {
 """For each extra the calls that need it."""
 
 COMMANDS: Final = {
-    "arrow": ["export trades.csv", "export trades.parquet"],
+    "arrow": ["export trades.arrow", "export trades.parquet"],
     "fsspec": [],
     "git": [],
     "otel": [],

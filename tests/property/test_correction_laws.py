@@ -15,7 +15,9 @@ from tests.support.histories import RATES, histories
 from tradebook import Trade, TradeAction, handlers
 from tradebook.domain.folding import AMOUNTS
 from tradebook.domain.positions import INSTRUMENT
+from tradebook.entrypoints.cli.book.csv_export import IMPORTED, fills_to_import
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.service_layer.ports.paging import Filter
 from tradebook.testing import FakeBook, strategies
 
 law = examples.law(40)
@@ -116,6 +118,18 @@ def says(book: FakeBook) -> dict[str, object]:
         "realized": {trade.order_id: trade.realized_pnl for trade in trades},
         "cash": {c.currency: c.balance for c in book.get_cash_balances() if c.balance},
     }
+
+
+@examples.law(10)
+@given(amended())
+def test_what_an_amended_book_exports_for_import_makes_the_same_positions(amended: Amended) -> None:
+    with amended.diary.book.unit_of_work(read_only=True) as uow:
+        everything = Filter.from_arguments(Trade, None, None, {})
+        fills = [fill for batch in fills_to_import(uow, everything) for fill in batch]
+    other = FakeBook()
+    other.import_trades([{name: getattr(fill, name) for name in IMPORTED} for fill in fills])  # type: ignore[misc]
+
+    assert says(amended.diary.book) == says(other)
 
 
 @law

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from hypothesis import Phase, given, settings
@@ -77,3 +78,11 @@ def test_fills_meet_every_turn_that_a_position_can_take() -> None:
     meet()
 
     assert {name: examples[name] for name in EXPECTED if examples[name] < SELDOM} == {}
+
+
+@given(strategies.prices(ordinary=True))
+def test_ordinary_prices_are_as_venues_quote_them(price: Decimal) -> None:
+    assert price > 0
+    assert -int(price.as_tuple().exponent) <= 8
+    assert len(price.as_tuple().digits) <= 9
+    assert price < 10**7

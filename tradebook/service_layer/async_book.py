@@ -23,10 +23,10 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, Page, Row, page_limit
 from tradebook.service_layer.queries import as_of, snapshots
 from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
-from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
+from tradebook.service_layer.queries.arrow import ArrowKind, Decimals, arrow_table
 from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 from tradebook.service_layer.verification import seal_check
 from tradebook.service_layer.verification.verify import verify as verify_book
@@ -269,13 +269,25 @@ class AsyncBook(ABC):
         **equal: object,
     ) -> AsyncIterator[pyarrow.RecordBatch]:
         """Stream the records of a kind, newest first, as Arrow in constant memory; at least one batch."""
-        as_arrow, after = ArrowKind.from_kind(kind, decimals), None
-        while True:
-            rows = await self.get_rows(kind, ARROW_BATCH, after, since=since, until=until, **equal)
+
+        async def found() -> AsyncIterator[Page[Row]]:
+            after = None
+            while True:
+                rows = await self.get_rows(
+                    kind, ARROW_BATCH, after, since=since, until=until, **equal
+                )
+                yield rows
+                after = rows.after
+                if after is None:
+                    return
+
+        as_arrow = ArrowKind.from_kind(kind, decimals)
+        if as_arrow.needs_sizes:
+            async for rows in found():
+                as_arrow.measure(rows)
+            as_arrow = as_arrow.sized()
+        async for rows in found():
             yield as_arrow.batch(rows)
-            after = rows.after
-            if after is None:
-                return
 
     async def to_arrow(
         self,
@@ -289,4 +301,4 @@ class AsyncBook(ABC):
     ) -> pyarrow.Table:
         """Return the records of a kind, newest first, as an Arrow table; see `Book.to_arrow`."""
         found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
-        return ArrowKind.from_kind(kind, decimals).table([batch async for batch in found])
+        return arrow_table([batch async for batch in found])

@@ -22,7 +22,14 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit, pages
+from tradebook.service_layer.ports.paging import (
+    BATCH,
+    BATCH_OF_TRADES,
+    Page,
+    Row,
+    page_limit,
+    pages,
+)
 from tradebook.service_layer.queries import as_of, snapshots
 from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
 from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
@@ -324,11 +331,17 @@ class Book(ABC):
         **equal: object,
     ) -> pyarrow.RecordBatchReader:
         """Stream the records of a kind, newest first, as Arrow in constant memory; see `to_arrow`."""
+
+        def found() -> Iterator[Page[Row]]:
+            return pages(
+                lambda at: self.get_rows(kind, ARROW_BATCH, at, since=since, until=until, **equal)
+            )
+
         as_arrow = ArrowKind.from_kind(kind, decimals)
-        found = pages(
-            lambda at: self.get_rows(kind, ARROW_BATCH, at, since=since, until=until, **equal)
-        )
-        return as_arrow.reader(as_arrow.batch(rows) for rows in found)
+        if as_arrow.needs_sizes:
+            as_arrow.measure(chain.from_iterable(found()))
+            as_arrow = as_arrow.sized()
+        return as_arrow.reader(as_arrow.batch(rows) for rows in found())
 
     def to_arrow(
         self,
@@ -344,14 +357,15 @@ class Book(ABC):
 
         Args:
             kind: such as `Trade`.
-            decimals: "exact" for `decimal256(76, 40)`, or "text".
+            decimals: "exact" for `decimal256(76, 40)`; "text"; "decimal128" for decimals of the digits that each
+                column needs, at most 38, for which the records are read twice; "float" for the nearest floats.
             since: from this time on; a naive time is taken as UTC.
             until: before this time.
             equal: the values that fields must have, by name.
 
         Raises:
             ExtraNotInstalled: pyarrow is missing: install `tradebook[arrow]`.
-            InvalidInput: a number does not fit into a decimal; "text" takes every number.
+            InvalidInput: a number does not fit into its column; "text" takes every number.
         """
         found = self.arrow_batches(kind, decimals=decimals, since=since, until=until, **equal)
         return found.read_all()

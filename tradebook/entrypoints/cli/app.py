@@ -20,7 +20,7 @@ _HELP = """The book of record for trading systems and AI trading agents.
 Trades, positions with exact P&L, cash, portfolio snapshots and alerts, in
 one database: the SQLite file tradebook.db in the working directory, unless
 --database or a variable such as TRADEBOOK_DATABASE_URL names another; see
-`tradebook config`. --database, --account, --json and --quiet may stand
+`tradebook config`. --database, --account, --json, --wide and --quiet may stand
 before the command or after it; the last one given wins.
 """
 
@@ -49,14 +49,18 @@ class Entry(NamedTuple):
 
 _PANELS: Final = {
     "Read the book": {
-        "trades = book.trades:app": "List the latest trades, newest first; take out or correct a wrong one.",
+        "trades = book.trades:app": "List the latest trades, newest first; add one, show an order's, take out or correct a wrong one.",
         "orders = book.orders:app": "List the open orders, the oldest first; show any order with its fills.",
-        "positions = book.trades:positions": "Show what is held, what it cost and what it earned, by symbol.",
+        "positions = book.positions:positions": "Show what is held, what it cost and what it earned, by symbol.",
         "portfolio = book.portfolio:portfolio": "Show what the account held and was worth, or take a new snapshot of it.",
         "accounts = book.accounts:accounts": "List the accounts of the database: those that the role sees.",
-        "cash = book.cash:app": "Show the cash balance in each currency, and the latest cash flows; bust a wrong one.",
+        "cash = book.cash:app": "Show the cash balance in each currency, and the latest cash flows; add one, bust a wrong one.",
         "balances = book.balances:balances": "Show how much of each asset the account has, over all positions and cash.",
         "reconcile = book.balances:reconcile": "Compare the balances of the account with those that a venue says.",
+        "prices = book.prices:app": "List the prices at which positions are marked; set them.",
+        "signals = book.agents:signals_app": "List the signals, newest first; show one with all that it says.",
+        "decisions = book.agents:decisions_app": "List the decisions of agents, newest first; show what led to one, and to what it led.",
+        "actions = book.agents:actions_app": "List the single steps that agents took, newest first; show one.",
         "alerts = book.alerts:app": "List the unresolved alerts; record how one was resolved.",
         "export = book.exporting:export": "Write records to a file, newest first, with every digit.",
         "verify = book.verification:verify": "Prove the book: fold every trade again and compare with all that is stored.",

@@ -15,9 +15,9 @@ from attrs import evolve
 
 from tradebook.config.environment import Setting
 from tradebook.domain.alerts import Alert
+from tradebook.domain.balances import AssetEntry, BalanceDifference
 from tradebook.domain.cash import CashFlow
 from tradebook.domain.portfolio import Portfolio
-from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.output import field_names
 from tradebook.entrypoints.cli.tables import Column, Kind
 from tradebook.service_layer.queries.portfolio import CashBalance
@@ -47,12 +47,31 @@ _HEADERS_OF: Final[dict[type, dict[str, str]]] = {
         "unrealized_pnl": "unrealized P&L",
     },
     Setting: {"source": "from"},
-    Trade: {"realized_pnl": "realized P&L"},
 }
 _PROSE: Final = frozenset(
     ("bust_reason", "field", "key", "message", "reason", "resolution", "source", "text", "value")
 )
 _GAINS: Final = ((CashBalance, "balance"), (CashFlow, "amount"))
+_AMOUNTS: Final = frozenset(
+    [
+        "cash_balance",
+        "cash_flow",
+        "cost",
+        "external",
+        "external_flows",
+        "fee",
+        "fees",
+        "gross_exposure",
+        "income",
+        "market_value",
+        "net_exposure",
+        "positions_value",
+        "total_value",
+        "trading",
+    ]
+)
+_EXACT: Final = (AssetEntry, BalanceDifference)
+"""Records whose numbers are compared digit by digit."""
 
 
 @cache
@@ -91,4 +110,8 @@ def _kind(entity: Any, name: str, hint: Any) -> Kind:
     types = get_args(hint) or (hint,)
     if datetime in types:
         return Kind.TIME
-    return Kind.NUMBER if Decimal in types or int in types else Kind.NAME
+    if not {Decimal, int}.intersection(types):
+        return Kind.NAME
+    if entity in _EXACT:
+        return Kind.EXACT
+    return Kind.AMOUNT if name in _AMOUNTS else Kind.NUMBER

@@ -51,6 +51,11 @@ class CommonOptions(typer.Context):
         """True if `--quiet` was given."""
         return "quiet" in self.meta
 
+    @property
+    def wide(self) -> bool:
+        """True if `--wide` was given."""
+        return "wide" in self.meta
+
     def note(self, message: str) -> None:
         """Write to stderr what is neither a result nor an error, unless `--quiet` was given."""
         if not self.quiet:
@@ -143,6 +148,10 @@ def _declare(
         typer.Option(
             "--json", help="Write one JSON document: decimals as text, times as ISO 8601 in UTC."
         ),
+    ] = False,
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Tables with every column and every digit, however wide."),
     ] = False,
     quiet: Annotated[
         bool,

@@ -161,9 +161,19 @@ class CommandContext(CommonOptions):
         if self.as_json:
             output.print_json(document)
         elif rows:
-            show(output.stdout(), title, columns, rows, totals)
+            self.show_table(title, columns, rows, totals)
         else:
             say(empty)
+
+    def show_table(
+        self,
+        title: str,
+        columns: Sequence[Column],
+        rows: Sequence[Row],
+        totals: Sequence[Row] = (),
+    ) -> None:
+        """Write a table for people, with every column and digit if the command runs with `--wide`."""
+        show(output.stdout(), title, columns, rows, totals, wide=self.wide)
 
 
 @define
@@ -229,6 +239,15 @@ def option(metavar: str, help_text: str, **settings: Any) -> Any:
 
 Symbol: TypeAlias = Annotated[
     str | None, typer.Option("--symbol", metavar="SYMBOL", help="Only this symbol.")
+]
+OrderId: TypeAlias = Annotated[str, typer.Argument(help="The order's id.")]
+OrderSymbol: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--symbol", metavar="SYMBOL", help="Its symbol, if several orders have the id."),
+]
+OrderVenue: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--venue", metavar="VENUE", help="Its venue, if several orders have the id."),
 ]
 By: TypeAlias = Annotated[
     str,

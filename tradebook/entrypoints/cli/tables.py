@@ -1,6 +1,7 @@
-"""Tables with every digit, decimal points in line, gains in green and losses in red.
+"""Tables for people: decimal points in line, numbers rounded, as many columns as fit, gains green and losses red.
 
-A number of more than 18 decimals is rounded to 8 significant digits and marked with `~`.
+Amounts of money are rounded to 6 significant digits, other numbers to 8, both to no less than 2 decimals. A wide
+table has every column and every digit.
 """
 
 from __future__ import annotations
@@ -24,9 +25,7 @@ from tradebook.entrypoints.cli.messages import printable
 
 # More digits than any number of the book has, so that only the decimals are rounded.
 _ROUNDING: Final = Context(prec=2000, rounding=ROUND_HALF_EVEN)
-_MOST_DECIMALS: Final = 18
-_DIGITS: Final = 8
-_LEAST_DECIMALS: Final = 4
+_LEAST_DECIMALS: Final = 2
 _LEAST_PROSE: Final = 20  # characters; narrower columns of text are hard to read
 _WIDEST: Final = 100_000  # wider than any table, so that nothing wraps while it is measured
 
@@ -35,12 +34,20 @@ class Kind(Enum):
     """The ways to show a column's values."""
 
     NAME = auto()
+    EXACT = auto()
+    """A number of which no digit is rounded."""
     NUMBER = auto()
+    AMOUNT = auto()
+    """A number of money."""
     GAIN = auto()
-    """A number: green above 0, red below."""
+    """A number of money: green above 0, red below."""
     TIME = auto()
     PROSE = auto()
     """Text that wraps on a terminal."""
+
+
+_DIGITS: Final = {Kind.NUMBER: 8, Kind.AMOUNT: 6, Kind.GAIN: 6}
+"""Significant digits to which numbers are rounded, by kind."""
 
 
 @frozen
@@ -65,7 +72,12 @@ class Column:
     @property
     def is_number(self) -> bool:
         """True for numbers, whose decimal points stand in line."""
-        return self.kind in (Kind.NUMBER, Kind.GAIN)
+        return self.kind in (Kind.EXACT, *_DIGITS)
+
+    @property
+    def digits(self) -> int | None:
+        """The significant digits to which numbers are rounded; None for exact ones."""
+        return _DIGITS.get(self.kind)
 
 
 Row: TypeAlias = object
@@ -78,21 +90,33 @@ def show(
     columns: Sequence[Column],
     rows: Sequence[Row],
     totals: Sequence[Row] = (),
+    *,
+    wide: bool = False,
 ) -> None:
-    """Print a table with its totals below a line, wide enough for every digit."""
+    """Print a table with its totals below a line.
+
+    Args:
+        console: where to print.
+        title: the line above it.
+        columns: to show; those without a value in any row are left out.
+        rows: the records.
+        totals: further rows, below a line.
+        wide: with every column, however wide the console is, and every digit.
+    """
     columns = [
         column
         for column in columns
         if not column.spare or any(_value(row, column.field) not in (None, "") for row in rows)
     ]
     shown = list(columns)
-    table = _table(shown, rows, totals)
-    while console.is_terminal and _measured(console, table).minimum > console.width:
+    table = _table(shown, rows, totals, wide=wide)
+    while not wide and _measured(console, table).minimum > console.width:
         spare = max(shown, key=lambda column: column.spare)
         if not spare.spare:
             break
         shown.remove(spare)
-        table = _table(shown, rows, totals)
+        totals = [total for total in totals if _has_number(total, shown)]
+        table = _table(shown, rows, totals, wide=wide)
     left_out = ", ".join(column.header for column in columns if column not in shown)
     # On a terminal prose wraps; in a file nothing does, so that programs can read it line by line.
     measured = _measured(console, table)
@@ -101,19 +125,39 @@ def show(
     console.print(Text(title, style="bold"), soft_wrap=True)
     console.print(table)
     if left_out:
-        console.print(Text(f"left out for want of width: {left_out} (--json has all)", style="dim"))
-    if any(str(cell).lstrip().startswith("~") for c in table.columns for cell in c.cells):
-        console.print(Text("~ rounded here; --json has every digit", style="dim"))
+        console.print(Text(f"left out for want of width: {left_out} (--wide has all)", style="dim"))
+    if not wide and any(_is_rounded(column, [*rows, *totals]) for column in shown):
+        console.print(Text("numbers are rounded; --wide has every digit", style="dim"))
 
 
-def grouped(value: Decimal) -> str:
-    """Format a number with thousands separators and every digit; `~` marks one that is rounded."""
-    text = plain(value)
-    if len(text.partition(".")[2]) > _MOST_DECIMALS:
-        decimals = max(_LEAST_DECIMALS, _DIGITS - 1 - value.adjusted())
-        rounded = value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
-        return "~" + format(Decimal(plain(rounded)), ",f")
-    return format(Decimal(text), ",f")
+def grouped(value: Decimal, digits: int | None = None) -> str:
+    """Format a number with thousands separators, and with every digit unless `digits` are enough.
+
+    Args:
+        value: the number.
+        digits: the significant digits to round it to, half-even; no digit before the second decimal is lost.
+    """
+    return format(Decimal(plain(_rounded(value, digits))), ",f")
+
+
+def _rounded(value: Decimal, digits: int | None) -> Decimal:
+    if digits is None:
+        return value
+    decimals = max(_LEAST_DECIMALS, digits - 1 - value.adjusted())
+    if -int(value.as_tuple().exponent) <= decimals:
+        return value
+    return value.quantize(Decimal(1).scaleb(-decimals), context=_ROUNDING)
+
+
+def _has_number(row: Row, columns: Sequence[Column]) -> bool:
+    return any(column.is_number and _value(row, column.field) is not None for column in columns)
+
+
+def _is_rounded(column: Column, rows: Sequence[Row]) -> bool:
+    values = [_value(row, column.field) for row in rows]
+    return any(
+        isinstance(value, Decimal) and _rounded(value, column.digits) != value for value in values
+    )
 
 
 def totals_by_currency(rows: Iterable[Row], fields: Sequence[str]) -> list[dict[str, object]]:
@@ -139,10 +183,12 @@ def in_line(numbers: Sequence[str]) -> list[str]:
     return [whole.rjust(left) + (point + decimals).ljust(right) for whole, point, decimals in parts]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(
+    columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row], *, wide: bool
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     everything = [*rows, *totals]
-    cells = [_cells(column, everything) for column in columns]
+    cells = [_cells(column, everything, wide=wide) for column in columns]
     for column, of_column in zip(columns, cells, strict=True):
         wraps = column.kind is Kind.PROSE
         width = len(of_column[0]) if column.is_number and of_column else 0
@@ -162,11 +208,12 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], totals: Sequence[Row]
     return table
 
 
-def _cells(column: Column, rows: Sequence[Row]) -> list[Text]:
+def _cells(column: Column, rows: Sequence[Row], *, wide: bool) -> list[Text]:
     values = [_value(row, column.field) for row in rows]
     if not column.is_number:
         return [Text(_text(value)) for value in values]
-    numbers = in_line([_text(value) for value in values])
+    digits = None if wide else column.digits
+    numbers = in_line([_text(value, digits) for value in values])
     return [
         Text(number.rjust(len(column.header)), style=_colour(column, row, value))
         for number, value, row in zip(numbers, values, rows, strict=True)
@@ -180,13 +227,13 @@ def _colour(column: Column, row: Row, value: object) -> str:
     return "green" if value > 0 else "red"
 
 
-def _text(value: object) -> str:
+def _text(value: object, digits: int | None = None) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, Decimal):
-        return grouped(value)
+        return grouped(value, digits)
     return printable(str(value))
 
 

@@ -58,10 +58,18 @@ def float_decimals(*, signed: bool = True) -> Strategy[Decimal]:
 
 
 @cache
-def prices() -> Strategy[Decimal]:
-    """Generate prices of one unit: mostly ordinary ones; also 0, negative ones and the longest accepted."""
-    ordinary = decimals(digits=7, places=4, signed=False)
-    return st.one_of(ordinary, ordinary, ordinary, decimals(), float_decimals(), st.just(ZERO))
+def prices(*, ordinary: bool = False) -> Strategy[Decimal]:
+    """Generate prices of one unit: mostly ordinary ones; also 0, negative ones and the longest accepted.
+
+    Args:
+        ordinary: whether to generate only prices as venues quote them: above 0, of at most 9 digits, in ticks of
+            0.01 to 0.00000001.
+    """
+    if ordinary:
+        ticks, places = st.integers(1, 10**9 - 1), st.integers(2, 8)
+        return st.builds(lambda t, p: canonical(EXACT.scaleb(Decimal(t), -p)), ticks, places)
+    usual = decimals(digits=7, places=4, signed=False)
+    return st.one_of(usual, usual, usual, decimals(), float_decimals(), st.just(ZERO))
 
 
 @cache

@@ -152,6 +152,9 @@ def test_the_positions_of_all_accounts_are_shown_with_totals(desk: Command) -> N
     ]
     assert {total["currency"] for total in shown["totals"]} == {"EUR", "USD"}
     assert "2 positions of all accounts" in desk("positions", "--account", "all").stdout
+    everything = ("positions", "--account", "all")
+    assert desk.json(*everything, "--symbol", "MSFT")["positions"] == []
+    assert "--symbol" in desk.refused(*everything, "--agent", "x", exit_code=2)
 
 
 def test_the_portfolio_of_all_accounts_is_in_one_currency(
@@ -175,13 +178,16 @@ CHANGES = (
     ["import", "{file}"], ["trades", "bust", "o-1", "--reason", "r"],
     ["trades", "correct", "o-1", "--price", "1", "--reason", "r"], ["rebuild"], ["audit", "seal"],
     ["alerts", "resolve", "1", "--resolution", "r"], ["init", "--base-currency", "USD"],
-    ["portfolio", "--snapshot"],
+    ["portfolio", "--snapshot"], ["trades", "add", "ETH", "BUY", "1", "1"],
+    ["cash", "add", "DEPOSIT", "1"], ["prices", "set", "ETH=1"],
 )  # fmt: skip
 OTHER_READS = (
     ["trades"], ["orders"], ["orders", "show", "o-1"], ["cash"], ["alerts"], ["verify"],
     ["balances"], ["reconcile", "{file}"], ["export", "x.csv"], ["audit", "check"],
     ["audit", "export", "x.json"], ["doctor"],
-    ["portfolio", "--history", "3"], ["portfolio", "--id", "1"],
+    ["portfolio", "--history", "3"], ["portfolio", "--id", "1"], ["trades", "show", "o-1"],
+    ["prices"], ["signals"], ["signals", "show", "1"], ["decisions"], ["decisions", "show", "1"],
+    ["actions"], ["actions", "show", "1"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
 )  # fmt: skip
 
@@ -207,10 +213,9 @@ def test_every_other_command_is_refused_by_name_and_changes_nothing(
 
 def words(command: list[str]) -> list[str]:
     """The command and its subcommand, without arguments."""
-    has_subcommand = (
-        command[1:2] in (["bust"], ["correct"], ["resolve"], ["show"]) or command[0] == "audit"
-    )
-    return command[: 1 + has_subcommand]
+    subcommands = ("add", "bust", "correct", "resolve", "set", "show")
+    has_subcommand = (command[1:2] and command[1] in subcommands) or command[0] == "audit"
+    return command[: 1 + bool(has_subcommand)]
 
 
 def test_every_command_of_an_account_is_tried() -> None:

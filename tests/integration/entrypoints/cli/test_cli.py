@@ -384,6 +384,9 @@ def test_trades_for_people_have_their_totals(tradebook: Command) -> None:
     assert "2024-03-04 14:00:00" in result.stdout
     total = next(line for line in result.stdout.splitlines() if "total" in line)
     assert total.split() == ["total", "5", "444", "USD"]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "left out for want of width: status, order, id (--wide has all)" in result.stdout
+    assert "o-5" in tradebook("trades", "--wide").stdout
 
 
 def test_a_trade_in_json_has_decimals_as_text_and_times_in_utc(tradebook: Command) -> None:
@@ -423,7 +426,10 @@ def test_the_entry_price_is_rounded_for_people_and_exact_in_json(
 ) -> None:
     tradebook("import", write(f"{HEADER}\nA,BUY,1,1\nA,BUY,2,2\n"))
 
-    assert "~1.6666667" in tradebook("positions").stdout
+    said = tradebook("positions").stdout
+    assert " 1.6666667 " in said
+    assert "numbers are rounded; --wide has every digit" in said
+    assert "1." + "6" * 39 + "7" in tradebook("positions", "--wide").stdout
     (position,) = tradebook.json("positions")["positions"]
     assert position["entry_price"] == "1." + "6" * 39 + "7"
 
@@ -558,7 +564,7 @@ def test_resolving_an_alert_takes_it_from_the_list(tradebook: Command, alert: in
     assert [a["severity"] for a in tradebook.json("alerts")["alerts"]] == ["INFO"]
     resolved = tradebook.json("alerts", "--all", "--severity", "CRITICAL")["alerts"][0]
     assert (resolved["resolution"], resolved["resolved_by"]) == ("hedged", "ann")
-    assert "hedged" in tradebook("alerts", "--all").stdout
+    assert "hedged" in tradebook("alerts", "--all", "--wide").stdout
 
 
 def test_resolving_again_changes_nothing_but_not_with_another_resolution(
@@ -789,7 +795,7 @@ def test_every_digit_of_an_import_arrives(tradebook: Command, write: Callable[..
 
     assert (trade["quantity"], trade["price"]) == ("0.000000000000000001", price)
     assert Decimal(position["cost_basis"]) == Decimal("12.345678901234567890123456789012345678")
-    assert "12,345,678,901,234,567,890.123456789012345678" in tradebook("trades").stdout
+    assert "12,345,678,901,234,567,890.123456789012345678" in tradebook("trades", "--wide").stdout
 
 
 def test_ctrl_c_ends_with_the_exit_code_that_help_names(

@@ -18,6 +18,8 @@ import pytest
 
 from tests.integration.entrypoints.cli.test_cli import Command
 from tradebook import DatabaseManager
+from tradebook.entrypoints.cli.book.csv_export import IMPORTED
+from tradebook.entrypoints.cli.book.trade_files import COLUMNS
 
 PRICE = "150.123456789012345678"
 
@@ -211,10 +213,164 @@ def test_a_product_too_long_for_a_decimal_of_arrow_is_named_and_exported_as_text
     assert [row["cost_basis"] for row in read(file)] == ["0." + "0" * 24 + "10074887218045112"]
 
 
-def test_without_pyarrow_the_extra_is_named(
+def test_without_pyarrow_the_extra_is_named_and_csv_is_written(
     tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     result = tradebook("export", str(tmp_path / "trades.parquet"))
     assert result.exit_code == 1
     assert "pip install 'tradebook[arrow]'" in result.stderr
+    assert tradebook.json("export", str(tmp_path / "trades.csv"))["records"] == 3
+    assert {row["price"] for row in read(tmp_path / "trades.csv")} == {PRICE}
+
+
+def test_numbers_are_written_in_the_form_that_is_asked_for(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    file, text = tmp_path / "x.parquet", tmp_path / "x.csv"
+    price = pyarrow.decimal128(21, 18)
+    for decimals, type_, value in (
+        ("decimal128", price, Decimal(PRICE)),
+        ("float", pyarrow.float64(), float(PRICE)),
+        ("text", pyarrow.string(), PRICE),
+    ):
+        tradebook.json("export", str(file), "--decimals", decimals)
+        assert pyarrow.parquet.read_schema(file).field("price").type == type_
+        assert {row["price"] for row in read(file)} == {value}
+    tradebook.json("export", str(text), "--decimals", "float")
+    assert {row["price"] for row in read(text)} == {repr(float(PRICE))}
+    refused = tradebook.refused("export", str(text), "--decimals", "decimal128", exit_code=2)
+    assert "CSV has no types" in refused
+    with DatabaseManager(tradebook.url) as book:
+        book.record_trade(symbol="X", action="BUY", quantity=1e200, price=1e200)
+    for path in (file, text):
+        export = ("export", str(path), "--kind", "positions", "--decimals", "float")
+        assert "cost_basis: " in tradebook.refused(*export)
+
+
+# What is exported can be imported
+
+
+@pytest.fixture
+def lived_book(sqlite_book: str) -> Command:
+    """A book whose trades were corrected, busted, filled in parts and paid for in other currencies."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    with DatabaseManager(sqlite_book) as book:
+        eth: dict[str, Any] = {"symbol": "ETH/USDT", "currency": "USDT", "executed_at": noon}
+        for number in range(4):
+            side = "SELL" if number % 2 else "BUY"
+            terms = {"action": side, "quantity": 3 - number, "price": 0.1 + number / 7}
+            fee = {"fee": "0.0001", "fee_currency": ("BNB", "ETH")[number % 2]}
+            if number < 3:
+                book.record_trade(**eth, **terms, **fee, order_id=f"=e-{number}")
+        book.correct_trade(order_id="=e-0", quantity="4.5", reason="misread")
+        book.bust_trade(order_id="=e-2", reason="not ours")
+        es: dict[str, Any] = {"symbol": "ES", "multiplier": 50, "settlement": "MARGINED"}
+        es |= {"executed_at": noon, "order_id": "o-1", "venue": 'X "1", 2\n3'}
+        book.record_trade(**es, action="SELL", quantity=5, price=5000, status="PENDING")
+        for number in range(2):
+            book.record_trade(
+                **es, action="SELL", quantity=2, price=5001 + number, execution_id=f"f-{number}"
+            )
+    return Command(sqlite_book)
+
+
+def test_what_is_exported_for_import_makes_the_same_positions_and_profit(
+    lived_book: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "moved.csv"
+    assert lived_book.json("export", str(file), "--for-import")["records"] == 4
+    assert lived_book.json("import", str(file), "--account", "copy")["booked"] == 4
+    assert lived_book.json("import", str(file))["duplicates"] == 4
+    amounts = ("quantity", "cost_basis", "realized_pnl", "fees", "other_fees", "cash_flow")
+    names = ("symbol", "currency", "multiplier", "settlement", "asset", *amounts)
+    both = []
+    for account in ("main", "copy"):
+        found = lived_book.json("positions", "--all", "--account", account)["positions"]
+        both.append([{name: each[name] for name in names} for each in found])
+    assert both[0] == both[1]
+    assert lived_book("verify", "--account", "copy").exit_code == 0
+    assert lived_book.json("export", str(file), "--for-import", "--symbol", "ES")["records"] == 2
+    late = ("--since", "2026-03-01T12:01")
+    assert lived_book.json("export", str(file), "--for-import", *late)["records"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x.csv", "--kind", "alerts"],
+        ["x.parquet"],
+        ["x.csv", "--escape-formulas"],
+        ["x.csv", "--decimals", "float"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_could_not_be_imported_is_not_exported_for_it(
+    tradebook: Command, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = tradebook.refused("export", *arguments, "--for-import", exit_code=2)
+    assert "goes with trades in CSV" in refused
+    assert list(tmp_path.glob("x.*")) == []
+
+
+def test_the_columns_for_import_are_those_that_it_knows() -> None:
+    assert set(IMPORTED) == set(COLUMNS)
+
+
+# Other programs
+
+
+@pytest.mark.full  # the three libraries take seconds to load
+@pytest.mark.parametrize(
+    ("suffix", "decimals"),
+    [
+        *(("parquet", form) for form in ("text", "decimal128", "float")),
+        *(("csv", form) for form in ("exact", "float")),
+    ],
+)
+def test_pandas_polars_and_duckdb_read_the_files(
+    tradebook: Command, tmp_path: Path, suffix: str, decimals: str
+) -> None:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+
+    file = tmp_path / f"trades.{suffix}"
+    tradebook.json("export", str(file), "--decimals", decimals)
+    if suffix == "csv":
+        frames = [
+            pd.read_csv(file, parse_dates=["executed_at"]),
+            pl.read_csv(file, try_parse_dates=True),
+        ]
+    else:
+        frames = [pd.read_parquet(file), pl.read_parquet(file)]
+    relation = duckdb.sql(f"SELECT * FROM '{file}'")
+    for frame in frames:
+        assert list(frame["symbol"]) == ["AAPL", "MSFT", "AAPL"]
+        assert {float(price) for price in frame["price"]} == {float(PRICE)}
+        assert [time.day for time in frame["executed_at"]] == [3, 2, 1]
+    rows = relation.project("symbol, price, executed_at").fetchall()
+    assert [row[0] for row in rows] == ["AAPL", "MSFT", "AAPL"]
+    assert {float(row[1]) for row in rows} == {float(PRICE)}
+    assert [row[2].day for row in rows] == [3, 2, 1]
+    if decimals == "decimal128":
+        assert frames[0]["price"].sum() == rows[0][1] * 3 == Decimal(PRICE) * 3
+        assert frames[1]["price"].sum() == Decimal(PRICE) * 3
+
+
+@pytest.mark.full
+def test_of_decimals_of_76_digits_pandas_keeps_all_duckdb_a_float_and_polars_none(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+
+    file = tmp_path / "trades.parquet"
+    tradebook.json("export", str(file))
+    assert set(pd.read_parquet(file)["price"]) == {Decimal(PRICE)}
+    (price,) = duckdb.sql(f"SELECT DISTINCT price FROM '{file}'").fetchall()
+    assert price == (pytest.approx(float(PRICE)),)
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="precision"):
+        pl.read_parquet(file)

@@ -28,7 +28,8 @@ def desk(tradebook: Command) -> Command:
 def test_open_orders_are_listed_with_what_is_filled(desk: Command) -> None:
     said = desk("orders").stdout
     assert said.startswith("2 open orders of account main")
-    [line] = [line for line in said.splitlines() if "o-1" in line]
+    wide = desk("orders", "--wide").stdout
+    [line] = [line for line in wide.splitlines() if "o-1" in line]
     assert line.split()[2:] == ["AAPL", "BUY", "100", "60", "40", "150", "149.5", "PARTIALLY_FILLED", "o-1"]  # fmt: skip
     assert "o-3" not in said
     assert "o-2" not in desk("orders", "--symbol", "AAPL").stdout

@@ -11,6 +11,7 @@ from attrs import define, fields, frozen
 
 import tradebook
 from tradebook import Position, Trade
+from tradebook.domain.balances import BalanceDifference
 from tradebook.domain.entity import Entity
 from tradebook.entrypoints.cli.book.exporting import Kind as ExportKind
 from tradebook.entrypoints.cli.columns import columns_of, select
@@ -58,7 +59,9 @@ def test_headers_and_kinds_follow_the_field_where_nothing_else_is_said() -> None
     trade, position = columns_of(Trade), columns_of(Position)
     assert (trade["booked_at"].header, trade["booked_at"].kind) == ("booked (UTC)", Kind.TIME)
     assert (trade["fee_currency"].header, trade["fee_currency"].kind) == ("fee currency", Kind.NAME)
-    assert position["market_value"].kind is Kind.NUMBER
+    assert position["quantity"].kind is Kind.NUMBER
+    assert position["market_value"].kind is Kind.AMOUNT
+    assert columns_of(BalanceDifference)["difference"].kind is Kind.EXACT
     assert position["net_pnl"].kind is Kind.GAIN
 
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from tradebook.entrypoints.cli.app import COMMANDS, app, load
 from tradebook.entrypoints.cli.common import CommonOptions
 
-GIVEN = ("--database", "sqlite:///given.db", "--account", "given", "--json", "--quiet")
+GIVEN = ("--database", "sqlite:///given.db", "--account", "given", "--json", "--wide", "--quiet")
 OTHER = ("--database", "sqlite:///other.db", "--account", "other")
-OPTIONS = ("--database", "--account", "--json", "--quiet")
+OPTIONS = ("--database", "--account", "--json", "--wide", "--quiet")
 
 
 def every_path() -> Iterator[tuple[str, ...]]:

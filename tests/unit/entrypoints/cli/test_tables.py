@@ -37,6 +37,8 @@ COLUMNS = [
     Column("note", "note", Kind.PROSE, spare=2),
 ]
 
+THIRD = Decimal("0." + "3" * 40)
+
 
 def shown(
     rows: list[object],
@@ -44,6 +46,7 @@ def shown(
     *,
     width: int = 80,
     terminal: bool = False,
+    wide: bool = False,
 ) -> str:
     out = io.StringIO()
     console = Console(
@@ -53,31 +56,29 @@ def shown(
         color_system="standard" if terminal else None,
         legacy_windows=False,
     )
-    show(console, "the title", COLUMNS, rows, totals or [])
+    show(console, "the title", COLUMNS, rows, totals or [], wide=wide)
     return out.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "exact", "rounded"),
     [
-        ("0", "0"),
-        ("867601", "867,601"),
-        ("-1299.84886605", "-1,299.84886605"),
-        ("0.000000000000000001", "0.000000000000000001"),
-        (
-            "12345678901234567890.123456789012345678",
-            "12,345,678,901,234,567,890.123456789012345678",
-        ),
-        ("0.0015131122847030991796807437698237712654", "~0.0015131123"),
-        ("-106775.7639259006935513901929754428737736", "~-106,775.7639"),
-        ("3333.3333333333333333333333333333333333333333", "~3,333.3333"),
-        ("0.3333333333333333333333333333333333333333", "~0.33333333"),
+        ("0", "0", "0"),
+        ("867601", "867,601", "867,601"),
+        ("-1299.84886605", "-1,299.84886605", "-1,299.8489"),
+        ("1234567.125", "1,234,567.125", "1,234,567.12"),
+        ("0.000000000000000001", "0.000000000000000001", "0.000000000000000001"),
+        ("0.12345678", "0.12345678", "0.12345678"),
+        ("-0.00150004", "-0.00150004", "-0.00150004"),
+        ("0.0015131122847030991", "0.0015131122847030991", "0.0015131123"),
+        ("2.99999999999", "2.99999999999", "3"),
     ],
 )
-def test_numbers_have_separators_and_every_digit_or_a_sign_that_they_are_rounded(
-    value: str, text: str
+def test_numbers_have_separators_and_every_digit_or_those_that_are_asked_for(
+    value: str, exact: str, rounded: str
 ) -> None:
-    assert grouped(Decimal(value)) == text
+    assert grouped(Decimal(value)) == exact
+    assert grouped(Decimal(value), 8) == rounded
 
 
 @given(
@@ -108,26 +109,49 @@ def test_no_colours_are_written_to_a_file() -> None:
 def test_totals_stand_below_under_their_name() -> None:
     text = shown([{"symbol": "A", "pnl": Decimal(1)}], [{"pnl": Decimal("1234.5")}])
 
-    assert "total    1,234.5" in text
+    assert "total   1,234.5" in text
 
 
-def test_a_table_written_to_a_file_is_as_wide_as_its_digits_need() -> None:
+def test_a_wide_table_has_every_column_digit_and_word_in_one_line() -> None:
     digits = "9" * 60
-    text = shown([{"symbol": "S" * 60, "quantity": Decimal(digits), "note": "n " * 60}], width=40)
+    row = {"symbol": "S" * 60, "quantity": Decimal(digits), "pnl": THIRD, "note": "n " * 60}
+    text = shown([row], width=40, wide=True)
 
     assert f"{int(digits):,}" in text
     assert "n " * 59 in text
+    assert str(THIRD) in text
+    assert "rounded" not in text
 
 
-def test_a_terminal_that_is_too_narrow_loses_whole_columns_and_says_which() -> None:
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_table_that_is_too_wide_loses_whole_columns_and_says_which(terminal: bool) -> None:
     rows: list[object] = [{"symbol": "A" * 20, "quantity": Decimal(10**15), "note": "why"}]
 
-    text = shown(rows, width=30, terminal=True)
+    text = shown(rows, width=30, terminal=terminal)
 
     plain = " ".join(re.sub("\x1b\\[[0-9;]*m", "", text).split())
     assert "symbol P&L" in plain
     assert "A" * 20 in plain
-    assert "left out for want of width: quantity, note" in plain
+    assert "left out for want of width: quantity, note (--wide has all)" in plain
+
+
+def test_a_total_of_columns_that_are_left_out_is_left_out_too() -> None:
+    rows: list[object] = [{"symbol": "A" * 20, "quantity": Decimal(10**15)}]
+    assert "total" in shown(rows, [{"quantity": Decimal(10**15)}])
+    assert "total" not in shown(rows, [{"quantity": Decimal(10**15)}], width=30)
+
+
+def test_money_is_rounded_more_than_other_numbers_and_a_note_says_so() -> None:
+    text = shown([{"symbol": "A", "quantity": THIRD, "pnl": THIRD}], [{"pnl": THIRD}])
+    assert "0.33333333  0.333333" in text
+    assert text.endswith("numbers are rounded; --wide has every digit\n")
+    assert "rounded" not in shown([{"quantity": Decimal("0.25"), "pnl": Decimal("0.125")}])
+
+
+def test_numbers_that_are_compared_digit_by_digit_are_never_rounded() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    show(console, "", [Column("difference", "d", Kind.EXACT)], [{"d": THIRD}])
+    assert str(THIRD) in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_no_header_time_or_digit_is_cut_on_a_terminal() -> None:

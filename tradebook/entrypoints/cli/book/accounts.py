@@ -11,6 +11,7 @@ from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.common import without
+from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import AsOf, CommandContext
 from tradebook.entrypoints.cli.tables import totals_by_currency
@@ -50,7 +51,9 @@ def accounts(context: CommandContext) -> None:
     )
 
 
-def show_all_positions(context: CommandContext, as_of: AsOf, *, include_closed: bool) -> None:
+def show_all_positions(
+    context: CommandContext, as_of: AsOf, choice: Choice, *, include_closed: bool
+) -> None:
     """Show the positions of every account, with totals over all of them by currency."""
     if as_of.time is not None:
         raise typer.BadParameter(
@@ -58,6 +61,7 @@ def show_all_positions(context: CommandContext, as_of: AsOf, *, include_closed: 
         )
     with context.read_all_accounts() as manager:
         found = manager.get_consolidated_positions(include_closed=include_closed)
+    found = choice.chosen(found, Position, "positions")
     totals = totals_by_currency(found, POSITION_AMOUNTS)
     context.answer_table(
         {"account": ALL_ACCOUNTS, "positions": found, "totals": totals},

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 from tradebook.domain.alerts import Alert
 from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.filters import Filters
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import By, CommandContext, option
+from tradebook.entrypoints.cli.options import By, CommandContext, option, takes_option_sets
+from tradebook.service_layer.handlers._common import given
 
 SeverityName = Literal["INFO", "WARNING", "CRITICAL", "EMERGENCY"]
 
 app = typer.Typer(invoke_without_command=True)
 
+_MOST: Final = 1000
+"""Alerts that are shown by default: an unresolved one should not be missed."""
+
 
 @app.callback()
+@takes_option_sets
 def alerts(
     context: CommandContext,
+    filters: Filters,
     severity: Annotated[
         SeverityName | None, typer.Option(case_sensitive=False, help="Only this severity.")
     ] = None,
-    include_resolved: Annotated[
-        bool, typer.Option("--all", help="The latest 100 alerts, resolved ones too.")
-    ] = False,
+    include_resolved: Annotated[bool, typer.Option("--all", help="The resolved ones too.")] = False,
 ) -> None:
     """List the unresolved alerts; record how one was resolved.
 
@@ -33,14 +38,14 @@ def alerts(
     tradebook alerts resolve 5 --resolution "limit raised after review"
     """
     with context.read_book() as manager:
-        query = manager.get_alerts if include_resolved else manager.get_unresolved_alerts
-        found = query(severity=severity)
+        chosen = given(severity=severity, resolved=None if include_resolved else False)
+        found = filters.newest(context, manager, Alert, "alerts", _MOST, **chosen)
     resolved = " resolution resolved_by" if include_resolved else ""
     names = f"id timestamp severity alert_type symbol message{resolved}"
     context.answer_table(
         {"account": context.account, "alerts": found},
         f"{counted(len(found), 'alert')} of account {context.account}",
-        select(Alert, names, spare="resolution resolved_by symbol"),
+        select(Alert, names, spare="alert_type resolution resolved_by symbol"),
         found,
         empty=f"no {'' if include_resolved else 'unresolved '}alerts in account {context.account!r}",
     )

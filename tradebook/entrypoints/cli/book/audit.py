@@ -14,8 +14,7 @@ from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted, fail, first_of
 from tradebook.entrypoints.cli.ops.access import access
 from tradebook.entrypoints.cli.options import By, CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields, replacement, stdout
-from tradebook.entrypoints.cli.tables import show
+from tradebook.entrypoints.cli.output import as_fields, replacement
 from tradebook.entrypoints.manager import DatabaseManager
 from tradebook.service_layer.verification.seal_check import KindChecked, SealCheck
 
@@ -155,13 +154,13 @@ def check(
             f"{counted(result.unsealed, 'event')} not sealed yet; run `tradebook audit seal`"
         )
     document = {"sound": result.sound, **as_fields(result)}
-    context.answer(document, *lines, then=partial(_show_kinds, result), ok=result.sound)
+    context.answer(document, *lines, then=partial(_show_kinds, context, result), ok=result.sound)
 
 
-def _show_kinds(result: SealCheck) -> None:
+def _show_kinds(context: CommandContext, result: SealCheck) -> None:
     """Write what was checked of each kind of record, and how many findings there are."""
     columns = select(KindChecked, "kind records unsealed partly findings")
-    show(stdout(), "by kind", columns, result.kinds)
+    context.show_table("by kind", columns, result.kinds)
 
 
 def _write(manager: DatabaseManager, file: Path) -> int:

@@ -21,8 +21,7 @@ from tradebook.entrypoints.cli.book.trade_files import delimiter_of
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields, stdout
-from tradebook.entrypoints.cli.tables import show
+from tradebook.entrypoints.cli.output import as_fields
 
 _MAX_SIZE: Final = 10_000_000
 """Bytes of a file of balances, which has a line for each asset."""
@@ -73,20 +72,20 @@ def reconcile(
     with context.read_book(may_lag=False) as manager:
         result = manager.reconcile(said, tolerance=tolerance)
     document = {"agrees": result.agrees, **as_fields(result)}
-    context.answer(document, then=partial(_show, result), ok=result.agrees)
+    context.answer(document, then=partial(_show, context, result), ok=result.agrees)
 
 
-def _show(result: Reconciliation) -> None:
+def _show(context: CommandContext, result: Reconciliation) -> None:
     if result.agrees:
         say(f"account {result.account!r} agrees in {counted(result.assets, 'asset')}")
         return
     columns = select(BalanceDifference, "asset book venue difference")
     title = f"{len(result.differences):,} of {counted(result.assets, 'asset')} differ"
-    show(stdout(), title, columns, result.differences)
+    context.show_table(title, columns, result.differences)
     for each in result.differences:
         if each.entries:
             names = select(AssetEntry, "at entity id name amount")
-            show(stdout(), f"the last entries that changed {each.asset}", names, each.entries)
+            context.show_table(f"the last entries that changed {each.asset}", names, each.entries)
 
 
 def read_balances(file: str) -> Mapping[str, Any]:

@@ -1,44 +1,48 @@
-"""`cash`: the account's money and what moved it; busts of wrong cash flows."""
+"""`cash`: the account's money and what moved it; new cash flows, and busts of wrong ones."""
 
 from __future__ import annotations
 
-from itertools import islice
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from tradebook.domain.cash import CashFlow
+from tradebook.domain.cash import CashFlow, CashFlowKind
 from tradebook.domain.numbers import plain
+from tradebook.entrypoints.cli.book.entries import NUMBERS, recorded_now
 from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.filters import Filters
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import By, CommandContext, Reason, option
-from tradebook.entrypoints.cli.output import stdout
-from tradebook.entrypoints.cli.tables import show
+from tradebook.entrypoints.cli.options import (
+    By,
+    CommandContext,
+    Reason,
+    option,
+    takes_option_sets,
+    time_option,
+)
+from tradebook.service_layer.handlers import record_cash_flow
 from tradebook.service_layer.queries.portfolio import CashBalance
 
 app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def cash(
-    context: CommandContext,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="At most this many flows, the latest.")
-    ] = 20,
-) -> None:
-    """Show the cash balance in each currency, and the latest cash flows; bust a wrong one.
+@takes_option_sets
+def cash(context: CommandContext, filters: Filters) -> None:
+    """Show the cash balance in each currency, and the latest cash flows; add one, bust a wrong one.
 
     The balance is external (deposits, withdrawals, transfers) + income
     (dividends, interest, funding and the like) + trading (what positions did
-    to cash). It is not buying power.
+    to cash). It is not buying power. Options choose among the cash flows.
 
-      tradebook cash --limit 100
+      tradebook cash --since 2024-05-01 --limit 100
+      tradebook cash add DEPOSIT 1000 --reference wire-1
       tradebook cash bust wire-1 --reason "another account's"
     """
     with context.read_book() as manager:
         balances = manager.get_cash_balances()
-        with manager.unit_of_work(read_only=True) as uow:
-            flows = list(islice(uow.cash_flows.iterate(batch=min(limit, 1000)), limit))
+        flows = filters.newest(context, manager, CashFlow, "cash flows")
     context.answer_table(
         {"account": context.account, "balances": balances, "flows": flows},
         f"cash of account {context.account}",
@@ -51,7 +55,55 @@ def cash(
     if flows and not context.as_json:
         names = "occurred_at kind amount currency symbol reference"
         columns = select(CashFlow, names, spare="symbol reference")
-        show(stdout(), f"the latest {counted(len(flows), 'cash flow')}", columns, flows)
+        context.show_table(f"the latest {counted(len(flows), 'cash flow')}", columns, flows)
+
+
+@app.command(context_settings=NUMBERS)
+def add(
+    context: CommandContext,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(CashFlowKind)}.")],
+    amount: Annotated[str, typer.Argument(help="Signed by its effect: a withdrawal is below 0.")],
+    by: By,
+    currency: Annotated[
+        str | None, option("NAME", "Of the amount; the account's base currency by default.")
+    ] = None,
+    occurred_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--at", metavar="TIME", help="When it moved; now by default.", parser=time_option
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, option("TEXT", "Records the entry once under it; made up by default.")
+    ] = None,
+    symbol: Annotated[str | None, option("SYMBOL", "The instrument that it came from.")] = None,
+) -> None:
+    """Record a deposit, withdrawal, dividend, fee or other cash that no trade moved.
+
+    With --reference the command may be repeated: an entry that is recorded
+    under it already changes nothing. Without one, every run records another.
+
+      tradebook cash add DEPOSIT 1000 --reference wire-1
+      tradebook cash add WITHDRAWAL -250.5 --currency EUR --at 2024-05-17
+      tradebook cash add DIVIDEND 24.6 --symbol AAPL
+    """
+    terms = {"currency": currency, "occurred_at": occurred_at, "reference": reference}
+    with context.open_book(by, may_lag=False) as manager:
+        flow, is_new = manager.run(
+            recorded_now, record_cash_flow, kind, amount, symbol=symbol, **terms
+        )
+        balances = manager.get_cash_balances()
+    outcome = "is recorded" if is_new else "was recorded before; nothing was changed"
+    context.answer(
+        {
+            "account": context.account,
+            "cash_flow": flow,
+            "recorded_before": not is_new,
+            "balances": balances,
+        },
+        f"{flow.kind} of {plain(flow.amount)} {flow.currency}, reference {flow.reference}, {outcome}",
+        *_balance(balances, flow.currency),
+    )
 
 
 @app.command()
@@ -82,9 +134,9 @@ def bust(
         {"account": context.account, "reversal": reversal, "balances": balances},
         f"cash flow {reversal.busts_id} is busted: {reversal.kind} of {plain(reversal.amount)} "
         f"{reversal.currency} takes it back, because: {reversal.bust_reason}",
-        *(
-            f"{b.currency}: balance {plain(b.balance)}"
-            for b in balances
-            if b.currency == reversal.currency
-        ),
+        *_balance(balances, reversal.currency),
     )
+
+
+def _balance(balances: list[CashBalance], currency: str) -> list[str]:
+    return [f"{b.currency}: balance {plain(b.balance)}" for b in balances if b.currency == currency]

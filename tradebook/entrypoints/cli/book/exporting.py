@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
 
 import tradebook
+from tradebook.domain.entity import Entity
+from tradebook.domain.trades import Trade
+from tradebook.entrypoints.cli.book.csv_export import IMPORTED, CsvFile, fills_to_import
+from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import CommandContext, Period, takes_option_sets
-from tradebook.entrypoints.cli.output import as_fields, replacement
+from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
+from tradebook.entrypoints.cli.output import replacement
+from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.ports.paging import Filter, pages, row_names
+from tradebook.service_layer.queries.arrow import BATCH, Decimals
 
 if TYPE_CHECKING:
     import pyarrow
@@ -36,9 +44,6 @@ class Kind(StrEnum):
 
 
 _FORMATS: Final = (".parquet", ".arrow", ".csv")
-_FORMULA: Final = r"^\s*[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
-"""The beginning of a cell that a spreadsheet takes for a formula; the last four are full-width."""
-_NUMBER: Final = r"^-?[0-9]+(\.[0-9]+)?\z"
 
 
 def _writable(path: Path) -> Path:
@@ -59,7 +64,7 @@ def export(
             help="FILE.parquet, FILE.arrow or FILE.csv; it is replaced.",
         ),
     ],
-    period: Period,
+    choice: Choice,
     kind: Annotated[Kind, typer.Option(help="The kind of records.")] = Kind.Trade,
     conditions: Annotated[
         list[str] | None,
@@ -70,9 +75,19 @@ def export(
         ),
     ] = None,
     decimals: Annotated[
-        Literal["exact", "text"],
-        typer.Option(help="exact: 36 digits before the point, 40 after it; text: any length."),
+        Decimals,
+        typer.Option(
+            help="exact: 36 digits before the point, 40 after it; text: any length; decimal128: at most 38, as "
+            "each column needs; float: the nearest, for plots."
+        ),
     ] = "exact",
+    for_import: Annotated[
+        bool,
+        typer.Option(
+            "--for-import",
+            help="Only the trades that count, with what `tradebook import` takes, in the order of P&L.",
+        ),
+    ] = False,
     escape_formulas: Annotated[
         bool,
         typer.Option(
@@ -83,29 +98,49 @@ def export(
 ) -> None:
     """Write records to a file, newest first, with every digit.
 
-    Numbers are decimals in Parquet and Arrow files unless you ask for
-    --decimals text, and always text in CSV; times are UTC. Only you can read
-    the file. Needs pyarrow, which the extra `arrow` installs.
+    Numbers are decimals in Parquet and Arrow files, and digits in CSV, unless
+    you ask for other --decimals; times are UTC. Only you can read the file.
+    Parquet and Arrow need pyarrow, which the extra `arrow` installs.
 
-      tradebook export trades.parquet --since 2024-01-01
+    With --for-import, importing the file into an empty account makes the same
+    positions and P&L: `tradebook import` it as it is.
+
+      tradebook export trades.parquet --since 2024-01-01 --decimals decimal128
       tradebook export for-a-spreadsheet.csv --escape-formulas
-      tradebook export aapl.csv --where symbol=AAPL --where status=EXECUTED
+      tradebook export aapl.csv --symbol AAPL --status executed --where venue=XNAS
+      tradebook export moved.csv --for-import
     """
     entity: Any = getattr(tradebook, kind.name)
-    wanted: dict[str, Any] = {**as_fields(period), **_conditions(conditions or [])}
-    is_csv = path.suffix == ".csv"
+    wanted: dict[str, Any] = {
+        **_conditions(conditions or []),
+        **choice.conditions(entity, kind),
+    }
+    is_csv, is_changed = path.suffix == ".csv", escape_formulas or decimals == "float"
     if escape_formulas and not is_csv:
         raise typer.BadParameter(
             f"'{path}': --escape-formulas is for CSV; other formats have types"
         )
+    if for_import and (kind is not Kind.Trade or not is_csv or is_changed):
+        raise typer.BadParameter(
+            "goes with trades in CSV, and with neither --escape-formulas nor --decimals float",
+            param_hint="--for-import",
+        )
+    if is_csv and decimals == "decimal128":
+        raise typer.BadParameter("CSV has no types; it has every digit", param_hint="--decimals")
     with context.read_book() as manager, context.progress_bar("exporting") as report:
         total = manager.count(entity, **wanted)
-        batches = manager.arrow_batches(entity, decimals="text" if is_csv else decimals, **wanted)
-        if is_csv:
-            batches = _without_dictionaries(batches)
-        if escape_formulas:
-            batches = _without_formulas(batches)
-        done = _write(path, batches, lambda written: report(written, max(total, written)))
+        done = 0
+        with _new(path) as file:
+            if is_csv:
+                csv = CsvFile(file, decimals == "float", escape_formulas)
+                names = IMPORTED if for_import else row_names(entity)
+                written = csv.write(names, _rows(manager, entity, wanted, for_import=for_import))
+            else:
+                batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
+                written = _write(path.suffix, file, batches)
+            for count in written:
+                done += count
+                report(done, max(total, done))
     context.answer(
         {"file": str(path), "kind": str(kind), "records": done},
         f"{counted(done, 'record')} exported to {path}",
@@ -120,51 +155,37 @@ def _conditions(given: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _write(path: Path, batches: pyarrow.RecordBatchReader, report: Callable[[int], None]) -> int:
-    """Write batches beside the file, then replace it; return the number of rows."""
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    writers = (pyarrow.parquet.ParquetWriter, pyarrow.ipc.new_file, pyarrow.csv.CSVWriter)
-    writer: Any = dict(zip(_FORMATS, writers, strict=True))[path.suffix]
-    done = 0
+@contextmanager
+def _new(path: Path) -> Iterator[BinaryIO]:
+    """Write beside the file, then replace it."""
     try:
-        with replacement(path) as file, closing(writer(file, batches.schema)) as rows:
-            for batch in batches:
-                rows.write_batch(batch)
-                done += batch.num_rows
-                report(done)
+        with replacement(path) as file:
+            yield file
     except OSError as error:
         raise typer.BadParameter(f"'{path}' cannot be written: {error.strerror or error}") from None
-    return done
 
 
-def _without_dictionaries(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
-    """Convert enumerations to text, because pyarrow's CSV writer refuses the dictionaries that hold them."""
+def _rows(
+    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any], *, for_import: bool
+) -> Iterator[Sequence[Sequence[object]]]:
+    """Read the rows of a CSV file, in batches."""
+    if not for_import:
+        yield from pages(lambda at: manager.get_rows(entity, BATCH, at, **wanted))
+        return
+    equal = {name: value for name, value in wanted.items() if name not in ("since", "until")}
+    only = Filter.from_arguments(Trade, wanted.get("since"), wanted.get("until"), equal)
+    with manager.unit_of_work(read_only=True) as uow:
+        for fills in fills_to_import(uow, only):
+            yield [attrgetter(*IMPORTED)(fill) for fill in fills]
+
+
+def _write(suffix: str, file: BinaryIO, batches: pyarrow.RecordBatchReader) -> Iterator[int]:
+    """Write batches of Arrow, and return the number of rows of each."""
     import pyarrow
+    import pyarrow.parquet
 
-    fields = [
-        field.with_type(pyarrow.string()) if pyarrow.types.is_dictionary(field.type) else field
-        for field in batches.schema
-    ]
-    return batches.cast(pyarrow.schema(fields))
-
-
-def _without_formulas(batches: pyarrow.RecordBatchReader) -> pyarrow.RecordBatchReader:
-    """Put an apostrophe before each text that a spreadsheet would run; numbers stay as they are."""
-    import pyarrow
-    import pyarrow.compute as pc
-
-    def escaped(column: Any) -> Any:
-        if not pyarrow.types.is_string(column.type):
-            return column
-        is_number = pc.match_substring_regex(column, _NUMBER)
-        is_run = pc.and_not(pc.match_substring_regex(column, _FORMULA), is_number)
-        return pc.if_else(is_run, pc.binary_join_element_wise("'", column, ""), column)
-
-    def escaped_batches() -> Iterator[pyarrow.RecordBatch]:
+    writer: Any = pyarrow.parquet.ParquetWriter if suffix == ".parquet" else pyarrow.ipc.new_file
+    with closing(writer(file, batches.schema)) as rows:
         for batch in batches:
-            columns = [escaped(column) for column in batch.columns]
-            yield pyarrow.RecordBatch.from_arrays(columns, schema=batches.schema)
-
-    return pyarrow.RecordBatchReader.from_batches(batches.schema, escaped_batches())
+            rows.write_batch(batch)
+            yield batch.num_rows

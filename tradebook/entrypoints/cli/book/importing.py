@@ -15,8 +15,6 @@ from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
-from tradebook.entrypoints.cli.output import stdout
-from tradebook.entrypoints.cli.tables import show
 
 
 def _existing(path: Path) -> Path:
@@ -126,4 +124,4 @@ def import_trades(
     }
     context.answer(document, *lines)
     if skipped and not context.as_json:
-        show(stdout(), rows, select(BadRow, "line column value reason"), skipped)
+        context.show_table(rows, select(BadRow, "line column value reason"), skipped)

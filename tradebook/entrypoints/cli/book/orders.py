@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+from attrs import evolve
 
 from tradebook.domain.errors import NotFound
 from tradebook.domain.numbers import plain
-from tradebook.domain.orders import Order
+from tradebook.domain.orders import Order, OrderStatus
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import enum_member
 from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import CommandContext, Symbol, option
+from tradebook.entrypoints.cli.options import (
+    CommandContext,
+    OrderId,
+    OrderSymbol,
+    OrderVenue,
+    takes_option_sets,
+)
 
 app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def orders(context: CommandContext, symbol: Symbol = None) -> None:
+@takes_option_sets
+def orders(context: CommandContext, choice: Choice) -> None:
     """List the open orders, the oldest first; show any order with its fills.
 
     tradebook orders --symbol AAPL
     tradebook orders show o-17
     """
+    if choice.status is not None:
+        choice = evolve(choice, status=enum_member(OrderStatus, choice.status))
     with context.read_book() as manager:
-        found = manager.get_open_orders(symbol=symbol)
+        found = choice.chosen(manager.get_open_orders(), Order, "orders", "recorded_at")
     context.answer_table(
         {"account": context.account, "orders": found},
         f"{counted(len(found), 'open order')} of account {context.account}",
@@ -33,7 +43,7 @@ def orders(context: CommandContext, symbol: Symbol = None) -> None:
             Order,
             "recorded_at symbol venue action ordered filled remaining price average_price status "
             "order_id",
-            spare="venue average_price price recorded_at",
+            spare="filled action status venue average_price price recorded_at",
         ),
         found,
         empty=f"no such open orders in account {context.account!r}; show any other with: "
@@ -44,13 +54,9 @@ def orders(context: CommandContext, symbol: Symbol = None) -> None:
 @app.command()
 def show(
     context: CommandContext,
-    order_id: Annotated[str, typer.Argument(help="The order's id.")],
-    symbol: Annotated[
-        str | None, option("SYMBOL", "Its symbol, if several orders have the id.")
-    ] = None,
-    venue: Annotated[
-        str | None, option("VENUE", "Its venue, if several orders have the id.")
-    ] = None,
+    order_id: OrderId,
+    symbol: OrderSymbol = None,
+    venue: OrderVenue = None,
 ) -> None:
     """Show an order, open or not: what was ordered, and the fills that count.
 

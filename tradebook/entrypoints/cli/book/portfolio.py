@@ -24,8 +24,8 @@ from tradebook.entrypoints.cli.options import (
     option,
     takes_option_sets,
 )
-from tradebook.entrypoints.cli.output import as_fields, stdout
-from tradebook.entrypoints.cli.tables import Column, Kind, show, totals_by_currency
+from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.tables import Column, Kind, totals_by_currency
 from tradebook.entrypoints.manager import DatabaseManager
 
 _VALUES: Final = (
@@ -117,7 +117,7 @@ def portfolio(
             document = {**as_fields(past.portfolio), "positions": past.positions}
             context.answer(
                 {"account": context.account, "by": as_of.by, "portfolio": document},
-                then=partial(_show_portfolio, past.portfolio, past.positions, str(as_of)),
+                then=partial(_show_portfolio, context, past.portfolio, past.positions, str(as_of)),
             )
             return
         if snapshot:
@@ -151,7 +151,7 @@ def _show_snapshot(
     taken = f"at {portfolio.timestamp:%Y-%m-%d %H:%M:%S} UTC"
     context.answer(
         {"account": context.account, "portfolio": document},
-        then=partial(_show_portfolio, portfolio, held, taken, amendments),
+        then=partial(_show_portfolio, context, portfolio, held, taken, amendments),
     )
 
 
@@ -168,13 +168,13 @@ def _missing_rate_names_option() -> Iterator[None]:
 
 
 def _show_portfolio(
+    context: CommandContext,
     latest: Portfolio,
     held: list[PortfolioPosition],
     when: str,
     amendments: Sequence[Amendment] = (),
 ) -> None:
-    show(
-        stdout(),
+    context.show_table(
         f"account {latest.account} {when}",
         [Column("", "header"), Column(latest.currency, "value", Kind.GAIN, where="is_gain")],
         [
@@ -198,7 +198,7 @@ def _show_portfolio(
         )
         amounts = ["market_value", "unrealized_pnl", "realized_pnl", "fees"]
         totals = totals_by_currency(held, amounts)
-        show(stdout(), counted(len(held), "open position"), columns, held, totals)
+        context.show_table(counted(len(held), "open position"), columns, held, totals)
     else:
         say("no open positions")
     if amendments:
@@ -217,7 +217,7 @@ def _show_portfolio(
             }
             for each in amendments
         ]
-        show(stdout(), title, columns, rows)
+        context.show_table(title, columns, rows)
 
 
 def _show_history(context: CommandContext, manager: DatabaseManager, days: int) -> None:

@@ -10,9 +10,8 @@ import typer
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import MAX_LISTED, counted, rest_of, say
 from tradebook.entrypoints.cli.options import CommandContext, Symbol
-from tradebook.entrypoints.cli.output import as_fields, stdout
+from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.cli.schema_report import schema_document, schema_lines
-from tradebook.entrypoints.cli.tables import show
 from tradebook.service_layer.verification.verify import Difference, Verification
 
 
@@ -48,7 +47,7 @@ def verify(
     if schema:
         document["schema"], lines = schema_document(differing), schema_lines(differing)
     ok = result.proven and not differing
-    context.answer(document, *lines, then=partial(show_verification, result), ok=ok)
+    context.answer(document, *lines, then=partial(show_verification, context, result), ok=ok)
 
 
 def rebuild(
@@ -89,12 +88,12 @@ def rebuild(
         f"{counted(rebuilt.trades, 'trade')} folded: "
         f"{counted(len(rebuilt.positions), 'position')}{names} put right, "
         f"{counted(rebuilt.restated, 'trade')} restated{redated}",
-        then=partial(show_verification, result),
+        then=partial(show_verification, context, result),
         ok=result.proven,
     )
 
 
-def show_verification(result: Verification) -> None:
+def show_verification(context: CommandContext, result: Verification) -> None:
     """Write that the book is proven, or a table of its differences."""
     if result.proven:
         trades = counted(result.trades, "trade")
@@ -102,6 +101,6 @@ def show_verification(result: Verification) -> None:
         return
     title = f"the book is not proven: {counted(len(result.differences), 'difference')}"
     columns = select(Difference, "entity key field stored computed")
-    show(stdout(), title, columns, result.differences[:MAX_LISTED])
+    context.show_table(title, columns, result.differences[:MAX_LISTED])
     for line in rest_of(result.differences):
         say(line)

@@ -108,7 +108,7 @@ def backup(
     context.answer(
         {"backup": made, "proof": proof and _document(proof)},
         f"backed up: {store / made.name} ({_contents_of(made)})",
-        then=None if proof is None else partial(_say_proof, proof),
+        then=None if proof is None else partial(_say_proof, context, proof),
         ok=proof is None or proof.proven,
     )
 
@@ -143,7 +143,7 @@ def verify(
     """
     at = Store(store)
     proof = _prove(context, at, at.get(name), identity, scratch, wal)
-    context.answer(_document(proof), then=partial(_say_proof, proof), ok=proof.proven)
+    context.answer(_document(proof), then=partial(_say_proof, context, proof), ok=proof.proven)
 
 
 @app.command("list")
@@ -275,7 +275,7 @@ def _document(proof: BackupProof) -> dict[str, object]:
     }
 
 
-def _say_proof(proof: BackupProof) -> None:
+def _say_proof(context: CommandContext, proof: BackupProof) -> None:
     for account in proof.accounts:
         if not account.is_whole:
             say(
@@ -283,7 +283,7 @@ def _say_proof(proof: BackupProof) -> None:
             )
         if not account.verification.proven:
             say(f"account {account.account}:")
-            show_verification(account.verification)
+            show_verification(context, account.verification)
     for complaint in proof.log.complaints if proof.log else ():
         say(f"archived log: {complaint}")
     if proof.proven:

@@ -77,14 +77,14 @@ def copy(
         f"copied: {counted(rows['accounts'], 'account')}, {counted(rows['trades'], 'trade')}, "
         f"{counted(sum(rows.values()), 'row')} in all into {to.safe_url}; every table is equal to its original"
     )
-    context.answer(document, line, then=partial(_say_proof, copied), ok=copied.proven)
+    context.answer(document, line, then=partial(_say_proof, context, copied), ok=copied.proven)
 
 
-def _say_proof(copied: BookCopy) -> None:
+def _say_proof(context: CommandContext, copied: BookCopy) -> None:
     for account in copied.accounts:
         if not account.verification.proven:
             say(f"account {account.account}, as in the original:")
-            show_verification(account.verification)
+            show_verification(context, account.verification)
         for line in first_of(account.seals.findings if account.seals else ()):
             say(f"account {account.account}, as in the original: {line.strip()}")
     if copied.accounts and copied.proven:

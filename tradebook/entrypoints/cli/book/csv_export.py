@@ -1,0 +1,86 @@
+"""Records as CSV, with every digit: text in quotation marks, numbers and times without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any, BinaryIO, Final
+
+from attrs import frozen
+
+from tradebook.domain.numbers import plain
+from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.entrypoints.cli.output import as_fields
+from tradebook.service_layer.handlers import TradeTerms
+from tradebook.service_layer.ports.paging import Filter
+from tradebook.service_layer.queries.arrow import json_text, nearest_float
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+_FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]")
+"""The beginning of a cell that a spreadsheet takes for a formula; the last four are full-width."""
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?\Z")
+_BATCH: Final = 1000
+
+IMPORTED: Final = tuple(
+    term for term in TradeTerms.__annotations__ if term not in ("decision_id", "details", "status")
+)
+"""The columns of a file of trades that `tradebook import` reads."""
+
+
+@frozen
+class CsvFile:
+    """A CSV file that is written.
+
+    Attributes:
+        file: where to write.
+        floats: write the nearest float of each number.
+        escape_formulas: put an apostrophe before text that a spreadsheet would run.
+    """
+
+    file: BinaryIO
+    floats: bool = False
+    escape_formulas: bool = False
+
+    def write(
+        self, names: Sequence[str], batches: Iterable[Sequence[Sequence[object]]]
+    ) -> Iterator[int]:
+        """Write the first line and batches of rows, and return the number of rows of each batch."""
+        self.file.write((",".join(names) + "\n").encode())
+        for rows in batches:
+            lines = (",".join(map(self._cell, names, row)) + "\n" for row in rows)
+            self.file.write("".join(lines).encode())
+            yield len(rows)
+
+    def _cell(self, name: str, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, Decimal):
+            return repr(nearest_float(name, value)) if self.floats else plain(value)
+        if isinstance(value, datetime):
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}Z"
+        if isinstance(value, int):  # and true or false
+            return str(value).lower()
+        text = str(value) if isinstance(value, str) else json_text(value)
+        if self.escape_formulas and _FORMULA.match(text) and not _NUMBER.match(text):
+            text = f"'{text}"
+        return '"' + text.replace('"', '""') + '"'
+
+
+def fills_to_import(uow: AbstractUnitOfWork, wanted: Filter) -> Iterator[list[Trade]]:
+    """Read the trades that count, by symbol and in the order in which P&L folds them, in batches.
+
+    Booked in this order they make the same positions. A correction stands in the place of the trade it corrects.
+    """
+    for symbol in uow.trades.booked_symbols():
+        counting = (
+            fill.id
+            for fill in uow.trades.in_fold_order(symbol)
+            if fill.status is TradeStatus.EXECUTED
+        )
+        while ids := list(islice(counting, _BATCH)):
+            places = {id_: place for place, id_ in enumerate(ids)}
+            found = sorted(uow.trades.found(ids), key=lambda trade: places[trade.id])
+            yield [trade for trade in found if wanted.holds(as_fields(trade))]
