@@ -26,8 +26,9 @@ demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to
 test: $(READY) ## every test; the contract suite on fake, sqlite-file, sqlite-async, postgresql, postgresql-async (FULL=1: and on fake-async, sqlite-memory, sqlite-memory-async)
 	$(BIN)/python -m pytest $(PARALLEL) $(if $(FULL),--full)
 
-full: $(READY) ## only what `make test` leaves out: more backends, more kills, more calls
-	$(BIN)/python -m pytest $(PARALLEL) --full -m full
+full: $(READY) ## only what `make test` leaves out: more backends, kills and calls; and that every contract test leaves a proven book
+	$(BIN)/python -m pytest $(PARALLEL) --full -m full --prove
+	$(BIN)/python -m pytest $(PARALLEL) tests/contract --prove
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property

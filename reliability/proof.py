@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tradebook import Verification
+from tradebook.service_layer.verification.verify import Verification
 
 
 def require_proven(book: Any, note: str = "") -> Verification:

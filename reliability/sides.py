@@ -246,7 +246,7 @@ class Side:
             return {a.name: self.plain(getattr(value, a.name)) for a in attrs.fields(type(value))}
         if isinstance(value, Mapping):
             return {
-                name: self.plain(item, _HOLDS_ID_OF.get(str(name), kind))
+                name: self.plain(_without_ids(name, item), _HOLDS_ID_OF.get(str(name), kind))
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple):
@@ -275,6 +275,15 @@ class Side:
             lambda m: re.sub(r"\d+", lambda d: self._called("AgentDecision", int(d[0])), m[0]),
             message,
         )
+
+
+def _without_ids(name: str, value: Any) -> Any:
+    """A value of the event of a snapshot: the symbols without hashes over ids, the number of cash flows alone."""
+    if name == "positions" and isinstance(value, Mapping):
+        return sorted(value)
+    if name == "cash_flows" and isinstance(value, list) and all(type(n) is int for n in value):
+        return value[:1]
+    return value
 
 
 def _or_refused(question: Callable[[], Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -199,13 +200,12 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
         symbols = [r["payload"]["symbol"] for r in rows if r["event_type"] == _SUBMITTED]
         return {symbol: symbols.count(symbol) for symbol in set(symbols)}
 
-    def count_recorded(self, entity: str) -> int:
-        def ids(*types: str) -> set[int]:
+    def count_recorded(self) -> dict[str, int]:
+        def named(types: Collection[str]) -> set[tuple[str, int]]:
             rows = self._session.rows(Event)
-            named = (r for r in rows if r["entity"] == entity and r["event_type"] in types)
-            return {row["entity_id"] for row in named}
+            return {(r["entity"], r["entity_id"]) for r in rows if r["event_type"] in types}
 
-        return len(ids(*CREATIONS) - ids(*DELETIONS))
+        return Counter(kind for kind, _ in named(CREATIONS) - named(DELETIONS))
 
 
 _SUBMITTED: Final = TradeSubmitted.__name__

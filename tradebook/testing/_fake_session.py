@@ -18,7 +18,7 @@ from tradebook.domain.errors import (
     InvalidTransition,
     NotFound,
 )
-from tradebook.domain.events import Event
+from tradebook.domain.events import Event, RecordUpdated
 from tradebook.domain.signals import Signal
 from tradebook.domain.validation import record_id
 from tradebook.testing.fake_store import (
@@ -101,13 +101,17 @@ class FakeSession:
         ids = sorted(self._written.get(Event, ()))
         events = [self._tables[Event].rows[id_].values for id_ in ids]
         said = {(event["entity"], event["entity_id"]): event["payload"] for event in events}
-        changed = [(kind, id_) for kind, ids in self._written.items() for id_ in sorted(ids)]
+        changed = [(kind, id_) for kind, ids in self._written.items() for id_ in ids]
+        changed.sort(key=lambda record: (record[0].__name__, record[1]))
         edits = (
             self._edit(kind, id_, said.get((kind.__name__, id_)))
             for kind, id_ in changed
             if kind not in WITHOUT_EVENTS
         )
-        return [edit for edit in edits if edit is not None]
+        made = [edit for edit in edits if edit is not None]
+        return sorted(
+            made, key=lambda edit: isinstance(edit[0], RecordUpdated)
+        )  # as a flush is last
 
     def _edit(
         self, kind: Kind, id_: int, said: Mapping[str, Any] | None

@@ -103,8 +103,8 @@ class FakeUnitOfWork(AbstractUnitOfWork):
 
     @override
     def commit(self) -> None:
-        self.record_all(self._session.unrecorded())
         try:
+            self.record_all(self._session.unrecorded())
             self._session.commit()
         except ConcurrentUpdate:
             self.rollback()

@@ -17,8 +17,8 @@ AUDIT = PAGE.with_name("audit.md")
     scope="module",
     params=[
         ("sqlite", 10),
-        pytest.param(("sqlite", 1), marks=pytest.mark.full),
-        pytest.param(("postgresql", 1), marks=pytest.mark.full),
+        pytest.param(("sqlite", 1), marks=[pytest.mark.full, pytest.mark.slow]),
+        pytest.param(("postgresql", 1), marks=[pytest.mark.full, pytest.mark.slow]),
     ],
     ids=["a tenth on SQLite", "all on SQLite", "all on PostgreSQL"],
 )

@@ -74,6 +74,8 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         never = self.where(columns.sequence.is_(None)).order_by(columns.id).limit(BATCH)
         while found := self.fetch(never.where(columns.id > after)):
             yield found
+            if len(found) < BATCH:
+                return
             after = found[-1].id
 
     @override
@@ -289,16 +291,14 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         return {name: every if every == stated else None for name, every, stated in found}
 
     @override
-    def count_recorded(self, entity: str) -> int:
+    def count_recorded(self) -> dict[str, int]:
         columns = self.table.c
-        created = self._select(
-            columns.entity_id, columns.entity == entity, columns.event_type.in_(CREATIONS)
-        )
-        deleted = self._select(
-            columns.entity_id, columns.entity == entity, columns.event_type.in_(DELETIONS)
-        )
-        remaining = created.except_(deleted).subquery()
-        return int(self.session.scalar(select(func.count()).select_from(remaining)) or 0)
+        named = select(columns.entity, columns.entity_id).where(columns.account == self.account)
+        created = named.where(columns.event_type.in_(CREATIONS))
+        there = created.except_(named.where(columns.event_type.in_(DELETIONS))).subquery()
+        counted = select(there.c.entity, func.count()).group_by(there.c.entity)
+        found = self.session.connection().execute(counted)
+        return {str(kind): int(number) for kind, number in found}
 
     def _bookings(self) -> Sequence[ColumnElement[bool]]:
         columns = self.table.c

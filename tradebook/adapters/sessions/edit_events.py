@@ -92,9 +92,14 @@ def _before_flush(session: Session, _context: object, _instances: object) -> Non
 
 
 def _after_flush(session: Session, _context: object) -> None:
-    edits = session.info.pop(_EDITS, ())
+    edits = sorted(session.info.pop(_EDITS, ()), key=lambda edit: _place(edit[0]))
     made = [_author(session, one).event(edit or created(one), one) for one, edit in edits]
     insert_all(session, made)
+
+
+def _place(entity: Entity) -> tuple[str, int]:
+    """Return the place of a record's event among those of one flush, whose records have no order."""
+    return type(entity).__name__, entity.id
 
 
 def _author(session: Session, entity: Entity) -> Author:
@@ -108,10 +113,10 @@ def record_rest(session: Session) -> None:
 
     Handlers record theirs right after; this is for functions of applications.
     """
-    rest = session.info.pop(UNRECORDED, {})
+    rest: dict[tuple[str, int], tuple[Entity, bool]] = session.info.pop(UNRECORDED, {})
     made = [
         _author(session, one).event(created(one) if is_new else deleted(one), one)
-        for one, is_new in rest.values()
+        for _, (one, is_new) in sorted(rest.items())
     ]
     insert_all(session, made)
 

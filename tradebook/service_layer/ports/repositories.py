@@ -128,6 +128,8 @@ class Records(ABC, Generic[E]):
         """Iterate over all records by id, from the first above `after`, in reads of `batch`."""
         while found := self.in_order(after=after, limit=batch):
             yield found
+            if len(found) < batch:
+                return
             after = found[-1].id
 
     @abstractmethod
@@ -361,8 +363,8 @@ class EventRepository(Repository[Event]):
         """
 
     @abstractmethod
-    def count_recorded(self, entity: str) -> int:
-        """Count the records of a kind that there must be: those that events created, and none deleted."""
+    def count_recorded(self) -> dict[str, int]:
+        """Count the records that there must be, by kind: those that events created, and none deleted."""
 
 
 class SealRepository(Repository[Seal]):

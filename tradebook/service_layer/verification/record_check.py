@@ -110,7 +110,8 @@ class RecordCheck:
         if trades is not None:
             counts[Trade.__name__] = trades
         kinds = {kind.__name__: kind for kind in _RECORDED}
-        lacking = {n: k for n, k in kinds.items() if self.uow.events.count_recorded(n) != counts[n]}
+        recorded = self.uow.events.count_recorded()
+        lacking = {name: k for name, k in kinds.items() if recorded.get(name, 0) != counts[name]}
         for page in self.uow.events.batches(after=LOWEST) if lacking else ():
             for name, kind in lacking.items():
                 yield from self._missing_of(kind, [e for e in page if e.entity == name])

@@ -143,8 +143,9 @@ class _Check:
     ) -> None:
         self.uow = uow
         self.kept = kept
-        others = sum(uow.records(kind).count() for kind in KINDS)
-        total = uow.seals.count_covered() + uow.trades.count() + others
+        total = uow.seals.count_covered()
+        if report is not None:
+            total += sum(uow.records(kind).count() for kind in (*KINDS, Trade))
         self.progress = Progress(report, total)
         self.findings: list[Finding] = []
         self.counts: dict[str, int] = {}
