@@ -1,9 +1,9 @@
-"""The two ways to book a file of trades: every row or none, or every row that can be booked."""
+"""The two ways to book the rows of a file: every row or none, or every row that can be booked."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -16,6 +16,7 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
+from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
@@ -34,7 +35,7 @@ _ROW_ERRORS: Final = (DuplicateRecord, InstrumentMismatch, InvalidInput, Invalid
 
 @define
 class Checked:
-    """The result of the first pass over a file, which books nothing.
+    """The result of reading a file, which books nothing.
 
     Attributes:
         good: the number of rows that are valid without regard to the book.
@@ -49,7 +50,7 @@ class Checked:
 
 @define
 class FileImport:
-    """The result of the second pass over a file, which books its rows.
+    """The result of booking the rows of a file.
 
     Attributes:
         booked: the number of trades that are new.
@@ -70,8 +71,10 @@ class FileImport:
         self.symbols |= imported.symbols
 
 
-def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Checked:
-    """Check every row of a file, and book nothing; without `skip_bad` an error lists the bad rows."""
+def check(
+    file: TradeFile, rows: OrderedRows, report: ProgressCallback, *, skip_bad: bool
+) -> Checked:
+    """Check every row of a file, and keep the good ones; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
     for number, row in enumerate(file.rows(), 1):
         if isinstance(row, BadRow):
@@ -81,6 +84,7 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
         else:
             checked.good += 1
             checked.repeated += row.repeats
+            rows.add(row)
         if number % BATCH_OF_TRADES == 0:
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
@@ -89,19 +93,23 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
 
 
 def book_what_can_be(
-    book: Book, file: TradeFile, total: int, report: ProgressCallback
+    book: Book, file: TradeFile, rows: Iterable[Row], total: int, report: ProgressCallback
 ) -> FileImport:
     """Book batches, each in a unit of work of its own, without the rows that the book refuses."""
     done = FileImport()
-    rows = (row for row in file.rows() if isinstance(row, Row))
-    while batch := list(islice(rows, BATCH_OF_TRADES)):
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_OF_TRADES)):
         _book_or_halve(book, file, batch, done)
         report(done.booked + done.duplicates + len(done.refused), total)
     return done
 
 
 def book_all(
-    uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
+    uow: AbstractUnitOfWork,
+    file: TradeFile,
+    rows: Iterable[Row],
+    total: int,
+    report: ProgressCallback,
 ) -> FileImport:
     """Book every row in one unit of work, or none; the error names the line of a refused row."""
     # Rows whose batch is not booked yet: the refused one is among them.
@@ -109,18 +117,16 @@ def book_all(
     done_before = 0
 
     def terms() -> Iterator[TradeTerms]:
-        for row in file.rows():
-            if isinstance(row, BadRow):
-                raise ImportRefused(f"{file.name} changed while it was read; nothing was booked")
+        for row in rows:
             waiting.append(row)
             yield row.terms
 
-    def progress(rows: int, _read: int) -> None:
+    def progress(booked: int, _read: int) -> None:
         nonlocal done_before
-        for _ in range(rows - done_before):
+        for _ in range(booked - done_before):
             waiting.popleft()
-        done_before = rows
-        report(rows, total)
+        done_before = booked
+        report(booked, total)
 
     done = FileImport()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.row_order import OrderedRows, RowOrder
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.columns import select
@@ -56,13 +58,19 @@ def import_trades(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Book the good rows and list the bad ones.")
     ] = False,
+    order: Annotated[
+        RowOrder, typer.Option("--order", help="Book by time, or in the order of the file.")
+    ] = RowOrder.TIME,
 ) -> None:
-    """Book the trades of a CSV file in the order of its rows: all of them, or none.
+    """Book the trades of a CSV file in the order of their times: all of them, or none.
 
     The first line names the columns, in any order: symbol, action (buy or
     sell), quantity, price; optional are fee, fee_currency, currency,
     multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
     UTC unless it has an offset), order_id, execution_id, venue, strategy.
+
+    Rows are sorted by executed_at, whether the file has the oldest or the
+    newest first; a row without a time follows the row before it.
 
     Importing a file again is safe: trades that are booked are recognised by
     their order_id and execution_id, or without one by their content. An
@@ -79,25 +87,27 @@ def import_trades(
         if ours not in COLUMNS:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
-    with opened_file(path) as binary:
+    with ExitStack() as stack:
         file = TradeFile(
             "standard input" if str(path) == STDIN else path.name,
-            binary,
+            stack.enter_context(opened_file(path)),
             mapping=mapping,
             ignored=ignored or [],
             currency=optional_identifier(currency),
         )
+        ordered = stack.enter_context(OrderedRows(file.text, order))
         with context.progress_bar("checking") as report:
-            checked = import_run.check(file, report, skip_bad=skip_bad)
+            checked = import_run.check(file, ordered, report, skip_bad=skip_bad)
         try:
             with (
                 context.open_book(creates=True) as manager,
                 context.progress_bar("booking") as report,
             ):
+                arguments = (file, ordered, checked.good, report)
                 if skip_bad:
-                    booked = import_run.book_what_can_be(manager, file, checked.good, report)
+                    booked = import_run.book_what_can_be(manager, *arguments)
                 else:
-                    booked = manager.run(import_run.book_all, file, checked.good, report)
+                    booked = manager.run(import_run.book_all, *arguments)
         except KeyboardInterrupt:
             rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
             complain(f"interrupted; {rest}")
