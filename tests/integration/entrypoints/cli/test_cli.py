@@ -78,6 +78,8 @@ def test_import_books_a_file_and_says_how_it_went(sqlite_url: str) -> None:
     assert summary == {
         "account": "main",
         "file": "trades.csv",
+        "import_id": 1,
+        "is_known_file": False,
         "booked": 5,
         "duplicates": 0,
         "repeated": 0,

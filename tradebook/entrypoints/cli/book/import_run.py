@@ -16,12 +16,15 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
+from tradebook.domain.imports import Import, ImportSource, ImportStatus
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades
+from tradebook.service_layer.handlers.importing import import_part
+from tradebook.service_layer.handlers.imports import begin_import, finish_import
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -57,8 +60,10 @@ class FileImport:
         duplicates: the number of trades that were booked before, with the same terms.
         refused: the rows that the book refused.
         symbols: the symbols of the positions that changed.
+        import_id: the id of the import on record.
     """
 
+    import_id: int
     booked: int = 0
     duplicates: int = 0
     refused: list[BadRow] = field(factory=list)
@@ -93,14 +98,27 @@ def check(
 
 
 def book_what_can_be(
-    book: Book, file: TradeFile, rows: Iterable[Row], total: int, report: ProgressCallback
+    book: Book,
+    file: TradeFile,
+    rows: Iterable[Row],
+    checked: Checked,
+    source: ImportSource,
+    report: ProgressCallback,
 ) -> FileImport:
     """Book batches, each in a unit of work of its own, without the rows that the book refuses."""
-    done = FileImport()
+    imported = book.run(begin_import, source)
+    done = FileImport(imported.id)
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH_OF_TRADES)):
-        _book_or_halve(book, file, batch, done)
-        report(done.booked + done.duplicates + len(done.refused), total)
+        _book_or_halve(book, file, imported, batch, done)
+        report(done.booked + done.duplicates + len(done.refused), checked.good)
+    book.run(
+        finish_import,
+        imported.id,
+        booked=done.booked,
+        duplicates=done.duplicates,
+        skipped=len(checked.bad) + len(done.refused),
+    )
     return done
 
 
@@ -108,10 +126,15 @@ def book_all(
     uow: AbstractUnitOfWork,
     file: TradeFile,
     rows: Iterable[Row],
-    total: int,
+    checked: Checked,
+    source: ImportSource | Import,
     report: ProgressCallback,
 ) -> FileImport:
-    """Book every row in one unit of work, or none; the error names the line of a refused row."""
+    """Book every row in one unit of work, or none; the error names the line of a refused row.
+
+    Of a file that an import booked before, which is its `source` then, no row may be new.
+    """
+    before = source if isinstance(source, Import) else None
     # Rows whose batch is not booked yet: the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0
@@ -126,30 +149,64 @@ def book_all(
         for _ in range(booked - done_before):
             waiting.popleft()
         done_before = booked
-        report(booked, total)
+        report(booked, checked.good)
 
-    done = FileImport()
     try:
-        done.add(import_trades(uow, terms(), progress=progress, batch=BATCH_OF_TRADES))
+        imported = import_trades(
+            uow,
+            terms(),
+            progress=progress,
+            batch=BATCH_OF_TRADES,
+            source=source if before is None else None,
+        )
     except _ROW_ERRORS as error:
         if error.index is None:
             raise
         row = waiting[error.index - done_before]
         raise _bad_file(file, [_refused(file, row, error)]) from None
+    if before is not None and imported.booked:
+        raise ImportRefused(
+            f"{known(file, before)}, but read as it is told to be now, {counted(imported.booked, 'trade')} of it would "
+            f"be new; nothing was booked. {undo_first(before)}"
+        )
+    import_id = imported.import_id or (before and before.id)
+    assert import_id is not None
+    done = FileImport(import_id)
+    done.add(imported)
     return done
 
 
-def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: FileImport) -> None:
+def imported_before(book: Book, digest: str) -> Import | None:
+    """Return the import that booked the whole of this file, unless it was undone."""
+    found = book.get_imports(status=ImportStatus.FINISHED, digest=digest)
+    return next((imported for imported in found if not imported.skipped), None)
+
+
+def known(file: TradeFile, before: Import) -> str:
+    """Say that a file was imported before."""
+    return (
+        f"{file.name} is the file of import {before.id}, of {before.started_at:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def undo_first(before: Import) -> str:
+    """Say how a file that was imported before is imported anew."""
+    return f"To import it anew, undo that first: tradebook imports undo {before.id} --reason TEXT"
+
+
+def _book_or_halve(
+    book: Book, file: TradeFile, imported: Import, batch: Sequence[Row], done: FileImport
+) -> None:
     """Book a batch; if the book refuses it, book its halves, down to the rows that it refuses."""
     try:
-        done.add(book.import_trades([row.terms for row in batch]))
+        done.add(book.run(import_part, imported, [row.terms for row in batch]))
     except _ROW_ERRORS as error:
         if len(batch) == 1:
             done.refused.append(_refused(file, batch[0], error))
             return
         middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
-        _book_or_halve(book, file, batch[:middle], done)
-        _book_or_halve(book, file, batch[middle:], done)
+        _book_or_halve(book, file, imported, batch[:middle], done)
+        _book_or_halve(book, file, imported, batch[middle:], done)
 
 
 def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tradebook.domain.imports import ImportSource
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.row_order import OrderedRows, RowOrder
@@ -72,9 +73,10 @@ def import_trades(
     Rows are sorted by executed_at, whether the file has the oldest or the
     newest first; a row without a time follows the row before it.
 
-    Importing a file again is safe: trades that are booked are recognised by
-    their order_id and execution_id, or without one by their content. An
-    interrupted import with --skip-bad has booked a part: run it again.
+    Importing a file again is safe: it is recognised as a whole by its digest,
+    and trades that are booked by their order_id and execution_id, or without
+    one by their content. An interrupted import with --skip-bad has booked a
+    part: run it again. `tradebook imports undo` takes an import back.
 
       tradebook import trades.csv
       tradebook import fills.csv.gz --map side=action --map qty=quantity
@@ -95,6 +97,7 @@ def import_trades(
             ignored=ignored or [],
             currency=optional_identifier(currency),
         )
+        source = ImportSource(file.name, file.text.digest())
         ordered = stack.enter_context(OrderedRows(file.text, order))
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, ordered, report, skip_bad=skip_bad)
@@ -103,15 +106,18 @@ def import_trades(
                 context.open_book(creates=True) as manager,
                 context.progress_bar("booking") as report,
             ):
-                arguments = (file, ordered, checked.good, report)
-                if skip_bad:
-                    booked = import_run.book_what_can_be(manager, *arguments)
+                before = import_run.imported_before(manager, source.digest or "")
+                arguments = (file, ordered, checked)
+                if skip_bad and before is None:
+                    booked = import_run.book_what_can_be(manager, *arguments, source, report)
                 else:
-                    booked = manager.run(import_run.book_all, *arguments)
+                    booked = manager.run(import_run.book_all, *arguments, before or source, report)
         except KeyboardInterrupt:
             rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
             complain(f"interrupted; {rest}")
             raise
+    if before is not None:
+        complain(f"{import_run.known(file, before)}. {import_run.undo_first(before)}")
     skipped = sorted([*checked.bad, *booked.refused], key=lambda row: row.line)
     seconds, rows = perf_counter() - began, f"{counted(len(skipped), 'row')} skipped"
     lines = [
@@ -127,6 +133,8 @@ def import_trades(
     document = {
         "account": context.account,
         "file": file.name,
+        "import_id": booked.import_id,
+        "is_known_file": before is not None,
         "booked": booked.booked,
         "duplicates": booked.duplicates,
         "repeated": checked.repeated,

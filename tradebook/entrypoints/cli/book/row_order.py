@@ -51,7 +51,8 @@ class OrderedRows:
         self.last: datetime | None = None
         self._text = text
         self._order = order
-        self._at, self._group, self._previous = _BEFORE_ALL, 0, None
+        self._at, self._group = _BEFORE_ALL, 0
+        self._previous: datetime | None = None
         self._waiting: list[tuple[int, int, int, bytes]] = []
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
