@@ -145,4 +145,5 @@ class Import(Entity):
         for name, value in values.items():
             setattr(self, name, value)
         self.updated_at = at
-        return {name: [value, getattr(self, name)] for name, value in before.items()}
+        now = {name: getattr(self, name) for name in values}
+        return {name: [was, now[name]] for name, was in before.items() if was != now[name]}

@@ -134,7 +134,7 @@ def book_all(
 
     Of a file that an import booked before, which is its `source` then, no row may be new.
     """
-    before = source if isinstance(source, Import) else None
+    before, named = (source, None) if isinstance(source, Import) else (None, source)
     # Rows whose batch is not booked yet: the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0
@@ -157,7 +157,7 @@ def book_all(
             terms(),
             progress=progress,
             batch=BATCH_OF_TRADES,
-            source=source if before is None else None,
+            source=named,
         )
     except _ROW_ERRORS as error:
         if error.index is None:
@@ -169,8 +169,8 @@ def book_all(
             f"{known(file, before)}, but read as it is told to be now, {counted(imported.booked, 'trade')} of it would "
             f"be new; nothing was booked. {undo_first(before)}"
         )
-    import_id = imported.import_id or (before and before.id)
-    assert import_id is not None
+    import_id = imported.import_id if before is None else before.id
+    assert import_id is not None  # a source was named
     done = FileImport(import_id)
     done.add(imported)
     return done
