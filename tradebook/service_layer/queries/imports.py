@@ -14,7 +14,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
 def recorded_trades(uow: AbstractUnitOfWork, imported: Import) -> Iterator[Trade]:
-    """Iterate over the trades that an import booked, in that order, as they are now."""
+    """Iterate over the trades that an import booked, in the order in which they were written, as they are now."""
     booked = (
         event.entity_id
         for event in events_of(uow, imported)

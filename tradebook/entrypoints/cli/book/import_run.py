@@ -163,7 +163,7 @@ def book_all(
         if error.index is None:
             raise
         row = waiting[error.index - done_before]
-        raise _bad_file(file, [_refused(file, row, error)]) from None
+        raise _bad_file(file, [refused_row(file, row, error)]) from None
     if before is not None and imported.booked:
         raise ImportRefused(
             f"{known(file, before)}, but read as it is told to be now, {counted(imported.booked, 'trade')} of it would "
@@ -202,14 +202,15 @@ def _book_or_halve(
         done.add(book.run(import_part, imported, [row.terms for row in batch]))
     except _ROW_ERRORS as error:
         if len(batch) == 1:
-            done.refused.append(_refused(file, batch[0], error))
+            done.refused.append(refused_row(file, batch[0], error))
             return
         middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
         _book_or_halve(book, file, imported, batch[:middle], done)
         _book_or_halve(book, file, imported, batch[middle:], done)
 
 
-def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
+def refused_row(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
+    """Say which row the book refuses, and why."""
     term, reason = "", str(error.args[0])  # without the index in the list, which the line replaces
     if isinstance(error, InvalidInput):
         term, reason = error.field, f"expected {error.expected}"

@@ -12,6 +12,8 @@ import typer
 from tradebook.domain.imports import ImportSource
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.import_preview import show_preview
+from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
 from tradebook.entrypoints.cli.book.row_order import OrderedRows, RowOrder
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
@@ -62,6 +64,9 @@ def import_trades(
     order: Annotated[
         RowOrder, typer.Option("--order", help="Book by time, or in the order of the file.")
     ] = RowOrder.TIME,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would happen, and write nothing.")
+    ] = False,
 ) -> None:
     """Book the trades of a CSV file in the order of their times: all of them, or none.
 
@@ -78,6 +83,7 @@ def import_trades(
     one by their content. An interrupted import with --skip-bad has booked a
     part: run it again. `tradebook imports undo` takes an import back.
 
+      tradebook import trades.csv --dry-run
       tradebook import trades.csv
       tradebook import fills.csv.gz --map side=action --map qty=quantity
       zcat fills.csv.gz | tradebook import - --currency ETH --ignore note
@@ -100,14 +106,18 @@ def import_trades(
         source = ImportSource(file.name, file.text.digest())
         ordered = stack.enter_context(OrderedRows(file.text, order))
         with context.progress_bar("checking") as report:
-            checked = import_run.check(file, ordered, report, skip_bad=skip_bad)
+            checked = import_run.check(file, ordered, report, skip_bad=skip_bad or dry_run)
+        if dry_run:
+            show_preview(context, file, source, ordered, checked, skip_bad=skip_bad)
+            return
         try:
             with (
                 context.open_book(creates=True) as manager,
                 context.progress_bar("booking") as report,
             ):
                 before = import_run.imported_before(manager, source.digest or "")
-                arguments = (file, ordered, checked)
+                watched = WatchedRows(ordered, quantities(manager))
+                arguments = (file, watched, checked)
                 if skip_bad and before is None:
                     booked = import_run.book_what_can_be(manager, *arguments, source, report)
                 else:
@@ -125,11 +135,10 @@ def import_trades(
         f"{counted(len(booked.symbols), 'position')}, "
         f"{counted(booked.duplicates, 'duplicate')} recognised, {rows}; {seconds:.1f} s"
     ]
-    if checked.repeated:
-        lines.append(
-            f"{counted(checked.repeated, 'row')} repeated an order of an earlier row and counted as "
-            "duplicates; fills of one order need an execution_id each"
-        )
+    warnings = watched.warnings(
+        duplicates=booked.duplicates - checked.repeated, repeated=checked.repeated
+    )
+    lines += [f"warning: {warning}" for warning in warnings]
     document = {
         "account": context.account,
         "file": file.name,
@@ -139,6 +148,7 @@ def import_trades(
         "duplicates": booked.duplicates,
         "repeated": checked.repeated,
         "skipped": skipped,
+        "warnings": warnings,
         "positions": sorted(booked.symbols),
         "seconds": round(seconds, 3),
     }

@@ -53,12 +53,12 @@ class OrderedRows:
         self._order = order
         self._at, self._group = _BEFORE_ALL, 0
         self._previous: datetime | None = None
-        self._waiting: list[tuple[int, int, int, bytes]] = []
+        self._waiting: list[tuple[int, int, int, bool, bytes]] = []
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
         self._connection.execute("PRAGMA journal_mode = OFF")
         self._connection.execute(
-            "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, terms BLOB)"
+            "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, repeats INTEGER, terms BLOB)"
         )
 
     @property
@@ -71,7 +71,8 @@ class OrderedRows:
         given = row.terms.get("executed_at")
         if given is not None:
             self._date(utc(given))
-        self._waiting.append((self._at, self._group, row.line, pickle.dumps(row.terms)))
+        terms = pickle.dumps(row.terms)
+        self._waiting.append((self._at, self._group, row.line, row.repeats, terms))
         if len(self._waiting) == _AT_ONCE:
             self._write()
 
@@ -85,10 +86,17 @@ class OrderedRows:
         by = "rowid"
         if self._order is RowOrder.TIME and self.backwards:
             by = f"at, part {'DESC' if self.is_newest_first else 'ASC'}, rowid"
+        yield from self._select(f"ORDER BY {by}")
+
+    def at_line(self, line: int) -> Row:
+        """Return the row that begins at a line of the file."""
+        return next(self._select("WHERE line = ?", line))
+
+    def _select(self, which: str, *values: int) -> Iterator[Row]:
         try:
-            found = self._connection.execute(f"SELECT line, terms FROM rows ORDER BY {by}")  # noqa: S608, of ours
-            for line, terms in found:
-                yield Row(line, pickle.loads(terms), repeats=False)  # noqa: S301, written above
+            question = f"SELECT line, repeats, terms FROM rows {which}"  # noqa: S608, of ours
+            for line, repeats, terms in self._connection.execute(question, values):
+                yield Row(line, pickle.loads(terms), bool(repeats))  # noqa: S301, written above
         except sqlite3.Error as error:
             raise self._full(error) from error
 
@@ -116,7 +124,7 @@ class OrderedRows:
 
     def _write(self) -> None:
         try:
-            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", self._waiting)
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
         except sqlite3.Error as error:
             raise self._full(error) from error
         self._waiting.clear()
