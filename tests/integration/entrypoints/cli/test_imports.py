@@ -88,6 +88,47 @@ def test_the_same_file_read_in_another_way_is_refused(tradebook: Command, tmp_pa
     assert tradebook.trades() == 1
 
 
+IDS = "symbol,action,quantity,price,executed_at,order,trade"
+
+
+def with_two_ids(*numbers: int) -> list[str]:
+    return [f"A,buy,1.50,10{n},2024-05-01T14:0{n}:00Z,o-{n},t-{n}" for n in numbers]
+
+
+def test_the_same_fills_under_other_ids_need_a_yes(tradebook: Command, tmp_path: Path) -> None:
+    by_order = ("--map", "order=order_id", "--ignore", "trade")
+    by_trade = ("--map", "trade=order_id", "--ignore", "order")
+    tradebook(
+        "import", written(tmp_path / "a.csv", *with_two_ids(1, 2, 3, 4), header=IDS), *by_order
+    )
+    other = written(tmp_path / "b.csv", *with_two_ids(2, 3, 4, 5), header=IDS)
+
+    refused = tradebook.refused("import", other, *by_trade)
+    preview = tradebook.json("import", other, *by_trade, "--dry-run")
+
+    assert "3 of 4 rows that were looked at have the symbol, time, quantity and price" in refused
+    assert "line 2: order 'o-2' for A" in refused
+    assert "nothing was booked: say --yes to do it" in refused
+    assert "booked under other order ids" in preview["warnings"][0]
+    assert tradebook.trades() == 4
+    assert tradebook.json("import", other, *by_order)["booked"] == 1  # the same ids are duplicates
+    third = written(tmp_path / "c.csv", *with_two_ids(1, 2, 3), header=IDS)
+    assert tradebook.json("import", third, *by_trade, "--yes")["booked"] == 3
+
+
+def test_new_fills_at_other_times_are_not_suspected(tradebook: Command, tmp_path: Path) -> None:
+    by_order = ("--map", "order=order_id", "--ignore", "trade")
+    tradebook("import", written(tmp_path / "a.csv", *with_two_ids(1, 2), header=IDS), *by_order)
+    later = [row.replace("14:", "15:") for row in with_two_ids(3, 4)]
+
+    assert (
+        tradebook.json("import", written(tmp_path / "b.csv", *later, header=IDS), *by_order)[
+            "booked"
+        ]
+        == 2
+    )
+
+
 def test_a_file_of_which_rows_were_skipped_is_read_again(
     tradebook: Command, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from tradebook.domain.imports import ImportSource
 from tradebook.domain.positions import Position
 from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.import_run import Checked
+from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
@@ -34,6 +35,7 @@ def show_preview(
     """Show what an import of checked rows would do; exit with 1 if it would be refused."""
     with context.open_book() as manager, context.progress_bar("folding") as report:
         before = import_run.imported_before(manager, source.digest or "")
+        suspected = None if before else suspicion(manager, rows)
         watched = WatchedRows(rows, quantities(manager))
         numbered = _Numbered(watched)
         preview = manager.read(
@@ -47,6 +49,8 @@ def show_preview(
     warnings = watched.warnings(duplicates=preview.duplicates, repeated=checked.repeated)
     if before is not None:
         warnings.insert(0, import_run.known(file, before))
+    if suspected is not None:
+        warnings.insert(0, f"{suspected} An import asks for --yes.")
     document = {
         "account": context.account,
         "file": file.name,

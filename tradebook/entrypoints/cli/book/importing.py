@@ -13,12 +13,13 @@ from tradebook.domain.imports import ImportSource
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.import_preview import show_preview
+from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
 from tradebook.entrypoints.cli.book.row_order import OrderedRows, RowOrder
 from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.columns import select
-from tradebook.entrypoints.cli.messages import complain, counted
+from tradebook.entrypoints.cli.messages import complain, confirm, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
 from tradebook.entrypoints.cli.output import stdout
 from tradebook.entrypoints.cli.tables import show
@@ -64,6 +65,9 @@ def import_trades(
     order: Annotated[
         RowOrder, typer.Option("--order", help="Book by time, or in the order of the file.")
     ] = RowOrder.TIME,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Book fills that look booked under other order ids.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would happen, and write nothing.")
     ] = False,
@@ -116,6 +120,9 @@ def import_trades(
                 context.progress_bar("booking") as report,
             ):
                 before = import_run.imported_before(manager, source.digest or "")
+                suspected = None if before or yes else suspicion(manager, ordered)
+                if suspected is not None:
+                    confirm(f"{suspected} Book them?", yes=False, otherwise="nothing was booked")
                 watched = WatchedRows(ordered, quantities(manager))
                 arguments = (file, watched, checked)
                 if skip_bad and before is None:

@@ -88,6 +88,12 @@ class OrderedRows:
             by = f"at, part {'DESC' if self.is_newest_first else 'ASC'}, rowid"
         yield from self._select(f"ORDER BY {by}")
 
+    def spread(self, most: int) -> list[Row]:
+        """Return up to so many of the rows, evenly spread over the file."""
+        self._write()
+        (count,) = self._connection.execute("SELECT count(*) FROM rows").fetchone()
+        return list(self._select("WHERE rowid % ? = 0 LIMIT ?", max(1, -(-count // most)), most))
+
     def at_line(self, line: int) -> Row:
         """Return the row that begins at a line of the file."""
         return next(self._select("WHERE line = ?", line))
