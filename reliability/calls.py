@@ -29,6 +29,7 @@ from tradebook import (
 )
 from tradebook.domain.agents import ActionStatus, DecisionStatus
 from tradebook.domain.entity import Entity
+from tradebook.domain.imports import Import, ImportStatus
 from tradebook.service_layer import queries
 from tradebook.testing import strategies
 
@@ -137,6 +138,7 @@ VALUES: Final[Mapping[type[Entity], Strategy]] = {
         {"kind": st.sampled_from(CashFlowKind), "amount": amounts, "reference": some},
         currency=currencies,
     ),
+    Import: having({"source": some, "reference": some}),
     Event: having({"event_type": some, "entity": st.just("Trade"), "entity_id": ids(Trade)}),
     PerformanceMetric: having(
         {
@@ -239,7 +241,9 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         executed_at=times,
         execution_id=executions,
     ),
-    "import_trades": having({"trades": st.lists(terms, max_size=4)}, batch=st.integers(1, 3)),
+    "import_trades": having(
+        {"trades": st.lists(terms, max_size=4)}, batch=st.integers(1, 3), source=st.none() | some
+    ),
     "mark_prices": having({"prices": st.dictionaries(symbols, prices)}, at=times),
     "raise_alert": having(
         {"alert_type": names, "severity": st.sampled_from([*Severity, "LOUD"])},
@@ -290,6 +294,7 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
     "resolve_alert": having(
         {"alert_id": ids(Alert), "resolution": texts}, resolved_by=st.sampled_from(["", "me"])
     ),
+    "undo_import": having({"import_id": ids(Import), "reason": reasons}),
     "take_snapshot": having({}, rates=rates),
     "update": having({"entity": changed()}),
     "update_position": having(
@@ -355,6 +360,7 @@ LISTS: Final[Mapping[Callable[..., Any], Strategy]] = {
     queries.get_signals: having({}, symbol=symbols, action=signal_actions),
     queries.get_decisions: having({}, status=st.sampled_from(DecisionStatus)),
     queries.get_actions: having({}, decision_id=ids(AgentDecision)),
+    queries.get_imports: having({}, status=st.sampled_from(ImportStatus), digest=some),
     queries.get_metrics: having({}, name=some),
     # With an id its kind: the stores number the records of a kind as they like.
     queries.get_events: having({}) | having({"entity": st.just("Trade")}, entity_id=ids(Trade)),

@@ -13,6 +13,7 @@ from tradebook import (
     Alert,
     CashFlow,
     Event,
+    Import,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -28,6 +29,7 @@ KINDS: Final = (
     Alert,
     CashFlow,
     Event,
+    Import,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -42,6 +44,12 @@ Did = dict[str, Any]
 CHANGES: Final[dict[str, Callable[[Any, Did], Any]]] = {
     "trade": lambda book, did: book.record_trade(**BUY),
     "import": lambda book, did: book.import_trades([{**BUY, "symbol": symbol} for symbol in "ABA"]),
+    "import of a file": lambda book, did: book.import_trades(
+        [{**BUY, "order_id": "f-1"}, {**BUY, "order_id": "f-2"}], source="f.csv"
+    ),
+    "undone": lambda book, did: book.undo_import(
+        did["import of a file"].import_id, reason="another account's"
+    ),
     "trades": lambda book, did: book.record_trades([{**BUY, "symbol": symbol} for symbol in "ABA"]),
     "order": lambda book, did: book.record_trade(**BUY, status="PENDING", order_id="o-1"),
     "fill": lambda book, did: book.execute_trade(order_id="o-1", price=2),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from reliability.calls import BEGIN
 from reliability.sides import Call, Changed, New, Ref
-from tradebook import AgentDecision, Alert, Position, Signal, Trade, handlers
+from tradebook import AgentDecision, Alert, Import, Position, Signal, Trade, handlers
 
 
 def fill(order_id: str, action: str, quantity: object, price: object, **terms: Any) -> Any:
@@ -51,7 +51,8 @@ TOUR: Final = [
                 fill("o-8", "BUY", 2, 97),
                 fill("o-9", "SELL", 1, 98),
                 fill("o-8", "BUY", 2, 97),
-            ]
+            ],
+            "source": "f.csv",
         },
     ),
     Call(
@@ -65,6 +66,7 @@ TOUR: Final = [
     Call(handlers.correct_trade, {"order_id": "o-1", "price": 98, "reason": "misread"}),
     Call(handlers.bust_trade, {"order_id": "o-2", "reason": "cancelled"}),
     Call(handlers.bust_cash_flow, {"reference": "a", "reason": "another account's"}),
+    Call(handlers.undo_import, {"import_id": Ref(Import, 0), "reason": "another account's"}),
     Call(handlers.rebuild, {}),
     Call(handlers.mark_prices, {"prices": {"AAPL": 103, "ES": "-2.5", "X": 1}}),
     Call(handlers.update_position, {"symbol": "ES", "changes": {"current_price": -1}}),

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         WouldOverwrite,
     )
     from tradebook.domain.events import Event
+    from tradebook.domain.imports import Import, ImportSource, ImportStatus
     from tradebook.domain.numbers import exact
     from tradebook.domain.orders import Order, OrderStatus
     from tradebook.domain.performance import PerformanceMetric
@@ -102,6 +103,9 @@ __all__ = [
     "DuplicateRecord",
     "Event",
     "ExtraNotInstalled",
+    "Import",
+    "ImportSource",
+    "ImportStatus",
     "InstrumentMismatch",
     "InvalidInput",
     "InvalidTransition",
@@ -186,6 +190,7 @@ _HOMES = {
         "WouldOverwrite",
     ),
     "tradebook.domain.events": ("Event",),
+    "tradebook.domain.imports": ("Import", "ImportSource", "ImportStatus"),
     "tradebook.domain.numbers": ("exact",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
     "tradebook.domain.orders": ("Order", "OrderStatus"),

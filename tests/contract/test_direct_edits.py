@@ -12,6 +12,7 @@ from tests.support.direct_edits import (
     CHANGES,
     KIND_OF,
     LATER,
+    MADE_BY_HANDLERS,
     NEW,
     NEW_STATES,
     REMOVALS,
@@ -107,7 +108,7 @@ def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Book) -> N
         with pytest.raises(InvalidInput, match=words) as refused:
             book.create(new_record(KIND_OF[kind], **{edit.field: edit.value}))
         named = {"resolved": "resolved_at"}.get(edit.field, edit.field)
-        assert refused.value.field == named or kind in ("Event", "PortfolioPosition", "Seal"), edit
+        assert refused.value.field == named or kind in MADE_BY_HANDLERS, edit
     assert everything(book) == before
     for kind, values in sorted(values_of_new(ids).items()):
         made = book.create(new_record(KIND_OF[kind], **values))

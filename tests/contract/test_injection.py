@@ -66,6 +66,10 @@ def writing(
                                   "fee_currency": t, "executed_at": NOON}),
             (book.correct_trade, {"trade_id": ids["trade"], "price": 3, "reason": t}),
         ],
+        "import_trades": [
+            (book.import_trades, {"trades": [{**BUY, "symbol": t, "order_id": "i"}], "source": t}),
+        ],
+        "undo_import": [(book.undo_import, {"import_id": ids["import"], "reason": t})],
         "rebuild": [(book.rebuild, {"symbol": t})],
         "mark_prices": [(book.mark_prices, {"prices": {t: 1}})],
         "update_position": [
@@ -171,6 +175,10 @@ def reading(book: Book, t: str) -> dict[str, list[tuple[Callable[..., Any], dict
             (book.get_actions, {"agent": t}, "agent"),
             (book.get_actions, {"action_type": t}, "action_type"),
         ],
+        "get_imports": [
+            (book.get_imports, {"digest": t}, "digest"),
+            (book.get_imports, {"status": t}, "status"),
+        ],
         "get_metrics": [(book.get_metrics, {"name": t}, "name")],
         "get_events": [
             (book.get_events, {"entity": t}, "entity"),
@@ -202,7 +210,8 @@ def texts_taken(function: Callable[..., Any]) -> Iterator[str]:
 
 def test_every_text_that_a_handler_or_a_query_takes_is_attempted() -> None:
     book = FakeBook()
-    calls = writing(book, "attempt", {"alert": 1, "decision": 1, "trade": 1, "flow": 1})
+    ids = dict.fromkeys(("alert", "decision", "trade", "flow", "import"), 1)
+    calls = writing(book, "attempt", ids)
     asked = {
         name: [(c, a) for c, a, _ in found] for name, found in reading(book, "attempt").items()
     }
@@ -242,7 +251,14 @@ def test_an_attempt_is_text_and_nothing_else(guarded: Book, text: str) -> None:
     decision = book.record_decision("a", "X", "BUY").id
     trade = book.record_trade(symbol="BUSTED", **BUY).id
     flow = book.record_cash_flow("DEPOSIT", 1).id
-    ids = {"alert": alert, "decision": decision, "trade": trade, "flow": flow}
+    imported = book.import_trades([], source="f.csv").import_id or 0
+    ids = {
+        "alert": alert,
+        "decision": decision,
+        "trade": trade,
+        "flow": flow,
+        "import": imported,
+    }
     for calls in writing(book, text, ids).values():
         for call, arguments in calls:
             with suppress(TradebookError):  # refused as text that no name may be, or as no member

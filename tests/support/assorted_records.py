@@ -11,6 +11,7 @@ from tradebook import (
     Alert,
     CashFlow,
     Event,
+    Import,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -29,6 +30,7 @@ KINDS = [
     Alert,
     CashFlow,
     Event,
+    Import,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -78,6 +80,7 @@ def fill(book: Book) -> None:
             executed_at=at(minute),
             order_id=str(number),
         )
+        book.import_trades([], source=f"{number}.csv")
         book.seal()
     book.record_trade(symbol="NEW", action="SELL", quantity=1, price=1, status="PENDING")
     for _ in range(3):

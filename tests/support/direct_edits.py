@@ -135,6 +135,12 @@ _SNAPSHOT_ROW: Final[Mapping[str, Any]] = {
     "settlement": "MARGINED",
     "other_fees": {"BNB": "9"},
 }
+_IMPORT: Final[Mapping[str, Any]] = {
+    **_same("Z", "source", "digest", "reference", "actor", "undone_by", "undo_reason"),
+    **_same(9, "booked", "duplicates", "skipped"),
+    **_same(LATER, "started_at", "finished_at", "undone_at"),
+    "status": "UNDONE",
+}
 _SEAL: Final[Mapping[str, Any]] = {
     **_same(9, "number", "from_id", "to_id", "count", "settled_id", "horizon"),
     **_same("Z", "events_hash", "previous_hash", "actor", "correlation_id", "seal_hash"),
@@ -174,6 +180,7 @@ _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
             "occurred_at": LATER,
         },
     ),
+    "Import": ("undo_import", _IMPORT),
     "PerformanceMetric": (
         "record_metric",
         {
@@ -245,6 +252,7 @@ NEW: Final[list[Edit]] = [
     *_allowed("Portfolio", **_SNAPSHOT, **_TIMES),
     *_refused("PortfolioPosition", "take_snapshot", **_SNAPSHOT_ROW, **_TIMES),
     *_refused("Seal", "seal", **_SEAL, **_TIMES),
+    *_refused("Import", "import_trades", **_IMPORT, **_TIMES),
     *_refused("Event", "handlers", **_FOR_GOOD["Event"][1], **_TIMES),
     *(
         edit
@@ -264,6 +272,9 @@ NEW_STATES: Final[list[Edit]] = [
 ]
 """Values that only a handler gives to a field which is free otherwise."""
 
+MADE_BY_HANDLERS: Final = ("Event", "Import", "PortfolioPosition", "Seal")
+"""Records that no one else makes: they are refused as a whole."""
+
 REMOVALS: Final[Mapping[str, str | None]] = {
     "Account": "base currency",
     "AgentAction": None,
@@ -271,6 +282,7 @@ REMOVALS: Final[Mapping[str, str | None]] = {
     "Alert": None,
     "CashFlow": "bust_cash_flow",
     "Event": "audit trail",
+    "Import": "undo_import",
     "PerformanceMetric": None,
     "Portfolio": "take_snapshot",
     "PortfolioPosition": "take_snapshot",
@@ -294,6 +306,7 @@ _NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
     "Alert": {"alert_type": "a", "severity": "INFO"},
     "CashFlow": {"kind": "DEPOSIT", "amount": 1, "reference": "r"},
     "Event": {"event_type": "Noted", "entity": "Note", "entity_id": 1, "occurred_at": NOON},
+    "Import": {"source": "f.csv", "reference": "r"},
     "PerformanceMetric": {"name": "n", "value": 1, "period_start": NOON, "period_end": NOON},
     "Portfolio": {"cash_balance": 1, "total_value": 1, "timestamp": NOON},
     "PortfolioPosition": {**_SNAPSHOT_ROW, "currency": "USD", "settlement": "CASH"},
@@ -317,6 +330,7 @@ def record_one_of_each(book: Book) -> dict[str, int]:
     book.record_action("bot", "think")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON)
     book.raise_alert("a", "INFO")
+    book.import_trades([], source="f.csv")
     book.take_snapshot()
     book.seal()
     newest: dict[str, int] = {kind.__name__: book.get_all(kind, 1)[0].id for kind in KINDS}

@@ -22,6 +22,7 @@ from tradebook.adapters import orm
 from tradebook.adapters.repositories.entity_rows import table_of, values_of
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
+from tradebook.domain.imports import Import
 from tradebook.domain.portfolio import PortfolioPosition
 from tradebook.domain.seals import Seal
 from tradebook.service_layer.book import Book
@@ -110,6 +111,7 @@ def one_of_each(account: str) -> list[Entity]:
         of(AgentDecision, agent="a", symbol="S", action="BUY"),
         of(AgentAction, agent="a", action_type="call"),
         of(Alert, alert_type="drawdown", severity="INFO"),
+        of(Import, source="f.csv", reference="r"),
         of(PerformanceMetric, name="n", value=1, period_start=NOON, period_end=NOON),
         of(Event, event_type="TradeRecorded", entity="Trade", entity_id=1, occurred_at=NOON),
         of(

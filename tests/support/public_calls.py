@@ -16,6 +16,8 @@ from tradebook import (
     Alert,
     CashFlow,
     Event,
+    Import,
+    ImportSource,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -89,6 +91,9 @@ def prepared(book: Book) -> Ids:
         for name in ("to fill", "to cancel", "to reject", "to change", "to delete")
     }
     flow = book.record_cash_flow("DEPOSIT", 100, reference="flow")
+    batch = book.import_trades(
+        [{"symbol": "MSFT", "order_id": "undone", **BUY}], source=ImportSource("f.csv", "d")
+    )
     wrong_flow = book.record_cash_flow("DEPOSIT", 1, reference="wrong")
     alert = book.raise_alert("drawdown", "INFO", dedup_key="alert", timestamp=NOON)
     gone = book.raise_alert("drawdown", "INFO", dedup_key="gone", timestamp=NOON)
@@ -98,7 +103,7 @@ def prepared(book: Book) -> Ids:
     return Ids(
         signal=signal.id, decision=decision.id, action=action.id, trade=trade.id, wrong=wrong.id,
         flow=flow.id, alert=alert.id, gone=gone.id, snapshot=snapshot.id, **orders,
-        **{"wrong flow": wrong_flow.id},
+        **{"wrong flow": wrong_flow.id, "import": batch.import_id},
     )  # fmt: skip
 
 
@@ -134,6 +139,9 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"order_id": "booked", "execution_id": "", "action": "BUY", "quantity": 2, "price": 3,
              "fee": 1, "fee_currency": "USD", "executed_at": NOON, "reason": "misread", "progress": None},
             {"trade_id": ids["trade"], "price": 4, "reason": "misread"},
+        ],
+        "undo_import": [
+            {"import_id": ids["import"], "reason": "misread", "progress": None},
         ],
         "rebuild": [{"symbol": "AAPL", "times": True, "progress": None}],
         "mark_prices": [{"prices": {"AAPL": 2}, "at": NOON + timedelta(days=1)}],
@@ -240,6 +248,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"agent": "ann", "action_type": "call", "decision_id": ids["decision"], **listed},
         ],
         "get_metrics": [{"name": "sharpe", **listed}],
+        "get_imports": [{"status": "FINISHED", "digest": "d", **listed}],
         "get_events": [
             {"entity": "Trade", "entity_id": ids["trade"], "event_type": "TradeRecorded", **listed},
         ],
@@ -250,7 +259,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "verify": [{"progress": None}],
         "import_trades": [
-            {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10},
+            {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10,
+             "source": "f.csv"},
         ],
         "seal": [{"batch": 2, "progress": None}],
         "export_seals": [{}],
@@ -265,6 +275,7 @@ KINDS: Final[Mapping[type[Entity], Mapping[str, Any]]] = {
     Alert: {"alert_type": "a", "severity": "INFO"},
     CashFlow: {"kind": "DEPOSIT", "amount": 1, "reference": "by hand"},
     Event: {"event_type": "Seen", "entity": "Desk", "entity_id": 1, "occurred_at": NOON},
+    Import: {"source": "f.csv", "reference": "r"},
     PerformanceMetric: {"name": "sharpe", "value": 1, **PERIOD},
     Portfolio: {"cash_balance": 1, "total_value": 1},
     PortfolioPosition: {

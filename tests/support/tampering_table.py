@@ -16,7 +16,7 @@ from attrs import frozen
 from sqlalchemy import BigInteger, Boolean, Integer, Table, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from tradebook import DatabaseManager, Portfolio
+from tradebook import DatabaseManager, ImportSource, Portfolio
 from tradebook.adapters import orm
 from tradebook.adapters.types import EnumText, ExactDecimal, Json, UtcDateTime
 from tradebook.domain.errors import TradebookError
@@ -58,6 +58,11 @@ def fill(book: DatabaseManager) -> None:
     book.resolve_alert(alert.id, "hedged")
     book.raise_alert("open", "INFO", message="look")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON, parameters={"n": 1})
+    imported = [{**trade, "symbol": "MSFT", "price": 7, "order_id": "imported"}]
+    book.import_trades(imported, source=ImportSource("f.csv", "d"))
+    undone = book.import_trades([{**imported[0], "order_id": "undone"}], source="g.csv")
+    assert undone.import_id is not None
+    book.undo_import(undone.import_id, reason="not ours")
     book.seal(batch=7)
 
 
@@ -97,6 +102,7 @@ ROWS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     "events": {"": {"event_type": "AlertResolved"}},
     "seals": {"first": {"number": 1}, "last": {"number": 4}},
     "signals": {"": {"reference": "s"}},
+    "imports": {"finished": {"source": "f.csv"}, "undone": {"source": "g.csv"}},
 }
 """The rows that are tampered with, by table and by their kind; of other tables the first row."""
 

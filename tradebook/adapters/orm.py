@@ -43,6 +43,7 @@ from tradebook.domain.cash import Account, CashFlow, CashFlowKind
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event
+from tradebook.domain.imports import Import, ImportStatus
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import MarkSource, Position, PositionStatus
@@ -233,6 +234,23 @@ portfolio_positions: Final = record_table(
     Index(None, "account", "symbol", "sequence"),
 )
 
+imports: Final = record_table(
+    "imports",
+    *text_columns("source"),
+    *text_columns("digest", nullable=True),
+    *text_columns("reference"),
+    *enum_column("status", ImportStatus),
+    *integer_columns("booked", "duplicates", "skipped"),
+    *text_columns("actor"),
+    *time_columns("started_at"),
+    *time_columns("finished_at", "undone_at", nullable=True),
+    *text_columns("undone_by"),
+    *text_columns("undo_reason", nullable=True),
+    UniqueConstraint("account", "reference"),
+    CheckConstraint("(status = 'UNDONE') = (undone_at IS NOT NULL)", name="undone_has_time"),
+    Index(None, "account", "started_at", "id"),
+)
+
 alerts: Final = record_table(
     "alerts",
     *text_columns("alert_type"),
@@ -296,6 +314,7 @@ TABLES: Final[Mapping[type[Entity], Table]] = {
     Trade: trades,
     Position: positions,
     CashFlow: cash_flows,
+    Import: imports,
     Portfolio: portfolios,
     PortfolioPosition: portfolio_positions,
     Alert: alerts,
@@ -337,7 +356,7 @@ def start_mappers() -> None:
         return
     for kind, table in TABLES.items():
         # A registry for each class: SQLAlchemy configures all classes of a registry when one is first
-        # used, 27 ms for the thirteen, 2 ms for a trade.
+        # used, 27 ms for thirteen, 2 ms for a trade.
         own = registry(metadata=metadata)
         mapped.append(own.map_imperatively(kind, table, **_OPTIONS.get(kind, {})))
 

@@ -17,6 +17,7 @@ from tradebook.domain.entity import Entity, default_of, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
 from tradebook.domain.folding import TOTALS
+from tradebook.domain.imports import Import
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import BOOK, EXTERNAL_SOURCE, Portfolio, PortfolioPosition
 from tradebook.domain.positions import INSTRUMENT, MarkSource, Position
@@ -40,6 +41,7 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     AgentAction: "record another action with record_action",
     CashFlow: "take it back with bust_cash_flow",
     Event: "the audit trail only grows",
+    Import: "take it back with undo_import",
     PerformanceMetric: "record another metric with record_metric",
     Portfolio: "take another snapshot with take_snapshot",
     PortfolioPosition: "take another snapshot with take_snapshot",
@@ -61,7 +63,7 @@ TIMES: Final[Mapping[type[Entity], str]] = {
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
     kind: _APPEND_ONLY[kind]
-    for kind in (Account, CashFlow, Event, Portfolio, PortfolioPosition, Seal)
+    for kind in (Account, CashFlow, Event, Import, Portfolio, PortfolioPosition, Seal)
 } | {Position: "trade it flat with record_trade"}
 """Kinds of records that are never deleted, with the alternative."""
 
@@ -80,6 +82,10 @@ def check_new(entity: Entity, max_ahead: timedelta = MAX_AHEAD) -> None:
     if isinstance(entity, Event):
         raise InvalidInput(
             "event_type", entity.event_type, "no direct edit: handlers write the audit trail"
+        )
+    if isinstance(entity, Import):
+        raise InvalidInput(
+            "source", entity.source, "no direct edit: import_trades makes it, with a source"
         )
     if isinstance(entity, Seal):
         raise InvalidInput("number", entity.number, "no direct edit: `seal` makes them")

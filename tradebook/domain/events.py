@@ -139,8 +139,9 @@ class TradeRecorded(TradeBooked):
 class TradeBusted(DomainEvent):
     """A booked trade was taken out: its position is as if it had never been.
 
-    `before` and `after` hold the position's totals; `changes` those of the trade; `corrected_by`
-    the number of the revision that counts instead.
+    `before` and `after` hold the position's totals, of an import that is undone those around the whole of it;
+    `changes` those of the trade; `corrected_by` the number of the revision that counts instead; `undone_import` the id
+    of the import that was undone: its orders may be booked again.
     """
 
     states_record = False
@@ -155,6 +156,7 @@ class TradeBusted(DomainEvent):
     after: dict[str, Json]
     changes: dict[str, Json]
     corrected_by: int | None = None
+    undone_import: int | None = None
 
 
 class TradeCorrected(TradeBooked):
@@ -216,6 +218,27 @@ class CashFlowBusted(DomainEvent):
     reference: str
     reason: str
     reversal_id: int
+
+
+class ImportStarted(DomainEvent):
+    """An import began; its trades and cash flows are those whose events have its `reference` as correlation id."""
+
+    source: str
+    reference: str
+    digest: str | None = None
+
+
+class ImportFinished(DomainEvent):
+    """An import ended; `changes` has its counts."""
+
+    changes: dict[str, Json]
+
+
+class ImportUndone(DomainEvent):
+    """All that an import recorded was taken back."""
+
+    reason: str
+    changes: dict[str, Json]
 
 
 class SnapshotTaken(DomainEvent):
@@ -336,7 +359,7 @@ CREATIONS: Final = tuple(
     kind.__name__
     for kind in (
         *(AccountOpened, ActionRecorded, AlertRaised, CashFlowRecorded, DecisionRecorded),
-        *(MetricRecorded, RecordCreated, SignalRecorded, SnapshotTaken),
+        *(ImportStarted, MetricRecorded, RecordCreated, SignalRecorded, SnapshotTaken),
         *(TradeCorrected, TradeRecorded, TradeSubmitted),
     )
 )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from tradebook.domain.entity import Entity, refreshed
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.imports import ImportSource
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
@@ -168,6 +169,7 @@ class AsyncBook(ABC):
         *,
         progress: ProgressCallback | None = None,
         batch: int = BATCH_OF_TRADES,
+        source: ImportSource | str | None = None,
     ) -> ImportedTrades:
         """Record any number of executions, all or none; see `Book.import_trades`."""
         return await self.run(
@@ -175,6 +177,7 @@ class AsyncBook(ABC):
             argument("trades", Rereadable, trades),
             progress=progress,
             batch=batch,
+            source=source,
         )
 
     delete = _async_command(handlers.delete)
@@ -186,6 +189,7 @@ class AsyncBook(ABC):
     bust_trade = _async_command(handlers.bust_trade)
     correct_trade = _async_command(handlers.correct_trade)
     rebuild = _async_command(handlers.rebuild)
+    undo_import = _async_command(handlers.undo_import)
     mark_prices = _async_command(handlers.mark_prices)
     update_position = _async_command(handlers.update_position)
     record_cash_flow = _async_command(handlers.record_cash_flow)
@@ -231,6 +235,7 @@ class AsyncBook(ABC):
     get_decision = _async_query(queries.get_decision)
     get_actions = _async_query(queries.get_actions)
     get_metrics = _async_query(queries.get_metrics)
+    get_imports = _async_query(queries.get_imports)
     get_events = _async_query(queries.get_events)
     positions_as_of = _async_query(as_of.positions_as_of)
     portfolio_as_of = _async_query(as_of.portfolio_as_of)

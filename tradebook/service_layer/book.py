@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, Self, T
 
 from tradebook.domain.entity import Entity, refreshed
 from tradebook.domain.errors import InvalidInput
+from tradebook.domain.imports import ImportSource
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
@@ -218,6 +219,7 @@ class Book(ABC):
         *,
         progress: ProgressCallback | None = None,
         batch: int = BATCH_OF_TRADES,
+        source: ImportSource | str | None = None,
     ) -> ImportedTrades:
         """Record any number of executions, all or none; see `handlers.import_trades`.
 
@@ -228,6 +230,7 @@ class Book(ABC):
             argument("trades", Rereadable, trades),
             progress=progress,
             batch=batch,
+            source=source,
         )
 
     delete = _command(handlers.delete)
@@ -239,6 +242,7 @@ class Book(ABC):
     bust_trade = _command(handlers.bust_trade)
     correct_trade = _command(handlers.correct_trade)
     rebuild = _command(handlers.rebuild)
+    undo_import = _command(handlers.undo_import)
     mark_prices = _command(handlers.mark_prices)
     update_position = _command(handlers.update_position)
     record_cash_flow = _command(handlers.record_cash_flow)
@@ -285,6 +289,7 @@ class Book(ABC):
     get_decision = _query(queries.get_decision)
     get_actions = _query(queries.get_actions)
     get_metrics = _query(queries.get_metrics)
+    get_imports = _query(queries.get_imports)
     get_events = _query(queries.get_events)
     positions_as_of = _query(as_of.positions_as_of)
     portfolio_as_of = _query(as_of.portfolio_as_of)

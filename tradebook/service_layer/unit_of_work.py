@@ -16,6 +16,7 @@ from tradebook.domain.domain_event import DomainEvent
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
 from tradebook.domain.errors import InvalidInput, UncommittedWork
 from tradebook.domain.events import Event
+from tradebook.domain.imports import Import
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.plain_values import is_instance
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
@@ -52,6 +53,7 @@ REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     Alert: "alerts",
     CashFlow: "cash_flows",
     Event: "events",
+    Import: "imports",
     PerformanceMetric: "metrics",
     Portfolio: "portfolios",
     PortfolioPosition: "portfolio_positions",
@@ -110,6 +112,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     cash_flows: Repository[CashFlow]
     decisions: DecisionRepository
     events: EventRepository
+    imports: Repository[Import]
     ledger: Ledger
     metrics: Repository[PerformanceMetric]
     portfolio_positions: Repository[PortfolioPosition]

@@ -195,6 +195,15 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: row["entity"] == entity and row["entity_id"] in wanted
         )
 
+    def _correlated(
+        self, correlation_id: str, after: int, last: int | None, limit: int
+    ) -> list[Event]:
+        def is_wanted(row: Values) -> bool:
+            is_between = row["id"] > after and (last is None or row["id"] <= last)
+            return is_between and bool(row["correlation_id"] == correlation_id)
+
+        return self._session.find(Event, is_wanted, limit=limit)
+
     def submissions(self) -> dict[str, int | None]:
         rows = self._session.rows(Event)
         symbols = [r["payload"]["symbol"] for r in rows if r["event_type"] == _SUBMITTED]

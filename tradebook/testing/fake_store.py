@@ -20,6 +20,7 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
+from tradebook.domain.imports import Import
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import MARK, Mark, Position
@@ -56,6 +57,7 @@ UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
     Alert: (Unique(("dedup_key",), when=lambda row: not row["resolved"]),),
     CashFlow: (Unique(("reference",)),),
     Event: (),
+    Import: (Unique(("reference",)),),
     PerformanceMetric: (),
     Portfolio: (),
     PortfolioPosition: (Unique(("portfolio_id", "symbol")),),

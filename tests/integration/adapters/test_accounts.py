@@ -19,6 +19,7 @@ from tradebook import (
     CashFlow,
     ConstraintViolated,
     Event,
+    Import,
     InvalidInput,
     NotFound,
     PerformanceMetric,
@@ -40,6 +41,7 @@ KINDS: list[type[Entity]] = [
     Alert,
     CashFlow,
     Event,
+    Import,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -61,6 +63,7 @@ def fill(book: Any) -> None:
     book.record_trade(**BUY, order_id="pending", status="PENDING")
     book.record_cash_flow("DEPOSIT", 100, reference="flow")
     book.raise_alert("alert", "INFO", dedup_key="alert")
+    book.import_trades([], source="f.csv")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON)
     book.take_snapshot()
     book.seal()

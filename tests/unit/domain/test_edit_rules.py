@@ -15,6 +15,7 @@ from tests.support.direct_edits import (
     IN_SESSIONS,
     KEPT,
     KIND_OF,
+    MADE_BY_HANDLERS,
     NEW,
     NEW_STATES,
     REMOVALS,
@@ -124,7 +125,7 @@ def test_a_new_record_is_taken_or_refused_by_its_field(edit: Edit) -> None:
     with pytest.raises(InvalidInput, match=edit.advice) as refusal:
         check_new(entity)
     said = refusal.value
-    if edit.record not in ("Event", "PortfolioPosition", "Seal"):  # none is made but by its handler
+    if edit.record not in MADE_BY_HANDLERS:  # none is made but by its handler
         assert said.field == {"resolved": "resolved_at"}.get(edit.field, edit.field)
         assert said.value == getattr(entity, said.field)
 

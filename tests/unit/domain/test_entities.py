@@ -42,6 +42,7 @@ from tradebook.domain.events import (
     TradeRecorded,
     TradeRejected,
 )
+from tradebook.domain.imports import Import
 from tradebook.domain.orders import take_order_terms
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -56,6 +57,7 @@ ENTITIES: dict[str, tuple[Any, dict[str, Any]]] = {
         Event,
         {"event_type": "Tested", "entity": "Trade", "entity_id": 1, "occurred_at": NOW},
     ),
+    "Import": (Import, {"source": "f.csv", "reference": "r"}),
     "PerformanceMetric": (
         PerformanceMetric,
         {"name": "sharpe_ratio", "value": 1, "period_start": NOW, "period_end": NOW},

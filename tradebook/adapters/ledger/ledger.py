@@ -70,7 +70,6 @@ class SqlLedger(Ledger):
         self.session = session
         self.account = account
         self.at = context.at
-        self._context = context
         self._position_cache = position_cache
         self._written: dict[str, Mapping[str, Any]] = {}
 
@@ -139,9 +138,8 @@ class SqlLedger(Ledger):
         return True
 
     @override
-    def bulk(self) -> BulkLedger:
-        by = self._context
-        call = BulkCall(self.account, by.at, by.actor, by.correlation_id)
+    def bulk(self, context: CallContext) -> BulkLedger:
+        call = BulkCall(self.account, self.at, context.actor, context.correlation_id)
         on_sqlite = self.session.get_bind().dialect.name == "sqlite"
         kind = SqliteBulkLedger if on_sqlite else PostgresqlBulkLedger
         return kind(self.session, call, self._write_settled)

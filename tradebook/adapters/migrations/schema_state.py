@@ -18,7 +18,7 @@ from tradebook.adapters.migrations.revisions import all_revisions
 from tradebook.adapters.orm import metadata
 from tradebook.domain.errors import SchemaNotReady
 
-SCHEMA_REVISION: Final = "0007"
+SCHEMA_REVISION: Final = "0008"
 """Newest revision of the migrations, written here because reading their folder is too slow for each start."""
 
 CURRENT: Final = "current"

@@ -276,6 +276,15 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         return self.fetch(found.order_by(columns.id))
 
     @override
+    def _correlated(
+        self, correlation_id: str, after: int, last: int | None, limit: int
+    ) -> list[Event]:
+        columns = self.table.c
+        until = [] if last is None else [columns.id <= last]
+        found = self.where(columns.correlation_id == correlation_id, columns.id > after, *until)
+        return self.fetch(found.order_by(columns.id).limit(limit))
+
+    @override
     def submissions(self) -> dict[str, int | None]:
         # Both databases have these operators; SQLAlchemy would write a function of each.
         symbol: Any = literal_column("payload ->> 'symbol'")

@@ -15,7 +15,9 @@ from typing import Any, BinaryIO, Final
 import typer
 from attrs import fields
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress, ProgressColumn, Task, TaskID
+from rich.text import Text
+from typing_extensions import override
 
 from tradebook.domain.numbers import plain
 from tradebook.domain.orders import Order
@@ -74,6 +76,15 @@ def replacement(path: Path) -> Iterator[BinaryIO]:
             os.unlink(new)
 
 
+class _Rate(ProgressColumn):
+    """How much is done in a second, such as rows."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
 @contextmanager
 def progress_bars(*, hidden: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar on stderr for each part of the work; none if stderr is no terminal.
@@ -86,7 +97,8 @@ def progress_bars(*, hidden: bool = False) -> Iterator[Callable[[str, int, int],
         yield lambda _part, _done, _total: None
         return
     bars: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True) as progress:
+    columns = (*Progress.get_default_columns(), _Rate())  # the default ones have the remaining time
+    with Progress(*columns, console=console, transient=True) as progress:
 
         def report(part: str, done: int, total: int) -> None:
             if part not in bars:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from tradebook.adapters.migrations.schema_state import VERSIONS
 from tradebook.adapters.orm import metadata
 from tradebook.domain.edit_rules import LEDGER_STATE
+from tradebook.domain.imports import COUNTS, UNDO
 from tradebook.domain.trades import BUST, TERMS, Trade
 
 OWNER: Final = "owner"
@@ -64,6 +65,7 @@ UPDATABLE: Final[Mapping[str, Sequence[str]]] = {
     "positions": _columns_except("positions", "account", "id", "symbol", "created_at"),
     "alerts": _columns_except("alerts", "account", "id", "created_at"),
     "agent_decisions": ["status", "updated_at"],
+    "imports": sorted({*COUNTS, *UNDO, "finished_at"}),
     "agent_actions": _LOCKABLE,
     "performance_metrics": _LOCKABLE,
     "signals": _LOCKABLE,

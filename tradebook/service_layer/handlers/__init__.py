@@ -19,6 +19,7 @@ from tradebook.service_layer.handlers.corrections import (
     correct_trade,
 )
 from tradebook.service_layer.handlers.importing import ImportedTrades, import_trades
+from tradebook.service_layer.handlers.imports import UndoneImport, undo_import
 from tradebook.service_layer.handlers.portfolio import record_metric, take_snapshot
 from tradebook.service_layer.handlers.positions import (
     MarkedPositions,
@@ -44,6 +45,7 @@ __all__ = [
     "RecordedTrades",
     "Sealed",
     "TradeTerms",
+    "UndoneImport",
     "bulk_create",
     "bulk_update",
     "bust_cash_flow",
@@ -69,6 +71,7 @@ __all__ = [
     "resolve_alert",
     "seal",
     "take_snapshot",
+    "undo_import",
     "update",
     "update_position",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Final, Unpack
 
 from attrs import frozen
@@ -23,6 +24,7 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.handlers._common import account_currency
+from tradebook.service_layer.handlers.imports import undone_trades
 from tradebook.service_layer.handlers.trade_terms import (
     ALONE,
     Draft,
@@ -199,7 +201,7 @@ class _AppliedDrafts:
         if draft.target is TradeStatus.PENDING:
             self._submit(draft, recorded)
         elif recorded is not None and recorded.status is not TradeStatus.PENDING:
-            self._confirm(recorded, draft)
+            self._confirm_or_renew(recorded, draft)
         elif order is not None:
             self._fill(order, draft)
         else:
@@ -265,13 +267,29 @@ class _AppliedDrafts:
     def _add(self, trade: Trade, event: DomainEvent) -> None:
         self.bookings.append((trade, self.uow.event(event, trade)))
 
-    def _confirm(self, recorded: Trade, draft: Draft) -> None:
+    def _confirm_or_renew(self, recorded: Trade, draft: Draft) -> None:
+        """Recognise the trade that a draft repeats; book it anew where the undo of an import took that back."""
+        revisions = self._revisions(recorded)
+        last = revisions[-1]
+        if last.status is not TradeStatus.BUSTED or last.id not in self._undone:
+            self._confirm(recorded, revisions, draft)
+            return
+        draft.trade.revision = last.revision + 1
+        self._book(draft, self.position.apply(draft.trade, self.uow.now()))
+
+    @cached_property
+    def _undone(self) -> Collection[int]:
+        """The ids of the trades that were busted by the undo of an import."""
+        ids = [trade.id for trade in self.known.values() if trade.status is TradeStatus.BUSTED]
+        return undone_trades(self.uow, ids)
+
+    def _confirm(self, recorded: Trade, revisions: Sequence[Trade], draft: Draft) -> None:
         if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):
             raise InvalidTransition(
                 f"order {recorded.identity} is {recorded.status}; "
                 "record a fill that came all the same with its own execution_id"
             )
-        *corrected, last = self._revisions(recorded)
+        *corrected, last = revisions
         for revision in corrected:  # a repeated fill may have the terms from before a correction
             if revision.agrees(draft.trade, draft.terms):
                 last = revision
@@ -280,8 +298,9 @@ class _AppliedDrafts:
         draft.trade = last
 
     def _revisions(self, first: Trade) -> list[Trade]:
+        """Return a fill and its corrections; of one that was booked anew, the last time and its corrections."""
         revisions = [first]
         key = first.fill_key
-        while following := self.known.get(key._replace(revision=len(revisions))):
-            revisions.append(following)
+        while following := self.known.get(key._replace(revision=revisions[-1].revision + 1)):
+            revisions = [*revisions, following] if following.corrects_id else [following]
         return revisions

@@ -162,7 +162,7 @@ def _replace(
     position, before = opened.position, values_of(opened.position, TOTALS)
     folding = Folding(uow, Progress(progress, uow.trades.count_booked(position.symbol)))
     at, actor = uow.now(), uow.context.actor
-    fold = folding.fold(position.symbol, position.entry_time(at), wrong, right)
+    fold = folding.fold(position.symbol, position.entry_time(at), [wrong.id], right)
     changes = position.bust(wrong, at=at, by=actor, reason=reason)
     if right is not None:
         position.book_correction(right, at=at, realized_pnl=right.realized_pnl)

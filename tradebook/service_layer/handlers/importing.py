@@ -8,10 +8,11 @@ from itertools import islice
 from operator import length_hint
 from typing import Any, Final, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
+from tradebook.domain.imports import Import, ImportSource
 from tradebook.domain.numbers import exact
 from tradebook.domain.plain_values import function, mapping
 from tradebook.domain.trades import OrderKey, TradeStatus
@@ -19,6 +20,7 @@ from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
 from tradebook.service_layer.handlers.booking import book_trades
+from tradebook.service_layer.handlers.imports import begin_import, finish_import, part_of
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.handlers.trade_terms import (
     ListEntry,
@@ -46,11 +48,13 @@ class ImportedTrades:
         booked: the number of trades that are new.
         duplicates: the number of trades that had been recorded before, on the same terms.
         symbols: the symbols whose positions moved.
+        import_id: the id of the `Import` that they belong to; None where no source was named.
     """
 
     booked: int
     duplicates: int
     symbols: frozenset[str]
+    import_id: int | None = None
 
 
 def import_trades(
@@ -59,6 +63,7 @@ def import_trades(
     *,
     progress: ProgressCallback | None = None,
     batch: int = BATCH_OF_TRADES,
+    source: ImportSource | str | None = None,
 ) -> ImportedTrades:
     """Record any number of executions, all or none, as `record_trade` does each; returns counts only.
 
@@ -68,16 +73,45 @@ def import_trades(
         progress: called with (trades done, trades given) after each batch; the second is what was read so far where
             `trades` has no length.
         batch: the number of trades that are read, and written, at a time.
+        source: the name of the file that they come from, or an `ImportSource`: records an `Import`, which
+            `undo_import` takes back. The events of its trades then have its reference as correlation id.
 
     Raises:
         TradebookError: as `record_trade`, with the `index` and `order_id` of the refused trade; then leave the
             unit of work without committing.
     """
+    if source is None:
+        return _import(uow, trades, progress, batch)
+    imported = begin_import(uow, source)
+    done = import_part(uow, imported, trades, progress=progress, batch=batch)
+    finish_import(uow, imported.id, booked=done.booked, duplicates=done.duplicates)
+    return evolve(done, import_id=imported.id)
+
+
+def import_part(
+    uow: AbstractUnitOfWork,
+    imported: Import,
+    trades: Iterable[TradeTerms],
+    *,
+    progress: ProgressCallback | None = None,
+    batch: int = BATCH_OF_TRADES,
+) -> ImportedTrades:
+    """Record some of the executions of an import that `begin_import` began, as `import_trades` does."""
+    with part_of(uow, imported):
+        return _import(uow, trades, progress, batch)
+
+
+def _import(
+    uow: AbstractUnitOfWork,
+    trades: Iterable[TradeTerms],
+    progress: ProgressCallback | None,
+    batch: int,
+) -> ImportedTrades:
     report = None if progress is None else argument("progress", function, progress)
     if batch is not BATCH_OF_TRADES:
         batch = page_limit(batch, "batch")
     done = _Done(report, length_hint(trades))
-    bulk = uow.ledger.bulk()
+    bulk = uow.ledger.bulk(uow.context)
     if bulk is None:
         for given in _batches(trades, min(batch, _ENTITIES)):
             recorded = book_trades(uow, given, entries_of(given, done.given))
@@ -220,7 +254,7 @@ class _Importer:
             if place < len(rows):
                 if not self._settle():
                     self._prepare(rows[place:])
-                place += self._book_entities(rows[place : place + _AROUND])
+                place += self._book_entities(rows[place : self._end_of_entities(rows, place)])
 
     def _prepare(self, rows: Sequence[_Row]) -> None:
         self._open({row.fill.name.symbol for row in rows if row.fill is not None})
@@ -309,6 +343,15 @@ class _Importer:
         self._book(part.rows)
         self._settle()
         return False
+
+    def _end_of_entities(self, rows: Sequence[_Row], start: int) -> int:
+        end = start + _AROUND
+        while end < min(len(rows), start + _ENTITIES) and self._is_entangled(rows[end]):
+            end += 1
+        return end
+
+    def _is_entangled(self, row: _Row) -> bool:
+        return row.fill is None or row.fill.name.order_key in self.entangled
 
     def _book_entities(self, rows: Sequence[_Row]) -> int:
         """Book rows as entities, on positions that are written first; return their number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -171,16 +171,17 @@ class Folding:
         self,
         symbol: str,
         clock: datetime,
-        wrong: Trade | None = None,
+        without: Collection[int] = (),
         right: Trade | None = None,
     ) -> Fold:
-        """Fold the trades of a symbol, with `right`, or nothing, in the place of `wrong`."""
+        """Fold the trades of a symbol without those of some ids, with `right` in the place of the one of them."""
+        wrong = frozenset(without)
         fold = Fold(symbol, clock, self.uow.max_ahead)
         self.last = LastEntry()
         realized: dict[int, Decimal] = {}
         for trade in self.progress.over(self.uow.trades.in_fold_order(symbol)):
             self.last.add(trade)
-            if wrong is None or trade.id != wrong.id:
+            if trade.id not in wrong:
                 pnl = fold.apply(trade) if trade.status is TradeStatus.EXECUTED else ZERO
                 if pnl != trade.realized_pnl:
                     realized[trade.id] = pnl

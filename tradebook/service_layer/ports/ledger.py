@@ -14,6 +14,7 @@ from tradebook.domain.fills import Booking, RecordedFill, RunningPosition
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade
+from tradebook.service_layer.call_context import CallContext
 
 
 class BulkLedger(ABC):
@@ -94,8 +95,12 @@ class Ledger(ABC):
             False, with nothing written, where the stored position is no longer as it was opened.
         """
 
-    def bulk(self) -> BulkLedger | None:
-        """Return the ledger for many fills; None where the store has only `open` and `book`."""
+    def bulk(self, context: CallContext) -> BulkLedger | None:  # noqa: ARG002, for those that have one
+        """Return the ledger for many fills; None where the store has only `open` and `book`.
+
+        Args:
+            context: the time, actor and correlation id of the events.
+        """
         return None
 
     @abstractmethod

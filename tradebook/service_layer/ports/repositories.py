@@ -354,6 +354,26 @@ class EventRepository(Repository[Event]):
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         """Read the events of several records of one kind, sorted by id."""
 
+    def correlated(
+        self, correlation_id: str, *, after: int, last: int | None, batch: int = BATCH
+    ) -> Iterator[Event]:
+        """Iterate over the events of a correlation id between two ids, by id.
+
+        Args:
+            correlation_id: of the events; no index serves it, so that all events between the ids are read.
+            after: the id that they follow.
+            last: the last id; None for the newest.
+            batch: events per read.
+        """
+        while found := self._correlated(correlation_id, after, last, batch):
+            yield from found
+            after = found[-1].id
+
+    @abstractmethod
+    def _correlated(
+        self, correlation_id: str, after: int, last: int | None, limit: int
+    ) -> list[Event]: ...
+
     @abstractmethod
     def submissions(self) -> dict[str, int | None]:
         """Count the orders that were ever submitted, by symbol.

@@ -1,4 +1,4 @@
-"""Queries of alerts, signals, agents' decisions and actions, metrics and events."""
+"""Queries of alerts, signals, agents' decisions and actions, metrics, imports and events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
+from tradebook.domain.imports import Import, ImportStatus
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.signals import Signal, SignalAction
 from tradebook.domain.validation import argument, boolean
@@ -118,6 +119,18 @@ def get_metrics(
 ) -> Page[PerformanceMetric]:
     """Return metrics by the end of their period, newest first; of one name, or of all."""
     return uow.metrics.page(**window, **given(name=name))
+
+
+@single_statement
+def get_imports(
+    uow: AbstractUnitOfWork,
+    *,
+    status: ImportStatus | str | None = None,
+    digest: str | None = None,
+    **window: Unpack[Window],
+) -> Page[Import]:
+    """Return imports, newest first; of one status and one file's digest, or of any."""
+    return uow.imports.page(**window, **given(status=status, digest=digest))
 
 
 @single_statement

@@ -16,6 +16,7 @@ from tradebook.domain.cash import Account, CashFlow
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import CREATIONS, DELETIONS, Event
 from tradebook.domain.evidence import Statement, digest_of, statement_of
+from tradebook.domain.imports import Import
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.signals import Signal
@@ -34,7 +35,7 @@ from tradebook.service_layer.verification.findings import (
 LOWEST: Final = -(2**63)
 """Below every id, also those that a tamperer made up."""
 KINDS: Final[tuple[type[Entity], ...]] = (
-    *(Account, Signal, AgentDecision, AgentAction, CashFlow),
+    *(Account, Signal, AgentDecision, AgentAction, CashFlow, Import),
     *(Portfolio, Alert, PerformanceMetric),
 )
 """The kinds of records that are compared with their events as a whole."""

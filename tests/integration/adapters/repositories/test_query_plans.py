@@ -271,6 +271,10 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_actions(uow, decision_id=5, **PAGE),
         {"ix_agent_actions_account_decision_id", "a sort"},
     ),
+    "get_imports": (
+        lambda uow: queries.get_imports(uow, **PAGE),
+        {"ix_imports_account_started_at_id"},
+    ),
     "get_metrics": (
         lambda uow: queries.get_metrics(uow, **PAGE),
         {"ix_performance_metrics_account_period_end_id"},

@@ -38,6 +38,7 @@ from tests.support.direct_edits import (
     CHANGES,
     IN_SESSIONS,
     KIND_OF,
+    MADE_BY_HANDLERS,
     NEW,
     NEW_STATES,
     NOON,
@@ -199,11 +200,7 @@ def test_each_field_of_a_new_record_is_taken_or_refused_by_name(book: Hands) -> 
             with pytest.raises(InvalidInput, match=edit.advice) as no:
                 book.work(lambda session, both=(innocent, refused): session.add_all(both))
             named = {"resolved": "resolved_at"}.get(edit.field, edit.field)
-            assert no.value.field == named or edit.record in (
-                "Event",
-                "PortfolioPosition",
-                "Seal",
-            ), edit
+            assert no.value.field == named or edit.record in MADE_BY_HANDLERS, edit
     assert book.rows() == before
     for kind, values in values_of_new(book.ids).items():
         if kind == "Account":  # it is there

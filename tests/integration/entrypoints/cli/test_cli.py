@@ -78,10 +78,13 @@ def test_import_books_a_file_and_says_how_it_went(sqlite_url: str) -> None:
     assert summary == {
         "account": "main",
         "file": "trades.csv",
+        "import_id": 1,
+        "is_known_file": False,
         "booked": 5,
         "duplicates": 0,
         "repeated": 0,
         "skipped": [],
+        "warnings": ["more is sold than held of AAPL: are earlier purchases missing?"],
         "positions": ["AAPL", "MSFT"],
     }
     positions = {p["symbol"]: p for p in tradebook.json("positions", "--all")["positions"]}

@@ -54,7 +54,8 @@ def test_a_schema_goes_up_and_says_where_it_is_on_the_way(tradebook: Command) ->
     rest = tradebook.json("db", "upgrade")
     assert (rest["from"], rest["to"], rest["done"]) == ("0001", HEAD, True)
     assert rest["adds"] == [
-        *("cash_flows.bust_reason", "cash_flows.busts_id", "portfolio_positions.other_fees"),
+        *("cash_flows.bust_reason", "cash_flows.busts_id", "imports"),
+        "portfolio_positions.other_fees",
         *("positions.asset", "positions.mark_source", "positions.other_fees", "seals"),
         *("trades.asset", "trades.bust_sequence", "trades.busted_by"),
     ]
@@ -86,6 +87,7 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
         assert lost == [
             "loses column cash_flows.bust_reason, 0 rows",
             "loses column cash_flows.busts_id, 0 rows",
+            "loses table imports, 0 rows",
             "loses column portfolio_positions.other_fees, 0 rows",
             "loses column positions.asset, 1 row",
             "loses column positions.mark_source, 1 row",

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     Trade = "trades"
     Position = "positions"
     CashFlow = "cash-flows"
+    Import = "imports"
     Portfolio = "portfolios"
     PortfolioPosition = "portfolio-positions"
     Signal = "signals"

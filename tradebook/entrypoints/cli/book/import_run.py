@@ -1,9 +1,9 @@
-"""The two ways to book a file of trades: every row or none, or every row that can be booked."""
+"""The two ways to book the rows of a file: every row or none, or every row that can be booked."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -16,11 +16,15 @@ from tradebook.domain.errors import (
     InvalidTransition,
     TradebookError,
 )
+from tradebook.domain.imports import Import, ImportSource, ImportStatus
+from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades
+from tradebook.service_layer.handlers.importing import import_part
+from tradebook.service_layer.handlers.imports import begin_import, finish_import
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -34,7 +38,7 @@ _ROW_ERRORS: Final = (DuplicateRecord, InstrumentMismatch, InvalidInput, Invalid
 
 @define
 class Checked:
-    """The result of the first pass over a file, which books nothing.
+    """The result of reading a file, which books nothing.
 
     Attributes:
         good: the number of rows that are valid without regard to the book.
@@ -49,15 +53,17 @@ class Checked:
 
 @define
 class FileImport:
-    """The result of the second pass over a file, which books its rows.
+    """The result of booking the rows of a file.
 
     Attributes:
         booked: the number of trades that are new.
         duplicates: the number of trades that were booked before, with the same terms.
         refused: the rows that the book refused.
         symbols: the symbols of the positions that changed.
+        import_id: the id of the import on record.
     """
 
+    import_id: int
     booked: int = 0
     duplicates: int = 0
     refused: list[BadRow] = field(factory=list)
@@ -70,8 +76,10 @@ class FileImport:
         self.symbols |= imported.symbols
 
 
-def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Checked:
-    """Check every row of a file, and book nothing; without `skip_bad` an error lists the bad rows."""
+def check(
+    file: TradeFile, rows: OrderedRows, report: ProgressCallback, *, skip_bad: bool
+) -> Checked:
+    """Check every row of a file, and keep the good ones; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
     for number, row in enumerate(file.rows(), 1):
         if isinstance(row, BadRow):
@@ -81,6 +89,7 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
         else:
             checked.good += 1
             checked.repeated += row.repeats
+            rows.add(row)
         if number % BATCH_OF_TRADES == 0:
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
@@ -89,64 +98,119 @@ def check(file: TradeFile, report: ProgressCallback, *, skip_bad: bool) -> Check
 
 
 def book_what_can_be(
-    book: Book, file: TradeFile, total: int, report: ProgressCallback
+    book: Book,
+    file: TradeFile,
+    rows: Iterable[Row],
+    checked: Checked,
+    source: ImportSource,
+    report: ProgressCallback,
 ) -> FileImport:
     """Book batches, each in a unit of work of its own, without the rows that the book refuses."""
-    done = FileImport()
-    rows = (row for row in file.rows() if isinstance(row, Row))
-    while batch := list(islice(rows, BATCH_OF_TRADES)):
-        _book_or_halve(book, file, batch, done)
-        report(done.booked + done.duplicates + len(done.refused), total)
+    imported = book.run(begin_import, source)
+    done = FileImport(imported.id)
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_OF_TRADES)):
+        _book_or_halve(book, file, imported, batch, done)
+        report(done.booked + done.duplicates + len(done.refused), checked.good)
+    book.run(
+        finish_import,
+        imported.id,
+        booked=done.booked,
+        duplicates=done.duplicates,
+        skipped=len(checked.bad) + len(done.refused),
+    )
     return done
 
 
 def book_all(
-    uow: AbstractUnitOfWork, file: TradeFile, total: int, report: ProgressCallback
+    uow: AbstractUnitOfWork,
+    file: TradeFile,
+    rows: Iterable[Row],
+    checked: Checked,
+    source: ImportSource | Import,
+    report: ProgressCallback,
 ) -> FileImport:
-    """Book every row in one unit of work, or none; the error names the line of a refused row."""
+    """Book every row in one unit of work, or none; the error names the line of a refused row.
+
+    Of a file that an import booked before, which is its `source` then, no row may be new.
+    """
+    before, named = (source, None) if isinstance(source, Import) else (None, source)
     # Rows whose batch is not booked yet: the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0
 
     def terms() -> Iterator[TradeTerms]:
-        for row in file.rows():
-            if isinstance(row, BadRow):
-                raise ImportRefused(f"{file.name} changed while it was read; nothing was booked")
+        for row in rows:
             waiting.append(row)
             yield row.terms
 
-    def progress(rows: int, _read: int) -> None:
+    def progress(booked: int, _read: int) -> None:
         nonlocal done_before
-        for _ in range(rows - done_before):
+        for _ in range(booked - done_before):
             waiting.popleft()
-        done_before = rows
-        report(rows, total)
+        done_before = booked
+        report(booked, checked.good)
 
-    done = FileImport()
     try:
-        done.add(import_trades(uow, terms(), progress=progress, batch=BATCH_OF_TRADES))
+        imported = import_trades(
+            uow,
+            terms(),
+            progress=progress,
+            batch=BATCH_OF_TRADES,
+            source=named,
+        )
     except _ROW_ERRORS as error:
         if error.index is None:
             raise
         row = waiting[error.index - done_before]
-        raise _bad_file(file, [_refused(file, row, error)]) from None
+        raise _bad_file(file, [refused_row(file, row, error)]) from None
+    if before is not None and imported.booked:
+        raise ImportRefused(
+            f"{known(file, before)}, but read as it is told to be now, {counted(imported.booked, 'trade')} of it would "
+            f"be new; nothing was booked. {undo_first(before)}"
+        )
+    import_id = imported.import_id if before is None else before.id
+    assert import_id is not None  # a source was named
+    done = FileImport(import_id)
+    done.add(imported)
     return done
 
 
-def _book_or_halve(book: Book, file: TradeFile, batch: Sequence[Row], done: FileImport) -> None:
+def imported_before(book: Book, digest: str) -> Import | None:
+    """Return the import that booked the whole of this file, unless it was undone."""
+    found = book.get_imports(status=ImportStatus.FINISHED, digest=digest)
+    return next((imported for imported in found if not imported.skipped), None)
+
+
+def known(file: TradeFile, before: Import) -> str:
+    """Say that a file was imported before."""
+    return (
+        f"{file.name} is the file of import {before.id}, of {before.started_at:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def undo_first(before: Import) -> str:
+    """Say how a file that was imported before is imported anew."""
+    return f"To import it anew, undo that first: tradebook imports undo {before.id} --reason TEXT"
+
+
+def _book_or_halve(
+    book: Book, file: TradeFile, imported: Import, batch: Sequence[Row], done: FileImport
+) -> None:
     """Book a batch; if the book refuses it, book its halves, down to the rows that it refuses."""
     try:
-        done.add(book.import_trades([row.terms for row in batch]))
+        done.add(book.run(import_part, imported, [row.terms for row in batch]))
     except _ROW_ERRORS as error:
         if len(batch) == 1:
-            done.refused.append(_refused(file, batch[0], error))
+            done.refused.append(refused_row(file, batch[0], error))
             return
         middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
-        _book_or_halve(book, file, batch[:middle], done)
-        _book_or_halve(book, file, batch[middle:], done)
+        _book_or_halve(book, file, imported, batch[:middle], done)
+        _book_or_halve(book, file, imported, batch[middle:], done)
 
 
-def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
+def refused_row(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
+    """Say which row the book refuses, and why."""
     term, reason = "", str(error.args[0])  # without the index in the list, which the line replaces
     if isinstance(error, InvalidInput):
         term, reason = error.field, f"expected {error.expected}"

@@ -11,9 +11,10 @@ import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from hashlib import file_digest
 from io import SEEK_END, BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from attrs import define, field
 from typing_extensions import Buffer, override
@@ -112,6 +113,12 @@ class TradeText:
                 # A generator that is not read to its end is closed late, perhaps after the file.
                 if not self._file.closed:
                     text.detach()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file as it is, in hexadecimal."""
+        with self._named_errors():
+            self._file.seek(0)
+            return file_digest(cast("BufferedReader", self._file), "sha256").hexdigest()
 
     def refused(self, problem: str) -> ImportRefused:
         """Make the error that this file has a problem."""

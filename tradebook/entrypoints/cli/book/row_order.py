@@ -1,0 +1,141 @@
+"""The rows of a file in the order in which they are booked, kept on disk, so that memory does not grow with the file."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import TracebackType
+from typing import Final, Self
+
+from tradebook.domain.validation import utc
+from tradebook.entrypoints.cli.book.trade_files import Row
+from tradebook.entrypoints.cli.book.trade_text import TradeText
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_BEFORE_ALL: Final = -(2**63)
+_AT_ONCE: Final = 1000
+
+
+class RowOrder(StrEnum):
+    """TIME: by `executed_at`. FILE: as the rows stand in the file."""
+
+    TIME = "time"
+    FILE = "file"
+
+
+class OrderedRows:
+    """Rows in a temporary SQLite database, whose sorter merges runs on disk.
+
+    By time, a row without a time follows the row before it. Rows of one time keep the order of the file; where the
+    file has the newest first, they are read from its end, as the rows around them are: the same file turned over gives
+    the same order.
+
+    Args:
+        text: the text of the file, for messages.
+        order: the order in which the rows are read.
+
+    Attributes:
+        backwards: the number of rows whose time is before that of the row above them.
+        first: the earliest time, UTC; None where no row has any.
+        last: the latest.
+    """
+
+    def __init__(self, text: TradeText, order: RowOrder = RowOrder.TIME) -> None:
+        """Make an empty database."""
+        self.backwards = self._forwards = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+        self._text = text
+        self._order = order
+        self._at, self._group = _BEFORE_ALL, 0
+        self._previous: datetime | None = None
+        self._waiting: list[tuple[int, int, int, bool, bytes]] = []
+        # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
+        self._connection = sqlite3.connect("")
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute(
+            "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, repeats INTEGER, terms BLOB)"
+        )
+
+    @property
+    def is_newest_first(self) -> bool:
+        """Whether times go down from row to row more often than up."""
+        return self.backwards > self._forwards
+
+    def add(self, row: Row) -> None:
+        """Keep the next row of the file."""
+        given = row.terms.get("executed_at")
+        if given is not None:
+            self._date(utc(given))
+        terms = pickle.dumps(row.terms)
+        self._waiting.append((self._at, self._group, row.line, row.repeats, terms))
+        if len(self._waiting) == _AT_ONCE:
+            self._write()
+
+    def __iter__(self) -> Iterator[Row]:
+        """Read the rows in order; any number of times, once all are added.
+
+        Raises:
+            ImportRefused: the temporary database cannot be written or read.
+        """
+        self._write()
+        by = "rowid"
+        if self._order is RowOrder.TIME and self.backwards:
+            by = f"at, part {'DESC' if self.is_newest_first else 'ASC'}, rowid"
+        yield from self._select(f"ORDER BY {by}")
+
+    def spread(self, most: int) -> list[Row]:
+        """Return up to so many of the rows, evenly spread over the file."""
+        self._write()
+        (count,) = self._connection.execute("SELECT count(*) FROM rows").fetchone()
+        return list(self._select("WHERE rowid % ? = 0 LIMIT ?", max(1, -(-count // most)), most))
+
+    def at_line(self, line: int) -> Row:
+        """Return the row that begins at a line of the file."""
+        return next(self._select("WHERE line = ?", line))
+
+    def _select(self, which: str, *values: int) -> Iterator[Row]:
+        try:
+            question = f"SELECT line, repeats, terms FROM rows {which}"  # noqa: S608, of ours
+            for line, repeats, terms in self._connection.execute(question, values):
+                yield Row(line, pickle.loads(terms), bool(repeats))  # noqa: S301, written above
+        except sqlite3.Error as error:
+            raise self._full(error) from error
+
+    def __enter__(self) -> Self:
+        """Return the rows."""
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Remove the database."""
+        self._connection.close()
+
+    def _date(self, at: datetime) -> None:
+        if self._previous is not None:
+            self.backwards += at < self._previous
+            self._forwards += at > self._previous
+        self._previous = at
+        self.first = at if self.first is None else min(self.first, at)
+        self.last = at if self.last is None else max(self.last, at)
+        self._at, self._group = (at - _EPOCH) // _MICROSECOND, self._group + 1
+
+    def _write(self) -> None:
+        try:
+            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
+        except sqlite3.Error as error:
+            raise self._full(error) from error
+        self._waiting.clear()
+
+    def _full(self, error: sqlite3.Error) -> Exception:
+        return self._text.refused(
+            f"its rows cannot be kept in a temporary file ({error}); free space there, or set TMPDIR"
+        )
