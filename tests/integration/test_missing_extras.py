@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile
 
 import pytest
 from attrs import evolve
@@ -16,6 +18,8 @@ from attrs import evolve
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
 from tradebook import DatabaseConfig, DatabaseManager, ExtraNotInstalled, Trade
+from tradebook.entrypoints.cli.book.file_formats import records_of
+from tradebook.entrypoints.cli.book.trade_text import TradeText
 from tradebook.operations import metrics, tracing
 from tradebook.operations.metrics.database import database_registry
 from tradebook.operations.server.programs import wheel_programs
@@ -36,9 +40,21 @@ def seal_to(witness: str) -> Callable[[DatabaseManager], Any]:
     return call
 
 
+def a_workbook() -> BytesIO:
+    """Return what is recognised as an Excel workbook."""
+    with ZipFile(file := BytesIO(), "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    return file
+
+
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
-    "arrow": [lambda book: book.to_arrow(Trade), lambda book: book.arrow_batches(Trade)],
+    "arrow": [
+        lambda book: book.to_arrow(Trade),
+        lambda book: book.arrow_batches(Trade),
+        lambda book: list(records_of(TradeText("t.parquet", BytesIO(b"PAR1")))),
+    ],
+    "excel": [lambda book: list(records_of(TradeText("t.xlsx", a_workbook())))],
     "fsspec": [seal_to("memory://w")],
     "git": [seal_to("git:///w")],
     "otel": [tracing.instrument],
@@ -55,6 +71,7 @@ CALLS: Final[dict[str, Calls]] = {
 
 COMMANDS: Final = {
     "arrow": ["export trades.csv", "export trades.parquet"],
+    "excel": [],
     "fsspec": [],
     "git": [],
     "otel": [],

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from tradebook.domain.validation import optional_identifier
+from tradebook.entrypoints.cli.book import import_options as options
 from tradebook.entrypoints.cli.book import import_run
-from tradebook.entrypoints.cli.book.trade_files import COLUMNS, BadRow, TradeFile
+from tradebook.entrypoints.cli.book.trade_columns import COLUMNS
+from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted
@@ -37,7 +39,7 @@ def import_trades(
             metavar="FILE",
             dir_okay=False,
             callback=_existing,
-            help="A CSV file, plain or gzip; - for standard input.",
+            help="A file, CSV and JSON also gzip; - for standard input.",
         ),
     ],
     mappings: Annotated[
@@ -56,9 +58,24 @@ def import_trades(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Book the good rows and list the bad ones.")
     ] = False,
+    ignore_others: options.IgnoreOthers = False,
+    details: options.Details = None,
+    decimal: options.Decimal = ".",
+    thousands: options.Thousands = False,
+    date_format: options.DateFormat = None,
+    tz: options.Zone = None,
+    encoding: options.Encoding = None,
+    negate: options.Negate = None,
+    sign_from_quantity: options.Signed = False,
+    units: options.Units = False,
+    places: options.Places = None,
+    settlement: options.SettlementOption = None,
+    multiplier: options.Multiplier = None,
 ) -> None:
-    """Book the trades of a CSV file in the order of its rows: all of them, or none.
+    """Book the trades of a file in the order of its rows: all of them, or none.
 
+    FILE is CSV (with any delimiter), JSON (a list of objects), JSON Lines,
+    Parquet or an Excel workbook; an object in an object is read as fee.cost.
     The first line names the columns, in any order: symbol, action (buy or
     sell), quantity, price; optional are fee, fee_currency, currency,
     multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
@@ -71,6 +88,7 @@ def import_trades(
       tradebook import trades.csv
       tradebook import fills.csv.gz --map side=action --map qty=quantity
       zcat fills.csv.gz | tradebook import - --currency ETH --ignore note
+      tradebook import konto.csv --decimal , --date-format "%d.%m.%Y" --ignore-others
     """
     began = perf_counter()
     form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(COLUMNS)}"
@@ -79,6 +97,19 @@ def import_trades(
         if ours not in COLUMNS:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
+    cells = options.cell_reader(decimal, thousands, date_format, tz, places)
+    reader = options.row_reader(
+        cells,
+        ignores_others=ignore_others,
+        details=details,
+        negated=negate,
+        signed=sign_from_quantity,
+        units=units,
+        settlement=settlement,
+        multiplier=multiplier,
+    )
+    encoding = options.known_encoding(encoding)
+
     with opened_file(path) as binary:
         file = TradeFile(
             "standard input" if str(path) == STDIN else path.name,
@@ -86,6 +117,8 @@ def import_trades(
             mapping=mapping,
             ignored=ignored or [],
             currency=optional_identifier(currency),
+            reader=reader,
+            encoding=encoding,
         )
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
