@@ -20,11 +20,13 @@ from tests.support.command_line import Command
 from tradebook import DatabaseConfig, DatabaseManager, ExtraNotInstalled, Trade
 from tradebook.entrypoints.cli.book.file_formats import records_of
 from tradebook.entrypoints.cli.book.trade_text import TradeText
+from tradebook.entrypoints.cli.book.venue_sources import elements
 from tradebook.operations import metrics, tracing
 from tradebook.operations.metrics.database import database_registry
 from tradebook.operations.server.programs import wheel_programs
 from tradebook.operations.server.sandbox import start_sandbox
 from tradebook.operations.top import read_pools
+from tradebook.venues.presets import Form
 
 DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
@@ -47,6 +49,7 @@ def a_workbook() -> BytesIO:
     return file
 
 
+IBKR: Final = Form(name="flex", columns=[], entries=[], source="xml")
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
     "arrow": [
@@ -66,6 +69,7 @@ CALLS: Final[dict[str, Calls]] = {
     "rfc3161": [seal_to("rfc3161+http://localhost/?ca=a&folder=b")],
     "sandbox": [lambda book: wheel_programs(), lambda book: start_sandbox(Path("none"))],
     "testing": [],  # its modules are imported by name: see the test of imports
+    "xml": [lambda book: list(elements(IBKR, TradeText("t.xml", BytesIO(b"<a/>"))))],
 }
 """For each extra the calls that need it."""
 
@@ -84,6 +88,7 @@ COMMANDS: Final = {
     "rfc3161": [],
     "sandbox": ["sandbox start here"],
     "testing": [],
+    "xml": [],
 }
 """For each extra the commands that need it."""
 

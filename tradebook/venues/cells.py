@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import number
@@ -18,6 +19,8 @@ from tradebook.domain.validation import utc
 DECIMAL_MARKS: Final = ".,"
 EPOCHS: Final = {"epoch-s": 1, "epoch-ms": 10**3, "epoch-us": 10**6, "epoch-ns": 10**9}
 """Formats of times that are counted from 1970 on, and their units in a second."""
+ISO: Final = "iso"
+"""The name of ISO 8601 among several formats."""
 _THOUSANDS: Final = "., '_\u2019\u00a0\u202f"
 _ROUNDED: Final = Context(prec=500, rounding=ROUND_HALF_EVEN)
 _BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,11 +87,13 @@ class CellReader:
         Raises:
             InvalidInput: it has another format.
         """
+        if self.date_format is not None and "|" in self.date_format:
+            return self._first_that_fits(text, self.date_format.split("|"))
         if self.date_format in EPOCHS or (self.date_format is None and _COUNTED(text)):
             return _since_1970(text, self.date_format)
         try:
-            if self.date_format is not None:
-                read = datetime.strptime(text, self.date_format)  # noqa: DTZ007 - zoned below
+            if self.date_format not in (None, ISO):
+                read = datetime.strptime(text, str(self.date_format))  # noqa: DTZ007 - zoned below
             elif self.zone is not None:
                 read = datetime.fromisoformat(text)
             else:
@@ -99,6 +104,12 @@ class CellReader:
             read = read.replace(tzinfo=self.zone or UTC)
         return utc(read)
 
+    def _first_that_fits(self, text: str, formats: Sequence[str]) -> datetime:
+        for each in formats:
+            with suppress(InvalidInput):
+                return evolve(self, date_format=each).time(text)
+        raise InvalidInput("", text, self.expected_time)
+
     @property
     def expected_time(self) -> str:
         """The format of a time, for messages."""
@@ -106,7 +117,8 @@ class CellReader:
             return "an ISO 8601 time such as 2024-05-17T14:30:00Z; --date-format names another"
         if self.date_format in EPOCHS:
             return f"a number, as --date-format {self.date_format} says"
-        return f"a time in the format {self.date_format}"
+        formats = " or ".join(self.date_format.split("|"))
+        return f"a time in the format {formats}; --date-format names another"
 
     @property
     def expected_number(self) -> str:

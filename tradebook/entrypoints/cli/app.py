@@ -65,6 +65,7 @@ _PANELS: Final = {
     },
     "Change the book": {
         "import = book.importing:import_trades": "Book the trades of a file in the order of its rows: all of them, or none.",
+        "venues = book.venues:venues": "List the venues and programs whose files `import --from` reads.",
         "rebuild = book.verification:rebuild": "Fold positions from their trades again, and repair those that are wrong.",
         "init = ops.db:init": "Create the tables, or bring them up to this version's schema.",
         "demo = book.demo:demo": "Run two agents that trade real prices into a book of their own, and print a report.",

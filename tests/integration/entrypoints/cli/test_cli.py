@@ -155,10 +155,24 @@ def test_import_reads_a_file_in_another_notation_as_its_options_say(
         "Datum;symbol;quantity;price;fee;Art;note\n01.03.2024 15:30;ES;-2;4.500,25;-1,5;limit;x\n",
         "konto.csv",
     )
-    options = (
-        "--map Datum=executed_at --decimal , --tz Europe/Berlin --sign-from-quantity --negate fee "
-        "--settlement margined --multiplier 50 --details Art --ignore-others"
-    ).split()
+    options = [
+        "--map",
+        "Datum=executed_at",
+        "--decimal",
+        ",",
+        "--tz",
+        "Europe/Berlin",
+        "--sign-from-quantity",
+        "--negate",
+        "fee",
+        "--settlement",
+        "margined",
+        "--multiplier",
+        "50",
+        "--details",
+        "Art",
+        "--ignore-others",
+    ]
 
     tradebook.json("import", path, *options, "--date-format", "%d.%m.%Y %H:%M")
 

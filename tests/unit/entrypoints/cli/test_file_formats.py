@@ -130,7 +130,7 @@ def test_an_excel_workbook_is_read_by_its_first_sheet() -> None:
     book = Workbook()
     sheet = book.worksheets[0]
     sheet.append([*HEADER.split(","), "executed_at", "note"])
-    sheet.append(["AAPL", "buy", 10, 0.1, datetime(2024, 3, 1, 14, 30), None])
+    sheet.append(["AAPL", "buy", 10, 0.1, AT.replace(tzinfo=None), None])
     sheet.append(["AAPL", "buy", "ten", 0.1])
     book.save(file := io.BytesIO())
 

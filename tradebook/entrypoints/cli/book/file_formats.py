@@ -102,7 +102,7 @@ def _json(text: TradeText) -> Records:
         raise text.refused(
             f"it is JSON of more than {MAX_JSON:,} characters; write a record per line (JSON Lines, .jsonl)"
         )
-    found = _parsed(text, content, 1)
+    found = parsed(text, content, 1)
     if isinstance(found, Mapping):
         lists = {name: each for name, each in found.items() if isinstance(each, list)}
         if len(lists) != 1:
@@ -133,13 +133,18 @@ def _objects(text: TradeText) -> Iterator[tuple[int, dict[str, str]]]:
         try:
             for line in lines:
                 if line.strip():
-                    yield lines.row, flat(text, "line", lines.row, _parsed(text, line, lines.row))
+                    yield lines.row, flat(text, "line", lines.row, parsed(text, line, lines.row))
                 lines.begin_row()
         except csv.Error as error:
             raise text.refused(f"line {lines.row}: {error}") from None
 
 
-def _parsed(text: TradeText, content: str, line: int) -> Any:
+def parsed(text: TradeText, content: str, line: int) -> Any:
+    """Return what a text in JSON says, numbers as their texts.
+
+    Raises:
+        ImportRefused: it is no JSON.
+    """
     try:
         return json.loads(content, parse_float=str, parse_int=str)
     except RecursionError:
@@ -168,6 +173,9 @@ def _flat(record: Mapping[str, object], prefix: str) -> Iterator[tuple[str, str]
     for name, value in record.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for number, each in enumerate(value):
+                yield from _flat({f"{number}": each}, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", cell_text(value)
 

@@ -15,6 +15,15 @@ from tradebook.venues.cells import DECIMAL_MARKS, EPOCHS, CellReader
 
 _PANEL: Final = "How the file is written"
 
+From: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME",
+        help="The venue or program that wrote the file, see `tradebook venues`; or a file of your own that says how to "
+        "read it, such as ./my.toml.",
+    ),
+]
 IgnoreOthers: TypeAlias = Annotated[
     bool,
     typer.Option(

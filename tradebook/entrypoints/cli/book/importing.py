@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tradebook.domain.validation import optional_identifier
+from tradebook.entrypoints.cli.book import import_flows, import_run
 from tradebook.entrypoints.cli.book import import_options as options
-from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.trade_columns import COLUMNS
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
+from tradebook.entrypoints.cli.book.venue_files import VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
-from tradebook.entrypoints.cli.output import stdout
+from tradebook.entrypoints.cli.output import as_fields, stdout
 from tradebook.entrypoints.cli.tables import show
+from tradebook.venues.presets import Preset, find_preset
 
 
-def _existing(path: Path) -> Path:
+def _existing(paths: list[Path]) -> list[Path]:
     # typer's own check (exists=True) takes `-` for the name of a file.
-    try:
-        if str(path) != STDIN and not path.exists():
-            raise typer.BadParameter(f"file '{path}' does not exist")
-    except OSError as error:  # such as a name that is too long, or a folder that is closed to us
-        raise typer.BadParameter(f"file '{path}' cannot be found: {error.strerror}") from None
-    return path
+    for path in paths:
+        try:
+            if str(path) != STDIN and not path.exists():
+                raise typer.BadParameter(f"file '{path}' does not exist")
+        except (
+            OSError
+        ) as error:  # such as a name that is too long, or a folder that is closed to us
+            raise typer.BadParameter(f"file '{path}' cannot be found: {error.strerror}") from None
+    return paths
 
 
 def import_trades(
     context: CommandContext,
-    path: Annotated[
-        Path,
+    paths: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="FILE",
+            metavar="FILE...",
             dir_okay=False,
             callback=_existing,
-            help="A file, CSV and JSON also gzip; - for standard input.",
+            help="Files, CSV and JSON also gzip; - for standard input.",
         ),
     ],
+    venue: options.From = None,
     mappings: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +84,8 @@ def import_trades(
 
     FILE is CSV (with any delimiter), JSON (a list of objects), JSON Lines,
     Parquet or an Excel workbook; an object in an object is read as fee.cost.
-    The first line names the columns, in any order: symbol, action (buy or
+    --from NAME reads a file as a venue or a program writes it, see `tradebook
+    venues`. Without it the first line names the columns, in any order: symbol, action (buy or
     sell), quantity, price; optional are fee, fee_currency, currency,
     multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
     UTC unless it has an offset), order_id, execution_id, venue, strategy.
@@ -88,13 +97,13 @@ def import_trades(
       tradebook import trades.csv
       tradebook import fills.csv.gz --map side=action --map qty=quantity
       zcat fills.csv.gz | tradebook import - --currency ETH --ignore note
+      tradebook import --from binance trades.csv income.csv
       tradebook import konto.csv --decimal , --date-format "%d.%m.%Y" --ignore-others
     """
-    began = perf_counter()
     form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(COLUMNS)}"
     mapping = dict(name_value_pairs(mappings, "--map", form))
     for theirs, ours in mapping.items():
-        if ours not in COLUMNS:
+        if ours not in COLUMNS and venue is None:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
     cells = options.cell_reader(decimal, thousands, date_format, tz, places)
@@ -108,18 +117,41 @@ def import_trades(
         settlement=settlement,
         multiplier=multiplier,
     )
-    encoding = options.known_encoding(encoding)
+    how: dict[str, Any] = {
+        "mapping": mapping,
+        "ignored": ignored or [],
+        "currency": optional_identifier(currency),
+        "reader": reader,
+        "encoding": options.known_encoding(encoding),
+    }
+    preset = find_preset(venue) if venue is not None else None
+    answers = [_import_file(context, path, how, preset=preset, skip_bad=skip_bad) for path in paths]
+    documents, lines, skipped = zip(*answers, strict=True)
+    document = {"account": context.account, "files": documents} if len(paths) > 1 else documents[0]
+    context.answer(document, *chain(*lines))
+    for bad in skipped:
+        if bad and not context.as_json:
+            title = f"{counted(len(bad), 'row')} skipped"
+            show(stdout(), title, select(BadRow, "line column value reason"), bad)
 
+
+def _import_file(
+    context: CommandContext,
+    path: Path,
+    how: Mapping[str, Any],
+    *,
+    preset: Preset | None,
+    skip_bad: bool,
+) -> tuple[dict[str, object], list[str], list[BadRow]]:
+    """Book one file; return the document and the lines that say how it went, and the rows that were skipped."""
+    began = perf_counter()
+    is_stdin = str(path) == STDIN
     with opened_file(path) as binary:
-        file = TradeFile(
-            "standard input" if str(path) == STDIN else path.name,
-            binary,
-            mapping=mapping,
-            ignored=ignored or [],
-            currency=optional_identifier(currency),
-            reader=reader,
-            encoding=encoding,
-        )
+        name = "standard input" if is_stdin else path.name
+        if preset is None:
+            file = TradeFile(name, binary, **how)
+        else:
+            file = VenueFile(name, binary, preset=preset, path=None if is_stdin else path, **how)
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
         try:
@@ -127,15 +159,17 @@ def import_trades(
                 context.open_book(creates=True) as manager,
                 context.progress_bar("booking") as report,
             ):
+                arguments = (checked.good, report)
                 if skip_bad:
-                    booked = import_run.book_what_can_be(manager, file, checked.good, report)
+                    booked, flows = import_flows.book_what_can_be(manager, file, *arguments)
                 else:
-                    booked = manager.run(import_run.book_all, file, checked.good, report)
+                    booked, flows = manager.run(import_flows.book_all, file, *arguments)
         except KeyboardInterrupt:
             rest = "run the import again to book the rest" if skip_bad else "nothing was booked"
             complain(f"interrupted; {rest}")
             raise
-    skipped = sorted([*checked.bad, *booked.refused], key=lambda row: row.line)
+    refused = [*checked.bad, *booked.refused, *flows.refused]
+    skipped = sorted(refused, key=lambda row: row.line)
     seconds, rows = perf_counter() - began, f"{counted(len(skipped), 'row')} skipped"
     lines = [
         f"{file.name}: {counted(booked.booked, 'trade')} booked in "
@@ -147,7 +181,7 @@ def import_trades(
             f"{counted(checked.repeated, 'row')} repeated an order of an earlier row and counted as "
             "duplicates; fills of one order need an execution_id each"
         )
-    document = {
+    document: dict[str, object] = {
         "account": context.account,
         "file": file.name,
         "booked": booked.booked,
@@ -157,6 +191,17 @@ def import_trades(
         "positions": sorted(booked.symbols),
         "seconds": round(seconds, 3),
     }
-    context.answer(document, *lines)
-    if skipped and not context.as_json:
-        show(stdout(), rows, select(BadRow, "line column value reason"), skipped)
+    if isinstance(file, VenueFile):
+        left_out = sorted(file.left_out.values(), key=lambda each: -each.count)
+        document |= {
+            "venue": file.preset.name,
+            "cash_flows": flows.booked,
+            "cash_flow_duplicates": flows.duplicates,
+            "left_out": [as_fields(each) for each in left_out],
+        }
+        lines.append(
+            f"{counted(flows.booked, 'cash flow')} booked, {counted(flows.duplicates, 'duplicate')} recognised; "
+            f"{counted(sum(each.count for each in left_out), 'record')} left out"
+        )
+        lines += [f"  {each.count:,} x {each.reason} (first: {each.line})" for each in left_out]
+    return document, lines, skipped

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from attrs import define, field, frozen
 
@@ -27,7 +27,7 @@ from tradebook.entrypoints.cli.book.trade_text import TradeText
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
-from tradebook.venues.errors import CellRefused
+from tradebook.venues.errors import CellRefused, ImportRefused
 
 
 @frozen
@@ -108,18 +108,21 @@ class TradeFile:
             ImportRefused: the file cannot be read, or its header is wrong.
         """
         unit = unit_of(self.text)
-        with closing(records_of(self.text)) as records, closing(_Occurrences()) as occurrences:
+        with closing(records_of(self.text)) as records, closing(Occurrences()) as occurrences:
             header, columns = self._header(records)
             for line, cells in records:
                 try:
                     yield self._row(line, cells, columns, len(header), occurrences)
                 except CellRefused as bad:
-                    yield BadRow(line, *bad.args, unit=unit)
+                    column, value, reason = bad.args
+                    yield BadRow(line, column, value, reason, unit)
                 except sqlite3.Error as error:
-                    raise self.text.refused(
-                        f"line {line}: what was read cannot be kept in a temporary file ({error}); free "
-                        "space there, or set TMPDIR"
-                    ) from error
+                    raise self._no_space(line, error) from error
+
+    def _no_space(self, line: int, error: sqlite3.Error) -> ImportRefused:
+        return self.text.refused(
+            f"line {line}: what was read cannot be kept in a temporary file ({error}); free space there, or set TMPDIR"
+        )
 
     def column_of(self, term: str) -> str:
         """Return the name in the file of the column of a term."""
@@ -161,11 +164,20 @@ class TradeFile:
         cells: Sequence[str],
         columns: Sequence[Column],
         width: int,
-        occurrences: _Occurrences,
+        occurrences: Occurrences,
     ) -> Row:
         if len(cells) != width:
             raise CellRefused("", "", f"it has {len(cells)} cells where the header has {width}")
-        terms = self._rows.terms(cells, columns)
+        headers = {column.term: column.header for column in columns}
+        return self._checked(line, self._rows.terms(cells, columns), headers, occurrences)
+
+    def _checked(
+        self,
+        line: int,
+        terms: dict[str, Any],
+        headers: Mapping[str, str],
+        occurrences: Occurrences,
+    ) -> Row:
         # Constants and details are no part of the content that makes an order id: the same file imported with
         # another currency is refused as a duplicate with other terms, instead of being booked twice.
         content = sorted(terms.keys() - {DETAILS})
@@ -182,21 +194,22 @@ class TradeFile:
         try:
             trade = Trade(**terms)
         except InvalidInput as error:
-            column = next((c.header for c in columns if c.term == error.field), error.field)
+            column = headers.get(error.field, error.field)
             raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
         if "order_id" in terms:
             return Row(line, given, occurrences.add([*trade.order_key, trade.execution_id]) > 1)
         # The same content may stand in the file several times: each occurrence gets an order id of its own,
         # the same in every import of the file, whatever the order of its columns.
         facts = {name: getattr(trade, name) for name in content}
-        terms["order_id"] = f"row-{_digest([facts, occurrences.add(facts)]).hex()[:40]}"
+        terms["order_id"] = occurrences.name(facts)
         return Row(line, given, repeats=False)
 
 
-class _Occurrences:
+class Occurrences:
     """Counts of equal contents, in a temporary database, so that memory does not grow with the file."""
 
     def __init__(self) -> None:
+        """Begin without any."""
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
         self._connection.execute("PRAGMA journal_mode = OFF")
@@ -213,7 +226,12 @@ class _Occurrences:
         )
         return int(counted.fetchone()[0])
 
+    def name(self, content: object) -> str:
+        """Count a content, and return a name for this occurrence of it: the same whenever it is read again."""
+        return f"row-{_digest([content, self.add(content)]).hex()[:40]}"
+
     def close(self) -> None:
+        """Forget everything."""
         self._connection.close()
 
 

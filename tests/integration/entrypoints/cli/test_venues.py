@@ -1,0 +1,374 @@
+"""Files of venues, imported by their presets: balances are asserted against the files' own columns."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.ccxt_venue import traded_account
+from tests.support.checkout import ROOT
+from tests.support.command_line import Command
+
+SAMPLES: Final = ROOT / "tests" / "data" / "venues"
+Moves = Iterator[tuple[str, Fraction]]
+
+
+@pytest.fixture
+def tradebook(sqlite_book: str) -> Command:
+    return Command(sqlite_book)
+
+
+def rows_of(sample: str) -> list[dict[str, str]]:
+    path = SAMPLES / sample
+    if path.suffix == ".json":
+        return list(json.loads(path.read_text()))
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def traded(
+    side: str, asset: str, quantity: str, currency: str, price: str, fee: str, paid_in: str
+) -> Moves:
+    sign = 1 if side.lower() == "buy" else -1
+    yield asset, sign * Fraction(quantity)
+    yield currency, -sign * Fraction(quantity) * Fraction(price)
+    yield paid_in, -Fraction(fee)
+
+
+def glued(text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"([\d.]+)(\w+)", text)
+    assert found
+    return found[1], found[2]
+
+
+def binance_new(row: dict[str, str]) -> Moves:
+    (quantity, asset), (_, currency), (fee, paid_in) = (
+        glued(row[name]) for name in ("Executed", "Amount", "Fee")
+    )
+    price = row["Price"].replace(",", "")
+    yield from traded(row["Side"], asset, quantity, currency, price, fee, paid_in)
+
+
+def binance_old(row: dict[str, str]) -> Moves:
+    pair = row["Market"]
+    currency = next(each for each in ("USDT", "BTC", "EUR") if pair.endswith(each))
+    numbers = row["Price"], row["Fee"], row["Fee Coin"]
+    yield from traded(row["Type"], pair.removesuffix(currency), row["Amount"], currency, *numbers)
+
+
+def binance_income(row: dict[str, str]) -> Moves:
+    if row["incomeType"] not in ("COMMISSION", "REALIZED_PNL"):
+        yield row["asset"], Fraction(row["income"])
+
+
+KRAKEN: Final = {
+    "XXBTZEUR": ("BTC", "EUR"),
+    "XBT/USD": ("BTC", "USD"),
+    "XTZEUR": ("XTZ", "EUR"),
+    "ADAUSDT": ("ADA", "USDT"),
+    "XETHXXBT": ("ETH", "BTC"),
+}
+KRAKEN_ASSETS: Final = {"ZEUR": "EUR", "ZUSD": "USD", "XXBT": "BTC", "DOT.S": "DOT", "XXLM": "XLM"}
+
+
+def kraken_trades(row: dict[str, str]) -> Moves:
+    if not float(row["margin"]):
+        asset, currency = KRAKEN[row["pair"]]
+        yield from traded(
+            row["type"], asset, row["vol"], currency, row["price"], row["fee"], currency
+        )
+
+
+def kraken_ledgers(row: dict[str, str]) -> Moves:
+    inside = ("spottostaking", "stakingfromspot", "allocation")
+    apart = ("trade", "spend", "receive", "margin", "nfttrade")
+    if row["txid"] and row["subtype"] not in inside and row["type"] not in apart:
+        asset = KRAKEN_ASSETS.get(row["asset"], row["asset"])
+        yield asset, Fraction(row["amount"]) - Fraction(row["fee"])
+
+
+def coinbase(row: dict[str, str]) -> Moves:
+    yield row["size unit"], Fraction(row["size"]) * (1 if row["side"] == "BUY" else -1)
+    yield row["price/fee/total unit"], Fraction(row["total"])  # with the fee
+
+
+CASES: Final = {
+    "binance/spot-new.csv": (binance_new, 22, 0, 0),
+    "binance/spot-old.csv": (binance_old, 21, 0, 0),
+    "binance/income.json": (binance_income, 0, 15, 6),
+    "kraken/trades.csv": (kraken_trades, 22, 0, 1),
+    "kraken/ledgers.csv": (kraken_ledgers, 0, 15, 10),
+    "coinbase/fills.csv": (coinbase, 22, 0, 0),
+}
+"""For each sample what its records move, and how many are trades, cash flows and left out."""
+
+
+def balances(tradebook: Command) -> dict[str, Fraction]:
+    found = tradebook.json("balances")["balances"]
+    return {each["asset"]: Fraction(each["balance"]) for each in found if float(each["balance"])}
+
+
+def imported(tradebook: Command, sample: str, *options: str) -> dict[str, Any]:
+    path = str(SAMPLES / sample)
+    return tradebook.json("import", "--from", sample.partition("/")[0], path, *options)
+
+
+@pytest.mark.parametrize("sample", CASES)
+def test_a_sample_gives_the_balances_that_its_records_say(tradebook: Command, sample: str) -> None:
+    moves, trades, flows, left_out = CASES[sample]
+    expected: dict[str, Fraction] = defaultdict(Fraction)
+    for row in rows_of(sample):
+        for asset, amount in moves(row):
+            expected[asset] += amount
+
+    summary = imported(tradebook, sample)
+
+    assert balances(tradebook) == {asset: each for asset, each in expected.items() if each}
+    assert (summary["booked"], summary["cash_flows"]) == (trades, flows)
+    assert sum(each["count"] for each in summary["left_out"]) == left_out
+    assert summary["skipped"] == []
+
+
+@pytest.mark.parametrize("sample", CASES)
+def test_a_sample_that_is_imported_again_books_nothing(tradebook: Command, sample: str) -> None:
+    _, trades, flows, _ = CASES[sample]
+    imported(tradebook, sample)
+    before = balances(tradebook)
+
+    again = imported(tradebook, sample, "--skip-bad")
+
+    assert (again["booked"], again["cash_flows"]) == (0, 0)
+    assert again["duplicates"] == trades
+    assert again["cash_flow_duplicates"] in (flows, 0)
+    assert balances(tradebook) == before
+
+
+def test_trades_and_ledger_of_ccxt_give_the_balances_of_the_venue(tradebook: Command) -> None:
+    for name in ("trades", "ledger"):
+        summary = imported(tradebook, f"ccxt/{name}.json")
+        assert summary["skipped"] == []
+
+    exact = traded_account().exact_balances()
+    assert balances(tradebook) == {asset: each for asset, each in exact.items() if each}
+
+
+def test_partial_fills_keep_their_order_and_a_venue_its_name(tradebook: Command) -> None:
+    imported(tradebook, "kraken/trades.csv")
+
+    order = tradebook.json("orders", "show", "O99999-AAAAA-BBBBBB")
+
+    found = json.dumps(order)
+    assert "T00021-SB6EI-XIRITS" in found
+    assert "T00022-SB6EI-XIRITS" in found
+    trades = tradebook.json("trades", "--limit", "100")["trades"]
+    assert {trade["venue"] for trade in trades} == {"kraken"}
+
+
+def test_what_is_left_out_is_listed_and_counted_with_the_reason(tradebook: Command) -> None:
+    result = tradebook("import", "--from", "kraken", str(SAMPLES / "kraken" / "ledgers.csv"))
+
+    assert "15 cash flows booked" in result.stdout
+    assert "10 records left out" in result.stdout
+    assert "2 x type 'trade': part of a trade; import the trades, too (first: 5)" in result.stdout
+    assert "1 x type 'nfttrade': unknown to the preset (first: 22)" in result.stdout
+
+
+def test_several_files_are_booked_one_after_the_other(tradebook: Command) -> None:
+    paths = [str(SAMPLES / "kraken" / name) for name in ("trades.csv", "ledgers.csv")]
+
+    answer = tradebook.json("import", "--from", "kraken", *paths)
+
+    assert [each["file"] for each in answer["files"]] == ["trades.csv", "ledgers.csv"]
+    assert [each["booked"] + each["cash_flows"] for each in answer["files"]] == [22, 15]
+
+
+# Hostile variants
+
+
+@pytest.fixture
+def variant(tmp_path: Path) -> Callable[[str, str, str], str]:
+    """A function that writes a sample with one text replaced, once, and returns the path."""
+
+    def write(sample: str, old: str, new: str) -> str:
+        text = (SAMPLES / sample).read_text()
+        assert old in text
+        path = tmp_path / Path(sample).name
+        path.write_text(text.replace(old, new, 1))
+        return str(path)
+
+    return write
+
+
+def test_a_file_of_another_venue_is_named_with_its_preset(tradebook: Command) -> None:
+    said = tradebook.refused("import", "--from", "binance", str(SAMPLES / "kraken" / "trades.csv"))
+
+    assert "preset 'binance' does not know its columns" in said
+    assert "It is a file of: --from kraken" in said
+    assert tradebook.trades() == 0
+
+
+@pytest.mark.parametrize(
+    ("sample", "old", "new", "said"),
+    [
+        ("binance/spot-new.csv", '"Executed"', '"Filled"', "would also have 'Executed'"),
+        ("binance/spot-new.csv", "3.014BTC", "3,014BTC BTC", "line 2, column Executed: '3,014BTC"),
+        ("binance/spot-new.csv", "61,862.60100", "61.862,60100", "line 2, column Price: '61.862,6"),
+        ("binance/spot-new.csv", "2024-03-22 10", "22.03.2024 10", "--date-format"),
+        ("binance/spot-old.csv", "SOLUSDT", "SOLXYZ", "cannot tell the asset and the currency"),
+        ("kraken/trades.csv", '"0.42550000"', '""', "line 2, column vol: '': it is empty"),
+        ("kraken/ledgers.csv", '"-0.0500000000"', '"0.05"', "line 7, column amount: '0.05'"),
+        ("coinbase/fills.csv", ",SELL,", ",SELL,SELL,", "line 2: it has 12 cells"),
+        ("ccxt/trades.json", '"price": 60123.45', '"price": "a lot"', "record 1, column price"),
+    ],
+)
+def test_a_hostile_variant_is_refused_with_the_place_and_nothing_is_booked(
+    tradebook: Command,
+    variant: Callable[[str, str, str], str],
+    sample: str,
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    path = variant(sample, old, new)
+
+    assert said in tradebook.refused("import", "--from", sample.partition("/")[0], path)
+    assert tradebook.trades() == 0
+    assert balances(tradebook) == {}
+
+
+@pytest.mark.parametrize("sample", [*CASES, "ccxt/trades.json"])
+def test_a_truncated_file_is_refused(tradebook: Command, tmp_path: Path, sample: str) -> None:
+    path = tmp_path / Path(sample).name
+    text = (SAMPLES / sample).read_text().rstrip()
+    path.write_text(text[: text.rindex(":" if path.suffix == ".json" else ",")])
+
+    tradebook.refused("import", "--from", sample.partition("/")[0], str(path))
+
+    assert balances(tradebook) == {}
+
+
+def test_bad_records_are_skipped_on_request(
+    tradebook: Command, variant: Callable[[str, str, str], str]
+) -> None:
+    path = variant("kraken/ledgers.csv", '"-0.0500000000"', '"0.05"')
+
+    summary = tradebook.json("import", "--from", "kraken", path, "--skip-bad")
+
+    (bad,) = summary["skipped"]
+    assert (bad["line"], bad["column"], bad["value"]) == (7, "amount", "0.05")
+    assert summary["cash_flows"] == 13  # the amount and its fee belong together
+
+
+def test_a_cash_flow_that_the_book_refuses_takes_the_whole_file_back(
+    tradebook: Command, variant: Callable[[str, str, str], str]
+) -> None:
+    imported(tradebook, "kraken/ledgers.csv")
+    before = balances(tradebook)
+    path = variant("kraken/ledgers.csv", '"-250.0000","0.0900"', '"-251.0000","0.0900"')
+
+    said = tradebook.refused("import", "--from", "kraken", path)
+
+    assert "line 18" in said
+    assert "nothing was booked" in said
+    (bad,) = tradebook.json("import", "--from", "kraken", path, "--skip-bad")["skipped"]
+    assert bad["line"] == 18
+    assert balances(tradebook) == before
+
+
+# Presets
+
+
+def test_venues_lists_presets_with_what_they_read_and_leave_out(tradebook: Command) -> None:
+    listed = tradebook.json("venues")["venues"]
+
+    assert {each["name"] for each in listed} >= {"binance", "ccxt", "coinbase", "kraken"}
+    for each in listed:
+        assert each["reads"]
+        assert each["exported"]
+        assert all(url.startswith("https://") for url in each["documented"])
+    assert "leaves out: trades on margin" in tradebook("venues", "kraken").stdout
+    assert "kraken: Kraken" in tradebook("venues").stdout
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are(tradebook: Command) -> None:
+    said = tradebook.refused("import", "--from", "enron", str(SAMPLES / "kraken" / "trades.csv"))
+
+    assert "no preset 'enron'; there are binance, ccxt, coinbase" in said
+
+
+OWN: Final = """
+name = "my"
+title = "My broker"
+exported = "by mail"
+documented = ["https://example.com"]
+
+[[forms]]
+name = "trades"
+columns = ["Ticker", "Side", "Qty", "Px"]
+
+[[forms.entries]]
+kind = "trade"
+details = { note = "Note" }
+[forms.entries.terms]
+symbol = "Ticker"
+action = { column = "Side", map = { b = "BUY", s = "SELL" } }
+quantity = "Qty"
+price = { column = "Px", scale = -2 }
+"""
+
+
+def test_a_user_adds_a_preset_by_a_file(tradebook: Command, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(OWN)
+    (tmp_path / "t.csv").write_text("Ticker,Side,Qty,Price,Note\nAAPL,B,3,15025,first\n")
+
+    tradebook.json(
+        *("import", "--from", f"{tmp_path}/my.toml", f"{tmp_path}/t.csv", "--map", "Price=Px")
+    )
+
+    (trade,) = tradebook.json("trades")["trades"]
+    assert (trade["action"], trade["price"], trade["details"]) == (
+        "BUY",
+        "150.25",
+        {"note": "first"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "my"', "name = ", "no TOML"),
+        ('title = "My broker"', "", "title"),
+        ('kind = "trade"', 'kind = "gift"', "kind must be one of trade, cash-flow, left-out"),
+        ('quantity = "Qty"', "quantity = { colum = 'Qty' }", "no key 'colum'"),
+        ("map = { b", "pattern = '(', map = { b", "unterminated subpattern"),
+    ],
+)
+def test_a_preset_that_is_wrong_is_refused_with_the_place(
+    tradebook: Command, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    (tmp_path / "my.toml").write_text(OWN.replace(old, new, 1))
+
+    assert said in tradebook.refused("venues", f"{tmp_path}/my.toml")
+
+
+def test_a_package_adds_a_preset_by_an_entry_point(
+    tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "my_broker-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: my-broker\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[tradebook.venues]\nmy = my_broker:PATH\n")
+    (tmp_path / "my_broker.py").write_text(f"PATH = {str(tmp_path / 'my.toml')!r}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert "it gives no file" in tradebook.refused("venues", "my")
+    (tmp_path / "my.toml").write_text(OWN)
+    assert "my: My broker" in tradebook("venues").stdout
