@@ -18,7 +18,7 @@ from tradebook.domain.errors import TradebookError, shown
 GROUP: Final = "tradebook.venues"
 """The entry points of presets: each loads to the path of a TOML file."""
 KINDS: Final = ("trade", "cash-flow", "left-out")
-SOURCES: Final = ("table", "sqlite", "xml")
+SOURCES: Final = ("table", "sections", "sqlite", "xml")
 
 
 class PresetInvalid(TradebookError):
@@ -53,7 +53,8 @@ class Value:
         value: a constant, instead of a column.
         template: a text with columns in braces, such as `{Executed:unit}/{Amount:unit}`, where a part may follow; empty
             where one of them is.
-        product: columns whose numbers are multiplied, rounded to 20 decimals, instead of a column.
+        product: columns whose numbers are multiplied, rounded to 20 decimals, instead of a column; of several that are
+            separated by `|` the first that is not empty.
         pattern: a regular expression; its first group is taken, nothing where it does not match.
         map: other texts for some texts; `*` for all others.
         part: `number` or `unit` of a number with its unit, `base` or `quote` of a pair.
@@ -126,12 +127,14 @@ class Form:
 
     Attributes:
         name: such as `trades`. A file is of one form; a database of all whose columns it has, but of one of each name.
-        columns: those that it always has: the form is recognised by them.
+        columns: those that it always has: the form is recognised by them. A column of a database may name its type
+            (`f.price:BIGINT`); of XML it is the first element, of sections a section.
         entries: what its records are: all that match count.
-        source: one of `SOURCES`: a table in any format that `import` reads, a SQLite database, or XML.
+        source: one of `SOURCES`: a table in any format that `import` reads, CSV in sections that begin with their name, a
+            SQLite database, or XML.
         tables: of a database: its tables by their aliases; columns are named `alias.column`.
         query: of a database: what stands after FROM.
-        elements: of XML: the elements that are records; their attributes are its columns, with `element`.
+        elements: of XML and sections: those that are records; `element` or `section` is a column, too.
         json: of a database: the columns that hold JSON, whose values are named as those of a JSON file.
         date_format: as of `--date-format`; several, separated by `|`, are tried one after the other.
         zone: of times that name none.
@@ -154,7 +157,25 @@ class Form:
 
 
 def _forms(value: Iterable[Mapping[str, Any]]) -> tuple[Form, ...]:
-    return tuple(_made(Form, each, f"forms[{number}]") for number, each in enumerate(value, 1))
+    return tuple(
+        _made(Form, _with_common_terms(each), f"forms[{number}]")
+        for number, each in enumerate(value, 1)
+    )
+
+
+def _with_common_terms(form: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add the terms and details that a form gives for all trades to each of its trades, whose own count first."""
+    if not isinstance(form, Mapping) or "trades" not in form:
+        return form
+    own, common = dict(form), form["trades"]
+    own.pop("trades")
+    own["entries"] = [
+        {**entry, **{key: {**common[key], **entry.get(key, {})} for key in common}}
+        if entry.get("kind") == "trade"
+        else entry
+        for entry in form.get("entries", ())
+    ]
+    return own
 
 
 @frozen

@@ -114,7 +114,7 @@ class RecordReader:
             text = found[1] if found else ""
         if text and value.part:
             text = self._part(value.part, text, header)
-        if value.map:
+        if value.map and (text or "" in value.map):
             text = value.map.get(text, value.map.get(text.casefold(), value.map.get("*", text)))
         return self.preset.asset(text) if value.asset else text, header
 
@@ -132,8 +132,9 @@ class RecordReader:
 
     def _product(self, names: Sequence[str], record: Record) -> str:
         product = ONE
-        for name in names:
-            if not record.get(name):
+        for alternatives in names:
+            name = next((each for each in alternatives.split("|") if record.get(each)), "")
+            if not name:
                 return ""
             product = EXACT.multiply(product, self._number(record[name], name))
         return plain(product.quantize(_LAST_PLACE, context=_ROUNDED))
@@ -198,4 +199,7 @@ def _matches(entry: Entry, record: Record) -> bool:
 
 
 def _is_zero(text: str) -> bool:
-    return not text.strip("+-0.,")
+    try:
+        return not text or not Decimal(text)
+    except ArithmeticError:
+        return False

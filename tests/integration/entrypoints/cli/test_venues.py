@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
+import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,8 @@ from typing import Any, Final
 import pytest
 
 from tests.support.ccxt_venue import traded_account
-from tests.support.checkout import ROOT
 from tests.support.command_line import Command
-
-SAMPLES: Final = ROOT / "tests" / "data" / "venues"
-Moves = Iterator[tuple[str, Fraction]]
+from tests.support.venue_moves import CASES, SAMPLES, expected_balances
 
 
 @pytest.fixture
@@ -26,128 +23,57 @@ def tradebook(sqlite_book: str) -> Command:
     return Command(sqlite_book)
 
 
-def rows_of(sample: str) -> list[dict[str, str]]:
-    path = SAMPLES / sample
-    if path.suffix == ".json":
-        return list(json.loads(path.read_text()))
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def traded(
-    side: str, asset: str, quantity: str, currency: str, price: str, fee: str, paid_in: str
-) -> Moves:
-    sign = 1 if side.lower() == "buy" else -1
-    yield asset, sign * Fraction(quantity)
-    yield currency, -sign * Fraction(quantity) * Fraction(price)
-    yield paid_in, -Fraction(fee)
-
-
-def glued(text: str) -> tuple[str, str]:
-    found = re.fullmatch(r"([\d.]+)(\w+)", text)
-    assert found
-    return found[1], found[2]
-
-
-def binance_new(row: dict[str, str]) -> Moves:
-    (quantity, asset), (_, currency), (fee, paid_in) = (
-        glued(row[name]) for name in ("Executed", "Amount", "Fee")
-    )
-    price = row["Price"].replace(",", "")
-    yield from traded(row["Side"], asset, quantity, currency, price, fee, paid_in)
-
-
-def binance_old(row: dict[str, str]) -> Moves:
-    pair = row["Market"]
-    currency = next(each for each in ("USDT", "BTC", "EUR") if pair.endswith(each))
-    numbers = row["Price"], row["Fee"], row["Fee Coin"]
-    yield from traded(row["Type"], pair.removesuffix(currency), row["Amount"], currency, *numbers)
-
-
-def binance_income(row: dict[str, str]) -> Moves:
-    if row["incomeType"] not in ("COMMISSION", "REALIZED_PNL"):
-        yield row["asset"], Fraction(row["income"])
-
-
-KRAKEN: Final = {
-    "XXBTZEUR": ("BTC", "EUR"),
-    "XBT/USD": ("BTC", "USD"),
-    "XTZEUR": ("XTZ", "EUR"),
-    "ADAUSDT": ("ADA", "USDT"),
-    "XETHXXBT": ("ETH", "BTC"),
-}
-KRAKEN_ASSETS: Final = {"ZEUR": "EUR", "ZUSD": "USD", "XXBT": "BTC", "DOT.S": "DOT", "XXLM": "XLM"}
-
-
-def kraken_trades(row: dict[str, str]) -> Moves:
-    if not float(row["margin"]):
-        asset, currency = KRAKEN[row["pair"]]
-        yield from traded(
-            row["type"], asset, row["vol"], currency, row["price"], row["fee"], currency
-        )
-
-
-def kraken_ledgers(row: dict[str, str]) -> Moves:
-    inside = ("spottostaking", "stakingfromspot", "allocation")
-    apart = ("trade", "spend", "receive", "margin", "nfttrade")
-    if row["txid"] and row["subtype"] not in inside and row["type"] not in apart:
-        asset = KRAKEN_ASSETS.get(row["asset"], row["asset"])
-        yield asset, Fraction(row["amount"]) - Fraction(row["fee"])
-
-
-def coinbase(row: dict[str, str]) -> Moves:
-    yield row["size unit"], Fraction(row["size"]) * (1 if row["side"] == "BUY" else -1)
-    yield row["price/fee/total unit"], Fraction(row["total"])  # with the fee
-
-
-CASES: Final = {
-    "binance/spot-new.csv": (binance_new, 22, 0, 0),
-    "binance/spot-old.csv": (binance_old, 21, 0, 0),
-    "binance/income.json": (binance_income, 0, 15, 6),
-    "kraken/trades.csv": (kraken_trades, 22, 0, 1),
-    "kraken/ledgers.csv": (kraken_ledgers, 0, 15, 10),
-    "coinbase/fills.csv": (coinbase, 22, 0, 0),
-}
-"""For each sample what its records move, and how many are trades, cash flows and left out."""
-
-
 def balances(tradebook: Command) -> dict[str, Fraction]:
     found = tradebook.json("balances")["balances"]
     return {each["asset"]: Fraction(each["balance"]) for each in found if float(each["balance"])}
 
 
-def imported(tradebook: Command, sample: str, *options: str) -> dict[str, Any]:
-    path = str(SAMPLES / sample)
+@pytest.fixture
+def path_of(tmp_path: Path) -> Callable[[str], str]:
+    """A function that returns the path of a sample; a database is made of its SQL first."""
+
+    def path_of(sample: str) -> str:
+        path = SAMPLES / sample
+        if path.suffix == ".sql":
+            path = tmp_path / f"{path.stem}.sqlite"
+            if not path.exists():
+                with closing(sqlite3.connect(path)) as connection:
+                    connection.executescript((SAMPLES / sample).read_text())
+        return str(path)
+
+    return path_of
+
+
+def imported(tradebook: Command, sample: str, *options: str, path: str = "") -> dict[str, Any]:
+    path = path or str(SAMPLES / sample)
     return tradebook.json("import", "--from", sample.partition("/")[0], path, *options)
 
 
 @pytest.mark.parametrize("sample", CASES)
-def test_a_sample_gives_the_balances_that_its_records_say(tradebook: Command, sample: str) -> None:
-    moves, trades, flows, left_out = CASES[sample]
-    expected: dict[str, Fraction] = defaultdict(Fraction)
-    for row in rows_of(sample):
-        for asset, amount in moves(row):
-            expected[asset] += amount
+def test_a_sample_gives_the_balances_that_its_records_say(
+    tradebook: Command, path_of: Callable[[str], str], sample: str
+) -> None:
+    case = CASES[sample]
 
-    summary = imported(tradebook, sample)
+    summary = imported(tradebook, sample, path=path_of(sample))
 
-    assert balances(tradebook) == {asset: each for asset, each in expected.items() if each}
-    assert (summary["booked"], summary["cash_flows"]) == (trades, flows)
-    assert sum(each["count"] for each in summary["left_out"]) == left_out
+    assert balances(tradebook) == expected_balances(sample)
+    assert (summary["booked"], summary["cash_flows"]) == (case.trades, case.flows)
+    assert sum(each["count"] for each in summary["left_out"]) == case.left_out
     assert summary["skipped"] == []
 
 
 @pytest.mark.parametrize("sample", CASES)
-def test_a_sample_that_is_imported_again_books_nothing(tradebook: Command, sample: str) -> None:
-    _, trades, flows, _ = CASES[sample]
-    imported(tradebook, sample)
+def test_a_sample_that_is_imported_again_books_nothing(
+    tradebook: Command, path_of: Callable[[str], str], sample: str
+) -> None:
+    imported(tradebook, sample, path=path_of(sample))
     before = balances(tradebook)
 
-    again = imported(tradebook, sample, "--skip-bad")
+    again = imported(tradebook, sample, "--skip-bad", path=path_of(sample))
 
     assert (again["booked"], again["cash_flows"]) == (0, 0)
-    assert again["duplicates"] == trades
-    assert again["cash_flow_duplicates"] in (flows, 0)
+    assert again["duplicates"] == CASES[sample].trades
     assert balances(tradebook) == before
 
 
@@ -158,6 +84,43 @@ def test_trades_and_ledger_of_ccxt_give_the_balances_of_the_venue(tradebook: Com
 
     exact = traded_account().exact_balances()
     assert balances(tradebook) == {asset: each for asset, each in exact.items() if each}
+
+
+def test_closed_trades_of_freqtrade_earned_what_freqtrade_says(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    path = path_of("freqtrade/trades.sql")
+    with closing(sqlite3.connect(path)) as connection:
+        said: dict[str, float] = defaultdict(float)
+        for pair, profit in connection.execute(
+            "SELECT pair, close_profit_abs FROM trades WHERE is_open = 0"
+        ):
+            said[pair] += profit
+
+    imported(tradebook, "freqtrade/trades.sql", path=path)
+
+    funding: dict[str, Fraction] = defaultdict(Fraction)
+    for flow in tradebook.json("cash", "--limit", "100")["flows"]:
+        funding[flow["symbol"]] += Fraction(flow["amount"])
+    for position in tradebook.json("positions", "--all")["positions"]:
+        if not float(position["quantity"]):
+            pair = position["symbol"]
+            earned = Fraction(position["realized_pnl"]) - Fraction(position["fees"]) + funding[pair]
+            assert round(earned, 8) == round(Fraction(said.pop(pair)), 8)
+    assert not said
+
+
+def test_a_trade_of_freqtrade_keeps_its_tags_and_strategy(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    imported(tradebook, "freqtrade/trades.sql", path=path_of("freqtrade/trades.sql"))
+
+    trades = tradebook.json("trades", "--limit", "100")["trades"]
+    (trade,) = [each for each in trades if each["order_id"] == "x1006"]
+    assert (trade["strategy"], trade["venue"]) == ("Awesome", "binance")
+    assert trade["details"]["enter_tag"] == "rsi_dip"
+    assert trade["details"]["exit_reason"] == "stop_loss"
+    assert trade["action"] == "SELL"
 
 
 def test_partial_fills_keep_their_order_and_a_venue_its_name(tradebook: Command) -> None:
@@ -226,6 +189,17 @@ def test_a_file_of_another_venue_is_named_with_its_preset(tradebook: Command) ->
         ("kraken/trades.csv", '"0.42550000"', '""', "line 2, column vol: '': it is empty"),
         ("kraken/ledgers.csv", '"-0.0500000000"', '"0.05"', "line 7, column amount: '0.05'"),
         ("coinbase/fills.csv", ",SELL,", ",SELL,SELL,", "line 2: it has 12 cells"),
+        ("alpaca/activities.json", '"net_amount": "24.00"', '"net_amount": "much"', "'much'"),
+        (
+            "ibkr/flex.xml",
+            'dateTime="20240102;093001"',
+            'dateTime="02.01.2024"',
+            "record 1, column",
+        ),
+        ("ibkr/flex.xml", "FlexQueryResponse ", "FlexWebService ", "XML of 'FlexWebService'"),
+        ("ibkr/flex.xml", "<FlexQ", '<!DOCTYPE a [<!ENTITY b "c">]><FlexQ', "with entities"),
+        ("ibkr/activity.csv", "Trades,Header", "Handel,Header", "section 'Trades' has no header"),
+        ("nautilus/fills.csv", "0.05 USDT", "some USDT", "column commission: 'some USDT'"),
         ("ccxt/trades.json", '"price": 60123.45', '"price": "a lot"', "record 1, column price"),
     ],
 )
@@ -245,14 +219,38 @@ def test_a_hostile_variant_is_refused_with_the_place_and_nothing_is_booked(
 
 
 @pytest.mark.parametrize("sample", [*CASES, "ccxt/trades.json"])
-def test_a_truncated_file_is_refused(tradebook: Command, tmp_path: Path, sample: str) -> None:
-    path = tmp_path / Path(sample).name
-    text = (SAMPLES / sample).read_text().rstrip()
-    path.write_text(text[: text.rindex(":" if path.suffix == ".json" else ",")])
+def test_a_truncated_file_is_refused(
+    tradebook: Command, tmp_path: Path, path_of: Callable[[str], str], sample: str
+) -> None:
+    whole = Path(path_of(sample))
+    path = tmp_path / f"cut{whole.suffix}"
+    data = whole.read_bytes().rstrip()
+    if sample == "ibkr/activity.csv":
+        data = data[: data.rindex(b"Dividends,Data")].rstrip()
+    ends = {".json": b":", ".csv": b",", ".xml": b"<"}
+    path.write_bytes(
+        data[: data.rindex(ends[path.suffix])] if path.suffix in ends else data[: len(data) // 2]
+    )
 
     tradebook.refused("import", "--from", sample.partition("/")[0], str(path))
 
     assert balances(tradebook) == {}
+
+
+def test_a_database_of_another_program_is_refused(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    path = path_of("hummingbot/fills.sql")
+
+    said = tradebook.refused("import", "--from", "freqtrade", path)
+
+    assert "it is no database of preset 'freqtrade': it has no o.order_id" in said
+    assert "preset 'kraken' reads a table" in tradebook.refused("import", "--from", "kraken", path)
+    assert "it is a SQLite database" in tradebook.refused("import", path)
+    read = Path(path).read_bytes()
+    assert "name the file" in " ".join(
+        tradebook("import", "--from", "hummingbot", "-", stdin=read).stderr.split()
+    )
 
 
 def test_bad_records_are_skipped_on_request(
@@ -289,7 +287,19 @@ def test_a_cash_flow_that_the_book_refuses_takes_the_whole_file_back(
 def test_venues_lists_presets_with_what_they_read_and_leave_out(tradebook: Command) -> None:
     listed = tradebook.json("venues")["venues"]
 
-    assert {each["name"] for each in listed} >= {"binance", "ccxt", "coinbase", "kraken"}
+    assert {each["name"] for each in listed} == {
+        *(
+            "alpaca",
+            "binance",
+            "ccxt",
+            "coinbase",
+            "freqtrade",
+            "hummingbot",
+            "ibkr",
+            "kraken",
+            "nautilus",
+        )
+    }
     for each in listed:
         assert each["reads"]
         assert each["exported"]
@@ -301,7 +311,7 @@ def test_venues_lists_presets_with_what_they_read_and_leave_out(tradebook: Comma
 def test_an_unknown_preset_is_refused_with_those_that_there_are(tradebook: Command) -> None:
     said = tradebook.refused("import", "--from", "enron", str(SAMPLES / "kraken" / "trades.csv"))
 
-    assert "no preset 'enron'; there are binance, ccxt, coinbase" in said
+    assert "no preset 'enron'; there are alpaca, binance, ccxt, coinbase" in said
 
 
 OWN: Final = """

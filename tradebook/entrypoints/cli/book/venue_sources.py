@@ -37,6 +37,12 @@ class FormRead:
     unit: str = "record"
 
 
+_READS: Final = {
+    "sections": "CSV in sections",
+    "sqlite": "a SQLite database",
+    "table": "a table",
+    "xml": "an XML file",
+}
 _SQLITE: Final = b"SQLite format 3"
 
 
@@ -55,6 +61,9 @@ def recognised(
     if begin.startswith(b"<"):
         form = _only(preset, "xml", text, "an XML file")
         return [FormRead(form, elements(form, text))]
+    sections = next((form for form in preset.forms if form.source == "sections"), None)
+    if sections is not None and _has_sections(text):
+        return [FormRead(sections, _sections(sections, text), unit="line")]
     _only(preset, "table", text, "a table")
     unit, records = unit_of(text), records_of(text)
     _, first = next(records, (0, []))
@@ -75,12 +84,42 @@ def _named(header: Sequence[str], records: Iterator[tuple[int, list[str]]]) -> R
             yield line, len(cells)
 
 
+def _has_sections(text: TradeText) -> bool:
+    with closing(records_of(text)) as records:
+        _, first = next(records, (0, []))
+    return first[1:2] == ["Header"]
+
+
+def _sections(form: Form, text: TradeText) -> Records:
+    """Read the rows of CSV whose first cells are a section and `Header` or `Data`; totals are no records."""
+    headers: dict[str, list[str]] = {}
+    for line, (section, *cells) in records_of(text):
+        if cells[:1] == ["Header"]:
+            headers[section] = [cell.strip() for cell in cells[1:]]
+        elif section in form.elements and cells[:1] == ["Data"]:
+            values = [cell.strip() for cell in cells[1:]]
+            if any(value.startswith("Total") for value in values[:2]):
+                continue
+            header = headers.get(section)
+            if header is None:
+                raise text.refused(
+                    f"line {line}: section {shown(section)} has no header before its data"
+                )
+            if len(values) == len(header):
+                yield line, {"section": section, **dict(zip(header, values, strict=True))}
+            else:
+                yield line, len(cells)
+    if lacks := [name for name in form.columns if name not in headers]:
+        raise text.refused(
+            f"it has no section {lacks[0]!r}; is the file complete, and the statement in English?"
+        )
+
+
 def _only(preset: Preset, source: str, text: TradeText, what: str) -> Form:
     for form in preset.forms:
         if form.source == source:
             return form
-    reads = {"sqlite": "a SQLite database", "xml": "an XML file", "table": "a table"}
-    expected = " or ".join(sorted({reads[form.source] for form in preset.forms}))
+    expected = " or ".join(sorted({_READS[form.source] for form in preset.forms}))
     raise text.refused(f"it is {what}; preset {preset.name!r} reads {expected}")
 
 
@@ -119,10 +158,11 @@ def _of_database(preset: Preset, text: TradeText, path: Path | None) -> list[For
         with closing(_opened(path)) as connection:
             for form in preset.forms:
                 columns = _columns(form, connection)
-                lacks = [name for name in form.columns if name not in columns]
+                typed = {f"{name}:{kind}" for name, kind in columns.items()}
+                lacks = [name for name in form.columns if name not in columns.keys() | typed]
                 missing = missing or ", ".join(lacks)
                 if not lacks and form.name not in found:
-                    found[form.name] = FormRead(form, _rows(form, columns, path, text))
+                    found[form.name] = FormRead(form, _rows(form, list(columns), path, text))
     except sqlite3.DatabaseError as error:
         raise text.refused(f"it is a damaged SQLite database ({error})") from None
     if not found:
@@ -137,19 +177,20 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _columns(form: Form, connection: sqlite3.Connection) -> dict[str, str]:
-    """Return the expression of each column of the form's tables, by `alias.column`."""
+    """Return the type of each column of the form's tables, by `alias.column`."""
     return {
-        f"{alias}.{name}": f'{alias}."{name}"'
+        f"{alias}.{name}": str(kind).upper()
         for alias, table in form.tables.items()
-        for _, name, *_ in connection.execute("SELECT * FROM pragma_table_info(?)", [table])
+        for _, name, kind, *_ in connection.execute("SELECT * FROM pragma_table_info(?)", [table])
     }
 
 
-def _rows(form: Form, columns: Mapping[str, str], path: Path, text: TradeText) -> Records:
+def _rows(form: Form, columns: Sequence[str], path: Path, text: TradeText) -> Records:
     try:
         with closing(_opened(path)) as connection:
             # The names are those of the database's own columns, quoted, and the preset's own tables.
-            query = f"SELECT {', '.join(columns.values())} FROM {form.query}"  # noqa: S608
+            quoted = (f'{alias}."{name}"' for alias, _, name in (c.partition(".") for c in columns))
+            query = f"SELECT {', '.join(quoted)} FROM {form.query}"  # noqa: S608
             for number, row in enumerate(connection.execute(query), 1):
                 record = dict(zip(columns, map(cell_text, row), strict=True))
                 for name in form.json:
@@ -183,7 +224,7 @@ def elements(form: Form, text: TradeText) -> Records:
                         raise text.refused(
                             f"it is XML of {shown(root)}, not of {form.columns[0]}; is it another program's?"
                         )
-                if event == "end" and element.tag in form.elements:
+                if event == "end" and element.tag in form.elements and element.attrib:
                     number += 1
                     yield number, {"element": element.tag, **element.attrib}
                 if event == "end":
