@@ -153,6 +153,85 @@ def test_several_files_are_booked_one_after_the_other(tradebook: Command) -> Non
     assert [each["booked"] + each["cash_flows"] for each in answer["files"]] == [22, 15]
 
 
+# Files of other records than trades
+
+
+def test_cash_flows_are_imported_from_a_file_and_again(tradebook: Command, tmp_path: Path) -> None:
+    path = tmp_path / "flows.csv"
+    path.write_text(
+        "Kind;amount;currency;Datum;reference\n"
+        "deposit;1.000,50;EUR;01.03.2024;wire-1\n"
+        "fee;-3;;02.03.2024;\n"
+        "fee;-3;;02.03.2024;\n"
+    )
+    options = ["--decimal", ",", "--date-format", "%d.%m.%Y", "--map", "Datum=occurred_at"]
+
+    first = tradebook.json("import", "--kind", "cash-flows", str(path), *options)
+    again = tradebook.json("import", "--kind", "cash-flows", str(path), *options)
+
+    assert (first["cash_flows"], first["cash_flow_duplicates"]) == (3, 0)
+    assert (again["cash_flows"], again["cash_flow_duplicates"]) == (0, 3)
+    assert balances(tradebook) == {"EUR": Fraction("1000.5"), "USD": Fraction(-6)}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("kind,amount\ngift,1\n", "line 2, column kind: 'GIFT'"),
+        ("kind,amount\ndeposit,-1\n", "line 2, column amount: '-1'"),
+        ("kind,amount\ndeposit,\n", "line 2, column amount: '': it is empty, and required"),
+        ("kind,sum\ndeposit,1\n", "no column for amount"),
+        ("kind,amount,occured_at\ndeposit,1,2024-01-01\n", "unknown column 'occured_at'"),
+        ("kind,amount,occurred_at\ndeposit,1,soon\n", "expected an ISO 8601 time"),
+    ],
+)
+def test_a_wrong_file_of_cash_flows_is_refused_with_the_place(
+    tradebook: Command, tmp_path: Path, content: str, said: str
+) -> None:
+    (tmp_path / "flows.csv").write_text(content)
+
+    found = tradebook.refused("import", "--kind", "cash-flows", str(tmp_path / "flows.csv"))
+
+    assert said in found
+    assert balances(tradebook) == {}
+
+
+def test_open_orders_are_imported_from_a_file(tradebook: Command, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "symbol,side,quantity,price,order_id\nAAPL,buy,10,150.5,o-1\nAAPL,sell,5,,o-2\n"
+    )
+
+    tradebook.json("import", "--kind", "orders", str(path), "--map", "side=action")
+
+    orders = tradebook.json("orders")["orders"]
+    assert {each["order_id"]: each["status"] for each in orders} == {
+        "o-1": "PENDING",
+        "o-2": "PENDING",
+    }
+
+
+def test_prices_of_a_file_become_marks(tradebook: Command, tmp_path: Path) -> None:
+    (tmp_path / "trades.csv").write_text(
+        "symbol,action,quantity,price,executed_at\nAAPL,BUY,1,100,2024-01-01\n"
+    )
+    path = tmp_path / "prices.csv"
+    path.write_text(
+        "symbol,price,date\nAAPL,120.5,2024-01-03\nAAPL,110,2024-01-02\nMSFT,1,2024-01-02\n"
+    )
+    tradebook.json("import", str(tmp_path / "trades.csv"))
+
+    answer = tradebook.json("import", "--kind", "prices", str(path), "--map", "date=executed_at")
+
+    assert (answer["marked"], answer["unknown"]) == (["AAPL"], ["MSFT"])
+    (position,) = tradebook.json("positions")["positions"]
+    assert position["current_price"] == "120.5"
+    path.write_text("symbol,price\nAAPL,dear\n")
+    assert "line 2, column price: 'dear'" in tradebook.refused(
+        "import", "--kind", "prices", str(path)
+    )
+
+
 # Hostile variants
 
 

@@ -1,4 +1,4 @@
-"""The cash flows of a venue's file, booked after its trades in the same unit of work."""
+"""The cash flows of a file, booked after its trades in the same unit of work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tradebook.domain.errors import DuplicateRecord, InvalidInput, InvalidTransi
 from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.import_run import FileImport
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
-from tradebook.entrypoints.cli.book.venue_files import FlowRow, VenueFile
+from tradebook.entrypoints.cli.book.venue_files import FlowFile, FlowRow
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import record_cash_flow
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -65,7 +65,7 @@ def book_what_can_be(
 
 
 def _flows(file: TradeFile) -> Iterator[FlowRow]:
-    return file.flows() if isinstance(file, VenueFile) else iter(())
+    return file.flows() if isinstance(file, FlowFile) else iter(())
 
 
 def _book(uow: AbstractUnitOfWork, row: FlowRow, done: BookedFlows) -> None:

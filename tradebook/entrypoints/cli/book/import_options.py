@@ -11,6 +11,7 @@ import typer
 
 from tradebook.domain.trades import Settlement
 from tradebook.entrypoints.cli.book.trade_cells import NUMBERS, RowReader
+from tradebook.entrypoints.cli.book.trade_columns import FileKind
 from tradebook.venues.cells import DECIMAL_MARKS, EPOCHS, CellReader
 
 _PANEL: Final = "How the file is written"
@@ -23,6 +24,10 @@ From: TypeAlias = Annotated[
         help="The venue or program that wrote the file, see `tradebook venues`; or a file of your own that says how to "
         "read it, such as ./my.toml.",
     ),
+]
+Kind: TypeAlias = Annotated[
+    FileKind,
+    typer.Option("--kind", help="What the rows are."),
 ]
 IgnoreOthers: TypeAlias = Annotated[
     bool,
@@ -159,12 +164,15 @@ def row_reader(
     units: bool,
     settlement: str | None,
     multiplier: str | None,
+    kind: FileKind,
 ) -> RowReader:
     """Make the reader of rows; refuse an option that is used wrongly."""
     for term in negated or ():
         if term not in NUMBERS:
             raise typer.BadParameter(f"write one of {', '.join(NUMBERS)}", param_hint="--negate")
     constants = {"settlement": settlement and settlement.upper(), "multiplier": multiplier}
+    if kind is FileKind.ORDERS:
+        constants["status"] = "PENDING"
     if settlement and settlement.upper() not in Settlement.__members__:
         raise typer.BadParameter("write cash or margined", param_hint="--settlement")
     return RowReader(
@@ -175,6 +183,7 @@ def row_reader(
         signed,
         units,
         {term: value for term, value in constants.items() if value},
+        kind,
     )
 
 

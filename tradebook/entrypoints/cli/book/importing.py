@@ -13,10 +13,11 @@ import typer
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_flows, import_run
 from tradebook.entrypoints.cli.book import import_options as options
-from tradebook.entrypoints.cli.book.trade_columns import COLUMNS
+from tradebook.entrypoints.cli.book.import_prices import PriceFile, mark_all
+from tradebook.entrypoints.cli.book.trade_columns import COLUMNS_OF, FileKind
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
-from tradebook.entrypoints.cli.book.venue_files import VenueFile
+from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, counted
 from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
@@ -43,13 +44,14 @@ def import_trades(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             dir_okay=False,
             callback=_existing,
             help="Files, CSV and JSON also gzip; - for standard input.",
         ),
     ],
     venue: options.From = None,
+    kind: options.Kind = FileKind.TRADES,
     mappings: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,6 +92,10 @@ def import_trades(
     multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
     UTC unless it has an offset), order_id, execution_id, venue, strategy.
 
+    --kind cash-flows reads kind, amount, currency, symbol, occurred_at,
+    reference; --kind orders reads orders that are open, with their status, if
+    it is not PENDING; --kind prices sets marks from symbol, price, executed_at.
+
     Importing a file again is safe: trades that are booked are recognised by
     their order_id and execution_id, or without one by their content. An
     interrupted import with --skip-bad has booked a part: run it again.
@@ -100,10 +106,11 @@ def import_trades(
       tradebook import --from binance trades.csv income.csv
       tradebook import konto.csv --decimal , --date-format "%d.%m.%Y" --ignore-others
     """
-    form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(COLUMNS)}"
+    known = COLUMNS_OF[kind]
+    form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(known)}"
     mapping = dict(name_value_pairs(mappings, "--map", form))
     for theirs, ours in mapping.items():
-        if ours not in COLUMNS and venue is None:
+        if ours not in known and venue is None:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
 
     cells = options.cell_reader(decimal, thousands, date_format, tz, places)
@@ -116,7 +123,14 @@ def import_trades(
         units=units,
         settlement=settlement,
         multiplier=multiplier,
+        kind=kind,
     )
+    if venue is not None and kind is not FileKind.TRADES:
+        raise typer.BadParameter("a preset says itself what its records are", param_hint="--kind")
+    if kind is FileKind.PRICES and details:
+        raise typer.BadParameter("prices have no details", param_hint="--details")
+    if kind is FileKind.CASH_FLOWS and details:
+        raise typer.BadParameter("cash flows have no details", param_hint="--details")
     how: dict[str, Any] = {
         "mapping": mapping,
         "ignored": ignored or [],
@@ -125,7 +139,10 @@ def import_trades(
         "encoding": options.known_encoding(encoding),
     }
     preset = find_preset(venue) if venue is not None else None
-    answers = [_import_file(context, path, how, preset=preset, skip_bad=skip_bad) for path in paths]
+    answers = [
+        _import_file(context, path, how, kind=kind, preset=preset, skip_bad=skip_bad)
+        for path in paths
+    ]
     documents, lines, skipped = zip(*answers, strict=True)
     document = {"account": context.account, "files": documents} if len(paths) > 1 else documents[0]
     context.answer(document, *chain(*lines))
@@ -140,6 +157,7 @@ def _import_file(
     path: Path,
     how: Mapping[str, Any],
     *,
+    kind: FileKind,
     preset: Preset | None,
     skip_bad: bool,
 ) -> tuple[dict[str, object], list[str], list[BadRow]]:
@@ -148,10 +166,13 @@ def _import_file(
     is_stdin = str(path) == STDIN
     with opened_file(path) as binary:
         name = "standard input" if is_stdin else path.name
-        if preset is None:
-            file = TradeFile(name, binary, **how)
-        else:
+        file: TradeFile
+        if preset is not None:
             file = VenueFile(name, binary, preset=preset, path=None if is_stdin else path, **how)
+        elif kind is FileKind.PRICES:
+            return _mark_prices(context, PriceFile(name, binary, **how), skip_bad=skip_bad)
+        else:
+            file = (FlowFile if kind is FileKind.CASH_FLOWS else TradeFile)(name, binary, **how)
         with context.progress_bar("checking") as report:
             checked = import_run.check(file, report, skip_bad=skip_bad)
         try:
@@ -191,17 +212,37 @@ def _import_file(
         "positions": sorted(booked.symbols),
         "seconds": round(seconds, 3),
     }
+    if isinstance(file, FlowFile):
+        document |= {"cash_flows": flows.booked, "cash_flow_duplicates": flows.duplicates}
+        lines.append(
+            f"{counted(flows.booked, 'cash flow')} booked, {counted(flows.duplicates, 'duplicate')} recognised"
+        )
     if isinstance(file, VenueFile):
         left_out = sorted(file.left_out.values(), key=lambda each: -each.count)
         document |= {
             "venue": file.preset.name,
-            "cash_flows": flows.booked,
-            "cash_flow_duplicates": flows.duplicates,
             "left_out": [as_fields(each) for each in left_out],
         }
-        lines.append(
-            f"{counted(flows.booked, 'cash flow')} booked, {counted(flows.duplicates, 'duplicate')} recognised; "
-            f"{counted(sum(each.count for each in left_out), 'record')} left out"
-        )
+        lines.append(f"{counted(sum(each.count for each in left_out), 'record')} left out")
         lines += [f"  {each.count:,} x {each.reason} (first: {each.line})" for each in left_out]
     return document, lines, skipped
+
+
+def _mark_prices(
+    context: CommandContext, file: PriceFile, *, skip_bad: bool
+) -> tuple[dict[str, object], list[str], list[BadRow]]:
+    """Set marks to the prices of a file; return what `_import_file` returns."""
+    with context.open_book() as manager, context.progress_bar("checking") as report:
+        marked, unknown, bad = mark_all(manager, file, report, skip_bad=skip_bad)
+    document: dict[str, object] = {
+        "account": context.account,
+        "file": file.name,
+        "marked": marked,
+        "unknown": unknown,
+        "skipped": bad,
+    }
+    lines = [
+        f"{file.name}: {counted(len(marked), 'position')} marked, {counted(len(unknown), 'symbol')} without any "
+        f"trade, {counted(len(bad), 'row')} skipped"
+    ]
+    return document, lines, bad

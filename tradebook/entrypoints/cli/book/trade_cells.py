@@ -9,11 +9,18 @@ from attrs import field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import number
-from tradebook.entrypoints.cli.book.trade_columns import DETAILS, REQUIRED, Column
+from tradebook.entrypoints.cli.book.trade_columns import (
+    DETAILS,
+    REQUIRED_OF,
+    Column,
+    FileKind,
+)
 from tradebook.venues.cells import CellReader, split_unit
 from tradebook.venues.errors import CellRefused
+from tradebook.venues.records import TIMES
 
-NUMBERS: Final = ("quantity", "price", "fee", "multiplier")
+NUMBERS: Final = ("quantity", "price", "fee", "multiplier", "amount")
+_NAMES: Final = ("action", "settlement", "status", "kind")
 _UNIT_OF: Final = {"quantity": "asset", "price": "currency", "fee": "fee_currency"}
 """The term that the unit of a number is."""
 
@@ -30,6 +37,7 @@ class RowReader:
         signed: whether the sign of the quantity says what was done: above zero is a purchase.
         units: whether numbers may have a unit.
         constants: terms of rows that have none.
+        kind: what the rows are.
     """
 
     cells: CellReader = field(factory=CellReader)
@@ -39,11 +47,18 @@ class RowReader:
     signed: bool = False
     units: bool = False
     constants: Mapping[str, str] = field(factory=dict)
+    kind: FileKind = FileKind.TRADES
+    required: Collection[str] = field(init=False)
+    _is_plain: bool = field(init=False)
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The terms that every row must have."""
-        return tuple(term for term in REQUIRED if not (self.signed and term == "action"))
+    @required.default
+    def _all_that_must_be(self) -> tuple[str, ...]:
+        required = REQUIRED_OF[self.kind]
+        return tuple(term for term in required if not (self.signed and term == "action"))
+
+    @_is_plain.default
+    def _no_option(self) -> bool:
+        return self.cells.is_default and not (self.negated or self.signed or self.units)
 
     def terms(self, cells: Sequence[str], columns: Sequence[Column]) -> dict[str, Any]:
         """Read the cells that are not empty.
@@ -52,15 +67,14 @@ class RowReader:
             CellRefused: a cell cannot be read.
         """
         terms: dict[str, Any] = {}
-        is_plain = self.cells.is_default and not (self.negated or self.signed or self.units)
         for place, term, header in columns:
             cell = cells[place].strip()
             if not cell:
-                if term in REQUIRED and term in self.required:
+                if term in self.required:
                     raise CellRefused(header, "", "it is empty, and required")
-            elif term in ("action", "settlement"):
+            elif term in _NAMES:
                 terms[term] = cell.upper()
-            elif term == "executed_at":
+            elif term in TIMES:
                 try:
                     terms[term] = self.cells.time(cell)
                 except InvalidInput:
@@ -68,7 +82,7 @@ class RowReader:
                     raise CellRefused(header, cell, expected) from None
             elif term == DETAILS:
                 terms.setdefault(DETAILS, {})[header] = cell
-            elif is_plain or term not in NUMBERS:
+            elif self._is_plain or term not in NUMBERS:
                 if terms.setdefault(term, cell) != cell:
                     raise CellRefused(header, cell, f"another column says {shown(terms[term])}")
             else:

@@ -16,9 +16,8 @@ from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.book.file_formats import records_of, unit_of
 from tradebook.entrypoints.cli.book.trade_cells import RowReader
 from tradebook.entrypoints.cli.book.trade_columns import (
-    COLUMNS,
+    COLUMNS_OF,
     DETAILS,
-    REQUIRED,
     Column,
     header_problem,
     normal,
@@ -110,9 +109,10 @@ class TradeFile:
         unit = unit_of(self.text)
         with closing(records_of(self.text)) as records, closing(Occurrences()) as occurrences:
             header, columns = self._header(records)
+            headers = {column.term: column.header for column in columns}
             for line, cells in records:
                 try:
-                    yield self._row(line, cells, columns, len(header), occurrences)
+                    yield self._row(line, cells, columns, headers, len(header), occurrences)
                 except CellRefused as bad:
                     column, value, reason = bad.args
                     yield BadRow(line, column, value, reason, unit)
@@ -131,14 +131,17 @@ class TradeFile:
     def _header(self, records: Iterator[tuple[int, list[str]]]) -> tuple[list[str], list[Column]]:
         _, cells = next(records, (0, []))
         if not cells:
-            raise self.text.refused(f"it is empty; begin with a line such as {','.join(REQUIRED)}")
+            raise self.text.refused(
+                f"it is empty; begin with a line such as {','.join(self._rows.required)}"
+            )
         header = [cell.strip() for cell in cells]
         named = [
             Column(place, self._term_of(theirs), theirs)
             for place, theirs in enumerate(header)
             if theirs not in self._ignored
         ]
-        columns = [column for column in named if column.term in (*COLUMNS, DETAILS)]
+        known = COLUMNS_OF[self._rows.kind]
+        columns = [column for column in named if column.term in (*known, DETAILS)]
         unknown = [column.header for column in named if column not in columns]
         if self._rows.ignores_others:
             unknown.clear()
@@ -147,7 +150,7 @@ class TradeFile:
                 f"--details names a column {absent[0]!r}; the file has {', '.join(header)}"
             )
         required = self._rows.required
-        if problem := header_problem(header, self._mapping, columns, unknown, required):
+        if problem := header_problem(header, self._mapping, columns, unknown, required, known):
             raise self.text.refused(problem)
         return header, columns
 
@@ -163,13 +166,24 @@ class TradeFile:
         line: int,
         cells: Sequence[str],
         columns: Sequence[Column],
+        headers: Mapping[str, str],
         width: int,
         occurrences: Occurrences,
     ) -> Row:
         if len(cells) != width:
             raise CellRefused("", "", f"it has {len(cells)} cells where the header has {width}")
-        headers = {column.term: column.header for column in columns}
-        return self._checked(line, self._rows.terms(cells, columns), headers, occurrences)
+        row: Row = self._made(line, self._rows.terms(cells, columns), headers, occurrences)
+        return row
+
+    def _made(
+        self,
+        line: int,
+        terms: dict[str, Any],
+        headers: Mapping[str, str],
+        occurrences: Occurrences,
+    ) -> Any:
+        """Make a row of its terms; files of other kinds make rows of their own."""
+        return self._checked(line, terms, headers, occurrences)
 
     def _checked(
         self,
@@ -180,7 +194,7 @@ class TradeFile:
     ) -> Row:
         # Constants and details are no part of the content that makes an order id: the same file imported with
         # another currency is refused as a duplicate with other terms, instead of being booked twice.
-        content = sorted(terms.keys() - {DETAILS})
+        content = [] if "order_id" in terms else sorted(terms.keys() - {DETAILS})
         for term, value in self._rows.constants.items():
             terms.setdefault(term, value)
         if self._currency is not None:

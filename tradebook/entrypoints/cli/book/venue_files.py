@@ -1,9 +1,9 @@
-"""Files of venues, read by presets into trades and cash flows."""
+"""Files of cash flows, and files of venues, which presets read into trades and cash flows."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class FlowRow:
 
     line: int
     terms: dict[str, Any]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
 
 
 @define
@@ -53,7 +53,49 @@ class LeftOut:
 
 
 @define
-class VenueFile(TradeFile):
+class FlowFile(TradeFile):
+    """A file of cash flows that can be read more than once."""
+
+    @override
+    def rows(self) -> Iterator[Row | BadRow]:
+        """Read what is wrong with the cash flows: a file of them has no trades."""
+        for row in super().rows():
+            if isinstance(row, BadRow):
+                yield row
+
+    def flows(self) -> Iterator[FlowRow]:
+        """Read every cash flow that is valid without regard to the book."""
+        found: Iterator[Any] = super().rows()
+        for row in found:
+            if isinstance(row, FlowRow):
+                yield row
+
+    @override
+    def _made(
+        self,
+        line: int,
+        terms: dict[str, Any],
+        headers: Mapping[str, str],
+        occurrences: Occurrences,
+    ) -> FlowRow:
+        # As with trades, the currency of the command is no part of the content that makes a reference.
+        if "reference" not in terms:
+            terms["reference"] = occurrences.name(terms)
+        if self._currency is not None:
+            terms.setdefault("currency", self._currency)
+        try:
+            CashFlow(**terms, account="main", created_at=utc_now())
+        except InvalidInput as error:
+            column = headers.get(error.field, error.field)
+            raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
+        except TypeError:
+            lacks = next(name for name in ("kind", "amount") if name not in terms)
+            raise CellRefused(headers.get(lacks, lacks), "", "it is empty, and required") from None
+        return FlowRow(line, terms, headers)
+
+
+@define
+class VenueFile(FlowFile):
     """A file of a venue that can be read more than once.
 
     Args:
@@ -75,6 +117,7 @@ class VenueFile(TradeFile):
             if not isinstance(row, FlowRow):
                 yield row
 
+    @override
     def flows(self) -> Iterator[FlowRow]:
         """Read every cash flow that is valid without regard to the book."""
         for row in self._entries():
@@ -124,18 +167,4 @@ class VenueFile(TradeFile):
             for term, value in self._rows.constants.items():
                 made.terms.setdefault(term, value)
             return self._checked(line, made.terms, made.headers, occurrences)
-        terms = made.terms
-        if self._currency is not None:
-            terms.setdefault("currency", self._currency)
-        if "reference" not in terms:
-            terms["reference"] = occurrences.name(terms)
-        try:
-            CashFlow(**terms, account="main", created_at=utc_now())
-        except InvalidInput as error:
-            column = made.headers.get(error.field, error.field)
-            raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
-        except TypeError:
-            lacks = " and ".join(name for name in ("kind", "amount") if name not in terms)
-            column = made.headers.get("amount", "")
-            raise CellRefused(column, "", f"it has no {lacks} of the cash flow") from None
-        return FlowRow(line, terms, dict(made.headers))
+        return self._made(line, made.terms, made.headers, occurrences)
