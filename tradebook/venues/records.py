@@ -64,7 +64,7 @@ class RecordReader:
         Raises:
             CellRefused: a value cannot be read.
         """
-        is_known = False
+        is_known = is_made = False
         for entry in self.form.entries:
             if not _matches(entry, record):
                 continue
@@ -73,8 +73,12 @@ class RecordReader:
                 yield Made(entry.kind, {}, {}, self._described(record, entry.reason))
             elif (made := self._made(entry, record)) is not None:
                 yield made
-        if not is_known:
-            yield Made("left-out", {}, {}, self._described(record, "unknown to the preset"))
+            else:
+                continue
+            is_made = True
+        if not is_made:
+            reason = "it moves nothing" if is_known else "unknown to the preset"
+            yield Made("left-out", {}, {}, self._described(record, reason))
 
     def _described(self, record: Record, reason: str) -> str:
         shown_by = [
@@ -179,10 +183,12 @@ class RecordReader:
 
 def cells_of(form: Form, given: CellReader) -> CellReader:
     """Return the reader of a form's cells: what the caller says counts before what the form says."""
-    if not given.is_default:
-        return given
-    zone = ZoneInfo(form.zone) if form.zone else None
-    return evolve(given, thousands=form.thousands, date_format=form.date_format, zone=zone)
+    return evolve(
+        given,
+        thousands=given.thousands or form.thousands,
+        date_format=given.date_format or form.date_format,
+        zone=given.zone or (ZoneInfo(form.zone) if form.zone else None),
+    )
 
 
 def _matches(entry: Entry, record: Record) -> bool:

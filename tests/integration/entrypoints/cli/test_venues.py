@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
@@ -63,7 +64,15 @@ def test_a_sample_gives_the_balances_that_its_records_say(
     assert summary["skipped"] == []
 
 
-@pytest.mark.parametrize("sample", CASES)
+def some(*tried: str) -> list[Any]:
+    """Return the samples, those that are not named as tests of full runs."""
+    return [pytest.param(each, marks=() if each in tried else pytest.mark.full) for each in CASES]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    some("binance/spot-new.csv", "freqtrade/trades.sql", "ibkr/activity.csv", "kraken/ledgers.csv"),
+)
 def test_a_sample_that_is_imported_again_books_nothing(
     tradebook: Command, path_of: Callable[[str], str], sample: str
 ) -> None:
@@ -297,7 +306,10 @@ def test_a_hostile_variant_is_refused_with_the_place_and_nothing_is_booked(
     assert balances(tradebook) == {}
 
 
-@pytest.mark.parametrize("sample", [*CASES, "ccxt/trades.json"])
+@pytest.mark.parametrize(
+    "sample",
+    [*some("hummingbot/fills.sql", "ibkr/flex.xml", "kraken/trades.csv"), "ccxt/trades.json"],
+)
 def test_a_truncated_file_is_refused(
     tradebook: Command, tmp_path: Path, path_of: Callable[[str], str], sample: str
 ) -> None:
@@ -314,6 +326,34 @@ def test_a_truncated_file_is_refused(
     tradebook.refused("import", "--from", sample.partition("/")[0], str(path))
 
     assert balances(tradebook) == {}
+
+
+def test_a_file_that_a_spreadsheet_saved_in_another_locale_is_read_with_its_options(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    sample = "coinbase/fills.csv"
+    header, *rows = (SAMPLES / sample).read_text().replace(",", ";").splitlines()
+    path = tmp_path / "fills.csv"
+    saved = [re.sub(r"(?<=;)(-?\d+)\.(\d+)(?=;)", r"\1,\2", row) for row in rows]
+    path.write_text("\n".join([header, *saved]))
+
+    assert "column size" in tradebook.refused("import", "--from", "coinbase", str(path))
+    imported(tradebook, sample, "--decimal", ",", "--details", "total", path=str(path))
+
+    assert balances(tradebook) == expected_balances(sample)
+    trades = tradebook.json("trades")["trades"]
+    assert all({"portfolio", "total"} <= trade["details"].keys() for trade in trades)
+
+
+@pytest.mark.parametrize(
+    "option", ["--kind orders", "--negate fee", "--sign-from-quantity", "--units"]
+)
+def test_an_option_that_a_preset_says_itself_is_refused(tradebook: Command, option: str) -> None:
+    path = str(SAMPLES / "kraken" / "trades.csv")
+
+    said = tradebook.refused("import", "--from", "kraken", path, *option.split(), exit_code=2)
+
+    assert "it has no effect with --from" in said
 
 
 def test_a_database_of_another_program_is_refused(

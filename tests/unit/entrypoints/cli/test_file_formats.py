@@ -100,6 +100,15 @@ def test_a_damaged_file_is_refused_with_the_place(
     assert said in refusal(name, content)
 
 
+def test_json_that_is_too_long_to_be_read_as_a_whole_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tradebook.entrypoints.cli.book.file_formats.MAX_JSON", 100)
+
+    assert "a record per line" in refusal("t.json", json.dumps([RECORD] * 2))
+    assert len(terms_of("t.jsonl", "\n".join([json.dumps(RECORD)] * 2), **FEE)) == 2
+
+
 def test_a_bad_value_of_a_json_file_is_named_by_its_record() -> None:
     rows = read("t.json", json.dumps([RECORD, {**RECORD, "quantity": "ten"}]), **FEE)
 

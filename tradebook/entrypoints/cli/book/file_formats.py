@@ -19,8 +19,8 @@ from tradebook.entrypoints.cli.book.trade_text import MAX_BLANK_LINES, MAX_INFLA
 Records: TypeAlias = Generator[tuple[int, list[str]], None, None]
 """The header, then each record that is not blank, with the number of its first line from 1."""
 
-MAX_JSON: Final = 100_000_000
-"""Characters of a JSON file, which is read as a whole; JSON Lines may have any number."""
+MAX_JSON: Final = 50_000_000
+"""Characters of a JSON file, which is read as a whole, and bytes of XML; JSON Lines may have any number."""
 _DELIMITERS: Final = ",;\t|"
 _ENDINGS: Final = {
     "json": (".json",),

@@ -87,10 +87,11 @@ def import_trades(
     FILE is CSV (with any delimiter), JSON (a list of objects), JSON Lines,
     Parquet or an Excel workbook; an object in an object is read as fee.cost.
     --from NAME reads a file as a venue or a program writes it, see `tradebook
-    venues`. Without it the first line names the columns, in any order: symbol, action (buy or
-    sell), quantity, price; optional are fee, fee_currency, currency,
-    multiplier, settlement (cash or margined), asset, executed_at (ISO 8601, in
-    UTC unless it has an offset), order_id, execution_id, venue, strategy.
+    venues`. Without it the first line names the columns, in any order: symbol,
+    action (buy or sell), quantity, price; optional are fee, fee_currency,
+    currency, multiplier, settlement (cash or margined), asset, executed_at
+    (ISO 8601, in UTC unless it has an offset), order_id, execution_id, venue,
+    strategy.
 
     --kind cash-flows reads kind, amount, currency, symbol, occurred_at,
     reference; --kind orders reads orders that are open, with their status, if
@@ -125,12 +126,16 @@ def import_trades(
         multiplier=multiplier,
         kind=kind,
     )
-    if venue is not None and kind is not FileKind.TRADES:
-        raise typer.BadParameter("a preset says itself what its records are", param_hint="--kind")
-    if kind is FileKind.PRICES and details:
-        raise typer.BadParameter("prices have no details", param_hint="--details")
-    if kind is FileKind.CASH_FLOWS and details:
-        raise typer.BadParameter("cash flows have no details", param_hint="--details")
+    if kind in (FileKind.CASH_FLOWS, FileKind.PRICES) and details:
+        raise typer.BadParameter(f"{kind} have no details", param_hint="--details")
+    said = {
+        "--kind": kind is not FileKind.TRADES,
+        "--negate": negate,
+        "--sign-from-quantity": sign_from_quantity,
+        "--units": units,
+    }
+    for name in (name for name, is_given in said.items() if is_given and venue is not None):
+        raise typer.BadParameter("it has no effect with --from, which says it", param_hint=name)
     how: dict[str, Any] = {
         "mapping": mapping,
         "ignored": ignored or [],

@@ -140,7 +140,7 @@ class VenueFile(FlowFile):
                     raise CellRefused("", "", reason)
                 # All entries of a record or none: the amount without its fee would be wrong.
                 yield from [
-                    self._entry(line, made, occurrences)
+                    self._entry(line, made, record, occurrences)
                     for made in list(reader.entries(record))
                     if not self._leave_out(line, made)
                 ]
@@ -157,8 +157,13 @@ class VenueFile(FlowFile):
         known.count += 1
         return True
 
-    def _entry(self, line: int, made: Made, occurrences: Occurrences) -> Row | FlowRow:
+    def _entry(
+        self, line: int, made: Made, record: Mapping[str, str], occurrences: Occurrences
+    ) -> Row | FlowRow:
         if made.kind == "trade":
+            kept = {name: record[name] for name in self._rows.details if record.get(name)}
+            if kept:
+                made.terms["details"] = {**made.terms.get("details", {}), **kept}
             for term in REQUIRED:
                 if term not in made.terms:
                     raise CellRefused(

@@ -12,7 +12,14 @@ from xml.etree.ElementTree import ParseError
 from attrs import frozen
 
 from tradebook.domain.errors import ExtraNotInstalled, shown
-from tradebook.entrypoints.cli.book.file_formats import cell_text, flat, parsed, records_of, unit_of
+from tradebook.entrypoints.cli.book.file_formats import (
+    MAX_JSON,
+    cell_text,
+    flat,
+    parsed,
+    records_of,
+    unit_of,
+)
 from tradebook.entrypoints.cli.book.trade_text import TradeText
 from tradebook.venues.presets import Form, Preset, all_presets
 
@@ -164,7 +171,7 @@ def _of_database(preset: Preset, text: TradeText, path: Path | None) -> list[For
                 if not lacks and form.name not in found:
                     found[form.name] = FormRead(form, _rows(form, list(columns), path, text))
     except sqlite3.DatabaseError as error:
-        raise text.refused(f"it is a damaged SQLite database ({error})") from None
+        raise text.refused(f"it cannot be read as a SQLite database ({error})") from None
     if not found:
         raise text.refused(
             f"it is no database of preset {preset.name!r}: it has no {missing}; is it another program's?"
@@ -173,7 +180,9 @@ def _of_database(preset: Preset, text: TradeText, path: Path | None) -> list[For
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection.execute("PRAGMA trusted_schema = OFF")  # the file is another's
+    return connection
 
 
 def _columns(form: Form, connection: sqlite3.Connection) -> dict[str, str]:
@@ -199,7 +208,7 @@ def _rows(form: Form, columns: Sequence[str], path: Path, text: TradeText) -> Re
                         record |= {f"{name}.{each}": value for each, value in inside.items()}
                 yield number, record
     except sqlite3.DatabaseError as error:
-        raise text.refused(f"it is a damaged SQLite database ({error})") from None
+        raise text.refused(f"it cannot be read as a SQLite database ({error})") from None
 
 
 def elements(form: Form, text: TradeText) -> Records:
@@ -215,6 +224,8 @@ def elements(form: Form, text: TradeText) -> Records:
     except ImportError:
         raise ExtraNotInstalled("xml", "defusedxml") from None
     number, root = 0, None
+    if text.size > MAX_JSON:
+        raise text.refused(f"it is XML of more than {MAX_JSON:,} bytes; export shorter periods")
     with text.binary() as file:
         try:
             for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
