@@ -10,10 +10,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from attrs import Attribute, field, fields, frozen
 
 from tradebook.domain.errors import TradebookError, shown
+from tradebook.service_layer.handlers import TradeTerms
 
 GROUP: Final = "tradebook.venues"
 """The entry points of presets: each loads to the path of a TOML file."""
@@ -21,8 +23,25 @@ KINDS: Final = ("trade", "cash-flow", "left-out")
 SOURCES: Final = ("table", "sections", "sqlite", "xml")
 
 
+PARTS: Final = ("", "number", "unit", "base", "quote", "pair")
+_TRADE: Final = tuple(sorted(TradeTerms.__annotations__.keys() - {"decision_id", "details"}))
+TERMS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
+    "trade": (_TRADE, ("symbol", "action", "quantity", "price")),
+    "cash-flow": (
+        ("kind", "amount", "currency", "symbol", "occurred_at", "reference"),
+        ("kind", "amount"),
+    ),
+}
+"""For each kind the terms that it may have, and those that it must have."""
+
+
 class PresetInvalid(TradebookError):
     """A preset is unknown, or its file is wrong."""
+
+
+def _require(holds: bool, expected: str) -> None:
+    if not holds:
+        raise ValueError(expected)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -76,6 +95,13 @@ class Value:
     absolute: bool = False
     asset: bool = False
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse a value that comes from nowhere, and parts and patterns that there are not."""
+        sources = [self.column, self.value, self.template, self.product]
+        _require(sum(map(bool, sources)) == 1, "write one of column, value, template and product")
+        _require(self.part in PARTS, f"part must be one of {', '.join(PARTS[1:])}")
+        _require(all(p.groups for p in self.pattern), "a pattern needs a group: what is taken")
+
 
 def _values(value: Mapping[str, Any]) -> dict[str, Value]:
     made = {}
@@ -116,6 +142,16 @@ class Entry:
     optional: bool = False
     reason: str = ""
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse terms that the kind does not have, and a kind without what it needs."""
+        _require(self.kind in KINDS, f"kind must be one of {', '.join(KINDS)}")
+        known, required = TERMS.get(self.kind, ((), ()))
+        for term in self.terms:
+            _require(term in known, f"no term {term!r}; known are {', '.join(known) or 'none'}")
+        for term in required:
+            _require(term in self.terms, f"a {self.kind} needs the term {term}")
+        _require(self.kind != "left-out" or bool(self.reason), "a left-out needs a reason")
+
 
 def _entries(value: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
     return tuple(_made(Entry, each, f"entries[{number}]") for number, each in enumerate(value, 1))
@@ -154,6 +190,18 @@ class Form:
     zone: str | None = None
     thousands: bool = False
     shown_by: Sequence[str] = ()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a form without what its source needs, and a time zone that there is not."""
+        _require(self.source in SOURCES, f"source must be one of {', '.join(SOURCES)}")
+        _require(not isinstance(self.columns, str) and bool(self.columns), "columns: write a list")
+        _require(self.source != "sqlite" or bool(self.tables and self.query), "needs tables, query")
+        needs_elements = self.source in ("xml", "sections")
+        _require(not needs_elements or bool(self.elements), "needs elements: the records")
+        try:
+            ZoneInfo(self.zone or "UTC")
+        except (KeyError, OSError):
+            raise ValueError(f"zone: there is no {self.zone!r}") from None
 
 
 def _forms(value: Iterable[Mapping[str, Any]]) -> tuple[Form, ...]:
@@ -202,6 +250,11 @@ class Preset:
     assets: Mapping[str, str] = field(factory=dict)
     pairs: tuple[re.Pattern[str], ...] = field(default=(), converter=_patterns)
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse patterns of pairs without an asset and a currency, and a preset without forms."""
+        _require(all(p.groups >= 2 for p in self.pairs), "pairs: a pattern needs two groups")
+        _require(bool(self.forms), "it has no forms")
+
     def asset(self, name: str) -> str:
         """Return the name of an asset as others write it."""
         return self.assets.get(name, name)
@@ -221,13 +274,9 @@ def _made(kind: Any, given: Any, where: str) -> Any:
     if unknown := [name for name in given if name not in known]:
         raise PresetInvalid(f"{where}: no key {unknown[0]!r}; known are {', '.join(known)}")
     try:
-        made = kind(**given)
-    except (TypeError, ValueError, re.error) as error:
+        return kind(**given)
+    except (AttributeError, TypeError, ValueError, re.error) as error:
         raise PresetInvalid(f"{where}: {error}") from None
-    for name, choices in (("kind", KINDS), ("source", SOURCES)):
-        if getattr(made, name, choices[0]) not in choices:
-            raise PresetInvalid(f"{where}: {name} must be one of {', '.join(choices)}")
-    return made
 
 
 def parse_preset(text: str, where: str) -> Preset:
