@@ -328,6 +328,17 @@ def test_a_truncated_file_is_refused(
     assert balances(tradebook) == {}
 
 
+def test_a_database_whose_names_are_no_text_is_refused(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    path = Path(path_of("freqtrade/trades.sql"))
+    path.write_bytes(path.read_bytes().replace(b"ft_order_side", b"ft_order_\xedide"))
+
+    assert "cannot be read as a SQLite database" in tradebook.refused(
+        "import", "--from", "freqtrade", str(path)
+    )
+
+
 def test_a_file_that_a_spreadsheet_saved_in_another_locale_is_read_with_its_options(
     tradebook: Command, tmp_path: Path
 ) -> None:

@@ -170,7 +170,7 @@ def _of_database(preset: Preset, text: TradeText, path: Path | None) -> list[For
                 missing = missing or ", ".join(lacks)
                 if not lacks and form.name not in found:
                     found[form.name] = FormRead(form, _rows(form, list(columns), path, text))
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise text.refused(f"it cannot be read as a SQLite database ({error})") from None
     if not found:
         raise text.refused(
