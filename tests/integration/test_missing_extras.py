@@ -49,7 +49,7 @@ def a_workbook() -> BytesIO:
     return file
 
 
-IBKR: Final = Form(name="flex", columns=[], entries=[], source="xml")
+IBKR: Final = Form(name="flex", columns=["a"], entries=[], source="xml", elements=["b"])
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
     "arrow": [

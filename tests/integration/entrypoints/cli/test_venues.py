@@ -383,6 +383,17 @@ def test_a_database_of_another_program_is_refused(
     )
 
 
+def test_a_trade_that_the_book_refuses_is_named_by_its_record_and_column(
+    tradebook: Command, variant: Callable[[str, str, str], str]
+) -> None:
+    imported(tradebook, "ccxt/trades.json")
+    path = variant("ccxt/trades.json", '"price": 60123.45', '"price": 60123.46')
+
+    said = tradebook.refused("import", "--from", "ccxt", path)
+
+    assert "record 1, column price: '60123.46'" in said
+
+
 def test_bad_records_are_skipped_on_request(
     tradebook: Command, variant: Callable[[str, str, str], str]
 ) -> None:

@@ -46,7 +46,7 @@ def book_all(
             _book(uow, row, flows)
         except _ROW_ERRORS as error:
             raise ImportRefused(
-                f"{file.name}: nothing was booked", f"  {_refused(row, error)}"
+                f"{file.name}: nothing was booked", f"  {_refused(file, row, error)}"
             ) from None
     return booked, flows
 
@@ -60,7 +60,7 @@ def book_what_can_be(
         try:
             book.run(_book, row, flows)
         except _ROW_ERRORS as error:
-            flows.refused.append(_refused(row, error))
+            flows.refused.append(_refused(file, row, error))
     return booked, flows
 
 
@@ -75,7 +75,7 @@ def _book(uow: AbstractUnitOfWork, row: FlowRow, done: BookedFlows) -> None:
     done.booked += not is_known
 
 
-def _refused(row: FlowRow, error: TradebookError) -> BadRow:
+def _refused(file: TradeFile, row: FlowRow, error: TradebookError) -> BadRow:
     term = error.field if isinstance(error, InvalidInput) else ""
     header = row.headers.get(term, term)
-    return BadRow(row.line, header, str(row.terms.get(term, "")), str(error.args[0]))
+    return BadRow(row.line, header, str(row.terms.get(term, "")), str(error.args[0]), file.unit)

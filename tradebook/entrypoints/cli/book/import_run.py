@@ -157,7 +157,7 @@ def _refused(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
         if error.differences.keys() & _FILL:
             reason += "; fills of one order need an execution_id each"
     value = row.terms.get(term, "")
-    return BadRow(row.line, file.column_of(term), str(value), reason)
+    return BadRow(row.line, file.column_of(term), str(value), reason, file.unit)
 
 
 def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:

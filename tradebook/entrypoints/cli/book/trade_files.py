@@ -84,6 +84,7 @@ class TradeFile:
 
     Attributes:
         text: the file's text, which counts what was read of it.
+        unit: what the numbers of rows count: `line`, or `record` where the file has no lines.
     """
 
     name: str
@@ -95,6 +96,7 @@ class TradeFile:
     _encoding: str | None = field(default=None, kw_only=True)
     _fills: FillReader = field(factory=FillReader, init=False)
     text: TradeText = field(init=False)
+    unit: str = field(default="line", init=False)
 
     @text.default
     def _as_text(self) -> TradeText:
@@ -106,7 +108,7 @@ class TradeFile:
         Raises:
             ImportRefused: the file cannot be read, or its header is wrong.
         """
-        unit = unit_of(self.text)
+        self.unit = unit_of(self.text)
         with closing(records_of(self.text)) as records, closing(Occurrences()) as occurrences:
             header, columns = self._header(records)
             headers = {column.term: column.header for column in columns}
@@ -115,7 +117,7 @@ class TradeFile:
                     yield self._row(line, cells, columns, headers, len(header), occurrences)
                 except CellRefused as bad:
                     column, value, reason = bad.args
-                    yield BadRow(line, column, value, reason, unit)
+                    yield BadRow(line, column, value, reason, self.unit)
                 except sqlite3.Error as error:
                     raise self._no_space(line, error) from error
 

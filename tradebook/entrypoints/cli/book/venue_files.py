@@ -109,6 +109,12 @@ class VenueFile(FlowFile):
     preset: Preset = field(kw_only=True)
     path: Path | None = field(kw_only=True)
     left_out: dict[str, LeftOut] = field(factory=dict, init=False)
+    _headers: Mapping[str, str] = field(factory=dict, init=False)
+
+    @override
+    def column_of(self, term: str) -> str:
+        """Return the name in the file of the column of a term, as in the last trade that was read."""
+        return self._headers.get(term) or term
 
     @override
     def rows(self) -> Iterator[Row | BadRow]:
@@ -133,6 +139,7 @@ class VenueFile(FlowFile):
 
     def _read(self, read: FormRead, occurrences: Occurrences) -> Iterator[Row | FlowRow | BadRow]:
         reader = RecordReader(self.preset, read.form, cells_of(read.form, self._rows.cells))
+        self.unit = read.unit
         for line, record in read.records:
             try:
                 if isinstance(record, int):
@@ -146,7 +153,7 @@ class VenueFile(FlowFile):
                 ]
             except CellRefused as bad:
                 column, value, reason = bad.args
-                yield BadRow(line, column, value, reason, read.unit)
+                yield BadRow(line, column, value, reason, self.unit)
             except sqlite3.Error as error:
                 raise self._no_space(line, error) from error
 
@@ -171,5 +178,6 @@ class VenueFile(FlowFile):
                     )
             for term, value in self._rows.constants.items():
                 made.terms.setdefault(term, value)
+            self._headers = made.headers
             return self._checked(line, made.terms, made.headers, occurrences)
         return self._made(line, made.terms, made.headers, occurrences)
