@@ -162,6 +162,16 @@ def test_several_files_are_booked_one_after_the_other(tradebook: Command) -> Non
     assert [each["booked"] + each["cash_flows"] for each in answer["files"]] == [22, 15]
 
 
+def test_a_file_that_is_refused_says_which_were_booked_before_it(tradebook: Command) -> None:
+    paths = [str(SAMPLES / name) for name in ("kraken/trades.csv", "coinbase/fills.csv")]
+
+    said = tradebook.refused("import", "--from", "kraken", *paths)
+
+    assert "trades.csv was booked before" in said
+    assert "It is a file of: --from coinbase" in said
+    assert tradebook.trades() == 22
+
+
 # Files of other records than trades
 
 

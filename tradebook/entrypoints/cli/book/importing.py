@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tradebook.domain.errors import TradebookError
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_flows, import_run
 from tradebook.entrypoints.cli.book import import_options as options
@@ -144,10 +145,15 @@ def import_trades(
         "encoding": options.known_encoding(encoding),
     }
     preset = find_preset(venue) if venue is not None else None
-    answers = [
-        _import_file(context, path, how, kind=kind, preset=preset, skip_bad=skip_bad)
-        for path in paths
-    ]
+    answers = []
+    for path in paths:
+        try:
+            found = _import_file(context, path, how, kind=kind, preset=preset, skip_bad=skip_bad)
+        except TradebookError:
+            for done, *_ in answers:
+                complain(f"{done['file']} was booked before")
+            raise
+        answers.append(found)
     documents, lines, skipped = zip(*answers, strict=True)
     document = {"account": context.account, "files": documents} if len(paths) > 1 else documents[0]
     context.answer(document, *chain(*lines))
