@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile
 
 import pytest
 from attrs import evolve
@@ -16,11 +18,15 @@ from attrs import evolve
 from tests.support.checkout import ROOT
 from tests.support.command_line import Command
 from tradebook import DatabaseConfig, DatabaseManager, ExtraNotInstalled, Trade
+from tradebook.entrypoints.cli.book.file_formats import records_of
+from tradebook.entrypoints.cli.book.trade_text import TradeText
+from tradebook.entrypoints.cli.book.venue_sources import elements
 from tradebook.operations import metrics, tracing
 from tradebook.operations.metrics.database import database_registry
 from tradebook.operations.server.programs import wheel_programs
 from tradebook.operations.server.sandbox import start_sandbox
 from tradebook.operations.top import read_pools
+from tradebook.venues.presets import Form
 
 DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
@@ -36,9 +42,22 @@ def seal_to(witness: str) -> Callable[[DatabaseManager], Any]:
     return call
 
 
+def a_workbook() -> BytesIO:
+    """Return what is recognised as an Excel workbook."""
+    with ZipFile(file := BytesIO(), "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    return file
+
+
+IBKR: Final = Form(name="flex", columns=["a"], entries=[], source="xml", elements=["b"])
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
-    "arrow": [lambda book: book.to_arrow(Trade), lambda book: book.arrow_batches(Trade)],
+    "arrow": [
+        lambda book: book.to_arrow(Trade),
+        lambda book: book.arrow_batches(Trade),
+        lambda book: list(records_of(TradeText("t.parquet", BytesIO(b"PAR1")))),
+    ],
+    "excel": [lambda book: list(records_of(TradeText("t.xlsx", a_workbook())))],
     "fsspec": [seal_to("memory://w")],
     "git": [seal_to("git:///w")],
     "otel": [tracing.instrument],
@@ -50,11 +69,13 @@ CALLS: Final[dict[str, Calls]] = {
     "rfc3161": [seal_to("rfc3161+http://localhost/?ca=a&folder=b")],
     "sandbox": [lambda book: wheel_programs(), lambda book: start_sandbox(Path("none"))],
     "testing": [],  # its modules are imported by name: see the test of imports
+    "xml": [lambda book: list(elements(IBKR, TradeText("t.xml", BytesIO(b"<a/>"))))],
 }
 """For each extra the calls that need it."""
 
 COMMANDS: Final = {
     "arrow": ["export trades.arrow", "export trades.parquet"],
+    "excel": [],
     "fsspec": [],
     "git": [],
     "otel": [],
@@ -67,6 +88,7 @@ COMMANDS: Final = {
     "rfc3161": [],
     "sandbox": ["sandbox start here"],
     "testing": [],
+    "xml": [],
 }
 """For each extra the commands that need it."""
 

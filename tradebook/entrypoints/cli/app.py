@@ -68,8 +68,9 @@ _PANELS: Final = {
         "config = ops.config:config": "Show the configuration in force, and where each value comes from.",
     },
     "Change the book": {
-        "import = book.importing:import_trades": "Book the trades of a CSV file in the order of their times: all of them, or none.",
+        "import = book.importing:import_trades": "Book the trades of a file in the order of their times: all of them, or none.",
         "imports = book.imports:app": "List the imports, newest first; show one, or take all of it back.",
+        "venues = book.venues:venues": "List the venues and programs whose files `import --from` reads.",
         "rebuild = book.verification:rebuild": "Fold positions from their trades again, and repair those that are wrong.",
         "init = ops.db:init": "Create the tables, or bring them up to this version's schema.",
         "demo = book.demo:demo": "Run two agents that trade real prices into a book of their own, and print a report.",

@@ -151,6 +151,62 @@ def test_import_maps_columns_ignores_others_and_sets_the_currency(
     assert (trade["symbol"], trade["currency"], trade["price"]) == ("XRP/ETH", "ETH", "0.0014")
 
 
+def test_import_reads_a_file_in_another_notation_as_its_options_say(
+    tradebook: Command, write: Callable[..., str]
+) -> None:
+    path = write(
+        "Datum;symbol;quantity;price;fee;Art;note\n01.03.2024 15:30;ES;-2;4.500,25;-1,5;limit;x\n",
+        "konto.csv",
+    )
+    options = [
+        "--map",
+        "Datum=executed_at",
+        "--decimal",
+        ",",
+        "--tz",
+        "Europe/Berlin",
+        "--sign-from-quantity",
+        "--negate",
+        "fee",
+        "--settlement",
+        "margined",
+        "--multiplier",
+        "50",
+        "--details",
+        "Art",
+        "--ignore-others",
+    ]
+
+    tradebook.json("import", path, *options, "--date-format", "%d.%m.%Y %H:%M")
+
+    (trade,) = tradebook.json("trades")["trades"]
+    assert (trade["action"], trade["quantity"], trade["price"]) == ("SELL", "2", "4500.25")
+    assert (trade["fee"], trade["settlement"], trade["multiplier"]) == ("1.5", "MARGINED", "50")
+    assert (trade["executed_at"], trade["details"]) == (
+        "2024-03-01T14:30:00+00:00",
+        {"Art": "limit"},
+    )
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--decimal ;",
+        "--date-format epoch",
+        "--tz Mars/Olympus",
+        "--encoding klingon",
+        "--negate action",
+        "--settlement barter",
+    ],
+)
+def test_import_refuses_an_option_that_is_used_wrongly(
+    tradebook: Command, write: Callable[..., str], option: str
+) -> None:
+    said = tradebook.refused("import", write(HEADER), *option.split(), exit_code=2)
+
+    assert option.split()[0] in said
+
+
 def test_import_names_unknown_columns_with_what_to_write(
     tradebook: Command, write: Callable[..., str]
 ) -> None:

@@ -204,7 +204,7 @@ def test_a_bad_row_is_named_by_line_column_value_and_reason(
     assert "line 3" in str(bad)
 
 
-@pytest.mark.parametrize("cell", ["yesterday", "2024-13-01", "1709303400", "1612013101200"])
+@pytest.mark.parametrize("cell", ["yesterday", "2024-13-01", "1709", "17093034000"])
 def test_a_time_that_is_none_is_a_bad_row(cell: str) -> None:
     bad = bad_row_of(f"{HEADER},executed_at\nAAPL,BUY,1,2,{cell}\n")
 

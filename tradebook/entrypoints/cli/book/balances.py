@@ -17,7 +17,7 @@ import typer
 from tradebook.domain.balances import AssetBalance, AssetEntry, BalanceDifference, Reconciliation
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import plain
-from tradebook.entrypoints.cli.book.trade_files import delimiter_of
+from tradebook.entrypoints.cli.book.file_formats import delimiter_of
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import CommandContext, option

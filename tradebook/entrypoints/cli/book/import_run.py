@@ -17,17 +17,19 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.domain.imports import Import, ImportSource, ImportStatus
+from tradebook.entrypoints.cli.book import import_flows
+from tradebook.entrypoints.cli.book.import_flows import BookedFlows
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
-from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers import ImportedTrades, TradeTerms, import_trades
+from tradebook.service_layer.handlers import ImportedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import import_part
 from tradebook.service_layer.handlers.imports import begin_import, finish_import
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+from tradebook.venues.errors import ImportRefused
 
 MAX_SHOWN: Final = 20
 _MAX_BAD: Final = 100
@@ -61,6 +63,7 @@ class FileImport:
         refused: the rows that the book refused.
         symbols: the symbols of the positions that changed.
         import_id: the id of the import on record.
+        flows: the cash flows of the file.
     """
 
     import_id: int
@@ -68,6 +71,7 @@ class FileImport:
     duplicates: int = 0
     refused: list[BadRow] = field(factory=list)
     symbols: set[str] = field(factory=set)
+    flows: BookedFlows = field(factory=BookedFlows)
 
     def add(self, imported: ImportedTrades) -> None:
         """Add the counts of a batch."""
@@ -77,9 +81,9 @@ class FileImport:
 
 
 def check(
-    file: TradeFile, rows: OrderedRows, report: ProgressCallback, *, skip_bad: bool
+    file: TradeFile, rows: OrderedRows | None, report: ProgressCallback, *, skip_bad: bool
 ) -> Checked:
-    """Check every row of a file, and keep the good ones; without `skip_bad` an error lists the bad rows."""
+    """Check every row of a file, and keep the good ones in `rows`; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
     for number, row in enumerate(file.rows(), 1):
         if isinstance(row, BadRow):
@@ -89,7 +93,8 @@ def check(
         else:
             checked.good += 1
             checked.repeated += row.repeats
-            rows.add(row)
+            if rows is not None:
+                rows.add(row)
         if number % BATCH_OF_TRADES == 0:
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
@@ -112,12 +117,13 @@ def book_what_can_be(
     while batch := list(islice(remaining, BATCH_OF_TRADES)):
         _book_or_halve(book, file, imported, batch, done)
         report(done.booked + done.duplicates + len(done.refused), checked.good)
+    done.flows = import_flows.book_what_can_be(book, file, imported)
     book.run(
         finish_import,
         imported.id,
         booked=done.booked,
         duplicates=done.duplicates,
-        skipped=len(checked.bad) + len(done.refused),
+        skipped=len(checked.bad) + len(done.refused) + len(done.flows.refused),
     )
     return done
 
@@ -134,7 +140,8 @@ def book_all(
 
     Of a file that an import booked before, which is its `source` then, no row may be new.
     """
-    before, named = (source, None) if isinstance(source, Import) else (None, source)
+    is_known = isinstance(source, Import)
+    record = source if isinstance(source, Import) else begin_import(uow, source)
     # Rows whose batch is not booked yet: the refused one is among them.
     waiting: deque[Row] = deque()
     done_before = 0
@@ -152,27 +159,25 @@ def book_all(
         report(booked, checked.good)
 
     try:
-        imported = import_trades(
-            uow,
-            terms(),
-            progress=progress,
-            batch=BATCH_OF_TRADES,
-            source=named,
-        )
+        imported = import_part(uow, record, terms(), progress=progress, batch=BATCH_OF_TRADES)
     except _ROW_ERRORS as error:
         if error.index is None:
             raise
         row = waiting[error.index - done_before]
         raise _bad_file(file, [refused_row(file, row, error)]) from None
-    if before is not None and imported.booked:
-        raise ImportRefused(
-            f"{known(file, before)}, but read as it is told to be now, {counted(imported.booked, 'trade')} of it would "
-            f"be new; nothing was booked. {undo_first(before)}"
-        )
-    import_id = imported.import_id if before is None else before.id
-    assert import_id is not None  # a source was named
-    done = FileImport(import_id)
+    done = FileImport(record.id)
     done.add(imported)
+    done.flows = import_flows.book_all(uow, file, record)
+    if not is_known:
+        finish_import(uow, record.id, booked=done.booked, duplicates=done.duplicates)
+    elif done.booked or done.flows.booked:
+        new = counted(done.booked, "trade")
+        if done.flows.booked:
+            new = f"{new} and {counted(done.flows.booked, 'cash flow')}"
+        raise ImportRefused(
+            f"{known(file, record)}, but read as it is told to be now, {new} of it would "
+            f"be new; nothing was booked. {undo_first(record)}"
+        )
     return done
 
 
@@ -221,7 +226,7 @@ def refused_row(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
         if error.differences.keys() & _FILL:
             reason += "; fills of one order need an execution_id each"
     value = row.terms.get(term, "")
-    return BadRow(row.line, file.column_of(term), str(value), reason)
+    return BadRow(row.line, file.column_of(term), str(value), reason, file.unit)
 
 
 def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:

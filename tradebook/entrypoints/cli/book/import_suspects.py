@@ -57,16 +57,17 @@ def _suspicion(uow: AbstractUnitOfWork, rows: Iterable[Row]) -> Suspicion | None
     booked = ""
     for row in rows:
         terms = row.terms
-        if row.repeats or terms["symbol"] not in traded or "executed_at" not in terms:
+        time, price = terms.get("executed_at"), terms.get("price")
+        if row.repeats or terms["symbol"] not in traded or time is None or price is None:
             continue
-        at = utc(terms["executed_at"])
+        at = utc(time)
         alike = uow.trades.page(
             symbol=terms["symbol"],
             since=at,
             until=at + _INSTANT,
             status=TradeStatus.EXECUTED,
             quantity=number(terms["quantity"]),
-            price=number(terms["price"]),
+            price=number(price),
         )
         own = str(terms.get("order_id")), str(terms.get("execution_id", ""))
         if any((trade.order_id, trade.execution_id) == own for trade in alike):

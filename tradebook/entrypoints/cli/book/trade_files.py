@@ -1,59 +1,32 @@
-"""Files of trades: CSV, plain or gzip, read row by row into terms for `record_trade`."""
+"""Files of trades, read row by row into terms for `record_trade`."""
 
 from __future__ import annotations
 
-import csv
 import json
-import shlex
 import sqlite3
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
-from itertools import chain
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, Any, cast
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import utc
-from tradebook.entrypoints.cli.book.trade_text import MAX_BLANK_LINES, TradeText
+from tradebook.entrypoints.cli.book.file_formats import records_of, unit_of
+from tradebook.entrypoints.cli.book.trade_cells import RowReader
+from tradebook.entrypoints.cli.book.trade_columns import (
+    COLUMNS_OF,
+    DETAILS,
+    Column,
+    header_problem,
+    normal,
+)
+from tradebook.entrypoints.cli.book.trade_text import TradeText
 from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
-
-REQUIRED: Final = ("symbol", "action", "quantity", "price")
-_OPTIONAL: Final = "fee fee_currency currency multiplier settlement asset executed_at order_id execution_id venue strategy"
-COLUMNS: Final = (*REQUIRED, *_OPTIONAL.split())
-_OTHER_NAMES: Final = {
-    "action": "side",
-    "execution_id": "trade_id exec_id fill_id",
-    "executed_at": "time timestamp date datetime",
-    "fee": "commission",
-    "order_id": "order orderid",
-    "quantity": "qty size amount",
-    "symbol": "ticker instrument pair",
-    "venue": "exchange",
-}
-_MEANT: Final = {name: ours for ours, names in _OTHER_NAMES.items() for name in names.split()}
-_DELIMITERS: Final = ",;\t|"
-
-
-def delimiter_of(header: str) -> str:
-    """Return the delimiter of a CSV file: the one that its first line has most of, a comma by default."""
-    return max(_DELIMITERS, key=header.count)
-
-
-class _CellError(Exception):
-    """A cell, or the row as a whole, is invalid; its arguments are a `BadRow`'s, from the column on."""
-
-
-class _Column(NamedTuple):
-    """A column of the file: its index in a row, the argument of `record_trade`, its name in the file."""
-
-    place: int
-    term: str
-    header: str
+from tradebook.venues.errors import CellRefused, ImportRefused
 
 
 @frozen
@@ -65,18 +38,20 @@ class BadRow:
         column: the column's name in the file; `""` if the row as a whole is wrong.
         value: the text of the cell.
         reason: the reason why it was refused.
+        unit: what `line` counts: lines, or the records of a file that has none.
     """
 
     line: int
     column: str
     value: str
     reason: str
+    unit: str = "line"
 
     def __str__(self) -> str:
         """Format the row for a message: `line 3, column quantity: 'ten': expected a number`."""
         column = f", column {self.column}" if self.column else ""
         value = f": {shown(self.value)}" if self.value or self.column else ""
-        return f"line {self.line}{column}{value}: {self.reason}"
+        return f"{self.unit} {self.line}{column}{value}: {self.reason}"
 
 
 @frozen
@@ -96,7 +71,7 @@ class Row:
 
 @define
 class TradeFile:
-    """A CSV file of trades that can be read more than once.
+    """A file of trades that can be read more than once.
 
     Args:
         name: the file's name in messages.
@@ -104,9 +79,12 @@ class TradeFile:
         mapping: the term for each column name that differs from it.
         ignored: the column names to leave out.
         currency: the currency of rows that name none.
+        reader: reads the cells of a row.
+        encoding: of the file's text; UTF-8 by default.
 
     Attributes:
         text: the file's text, which counts what was read of it.
+        unit: what the numbers of rows count: `line`, or `record` where the file has no lines.
     """
 
     name: str
@@ -114,12 +92,15 @@ class TradeFile:
     _mapping: Mapping[str, str] = field(factory=dict, kw_only=True)
     _ignored: Collection[str] = field(default=(), kw_only=True)
     _currency: str | None = field(default=None, kw_only=True)
-    _reader: FillReader = field(factory=FillReader, init=False)
+    _rows: RowReader = field(factory=RowReader, kw_only=True, alias="reader")
+    _encoding: str | None = field(default=None, kw_only=True)
+    _fills: FillReader = field(factory=FillReader, init=False)
     text: TradeText = field(init=False)
+    unit: str = field(default="line", init=False)
 
     @text.default
     def _as_text(self) -> TradeText:
-        return TradeText(self.name, self._file)
+        return TradeText(self.name, self._file, self._encoding)
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Read every row from the first on, checked as `record_trade` checks it.
@@ -127,38 +108,58 @@ class TradeFile:
         Raises:
             ImportRefused: the file cannot be read, or its header is wrong.
         """
-        with closing(self._records()) as records, closing(_Occurrences()) as occurrences:
+        self.unit = unit_of(self.text)
+        with closing(records_of(self.text)) as records, closing(Occurrences()) as occurrences:
             header, columns = self._header(records)
+            headers = {column.term: column.header for column in columns}
             for line, cells in records:
                 try:
-                    yield self._row(line, cells, columns, len(header), occurrences)
-                except _CellError as bad:
-                    yield BadRow(line, *bad.args)
+                    yield self._row(line, cells, columns, headers, len(header), occurrences)
+                except CellRefused as bad:
+                    column, value, reason = bad.args
+                    yield BadRow(line, column, value, reason, self.unit)
                 except sqlite3.Error as error:
-                    raise self.text.refused(
-                        f"line {line}: what was read cannot be kept in a temporary file ({error}); free "
-                        "space there, or set TMPDIR"
-                    ) from error
+                    raise self._no_space(line, error) from error
+
+    def _no_space(self, line: int, error: sqlite3.Error) -> ImportRefused:
+        return self.text.refused(
+            f"line {line}: what was read cannot be kept in a temporary file ({error}); free space there, or set TMPDIR"
+        )
 
     def column_of(self, term: str) -> str:
         """Return the name in the file of the column of a term."""
         return next((theirs for theirs, ours in self._mapping.items() if ours == term), term)
 
-    def _header(self, records: Iterator[tuple[int, list[str]]]) -> tuple[list[str], list[_Column]]:
+    def _header(self, records: Iterator[tuple[int, list[str]]]) -> tuple[list[str], list[Column]]:
         _, cells = next(records, (0, []))
         if not cells:
-            raise self.text.refused(f"it is empty; begin with a line such as {','.join(REQUIRED)}")
+            raise self.text.refused(
+                f"it is empty; begin with a line such as {','.join(self._rows.required)}"
+            )
         header = [cell.strip() for cell in cells]
         named = [
-            _Column(place, self._mapping.get(theirs, _normal(theirs)), theirs)
+            Column(place, self._term_of(theirs), theirs)
             for place, theirs in enumerate(header)
             if theirs not in self._ignored
         ]
-        columns = [column for column in named if column.term in COLUMNS]
-        unknown = [column.header for column in named if column.term not in COLUMNS]
-        if problem := _header_problem(header, self._mapping, columns, unknown):
+        known = COLUMNS_OF[self._rows.kind]
+        columns = [column for column in named if column.term in (*known, DETAILS)]
+        unknown = [column.header for column in named if column not in columns]
+        if self._rows.ignores_others:
+            unknown.clear()
+        if absent := [name for name in self._rows.details if name not in header]:
+            raise self.text.refused(
+                f"--details names a column {absent[0]!r}; the file has {', '.join(header)}"
+            )
+        required = self._rows.required
+        if problem := header_problem(header, self._mapping, columns, unknown, required, known):
             raise self.text.refused(problem)
         return header, columns
+
+    def _term_of(self, theirs: str) -> str:
+        if theirs in self._rows.details:
+            return DETAILS
+        return self._mapping.get(theirs, normal(theirs))
 
     # Cells to terms
 
@@ -166,118 +167,65 @@ class TradeFile:
         self,
         line: int,
         cells: Sequence[str],
-        columns: Sequence[_Column],
+        columns: Sequence[Column],
+        headers: Mapping[str, str],
         width: int,
-        occurrences: _Occurrences,
+        occurrences: Occurrences,
     ) -> Row:
         if len(cells) != width:
-            raise _CellError("", "", f"it has {len(cells)} cells where the header has {width}")
-        terms = _terms(cells, columns)
-        # --currency is no part of the content that makes an order id: the same file imported with another
-        # currency is refused as a duplicate with other terms, instead of being booked twice.
-        content = sorted(terms)
+            raise CellRefused("", "", f"it has {len(cells)} cells where the header has {width}")
+        row: Row = self._made(line, self._rows.terms(cells, columns), headers, occurrences)
+        return row
+
+    def _made(
+        self,
+        line: int,
+        terms: dict[str, Any],
+        headers: Mapping[str, str],
+        occurrences: Occurrences,
+    ) -> Any:
+        """Make a row of its terms; files of other kinds make rows of their own."""
+        return self._checked(line, terms, headers, occurrences)
+
+    def _checked(
+        self,
+        line: int,
+        terms: dict[str, Any],
+        headers: Mapping[str, str],
+        occurrences: Occurrences,
+    ) -> Row:
+        # Constants and details are no part of the content that makes an order id: the same file imported with
+        # another currency is refused as a duplicate with other terms, instead of being booked twice.
+        content = [] if "order_id" in terms else sorted(terms.keys() - {DETAILS})
+        for term, value in self._rows.constants.items():
+            terms.setdefault(term, value)
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
         # None for a row that is not plain: `Trade` says what is wrong
-        fill = self._reader.read(given)
+        fill = self._fills.read(given)
         if fill is not None:
             key = [*fill.name.order_key, fill.name.execution_id]
             return Row(line, given, occurrences.add(key) > 1)
         try:
             trade = Trade(**terms)
         except InvalidInput as error:
-            column = next((c.header for c in columns if c.term == error.field), error.field)
-            raise _CellError(column, str(error.value), f"expected {error.expected}") from None
+            column = headers.get(error.field, error.field)
+            raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
         if "order_id" in terms:
             return Row(line, given, occurrences.add([*trade.order_key, trade.execution_id]) > 1)
         # The same content may stand in the file several times: each occurrence gets an order id of its own,
         # the same in every import of the file, whatever the order of its columns.
         facts = {name: getattr(trade, name) for name in content}
-        terms["order_id"] = f"row-{_digest([facts, occurrences.add(facts)]).hex()[:40]}"
+        terms["order_id"] = occurrences.name(facts)
         return Row(line, given, repeats=False)
 
-    # Bytes to cells
 
-    def _records(self) -> Generator[tuple[int, list[str]], None, None]:
-        """Read each record that is not blank, with the number of its first line."""
-        with self.text.lines() as lines:
-            try:
-                first = lines.first()
-                if lines.row > MAX_BLANK_LINES:
-                    raise self.text.refused(
-                        f"it begins with more than {MAX_BLANK_LINES:,} blank lines"
-                    )
-                reader = csv.reader(
-                    chain([first], lines),
-                    delimiter=delimiter_of(first),
-                    skipinitialspace=True,
-                    strict=True,
-                )
-                for cells in reader:
-                    if any(cell.strip() for cell in cells):
-                        yield lines.row, cells
-                    lines.begin_row()
-            except csv.Error as error:
-                raise self.text.refused(
-                    f"line {lines.row}: {error}; is a quotation mark open or out of place?"
-                ) from None
-
-
-def _header_problem(
-    header: Sequence[str],
-    mapping: Mapping[str, str],
-    columns: Sequence[_Column],
-    unknown: Sequence[str],
-) -> str:
-    """Describe what is wrong with a header and which options would mend it; `""` if nothing is."""
-    terms = [column.term for column in columns]
-    absent = [theirs for theirs in mapping if theirs not in header]
-    if absent:
-        return f"--map names a column {absent[0]!r}; the file has {_listed(header)}"
-    if twice := [term for term in terms if terms.count(term) > 1]:
-        both = " and ".join(repr(c.header) for c in columns if c.term == twice[0])
-        return f"two columns are {twice[0]}: {both}; leave one out with --ignore"
-    if not terms and not any(_normal(name) in _MEANT for name in unknown):
-        return (
-            f"its first line names no known column ({_listed(header)}); it must be a header such "
-            f"as {','.join(REQUIRED)}, or --map must say which column is which"
-        )
-    problems = []
-    if missing := [term for term in REQUIRED if term not in terms]:
-        problems.append(f"no column for {' and '.join(missing)}; the file has {_listed(header)}")
-    if unknown:
-        problems.append(f"unknown column{'s' if len(unknown) > 1 else ''} {_listed(unknown)}")
-    return ". ".join([*problems, _advice(missing, unknown, terms)]) if problems else ""
-
-
-def _advice(missing: Sequence[str], unknown: Sequence[str], terms: Sequence[str]) -> str:
-    meant: dict[str, str] = {}
-    for theirs in unknown:
-        ours = _MEANT.get(_normal(theirs))
-        if ours is not None and ours not in terms:
-            meant.setdefault(ours, theirs)
-    for ours in missing:
-        meant.setdefault(ours, "THEIRS")
-    options = [f"--map {shlex.quote(f'{theirs}={ours}')}" for ours, theirs in meant.items()]
-    advice = f"Say which is which: {' '.join(options) or '--map THEIRS=OURS'}"
-    if unknown:
-        advice += f"; or leave a column out: --ignore {shlex.quote(unknown[-1])}"
-    return f"{advice}. Known columns are {', '.join(COLUMNS)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(shown(name) for name in names)
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace(" ", "_").replace("-", "_")
-
-
-class _Occurrences:
+class Occurrences:
     """Counts of equal contents, in a temporary database, so that memory does not grow with the file."""
 
     def __init__(self) -> None:
+        """Begin without any."""
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
         self._connection.execute("PRAGMA journal_mode = OFF")
@@ -294,29 +242,15 @@ class _Occurrences:
         )
         return int(counted.fetchone()[0])
 
+    def name(self, content: object) -> str:
+        """Count a content, and return a name for this occurrence of it: the same whenever it is read again."""
+        return f"row-{_digest([content, self.add(content)]).hex()[:40]}"
+
     def close(self) -> None:
+        """Forget everything."""
         self._connection.close()
 
 
 def _digest(content: object) -> bytes:
     """Return 32 bytes that identify a content, however long it is."""
     return sha256(json.dumps(content, sort_keys=True, default=jsonable).encode()).digest()
-
-
-def _terms(cells: Sequence[str], columns: Sequence[_Column]) -> dict[str, Any]:
-    terms: dict[str, Any] = {}
-    for place, term, header in columns:
-        cell = cells[place].strip()
-        if not cell and term in REQUIRED:
-            raise _CellError(header, "", "it is empty, and required")
-        if term in ("action", "settlement"):
-            cell = cell.upper()
-        if cell and term == "executed_at":
-            try:
-                terms[term] = utc(cell)
-            except InvalidInput:
-                expected = "expected an ISO 8601 time such as 2024-05-17T14:30:00Z"
-                raise _CellError(header, cell, expected) from None
-        elif cell:
-            terms[term] = cell
-    return terms

@@ -19,7 +19,7 @@ from typing import IO, Final, cast
 from attrs import define, field
 from typing_extensions import Buffer, override
 
-from tradebook.domain.errors import TradebookError
+from tradebook.venues.errors import ImportRefused as ImportRefused
 
 STDIN: Final = "-"
 MAX_ROW: Final = 100_000
@@ -37,10 +37,6 @@ _NOT_CSV: Final = {
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
     b"SQLite format 3": "a SQLite database",
 }
-
-
-class ImportRefused(TradebookError):
-    """A file, or a row of it, cannot be imported; nothing was booked."""
 
 
 @contextmanager
@@ -77,6 +73,7 @@ class TradeText:
     Args:
         name: the file's name in messages.
         file: the open file, binary and seekable.
+        encoding: of its text; UTF-8 by default.
 
     Attributes:
         size: the file's size in bytes.
@@ -84,6 +81,7 @@ class TradeText:
 
     name: str
     _file: IO[bytes]
+    _encoding: str | None = None
     size: int = field(init=False)
 
     @size.default
@@ -97,6 +95,22 @@ class TradeText:
         return self._file.tell()
 
     @contextmanager
+    def binary(self) -> Iterator[IO[bytes]]:
+        """Read the file as it is, from its beginning; what goes wrong names it.
+
+        Raises:
+            ImportRefused: the file cannot be read.
+        """
+        with self._named_errors():
+            self._file.seek(0)
+            yield self._file
+
+    def begins_with(self, magic: bytes) -> bool:
+        """Return whether the file begins with these bytes."""
+        with self.binary() as file:
+            return file.read(len(magic)) == magic
+
+    @contextmanager
     def lines(self) -> Iterator[Lines]:
         """Read the file from its beginning.
 
@@ -104,10 +118,13 @@ class TradeText:
             ImportRefused: the file cannot be read, or is no text in UTF-8, while its lines are read.
         """
         with self._named_errors():
-            text = TextIOWrapper(self._plain_bytes(), encoding="utf-8-sig", newline="")
+            encoding = self._encoding or "utf-8-sig"
+            text = TextIOWrapper(self._plain_bytes(), encoding=encoding, newline="")
             try:
                 yield Lines(text)
-            except UnicodeDecodeError:
+            except UnicodeError as error:
+                if self._encoding:
+                    raise self.refused(f"it is no text in {self._encoding} ({error})") from None
                 raise self._undecodable() from None
             finally:
                 # A generator that is not read to its end is closed late, perhaps after the file.
@@ -151,6 +168,8 @@ class TradeText:
         self._file.seek(0)
         magic = self._file.read(16)
         self._file.seek(0)
+        if self._encoding and not magic.startswith(b"\x1f\x8b"):
+            return self._file
         for beginning, what in _NOT_CSV.items():
             if magic.startswith(beginning):
                 raise self.refused(f"it is {what}")
@@ -171,7 +190,9 @@ class TradeText:
         except UnicodeDecodeError as error:
             number += error.object.count(b"\n", 0, error.start)
             byte = f"byte 0x{error.object[error.start]:02x}"
-            return self.refused(f"line {number}: {byte} is no UTF-8; save the file as UTF-8")
+            return self.refused(
+                f"line {number}: {byte} is no UTF-8; save the file as UTF-8, or say --encoding"
+            )
         return self.refused("it is no UTF-8 text; save it as UTF-8")
 
 
@@ -202,6 +223,10 @@ class Lines(Iterator[str]):
         if self._taken > MAX_ROW:
             raise csv.Error(f"the row is longer than {MAX_ROW:,} characters")
         return line
+
+    def read(self, size: int) -> str:
+        """Read up to this many characters of what is left."""
+        return self._text.read(size)
 
     def first(self) -> str:
         """Read up to the first line that is not blank, and return it; `""` where there is none."""

@@ -1,0 +1,110 @@
+"""The cells of a row as terms for `record_trade`, read as the options of `import` say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from tradebook.domain.errors import InvalidInput, shown
+from tradebook.domain.numbers import number
+from tradebook.entrypoints.cli.book.trade_columns import (
+    DETAILS,
+    REQUIRED_OF,
+    Column,
+    FileKind,
+)
+from tradebook.venues.cells import CellReader, split_unit
+from tradebook.venues.errors import CellRefused
+from tradebook.venues.records import TIMES
+
+NUMBERS: Final = ("quantity", "price", "fee", "multiplier", "amount")
+_NAMES: Final = ("action", "settlement", "status", "kind")
+_UNIT_OF: Final = {"quantity": "asset", "price": "currency", "fee": "fee_currency"}
+"""The term that the unit of a number is."""
+
+
+@frozen
+class RowReader:
+    """Makes terms of the cells of a row.
+
+    Attributes:
+        cells: reads numbers and times.
+        ignores_others: whether columns that are no term are left out.
+        details: names of the columns that are kept in `details`.
+        negated: the numbers whose sign is changed, such as fees that the file has below zero.
+        signed: whether the sign of the quantity says what was done: above zero is a purchase.
+        units: whether numbers may have a unit.
+        constants: terms of rows that have none.
+        kind: what the rows are.
+    """
+
+    cells: CellReader = field(factory=CellReader)
+    ignores_others: bool = False
+    details: Collection[str] = ()
+    negated: Collection[str] = ()
+    signed: bool = False
+    units: bool = False
+    constants: Mapping[str, str] = field(factory=dict)
+    kind: FileKind = FileKind.TRADES
+    required: Collection[str] = field(init=False)
+    _is_plain: bool = field(init=False)
+
+    @required.default
+    def _all_that_must_be(self) -> tuple[str, ...]:
+        required = REQUIRED_OF[self.kind]
+        return tuple(term for term in required if not (self.signed and term == "action"))
+
+    @_is_plain.default
+    def _no_option(self) -> bool:
+        return self.cells.is_default and not (self.negated or self.signed or self.units)
+
+    def terms(self, cells: Sequence[str], columns: Sequence[Column]) -> dict[str, Any]:
+        """Read the cells that are not empty.
+
+        Raises:
+            CellRefused: a cell cannot be read.
+        """
+        terms: dict[str, Any] = {}
+        for place, term, header in columns:
+            cell = cells[place].strip()
+            if not cell:
+                if term in self.required:
+                    raise CellRefused(header, "", "it is empty, and required")
+            elif term in _NAMES:
+                terms[term] = cell.upper()
+            elif term in TIMES:
+                try:
+                    terms[term] = self.cells.time(cell)
+                except InvalidInput:
+                    expected = f"expected {self.cells.expected_time}"
+                    raise CellRefused(header, cell, expected) from None
+            elif term == DETAILS:
+                terms.setdefault(DETAILS, {})[header] = cell
+            elif self._is_plain or term not in NUMBERS:
+                if terms.setdefault(term, cell) != cell:
+                    raise CellRefused(header, cell, f"another column says {shown(terms[term])}")
+            else:
+                self._number(terms, term, header, cell)
+        return terms
+
+    def _number(self, terms: dict[str, Any], term: str, header: str, cell: str) -> None:
+        text = cell
+        try:
+            if self.units:
+                text, unit = split_unit(cell)
+                named = _UNIT_OF.get(term, "")
+                if unit and terms.setdefault(named, unit) != unit:
+                    reason = f"its unit is no {named}: another cell says {shown(terms[named])}"
+                    raise CellRefused(header, cell, reason)
+            value = self.cells.number(text)
+        except InvalidInput as error:
+            expected = self.cells.expected_number if text == cell else error.expected
+            raise CellRefused(header, cell, f"expected {expected}") from None
+        if term in self.negated:
+            value = number(value.copy_negate())
+        if term == "quantity" and self.signed:
+            terms["action"] = "SELL" if value < 0 else "BUY"
+            value = value.copy_abs()
+        terms[term] = value
