@@ -145,7 +145,7 @@ def import_trades(
         "encoding": options.known_encoding(encoding),
     }
     preset = find_preset(venue) if venue is not None else None
-    answers = []
+    answers: list[tuple[dict[str, object], list[str], list[BadRow]]] = []
     for path in paths:
         try:
             found = _import_file(context, path, how, kind=kind, preset=preset, skip_bad=skip_bad)
