@@ -251,6 +251,12 @@ def test_a_unit_that_another_column_contradicts_is_refused() -> None:
     assert "'USDT'" in said or "'BNB'" in said
 
 
+def test_a_multiplier_has_no_unit() -> None:
+    said = bad("ES,BUY,1,2,50x", HEADER + ",multiplier", reader=RowReader(units=True))
+
+    assert "column multiplier: '50x'" in said
+
+
 def test_a_unit_without_its_option_is_no_number() -> None:
     assert "expected a number" in bad("SOLUSDT,BUY,0.18SOL,2")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -21,7 +22,14 @@ from tradebook.venues.records import TIMES
 
 NUMBERS: Final = ("quantity", "price", "fee", "multiplier", "amount")
 _NAMES: Final = ("action", "settlement", "status", "kind")
-_UNIT_OF: Final = {"quantity": "asset", "price": "currency", "fee": "fee_currency"}
+_READ: Final = frozenset((*_NAMES, *TIMES, DETAILS))
+"""The terms whose cells are read; those of all others are taken as they are, unless an option says otherwise."""
+_UNIT_OF: Final = {
+    "quantity": "asset",
+    "price": "currency",
+    "fee": "fee_currency",
+    "amount": "currency",
+}
 """The term that the unit of a number is."""
 
 
@@ -67,34 +75,39 @@ class RowReader:
             CellRefused: a cell cannot be read.
         """
         terms: dict[str, Any] = {}
+        is_plain = self._is_plain
         for place, term, header in columns:
             cell = cells[place].strip()
-            if not cell:
+            if cell and is_plain and term not in _READ:
+                terms[term] = cell
+            elif not cell:
                 if term in self.required:
                     raise CellRefused(header, "", "it is empty, and required")
             elif term in _NAMES:
                 terms[term] = cell.upper()
             elif term in TIMES:
-                try:
-                    terms[term] = self.cells.time(cell)
-                except InvalidInput:
-                    expected = f"expected {self.cells.expected_time}"
-                    raise CellRefused(header, cell, expected) from None
+                terms[term] = self._time(header, cell)
             elif term == DETAILS:
                 terms.setdefault(DETAILS, {})[header] = cell
-            elif self._is_plain or term not in NUMBERS:
+            elif term not in NUMBERS:
                 if terms.setdefault(term, cell) != cell:
                     raise CellRefused(header, cell, f"another column says {shown(terms[term])}")
             else:
                 self._number(terms, term, header, cell)
         return terms
 
+    def _time(self, header: str, cell: str) -> datetime:
+        try:
+            return self.cells.time(cell)
+        except InvalidInput:
+            raise CellRefused(header, cell, f"expected {self.cells.expected_time}") from None
+
     def _number(self, terms: dict[str, Any], term: str, header: str, cell: str) -> None:
         text = cell
         try:
-            if self.units:
+            if self.units and term in _UNIT_OF:
                 text, unit = split_unit(cell)
-                named = _UNIT_OF.get(term, "")
+                named = _UNIT_OF[term]
                 if unit and terms.setdefault(named, unit) != unit:
                     reason = f"its unit is no {named}: another cell says {shown(terms[named])}"
                     raise CellRefused(header, cell, reason)
