@@ -57,9 +57,11 @@ CALLS: Final[dict[str, Calls]] = {
         lambda book: book.arrow_batches(Trade),
         lambda book: list(records_of(TradeText("t.parquet", BytesIO(b"PAR1")))),
     ],
+    "ccxt": [],  # its exchanges are given: `tradebook.venues.ccxt` imports its errors alone, where they are there
     "excel": [lambda book: list(records_of(TradeText("t.xlsx", a_workbook())))],
     "fsspec": [seal_to("memory://w")],
     "git": [seal_to("git:///w")],
+    "ibkr": [],  # its fills are given
     "otel": [tracing.instrument],
     "prometheus": [
         metrics.instrument,
@@ -75,9 +77,11 @@ CALLS: Final[dict[str, Calls]] = {
 
 COMMANDS: Final = {
     "arrow": ["export trades.arrow", "export trades.parquet"],
+    "ccxt": [],
     "excel": [],
     "fsspec": [],
     "git": [],
+    "ibkr": [],
     "otel": [],
     "prometheus": [
         "metrics --once",

@@ -19,7 +19,7 @@ import pytest
 from tests.integration.entrypoints.cli.test_cli import Command
 from tradebook import DatabaseManager
 from tradebook.entrypoints.cli.book.csv_export import IMPORTED
-from tradebook.entrypoints.cli.book.trade_files import COLUMNS
+from tradebook.entrypoints.cli.book.trade_columns import COLUMNS
 
 PRICE = "150.123456789012345678"
 

@@ -154,3 +154,27 @@ def test_an_undo_needs_a_reason(tradebook: Command, path: str) -> None:
 
     assert tradebook("imports", "undo", "1").exit_code == 2
     assert "some words" in tradebook.refused("imports", "undo", "1", "--reason", " ")
+
+
+def test_cash_flows_belong_to_the_import_of_their_file_and_go_with_it(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "cash.csv"
+    path.write_text("kind,amount,reference\nDEPOSIT,1000,w-1\nFEE,-2.5,f-1\n")
+    arguments = ("import", "--kind", "cash-flows", str(path))
+
+    tradebook("init")
+    seen = tradebook.json(*arguments, "--dry-run")
+    first = tradebook.json(*arguments)
+    again = tradebook.json(*arguments)
+
+    assert seen["cash_flows"] == first["cash_flows"] == 2
+    assert (again["is_known_file"], again["cash_flows"], again["cash_flow_duplicates"]) == (
+        True,
+        0,
+        2,
+    )
+    undone = tradebook.json("imports", "undo", "1", "--reason", "not ours")
+    assert undone["cash_flows"] == 2
+    assert all(each["balance"] in ("0", 0) for each in tradebook.json("balances")["balances"])
+    assert tradebook("verify").exit_code == 0

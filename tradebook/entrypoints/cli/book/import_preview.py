@@ -14,6 +14,7 @@ from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
+from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext
@@ -51,7 +52,7 @@ def show_preview(
         warnings.insert(0, import_run.known(file, before))
     if suspected is not None:
         warnings.insert(0, f"{suspected} An import asks for --yes.")
-    document = {
+    document: dict[str, object] = {
         "account": context.account,
         "file": file.name,
         "dry_run": True,
@@ -74,6 +75,14 @@ def show_preview(
     ]
     if rows.first is not None:
         lines.append(f"from {rows.first:%Y-%m-%d %H:%M:%S} to {rows.last:%Y-%m-%d %H:%M:%S} UTC")
+    if isinstance(file, FlowFile):
+        flows = sum(1 for _ in file.flows())
+        document["cash_flows"] = flows
+        lines.append(f"{counted(flows, 'cash flow')} would be recorded, unless they are there")
+    if isinstance(file, VenueFile):
+        left_out = sum(each.count for each in file.left_out.values())
+        document["left_out"] = left_out
+        lines.append(f"{counted(left_out, 'record')} would be left out")
     lines += [f"warning: {warning}" for warning in warnings]
     context.answer(
         document, *lines, then=lambda: _show_tables(preview, bad), ok=skip_bad or not bad

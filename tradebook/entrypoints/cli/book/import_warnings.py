@@ -50,7 +50,9 @@ class _Seen:
     _prices: dict[str, _Price] = field(factory=dict)
 
     def look(self, line: int, terms: Mapping[str, Any]) -> None:
-        """Look at the next row."""
+        """Look at the next row; an order that is open has moved nothing yet."""
+        if terms.get("status") is not None:
+            return
         symbol, size = terms["symbol"], number(terms["quantity"])
         if fee := terms.get("fee"):
             amount = number(fee)

@@ -219,8 +219,6 @@ def _import_file(
     with ExitStack() as stack:
         file = _opened(stack, path, how, choice)
         if isinstance(file, PriceFile):
-            if choice.dry_run:
-                raise typer.BadParameter("prices have no dry run", param_hint="--dry-run")
             return _mark_prices(context, file, skip_bad=choice.skip_bad)
         source = ImportSource(file.name, file.text.digest())
         ordered = stack.enter_context(OrderedRows(file.text, choice.order))
@@ -296,6 +294,8 @@ def _import_file(
 def _opened(
     stack: ExitStack, path: Path, how: Mapping[str, Any], choice: _Choice
 ) -> TradeFile | PriceFile:
+    if choice.dry_run and choice.kind in (FileKind.ORDERS, FileKind.PRICES):
+        raise typer.BadParameter(f"{choice.kind} have no dry run", param_hint="--dry-run")
     is_stdin = str(path) == STDIN
     binary, name = stack.enter_context(opened_file(path)), path.name
     if is_stdin:
