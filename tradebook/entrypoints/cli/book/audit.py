@@ -118,7 +118,7 @@ def check(
 
     Computes every seal again, and compares every record with the events that
     speak of it: trades, orders, cash flows, snapshots, signals, decisions,
-    actions, alerts and metrics. Exits with 0 if everything is unchanged, else
+    actions, alerts, imports and metrics. Exits with 0 if all is unchanged, else
     with 1 and a list of the changes, with the event and the seal that tell of
     each. A table shows for each kind what was compared: `unsealed` records have
     a last event that no seal protects yet, `partly` compared ones an event of
