@@ -104,7 +104,8 @@ def export(
     Parquet and Arrow need pyarrow, which the extra `arrow` installs.
 
     With --for-import, importing the file into an empty account makes the same
-    positions and P&L: `tradebook import` it as it is.
+    positions and P&L: `tradebook import FILE --order file`, since trades that
+    were booked late count in the order of their booking.
 
       tradebook export trades.parquet --since 2024-01-01 --decimals decimal128
       tradebook export for-a-spreadsheet.csv --escape-formulas
