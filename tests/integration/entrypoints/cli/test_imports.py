@@ -177,4 +177,8 @@ def test_cash_flows_belong_to_the_import_of_their_file_and_go_with_it(
     undone = tradebook.json("imports", "undo", "1", "--reason", "not ours")
     assert undone["cash_flows"] == 2
     assert all(each["balance"] in ("0", 0) for each in tradebook.json("balances")["balances"])
+    assert tradebook.json(*arguments)["cash_flows"] == 2
+    [balance] = tradebook.json("balances")["balances"]
+    assert balance["balance"] == "997.5"
+    assert tradebook.json(*arguments)["cash_flow_duplicates"] == 2
     assert tradebook("verify").exit_code == 0

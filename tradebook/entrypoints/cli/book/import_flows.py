@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Final
 
 from attrs import define, field
 
+from tradebook.domain.cash import CashFlow
 from tradebook.domain.errors import DuplicateRecord, InvalidInput, InvalidTransition, TradebookError
-from tradebook.domain.imports import Import
+from tradebook.domain.imports import Import, ImportStatus
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
 from tradebook.entrypoints.cli.book.venue_files import FlowFile, FlowRow
 from tradebook.service_layer.book import Book
@@ -65,11 +67,33 @@ def flows_of(file: TradeFile) -> Iterator[FlowRow]:
 
 
 def _book(uow: AbstractUnitOfWork, row: FlowRow, imported: Import, done: BookedFlows) -> None:
-    is_known = any(uow.cash_flows.page(limit=1, reference=row.terms["reference"]))
+    reference, is_known = _reference(uow, row.terms["reference"])
     with part_of(uow, imported):
-        record_cash_flow(uow, **row.terms)
+        record_cash_flow(uow, **{**row.terms, "reference": reference})
     done.duplicates += is_known
     done.booked += not is_known
+
+
+def _reference(uow: AbstractUnitOfWork, wanted: str) -> tuple[str, bool]:
+    """Return the reference to record a cash flow under, and whether one is recorded under it.
+
+    A reference stays taken when its cash flow is busted. Where the undo of an import busted it, the cash flow comes again
+    under the next one: `w-1`, `w-1 #2`.
+    """
+    for number in count(1):
+        reference = wanted if number == 1 else f"{wanted} #{number}"
+        recorded = uow.cash_flows.page(limit=1, reference=reference)
+        if not recorded or not _was_undone(uow, recorded[0]):
+            return reference, bool(recorded)
+    raise AssertionError  # pragma: no cover  # `count` has no end
+
+
+def _was_undone(uow: AbstractUnitOfWork, flow: CashFlow) -> bool:
+    if not uow.cash_flows.count(reference=flow.reversal_reference, busts_id=flow.id):
+        return False
+    first = uow.events.of(CashFlow.__name__, flow.id)[0]
+    status = ImportStatus.UNDONE
+    return uow.imports.count(reference=first.correlation_id, status=status) > 0
 
 
 def _refused(file: TradeFile, row: FlowRow, error: TradebookError) -> BadRow:
