@@ -67,7 +67,6 @@ NOBODY: Final = 2**50
 
 _HOLDS_ID_OF: Final = {
     "decision_id": "AgentDecision",
-    "import_id": "Import",
     "portfolio_id": "Portfolio",
     "corrects_id": "Trade",
     "reversal_id": "CashFlow",
