@@ -42,7 +42,12 @@ BY_CURSOR: Final = {
 """Calls that take the `after` of a page."""
 
 
-@pytest.fixture(params=each_backend(name for name in BACKENDS if "memory" not in name))
+@pytest.fixture(
+    params=each_backend(
+        (name for name in BACKENDS if "memory" not in name),
+        only_in_full_runs=["sqlite-async", "postgresql-async"],
+    )
+)
 def books(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
     """Two accounts of one store: mine, asyncio or not, and theirs; the same names in both."""
     kind, url = BACKENDS[request.param]

@@ -79,7 +79,9 @@ def groups(of: int) -> st.SearchStrategy[list[Any]]:
     return st.randoms(use_true_random=False).map(lambda random: random.sample(every, AT_ONCE))
 
 
-@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
+@pytest.mark.parametrize(
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
+)
 @SOME
 @given(calls=groups(0), entities=groups(1))
 def test_an_attack_is_answered_as_the_fake_does_and_changes_nothing(

@@ -238,7 +238,9 @@ def guarded(book: Book) -> Book:
     return book
 
 
-@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
+@pytest.mark.parametrize(
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
+)
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -278,7 +280,9 @@ def _require_matches(found: Any, field: str, text: str) -> None:
         assert not field or record is None or getattr(record, field) == text
 
 
-@pytest.mark.parametrize("book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True)
+@pytest.mark.parametrize(
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
+)
 @pytest.mark.parametrize("text", KNOWN)
 def test_an_attempt_is_found_again_as_the_text_that_it_is(guarded: Book, text: str) -> None:
     book = guarded

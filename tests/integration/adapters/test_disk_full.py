@@ -205,6 +205,7 @@ if can_mount():
                 return number
         raise AssertionError("never full")
 
+    @pytest.mark.full
     def test_a_server_that_crashes_because_its_log_is_full_comes_back_with_everything(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -234,6 +234,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         assert interrupted.verify().proven
 
 
+@pytest.mark.full
 def test_postgresql_holds_the_same_book_to_the_last_digit(
     first_year: _Year, own_postgresql_book: URL
 ) -> None:

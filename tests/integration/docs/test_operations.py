@@ -30,6 +30,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_every_command_of_the_runbook_does_what_it_says(folder: Path, programs: Path) -> None:
     (folder / "fills.csv").write_text(FILLS)
     console = Console(folder, programs)

@@ -52,6 +52,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_installed_wheel_initialises_imports_and_verifies(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False)
@@ -113,7 +114,7 @@ with DatabaseManager({url!r}) as manager:
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
 def test_a_trade_is_booked_without_what_other_programs_need(
     kind: str, request: pytest.FixtureRequest
 ) -> None:

@@ -23,7 +23,7 @@ def moment(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=[in_full_runs("memory"), "sqlite_url", "postgresql_book"])
+@pytest.fixture(params=[in_full_runs("memory"), in_full_runs("sqlite_url"), "postgresql_book"])
 def manager(request: pytest.FixtureRequest) -> AsyncDatabaseManager:
     """A manager of a new account."""
     url = "sqlite://" if request.param == "memory" else request.getfixturevalue(request.param)

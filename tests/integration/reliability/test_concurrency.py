@@ -17,7 +17,7 @@ ORDERS = 60
     ("senders", "symbols"),
     [
         (in_threads, HOT),
-        (in_processes, MANY),
+        in_full_runs(in_processes, MANY),
         (in_tasks, HOT),
         in_full_runs(in_threads, MANY),
         in_full_runs(in_processes, HOT),

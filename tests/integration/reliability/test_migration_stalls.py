@@ -11,6 +11,7 @@ from benchmarks.migration_stalls import LONGEST, measured
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_nobody_waits_long_while_each_revision_goes_down_and_up(
     new_database: Callable[[], URL],
 ) -> None:

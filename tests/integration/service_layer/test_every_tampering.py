@@ -16,11 +16,11 @@ AUDIT = PAGE.with_name("audit.md")
 @pytest.fixture(
     scope="module",
     params=[
-        ("sqlite", 10),
+        ("sqlite", 20),
         pytest.param(("sqlite", 1), marks=[pytest.mark.full, pytest.mark.slow]),
         pytest.param(("postgresql", 1), marks=[pytest.mark.full, pytest.mark.slow]),
     ],
-    ids=["a tenth on SQLite", "all on SQLite", "all on PostgreSQL"],
+    ids=["a twentieth on SQLite", "all on SQLite", "all on PostgreSQL"],
 )
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What finds each kind."""

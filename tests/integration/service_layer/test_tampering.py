@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.backends import in_full_runs
 from tests.support.tampering import a_day, change, forge, remove, reseal, rows, swap
 from tradebook import DatabaseManager, InvalidInput, Settlement
 from tradebook.service_layer.verification.findings import Finding
@@ -23,7 +24,7 @@ def sqlite_book(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('tampering') / 'book.db'}"
 
 
-@pytest.fixture(params=["sqlite_book", "postgresql_book"])
+@pytest.fixture(params=["sqlite_book", in_full_runs("postgresql_book")])
 def book(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
     with DatabaseManager(request.getfixturevalue(request.param), uuid4().hex, actor="ann") as made:
         a_day(made)

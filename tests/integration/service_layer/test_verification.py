@@ -10,12 +10,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import bindparam, update
 
+from tests.support.backends import in_full_runs
 from tradebook import DatabaseManager, Settlement
 from tradebook.adapters import orm
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", in_full_runs("postgresql")])
 def manager(request: pytest.FixtureRequest) -> Iterator[DatabaseManager]:
     name = "sqlite_book" if request.param == "sqlite" else "postgresql_book"
     with DatabaseManager(request.getfixturevalue(name), account=uuid4().hex) as made:

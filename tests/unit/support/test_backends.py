@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.backends import BACKENDS
 from tests.support.checkout import ROOT
 
@@ -34,6 +36,7 @@ def test_the_contract_suite_runs_on_five_backends_and_in_full_runs_on_all_eight(
     assert backends_run("--full") == ALL_EIGHT == BACKENDS.keys()
 
 
+@pytest.mark.full
 def test_the_workers_of_xdist_follow_the_option() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *CONTRACT, f"{ONE_TEST} and fake", "-n", "1", "--full"],

@@ -196,6 +196,7 @@ def test_an_index_that_a_killed_upgrade_left_half_made_is_made_anew(
     assert check_schema(engine) == ()
 
 
+@pytest.mark.full
 def test_ctrl_c_ends_an_upgrade_at_once_and_running_it_again_goes_on(
     engine: Engine, url: URL
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import URL
 
 from reliability.changes import BUY, contents, every_change
-from tests.support.backends import within
+from tests.support.backends import in_full_runs, within
 from tests.support.cut_connections import AFTER, BEFORE, CUTS, HELD, CuttingFront
 from tradebook import (
     Alert,
@@ -45,7 +45,7 @@ def manager(new_manager: NewManager, front: CuttingFront) -> Any:
     return manager
 
 
-@pytest.mark.parametrize("moment", CUTS)
+@pytest.mark.parametrize("moment", [CUTS[0], *map(in_full_runs, CUTS[1:])])
 def test_every_change_whose_commit_is_cut_off_is_done_once(
     new_manager: NewManager, front: CuttingFront, moment: str
 ) -> None:

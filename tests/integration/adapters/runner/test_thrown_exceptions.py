@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 import tradebook
+from tests.support.backends import in_full_runs
 from tradebook import Alert, DatabaseManager, Trade, handlers
 
 BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
@@ -78,7 +79,7 @@ def waits(thread: threading.Thread) -> bool:
 
 @pytest.mark.filterwarnings("ignore::tradebook.UncommittedWork")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in weak references
-@pytest.mark.parametrize("where", ["sqlite_book", "postgresql_book"])
+@pytest.mark.parametrize("where", [in_full_runs("sqlite_book"), "postgresql_book"])
 def test_an_exception_anywhere_in_a_call_leaves_the_lock_free_and_transactions_whole(
     where: str, request: pytest.FixtureRequest
 ) -> None:

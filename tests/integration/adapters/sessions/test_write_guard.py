@@ -132,7 +132,7 @@ def own_engine(manager: DatabaseManager) -> Engine:
     params=[
         pytest.param(("sqlite-memory", GuardedSession), marks=pytest.mark.full),
         ("sqlite-file", GuardedSession),
-        ("postgresql", GuardedSession),
+        pytest.param(("postgresql", GuardedSession), marks=pytest.mark.full),
         pytest.param(("sqlite-file", Session), marks=pytest.mark.full),
         ("postgresql", Session),
     ],

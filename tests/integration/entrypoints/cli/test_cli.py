@@ -829,6 +829,7 @@ def run_as_a_program(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.full
 def test_as_a_program_it_uses_a_file_in_the_working_directory_and_exits_by_the_rules(
     tmp_path: Path,
 ) -> None:
