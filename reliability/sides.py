@@ -247,7 +247,8 @@ class Side:
         if isinstance(value, Entity):
             return self._entity(value)
         if attrs.has(type(value)):
-            return {a.name: self.plain(getattr(value, a.name)) for a in attrs.fields(type(value))}
+            names = [each.name for each in attrs.fields(type(value))]
+            return {n: self.plain(getattr(value, n), _HOLDS_ID_OF.get(n)) for n in names}
         if isinstance(value, Mapping):
             return {
                 name: self.plain(_without_ids(name, item), _HOLDS_ID_OF.get(str(name), kind))
