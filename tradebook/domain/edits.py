@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
-from attrs import fields
-
 from tradebook.domain.agents import AgentDecision
-from tradebook.domain.entity import Entity, is_link
+from tradebook.domain.entity import Entity, stated_names
 from tradebook.domain.events import Event, RecordCreated, RecordDeleted, RecordUpdated
 from tradebook.domain.portfolio import PortfolioPosition
 from tradebook.domain.positions import Position
@@ -53,4 +51,4 @@ def values_of(entity: Entity) -> dict[str, Any]:
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name not in BOOKKEEPING and not is_link(f))
+    return tuple(name for name in stated_names(kind) if name not in BOOKKEEPING)

@@ -186,9 +186,6 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: _is_booking(row) and row["entity_id"] in wanted
         )
 
-    def count_bookings(self) -> int:
-        return sum(map(_is_booking, self._session.rows(Event)))
-
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         wanted = set(ids)
         return self._session.find(

@@ -65,7 +65,7 @@ def terms(trade: Mapping[str, Any], *, venue: str = "", contract_size: Any = Non
             symbol,
             f"a market that settles in {quote}: an inverse contract earns in its base",
         )
-    paid = [fee for fee in _fees(trade) if fee["cost"]]
+    paid = _fees(trade)
     first: Mapping[str, Any] = paid[0] if paid else {"cost": 0, "currency": None}
     fill = str(trade.get("id") or "")
     return TradeTerms(
@@ -87,8 +87,7 @@ def terms(trade: Mapping[str, Any], *, venue: str = "", contract_size: Any = Non
 
 def other_fees(trade: Mapping[str, Any], *, venue: str = "") -> Iterator[dict[str, Any]]:
     """Yield the fees of a trade beyond the first, as arguments of `record_cash_flow`."""
-    paid = [fee for fee in _fees(trade) if fee["cost"]]
-    for number, fee in enumerate(paid[1:], start=2):
+    for number, fee in enumerate(_fees(trade)[1:], start=2):
         yield {
             "kind": "FEE",
             "amount": -_exact(fee["cost"]),
@@ -275,7 +274,7 @@ def _transient_errors() -> tuple[type[Exception], ...]:
 
 def _fees(trade: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     several = trade.get("fees") or ([trade["fee"]] if trade.get("fee") else [])
-    return [fee for fee in several if fee.get("cost") is not None]
+    return [fee for fee in several if fee.get("cost")]
 
 
 def _needed(record: Mapping[str, Any], name: str) -> Any:

@@ -8,7 +8,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased, contains_eager
 from typing_extensions import override
 
@@ -18,9 +18,8 @@ from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
     chunks,
     insert_all,
-    note_written,
-    remember,
 )
+from tradebook.adapters.repositories.events import SqlEventRepository
 from tradebook.adapters.repositories.seals import SqlSealRepository
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -28,7 +27,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
-from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
+from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -40,7 +39,6 @@ from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
     DecisionRepository,
-    EventRepository,
     PortfolioRepository,
     PositionRepository,
     SignalRepository,
@@ -222,98 +220,6 @@ class SqlAlertRepository(SqlRepository[Alert]):
         return [self.table.c.dedup_key == entity.dedup_key, is_false(self.table.c.resolved)]
 
 
-class SqlEventRepository(SqlRepository[Event], EventRepository):
-    """The audit trail, append-only."""
-
-    @override
-    def add_all(self, entities: Sequence[Event]) -> list[Event]:
-        added = super().add_all(entities)
-        if added:
-            remember(self.session, added[-1], added[-1].id)
-        return added
-
-    def _keep(self, entity: Event) -> None:
-        """Leave the event out of the session: it never changes."""
-        note_written(self.session, entity, is_new=True)
-
-    @override
-    def of(self, entity: str, entity_id: int) -> list[Event]:
-        columns = self.table.c
-        of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
-        return self.fetch(of_record.order_by(columns.id))
-
-    @override
-    def last_given_id(self) -> int | None:
-        if self.session.get_bind().dialect.name == "sqlite":
-            return None
-        given: int | None = self.session.connection().scalar(_LAST_GIVEN_ID)
-        return given
-
-    @override
-    def newest_id(self) -> int:
-        given, id_ = self.last_given_id(), self.table.c.id
-        return self._number(func.max(id_), *(() if given is None else (id_ <= given,)))
-
-    @override
-    def count_up_to(self, id_: int) -> int:
-        return self._number(func.count(), self.table.c.id <= id_)
-
-    @override
-    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
-        columns = self.table.c
-        found = self.where(*self._bookings(), columns.entity_id.in_(trade_ids))
-        with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
-            return self.fetch(found.order_by(columns.id))
-
-    @override
-    def count_bookings(self) -> int:
-        return self._number(func.count(), *self._bookings())
-
-    @override
-    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
-        columns = self.table.c
-        found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
-        return self.fetch(found.order_by(columns.id))
-
-    @override
-    def _correlated(
-        self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]:
-        columns = self.table.c
-        until = [] if last is None else [columns.id <= last]
-        found = self.where(columns.correlation_id == correlation_id, columns.id > after, *until)
-        return self.fetch(found.order_by(columns.id).limit(limit))
-
-    @override
-    def submissions(self) -> dict[str, int | None]:
-        # Both databases have these operators; SQLAlchemy would write a function of each.
-        symbol: Any = literal_column("payload ->> 'symbol'")
-        evidence: Any = literal_column("payload -> 'evidence'")
-        columns = self.table.c
-        counted = (
-            self._select(symbol, columns.entity == Trade.__name__)
-            .where(columns.event_type == TradeSubmitted.__name__)
-            .add_columns(func.count(), func.count(evidence))
-            .group_by(symbol)
-        )
-        found = self.session.connection().execute(counted)
-        return {name: every if every == stated else None for name, every, stated in found}
-
-    @override
-    def count_recorded(self) -> dict[str, int]:
-        columns = self.table.c
-        named = select(columns.entity, columns.entity_id).where(columns.account == self.account)
-        created = named.where(columns.event_type.in_(CREATIONS))
-        there = created.except_(named.where(columns.event_type.in_(DELETIONS))).subquery()
-        counted = select(there.c.entity, func.count()).group_by(there.c.entity)
-        found = self.session.connection().execute(counted)
-        return {str(kind): int(number) for kind, number in found}
-
-    def _bookings(self) -> Sequence[ColumnElement[bool]]:
-        columns = self.table.c
-        return columns.entity == Trade.__name__, columns.event_type.in_(BOOKINGS + BUSTS)
-
-
 class SqlAccountRepository(SqlRepository[Account], AccountRepository):
     """The one account of the unit of work, and the list of all."""
 
@@ -394,15 +300,6 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         mine = (links.c.account == self.account, links.c.decision_id == entity.id)
         self.session.connection().execute(delete(links).where(*mine))
         super().remove(entity)
-
-
-_LAST_GIVEN_ID: Final = text(
-    """
-    SELECT CASE WHEN has_sequence_privilege(ids, 'USAGE, SELECT')
-                THEN coalesce(pg_sequence_last_value(ids), 0) END
-    FROM (SELECT pg_get_serial_sequence('events', 'id')::regclass AS ids) AS events
-    """
-)
 
 
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {

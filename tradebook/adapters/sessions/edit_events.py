@@ -109,7 +109,7 @@ def _author(session: Session, entity: Entity) -> Author:
 
 
 def record_rest(session: Session) -> None:
-    """Record the events of what a unit of work's repositories added or removed, and nobody recorded an event of.
+    """Record an event of each record that a repository added or removed without one.
 
     Handlers record theirs right after; this is for functions of applications.
     """

@@ -19,9 +19,10 @@ from tradebook.domain.edit_rules import (
     check_new,
     check_removal,
 )
+from tradebook.domain.edits import deleted
 from tradebook.domain.entity import DEFAULT_ACCOUNT, Entity, differences, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition, NotFound, StaleRecord
-from tradebook.domain.events import RecordDeleted, RecordUpdated
+from tradebook.domain.events import RecordUpdated
 from tradebook.domain.plain_values import entries, is_instance
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.positions import Position
@@ -182,9 +183,9 @@ def delete(uow: AbstractUnitOfWork, entity: Entity) -> None:
     if isinstance(stored, Trade):
         stored = _locked(uow, stored)
     check_removal(stored)
-    values = {name: getattr(stored, name) for name in _terms_of(kind)}
+    gone = deleted(stored)
     uow.records(kind).remove(stored)
-    uow.record(RecordDeleted(values=values), stored)
+    uow.record(gone, stored)
 
 
 def _entity(uow: AbstractUnitOfWork, entity: E) -> E:

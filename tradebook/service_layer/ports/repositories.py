@@ -347,10 +347,6 @@ class EventRepository(Repository[Event]):
         """Read the events that booked or busted these trades, sorted by id."""
 
     @abstractmethod
-    def count_bookings(self) -> int:
-        """Count the events that booked or busted a trade."""
-
-    @abstractmethod
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         """Read the events of several records of one kind, sorted by id."""
 

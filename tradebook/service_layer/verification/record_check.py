@@ -83,14 +83,17 @@ class RecordCheck:
 
     def compare(self, kind: type[Entity], page: Collection[Any]) -> Iterator[Finding]:
         """Compare some records of a kind with their events."""
-        said: dict[int, list[Event]] = {record.id: [] for record in page}
-        for event in self.uow.events.about(kind.__name__, said.keys()) if said else ():
-            said[event.entity_id].append(event)
+        said = self.events_of(kind, page)
         stated = {id_: statement_of(kind, events) for id_, events in said.items()}
         for record in page:
             yield from self._findings(record, stated[record.id])
         if kind is Portfolio:
             yield from self._position_findings(page, stated)
+
+    def events_of(self, kind: type[Entity], page: Iterable[Any]) -> dict[int, list[Event]]:
+        """Read all events of some records of a kind, oldest first, by the id of the record."""
+        ids = [record.id for record in page]
+        return by_record(ids, self.uow.events.about(kind.__name__, ids) if ids else ())
 
     def count(self, kind: type[Entity], last: Event, *, is_whole: bool = True) -> None:
         """Count a record of a kind that was compared with its last event."""
@@ -183,6 +186,14 @@ def _compared_positions(
             what, detail = CHANGED, f"it is not the row of which event {event.id} has the hash"
         key = f"{portfolio_id} {symbol}"
         yield Finding(PortfolioPosition.__name__, key, what, detail, event=event.id)
+
+
+def by_record(ids: Iterable[int], events: Iterable[Event]) -> dict[int, list[Event]]:
+    """Group the events of some records by the id of the record."""
+    said: dict[int, list[Event]] = {id_: [] for id_ in ids}
+    for event in events:
+        said[event.entity_id].append(event)
+    return said
 
 
 def key_of(record: Entity) -> str:

@@ -17,7 +17,7 @@ from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.witnesses import WitnessState
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.findings import CHANGED, INSERTED, REMOVED, Finding
-from tradebook.service_layer.verification.record_check import KINDS, LOWEST, RecordCheck
+from tradebook.service_layer.verification.record_check import KINDS, LOWEST, RecordCheck, by_record
 from tradebook.service_layer.verification.seal_files import KeptSeal, document, kept_seals
 from tradebook.service_layer.verification.trade_evidence import creation_findings, trade_findings
 
@@ -270,9 +270,8 @@ class _Check:
 
     def _check_trades(self) -> None:
         for page in self.uow.trades.batches(after=LOWEST):
-            said: dict[int, list[Event]] = {trade.id: [] for trade in page}
-            for event in self.uow.events.bookings_of(said.keys()):
-                said[event.entity_id].append(event)
+            ids = [trade.id for trade in page]
+            said = by_record(ids, self.uow.events.bookings_of(ids))
             unfilled = [t for t in page if t.status not in BOOKED and not said[t.id]]
             self._add(self.records.compare(Trade, unfilled))
             ordered: list[Trade] = []
@@ -289,9 +288,7 @@ class _Check:
 
     def _check_creations(self, trades: list[Trade]) -> None:
         """Check the times at which trades were made that were ordered before they were booked."""
-        said: dict[int, list[Event]] = {trade.id: [] for trade in trades}
-        for event in self.uow.events.about(Trade.__name__, said.keys()) if said else ():
-            said[event.entity_id].append(event)
+        said = self.records.events_of(Trade, trades)
         for trade in trades:
             self._add(creation_findings(trade, said[trade.id]))
 

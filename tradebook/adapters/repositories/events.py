@@ -1,0 +1,108 @@
+"""The repository of the audit trail, and the ids that the database has given to events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import func, literal_column, select, text
+from typing_extensions import override
+
+from tradebook.adapters.repositories.base import SqlRepository
+from tradebook.adapters.repositories.entity_rows import note_written, remember
+from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
+from tradebook.domain.trades import Trade
+from tradebook.service_layer.ports.repositories import EventRepository
+
+_LAST_GIVEN_ID: Final = text(
+    """
+    SELECT CASE WHEN has_sequence_privilege(ids, 'USAGE, SELECT')
+                THEN coalesce(pg_sequence_last_value(ids), 0) END
+    FROM (SELECT pg_get_serial_sequence('events', 'id')::regclass AS ids) AS events
+    """
+)
+
+
+class SqlEventRepository(SqlRepository[Event], EventRepository):
+    """The audit trail, append-only."""
+
+    @override
+    def add_all(self, entities: Sequence[Event]) -> list[Event]:
+        added = super().add_all(entities)
+        if added:
+            remember(self.session, added[-1], added[-1].id)
+        return added
+
+    def _keep(self, entity: Event) -> None:
+        """Leave the event out of the session: it never changes."""
+        note_written(self.session, entity, is_new=True)
+
+    @override
+    def of(self, entity: str, entity_id: int) -> list[Event]:
+        columns = self.table.c
+        of_record = self.where(columns.entity == entity, columns.entity_id == entity_id)
+        return self.fetch(of_record.order_by(columns.id))
+
+    @override
+    def last_given_id(self) -> int | None:
+        if self.session.get_bind().dialect.name == "sqlite":
+            return None
+        given: int | None = self.session.connection().scalar(_LAST_GIVEN_ID)
+        return given
+
+    @override
+    def newest_id(self) -> int:
+        given, id_ = self.last_given_id(), self.table.c.id
+        return self._number(func.max(id_), *(() if given is None else (id_ <= given,)))
+
+    @override
+    def count_up_to(self, id_: int) -> int:
+        return self._number(func.count(), self.table.c.id <= id_)
+
+    @override
+    def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        of_trades = columns.entity == Trade.__name__, columns.event_type.in_(BOOKINGS + BUSTS)
+        found = self.where(*of_trades, columns.entity_id.in_(trade_ids))
+        with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
+            return self.fetch(found.order_by(columns.id))
+
+    @override
+    def about(self, entity: str, ids: Collection[int]) -> list[Event]:
+        columns = self.table.c
+        found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
+        return self.fetch(found.order_by(columns.id))
+
+    @override
+    def _correlated(
+        self, correlation_id: str, after: int, last: int | None, limit: int
+    ) -> list[Event]:
+        columns = self.table.c
+        until = [] if last is None else [columns.id <= last]
+        found = self.where(columns.correlation_id == correlation_id, columns.id > after, *until)
+        return self.fetch(found.order_by(columns.id).limit(limit))
+
+    @override
+    def submissions(self) -> dict[str, int | None]:
+        # Both databases have these operators; SQLAlchemy would write a function of each.
+        symbol: Any = literal_column("payload ->> 'symbol'")
+        evidence: Any = literal_column("payload -> 'evidence'")
+        columns = self.table.c
+        counted = (
+            self._select(symbol, columns.entity == Trade.__name__)
+            .where(columns.event_type == TradeSubmitted.__name__)
+            .add_columns(func.count(), func.count(evidence))
+            .group_by(symbol)
+        )
+        found = self.session.connection().execute(counted)
+        return {name: every if every == stated else None for name, every, stated in found}
+
+    @override
+    def count_recorded(self) -> dict[str, int]:
+        columns = self.table.c
+        named = select(columns.entity, columns.entity_id).where(columns.account == self.account)
+        created = named.where(columns.event_type.in_(CREATIONS))
+        there = created.except_(named.where(columns.event_type.in_(DELETIONS))).subquery()
+        counted = select(there.c.entity, func.count()).group_by(there.c.entity)
+        found = self.session.connection().execute(counted)
+        return {str(kind): int(number) for kind, number in found}
