@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from tradebook.domain.positions import MarkSource, Position, PositionStatus
     from tradebook.domain.seals import Seal
     from tradebook.domain.signals import Signal, SignalAction
+    from tradebook.domain.statements import Mend, ReconciledStatement, VenueStatement
     from tradebook.domain.trades import Settlement, Trade, TradeAction, TradeStatus
     from tradebook.entrypoints.async_manager import AsyncDatabaseManager
     from tradebook.entrypoints.manager import DatabaseManager
@@ -110,6 +111,7 @@ __all__ = [
     "InvalidInput",
     "InvalidTransition",
     "MarkSource",
+    "Mend",
     "MissingRate",
     "NotFound",
     "NotPermitted",
@@ -124,6 +126,7 @@ __all__ = [
     "Position",
     "PositionStatus",
     "ProgramMissing",
+    "ReconciledStatement",
     "Row",
     "SchemaNotReady",
     "Seal",
@@ -141,6 +144,7 @@ __all__ = [
     "TradebookError",
     "UncommittedWork",
     "Valuation",
+    "VenueStatement",
     "WitnessFailed",
     "WouldOverwrite",
     "col",
@@ -200,6 +204,7 @@ _HOMES = {
     "tradebook.domain.positions": ("MarkSource", "Position", "PositionStatus"),
     "tradebook.domain.seals": ("Seal",),
     "tradebook.domain.signals": ("Signal", "SignalAction"),
+    "tradebook.domain.statements": ("Mend", "ReconciledStatement", "VenueStatement"),
     "tradebook.domain.trades": ("Settlement", "Trade", "TradeAction", "TradeStatus"),
     "tradebook.adapters.orm": ("col", "metadata"),
     "tradebook.entrypoints.async_manager": ("AsyncDatabaseManager",),

@@ -35,12 +35,14 @@ from tradebook.service_layer.handlers.records import (
     update,
 )
 from tradebook.service_layer.handlers.seals import Sealed, seal
+from tradebook.service_layer.handlers.statements import Mended, mend
 from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.handlers.trades import cancel_trade, execute_trade, reject_trade
 
 __all__ = [
     "ImportedTrades",
     "MarkedPositions",
+    "Mended",
     "Rebuilt",
     "RecordedTrades",
     "Sealed",
@@ -58,6 +60,7 @@ __all__ = [
     "execute_trade",
     "import_trades",
     "mark_prices",
+    "mend",
     "raise_alert",
     "rebuild",
     "record_action",

@@ -37,6 +37,7 @@ from tradebook.service_layer.queries.portfolio import (
 )
 from tradebook.service_layer.queries.records import count, exists, get, get_all, get_rows
 from tradebook.service_layer.queries.snapshots import get_snapshot
+from tradebook.service_layer.queries.statements import reconcile_statement
 
 __all__ = [
     "CashBalance",
@@ -75,6 +76,7 @@ __all__ = [
     "portfolio_as_of",
     "positions_as_of",
     "reconcile",
+    "reconcile_statement",
 ]
 
 

@@ -143,17 +143,19 @@ def portfolio_as_of(
     marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
     account = uow.accounts.current()
     base_currency = uow.base_currency if account is None else account.base_currency
-    positions = tuple(_positions(uow, view, marks, progress))
-    flows = filter(view.counts_cash, uow.cash_flows.iterate(batch=BATCH))
-    cash = cash_totals((flow.currency, flow.kind, flow.amount) for flow in flows)
     portfolio, rows = value_holdings(
-        Holdings(positions, cash),
+        _holdings(uow, view, marks, progress),
         account=uow.account,
         rates=Rates(base_currency, marks.rates),
         at=view.time,
         source=AS_OF,
     )
     return Valuation(portfolio, rows)
+
+
+def holdings_as_of(uow: AbstractUnitOfWork, time: datetime, *, by: AsOf | str) -> Holdings:
+    """Return the positions and the cash of the account as of a time, as `portfolio_as_of` values them."""
+    return _holdings(uow, _View.from_arguments(time, by), _Marks({}, {}), None)
 
 
 @frozen
@@ -280,6 +282,16 @@ class _PastPosition:
             updated_at=min(self.last.at, self.view.time) if self.view.is_booked else self.last.at,
             **values,
         )
+
+
+def _holdings(
+    uow: AbstractUnitOfWork, view: _View, marks: _Marks, progress: ProgressCallback | None
+) -> Holdings:
+    positions = tuple(_positions(uow, view, marks, progress))
+    flows = filter(view.counts_cash, uow.cash_flows.iterate(batch=BATCH))
+    return Holdings(
+        positions, cash_totals((flow.currency, flow.kind, flow.amount) for flow in flows)
+    )
 
 
 def _last_entry(uow: AbstractUnitOfWork, view: _View, symbol: str) -> int:
