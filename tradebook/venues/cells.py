@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -103,6 +103,15 @@ class CellReader:
         if read.tzinfo is None:
             read = read.replace(tzinfo=self.zone or UTC)
         return utc(read)
+
+    def end(self, text: str) -> datetime:
+        """Read the end of a period: of a day the beginning of the next one.
+
+        Raises:
+            InvalidInput: it has another format.
+        """
+        local = self.time(text).astimezone(self.zone or UTC)
+        return utc(local if local.time() != time.min else local + timedelta(days=1))
 
     def _first_that_fits(self, text: str, formats: Sequence[str]) -> datetime:
         for each in formats:

@@ -19,7 +19,11 @@ from tradebook.service_layer.handlers import TradeTerms
 
 GROUP: Final = "tradebook.venues"
 """The entry points of presets: each loads to the path of a TOML file."""
-KINDS: Final = ("trade", "cash-flow", "left-out")
+ENTRIES: Final = ("trade", "cash-flow")
+"""The kinds of entries that an import books."""
+STATED: Final = ("position", "balance", "period", "covers")
+"""The kinds of entries that only `reconcile` reads."""
+KINDS: Final = (*ENTRIES, *STATED, "left-out")
 SOURCES: Final = ("table", "sections", "sqlite", "xml")
 
 
@@ -31,6 +35,10 @@ TERMS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
         ("kind", "amount", "currency", "symbol", "occurred_at", "reference"),
         ("kind", "amount"),
     ),
+    "position": (("symbol", "quantity"), ("symbol", "quantity")),
+    "balance": (("currency", "amount"), ("currency", "amount")),
+    "period": (("start", "end"), ("start", "end")),
+    "covers": (("entries",), ("entries",)),
 }
 """For each kind the terms that it may have, and those that it must have."""
 
@@ -116,10 +124,11 @@ def _values(value: Mapping[str, Any]) -> dict[str, Value]:
 
 @frozen
 class Entry:
-    """A trade or a cash flow that some records are, or the reason why they are neither.
+    """What some records are: a trade, a cash flow, a part of a statement, or the reason why they are none of these.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: one of `KINDS`. A `position` is held and a `balance` is there at the end of a statement; its `period` ends
+            with a day where it names one. `covers` says that all `entries` of a kind are there, also if there are none.
         when: for each column the texts that a record has in it, in any case.
         unless: for each column the texts of records that are something else.
         matches: for each column the regular expression that its text has to match.
@@ -171,6 +180,7 @@ class Form:
         tables: of a database: its tables by their aliases; columns are named `alias.column`.
         query: of a database: what stands after FROM.
         elements: of XML and sections: those that are records; `element` or `section` is a column, too.
+        containers: of XML: elements that hold others, and are records of the name alone.
         json: of a database: the columns that hold JSON, whose values are named as those of a JSON file.
         date_format: as of `--date-format`; several, separated by `|`, are tried one after the other.
         zone: of times that name none.
@@ -186,6 +196,7 @@ class Form:
     query: str = ""
     json: Sequence[str] = ()
     elements: Sequence[str] = ()
+    containers: Sequence[str] = ()
     date_format: str | None = None
     zone: str | None = None
     thousands: bool = False

@@ -17,7 +17,7 @@ from tradebook.venues.errors import CellRefused
 from tradebook.venues.presets import Entry, Form, Preset, Value
 
 NUMBERS: Final = ("quantity", "price", "fee", "multiplier", "amount")
-TIMES: Final = ("executed_at", "occurred_at")
+TIMES: Final = ("executed_at", "occurred_at", "start", "end")
 _COLUMN: Final = re.compile(r"\{([^{}:]+)(?::(\w+))?\}")
 """A column in a template, with the part of it."""
 _ROUNDED: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
@@ -29,7 +29,7 @@ Record = Mapping[str, str]
 
 @frozen
 class Made:
-    """An entry of a record: the terms of a trade or a cash flow, or the reason why it is left out.
+    """An entry of a record: its terms, or the reason why it is left out.
 
     Attributes:
         kind: as of `Entry`.
@@ -168,7 +168,7 @@ class RecordReader:
     def _term(self, term: str, value: Value, text: str, header: str) -> Any:
         if term in TIMES:
             try:
-                return self.cells.time(text)
+                return self.cells.end(text) if term == "end" else self.cells.time(text)
             except InvalidInput:
                 raise CellRefused(header, text, f"expected {self.cells.expected_time}") from None
         if term not in NUMBERS:

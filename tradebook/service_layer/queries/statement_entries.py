@@ -267,7 +267,9 @@ def _fees(trades: Collection[Trade]) -> dict[str, Decimal]:
 
 
 def _words(trade: Trade) -> str:
-    return f"{trade.action} {plain(trade.quantity)} at {plain(trade.price)}, order {trade.identity}"
+    fill = f" execution {trade.execution_id!r}" if trade.execution_id else ""
+    what = f"{trade.action} {plain(trade.quantity)} {trade.symbol} at {plain(trade.price)}"
+    return f"{what}, order {trade.order_id!r}{fill}"
 
 
 def _flow_words(flow: CashFlow) -> str:

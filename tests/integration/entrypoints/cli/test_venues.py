@@ -507,7 +507,7 @@ def test_a_user_adds_a_preset_by_a_file(tradebook: Command, tmp_path: Path) -> N
     [
         ('name = "my"', "name = ", "no TOML"),
         ('title = "My broker"', "", "title"),
-        ('kind = "trade"', 'kind = "gift"', "kind must be one of trade, cash-flow, left-out"),
+        ('kind = "trade"', 'kind = "gift"', "kind must be one of trade, cash-flow, position"),
         ('quantity = "Qty"', "quantity = { colum = 'Qty' }", "no key 'colum'"),
         ("map = { b", "pattern = '(', map = { b", "unterminated subpattern"),
         ("map = { b", "pattern = 'b', map = { b", "a pattern needs a group"),

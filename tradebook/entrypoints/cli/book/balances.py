@@ -1,4 +1,4 @@
-"""`balances` and `reconcile`: the amount of each asset in the account, next to what a venue says."""
+"""`balances`: the amount of each asset in the account; and files in which a venue says it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
-
-from tradebook.domain.balances import AssetBalance, AssetEntry, BalanceDifference, Reconciliation
+from tradebook.domain.balances import AssetBalance
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import plain
 from tradebook.entrypoints.cli.book.file_formats import delimiter_of
 from tradebook.entrypoints.cli.columns import select
-from tradebook.entrypoints.cli.messages import counted, say
-from tradebook.entrypoints.cli.options import CommandContext, option
-from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.options import CommandContext
 
 _MAX_SIZE: Final = 10_000_000
 """Bytes of a file of balances, which has a line for each asset."""
@@ -48,44 +43,6 @@ def balances(context: CommandContext) -> None:
         found,
         empty=f"nothing was ever held in account {context.account!r}",
     )
-
-
-def reconcile(
-    context: CommandContext,
-    file: Annotated[str, typer.Argument(help="A CSV or JSON file; - for the standard input.")],
-    tolerance: Annotated[
-        str, option("AMOUNT", "Pass over differences up to this, in units of each asset.")
-    ] = "0",
-) -> None:
-    """Compare the balances of the account with those that a venue says.
-
-    FILE is CSV with the columns asset and balance, or JSON: an object with the
-    balance of each asset, or what ccxt's fetch_balance returns. An asset that it
-    does not name counts as 0. Exits with 0 if all agree, to the last digit or
-    the tolerance; else with 1, and a table of the differences, each with the
-    last entries that changed the asset.
-
-      tradebook reconcile balances.csv
-      tradebook reconcile balances.json --tolerance 0.00000001
-    """
-    said = read_balances(file)
-    with context.read_book(may_lag=False) as manager:
-        result = manager.reconcile(said, tolerance=tolerance)
-    document = {"agrees": result.agrees, **as_fields(result)}
-    context.answer(document, then=partial(_show, context, result), ok=result.agrees)
-
-
-def _show(context: CommandContext, result: Reconciliation) -> None:
-    if result.agrees:
-        say(f"account {result.account!r} agrees in {counted(result.assets, 'asset')}")
-        return
-    columns = select(BalanceDifference, "asset book venue difference")
-    title = f"{len(result.differences):,} of {counted(result.assets, 'asset')} differ"
-    context.show_table(title, columns, result.differences)
-    for each in result.differences:
-        if each.entries:
-            names = select(AssetEntry, "at entity id name amount")
-            context.show_table(f"the last entries that changed {each.asset}", names, each.entries)
 
 
 def read_balances(file: str) -> Mapping[str, Any]:

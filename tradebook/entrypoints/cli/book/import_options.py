@@ -157,14 +157,14 @@ def cell_reader(
 def row_reader(
     cells: CellReader,
     *,
-    ignores_others: bool,
-    details: Sequence[str] | None,
-    negated: Sequence[str] | None,
-    signed: bool,
-    units: bool,
-    settlement: str | None,
-    multiplier: str | None,
-    kind: FileKind,
+    ignores_others: bool = False,
+    details: Sequence[str] | None = None,
+    negated: Sequence[str] | None = None,
+    signed: bool = False,
+    units: bool = False,
+    settlement: str | None = None,
+    multiplier: str | None = None,
+    kind: FileKind = FileKind.TRADES,
 ) -> RowReader:
     """Make the reader of rows; refuse an option that is used wrongly."""
     for term in negated or ():

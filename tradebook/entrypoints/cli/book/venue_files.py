@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 from typing_extensions import override
@@ -18,7 +18,7 @@ from tradebook.entrypoints.cli.book.trade_columns import REQUIRED
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Occurrences, Row, TradeFile
 from tradebook.entrypoints.cli.book.venue_sources import FormRead, recognised
 from tradebook.venues.errors import CellRefused
-from tradebook.venues.presets import Preset
+from tradebook.venues.presets import STATED, TERMS, Preset
 from tradebook.venues.records import Made, RecordReader, cells_of
 
 
@@ -35,6 +35,19 @@ class FlowRow:
     line: int
     terms: dict[str, Any]
     headers: Mapping[str, str]
+
+
+@frozen
+class StatedRow:
+    """A record of what a venue says of the account itself, which no import books.
+
+    Attributes:
+        kind: one of the presets' `STATED`.
+        terms: by name.
+    """
+
+    kind: str
+    terms: dict[str, Any]
 
 
 @define
@@ -94,6 +107,9 @@ class FlowFile(TradeFile):
         return FlowRow(line, terms, headers)
 
 
+Entries: TypeAlias = Row | FlowRow | StatedRow | BadRow
+
+
 @define
 class VenueFile(FlowFile):
     """A file of a venue that can be read more than once.
@@ -119,25 +135,26 @@ class VenueFile(FlowFile):
     @override
     def rows(self) -> Iterator[Row | BadRow]:
         """Read every trade, and what is wrong with records of any kind; count what is left out."""
-        for row in self._entries():
-            if not isinstance(row, FlowRow):
+        for row in self.entries():
+            if isinstance(row, (Row, BadRow)):
                 yield row
 
     @override
     def flows(self) -> Iterator[FlowRow]:
         """Read every cash flow that is valid without regard to the book."""
-        for row in self._entries():
+        for row in self.entries():
             if isinstance(row, FlowRow):
                 yield row
 
-    def _entries(self) -> Iterator[Row | FlowRow | BadRow]:
+    def entries(self) -> Iterator[Entries]:
+        """Read every entry, and what is wrong with records of any kind; count what is left out."""
         self.left_out = {}
         found = recognised(self.preset, self.text, self.path, self._mapping)
         with closing(Occurrences()) as occurrences:
             for each in found:
                 yield from self._read(each, occurrences)
 
-    def _read(self, read: FormRead, occurrences: Occurrences) -> Iterator[Row | FlowRow | BadRow]:
+    def _read(self, read: FormRead, occurrences: Occurrences) -> Iterator[Entries]:
         reader = RecordReader(self.preset, read.form, cells_of(read.form, self._rows.cells))
         self.unit = read.unit
         for line, record in read.records:
@@ -166,7 +183,15 @@ class VenueFile(FlowFile):
 
     def _entry(
         self, line: int, made: Made, record: Mapping[str, str], occurrences: Occurrences
-    ) -> Row | FlowRow:
+    ) -> Row | FlowRow | StatedRow:
+        if made.kind in STATED:
+            if lacks := next(
+                (term for term in TERMS[made.kind][1] if term not in made.terms), None
+            ):
+                raise CellRefused(
+                    made.headers[lacks], "", f"it is empty, and required: the {lacks}"
+                )
+            return StatedRow(made.kind, made.terms)
         if made.kind == "trade":
             kept = {name: record[name] for name in self._rows.details if record.get(name)}
             if kept:

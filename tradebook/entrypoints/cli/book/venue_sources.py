@@ -235,7 +235,8 @@ def elements(form: Form, text: TradeText) -> Records:
                         raise text.refused(
                             f"it is XML of {shown(root)}, not of {form.columns[0]}; is it another program's?"
                         )
-                if event == "end" and element.tag in form.elements and element.attrib:
+                is_record = element.tag in form.elements and element.attrib
+                if event == "end" and (is_record or element.tag in form.containers):
                     number += 1
                     yield number, {"element": element.tag, **element.attrib}
                 if event == "end":
