@@ -17,6 +17,7 @@ from tradebook import (
     CashFlow,
     CashFlowKind,
     Event,
+    Mend,
     PerformanceMetric,
     Portfolio,
     Position,
@@ -245,6 +246,18 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         {"trades": st.lists(terms, max_size=4)}, batch=st.integers(1, 3), source=st.none() | some
     ),
     "mark_prices": having({"prices": st.dictionaries(symbols, prices)}, at=times),
+    "mend": having(
+        {
+            "mends": st.lists(
+                st.one_of(
+                    terms.map(lambda given: Mend("record_trade", given)),
+                    ids(Trade).map(lambda given: Mend("bust_trade", {"trade_id": given})),
+                ),
+                max_size=3,
+            ),
+            "reason": reasons,
+        }
+    ),
     "raise_alert": having(
         {"alert_type": names, "severity": st.sampled_from([*Severity, "LOUD"])},
         message=texts,

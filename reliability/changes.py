@@ -14,6 +14,7 @@ from tradebook import (
     CashFlow,
     Event,
     Import,
+    Mend,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
@@ -66,6 +67,13 @@ CHANGES: Final[dict[str, Callable[[Any, Did], Any]]] = {
     "cash": lambda book, did: book.record_cash_flow("DEPOSIT", 1000),
     "cash to bust": lambda book, did: book.record_cash_flow("DEPOSIT", 5, reference="wrong"),
     "cash busted": lambda book, did: book.bust_cash_flow("wrong", reason="another account's"),
+    "mended": lambda book, did: book.mend(
+        [
+            Mend("bust_trade", {"trade_id": did["trades"].trades[0].id}),
+            Mend("record_trade", {**BUY, "order_id": "m-1"}),
+        ],
+        reason="as the venue says",
+    ),
     "snapshot": lambda book, did: book.take_snapshot(),
     "alert": lambda book, did: book.raise_alert("drawdown", "WARNING", "down 5 %"),
     "resolved": lambda book, did: book.resolve_alert(did["alert"].id, "bought back"),

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from reliability.calls import BEGIN
 from reliability.sides import Call, Changed, New, Ref
-from tradebook import AgentDecision, Alert, Import, Position, Signal, Trade, handlers
+from tradebook import AgentDecision, Alert, Import, Mend, Position, Signal, Trade, handlers
 
 
 def fill(order_id: str, action: str, quantity: object, price: object, **terms: Any) -> Any:
@@ -67,6 +67,13 @@ TOUR: Final = [
     Call(handlers.bust_trade, {"order_id": "o-2", "reason": "cancelled"}),
     Call(handlers.bust_cash_flow, {"reference": "a", "reason": "another account's"}),
     Call(handlers.undo_import, {"import_id": Ref(Import, 0), "reason": "another account's"}),
+    Call(
+        handlers.mend,
+        {
+            "mends": [Mend("record_cash_flow", {"kind": "FEE", "amount": -1, "reference": "m"})],
+            "reason": "as the venue says",
+        },
+    ),
     Call(handlers.rebuild, {}),
     Call(handlers.mark_prices, {"prices": {"AAPL": 103, "ES": "-2.5", "X": 1}}),
     Call(handlers.update_position, {"symbol": "ES", "changes": {"current_price": -1}}),

@@ -14,7 +14,7 @@ import tradebook
 from tests.support.backends import within
 from tests.support.direct_edits import new_record
 from tests.support.tampering import ORDER
-from tradebook import Alert, CashFlow, Event, InvalidInput, Seal, Signal, Trade, handlers
+from tradebook import Alert, CashFlow, Event, InvalidInput, Mend, Seal, Signal, Trade, handlers
 from tradebook.service_layer.book import Book
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -118,6 +118,19 @@ CALLS: dict[str, tuple[Call, dict[str, set[str]]]] = {
             "ImportFinished": {"status", "booked", "finished_at"},
             "TradeBusted": {"status"},
             "ImportUndone": {"status", "undone_at", "undo_reason"},
+        },
+    ),
+    "mend": (
+        lambda book, given: book.mend(
+            [Mend("bust_cash_flow", {"cash_flow_id": given.flow}), Mend("record_trade", TERMS)],
+            reason="x",
+        ),
+        {
+            "CashFlowBusted": set(),
+            "CashFlowRecorded": set(),
+            "ImportStarted": set(),
+            "TradeRecorded": set(),
+            "ImportFinished": {"status", "booked", "finished_at"},
         },
     ),
     "rebuild": (_spoilt_rebuild, {"PositionRebuilt": set()}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.backends import each_backend
 from tests.support.public_calls import BUY, NOON, PERIOD, arguments_taken
-from tradebook import InvalidInput, Trade, TradebookError, handlers
+from tradebook import InvalidInput, Mend, Trade, TradebookError, handlers
 from tradebook.domain.validation import utc_now
 from tradebook.service_layer import queries
 from tradebook.service_layer.book import Book
@@ -70,6 +70,11 @@ def writing(
             (book.import_trades, {"trades": [{**BUY, "symbol": t, "order_id": "i"}], "source": t}),
         ],
         "undo_import": [(book.undo_import, {"import_id": ids["import"], "reason": t})],
+        "mend": [
+            (book.mend, {"mends": [Mend("record_trade", {**BUY, "symbol": t, "order_id": "m"})],
+                         "reason": t, "source": t}),
+            (book.mend, {"mends": [Mend(t, {})], "reason": "x"}),
+        ],
         "rebuild": [(book.rebuild, {"symbol": t})],
         "mark_prices": [(book.mark_prices, {"prices": {t: 1}})],
         "update_position": [

@@ -18,12 +18,14 @@ from tradebook import (
     Event,
     Import,
     ImportSource,
+    Mend,
     PerformanceMetric,
     Portfolio,
     PortfolioPosition,
     Position,
     Signal,
     Trade,
+    VenueStatement,
 )
 from tradebook.domain.entity import Entity
 from tradebook.service_layer.book import Book
@@ -143,6 +145,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "undo_import": [
             {"import_id": ids["import"], "reason": "misread", "progress": None},
         ],
+        "mend": [{"mends": [Mend("record_cash_flow", {"kind": "FEE", "amount": -1, "reference": "mended"})],
+                  "reason": "as the venue says", "source": "march.xml"}],
         "rebuild": [{"symbol": "AAPL", "times": True, "progress": None}],
         "mark_prices": [{"prices": {"AAPL": 2}, "at": NOON + timedelta(days=1)}],
         "update_position": [
@@ -229,6 +233,9 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "get_cash_flows": [{"kind": "DEPOSIT", "symbol": "AAPL", **listed}],
         "get_cash_balances": [{}],
         "get_balances": [{}],
+        "reconcile_statement": [
+            {"statement": VenueStatement(positions={"AAPL": 1}), "tolerance": 1, "within": timedelta(1)}
+        ],
         "reconcile": [{"balances": {"AAPL": 1, "USD": "1.5"}, "tolerance": 1}],
         "get_latest_portfolio": [{}],
         "get_portfolio_history": [{"days": 3, "limit": 5, "after": None}],

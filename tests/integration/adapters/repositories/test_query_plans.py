@@ -26,6 +26,7 @@ from tradebook import (
     DatabaseManager,
     Signal,
     Trade,
+    VenueStatement,
 )
 from tradebook.adapters import orm
 from tradebook.domain.entity import Entity
@@ -128,6 +129,7 @@ def identity(kind: type[Entity], **values: Any) -> Query:
 
 IDS = [1, 2, 3]
 PAGE: Any = {"limit": 20}
+STATEMENT = VenueStatement(start="2026-04-01", end="2026-05-01", trades=[], cash_flows=[])
 TRADES_OF_SYMBOL = {"ix_trades_account_symbol_executed_at_id"}
 BY_FILL = {"uq_trades_fill", "ix_trades_account_order_id"}
 EVENTS_OF_RECORD = {"ix_events_account_entity_entity_id_id"}
@@ -201,6 +203,13 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     "reconcile": (
         lambda uow: queries.reconcile(uow, {}),
         HOLDINGS | {"ix_cash_flows_account_occurred_at_id", "uq_trades_fill", *TRADES_OF_SYMBOL},
+    ),
+    "reconcile_statement": (
+        lambda uow: queries.reconcile_statement(uow, STATEMENT),
+        {
+            "ix_cash_flows_account_occurred_at_id",
+            "ix_trades_account_executed_at_id",
+        },
     ),
     "get_accounts": (queries.get_accounts, {"SCAN accounts"}),
     "get_consolidated_positions": (

@@ -73,7 +73,7 @@ def reconcile(
       tradebook reconcile balances.csv
       tradebook reconcile balances.json --tolerance 0.00000001
       tradebook reconcile --from ibkr statement.xml
-      tradebook reconcile --from ibkr statement.xml --apply --reason "bot was down"
+      tradebook reconcile --from ibkr statement.xml --apply --reason "downtime"
     """
     if venue is None:
         if len(files) > 1:
