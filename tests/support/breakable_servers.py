@@ -67,13 +67,15 @@ class BreakableServer:
         """Whether it was started and not stopped."""
         return (self.data / "postmaster.pid").exists()
 
-    def copy_to(self, standby: BreakableServer) -> None:
-        """Make `standby` follow this one; from now on a commit here waits until it is there too."""
+    def copy_to(self, standby: BreakableServer, *, waits: bool = True) -> None:
+        """Make `standby` follow this one; from now on a commit here waits until it is there too, unless told not to."""
         self.own(standby.home)
         source = self.url("postgres").render_as_string(False)
         arguments = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", source]
         standby._command("pg_basebackup", arguments)
         standby.start()
+        if not waits:
+            return
         self.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.execute("ALTER SYSTEM SET synchronous_commit = 'remote_apply'")
         self.execute("SELECT pg_reload_conf()")

@@ -14,6 +14,7 @@ ADAPTERS: Final = "tradebook.adapters"
 """The name under which SQLAlchemy logs our pools, by their module: at INFO, each one that is closed."""
 RETRIES: Final = logging.getLogger("tradebook.retries")
 MIGRATIONS: Final = logging.getLogger("tradebook.migrations")
+REPLICAS: Final = logging.getLogger("tradebook.replicas")
 SLOW_QUERIES: Final = logging.getLogger("tradebook.slow_queries")
 FIELDS: Final = "tradebook"
 """The attribute of a log record that holds its fields."""

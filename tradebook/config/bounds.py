@@ -23,6 +23,11 @@ def milliseconds(value: int | None) -> int | None:
     return None if value is None else whole(value, 0, 2**31 - 1)
 
 
+def wait(value: int) -> int:
+    """Check a time to wait in milliseconds, up to a minute."""
+    return whole(plain_int(value, "a whole number of milliseconds"), 0, 60_000)
+
+
 def pool_size(value: int) -> int:
     """Check a number of connections of which at least one is needed."""
     return whole(value, 1, 10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -27,6 +27,7 @@ from tradebook.config.secrets import (
 from tradebook.config.urls import MEMORY, POSTGRESQL, POSTGRESQL_ONLY, SQLITE, TLS, parts_of
 from tradebook.config.variables import Settings
 from tradebook.config.witnesses import witness_settings
+from tradebook.domain.consistency import Consistency, consistency_of
 from tradebook.domain.entity import named_fields
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_SECONDS_AHEAD
@@ -79,8 +80,12 @@ def _host(value: str | None) -> str | None:
     return host
 
 
-def _read_url(value: str | None) -> str | None:
-    return None if value is None or value == "" else Secret(value)
+def _read_url(value: str | Sequence[str] | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return Secret(value) if value else None
+    if not all(isinstance(each, str) for each in value):
+        raise InvalidInput("", HIDDEN, "a URL, or a list of URLs")
+    return Secret(" ".join(value)) if value else None
 
 
 def _ssl_mode(value: str | None) -> str | None:
@@ -107,6 +112,10 @@ def _parameters(value: Mapping[str, str]) -> dict[str, str]:
 
 def _is_secret(name: str) -> bool:
     return "password" in name.lower()
+
+
+_CONNECT_TIMEOUT: Final = "3"
+"""Seconds in which a server for queries has to take a connection, unless its URL says otherwise."""
 
 
 @hide_init_traceback
@@ -142,9 +151,14 @@ class DatabaseConfig:
             `tradebook.db` when nothing names a PostgreSQL server.
         password_file: a file that holds the password, read again for each new connection, and when the
             server refuses the password: it can be changed while the program runs.
-        read_url: where queries go: a standby, another role. `run`, and every read that decides what is
-            written, stay with the database itself. Settings that the URL does not state are this one's; the
-            server, the role and its password are the URL's alone.
+        read_url: where queries go: a standby, another role; several in a list, or with blanks between them. `run`,
+            and every read that decides what is written, stay with the database itself. Settings that the URL does
+            not state are this one's; the server, the role and its password are the URL's alone.
+        read_consistency: what reads there have to see: `eventual`, `own-writes` (by default) or `strong`; see
+            `Consistency`. `tradebook.context` says it for some reads.
+        read_wait: milliseconds that a read waits for a standby which lacks what the read has to see; then it goes to
+            the database itself.
+        read_max_lag: seconds that a standby may lag behind; reads pass over one that lags more.
         seal_witness: where `seal` appends the seals too, so that whoever can write to the database cannot drop
             them in silence: paths and URLs, in a list or with commas between them; see docs/security.md.
         parameters: further parameters of the URL. asyncpg takes those that it supports; those that only
@@ -186,8 +200,13 @@ class DatabaseConfig:
     path: str | os.PathLike[str] | None = field(default=None, converter=_path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
     password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
-    read_url: str | None = field(default=None, converter=_read_url)
+    read_url: str | Sequence[str] | None = field(default=None, converter=_read_url)
     seal_witness: tuple[str, ...] = field(default=(), converter=witness_settings, kw_only=True)
+    read_consistency: Consistency = field(
+        default=Consistency.OWN_WRITES, converter=consistency_of, kw_only=True
+    )
+    read_wait: int = field(default=100, converter=bounds.wait, kw_only=True)
+    read_max_lag: float = field(default=60, converter=bounds.seconds, kw_only=True)
     _memory: str = field(
         factory=lambda: f"tradebook-{uuid4().hex}",
         converter=_text,
@@ -267,22 +286,25 @@ class DatabaseConfig:
         return None if self.password is None else Secret(self.password)
 
     @hide_traceback
-    def for_reading(self) -> DatabaseConfig:
-        """Return the config of `read_url`, or this one where none is set.
+    def for_reading(self) -> tuple[DatabaseConfig, ...]:
+        """Return the config of each server of `read_url`; none where it is not set.
 
         Raises:
             InvalidInput: `read_url` is not the URL of a PostgreSQL database.
         """
-        if self.read_url is None:
-            return self
+        return tuple(self._of_reader(url) for url in str(self.read_url or "").split())
+
+    def _of_reader(self, url: str) -> DatabaseConfig:
         try:
-            parts = parts_of(str(self.read_url))
+            parts = parts_of(url)
         except InvalidInput as error:
             raise InvalidInput("read_url", error.value, error.expected) from None
         if "path" in parts:
             raise InvalidInput("read_url", HIDDEN, "the URL of a PostgreSQL database")
         theirs: dict[str, Any] = dict.fromkeys((*_PLACE, "read_url")) | parts
-        return evolve(self, **theirs)
+        # A server that is away keeps the reads waiting until it is known.
+        soon = {"connect_timeout": _CONNECT_TIMEOUT, **dict(theirs.get("parameters") or {})}
+        return evolve(self, **{**theirs, "parameters": soon})
 
     @property
     def max_ahead(self) -> timedelta:

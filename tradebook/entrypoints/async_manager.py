@@ -9,20 +9,25 @@ from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.util import greenlet_spawn
 from typing_extensions import override
 
 from tradebook.adapters.health import async_health
 from tradebook.adapters.migrations.drift import Difference
+from tradebook.adapters.replicas.written import written_token
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK
 from tradebook.adapters.runner.runner import AsyncRunner
 from tradebook.adapters.sessions.account_session import async_ad_hoc_session
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork
+from tradebook.config.urls import SQLITE
+from tradebook.domain.consistency import Consistency
 from tradebook.domain.validation import Json, argument, boolean
 from tradebook.entrypoints.container import ASYNCIO
 from tradebook.entrypoints.manager import Managed
 from tradebook.operations.witnesses import Appending, open_witnesses
 from tradebook.service_layer.async_book import AsyncBook
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.call_context import context as call_context
 from tradebook.service_layer.handlers.seals import Sealed
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.health import Health
@@ -105,8 +110,8 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         **kwargs: P.kwargs,
     ) -> R:
         """Query the database itself: a standby may lack the last seals, and look cut short."""
-        call = self.read if self.config.read_url is None else self.run
-        return await call(query, *args, **kwargs)
+        with call_context(consistency=Consistency.STRONG):
+            return await self.read(query, *args, **kwargs)
 
     @asynccontextmanager
     async def get_session(self) -> AsyncIterator[AsyncSession]:
@@ -134,10 +139,19 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         by = self._runner.context(context)
         await self._prepare()
         runner = self._runner
-        new = runner.new_read_unit_of_work if only_reads else runner.new_unit_of_work
-        with runner.observed(UNIT_OF_WORK, by):
+        route, new = await runner.read_route() if only_reads else (None, runner.new_unit_of_work)
+        with runner.observed(UNIT_OF_WORK, by, route):
             async with new(context=by) as uow:
                 yield uow
+
+    @override
+    async def consistency_token(self) -> str:
+        """Return a token of all that is committed; see `DatabaseManager.consistency_token`."""
+        if self.config.backend == SQLITE:
+            return ""
+        await self._prepare()
+        engine = self._container.own_statement_engine().sync_engine
+        return await greenlet_spawn(written_token, engine)
 
     async def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""
@@ -159,8 +173,8 @@ class AsyncDatabaseManager(Managed, AsyncBook):
         if self._owner is not None:
             return
         self._container.schema_use().reset()
-        await self._container.reader().dispose()
-        await self._container.engine().dispose()
+        for engine in (*self._container.readers(), self._container.engine()):
+            await engine.dispose()
 
     async def _prepare(self) -> None:
         if self._runner.first_use.loop is not asyncio.get_running_loop():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import getitem
 from threading import RLock
 from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 from dependency_injector import containers, providers
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from tradebook.adapters.engine.factory import (
     AnyEngine,
@@ -20,13 +21,15 @@ from tradebook.adapters.engine.factory import (
 )
 from tradebook.adapters.engine.transactions import ONE_STATEMENT, READ_ONLY
 from tradebook.adapters.ledger.position_cache import PositionCache, TaskLock
+from tradebook.adapters.replicas.replica import Replica
+from tradebook.adapters.replicas.router import ReadRouter
 from tradebook.adapters.repositories.entity_rows import AHEAD
 from tradebook.adapters.repositories.read_sessions import ReadSession, StatementReadSession
 from tradebook.adapters.runner.account_use import AccountCheck, AccountUse, AsyncAccountUse
 from tradebook.adapters.runner.fast_record_trade import FastPath
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
 from tradebook.adapters.runner.retries import Retries
-from tradebook.adapters.runner.runner import AsyncRunner, Runner
+from tradebook.adapters.runner.runner import AsyncRunner, ReadMakers, Runner
 from tradebook.adapters.sessions.account_session import AdHocSession
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
@@ -43,7 +46,7 @@ class Parts:
     """The classes that differ between managers for threads and for asyncio."""
 
     make_engine: Callable[[DatabaseConfig, str], Any]
-    sessions: Callable[[Any, type[Session], DatabaseConfig], Any]
+    sessions: Callable[[Any, type[Session], DatabaseConfig, ReadRouter | None], Any]
     unit_of_work: type[Any]
     first_use: type[Any]
     account_use: type[Any]
@@ -52,19 +55,28 @@ class Parts:
 
 
 def _sessions(
-    engine: Engine, session_class: type[Session], config: DatabaseConfig
+    engine: Engine,
+    session_class: type[Session],
+    config: DatabaseConfig,
+    router: ReadRouter | None,
 ) -> sessionmaker[Session]:
     return sessionmaker(
-        engine, class_=session_class, expire_on_commit=False, info={AHEAD: config.max_ahead}
+        engine,
+        class_=_counted(session_class, router),
+        expire_on_commit=False,
+        info={AHEAD: config.max_ahead},
     )
 
 
 def _async_sessions(
-    engine: AsyncEngine, session_class: type[Session], config: DatabaseConfig
+    engine: AsyncEngine,
+    session_class: type[Session],
+    config: DatabaseConfig,
+    router: ReadRouter | None,
 ) -> async_sessionmaker[AsyncSession]:
     return async_sessionmaker(
         engine,
-        sync_session_class=session_class,
+        sync_session_class=_counted(session_class, router),
         expire_on_commit=False,
         info={AHEAD: config.max_ahead},
     )
@@ -106,8 +118,10 @@ def new_container(
         owner: the graph of the manager whose engines, observers and check of the schema this one shares.
     """
 
-    def unit_of_work(engine: Any, session_class: type[Session], cache: Any = None) -> Any:
-        sessions = Single(parts.sessions, engine, session_class, config)
+    def unit_of_work(
+        engine: Any, session_class: type[Session], cache: Any = None, router: Any = None
+    ) -> Any:
+        sessions = Single(parts.sessions, engine, session_class, config, router)
         return providers.Factory(
             parts.unit_of_work,
             sessions,
@@ -122,19 +136,24 @@ def new_container(
     wired.retries = Single(Retries, account, wired.observers)
     if owner is None:
         wired.engine = Single(parts.make_engine, config, account)
-        wired.reader = Single(_reader, parts.make_engine, config, account, wired.engine)
     else:
         wired.engine = Single(engine_of_account, owner.engine, account)
-        wired.reader = Single(engine_of_account, owner.reader, account)
     # Decisions about writing need the database itself, never a replica that may lag behind.
     wired.own_read_engine = Single(_reading, wired.engine)
+    wired.own_statement_engine = Single(_reading, wired.engine, one_statement=True)
+    if owner is None:
+        wired.readers = Single(_readers, parts.make_engine, config, account)
+        wired.router = Single(_router, config, wired.own_statement_engine, wired.readers)
+    else:
+        wired.readers = Single(_readers_of_account, owner.readers, account)
+        wired.router = owner.router
     wired.position_cache = Single(PositionCache, parts.lock)
-    wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession, config)
-    wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
-    wired.read_unit_of_work = unit_of_work(Single(_reading, wired.reader), ReadSession)
-    wired.statement_unit_of_work = unit_of_work(
-        Single(_reading, wired.reader, one_statement=True), StatementReadSession
+    wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession, config, wired.router)
+    wired.unit_of_work = unit_of_work(
+        wired.engine, GuardedSession, wired.position_cache, wired.router
     )
+    wired.read_unit_of_work = unit_of_work(wired.own_read_engine, ReadSession)
+    wired.statement_unit_of_work = unit_of_work(wired.own_statement_engine, StatementReadSession)
     wired.schema_use = (
         Single(parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider)
         if owner is None
@@ -144,10 +163,15 @@ def new_container(
     if owner is not None or is_currency_named:
         named = base_currency if is_currency_named else None
         check = AccountCheck(account, named, must_be_visible=owner is not None)
-        reader = None if config.read_url is None else wired.reader.provider
-        wired.first_use = Single(parts.account_use, wired.schema_use, check, reader)
+        wired.first_use = Single(parts.account_use, wired.schema_use, check, wired.readers.provider)
     wired.fast_path = Single(
-        FastPath, wired.engine, wired.position_cache, account, wired.retries, config.max_ahead
+        FastPath,
+        wired.engine,
+        wired.position_cache,
+        account,
+        wired.retries,
+        config.max_ahead,
+        wired.router,
     )
     wired.runner = Single(
         parts.runner,
@@ -160,6 +184,16 @@ def new_container(
         actor,
         wired.observers,
         wired.fast_path.provider,
+        wired.router,
+        [
+            ReadMakers(
+                unit_of_work(Single(_reading, reader), ReadSession),
+                unit_of_work(Single(_reading, reader, one_statement=True), StatementReadSession),
+            )
+            for reader in (
+                Single(getitem, wired.readers, index) for index in range(len(config.for_reading()))
+            )
+        ],
     )
     return wired
 
@@ -176,11 +210,54 @@ def _reading(engine: AnyEngine, *, one_statement: bool = False) -> AnyEngine:
     return engine.execution_options(**options)
 
 
-def _reader(
-    make: Callable[[DatabaseConfig, str], AnyEngine],
-    config: DatabaseConfig,
-    account: str,
-    engine: AnyEngine,
-) -> AnyEngine:
-    """Return the engine for queries: one of its own where `read_url` names another server or role."""
-    return engine if config.read_url is None else make(config.for_reading(), account)
+def _counted(session_class: type[Session], router: ReadRouter | None) -> type[Session]:
+    """Return a class of sessions whose ended transactions count as writes, where reads go to other servers."""
+    if router is None:
+        return session_class
+    counted = type(session_class.__name__, (session_class,), {})
+    written = router.written
+
+    def ended(_session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            written.add()
+
+    event.listen(counted, "after_transaction_end", ended)
+    return counted
+
+
+def _readers(
+    make: Callable[[DatabaseConfig, str], AnyEngine], config: DatabaseConfig, account: str
+) -> tuple[AnyEngine, ...]:
+    """Make an engine for each server that reads may go to."""
+    return tuple(make(reader, account) for reader in config.for_reading())
+
+
+def _readers_of_account(readers: Sequence[AnyEngine], account: str) -> tuple[AnyEngine, ...]:
+    return tuple(engine_of_account(reader, account) for reader in readers)
+
+
+def _router(
+    config: DatabaseConfig, own_statement_engine: AnyEngine, readers: Sequence[AnyEngine]
+) -> ReadRouter | None:
+    """Make the router of reads; None where all of them go to the database itself."""
+    if not readers:
+        return None
+    replicas = [
+        Replica(
+            f"{each.host}:{each.port}",
+            _synchronous(_reading(reader, one_statement=True)),
+            is_one_server="," not in str(each.host),
+        )
+        for each, reader in zip(config.for_reading(), readers, strict=True)
+    ]
+    return ReadRouter(
+        _synchronous(own_statement_engine),
+        replicas,
+        config.read_consistency,
+        config.read_wait / 1000,
+        config.read_max_lag,
+    )
+
+
+def _synchronous(engine: Engine | AsyncEngine) -> Engine:
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine

@@ -19,12 +19,15 @@ from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.adapters.migrations.drift import Difference
+from tradebook.adapters.replicas.written import written_token
 from tradebook.adapters.runner.observers import SESSION, UNIT_OF_WORK, Observer
 from tradebook.adapters.runner.runner import Runner
 from tradebook.adapters.sessions.account_session import ad_hoc_session
 from tradebook.adapters.unit_of_work import SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.config.urls import SQLITE
 from tradebook.domain.cash import account_name
+from tradebook.domain.consistency import Consistency
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance, plain_text
@@ -33,6 +36,7 @@ from tradebook.entrypoints.container import THREADS, Graph, new_container
 from tradebook.operations.witnesses import Appending, open_witnesses
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.call_context import context as call_context
 from tradebook.service_layer.handlers.seals import Sealed
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.health import Health, PoolStatus
@@ -143,8 +147,8 @@ class Managed:
         return pool_status(next(iter(self._engines())))
 
     def _engines(self) -> Collection[Engine]:
-        """Return the engine, and the one for queries where that is another."""
-        made = self._container.engine(), self._container.reader()
+        """Return the engine, and those for queries where these are others."""
+        made = self._container.engine(), *self._container.readers()
         # Listeners and pools are those of the synchronous engine inside one of asyncio.
         return dict.fromkeys(getattr(engine, "sync_engine", engine) for engine in made)
 
@@ -222,8 +226,8 @@ class DatabaseManager(Managed, Book):
         **kwargs: P.kwargs,
     ) -> R:
         """Query the database itself: a standby may lack the last seals, and look cut short."""
-        call = self.read if self.config.read_url is None else self.run
-        return call(query, *args, **kwargs)
+        with call_context(consistency=Consistency.STRONG):
+            return self.read(query, *args, **kwargs)
 
     @contextmanager
     def get_session(self) -> Iterator[Session]:
@@ -253,10 +257,22 @@ class DatabaseManager(Managed, Book):
         by = self._runner.context(context)
         self._prepare()
         runner = self._runner
-        new = runner.new_read_unit_of_work if only_reads else runner.new_unit_of_work
-        observe = partial(runner.observed, UNIT_OF_WORK, by) if runner.observers else None
+        route, new = runner.read_route() if only_reads else (None, runner.new_unit_of_work)
+        observe = partial(runner.observed, UNIT_OF_WORK, by, route) if runner.observers else None
         made: SqlAlchemyUnitOfWork = new(context=by, observe=observe)
         return made
+
+    @override
+    def consistency_token(self) -> str:
+        """Return a token of all that is committed, with which another process reads at least that.
+
+        On the other side: `with tradebook.context(consistency_token=token): book.get_positions()`. It costs one
+        query of the database itself. `""` on SQLite, and where the server does not say it.
+        """
+        if self.config.backend == SQLITE:
+            return ""
+        self._prepare()
+        return written_token(self._container.own_statement_engine())
 
     def health(self) -> Health:
         """Return the state of the database: reachable, version, latency, schema; never raise for it."""

@@ -117,6 +117,10 @@ class AsyncBook(ABC):
     def for_account(self, name: str, *, base_currency: str | None = None) -> Self:
         """Open the book of another account of the same database, on the same pool; see `Book.for_account`."""
 
+    async def consistency_token(self) -> str:
+        """Return a token of all that is committed; see `Book.consistency_token`."""
+        return ""
+
     @abstractmethod
     async def aclose(self) -> None:
         """Close every connection; the book stays usable, and connects again."""

@@ -167,6 +167,13 @@ class Book(ABC):
             NotPermitted: on first use: row-level security hides the account from the connected role.
         """
 
+    def consistency_token(self) -> str:
+        """Return a token of all that is committed, with which another process reads at least that.
+
+        `""` where no query ever goes to another server, as in this book.
+        """
+        return ""
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection; the book stays usable, and connects again."""

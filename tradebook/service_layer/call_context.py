@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from attrs import Attribute, evolve, field, frozen
 
+from tradebook.domain.consistency import Consistency, checked_token, consistency_of
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
 from tradebook.domain.validation import argument, identifier, short_text, utc, utc_now
@@ -23,8 +24,23 @@ current_correlation_id: Final[ContextVar[str]] = ContextVar("tradebook_correlati
 """The correlation id that the surrounding `context` names, or `""`."""
 
 
+current_consistency: Final[ContextVar[Consistency | None]] = ContextVar(
+    "tradebook_consistency", default=None
+)
+"""What reads have to see in the surrounding `context`; None for what the manager is configured for."""
+
+current_token: Final[ContextVar[str]] = ContextVar("tradebook_consistency_token", default="")
+"""The consistency token that the surrounding `context` names, or `""`."""
+
+
 @contextmanager
-def context(*, actor: str | None = None, correlation_id: str | None = None) -> Iterator[None]:
+def context(
+    *,
+    actor: str | None = None,
+    correlation_id: str | None = None,
+    consistency: Consistency | str | None = None,
+    consistency_token: str | None = None,
+) -> Iterator[None]:
     """Name the actor and the request for every event that any book records inside the block.
 
     `with tradebook.context(actor="ann", correlation_id="request-42"): book.record_trade(...)`. Tasks of
@@ -36,16 +52,23 @@ def context(*, actor: str | None = None, correlation_id: str | None = None) -> I
     Args:
         actor: the user or program that makes the calls.
         correlation_id: shared by everything done for one request.
+        consistency: what reads have to see where queries may go to standbys: `eventual`, `own-writes` or `strong`;
+            see `Consistency`.
+        consistency_token: of another process, as `consistency_token()` of its book returned it: reads see at least
+            what that process had written then.
 
     Raises:
-        InvalidInput: one of them is not text of at most 200 characters.
+        InvalidInput: a name is not text of at most 200 characters; the consistency or the token is none.
     """
+    arguments: tuple[tuple[ContextVar[Any], str, Any, Callable[[Any], Any]], ...] = (
+        (current_actor, "actor", actor, short_text),
+        (current_correlation_id, "correlation_id", correlation_id, short_text),
+        (current_consistency, "consistency", consistency, consistency_of),
+        (current_token, "consistency_token", consistency_token, checked_token),
+    )
     given = [
-        (variable, argument(name, short_text, value))
-        for variable, name, value in (
-            (current_actor, "actor", actor),
-            (current_correlation_id, "correlation_id", correlation_id),
-        )
+        (variable, argument(name, convert, value))
+        for variable, name, value, convert in arguments
         if value is not None
     ]
     tokens = [(variable, variable.set(value)) for variable, value in given]

@@ -37,6 +37,9 @@ class CallRecord:
         conflicts: the number of attempts that failed because another writer was first.
         pending: trades, duplicates, busts and alerts counted since the last commit or rollback.
         committed: the same counts, of what is in the book.
+        read_from: the server that it read from, where queries may go to several; else `""`.
+        read_reason: why that one.
+        read_wait: seconds that it waited for a standby.
     """
 
     handler: str
@@ -47,6 +50,13 @@ class CallRecord:
     conflicts: int = 0
     pending: Counter[str] = field(factory=Counter)
     committed: Counter[str] = field(factory=Counter)
+    read_from: str = ""
+    read_reason: str = ""
+    read_wait: float = 0.0
+
+    def reads_from(self, server: str, reason: str, waited: float) -> None:
+        """Note where it reads, and why."""
+        self.read_from, self.read_reason, self.read_wait = server, reason, waited
 
     def commit(self) -> None:
         """Count the pending work as committed."""

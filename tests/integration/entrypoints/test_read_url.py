@@ -35,7 +35,11 @@ def split(secured: SecuredServer, tmp_path_factory: pytest.TempPathFactory) -> D
         f"?password_file={folder / 'split_reader'}"
     )
     return secured.config(
-        "split", "split_writer", password_file=folder / "split_writer", read_url=read_url
+        "split",
+        "split_writer",
+        password_file=folder / "split_writer",
+        read_url=read_url,
+        read_consistency="eventual",
     )
 
 
@@ -113,7 +117,7 @@ def test_health_and_the_schema_are_those_of_the_database_itself(
 def test_the_role_of_queries_may_not_write(
     split: DatabaseConfig, new_manager: Callable[..., Any]
 ) -> None:
-    reader = split.for_reading()
+    [reader] = split.for_reading()
     with pytest.raises(DatabaseReadOnly):
         new_manager(reader, "any").record_trade(symbol="A", action="BUY", quantity=1, price=1)
 

@@ -382,7 +382,7 @@ def test_queries_have_the_place_of_the_read_url_and_the_settings_of_the_rest() -
         statement_timeout=500,
         read_url="postgresql://reader:r@standby:6432/copy?statement_timeout=9000",
     )
-    reading = config.for_reading()
+    [reading] = config.for_reading()
     assert reading == DatabaseConfig(
         host="standby",
         port=6432,
@@ -393,11 +393,23 @@ def test_queries_have_the_place_of_the_read_url_and_the_settings_of_the_rest() -
         sslrootcert="/ca.crt",
         pool_size=3,
         statement_timeout=9000,
+        parameters={"connect_timeout": "3"},
     )
-    nobody = attrs.evolve(config, read_url="postgresql://standby/copy").for_reading()
+    [nobody] = attrs.evolve(config, read_url="postgresql://standby/copy").for_reading()
     assert (nobody.username, nobody.password) == (None, None)
     alone = attrs.evolve(config, read_url=None)
-    assert alone.for_reading() is alone
+    assert alone.for_reading() == ()
+    several = attrs.evolve(
+        config, read_url=["postgresql://a/x", "postgresql://b/x?connect_timeout=9"]
+    )
+    assert [(c.host, c.parameters["connect_timeout"]) for c in several.for_reading()] == [
+        ("a", "3"),
+        ("b", "9"),
+    ]
+    assert (
+        attrs.evolve(config, read_url="postgresql://a/x  postgresql://b/x").for_reading()[1].host
+        == "b"
+    )
     assert "r@standby" not in repr(config)
 
 

@@ -304,7 +304,7 @@ def test_the_read_url_comes_from_a_variable_or_its_file(tmp_path: Path) -> None:
     file.write_text("postgresql://standby/copy")
     for given in ({"DATABASE_READ_URL": file.read_text()}, {"DATABASE_READ_URL_FILE": str(file)}):
         config = environment(DB_HOST="primary", **given).current
-        assert config.for_reading().host == "standby"
+        assert [each.host for each in config.for_reading()] == ["standby"]
         explained = environment(DB_HOST="primary", **given).explained()
         [shown] = [s for s in explained if s.field == "read_url"]
         assert (shown.value, shown.source) == ("***", "TRADEBOOK_DATABASE_READ_URL")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from attrs import define, field, frozen
@@ -54,12 +54,12 @@ class AccountUse:
     Attributes:
         schema: the check of the schema.
         check: the check of the account.
-        reader: returns the engine for queries, where that is another: its role may see other accounts.
+        readers: returns the engines for queries, where these are others: their roles may see other accounts.
     """
 
     schema: FirstUse
     check: AccountCheck
-    reader: Callable[[], Engine] | None = None
+    readers: Callable[[], Sequence[Engine]]
     _is_checked: bool = field(default=False, init=False)
 
     @property
@@ -77,13 +77,9 @@ class AccountUse:
         self.schema.prepare()
         with translated_errors(), self.schema.read_engine().connect() as connection:
             self.check(connection)
-        if self.reader is not None:
-            # A standby that is away fails the queries, and must not keep anything from being booked.
-            with (
-                suppress(DatabaseUnavailable),
-                translated_errors(),
-                self.reader().connect() as connection,
-            ):
+        for reader in self.readers():
+            # A standby that is away fails no query, and must not keep anything from being booked.
+            with suppress(DatabaseUnavailable), translated_errors(), reader.connect() as connection:
                 self.check(connection)
         self._is_checked = True
 
@@ -94,7 +90,7 @@ class AsyncAccountUse:
 
     schema: AsyncFirstUse
     check: AccountCheck
-    reader: Callable[[], AsyncEngine] | None = None
+    readers: Callable[[], Sequence[AsyncEngine]]
     _is_checked: bool = field(default=False, init=False)
 
     @property
@@ -113,8 +109,8 @@ class AsyncAccountUse:
         with translated_errors():
             async with self.schema.read_engine().connect() as connection:
                 await connection.run_sync(self.check)
-        if self.reader is not None:
+        for reader in self.readers():
             with suppress(DatabaseUnavailable), translated_errors():
-                async with self.reader().connect() as connection:
+                async with reader.connect() as connection:
                     await connection.run_sync(self.check)
         self._is_checked = True

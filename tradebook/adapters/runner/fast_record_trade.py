@@ -22,6 +22,7 @@ from tradebook.adapters.ledger.position_cache import (
     SymbolLock,
 )
 from tradebook.adapters.ledger.single_trade import autocommit, write_trade
+from tradebook.adapters.replicas.router import ReadRouter
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.types import JsonText
@@ -54,9 +55,11 @@ class FastPath:
         account: str,
         retries: Retries,
         max_ahead: timedelta = MAX_AHEAD,
+        router: ReadRouter | None = None,
     ) -> None:
-        """Make a reader and a store of templates for these."""
+        """Make a reader and a store of templates for these; writes are counted for the router of reads."""
         self.max_ahead = max_ahead
+        self.written = None if router is None else router.written
         self.engine: Engine = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
         self.cache, self.account, self.retries = cache, account, retries
         self.reader = FillReader()
@@ -158,8 +161,14 @@ class AutocommitScope:
             "correlation_id": context.correlation_id,
             "occurred_at": at,
         }
-        with autocommit(path.engine) as sender:
-            ids = write_trade(sender, position.opened, settled, booking.trade, event, prepared=True)
+        try:
+            with autocommit(path.engine) as sender:
+                ids = write_trade(
+                    sender, position.opened, settled, booking.trade, event, prepared=True
+                )
+        finally:
+            if path.written is not None:
+                path.written.add()
         if ids is None:
             self._entry.invalidate()
             return None

@@ -10,6 +10,7 @@ from attrs import frozen
 from sqlalchemy import Engine
 
 from tradebook.adapters.errors import translated
+from tradebook.adapters.replicas.router import Route
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import ConcurrentUpdate, DatabaseUnavailable, TradebookError
 from tradebook.service_layer.call_context import CallContext
@@ -80,10 +81,16 @@ class Observer(Protocol):
 
 @contextmanager
 def observed(
-    handler: str, account: str, context: CallContext, observers: Sequence[Observer]
+    handler: str,
+    account: str,
+    context: CallContext,
+    observers: Sequence[Observer],
+    route: Route | None = None,
 ) -> Iterator[CallRecord]:
-    """Record the call of a handler that runs inside the block, for observers."""
+    """Record the call of a handler that runs inside the block, for observers; `route` is where it reads."""
     call = CallRecord(handler, account, context.actor, context.correlation_id)
+    if route is not None:
+        call.reads_from(route.server, route.reason, route.waited)
     with recorded_call(call), ExitStack() as stack:
         for observer in observers:
             stack.enter_context(observer.observe_call(call))

@@ -12,10 +12,11 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
 
 from tradebook.adapters.commit_outcome import CommitMarker, was_committed
 from tradebook.adapters.errors import translated_commit
+from tradebook.adapters.replicas.router import ReadRouter, Route
 from tradebook.adapters.repositories.entity_rows import COMMIT_MARKER
 from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
 from tradebook.adapters.runner.observers import Observer, observed
@@ -90,6 +91,19 @@ class Command(Query[R]):
 
 
 @frozen
+class ReadMakers:
+    """The makers of units of work on a server that reads may go to.
+
+    Attributes:
+        new_read_unit_of_work: makes one with a consistent view over several statements.
+        new_statement_unit_of_work: makes one for a single statement, without a transaction.
+    """
+
+    new_read_unit_of_work: Callable[..., Any]
+    new_statement_unit_of_work: Callable[..., Any]
+
+
+@frozen
 class _Runs:
     """Everything that the calls of one manager share.
 
@@ -103,6 +117,8 @@ class _Runs:
         actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
         fast_path: returns what new fills are recorded with, where that takes no unit of work.
+        router: chooses the server of each read; None where all reads go to the database itself.
+        replicas: for each server that reads may go to the makers of units of work on it.
     """
 
     new_unit_of_work: Callable[..., Any]
@@ -114,11 +130,18 @@ class _Runs:
     actor: str
     observers: Sequence[Observer]
     fast_path: Callable[[], FastPath]
+    router: ReadRouter | None = None
+    replicas: Sequence[ReadMakers] = ()
 
     def _query(self, function: Callable[..., R], args: Any, kwargs: Any) -> Query[R]:
-        is_single = is_single_statement(function)
-        new = self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
-        return Query(function, args, kwargs, new)
+        return Query(function, args, kwargs, self._maker(None, is_single_statement(function)))
+
+    def _maker(self, route: Route | None, is_single: bool) -> Callable[..., Any]:
+        """Return the maker of units of work that read where a route leads."""
+        if route is not None and route.index is not None:
+            makers = self.replicas[route.index]
+            return makers.new_statement_unit_of_work if is_single else makers.new_read_unit_of_work
+        return self.new_statement_unit_of_work if is_single else self.new_read_unit_of_work
 
     def context(self, given: CallContext | None = None) -> CallContext:
         """Return the context of a call, by the manager's actor where no other is named."""
@@ -132,11 +155,13 @@ class _Runs:
             raise error
         return back_off.wait_after(error)
 
-    def observed(self, handler: str, context: CallContext) -> AbstractContextManager[Any]:
-        """Return the context manager in which observers see a call of this name run."""
+    def observed(
+        self, handler: str, context: CallContext, route: Route | None = None
+    ) -> AbstractContextManager[Any]:
+        """Return the context manager in which observers see a call of this name run, and where it reads."""
         if not self.observers:
             return nullcontext()
-        return observed(handler, self.account, context, self.observers)
+        return observed(handler, self.account, context, self.observers, route)
 
 
 class Runner(_Runs):
@@ -155,7 +180,13 @@ class Runner(_Runs):
 
     def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; after a lost connection again."""
-        return self._run(self._query(query, args, kwargs), self._attempt)
+        attempt = self._attempt if self.router is None else self._read
+        return self._run(self._query(query, args, kwargs), attempt)
+
+    def read_route(self) -> tuple[Route | None, Callable[..., Any]]:
+        """Choose where a unit of work reads, and return the maker of those that read there."""
+        route = None if self.router is None else self.router.choose(checks=True)
+        return route, self._maker(route, is_single=False)
 
     def _run(self, query: Query[R], attempt: Callable[[Query[R], CallContext], R]) -> R:
         if not self.first_use.is_done:
@@ -192,6 +223,19 @@ class Runner(_Runs):
                 wait = back_off.wait_after(error)
             time.sleep(wait)  # here, where the failed attempt's session and connection are gone
 
+    def _read(self, query: Query[R], context: CallContext) -> R:
+        """Read on the server that the router chooses; on the database itself where that fails."""
+        assert self.router is not None
+        route = self.router.choose()
+        if route.index is not None:
+            new = self._maker(route, is_single_statement(query.function))
+            try:
+                with new(context=context) as uow:
+                    return query(uow)
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                self.router.failed(route, error)
+        return self._attempt(query, context)
+
     def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
         scope = AutocommitScope(self.fast_path(), context)
         try:
@@ -216,7 +260,31 @@ class AsyncRunner(_Runs):
 
     async def read(self, query: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         """Call `query(uow, ...)` without committing; see `Runner.read`."""
-        return await self._run(self._query(query, args, kwargs), self._attempt)
+        attempt = self._attempt if self.router is None else self._read
+        return await self._run(self._query(query, args, kwargs), attempt)
+
+    async def read_route(self) -> tuple[Route | None, Callable[..., Any]]:
+        """Choose where a unit of work reads, and return the maker of those that read there."""
+        route = None if self.router is None else await self._choose(checks=True)
+        return route, self._maker(route, is_single=False)
+
+    async def _choose(self, *, checks: bool = False) -> Route:
+        assert self.router is not None
+        return await greenlet_spawn(self.router.choose, _sleep, checks=checks)
+
+    async def _read(self, query: Query[R], context: CallContext) -> R:
+        """Read on the server that the router chooses; see `Runner`."""
+        assert self.router is not None
+        route = await self._choose()
+        if route.index is not None:
+            new = self._maker(route, is_single_statement(query.function))
+            try:
+                async with new(context=context) as uow:
+                    result: R = await uow.run(query)
+                    return result
+            except (ConcurrentUpdate, DatabaseUnavailable) as error:
+                self.router.failed(route, error)
+        return await self._attempt(query, context)
 
     async def _run(
         self, query: Query[R], attempt: Callable[[Query[R], CallContext], Awaitable[R]]
@@ -264,3 +332,8 @@ class AsyncRunner(_Runs):
             if scope.lock is not None:
                 with suppress(RuntimeError):  # not got in time
                     scope.lock.release()
+
+
+def _sleep(seconds: float) -> None:
+    """Wait inside a greenlet of a task, without blocking the event loop."""
+    await_only(asyncio.sleep(seconds))
