@@ -180,10 +180,10 @@ def _ibkr(held: Balances, row: Record) -> None:
 _CASH_SECTIONS: Final = ("Deposits & Withdrawals", "Dividends", "Withholding Tax", "Interest")
 
 
-def _ibkr_activity() -> dict[str, Fraction]:
+def _ibkr_activity(sample: str) -> dict[str, Fraction]:
     """Read the statement: its proceeds and commissions, and the amounts of its other sections."""
     held = Balances()
-    with (SAMPLES / "ibkr" / "activity.csv").open(newline="", encoding="utf-8-sig") as file:
+    with (SAMPLES / sample).open(newline="", encoding="utf-8-sig") as file:
         for section, kind, *cells in csv.reader(file):
             if kind != "Data" or cells[0].startswith("Total"):
                 continue
@@ -205,18 +205,20 @@ def _database(sample: str) -> sqlite3.Connection:
     return connection
 
 
-def _freqtrade() -> dict[str, Fraction]:
+def _freqtrade(sample: str) -> dict[str, Fraction]:
     held = Balances()
-    with closing(_database("freqtrade/trades.sql")) as connection:
+    with closing(_database(sample)) as connection:
         for row in connection.execute(
             "SELECT * FROM orders JOIN trades ON trades.id = ft_trade_id ORDER BY order_filled_date"
         ):
             if row["filled"]:
                 pair = row["ft_pair"]
                 asset = pair.partition("/")[0]
-                is_entry = (row["side"] == "buy") != row["is_short"]
+                is_entry = row["ft_order_side"] == ("sell" if row["is_short"] else "buy")
                 rate = row["fee_open"] if is_entry else row["fee_close"]
-                quantity, price = repr(row["filled"]), repr(row["average"])
+                names = ("average", "price", "stop_price", "ft_price")
+                quantity = repr(row["filled"])
+                price = repr(next(row[name] for name in names if row[name]))
                 if row["ft_fee_base"]:
                     held.move(asset, -Fraction(repr(row["ft_fee_base"])))
                 else:
@@ -230,9 +232,44 @@ def _freqtrade() -> dict[str, Fraction]:
     return held.nonzero()
 
 
-def _hummingbot() -> dict[str, Fraction]:
+class Profit(NamedTuple):
+    """What freqtrade says that a closed trade earned.
+
+    Attributes:
+        said: its `close_profit_abs`.
+        exits: the number of its exits.
+        not_counted: of a fee that was taken from what was bought: freqtrade counts its rate of what arrived instead.
+    """
+
+    said: Fraction
+    exits: int
+    not_counted: Fraction
+
+
+def freqtrade_profits(sample: str) -> dict[str, Profit]:
+    """Return the profits of the closed trades of freqtrade, by the number of the trade."""
+    found = {}
+    with closing(_database(sample)) as connection:
+        for trade in connection.execute("SELECT * FROM trades WHERE NOT is_open").fetchall():
+            orders = connection.execute(
+                "SELECT *, ft_order_side = ? AS enters FROM orders WHERE ft_trade_id = ? AND filled",
+                ("sell" if trade["is_short"] else "buy", trade["id"]),
+            ).fetchall()
+            not_counted = Fraction(0)
+            for row in orders:
+                if fee := Fraction(repr(row["ft_fee_base"] or 0.0)):
+                    arrived = Fraction(repr(row["filled"])) - fee
+                    rate, price = Fraction(repr(trade["fee_open"])), Fraction(repr(row["average"]))
+                    not_counted += (fee - arrived * rate) * price
+            exits = sum(not row["enters"] for row in orders)
+            said = Fraction(repr(trade["close_profit_abs"]))
+            found[str(trade["id"])] = Profit(said, exits, not_counted)
+    return found
+
+
+def _hummingbot(sample: str) -> dict[str, Fraction]:
     held, scale = Balances(), 10**6
-    with closing(_database("hummingbot/fills.sql")) as connection:
+    with closing(_database(sample)) as connection:
         for row in connection.execute("SELECT * FROM TradeFill ORDER BY timestamp"):
             quote, fee = row["quote_asset"], json.loads(row["trade_fee"])
             quantity, price = Fraction(row["amount"], scale), Fraction(row["price"], scale)
@@ -252,7 +289,7 @@ def _hummingbot() -> dict[str, Fraction]:
 class Sample(NamedTuple):
     """What a sample says: the balances after it, and how many records are trades, cash flows and left out."""
 
-    moves: Callable[[Balances, Record], None] | Callable[[], dict[str, Fraction]]
+    moves: Callable[[Balances, Record], None] | Callable[[str], dict[str, Fraction]]
     trades: int
     flows: int
     left_out: int
@@ -264,6 +301,7 @@ CASES: Final = {
     "binance/spot-old.csv": Sample(_binance_old, 21, 0, 0),
     "binance/income.json": Sample(_binance_income, 0, 15, 6),
     "coinbase/fills.csv": Sample(_coinbase, 22, 0, 0),
+    "freqtrade/orm.sql": Sample(_freqtrade, 67, 8, 3),
     "freqtrade/trades.sql": Sample(_freqtrade, 21, 3, 2),
     "hummingbot/fills.sql": Sample(_hummingbot, 24, 4, 0),
     "ibkr/activity.csv": Sample(_ibkr_activity, 9, 9, 4),
@@ -278,7 +316,7 @@ def expected_balances(sample: str) -> dict[str, Fraction]:
     """Return the balances that the records of a sample say."""
     moves: Any = CASES[sample].moves
     if moves in (_freqtrade, _hummingbot, _ibkr_activity):
-        return dict(moves())
+        return dict(moves(sample))
     held = Balances()
     for row in records_of(SAMPLES / sample):
         moves(held, row)
