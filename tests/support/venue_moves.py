@@ -138,7 +138,7 @@ def _nautilus(held: Balances, row: Record) -> None:
         held.contract(*fill)
     else:
         side, _, *rest = fill
-        held.trade(side, symbol.partition("/")[0], *rest)
+        held.trade(side, symbol.removesuffix("USDT").partition("/")[0], *rest)
     fee, paid_in = _glued(row["commission"])
     held.move(paid_in, -Fraction(fee))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from attrs import define, field
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -55,33 +55,55 @@ def terms(trade: Mapping[str, Any], *, venue: str = "", contract_size: Any = Non
     Raises:
         InvalidInput: a field that a fill needs is missing, naming it.
     """
-    symbol = argument("symbol", identifier, _needed(trade, "symbol"))
-    market, _, settle = symbol.partition(":")
-    settle = settle.partition("-")[0]
-    quote = market.partition("/")[2]
-    if settle and settle != quote:
-        raise InvalidInput(
-            "symbol",
-            symbol,
-            f"a market that settles in {quote}: an inverse contract earns in its base",
-        )
+    market = market_terms(_needed(trade, "symbol"))
     paid = _fees(trade)
     first: Mapping[str, Any] = paid[0] if paid else {"cost": 0, "currency": None}
     fill = str(trade.get("id") or "")
     return TradeTerms(
-        symbol=symbol,
+        symbol=market["symbol"],
         action=_needed(trade, "side"),
         quantity=_needed(trade, "amount"),
         price=_needed(trade, "price"),
         fee=first["cost"],
         fee_currency=first["currency"] or None,
-        currency=settle or quote or None,
-        settlement="MARGINED" if settle else "CASH",
+        currency=market["currency"],
+        settlement=market["settlement"],
         multiplier=1 if contract_size is None else contract_size,
         executed_at=_time(trade),
         order_id=str(trade.get("order") or fill or _needed(trade, "id")),
         execution_id=fill,
         venue=venue,
+    )
+
+
+class MarketTerms(TypedDict):
+    """The terms that the name of a market says."""
+
+    symbol: str
+    currency: str | None
+    settlement: str
+
+
+def market_terms(symbol: str) -> MarketTerms:
+    """Return what ccxt's name of a market says: `BTC/USDT:USDT` is MARGINED, and settles in USDT.
+
+    Raises:
+        InvalidInput: it is that of an inverse contract, or no name.
+    """
+    name = argument("symbol", identifier, symbol)
+    market, _, settle = name.partition(":")
+    settle = settle.partition("-")[0]
+    quote = market.partition("/")[2]
+    if settle and settle != quote:
+        raise InvalidInput(
+            "symbol",
+            name,
+            f"a market that settles in {quote}: an inverse contract earns in its base",
+        )
+    return MarketTerms(
+        symbol=name,
+        currency=settle or quote or None,
+        settlement="MARGINED" if settle else "CASH",
     )
 
 
