@@ -109,14 +109,16 @@ STORIES: Final = [
             Fill("exit", 34.4, 13.371, "USDT", 0.001),
         ],
     ),
-    # Rates that differ: freqtrade counts the last of the entries, and the first of the exits, for all of them.
+    # Rates that differ: freqtrade counts one for all entries (the first, from the third order on a later one), and that of
+    # the first exit for all exits.
     Story(
         "TON/USDT",
         [
             Fill("enter", 100.0, 1.613, "USDT", 0.001),
-            Fill("enter", 150.0, 1.571, "USDT", 0.00075),
+            Fill("enter", 150.0, 1.571, "USDT", 0.0009),
+            Fill("enter", 75.0, 1.533, "USDT", 0.00075),
             Fill("exit", 130.0, 1.647, "USDT", 0.0004),
-            Fill("exit", 120.0, 1.659, "USDT", 0.001),
+            Fill("exit", 195.0, 1.659, "USDT", 0.001),
         ],
     ),
     # An entry of which a part was filled, one without a fill, an exit that was replaced.
@@ -137,7 +139,7 @@ STORIES: Final = [
             Fill("stop", 311.1, 2.0113, "USDT", 0.001, kind="stop_loss_limit"),
         ],
     ),
-    # The fee is taken from what was bought.
+    # The fee is taken from what was bought; that of a second entry is one that freqtrade does not look for.
     Story(
         "LTC/USDT",
         [Fill("enter", 9.0, 81.37, "LTC", 0.001), Fill("exit", 8.991, 84.13, "USDT", 0.001)],
@@ -147,8 +149,9 @@ STORIES: Final = [
         [
             Fill("enter", 200.0, 2.311, "ATOM", 0.001),
             Fill("enter", 300.0, 2.207, "ATOM", 0.001),
+            Fill("enter", 100.0, 2.171, "ATOM", 0.001),
             Fill("exit", 199.5, 2.377, "USDT", 0.001),
-            Fill("exit", 300.0, 2.401, "USDT", 0.001),
+            Fill("exit", 400.2, 2.401, "USDT", 0.001),
         ],
     ),
     # In a third asset, and unknown: freqtrade counts a rate in the stake currency.
@@ -277,7 +280,7 @@ def _fill(trade: Trade, fill: Fill, order_id: str, at: datetime) -> None:
     order.order_update_date = datetime.fromtimestamp(ended / 1000, UTC)  # it took the clock's
     if not filled:
         return
-    if fill.paid_in is not None and fill.rate is not None:
+    if fill.paid_in is not None and fill.rate is not None and not trade.fee_updated(side):
         is_base = fill.paid_in == trade.base_currency
         cost = round(filled * fill.rate * (1 if is_base else fill.price), 10)
         trade.update_fee(cost, fill.paid_in, fill.rate, side)

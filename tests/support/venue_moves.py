@@ -301,7 +301,7 @@ CASES: Final = {
     "binance/spot-old.csv": Sample(_binance_old, 21, 0, 0),
     "binance/income.json": Sample(_binance_income, 0, 15, 6),
     "coinbase/fills.csv": Sample(_coinbase, 22, 0, 0),
-    "freqtrade/orm.sql": Sample(_freqtrade, 67, 8, 3),
+    "freqtrade/orm.sql": Sample(_freqtrade, 69, 8, 3),
     "freqtrade/trades.sql": Sample(_freqtrade, 21, 3, 2),
     "hummingbot/fills.sql": Sample(_hummingbot, 24, 4, 0),
     "ibkr/activity.csv": Sample(_ibkr_activity, 9, 9, 4),
