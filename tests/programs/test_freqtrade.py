@@ -39,7 +39,7 @@ SPOT: Final = {
         "fetchMarkets": {"types": ["spot"]},
         "fetchCurrencies": False,
         "fetchMargins": False,
-    }
+    },
 }
 
 
