@@ -19,10 +19,13 @@ from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, optional_utc, utc
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.venues.retries import repeated
 
 VENUE: Final = "Alpaca"
 _PAGE: Final = 100
 """The most activities in one answer."""
+_PAUSE: Final = 0.3
+"""Seconds before a request is repeated; Alpaca takes 200 a minute."""
 _ACTIONS: Final = {"buy": "BUY", "sell": "SELL", "sell_short": "SELL"}
 _KINDS: Final = {
     "CSD": "DEPOSIT",
@@ -114,7 +117,8 @@ def sync(book: Book, client: Any, since: datetime | str | None = None) -> Synced
     """Fetch the account's activities, and record those that the book lacks.
 
     It goes on at the day of the last fill or cash flow that was recorded, so that a call that was cut off, or made again,
-    records nothing twice. Each page of 100 activities is recorded before the next is asked for.
+    records nothing twice. Each page of 100 activities is recorded before the next is asked for. A request that fails for
+    the network, a rate limit or an error of the venue is repeated up to six times.
 
     Args:
         book: where to record.
@@ -161,11 +165,21 @@ def _pages(client: Any, since: datetime | None) -> Iterator[list[Mapping[str, An
     asked: dict[str, Any] = {"direction": "asc", "page_size": _PAGE}
     if since is not None:
         asked["after"] = utc(since).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
-    while page := client.get("/account/activities", dict(asked)):
+    while page := repeated(
+        lambda: client.get("/account/activities", dict(asked)), _is_transient, _PAUSE
+    ):
         yield page
         if len(page) < _PAGE:
             return
         asked["page_token"] = page[-1]["id"]
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a request failed on its way (`requests` raises OSError), or the venue answered with 5xx or 429."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return isinstance(error, OSError) and not isinstance(error, PermissionError)
+    return int(status) >= 500 or int(status) == 429
 
 
 def _needed(activity: Mapping[str, Any], name: str) -> Any:

@@ -12,7 +12,6 @@ from time import sleep
 from typing import Any, Final, TypedDict
 
 from attrs import define, field
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.trades import Trade
@@ -20,8 +19,8 @@ from tradebook.domain.validation import argument, identifier, optional_utc
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.venues.retries import repeated
 
-_ATTEMPTS: Final = 6
 _OVERLAP: Final = timedelta(minutes=5)
 """Fetched again before the last recorded fill: a venue may list fills late, and what is recorded is recognised."""
 _KINDS: Final = {
@@ -215,17 +214,14 @@ class _Sync:
 
     def ask(self, request: Callable[..., Any], *args: Any) -> Any:
         """Send a request, again where the network or a rate limit refuses it; wait before it as the venue asks."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type(_transient_errors()),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=self.pause, max=30, jitter=self.pause),
-            sleep=sleep,
-            reraise=True,
-        ):
-            with attempt:
-                if not getattr(self.exchange, "enableRateLimit", False):
-                    sleep(self.pause)
-                answer = request(*args)
+        transient = _transient_errors()
+
+        def send() -> Any:
+            if not getattr(self.exchange, "enableRateLimit", False):
+                sleep(self.pause)
+            return request(*args)
+
+        answer = repeated(send, lambda error: isinstance(error, transient), self.pause)
         self.done.requests += 1
         return answer
 
