@@ -54,11 +54,15 @@ class Balances:
     def nonzero(self) -> dict[str, Fraction]:
         return {asset: amount for asset, amount in self._amounts.items() if amount}
 
+    def contracts(self) -> dict[str, Fraction]:
+        return {symbol: held for symbol, held in self._held.items() if held}
+
 
 def records_of(path: Path) -> list[Record]:
     """Read a sample in the order of its times."""
     if path.suffix == ".json":
-        rows = list(json.loads(path.read_text()))
+        read = json.loads(path.read_text())
+        rows = list(read["fills"] if isinstance(read, dict) else read)
     elif path.suffix == ".xml":
         rows = [each.attrib for each in ET.parse(path).iter() if each.tag in ELEMENTS]
     else:
@@ -71,7 +75,17 @@ ELEMENTS: Final = ("Trade", "CashTransaction")
 
 
 def _time(row: Record) -> str:
-    names = ["Date(UTC)", "time", "created_at", "transaction_time", "date", "ts_event", "dateTime"]
+    names = [
+        "Date(UTC)",
+        "time",
+        "trade_time",
+        "datetime",
+        "created_at",
+        "transaction_time",
+        "date",
+        "ts_event",
+        "dateTime",
+    ]
     return str(next((row[name] for name in (*names, "created at") if name in row), ""))
 
 
@@ -99,6 +113,21 @@ def _binance_old(held: Balances, row: Record) -> None:
 def _binance_income(held: Balances, row: Record) -> None:
     if row["incomeType"] not in ("COMMISSION", "REALIZED_PNL"):
         held.move(row["asset"], row["income"])
+
+
+def _binance_api(held: Balances, row: Record) -> None:
+    pair = row["symbol"]
+    currency = next(each for each in ("USDT", "USDC", "BTC", "EUR") if pair.endswith(each))
+    asset, side = pair.removesuffix(currency), "buy" if row["isBuyer"] else "sell"
+    held.trade(side, asset, row["qty"], currency, row["price"])
+    held.move(row["commissionAsset"], -Fraction(row["commission"]))
+
+
+def _ccxt_ledger(held: Balances, row: dict[str, Any]) -> None:
+    if row["type"] not in ("trade", "fee", "margin", "loan"):
+        sign = 1 if row["direction"] == "in" else -1
+        held.move(row["currency"], sign * Fraction(str(row["amount"])))
+        held.move(row["currency"], -Fraction(str((row["fee"] or {"cost": 0})["cost"])))
 
 
 _KRAKEN: Final = {
@@ -129,6 +158,13 @@ def _kraken_ledgers(held: Balances, row: Record) -> None:
 def _coinbase(held: Balances, row: Record) -> None:
     held.move(row["size unit"], Fraction(row["size"]) * (1 if row["side"] == "BUY" else -1))
     held.move(row["price/fee/total unit"], row["total"])  # with the fee
+
+
+def _coinbase_api(held: Balances, row: Record) -> None:
+    if row["trade_type"] == "FILL" and not row["size_in_quote"]:
+        asset, currency = row["product_id"].split("-")
+        held.trade(row["side"], asset, row["size"], currency, row["price"])
+        held.move(currency, -Fraction(row["commission"]))
 
 
 def _nautilus(held: Balances, row: Record) -> None:
@@ -180,7 +216,7 @@ def _ibkr(held: Balances, row: Record) -> None:
 _CASH_SECTIONS: Final = ("Deposits & Withdrawals", "Dividends", "Withholding Tax", "Interest")
 
 
-def _ibkr_activity(sample: str) -> dict[str, Fraction]:
+def _ibkr_activity(sample: str) -> Balances:
     """Read the statement: its proceeds and commissions, and the amounts of its other sections."""
     held = Balances()
     with (SAMPLES / sample).open(newline="", encoding="utf-8-sig") as file:
@@ -195,7 +231,7 @@ def _ibkr_activity(sample: str) -> dict[str, Fraction]:
                 held.move(cells[1], cells[4])
             elif section in _CASH_SECTIONS:
                 held.move(cells[0], cells[3].replace(",", ""))
-    return held.nonzero()
+    return held
 
 
 def _database(sample: str) -> sqlite3.Connection:
@@ -205,7 +241,7 @@ def _database(sample: str) -> sqlite3.Connection:
     return connection
 
 
-def _freqtrade(sample: str) -> dict[str, Fraction]:
+def _freqtrade(sample: str) -> Balances:
     held = Balances()
     with closing(_database(sample)) as connection:
         for row in connection.execute(
@@ -229,7 +265,7 @@ def _freqtrade(sample: str) -> dict[str, Fraction]:
                     held.contract(row["side"], pair, quantity, "USDT", price)
                 else:
                     held.trade(row["side"], asset, quantity, "USDT", price)
-    return held.nonzero()
+    return held
 
 
 class Profit(NamedTuple):
@@ -267,7 +303,7 @@ def freqtrade_profits(sample: str) -> dict[str, Profit]:
     return found
 
 
-def _hummingbot(sample: str) -> dict[str, Fraction]:
+def _hummingbot(sample: str) -> Balances:
     held, scale = Balances(), 10**6
     with closing(_database(sample)) as connection:
         for row in connection.execute("SELECT * FROM TradeFill ORDER BY timestamp"):
@@ -275,7 +311,8 @@ def _hummingbot(sample: str) -> dict[str, Fraction]:
             quantity, price = Fraction(row["amount"], scale), Fraction(row["price"], scale)
             fill = (str(quantity), quote, str(price))
             if "perpetual" in row["market"]:
-                held.contract(row["trade_type"], row["symbol"], *fill)
+                symbol = f"{row['base_asset']}/{quote}:{quote}"
+                held.contract(row["trade_type"], symbol, *fill)
             else:
                 held.trade(row["trade_type"], row["base_asset"], *fill)
             held.move(quote, -quantity * price * Fraction(fee["percent"]))
@@ -283,13 +320,13 @@ def _hummingbot(sample: str) -> dict[str, Fraction]:
                 held.move(flat["token"], -Fraction(flat["amount"]))
         for row in connection.execute("SELECT * FROM FundingPayment"):
             held.move("USDT", repr(row["amount"]))
-    return held.nonzero()
+    return held
 
 
 class Sample(NamedTuple):
     """What a sample says: the balances after it, and how many records are trades, cash flows and left out."""
 
-    moves: Callable[[Balances, Record], None] | Callable[[str], dict[str, Fraction]]
+    moves: Callable[[Balances, Record], None] | Callable[[str], Balances]
     trades: int
     flows: int
     left_out: int
@@ -300,6 +337,9 @@ CASES: Final = {
     "binance/spot-new.csv": Sample(_binance_new, 22, 0, 0),
     "binance/spot-old.csv": Sample(_binance_old, 21, 0, 0),
     "binance/income.json": Sample(_binance_income, 0, 15, 6),
+    "binance/my-trades.json": Sample(_binance_api, 24, 0, 0),
+    "ccxt/ledger-kinds.json": Sample(_ccxt_ledger, 0, 26, 5),
+    "coinbase/api-fills.json": Sample(_coinbase_api, 21, 0, 3),
     "coinbase/fills.csv": Sample(_coinbase, 22, 0, 0),
     "freqtrade/orm.sql": Sample(_freqtrade, 69, 8, 3),
     "freqtrade/trades.sql": Sample(_freqtrade, 21, 3, 2),
@@ -314,10 +354,20 @@ CASES: Final = {
 
 def expected_balances(sample: str) -> dict[str, Fraction]:
     """Return the balances that the records of a sample say."""
+    return _moved(sample).nonzero()
+
+
+def expected_contracts(sample: str) -> dict[str, Fraction]:
+    """Return the contracts that are open after the records of a sample, by symbol; short is negative."""
+    return _moved(sample).contracts()
+
+
+def _moved(sample: str) -> Balances:
     moves: Any = CASES[sample].moves
     if moves in (_freqtrade, _hummingbot, _ibkr_activity):
-        return dict(moves(sample))
+        read: Balances = moves(sample)
+        return read
     held = Balances()
     for row in records_of(SAMPLES / sample):
         moves(held, row)
-    return held.nonzero()
+    return held

@@ -16,7 +16,13 @@ import pytest
 
 from tests.support.ccxt_venue import traded_account
 from tests.support.command_line import Command
-from tests.support.venue_moves import CASES, SAMPLES, expected_balances, freqtrade_profits
+from tests.support.venue_moves import (
+    CASES,
+    SAMPLES,
+    expected_balances,
+    expected_contracts,
+    freqtrade_profits,
+)
 
 
 @pytest.fixture
@@ -59,6 +65,13 @@ def test_a_sample_gives_the_balances_that_its_records_say(
     summary = imported(tradebook, sample, path=path_of(sample))
 
     assert balances(tradebook) == expected_balances(sample)
+    open_contracts = {
+        each["symbol"]: Fraction(each["quantity"])
+        for each in tradebook.json("positions")["positions"]
+        if each["settlement"] == "MARGINED"
+    }
+    assert open_contracts == expected_contracts(sample)
+    assert case.trades + case.flows + case.left_out >= 20
     assert (summary["booked"], summary["cash_flows"]) == (case.trades, case.flows)
     assert sum(each["count"] for each in summary["left_out"]) == case.left_out
     assert summary["skipped"] == []
