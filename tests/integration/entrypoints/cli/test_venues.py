@@ -134,6 +134,40 @@ def test_every_closed_trade_of_freqtrade_earned_what_freqtrade_says(
     assert round(total, 7) == round(sum(profit.said for profit in closed.values()), 7)
 
 
+def test_a_bot_of_freqtrade_that_learned_another_rate_since_is_imported_again(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    path = path_of("freqtrade/orm.sql")
+    with closing(sqlite3.connect(path)) as connection:
+        (trade,) = connection.execute("SELECT id FROM trades WHERE pair = 'TON/USDT'").fetchone()
+        orders = connection.execute("SELECT * FROM orders WHERE ft_trade_id = ?", [trade])
+        later = list(orders)[2:]
+        connection.executemany("DELETE FROM orders WHERE id = ?", [row[:1] for row in later])
+        connection.execute("UPDATE trades SET fee_open = 0.002 WHERE id = ?", [trade])
+        connection.commit()
+        first = imported(tradebook, "freqtrade/orm.sql", path=path)
+        fees = {each["order_id"]: each["fee"] for each in trades_of(tradebook)}
+
+        connection.executemany(f"INSERT INTO orders VALUES ({','.join('?' * 26)})", later)
+        connection.execute("UPDATE trades SET fee_open = 0.00075 WHERE id = ?", [trade])
+        connection.commit()
+        preview = imported(tradebook, "freqtrade/orm.sql", "--dry-run", path=path)
+        again = imported(tradebook, "freqtrade/orm.sql", path=path)
+
+    assert (first["booked"], preview["new"], again["booked"]) == (66, 3, 3)
+    assert (preview["bad"], again["duplicates"]) == ([], 66)
+    kept = {each["order_id"]: each["fee"] for each in trades_of(tradebook)}
+    assert {order: kept[order] for order in fees} == fees
+    said = "2 trades recorded with another fee than the file has now: kept as recorded"
+    assert said in preview["warnings"]
+    assert said in again["warnings"]
+
+
+def trades_of(tradebook: Command) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tradebook.json("trades", "--limit", "1000")["trades"]
+    return found
+
+
 def test_a_trade_of_freqtrade_keeps_its_tags_and_strategy(
     tradebook: Command, path_of: Callable[[str], str]
 ) -> None:
