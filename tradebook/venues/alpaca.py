@@ -6,6 +6,7 @@ non-trade activities, each of one `activity_type`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -21,24 +22,30 @@ from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.venues.retries import repeated
 
-VENUE: Final = "Alpaca"
+VENUE: Final = "alpaca"
+"""As in the preset of the same name, whose files `sync` goes on from."""
 _PAGE: Final = 100
 """The most activities in one answer."""
 _PAUSE: Final = 0.3
 """Seconds before a request is repeated; Alpaca takes 200 a minute."""
-_ACTIONS: Final = {"buy": "BUY", "sell": "SELL", "sell_short": "SELL"}
+_ACTIONS: Final = {"buy": "BUY", "buy_to_cover": "BUY", "sell": "SELL", "sell_short": "SELL"}
+_OPTION: Final = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}").fullmatch
 _KINDS: Final = {
     "CSD": "DEPOSIT",
     "CSW": "WITHDRAWAL",
     "TRANS": "TRANSFER",
+    "JNL": "TRANSFER",
     "JNLC": "TRANSFER",
     "ACATC": "TRANSFER",
     "DIV": "DIVIDEND",
+    "CGD": "DIVIDEND",
     "DIVCGL": "DIVIDEND",
     "DIVCGS": "DIVIDEND",
     "DIVROC": "DIVIDEND",
     "DIVTXEX": "DIVIDEND",
     "CIL": "ADJUSTMENT",
+    "MISC": "ADJUSTMENT",
+    "PTR": "ADJUSTMENT",
     "DIVFT": "TAX",
     "DIVNRA": "TAX",
     "DIVTW": "TAX",
@@ -55,7 +62,8 @@ _KINDS: Final = {
 def terms(activity: Mapping[str, Any]) -> TradeTerms:
     """Return the terms of one activity of type FILL.
 
-    Its id becomes the `execution_id`. Alpaca lists fees as activities of their own, so a fill has none.
+    Its id becomes the `execution_id`. Alpaca lists fees as activities of their own, so a fill has none. An option, named as
+    `AAPL240119C00200000`, has the multiplier 100.
 
     Raises:
         InvalidInput: a field that a fill needs is missing or unknown, naming it.
@@ -63,12 +71,14 @@ def terms(activity: Mapping[str, Any]) -> TradeTerms:
     side = str(_needed(activity, "side"))
     if side not in _ACTIONS:
         raise InvalidInput("side", side, f"one of {', '.join(_ACTIONS)}")
+    symbol = str(_needed(activity, "symbol"))
     return TradeTerms(
-        symbol=_needed(activity, "symbol"),
+        symbol=symbol,
         action=_ACTIONS[side],
         quantity=_needed(activity, "qty"),
         price=_needed(activity, "price"),
         currency="USD",
+        multiplier=100 if _OPTION(symbol) else 1,
         executed_at=_needed(activity, "transaction_time"),
         order_id=_needed(activity, "order_id"),
         execution_id=_needed(activity, "id"),
@@ -92,7 +102,7 @@ def cash_flow_terms(activity: Mapping[str, Any]) -> dict[str, Any]:
         "currency": "USD",
         "symbol": activity.get("symbol") or None,
         "occurred_at": datetime.combine(day, time(), UTC),
-        "reference": f"{VENUE} {_needed(activity, 'id')}",
+        "reference": f"{VENUE}:{_needed(activity, 'id')}",
     }
 
 
@@ -155,7 +165,7 @@ def _last_recorded(book: Book) -> datetime | None:
     fills = book.get_all(Trade, 1, venue=VENUE, status="EXECUTED")
     times = [trade.executed_at for trade in fills]
     for flow in book.iterate(CashFlow):
-        if flow.reference.startswith(f"{VENUE} "):
+        if flow.reference.startswith(f"{VENUE}:"):
             times.append(flow.occurred_at)
             break
     return max(times) if times else None

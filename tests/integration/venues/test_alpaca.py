@@ -11,7 +11,9 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from tradebook import CashFlow, InvalidInput, Trade
+from tests.support.command_line import Command
+from tests.support.venue_moves import SAMPLES
+from tradebook import Book, CashFlow, DatabaseManager, InvalidInput, Trade
 from tradebook.testing import FakeBook
 from tradebook.venues import alpaca
 
@@ -100,6 +102,28 @@ def test_a_later_call_asks_from_the_last_day_on() -> None:
     done = alpaca.sync(book, client)
     assert (done.booked, done.duplicates, client.asked) == (0, 0, 1)
     assert book.count(CashFlow) == 5
+
+
+def test_a_file_and_sync_record_the_same_activities_once(sqlite_book: str) -> None:
+    path = SAMPLES / "alpaca" / "activities.json"
+    dated = sorted(json.loads(path.read_text()), key=lambda each: each["id"])
+    imported = Command(sqlite_book).json("import", "--from", "alpaca", str(path))
+
+    with DatabaseManager(sqlite_book) as book:
+        done = alpaca.sync(book, Client(dated), since="2020-01-01")
+        assert (done.booked, book.count(CashFlow)) == (0, imported["cash_flows"])
+
+        other = FakeBook()
+        alpaca.sync(other, Client(dated))
+
+        def fills(each: Book) -> dict[str, tuple[Any, ...]]:
+            return {
+                trade.execution_id: (trade.symbol, trade.signed_quantity, trade.multiplier)
+                for trade in each.iterate(Trade)
+                if trade.execution_id
+            }
+
+        assert fills(other) == fills(book)
 
 
 @pytest.mark.parametrize(
