@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# freqtrade and NautilusTrader pin what they need: an environment of their own.
+PROGRAMS := .venv-integrations
 # How long `make soak` goes on.
 MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test full unit slow soak stalls coverage lint typing format audit bench mutants clean
+.PHONY: help demo test full unit slow soak stalls integrations coverage lint typing format audit bench mutants clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tradebook needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
@@ -41,6 +43,14 @@ soak: $(READY) ## kill, cut off and crowd the book for MINUTES=n; then a table o
 
 stalls: $(READY) ## how long who books waits while a book of a million trades is migrated (minutes)
 	$(BIN)/python -m benchmarks.migration_stalls
+
+$(PROGRAMS)/.ready: setup.cfg
+	$(PYTHON) -m venv $(PROGRAMS)
+	$(PROGRAMS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[integrations]'
+	@touch $@
+
+integrations: $(PROGRAMS)/.ready ## the code of docs/integrations.md in real bots of freqtrade and NautilusTrader: tests/programs, which no other target runs
+	$(PROGRAMS)/bin/python -m pytest tests/programs
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html
@@ -88,5 +98,5 @@ mutants: $(BIN)/mutmut ## which changes of the domain no test notices: docs/muta
 	@echo 'What the words mean: docs/mutants.md. One of them: mutmut show NAME, and its name: mutmut results'
 
 clean: ## remove the virtual environment and everything built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov mutants demo.db*
+	rm -rf $(VENV) $(PROGRAMS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov mutants demo.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

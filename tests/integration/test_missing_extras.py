@@ -28,7 +28,7 @@ from tradebook.operations.server.sandbox import start_sandbox
 from tradebook.operations.top import read_pools
 from tradebook.venues.presets import Form
 
-DEVELOPERS: Final = {"test", "typing", "bench", "audit", "mutants"}
+DEVELOPERS: Final = {"test", "integrations", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
 
 
@@ -52,6 +52,7 @@ def a_workbook() -> BytesIO:
 IBKR: Final = Form(name="flex", columns=["a"], entries=[], source="xml", elements=["b"])
 Calls = list[Callable[[DatabaseManager], Any]]
 CALLS: Final[dict[str, Calls]] = {
+    "alpaca": [],  # its client is given
     "arrow": [
         lambda book: book.to_arrow(Trade),
         lambda book: book.arrow_batches(Trade),
@@ -76,6 +77,7 @@ CALLS: Final[dict[str, Calls]] = {
 """For each extra the calls that need it."""
 
 COMMANDS: Final = {
+    "alpaca": [],
     "arrow": ["export trades.arrow", "export trades.parquet"],
     "ccxt": [],
     "excel": [],

@@ -54,11 +54,15 @@ class Balances:
     def nonzero(self) -> dict[str, Fraction]:
         return {asset: amount for asset, amount in self._amounts.items() if amount}
 
+    def contracts(self) -> dict[str, Fraction]:
+        return {symbol: held for symbol, held in self._held.items() if held}
+
 
 def records_of(path: Path) -> list[Record]:
     """Read a sample in the order of its times."""
     if path.suffix == ".json":
-        rows = list(json.loads(path.read_text()))
+        read = json.loads(path.read_text())
+        rows = list(read["fills"] if isinstance(read, dict) else read)
     elif path.suffix == ".xml":
         rows = [each.attrib for each in ET.parse(path).iter() if each.tag in ELEMENTS]
     else:
@@ -71,7 +75,17 @@ ELEMENTS: Final = ("Trade", "CashTransaction")
 
 
 def _time(row: Record) -> str:
-    names = ["Date(UTC)", "time", "created_at", "transaction_time", "date", "ts_event", "dateTime"]
+    names = [
+        "Date(UTC)",
+        "time",
+        "trade_time",
+        "datetime",
+        "created_at",
+        "transaction_time",
+        "date",
+        "ts_event",
+        "dateTime",
+    ]
     return str(next((row[name] for name in (*names, "created at") if name in row), ""))
 
 
@@ -99,6 +113,21 @@ def _binance_old(held: Balances, row: Record) -> None:
 def _binance_income(held: Balances, row: Record) -> None:
     if row["incomeType"] not in ("COMMISSION", "REALIZED_PNL"):
         held.move(row["asset"], row["income"])
+
+
+def _binance_api(held: Balances, row: Record) -> None:
+    pair = row["symbol"]
+    currency = next(each for each in ("USDT", "USDC", "BTC", "EUR") if pair.endswith(each))
+    asset, side = pair.removesuffix(currency), "buy" if row["isBuyer"] else "sell"
+    held.trade(side, asset, row["qty"], currency, row["price"])
+    held.move(row["commissionAsset"], -Fraction(row["commission"]))
+
+
+def _ccxt_ledger(held: Balances, row: dict[str, Any]) -> None:
+    if row["type"] not in ("trade", "fee", "margin", "loan"):
+        sign = 1 if row["direction"] == "in" else -1
+        held.move(row["currency"], sign * Fraction(str(row["amount"])))
+        held.move(row["currency"], -Fraction(str((row["fee"] or {"cost": 0})["cost"])))
 
 
 _KRAKEN: Final = {
@@ -131,6 +160,13 @@ def _coinbase(held: Balances, row: Record) -> None:
     held.move(row["price/fee/total unit"], row["total"])  # with the fee
 
 
+def _coinbase_api(held: Balances, row: Record) -> None:
+    if row["trade_type"] == "FILL" and not row["size_in_quote"]:
+        asset, currency = row["product_id"].split("-")
+        held.trade(row["side"], asset, row["size"], currency, row["price"])
+        held.move(currency, -Fraction(row["commission"]))
+
+
 def _nautilus(held: Balances, row: Record) -> None:
     symbol = row["instrument_id"].rpartition(".")[0]
     fill = (row["order_side"], symbol, row["last_qty"], row["currency"], row["last_px"])
@@ -138,7 +174,7 @@ def _nautilus(held: Balances, row: Record) -> None:
         held.contract(*fill)
     else:
         side, _, *rest = fill
-        held.trade(side, symbol.partition("/")[0], *rest)
+        held.trade(side, symbol.removesuffix("USDT").partition("/")[0], *rest)
     fee, paid_in = _glued(row["commission"])
     held.move(paid_in, -Fraction(fee))
 
@@ -180,10 +216,10 @@ def _ibkr(held: Balances, row: Record) -> None:
 _CASH_SECTIONS: Final = ("Deposits & Withdrawals", "Dividends", "Withholding Tax", "Interest")
 
 
-def _ibkr_activity() -> dict[str, Fraction]:
+def _ibkr_activity(sample: str) -> Balances:
     """Read the statement: its proceeds and commissions, and the amounts of its other sections."""
     held = Balances()
-    with (SAMPLES / "ibkr" / "activity.csv").open(newline="", encoding="utf-8-sig") as file:
+    with (SAMPLES / sample).open(newline="", encoding="utf-8-sig") as file:
         for section, kind, *cells in csv.reader(file):
             if kind != "Data" or cells[0].startswith("Total"):
                 continue
@@ -195,7 +231,7 @@ def _ibkr_activity() -> dict[str, Fraction]:
                 held.move(cells[1], cells[4])
             elif section in _CASH_SECTIONS:
                 held.move(cells[0], cells[3].replace(",", ""))
-    return held.nonzero()
+    return held
 
 
 def _database(sample: str) -> sqlite3.Connection:
@@ -205,18 +241,20 @@ def _database(sample: str) -> sqlite3.Connection:
     return connection
 
 
-def _freqtrade() -> dict[str, Fraction]:
+def _freqtrade(sample: str) -> Balances:
     held = Balances()
-    with closing(_database("freqtrade/trades.sql")) as connection:
+    with closing(_database(sample)) as connection:
         for row in connection.execute(
             "SELECT * FROM orders JOIN trades ON trades.id = ft_trade_id ORDER BY order_filled_date"
         ):
             if row["filled"]:
                 pair = row["ft_pair"]
                 asset = pair.partition("/")[0]
-                is_entry = (row["side"] == "buy") != row["is_short"]
+                is_entry = row["ft_order_side"] == ("sell" if row["is_short"] else "buy")
                 rate = row["fee_open"] if is_entry else row["fee_close"]
-                quantity, price = repr(row["filled"]), repr(row["average"])
+                names = ("average", "price", "stop_price", "ft_price")
+                quantity = repr(row["filled"])
+                price = repr(next(row[name] for name in names if row[name]))
                 if row["ft_fee_base"]:
                     held.move(asset, -Fraction(repr(row["ft_fee_base"])))
                 else:
@@ -227,18 +265,54 @@ def _freqtrade() -> dict[str, Fraction]:
                     held.contract(row["side"], pair, quantity, "USDT", price)
                 else:
                     held.trade(row["side"], asset, quantity, "USDT", price)
-    return held.nonzero()
+    return held
 
 
-def _hummingbot() -> dict[str, Fraction]:
+class Profit(NamedTuple):
+    """What freqtrade says that a closed trade earned.
+
+    Attributes:
+        said: its `close_profit_abs`.
+        exits: the number of its exits.
+        not_counted: of a fee that was taken from what was bought: freqtrade counts its rate of what arrived instead.
+    """
+
+    said: Fraction
+    exits: int
+    not_counted: Fraction
+
+
+def freqtrade_profits(sample: str) -> dict[str, Profit]:
+    """Return the profits of the closed trades of freqtrade, by the number of the trade."""
+    found = {}
+    with closing(_database(sample)) as connection:
+        for trade in connection.execute("SELECT * FROM trades WHERE NOT is_open").fetchall():
+            orders = connection.execute(
+                "SELECT *, ft_order_side = ? AS enters FROM orders WHERE ft_trade_id = ? AND filled",
+                ("sell" if trade["is_short"] else "buy", trade["id"]),
+            ).fetchall()
+            not_counted = Fraction(0)
+            for row in orders:
+                if fee := Fraction(repr(row["ft_fee_base"] or 0.0)):
+                    arrived = Fraction(repr(row["filled"])) - fee
+                    rate, price = Fraction(repr(trade["fee_open"])), Fraction(repr(row["average"]))
+                    not_counted += (fee - arrived * rate) * price
+            exits = sum(not row["enters"] for row in orders)
+            said = Fraction(repr(trade["close_profit_abs"]))
+            found[str(trade["id"])] = Profit(said, exits, not_counted)
+    return found
+
+
+def _hummingbot(sample: str) -> Balances:
     held, scale = Balances(), 10**6
-    with closing(_database("hummingbot/fills.sql")) as connection:
+    with closing(_database(sample)) as connection:
         for row in connection.execute("SELECT * FROM TradeFill ORDER BY timestamp"):
             quote, fee = row["quote_asset"], json.loads(row["trade_fee"])
             quantity, price = Fraction(row["amount"], scale), Fraction(row["price"], scale)
             fill = (str(quantity), quote, str(price))
             if "perpetual" in row["market"]:
-                held.contract(row["trade_type"], row["symbol"], *fill)
+                symbol = f"{row['base_asset']}/{quote}:{quote}"
+                held.contract(row["trade_type"], symbol, *fill)
             else:
                 held.trade(row["trade_type"], row["base_asset"], *fill)
             held.move(quote, -quantity * price * Fraction(fee["percent"]))
@@ -246,13 +320,13 @@ def _hummingbot() -> dict[str, Fraction]:
                 held.move(flat["token"], -Fraction(flat["amount"]))
         for row in connection.execute("SELECT * FROM FundingPayment"):
             held.move("USDT", repr(row["amount"]))
-    return held.nonzero()
+    return held
 
 
 class Sample(NamedTuple):
     """What a sample says: the balances after it, and how many records are trades, cash flows and left out."""
 
-    moves: Callable[[Balances, Record], None] | Callable[[], dict[str, Fraction]]
+    moves: Callable[[Balances, Record], None] | Callable[[str], Balances]
     trades: int
     flows: int
     left_out: int
@@ -263,7 +337,11 @@ CASES: Final = {
     "binance/spot-new.csv": Sample(_binance_new, 22, 0, 0),
     "binance/spot-old.csv": Sample(_binance_old, 21, 0, 0),
     "binance/income.json": Sample(_binance_income, 0, 15, 6),
+    "binance/my-trades.json": Sample(_binance_api, 24, 0, 0),
+    "ccxt/ledger-kinds.json": Sample(_ccxt_ledger, 0, 26, 5),
+    "coinbase/api-fills.json": Sample(_coinbase_api, 21, 0, 3),
     "coinbase/fills.csv": Sample(_coinbase, 22, 0, 0),
+    "freqtrade/orm.sql": Sample(_freqtrade, 69, 8, 3),
     "freqtrade/trades.sql": Sample(_freqtrade, 21, 3, 2),
     "hummingbot/fills.sql": Sample(_hummingbot, 24, 4, 0),
     "ibkr/activity.csv": Sample(_ibkr_activity, 9, 9, 4),
@@ -276,10 +354,20 @@ CASES: Final = {
 
 def expected_balances(sample: str) -> dict[str, Fraction]:
     """Return the balances that the records of a sample say."""
+    return _moved(sample).nonzero()
+
+
+def expected_contracts(sample: str) -> dict[str, Fraction]:
+    """Return the contracts that are open after the records of a sample, by symbol; short is negative."""
+    return _moved(sample).contracts()
+
+
+def _moved(sample: str) -> Balances:
     moves: Any = CASES[sample].moves
     if moves in (_freqtrade, _hummingbot, _ibkr_activity):
-        return dict(moves())
+        read: Balances = moves(sample)
+        return read
     held = Balances()
     for row in records_of(SAMPLES / sample):
         moves(held, row)
-    return held.nonzero()
+    return held

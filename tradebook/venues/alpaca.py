@@ -6,6 +6,7 @@ non-trade activities, each of one `activity_type`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -19,23 +20,32 @@ from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, optional_utc, utc
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.venues.retries import repeated
 
-VENUE: Final = "Alpaca"
+VENUE: Final = "alpaca"
+"""As in the preset of the same name, whose files `sync` goes on from."""
 _PAGE: Final = 100
 """The most activities in one answer."""
-_ACTIONS: Final = {"buy": "BUY", "sell": "SELL", "sell_short": "SELL"}
+_PAUSE: Final = 0.3
+"""Seconds before a request is repeated; Alpaca takes 200 a minute."""
+_ACTIONS: Final = {"buy": "BUY", "buy_to_cover": "BUY", "sell": "SELL", "sell_short": "SELL"}
+_OPTION: Final = re.compile(r"[A-Z]{1,6}\d{6}[CP]\d{8}").fullmatch
 _KINDS: Final = {
     "CSD": "DEPOSIT",
     "CSW": "WITHDRAWAL",
     "TRANS": "TRANSFER",
+    "JNL": "TRANSFER",
     "JNLC": "TRANSFER",
     "ACATC": "TRANSFER",
     "DIV": "DIVIDEND",
+    "CGD": "DIVIDEND",
     "DIVCGL": "DIVIDEND",
     "DIVCGS": "DIVIDEND",
     "DIVROC": "DIVIDEND",
     "DIVTXEX": "DIVIDEND",
     "CIL": "ADJUSTMENT",
+    "MISC": "ADJUSTMENT",
+    "PTR": "ADJUSTMENT",
     "DIVFT": "TAX",
     "DIVNRA": "TAX",
     "DIVTW": "TAX",
@@ -52,7 +62,8 @@ _KINDS: Final = {
 def terms(activity: Mapping[str, Any]) -> TradeTerms:
     """Return the terms of one activity of type FILL.
 
-    Its id becomes the `execution_id`. Alpaca lists fees as activities of their own, so a fill has none.
+    Its id becomes the `execution_id`. Alpaca lists fees as activities of their own, so a fill has none. An option, named as
+    `AAPL240119C00200000`, has the multiplier 100.
 
     Raises:
         InvalidInput: a field that a fill needs is missing or unknown, naming it.
@@ -60,12 +71,14 @@ def terms(activity: Mapping[str, Any]) -> TradeTerms:
     side = str(_needed(activity, "side"))
     if side not in _ACTIONS:
         raise InvalidInput("side", side, f"one of {', '.join(_ACTIONS)}")
+    symbol = str(_needed(activity, "symbol"))
     return TradeTerms(
-        symbol=_needed(activity, "symbol"),
+        symbol=symbol,
         action=_ACTIONS[side],
         quantity=_needed(activity, "qty"),
         price=_needed(activity, "price"),
         currency="USD",
+        multiplier=100 if _OPTION(symbol) else 1,
         executed_at=_needed(activity, "transaction_time"),
         order_id=_needed(activity, "order_id"),
         execution_id=_needed(activity, "id"),
@@ -89,7 +102,7 @@ def cash_flow_terms(activity: Mapping[str, Any]) -> dict[str, Any]:
         "currency": "USD",
         "symbol": activity.get("symbol") or None,
         "occurred_at": datetime.combine(day, time(), UTC),
-        "reference": f"{VENUE} {_needed(activity, 'id')}",
+        "reference": f"{VENUE}:{_needed(activity, 'id')}",
     }
 
 
@@ -114,7 +127,8 @@ def sync(book: Book, client: Any, since: datetime | str | None = None) -> Synced
     """Fetch the account's activities, and record those that the book lacks.
 
     It goes on at the day of the last fill or cash flow that was recorded, so that a call that was cut off, or made again,
-    records nothing twice. Each page of 100 activities is recorded before the next is asked for.
+    records nothing twice. Each page of 100 activities is recorded before the next is asked for. A request that fails for
+    the network, a rate limit or an error of the venue is repeated up to six times.
 
     Args:
         book: where to record.
@@ -151,7 +165,7 @@ def _last_recorded(book: Book) -> datetime | None:
     fills = book.get_all(Trade, 1, venue=VENUE, status="EXECUTED")
     times = [trade.executed_at for trade in fills]
     for flow in book.iterate(CashFlow):
-        if flow.reference.startswith(f"{VENUE} "):
+        if flow.reference.startswith(f"{VENUE}:"):
             times.append(flow.occurred_at)
             break
     return max(times) if times else None
@@ -161,11 +175,21 @@ def _pages(client: Any, since: datetime | None) -> Iterator[list[Mapping[str, An
     asked: dict[str, Any] = {"direction": "asc", "page_size": _PAGE}
     if since is not None:
         asked["after"] = utc(since).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
-    while page := client.get("/account/activities", dict(asked)):
+    while page := repeated(
+        lambda: client.get("/account/activities", dict(asked)), _is_transient, _PAUSE
+    ):
         yield page
         if len(page) < _PAGE:
             return
         asked["page_token"] = page[-1]["id"]
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a request failed on its way (`requests` raises OSError), or the venue answered with 5xx or 429."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return isinstance(error, OSError) and not isinstance(error, PermissionError)
+    return int(status) >= 500 or int(status) == 429
 
 
 def _needed(activity: Mapping[str, Any], name: str) -> Any:

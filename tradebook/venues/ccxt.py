@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from attrs import define, field
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.trades import Trade
@@ -20,8 +19,8 @@ from tradebook.domain.validation import argument, identifier, optional_utc
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.venues.retries import repeated
 
-_ATTEMPTS: Final = 6
 _OVERLAP: Final = timedelta(minutes=5)
 """Fetched again before the last recorded fill: a venue may list fills late, and what is recorded is recognised."""
 _KINDS: Final = {
@@ -55,33 +54,55 @@ def terms(trade: Mapping[str, Any], *, venue: str = "", contract_size: Any = Non
     Raises:
         InvalidInput: a field that a fill needs is missing, naming it.
     """
-    symbol = argument("symbol", identifier, _needed(trade, "symbol"))
-    market, _, settle = symbol.partition(":")
-    settle = settle.partition("-")[0]
-    quote = market.partition("/")[2]
-    if settle and settle != quote:
-        raise InvalidInput(
-            "symbol",
-            symbol,
-            f"a market that settles in {quote}: an inverse contract earns in its base",
-        )
+    market = market_terms(_needed(trade, "symbol"))
     paid = _fees(trade)
     first: Mapping[str, Any] = paid[0] if paid else {"cost": 0, "currency": None}
     fill = str(trade.get("id") or "")
     return TradeTerms(
-        symbol=symbol,
+        symbol=market["symbol"],
         action=_needed(trade, "side"),
         quantity=_needed(trade, "amount"),
         price=_needed(trade, "price"),
         fee=first["cost"],
         fee_currency=first["currency"] or None,
-        currency=settle or quote or None,
-        settlement="MARGINED" if settle else "CASH",
+        currency=market["currency"],
+        settlement=market["settlement"],
         multiplier=1 if contract_size is None else contract_size,
         executed_at=_time(trade),
         order_id=str(trade.get("order") or fill or _needed(trade, "id")),
         execution_id=fill,
         venue=venue,
+    )
+
+
+class MarketTerms(TypedDict):
+    """The terms that the name of a market says."""
+
+    symbol: str
+    currency: str | None
+    settlement: str
+
+
+def market_terms(symbol: str) -> MarketTerms:
+    """Return what ccxt's name of a market says: `BTC/USDT:USDT` is MARGINED, and settles in USDT.
+
+    Raises:
+        InvalidInput: it is that of an inverse contract, or no name.
+    """
+    name = argument("symbol", identifier, symbol)
+    market, _, settle = name.partition(":")
+    settle = settle.partition("-")[0]
+    quote = market.partition("/")[2]
+    if settle and settle != quote:
+        raise InvalidInput(
+            "symbol",
+            name,
+            f"a market that settles in {quote}: an inverse contract earns in its base",
+        )
+    return MarketTerms(
+        symbol=name,
+        currency=settle or quote or None,
+        settlement="MARGINED" if settle else "CASH",
     )
 
 
@@ -193,17 +214,14 @@ class _Sync:
 
     def ask(self, request: Callable[..., Any], *args: Any) -> Any:
         """Send a request, again where the network or a rate limit refuses it; wait before it as the venue asks."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type(_transient_errors()),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=self.pause, max=30, jitter=self.pause),
-            sleep=sleep,
-            reraise=True,
-        ):
-            with attempt:
-                if not getattr(self.exchange, "enableRateLimit", False):
-                    sleep(self.pause)
-                answer = request(*args)
+        transient = _transient_errors()
+
+        def send() -> Any:
+            if not getattr(self.exchange, "enableRateLimit", False):
+                sleep(self.pause)
+            return request(*args)
+
+        answer = repeated(send, lambda error: isinstance(error, transient), self.pause)
         self.done.requests += 1
         return answer
 

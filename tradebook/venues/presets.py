@@ -250,6 +250,7 @@ class Preset:
         forms: the kinds of its files.
         assets: other names for the assets that it names in its own way.
         pairs: regular expressions that split a pair into two groups, the asset and the currency.
+        estimates: terms that it may count anew later: of a trade that is recorded they stay as they are.
     """
 
     name: str
@@ -260,6 +261,7 @@ class Preset:
     missing: Sequence[str] = ()
     assets: Mapping[str, str] = field(factory=dict)
     pairs: tuple[re.Pattern[str], ...] = field(default=(), converter=_patterns)
+    estimates: Sequence[str] = ()
 
     def __attrs_post_init__(self) -> None:
         """Refuse patterns of pairs without an asset and a currency, and a preset without forms."""

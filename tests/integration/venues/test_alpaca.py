@@ -1,13 +1,19 @@
-"""Account activities of Alpaca, as its documentation shows them, are recorded once, page by page."""
+"""Account activities of Alpaca, as its documentation shows them, are recorded once, page by page, by its own client, too."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
-from tradebook import CashFlow, InvalidInput, Trade
+from tests.support.command_line import Command
+from tests.support.venue_moves import SAMPLES
+from tradebook import Book, CashFlow, DatabaseManager, InvalidInput, Trade
 from tradebook.testing import FakeBook
 from tradebook.venues import alpaca
 
@@ -45,7 +51,7 @@ class Client:
         assert path == "/account/activities"
         self.asked += 1
         if self.asked == self.fails_at:
-            raise ConnectionError("reset")
+            raise PermissionError("the key was revoked")
         ids = [each["id"] for each in self.activities]
         begin = ids.index(data["page_token"]) + 1 if "page_token" in data else 0
         after = data.get("after", "")[:10]
@@ -82,7 +88,7 @@ def test_everything_is_recorded_once_and_what_has_no_form_is_told() -> None:
 
 def test_a_call_that_was_cut_off_goes_on() -> None:
     book = FakeBook()
-    with pytest.raises(ConnectionError):
+    with pytest.raises(PermissionError):
         alpaca.sync(book, Client(ACTIVITIES, fails_at=2))
     assert book.count(Trade) == 100
     alpaca.sync(book, Client(ACTIVITIES))
@@ -98,6 +104,28 @@ def test_a_later_call_asks_from_the_last_day_on() -> None:
     assert book.count(CashFlow) == 5
 
 
+def test_a_file_and_sync_record_the_same_activities_once(sqlite_book: str) -> None:
+    path = SAMPLES / "alpaca" / "activities.json"
+    dated = sorted(json.loads(path.read_text()), key=lambda each: each["id"])
+    imported = Command(sqlite_book).json("import", "--from", "alpaca", str(path))
+
+    with DatabaseManager(sqlite_book) as book:
+        done = alpaca.sync(book, Client(dated), since="2020-01-01")
+        assert (done.booked, book.count(CashFlow)) == (0, imported["cash_flows"])
+
+        other = FakeBook()
+        alpaca.sync(other, Client(dated))
+
+        def fills(each: Book) -> dict[str, tuple[Any, ...]]:
+            return {
+                trade.execution_id: (trade.symbol, trade.signed_quantity, trade.multiplier)
+                for trade in each.iterate(Trade)
+                if trade.execution_id
+            }
+
+        assert fills(other) == fills(book)
+
+
 @pytest.mark.parametrize(
     ("activity", "words"),
     [
@@ -109,3 +137,96 @@ def test_a_later_call_asks_from_the_last_day_on() -> None:
 def test_a_fill_that_is_none_is_refused_by_name(activity: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         alpaca.terms(activity)
+
+
+# alpaca-py's own client, on a transport that answers in the venue's raw form, and fails
+
+
+class Wire(HTTPAdapter):
+    """Answers HTTP requests as the API does; each fault meets the request of its number, from 1 on."""
+
+    def __init__(self, activities: list[dict[str, Any]], **faults: Any) -> None:
+        super().__init__()
+        self.client = Client(activities)
+        self.faults = {int(name.removeprefix("at")): fault for name, fault in faults.items()}
+        self.asked: list[str] = []
+
+    def send(self, request: requests.PreparedRequest, **_options: Any) -> requests.Response:  # type: ignore[override]
+        assert request.headers["APCA-API-KEY-ID"] == "key"
+        self.asked.append(str(request.url))
+        fault = self.faults.get(len(self.asked))
+        if isinstance(fault, Exception):
+            raise fault
+        response = requests.Response()
+        response.request, response.url = request, str(request.url)
+        response.status_code = fault if isinstance(fault, int) else 200
+        split = requests.utils.urlparse(str(request.url))
+        query = dict(requests.utils.unquote(each).split("=") for each in split.query.split("&"))
+        answer = self.client.get(split.path.removeprefix("/v2"), {**query, "page_size": 100})
+        text = json.dumps(answer if response.ok else {"code": 40010000, "message": "no"})
+        response._content = text[: len(text) // 2 if fault == "cut" else None].encode()
+        return response
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> Callable[[Wire], Any]:
+    """A function that returns alpaca-py's client on a transport, and waits for nothing."""
+    trading = pytest.importorskip("alpaca.trading.client")
+    monkeypatch.setattr(alpaca, "_PAUSE", 0)
+
+    def connect(wire: Wire) -> Any:
+        client = trading.TradingClient("key", "secret", paper=True)
+        client._session.mount("https://", wire)
+        client._retry_wait = 0
+        return client
+
+    return connect
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {},
+        {"at1": 429, "at3": 429},
+        {"at2": 500, "at3": 502, "at4": 503, "at6": 504},
+        {"at1": requests.ConnectionError("reset"), "at4": requests.ReadTimeout("slow")},
+        {"at2": "cut", "at3": requests.exceptions.ChunkedEncodingError("ended early")},
+    ],
+)
+def test_the_client_of_alpaca_fetches_every_page_whatever_fails_in_between(
+    connected: Callable[[Wire], Any], faults: dict[str, Any]
+) -> None:
+    book, wire = FakeBook(), Wire(ACTIVITIES, **faults)
+
+    done = alpaca.sync(book, connected(wire))
+
+    assert (done.booked, done.cash_flows, len(done.passed_over)) == (230, 4, 1)
+    assert (book.count(Trade), book.count(CashFlow)) == (230, 4)
+    assert len(wire.asked) == 3 + len(faults)
+    assert book.verify().proven
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("fault", [401, 403, 422])
+def test_what_the_venue_refuses_ends_the_call_and_the_next_one_goes_on(
+    connected: Callable[[Wire], Any], fault: int
+) -> None:
+    book = FakeBook()
+    with pytest.raises(Exception, match="40010000"):
+        alpaca.sync(book, connected(Wire(ACTIVITIES, at2=fault)))
+    assert book.count(Trade) == 100
+
+    alpaca.sync(book, connected(Wire(ACTIVITIES)))
+
+    assert (book.count(Trade), book.count(CashFlow)) == (230, 4)
+
+
+@pytest.mark.full
+def test_a_venue_that_stays_away_ends_the_call_after_six_requests(
+    connected: Callable[[Wire], Any],
+) -> None:
+    wire = Wire(ACTIVITIES, **{f"at{n}": requests.ConnectionError("reset") for n in range(1, 99)})
+    with pytest.raises(requests.ConnectionError):
+        alpaca.sync(FakeBook(), connected(wire))
+    assert len(wire.asked) == 6

@@ -16,7 +16,13 @@ import pytest
 
 from tests.support.ccxt_venue import traded_account
 from tests.support.command_line import Command
-from tests.support.venue_moves import CASES, SAMPLES, expected_balances
+from tests.support.venue_moves import (
+    CASES,
+    SAMPLES,
+    expected_balances,
+    expected_contracts,
+    freqtrade_profits,
+)
 
 
 @pytest.fixture
@@ -59,6 +65,13 @@ def test_a_sample_gives_the_balances_that_its_records_say(
     summary = imported(tradebook, sample, path=path_of(sample))
 
     assert balances(tradebook) == expected_balances(sample)
+    open_contracts = {
+        each["symbol"]: Fraction(each["quantity"])
+        for each in tradebook.json("positions")["positions"]
+        if each["settlement"] == "MARGINED"
+    }
+    assert open_contracts == expected_contracts(sample)
+    assert case.trades + case.flows + case.left_out >= 20
     assert (summary["booked"], summary["cash_flows"]) == (case.trades, case.flows)
     assert sum(each["count"] for each in summary["left_out"]) == case.left_out
     assert summary["skipped"] == []
@@ -95,28 +108,64 @@ def test_trades_and_ledger_of_ccxt_give_the_balances_of_the_venue(tradebook: Com
     assert balances(tradebook) == {asset: each for asset, each in exact.items() if each}
 
 
-def test_closed_trades_of_freqtrade_earned_what_freqtrade_says(
+def test_every_closed_trade_of_freqtrade_earned_what_freqtrade_says(
     tradebook: Command, path_of: Callable[[str], str]
 ) -> None:
-    path = path_of("freqtrade/trades.sql")
+    path = path_of("freqtrade/orm.sql")
+
+    imported(tradebook, "freqtrade/orm.sql", path=path)
+
+    earned: dict[str, Fraction] = defaultdict(Fraction)
+    trade_of: dict[str, str] = {}
+    for trade in tradebook.json("trades", "--limit", "1000")["trades"]:
+        is_in_kind = trade["fee_currency"] != trade["currency"]
+        fee = Fraction(trade["fee"]) * (Fraction(trade["price"]) if is_in_kind else 1)
+        trade_of[trade["order_id"]] = trade["details"]["freqtrade_trade"]
+        earned[trade_of[trade["order_id"]]] += Fraction(trade["realized_pnl"]) - fee
+    for flow in tradebook.json("cash", "--limit", "1000")["flows"]:
+        earned[trade_of[flow["reference"].split(":")[-2]]] += Fraction(flow["amount"])
+    closed = freqtrade_profits("freqtrade/orm.sql")
+    assert len(closed) == 25
+    for number, profit in closed.items():
+        # freqtrade rounds the profit of each exit to the eighth decimal; floats of this size are exact to the eleventh.
+        rounded = profit.exits * Fraction("5e-9") + Fraction("1e-11")
+        assert abs(earned[number] + profit.not_counted - profit.said) <= rounded
+    total = sum(earned[number] + profit.not_counted for number, profit in closed.items())
+    assert round(total, 7) == round(sum(profit.said for profit in closed.values()), 7)
+
+
+def test_a_bot_of_freqtrade_that_learned_another_rate_since_is_imported_again(
+    tradebook: Command, path_of: Callable[[str], str]
+) -> None:
+    path = path_of("freqtrade/orm.sql")
     with closing(sqlite3.connect(path)) as connection:
-        said: dict[str, float] = defaultdict(float)
-        for pair, profit in connection.execute(
-            "SELECT pair, close_profit_abs FROM trades WHERE is_open = 0"
-        ):
-            said[pair] += profit
+        (trade,) = connection.execute("SELECT id FROM trades WHERE pair = 'TON/USDT'").fetchone()
+        orders = connection.execute("SELECT * FROM orders WHERE ft_trade_id = ?", [trade])
+        later = list(orders)[2:]
+        connection.executemany("DELETE FROM orders WHERE id = ?", [row[:1] for row in later])
+        connection.execute("UPDATE trades SET fee_open = 0.002 WHERE id = ?", [trade])
+        connection.commit()
+        first = imported(tradebook, "freqtrade/orm.sql", path=path)
+        fees = {each["order_id"]: each["fee"] for each in trades_of(tradebook)}
 
-    imported(tradebook, "freqtrade/trades.sql", path=path)
+        connection.executemany(f"INSERT INTO orders VALUES ({','.join('?' * 26)})", later)
+        connection.execute("UPDATE trades SET fee_open = 0.00075 WHERE id = ?", [trade])
+        connection.commit()
+        preview = imported(tradebook, "freqtrade/orm.sql", "--dry-run", path=path)
+        again = imported(tradebook, "freqtrade/orm.sql", path=path)
 
-    funding: dict[str, Fraction] = defaultdict(Fraction)
-    for flow in tradebook.json("cash", "--limit", "100")["flows"]:
-        funding[flow["symbol"]] += Fraction(flow["amount"])
-    for position in tradebook.json("positions", "--all")["positions"]:
-        if not float(position["quantity"]):
-            pair = position["symbol"]
-            earned = Fraction(position["realized_pnl"]) - Fraction(position["fees"]) + funding[pair]
-            assert round(earned, 8) == round(Fraction(said.pop(pair)), 8)
-    assert not said
+    assert (first["booked"], preview["new"], again["booked"]) == (66, 3, 3)
+    assert (preview["bad"], again["duplicates"]) == ([], 66)
+    kept = {each["order_id"]: each["fee"] for each in trades_of(tradebook)}
+    assert {order: kept[order] for order in fees} == fees
+    said = "2 trades recorded with another fee than the file has now: kept as recorded"
+    assert said in preview["warnings"]
+    assert said in again["warnings"]
+
+
+def trades_of(tradebook: Command) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tradebook.json("trades", "--limit", "1000")["trades"]
+    return found
 
 
 def test_a_trade_of_freqtrade_keeps_its_tags_and_strategy(

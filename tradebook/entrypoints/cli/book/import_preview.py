@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tradebook.domain.balances import AssetBalance
 from tradebook.domain.imports import ImportSource
 from tradebook.domain.positions import Position
 from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.import_estimates import estimated
 from tradebook.entrypoints.cli.book.import_run import Checked
 from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
@@ -38,7 +39,8 @@ def show_preview(
         before = import_run.imported_before(manager, source.digest or "")
         suspected = None if before else suspicion(manager, rows)
         watched = WatchedRows(rows, quantities(manager))
-        numbered = _Numbered(watched)
+        settled = estimated(manager, file, rows, watched)
+        numbered = _Numbered(settled)
         preview = manager.read(
             preview_import, numbered, progress=lambda done, _: report(done, checked.good)
         )
@@ -48,6 +50,7 @@ def show_preview(
     ]
     bad = sorted([*checked.bad, *refused], key=lambda row: row.line)
     warnings = watched.warnings(duplicates=preview.duplicates, repeated=checked.repeated)
+    warnings += settled.warnings()
     if before is not None:
         warnings.insert(0, import_run.known(file, before))
     if suspected is not None:
@@ -92,7 +95,7 @@ def show_preview(
 class _Numbered:
     """The terms of rows that repeat none before, and the line of each."""
 
-    def __init__(self, rows: WatchedRows) -> None:
+    def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = rows
         self._lines = array("q")
 

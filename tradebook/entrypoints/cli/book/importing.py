@@ -17,6 +17,7 @@ from tradebook.domain.imports import ImportSource
 from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_options as options
 from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.import_estimates import estimated
 from tradebook.entrypoints.cli.book.import_preview import show_preview
 from tradebook.entrypoints.cli.book.import_prices import PriceFile, mark_all
 from tradebook.entrypoints.cli.book.import_suspects import suspicion
@@ -238,7 +239,8 @@ def _import_file(
                 if suspected is not None:
                     confirm(f"{suspected} Book them?", yes=False, otherwise="nothing was booked")
                 watched = WatchedRows(ordered, quantities(manager))
-                arguments = (file, watched, checked)
+                settled = estimated(manager, file, ordered, watched)
+                arguments = (file, settled, checked)
                 if choice.skip_bad and before is None:
                     booked = import_run.book_what_can_be(manager, *arguments, source, report)
                 else:
@@ -261,6 +263,7 @@ def _import_file(
     warnings = watched.warnings(
         duplicates=booked.duplicates - checked.repeated, repeated=checked.repeated
     )
+    warnings += settled.warnings()
     document: dict[str, object] = {
         "account": context.account,
         "file": file.name,
