@@ -17,7 +17,7 @@ from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 
-VENUE: Final = "IBKR"
+VENUE: Final = "ibkr"
 _ACTIONS: Final = {"BOT": "BUY", "SLD": "SELL"}
 _NAMED_BY_CONTRACT: Final = ("OPT", "FUT", "FOP", "WAR")
 _MARGINED: Final = ("FUT", "CFD")

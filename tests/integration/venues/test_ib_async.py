@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tradebook import InvalidInput, Trade
+from tests.support.command_line import Command
+from tests.support.venue_moves import SAMPLES
+from tradebook import DatabaseManager, InvalidInput, Trade
 from tradebook.testing import FakeBook
 from tradebook.venues import ib_async as venue
 
@@ -106,3 +108,38 @@ def test_what_the_book_has_no_form_for_is_told() -> None:
     assert "combination" in done.passed_over[0]
     with pytest.raises(InvalidInput, match="BOT or SLD"):
         venue.terms(fill(1, side="?"))
+
+
+def test_a_flex_statement_agrees_with_the_fills_of_the_api(sqlite_book: str) -> None:
+    """The API and the statement name orders otherwise, and executions alike."""
+    tradebook = Command(sqlite_book)
+    statement = ("--from", "ibkr", str(SAMPLES / "ibkr" / "statement.xml"))
+    tradebook.json("import", *statement)
+    with DatabaseManager(sqlite_book) as book, DatabaseManager(sqlite_book, account="api") as api:
+        done = venue.sync(api, [as_the_api_says(trade) for trade in book.get_trades()])
+    assert done.booked == 5
+
+    found = tradebook.json("reconcile", *statement, "--account", "api", exit_code=1)
+    said = tradebook("import", *statement, "--account", "api", stdin="n\n").stderr
+
+    assert found["trades"] == 5
+    assert [each["entity"] for each in found["discrepancies"]] == ["CashFlow"] * 4
+    assert "booked under other order ids" in said
+
+
+def as_the_api_says(trade: Trade) -> Any:
+    base, slash, quote = trade.symbol.partition("/")
+    contract = ib_async.Forex(base + quote) if slash else ib_async.Stock(base, "SMART", "USD")
+    id_ = f"{trade.execution_id}.01"
+    execution = ib_async.Execution(
+        execId=id_,
+        time=trade.executed_at,
+        side="BOT" if trade.action == "BUY" else "SLD",
+        shares=float(trade.quantity),
+        price=float(trade.price),
+        permId=900 + trade.id,
+    )
+    report = ib_async.CommissionReport(
+        execId=id_, commission=float(trade.fee), currency=trade.fee_currency
+    )
+    return ib_async.Fill(contract, execution, report, execution.time)

@@ -78,7 +78,7 @@ def test_differences_are_listed_with_what_would_mend_them(desk: Command) -> None
         ("MISSING", "SELL 30 AAPL at 172.25"),
         ("SURPLUS", "BUY 7 AAPL at 1"),
         ("DIFFERENT", "BUY 5 MSFT at 415.1"),
-        ("MISSING", "BUY 5000 EUR.USD at 1.0945"),
+        ("MISSING", "BUY 5000 EUR/USD at 1.0945"),
         ("MISSING", "FEE -10 USD"),
     ]
     different = found["discrepancies"][5]
