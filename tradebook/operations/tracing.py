@@ -89,6 +89,9 @@ class _Tracing:
                 raise
             finally:
                 span.set_attribute("tradebook.retries", call.retries)
+                if call.read_from:
+                    span.set_attribute("tradebook.read_from", call.read_from)
+                    span.set_attribute("tradebook.read_reason", call.read_reason)
 
     def observe_retry(self, attempt: RetryAttempt) -> None:
         """Add an event to the call's span."""

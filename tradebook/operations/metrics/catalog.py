@@ -83,6 +83,16 @@ UNIT_OF_WORK: Final = _histogram(
 RETRIES: Final = _counter(
     "retries_total", "Retried units of work: after a conflict, lost connection or other.", "reason"
 )
+READS: Final = _counter(
+    "reads_total",
+    "Reads where queries may go to standbys, by the server that they went to and the reason: the consistency that "
+    "was asked for, or what kept them from a standby (behind, lags, unreachable, promoted, failed, no position).",
+    "server",
+    "reason",
+)
+READ_WAIT: Final = _histogram(
+    "read_wait_seconds", "Time that reads waited for a standby to have what they need.", "server"
+)
 CONFLICTS: Final = _counter("conflicts_total", "Attempts that lost to another writer.")
 TRADES: Final = _counter("trades_total", "Trades and pending orders committed.")
 DUPLICATES: Final = _counter("duplicates_total", "Trades that were delivered again and recognised.")

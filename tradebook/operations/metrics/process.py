@@ -83,6 +83,8 @@ class Instruments:
         self._query = _register(catalog.QUERY, registry)
         self._failures = _register(catalog.QUERY_FAILURES, registry)
         self._retries = _register(catalog.RETRIES, registry)
+        self._reads = _register(catalog.READS, registry)
+        self._read_wait = _register(catalog.READ_WAIT, registry)
         self._conflicts = _register(catalog.CONFLICTS, registry)
         self._counters = {
             instrumentation.TRADES: _register(catalog.TRADES, registry),
@@ -116,6 +118,9 @@ class Instruments:
         finally:
             seconds = time.perf_counter() - began
             self._unit_of_work.labels(call.handler, outcome).observe(seconds)
+            if call.read_from:
+                self._reads.labels(call.read_from, call.read_reason).inc()
+                self._read_wait.labels(call.read_from).observe(call.read_wait)
             if call.conflicts:
                 self._conflicts.inc(call.conflicts)
             for counter, count in call.committed.items():
