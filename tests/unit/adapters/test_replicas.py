@@ -9,7 +9,8 @@ import pytest
 from tradebook import InvalidInput
 from tradebook.adapters.replicas import written
 from tradebook.adapters.replicas.replica import wait_statement
-from tradebook.adapters.replicas.written import PrimaryState, Server, Written
+from tradebook.adapters.replicas.states import PrimaryState, Server
+from tradebook.adapters.replicas.written import Written
 from tradebook.domain.consistency import (
     Consistency,
     checked_token,

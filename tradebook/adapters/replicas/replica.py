@@ -10,12 +10,10 @@ from threading import Lock
 from typing import Final
 
 from sqlalchemy import Connection, Engine, TextClause, event, text
-from sqlalchemy.exc import DBAPIError
 
-from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.errors import translated
 from tradebook.adapters.loggers import REPLICAS
-from tradebook.adapters.replicas.written import FAILURES, PrimaryState, Server
+from tradebook.adapters.replicas.states import FAILURES, PrimaryState, replica_state
 from tradebook.domain.consistency import token_of
 from tradebook.domain.errors import PoolExhausted
 
@@ -27,16 +25,10 @@ _FIRST_POLL: Final = 0.0005
 _LONGEST_POLL: Final = 0.005
 _WAITS_ITSELF: Final = (19,)
 """The version of PostgreSQL that waits for a position itself."""
-_NOT_THERE: Final = ("0A000", "42883", "42501")
-"""SQLSTATEs of functions that a server does not have, or not for everyone: those of Aurora."""
 _ENDLESS: Final = 2**64
 """Behind every position: the database itself has all that was written."""
 _MOST_POSITIONS: Final = 1000
 
-_STATE: Final = text(
-    "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() - '0/0'::pg_lsn, "
-    "(SELECT system_identifier FROM pg_control_system()), pg_postmaster_start_time(), current_database()"
-)
 _REPLAYED: Final = text("SELECT pg_last_wal_replay_lsn() - '0/0'::pg_lsn")
 
 
@@ -153,23 +145,21 @@ class Replica:
 
     def _check(self, primary: Callable[[], PrimaryState | None], max_lag: float) -> None:
         try:
-            with self._engine.connect() as connection:
-                is_standby, replayed, *server = connection.execute(_STATE).one()
+            state = replica_state(self._engine)
         except FAILURES as error:
-            if not isinstance(error, DBAPIError) or sqlstate(error) not in _NOT_THERE:
-                self.failed(error)
-                return
-            is_standby, replayed, server = True, None, [None, None, None]
+            self.failed(error)
+            return
         if self._unfit is Unfit.UNREACHABLE:
             REPLICAS.info("queries use %s again", self.name)
         self._pause, self._check_at = 0.0, time.monotonic() + CHECKED_EVERY
         self._is_behind = False
-        here, there = primary(), Server(*server)
-        is_itself = here is not None and here.server == there
-        self.replayed = _ENDLESS if is_itself else int(replayed or 0)
+        here = primary()
+        is_itself = here is not None and here.server == state.server
+        self.replayed = _ENDLESS if is_itself else state.replayed or 0
         # A copy by other means knows no position of this log.
-        self._says_position = replayed is not None and is_standby and self._is_one_server
-        if not is_standby and not is_itself and here is not None and here.has_copied(there):
+        knows = state.is_standby and state.replayed is not None
+        self._says_position = knows and self._is_one_server
+        if here is not None and here.has_promoted(state):
             self._unfit = Unfit.PROMOTED
         else:
             self._unfit = Unfit.LAGS if self._lag(here) > max_lag else None

@@ -11,7 +11,8 @@ from attrs import frozen
 from sqlalchemy import Engine
 
 from tradebook.adapters.replicas.replica import Replica
-from tradebook.adapters.replicas.written import PrimaryState, Written, primary_state
+from tradebook.adapters.replicas.states import PrimaryState, primary_state
+from tradebook.adapters.replicas.written import Written
 from tradebook.domain.consistency import Consistency, position_of
 from tradebook.service_layer.call_context import current_consistency, current_token
 from tradebook.service_layer.instrumentation import current_call

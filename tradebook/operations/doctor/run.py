@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -13,6 +13,7 @@ from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
 from tradebook.operations.doctor import any_database, postgresql, sqlite, tables
 from tradebook.operations.doctor.checks import Check, CheckTarget, Finding, Level, PartProgress
+from tradebook.operations.doctor.readers import readers
 from tradebook.service_layer.book import Book
 
 _POSTGRESQL: Final[tuple[Check, ...]] = (
@@ -78,6 +79,7 @@ def examine(
     config: DatabaseConfig,
     account: str,
     *,
+    reads_from: Sequence[DatabaseConfig] = (),
     thorough: bool = True,
     progress: PartProgress | None = None,
 ) -> Diagnosis:
@@ -88,6 +90,7 @@ def examine(
         engine: an engine of the same database.
         config: the configuration of the same database.
         account: the account of the book.
+        reads_from: the servers that queries go to.
         thorough: whether to prove the audit trail and the book too, which reads every trade and event.
         progress: called with the name of a check, how much of it is done, and how much there is.
 
@@ -106,6 +109,8 @@ def examine(
             with translated_errors(), engine.connect() as connection:
                 target = CheckTarget(connection, config, engine, account)
                 found += _collect(check.__name__.replace("_", " "), check(target))
+    if answers:
+        found += _collect("queries", readers(engine, reads_from))
     if usable and thorough:
         for name, findings in any_database.book(
             the_book, progress or (lambda _what, _done, _total: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from attrs import define, field
 import tradebook
 from tests.support.backends import in_full_runs
 from tests.support.breakable_servers import BreakableServer, breakable_servers
+from tests.support.command_line import Command
 from tradebook import AbstractUnitOfWork, DatabaseConfig, DatabaseManager, InvalidInput
 from tradebook.adapters.replicas import replica
 from tradebook.service_layer.instrumentation import CallRecord
@@ -282,6 +284,19 @@ def test_the_database_itself_under_another_name_has_all_that_was_written(
         book.record_trade(symbol="A", **BUY)
         assert book.get_position_by_symbol("A").quantity == number + 1
     assert {server for server, _ in routes.taken()} == {"standby"}
+
+
+def test_the_doctor_says_how_far_each_server_for_queries_is(
+    config: DatabaseConfig, pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = f"postgresql://postgres@/postgres?host={pair[1].home}&port=5999"
+    monkeypatch.setenv("TRADEBOOK_DATABASE_READ_URL", f"{config.read_url} {config.url} {away}")
+    found = Command(config.url).json("doctor", "--quick")["findings"]
+    said = [each for each in found if each["check"] == "queries"]
+    assert [each["level"] for each in said] == ["green", "green", "yellow"]
+    assert re.search("is a standby, [0-9,]+ bytes of the log behind", said[0]["what"])
+    assert "is the database itself" in said[1]["what"]
+    assert ":5999 does not answer" in said[2]["what"]
 
 
 def test_what_is_no_consistency_and_no_token_is_refused(config: DatabaseConfig) -> None:

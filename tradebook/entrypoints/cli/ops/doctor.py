@@ -42,7 +42,13 @@ def doctor(
         progress_bars(hidden=context.quiet or context.as_json) as report,
     ):
         diagnosis = examine(
-            manager, engine, manager.config, context.account, thorough=not quick, progress=report
+            manager,
+            engine,
+            manager.config,
+            context.account,
+            reads_from=context.config().for_reading(),
+            thorough=not quick,
+            progress=report,
         )
     bad_levels = {Level.RED, Level.YELLOW} if strict else {Level.RED}
     context.answer(
