@@ -31,6 +31,7 @@ from tradebook.adapters.sessions.account_session import AdHocSession
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
+from tradebook.config.texts import TRANSACTION
 
 Graph: TypeAlias = containers.DynamicContainer
 
@@ -132,8 +133,11 @@ def new_container(
     wired.ad_hoc_sessions = Single(parts.sessions, wired.engine, AdHocSession, config)
     wired.unit_of_work = unit_of_work(wired.engine, GuardedSession, wired.position_cache)
     wired.read_unit_of_work = unit_of_work(Single(_reading, wired.reader), ReadSession)
+    # Through a pooler asyncpg sends the limits of a connection with BEGIN.
+    autocommit = config.for_reading().pooler != TRANSACTION
     wired.statement_unit_of_work = unit_of_work(
-        Single(_reading, wired.reader, one_statement=True), StatementReadSession
+        Single(_reading, wired.reader, one_statement=True, autocommit=autocommit),
+        StatementReadSession,
     )
     wired.schema_use = (
         Single(parts.first_use, config, wired.engine.provider, wired.own_read_engine.provider)
@@ -164,15 +168,18 @@ def new_container(
     return wired
 
 
-def _reading(engine: AnyEngine, *, one_statement: bool = False) -> AnyEngine:
+def _reading(
+    engine: AnyEngine, *, one_statement: bool = False, autocommit: bool = False
+) -> AnyEngine:
     """Return the engine, on the same pool, for transactions with one consistent view and no write lock.
 
-    With `one_statement` each statement is a transaction of its own, and sees one instant.
+    With `one_statement` each transaction has one statement, and sees one instant; on asyncpg it is then sent
+    without BEGIN where `autocommit` is set.
     """
     options: dict[str, Any] = {READ_ONLY: True, ONE_STATEMENT: one_statement}
     if engine.dialect.driver == "asyncpg":
         consistent = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        options |= {"isolation_level": "AUTOCOMMIT"} if one_statement else consistent
+        options |= {"isolation_level": "AUTOCOMMIT"} if autocommit else consistent
     return engine.execution_options(**options)
 
 
