@@ -7,6 +7,7 @@ travels as SET LOCAL, in the message that begins the transaction or holds the on
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from psycopg2 import extensions
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 from tradebook.config import DatabaseConfig
 from tradebook.config.texts import SESSION, TRANSACTION
-from tradebook.domain.errors import DatabaseUnavailable
+from tradebook.domain.errors import DatabaseUnavailable, OperationFailed
 
 DEFAULT_LIMITS: Final = {
     "lock_timeout": 10_000,
@@ -39,6 +40,22 @@ _ADVICE: Final = (
     "TRADEBOOK_DB_POOLER=transaction, or =session where it gives each client a connection of the server for "
     "itself; or connect to the server directly"
 )
+_NO_SESSION: Final = (
+    "this needs a session of the server for itself, and a connection pooler gives each transaction another one: name "
+    "the server itself by TRADEBOOK_DATABASE_DIRECT_URL; or, where the pooler gives each client a connection of the "
+    "server for itself, set TRADEBOOK_DB_POOLER=session. Nothing was done"
+)
+
+
+def require_session(info: Collection[Any], backends: Collection[int]) -> None:
+    """Refuse a connection that has no session of the server for itself.
+
+    Args:
+        info: of the connection.
+        backends: the process ids that two of its transactions saw.
+    """
+    if POOLED in info or len(set(backends)) > 1:
+        raise OperationFailed(_NO_SESSION)
 
 
 def limits_of(config: DatabaseConfig) -> dict[str, int]:
@@ -104,9 +121,7 @@ def _find_async(connection: Any, statement: str) -> list[Any]:
     async def find(driver: Any) -> list[Any]:
         # In a transaction, and without a name: a pooler could run another client's statement of the same name.
         async with driver.transaction():
-            prepared = await driver.prepare(
-                statement.format(pid=driver.get_server_pid()), name=""
-            )
+            prepared = await driver.prepare(statement.format(pid=driver.get_server_pid()), name="")
             found: list[Any] = await prepared.fetch()
         return found
 
@@ -117,7 +132,7 @@ def _find_async(connection: Any, statement: str) -> list[Any]:
 def _cursor_class(limits: str) -> type[extensions.cursor]:
     """Make a class of cursors that set limits with the first statement of each transaction."""
 
-    class LimitedCursor(extensions.cursor):
+    class LimitedCursor(extensions.cursor):  # type: ignore[misc]
         @override
         def execute(self, query: Any, vars: Any = None) -> None:
             if self._is_first:
@@ -151,7 +166,7 @@ def _cursor_class(limits: str) -> type[extensions.cursor]:
 
 
 def _leave_statements_unnamed(
-    dialect: Dialect, _record: object, _args: object, options: dict[str, Any]
+    _dialect: Dialect, _record: object, _args: object, options: dict[str, Any]
 ) -> None:
     """Let asyncpg prepare statements without a name, anew for each call, which every pooler lives with."""
     # 70 ms of the start of programs that use no asyncio.

@@ -21,9 +21,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.poolers import POOLED
-from tradebook.adapters.ledger.pooled_statement import NOT_KEPT, fetch_pooled
 from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
+from tradebook.adapters.ledger.pooled_statement import NOT_KEPT, fetch_pooled
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
 from tradebook.domain.positions import MARK, MarkSource
@@ -43,7 +43,6 @@ _EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_i
 PREPARED: Final = "tradebook_booking"
 """The beginning of the prepared statement's name. The rest is a hash of its text: behind a pooler, programs of several
 versions share a connection of the server, and none may run another's text."""
-_POOLED_TRIES: Final = 2
 
 
 @frozen
@@ -273,7 +272,7 @@ class _Prepared(_OneStatement):
         prepared it is a program of the same version.
         """
         both = f"{self._prepare}; {self._execute}"
-        for text in (self._execute, both) * _POOLED_TRIES:
+        for text in (self._execute, both) * 2:
             try:
                 return sender.send(text, values)
             except Exception as error:
@@ -364,9 +363,9 @@ def _driver_connection(engine: Engine) -> Iterator[Sender]:
                 cursor.execute(statement, parameters)
                 return cursor.fetchone() if cursor.description else None
 
-            is_pooled = engine.dialect.is_async and connection.info.get(POOLED) == ""
-            pooled = connection.dbapi_connection if is_pooled else None
-            yield Sender(engine.dialect, connection.info, send, pooled)
+            pooled = engine.dialect.is_async and connection.info.get(POOLED) == ""
+            driver = connection.dbapi_connection if pooled else None
+            yield Sender(engine.dialect, connection.info, send, driver)
             cursor.close()
     finally:
         connection.close()

@@ -42,8 +42,10 @@ _PREFIXES: Final = (
     ("AUDIT: ", AccessKind.AUDIT),
 )
 _LIST_FILES: Final = f"SELECT name, size FROM {LOG_FILES}()"  # noqa: S608, a name of ours
+_SET_LIMITS: Final = "SELECT set_config(name, value, false) FROM (VALUES"
+"""How it began in earlier versions, whose programs may still run."""
 _BY_ITSELF: Final = re.compile(
-    rf"({re.escape(BEGIN_SESSION)}|SELECT set_config\(name, value, false\) FROM \(VALUES).*|{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
+    rf"({re.escape(BEGIN_SESSION)}|{re.escape(_SET_LIMITS)}).*|{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
 )
 _DRIVER_STATEMENTS: Final = frozenset(
     {
