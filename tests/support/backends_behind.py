@@ -27,6 +27,7 @@ def left_behind(url: URL, backends: int = 2) -> set[Any]:
     with ExitStack() as held:
         for _ in range(backends):
             connection = held.enter_context(closing(psycopg2.connect(plain)))
+            held.callback(connection.rollback)  # PgBouncer closes one that is left in a transaction
             cursor = connection.cursor()
             cursor.execute("SELECT pg_backend_pid()")
             pids.add(cursor.fetchone()[0])

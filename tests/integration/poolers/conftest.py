@@ -34,6 +34,10 @@ class PooledBook:
         """Give its sessions the default limits by themselves, as `db roles --limits` does for roles."""
         for setting in ("lock_timeout = '10s'", "idle_in_transaction_session_timeout = '10min'"):
             execute(self.direct, f'ALTER DATABASE "{self.direct.database}" SET {setting}')
+        others = "datname = current_database() AND pid <> pg_backend_pid()"  # they began without
+        execute(
+            self.direct, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ from tradebook import (
     DatabaseUnavailable,
     StatementCancelled,
     Trade,
-    handlers,
 )
 from tradebook.adapters.ledger import single_trade
 from tradebook.domain.trades import TRADE_COLUMNS

@@ -52,11 +52,12 @@ async def _names(config: DatabaseConfig) -> Finding:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT 1"))
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            await driver.prepare(f"SELECT 1 AS {name}", name=name)
+            kept = await driver.prepare(f"SELECT 1 AS {name}", name=name)
             query = text("SELECT count(*) FROM pg_prepared_statements WHERE name = :name")
             is_passed_on = await connection.scalar(query, {"name": name})
             if is_passed_on:
                 await driver.execute(f"DEALLOCATE {name}")
+            del kept  # asyncpg would have closed it before
     finally:
         await engine.dispose()
     if is_passed_on:
