@@ -26,6 +26,7 @@ NEEDED: Final = (
     "apt-get install pgbouncer"
 )
 _SETTINGS: Final = {
+    "pool_mode": "transaction",
     "auth_type": "trust",
     "listen_addr": "",
     "listen_port": "6432",
@@ -78,68 +79,82 @@ def _fetch(folder: Path) -> bool:
     return (folder / "usr/sbin/pgbouncer").exists()
 
 
+class Pooler:
+    """PgBouncer before a server.
+
+    Attributes:
+        url: of the server's database, through the pooler.
+    """
+
+    def __init__(
+        self, program: Program, server: URL, home: Path, settings: Mapping[str, str]
+    ) -> None:
+        self._program, self._home = program, home
+        host = server.host or server.query["host"]
+        where = f"host={host} port={server.port or server.query.get('port', 5432)}"
+        stated = {
+            **_SETTINGS,
+            "unix_socket_dir": str(home),
+            "auth_file": str(home / "users"),
+            "logfile": str(home / "log"),
+            **settings,
+        }
+        lines = ["[databases]", f"* = {where}", "[pgbouncer]"]
+        (home / "ini").write_text("\n".join([*lines, *(f"{n} = {v}" for n, v in stated.items())]))
+        (home / "users").write_text('"postgres" ""\n')
+        place = {"host": str(home), "port": "6432"}
+        self.url = server.set(host=None, port=None).update_query_dict(place)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        user = server_user()
+        if user is not None:  # it refuses to run as root
+            shutil.chown(self._home, user)
+        as_user = [] if user is None else ["--user", user]
+        libraries = self._program.libraries
+        self._process = subprocess.Popen(
+            [self._program.path, "--quiet", *as_user, str(self._home / "ini")],
+            env={**os.environ, "LD_LIBRARY_PATH": libraries} if libraries else None,
+            stderr=subprocess.DEVNULL,
+        )
+        plain = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        for _ in range(1000):
+            assert self._process.poll() is None, (self._home / "log").read_text()
+            with suppress(psycopg2.OperationalError):
+                psycopg2.connect(plain).close()
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"PgBouncer does not answer: {(self._home / 'log').read_text()}")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+        (self._home / ".s.PGSQL.6432").unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        """End it at once, and start it again."""
+        self.kill()
+        self.start()
+
+
 @contextmanager
-def pooler(
-    server: URL,
-    *,
-    size: int = 2,
-    mode: str = "transaction",
-    settings: Mapping[str, str] | None = None,
-    users: tuple[str, ...] = ("postgres",),
-) -> Iterator[URL]:
-    """Run PgBouncer before a server; gives the URL of the same database through it.
+def pooler(server: URL, *, size: int = 2, **settings: str) -> Iterator[Pooler]:
+    """Run PgBouncer before a server, in transaction mode.
 
     Args:
-        server: by a unix socket.
+        server: the server's URL.
         size: connections to the server for each database and role.
-        mode: of pooling.
         settings: of PgBouncer, besides and instead of those of the tests.
-        users: roles that may connect.
     """
     program = pgbouncer()
     if program is None:
         pytest.skip(NEEDED)
     home = Path(tempfile.mkdtemp(prefix="tradebook-pooler-"))
-    where = f"host={server.query['host']} port={server.port or server.query.get('port', 5432)}"
-    stated = {
-        **_SETTINGS,
-        "pool_mode": mode,
-        "default_pool_size": str(size),
-        "unix_socket_dir": str(home),
-        "auth_file": str(home / "users"),
-        "logfile": str(home / "log"),
-        **(settings or {}),
-    }
-    lines = ["[databases]", f"* = {where}", "[pgbouncer]"]
-    (home / "ini").write_text("\n".join([*lines, *(f"{n} = {v}" for n, v in stated.items())]))
-    (home / "users").write_text("".join(f'"{user}" ""\n' for user in users))
-    user = server_user()
-    if user is not None:  # it refuses to run as root
-        shutil.chown(home, user)
-    as_user = [] if user is None else ["--user", user]
-    environment = {**os.environ, "LD_LIBRARY_PATH": program.libraries}
-    process = subprocess.Popen(
-        [program.path, "--quiet", *as_user, str(home / "ini")],
-        env=environment if program.libraries else None,
-        stderr=subprocess.DEVNULL,
-    )
+    made = Pooler(program, server, home, {"default_pool_size": str(size), **settings})
+    made.start()
     try:
-        mine = server.set(port=None).update_query_dict({"host": str(home), "port": "6432"})
-        _wait_for(mine, process, home / "log")
-        yield mine
+        yield made
     finally:
-        process.kill()
-        process.wait()
+        made.kill()
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _wait_for(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    for _ in range(1000):
-        if process.poll() is not None:
-            break
-        with suppress(psycopg2.OperationalError):
-            psycopg2.connect(plain).close()
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"PgBouncer did not start: {log.read_text() if log.exists() else ''}")

@@ -43,8 +43,8 @@ class PooledBook:
 @pytest.fixture(scope="session")
 def through_pooler(postgresql: URL) -> Iterator[Callable[[URL], URL]]:
     """Gives the way to a database of the server through PgBouncer, over two connections of the server."""
-    with pooler(postgresql, size=2) as url:
-        yield lambda database: url.set(database=database.database)
+    with pooler(postgresql) as made:
+        yield lambda database: made.url.set(database=database.database)
 
 
 @pytest.fixture

@@ -125,7 +125,10 @@ def _find_async(connection: Any, statement: str) -> list[Any]:
             found: list[Any] = await prepared.fetch()
         return found
 
-    found: list[Any] = connection.run_async(find)
+    try:
+        found: list[Any] = connection.run_async(find)
+    except Exception as error:
+        connection._handle_exception(error)  # raises it as SQLAlchemy's, which knows a lost connection
     return found
 
 
