@@ -46,15 +46,16 @@ def restarts(seconds: float) -> Figures:
 
 
 def _restarts(server: BreakableServer, *, is_async: bool) -> Figures:
-    url = _new_book(server)
+    url = new_book(server)
     writers = Writers(url, is_async=is_async)
     modes = ["fast", "immediate"]
-    writers.attack([lambda mode=mode: _restart(server, mode) for mode in modes])
+    writers.attack([lambda mode=mode: restart(server, mode) for mode in modes])
     with DatabaseManager(url) as book:
         return compared(book, writers.acknowledged, kills=len(modes))
 
 
-def _restart(server: BreakableServer, mode: str) -> None:
+def restart(server: BreakableServer, mode: str) -> None:
+    """Stop a server in a mode of `pg_ctl`, and start it again."""
     server.stop(mode)
     server.start()
 
@@ -71,7 +72,7 @@ def _failover(*, is_async: bool) -> Figures:
     with breakable_servers() as (primary, standby):
         primary.create()
         primary.copy_to(standby)
-        url = _new_book(primary)
+        url = new_book(primary)
         hosts = {"host": f"{primary.home},{standby.home}", "target_session_attrs": "read-write"}
         writers = Writers(url.update_query_dict(hosts), is_async=is_async)
         writers.attack([lambda: _fail_over(primary, standby)])
@@ -85,7 +86,8 @@ def _fail_over(primary: BreakableServer, standby: BreakableServer) -> None:
     standby.promote()
 
 
-def _new_book(server: BreakableServer, *settings: str) -> Any:
+def new_book(server: BreakableServer, *settings: str) -> Any:
+    """Make a book on a server, with trades; gives its URL."""
     name = f"book{uuid4().hex}"
     server.execute(f"CREATE DATABASE {name}")
     for setting in settings:
@@ -102,7 +104,7 @@ def deadlocks(seconds: float) -> Figures:
     figures = Figures()
     with breakable_servers() as (server, _):
         server.create()
-        url = _new_book(server, "deadlock_timeout = '5ms'")
+        url = new_book(server, "deadlock_timeout = '5ms'")
         for number in rounds_for(seconds):
             figures.add(_deadlocks(url, number))
         found = f"SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = '{url.database}'"

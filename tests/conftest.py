@@ -48,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--full", action="store_true", help="run what is marked `full` too: all eight backends"
     )
     parser.addoption(
+        "--pooler",
+        action="store_true",
+        help="run what is marked `pooler`: heavy tests of PgBouncer",
+    )
+    parser.addoption(
         "--prove",
         action="store_true",
         help="end each contract test with verify and the check of seals",
@@ -55,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests marked `full`, and under `make mutants` those that its workers cannot find.
+    """Deselect tests marked `full` or `pooler`, and under `make mutants` those that its workers cannot find.
 
     They collect a second time in one process, and pytest then escapes the ids that a function made
     once more; a test that is not found would count as a mutant killed.
@@ -63,6 +68,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     out: set[pytest.Item] = set()
     if not config.getoption("full"):
         out |= {item for item in items if item.get_closest_marker("full")}
+    if not config.getoption("pooler"):
+        out |= {item for item in items if item.get_closest_marker("pooler")}
     if config.getoption("hypothesis_profile") == "mutants":
         out |= {item for item in items if "\\" in item.nodeid}
     config.hook.pytest_deselected(items=[item for item in items if item in out])

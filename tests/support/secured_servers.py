@@ -14,7 +14,7 @@ from typing import Any
 import psycopg2
 from attrs import frozen
 
-from tests.support.breakable_servers import _user
+from tests.support.breakable_servers import server_user
 from tests.support.servers import give_runtime_folder
 from tradebook import DatabaseConfig
 
@@ -70,7 +70,7 @@ class SecuredServer:
         with tempfile.TemporaryFile() as said:
             subprocess.run(
                 [self.programs / program, "-D", self.home / "data", *arguments],
-                user=_user(),
+                user=server_user(),
                 cwd=self.home,
                 stdout=said,
                 stderr=said,
@@ -106,8 +106,8 @@ def secured_server(
     give_runtime_folder()
     home = Path(tempfile.mkdtemp(prefix="tradebook-pg-"))
     home.chmod(0o755)
-    if _user() is not None:
-        shutil.chown(home, _user())
+    if server_user() is not None:
+        shutil.chown(home, server_user())
     secret = home / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
@@ -118,8 +118,8 @@ def secured_server(
     (data / "pg_hba.conf").write_text(rules)
     for name, content in files.items():
         (data / name).write_bytes(content)
-        if _user() is not None:
-            shutil.chown(data / name, _user())
+        if server_user() is not None:
+            shutil.chown(data / name, server_user())
         (data / name).chmod(0o600)
     said = {
         "listen_addresses": "localhost",

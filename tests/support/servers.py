@@ -63,8 +63,8 @@ def postgresql_server(*, fsync: bool = True) -> Iterator[URL]:
     try:
         url = make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
         if not fsync:
-            _execute(url, "ALTER SYSTEM SET fsync = off")
-            _execute(url, "SELECT pg_reload_conf()")
+            execute(url, "ALTER SYSTEM SET fsync = off")
+            execute(url, "SELECT pg_reload_conf()")
         yield url
     finally:
         # Its data is thrown away: no checkpoint, which would write and sync dozens of databases.
@@ -78,12 +78,13 @@ def postgresql_server(*, fsync: bool = True) -> Iterator[URL]:
 def create_database(server: URL, name: str, template: str = "template1") -> URL:
     """Create a database on the server, as a copy of another; an empty one by default."""
     # It copies files between two checkpoints: 20 ms of CPU instead of 220, and 4 s with fsync.
-    how = " STRATEGY file_copy" if _execute(server, "SHOW fsync") == [("off",)] else ""
-    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"{how}')
+    how = " STRATEGY file_copy" if execute(server, "SHOW fsync") == [("off",)] else ""
+    execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"{how}')
     return server.set(database=name)
 
 
-def _execute(url: URL, statement: str) -> list[Any]:
+def execute(url: URL, statement: str) -> list[Any]:
+    """Run a statement on a database, and give its rows."""
     connection = psycopg2.connect(url.set(drivername="postgresql").render_as_string(False))
     connection.autocommit = True
     try:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from attrs import evolve, field, fields_dict, frozen
 
-from tradebook.config import bounds
+from tradebook.config import bounds, texts
 from tradebook.config.secrets import (
     HIDDEN,
     Password,
@@ -34,10 +34,10 @@ from tradebook.domain.limits import MAX_SECONDS_AHEAD
 from tradebook.domain.validation import boolean
 
 DEFAULT_PATH: Final = "tradebook.db"
-SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DEFAULTS: Final[Mapping[str, Any]] = {"host": "localhost", "port": 5432, "database": "tradebook"}
 _TIMEOUTS: Final = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 _PLACE: Final = ("host", "port", "database", "username", "password", "password_file")
+_OTHER_PLACES: Final = ("read_url", "direct_url")
 
 _ASYNCPG: Final = {
     "gsslib",
@@ -57,45 +57,6 @@ _ASYNC_ONLY: Final = "prepared_statement_cache_size"
 _HELD: Final = {"dbname", "dsn", "ssl", "timeout", "user"}
 """Parameters of a URL that stand for fields, under the names that drivers give them."""
 _TIMEOUT_OPTION: Final = re.compile(rf"(?:^|\s+)-c\s*({'|'.join(_TIMEOUTS)})=([0-9]+)(?=\s|$)")
-
-
-def _text(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value or not is_sendable(value):
-        raise InvalidInput("", value, "Unicode text that is not empty, without NUL characters")
-    return value
-
-
-def _host(value: str | None) -> str | None:
-    host = _text(value)
-    if host is not None and not all(host.split(",")):
-        raise InvalidInput("", host, "a name in each place of a list of hosts")
-    if host is None or host.startswith("/"):
-        return host
-    host = host.removeprefix("[").removesuffix("]")
-    if not re.fullmatch(r"[^\s/@?#\[\]]+", host):  # perhaps a URL, with a password in it
-        expected = "a host's name or address, or the folder of a socket; from_url() takes a URL"
-        raise InvalidInput("", HIDDEN, expected)
-    return host
-
-
-def _read_url(value: str | Sequence[str] | None) -> str | None:
-    if value is None or isinstance(value, str):
-        return Secret(value) if value else None
-    if not all(isinstance(each, str) for each in value):
-        raise InvalidInput("", HIDDEN, "a URL, or a list of URLs")
-    return Secret(" ".join(value)) if value else None
-
-
-def _ssl_mode(value: str | None) -> str | None:
-    if value is not None and value not in SSL_MODES:
-        raise InvalidInput("", value, "one of " + ", ".join(SSL_MODES))
-    return value
-
-
-def _path(value: str | os.PathLike[str] | None) -> str | None:
-    return _text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def _parameters(value: Mapping[str, str]) -> dict[str, str]:
@@ -159,6 +120,12 @@ class DatabaseConfig:
         read_wait: milliseconds that a read waits for a standby which lacks what the read has to see; then it goes to
             the database itself.
         read_max_lag: seconds that a standby may lag behind; reads pass over one that lags more.
+        pooler: what stands between: `transaction`, a pooler such as PgBouncer that gives each transaction
+            another connection of the server, so that nothing is kept on one; `session`, one that does not. Where
+            it is not stated, most poolers are recognised; asyncpg then has to be told which it is.
+        direct_url: the server itself, where a pooler stands between: for migrations, backups and roles, which
+            need a session. The role and its password are the URL's alone.
+        processes: how many processes use such a pool, for the doctor.
         seal_witness: where `seal` appends the seals too, so that whoever can write to the database cannot drop
             them in silence: paths and URLs, in a list or with commas between them; see docs/security.md.
         parameters: further parameters of the URL. asyncpg takes those that it supports; those that only
@@ -170,20 +137,20 @@ class DatabaseConfig:
         InvalidInput: naming the field, the value and what is accepted.
     """
 
-    host: str | None = field(default=None, converter=_host)
+    host: str | None = field(default=None, converter=texts.host)
     port: int | None = field(default=None, converter=bounds.port)
-    database: str | None = field(default=None, converter=_text)
-    username: str | None = field(default=None, converter=_text)
+    database: str | None = field(default=None, converter=texts.text)
+    username: str | None = field(default=None, converter=texts.text)
     password: Password = field(default=None, converter=optional_password)
     pool_size: int = field(default=10, converter=bounds.pool_size)
     max_overflow: int = field(default=20, converter=bounds.overflow_size)
     pool_timeout: float = field(default=30, converter=bounds.seconds)
     pool_recycle: int = field(default=3600, converter=bounds.whole_seconds)
-    sslmode: str | None = field(default=None, converter=_ssl_mode)
-    sslrootcert: str | None = field(default=None, converter=_path)
-    sslcert: str | None = field(default=None, converter=_path)
-    sslkey: str | None = field(default=None, converter=_path)
-    application_name: str | None = field(default=None, converter=_text)
+    sslmode: str | None = field(default=None, converter=texts.ssl_mode)
+    sslrootcert: str | None = field(default=None, converter=texts.path)
+    sslcert: str | None = field(default=None, converter=texts.path)
+    sslkey: str | None = field(default=None, converter=texts.path)
+    application_name: str | None = field(default=None, converter=texts.text)
     statement_timeout: int | None = field(default=None, converter=bounds.milliseconds)
     lock_timeout: int | None = field(default=None, converter=bounds.milliseconds)
     echo: bool = field(default=False, converter=boolean)
@@ -197,10 +164,13 @@ class DatabaseConfig:
     max_seconds_ahead: int = field(
         default=MAX_SECONDS_AHEAD, converter=bounds.seconds_ahead, kw_only=True
     )
-    path: str | os.PathLike[str] | None = field(default=None, converter=_path)
+    path: str | os.PathLike[str] | None = field(default=None, converter=texts.path)
     parameters: Mapping[str, str] = field(factory=dict, converter=_parameters, hash=False)
-    password_file: str | os.PathLike[str] | None = field(default=None, converter=_path)
-    read_url: str | Sequence[str] | None = field(default=None, converter=_read_url)
+    password_file: str | os.PathLike[str] | None = field(default=None, converter=texts.path)
+    read_url: str | Sequence[str] | None = field(default=None, converter=texts.urls)
+    direct_url: str | None = field(default=None, converter=texts.url, kw_only=True)
+    pooler: str | None = field(default=None, converter=texts.pooler, kw_only=True)
+    processes: int = field(default=1, converter=bounds.pool_size, kw_only=True)
     seal_witness: tuple[str, ...] = field(default=(), converter=witness_settings, kw_only=True)
     read_consistency: Consistency = field(
         default=Consistency.OWN_WRITES, converter=consistency_of, kw_only=True
@@ -209,7 +179,7 @@ class DatabaseConfig:
     read_max_lag: float = field(default=60, converter=bounds.seconds, kw_only=True)
     _memory: str = field(
         factory=lambda: f"tradebook-{uuid4().hex}",
-        converter=_text,
+        converter=texts.text,
         kw_only=True,
         repr=False,
         eq=False,
@@ -224,7 +194,7 @@ class DatabaseConfig:
         if self.path is not None and given:
             raise InvalidInput(
                 given[0],
-                HIDDEN if given[0] in ("password", "read_url") else getattr(self, given[0]),
+                HIDDEN if given[0] in ("password", *_OTHER_PLACES) else getattr(self, given[0]),
                 "nothing: a SQLite file (path) has none; give either a path or a server",
             )
         defaults = _DEFAULTS if given else {"path": self.path or DEFAULT_PATH}
@@ -292,19 +262,40 @@ class DatabaseConfig:
         Raises:
             InvalidInput: `read_url` is not the URL of a PostgreSQL database.
         """
-        return tuple(self._of_reader(url) for url in str(self.read_url or "").split())
+        # A server that is away keeps the reads waiting until it is known.
+        soon = {"connect_timeout": _CONNECT_TIMEOUT}
+        urls = str(self.read_url or "").split()
+        return tuple(self._at("read_url", url, parameters=soon) for url in urls)
 
-    def _of_reader(self, url: str) -> DatabaseConfig:
+    @hide_traceback
+    def for_sessions(self) -> DatabaseConfig:
+        """Return the config of `direct_url`, for what needs a session; this one where none is set.
+
+        Raises:
+            InvalidInput: `direct_url` is not the URL of a PostgreSQL database.
+        """
+        if self.direct_url is None:
+            return self
+        return self._at("direct_url", str(self.direct_url), pooler=None)
+
+    def _at(self, place: str, url: str, **settings: Any) -> DatabaseConfig:
+        """Return this config at the place of another URL."""
         try:
             parts = parts_of(url)
         except InvalidInput as error:
-            raise InvalidInput("read_url", error.value, error.expected) from None
+            raise InvalidInput(place, error.value, error.expected) from None
         if "path" in parts:
-            raise InvalidInput("read_url", HIDDEN, "the URL of a PostgreSQL database")
-        theirs: dict[str, Any] = dict.fromkeys((*_PLACE, "read_url")) | parts
-        # A server that is away keeps the reads waiting until it is known.
-        soon = {"connect_timeout": _CONNECT_TIMEOUT, **dict(theirs.get("parameters") or {})}
-        return evolve(self, **{**theirs, "parameters": soon})
+            raise InvalidInput(place, HIDDEN, "the URL of a PostgreSQL database")
+        if "parameters" in settings:
+            settings["parameters"] |= parts.pop("parameters", {})
+        theirs: dict[str, Any] = dict.fromkeys((*_PLACE, *_OTHER_PLACES)) | settings | parts
+        return evolve(self, **theirs)
+
+    @property
+    def timeouts(self) -> dict[str, int]:
+        """The timeouts that are stated, in milliseconds."""
+        stated = {name: getattr(self, name) for name in _TIMEOUTS}
+        return {name: limit for name, limit in stated.items() if limit is not None}
 
     @property
     def max_ahead(self) -> timedelta:
@@ -347,8 +338,9 @@ class DatabaseConfig:
         if self.path is not None:
             return self._sqlite_url("pysqlite")
         query = {name: getattr(self, name) for name in (*TLS, "application_name")}
-        limits = [(name, getattr(self, name)) for name in _TIMEOUTS]
-        options = [f"-c {name}={limit}" for name, limit in limits if limit is not None]
+        # A pooler refuses them; they are set where a session or a transaction begins (adapters/engine/poolers.py).
+        limits = {} if self.pooler else self.timeouts
+        options = [f"-c {name}={limit}" for name, limit in limits.items()]
         others = {n: text for n, text in self.parameters.items() if n != _ASYNC_ONLY}
         if options:
             others["options"] = " ".join([others.get("options", ""), *options]).strip()
@@ -357,7 +349,8 @@ class DatabaseConfig:
     def _async_url(self, *, mask: bool = False) -> str:
         if self.path is not None:
             return self._sqlite_url("aiosqlite")
-        settings = {name: getattr(self, name) for name in (*TLS, "application_name", *_TIMEOUTS)}
+        settings = {name: getattr(self, name) for name in (*TLS, "application_name")}
+        settings |= {} if self.pooler else self.timeouts
         settings |= {n: value for n, value in self.parameters.items() if n in _ASYNCPG}
         # SQLAlchemy hands asyncpg keyword arguments only; its `dsn` holds everything else.
         dsn = _encoded(settings, mask=mask)

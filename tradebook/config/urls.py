@@ -17,7 +17,14 @@ POSTGRESQL: Final = "postgresql"
 MEMORY: Final = ":memory:"
 TLS: Final = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 _SERVER_FIELDS: Final = ("host", "port", "database", "username", "password")
-POSTGRESQL_ONLY: Final = (*_SERVER_FIELDS, *TLS, "password_file", "read_url")
+POSTGRESQL_ONLY: Final = (
+    *_SERVER_FIELDS,
+    *TLS,
+    "password_file",
+    "read_url",
+    "direct_url",
+    "pooler",
+)
 """Fields of `DatabaseConfig` that a SQLite file does not have."""
 _A_URL: Final = "a URL such as sqlite:///book.db or postgresql://user:password@host/book"
 ACCEPTED: Final = f"{_A_URL}, or the path of a SQLite file such as book.db or ./book"
@@ -79,10 +86,17 @@ def _text(text: str, _called: str) -> str:
 
 _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
     **dict.fromkeys(("host", "database", "username", "password", "password_file"), _text),
-    **dict.fromkeys((*TLS, "application_name", "seal_witness"), _text),
+    **dict.fromkeys((*TLS, "application_name", "seal_witness", "pooler"), _text),
     **dict.fromkeys(
         (
-            *("port", "pool_size", "max_overflow", "pool_recycle", "max_seconds_ahead"),
+            *(
+                "port",
+                "pool_size",
+                "max_overflow",
+                "pool_recycle",
+                "processes",
+                "max_seconds_ahead",
+            ),
             *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
         ),
         _number(int, "a whole number"),

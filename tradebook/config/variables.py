@@ -44,6 +44,8 @@ _NAMED_OTHERWISE: Final = {
     "database_url_file": "TRADEBOOK_DATABASE_URL_FILE",
     "read_url": "TRADEBOOK_DATABASE_READ_URL",
     "read_url_file": "TRADEBOOK_DATABASE_READ_URL_FILE",
+    "direct_url": "TRADEBOOK_DATABASE_DIRECT_URL",
+    "direct_url_file": "TRADEBOOK_DATABASE_DIRECT_URL_FILE",
 }
 
 
@@ -62,6 +64,9 @@ _HELP: Final = {
     "read_consistency": "What queries there see: eventual, own-writes or strong; own-writes.",
     "read_wait": "Milliseconds that a query waits for a standby; 100.",
     "read_max_lag": "Seconds that a standby may lag behind; 60.",
+    "direct_url": "The server itself, behind a pooler: for migrations, backups, roles.",
+    "direct_url_file": "A file that holds this URL.",
+    "pooler": "What pooler is between: transaction, or session; told by itself where it can be.",
     "host": "The PostgreSQL server, or the folder of its unix socket.",
     "port": "Its port; 5432.",
     "database": "The database on it; tradebook.",
@@ -74,6 +79,7 @@ _HELP: Final = {
     "pool_timeout": "Seconds to wait for a free connection; 30.",
     "pool_recycle": "Seconds until a connection is replaced; 3600.",
     "pool_pre_ping": "Check connections before use: yes or no.",
+    "processes": "Processes with such a pool, for `tradebook doctor`; 1.",
     "sslmode": "disable, allow, prefer, require, verify-ca or verify-full.",
     "sslrootcert": "The certificate file of the authority.",
     "sslcert": "The client's certificate file.",
@@ -234,8 +240,8 @@ class Settings:
 
     def _text(self, field: str) -> str | None:
         """Return the text of a variable, or of the file that its `_FILE` twin names."""
-        if field == "read_url" and self._url is not None:
-            return None  # a replica of the database that the URL given replaces
+        if field in ("read_url", "direct_url", "pooler") and self._url is not None:
+            return None  # they belong to the database that the URL given replaces
         text: str | None = getattr(self._variables, field)
         file: str | None = getattr(self._variables, f"{field}_file", None)
         if file is None:
@@ -251,7 +257,10 @@ class Settings:
         return None if field == "password" else secret
 
 
-_URLS: Final = ("fallback_url", "database_url", "database_url_file", "read_url_file")
+_URLS: Final = (
+    *("fallback_url", "database_url", "database_url_file"),
+    *("read_url_file", "direct_url_file"),
+)
 _OTHERS: Final = ("env", "log", "account", "base_currency")
 _FIELDS: Final = tuple(field for field in _HELP if field not in (*_URLS, *_OTHERS))
 """The fields of `DatabaseConfig` that have a variable."""

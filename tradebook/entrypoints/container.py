@@ -34,6 +34,7 @@ from tradebook.adapters.sessions.account_session import AdHocSession
 from tradebook.adapters.sessions.write_guard import GuardedSession
 from tradebook.adapters.unit_of_work import AsyncUnitOfWork, SqlAlchemyUnitOfWork
 from tradebook.config import DatabaseConfig
+from tradebook.config.texts import TRANSACTION
 
 Graph: TypeAlias = containers.DynamicContainer
 
@@ -140,7 +141,7 @@ def new_container(
         wired.engine = Single(engine_of_account, owner.engine, account)
     # Decisions about writing need the database itself, never a replica that may lag behind.
     wired.own_read_engine = Single(_reading, wired.engine)
-    wired.own_statement_engine = Single(_reading, wired.engine, one_statement=True)
+    wired.own_statement_engine = Single(_reading_once, wired.engine, config)
     if owner is None:
         wired.readers = Single(_readers, parts.make_engine, config, account)
         wired.router = Single(_router, config, wired.own_statement_engine, wired.readers)
@@ -188,26 +189,31 @@ def new_container(
         [
             ReadMakers(
                 unit_of_work(Single(_reading, reader), ReadSession),
-                unit_of_work(Single(_reading, reader, one_statement=True), StatementReadSession),
+                unit_of_work(Single(_reading_once, reader, of_reader), StatementReadSession),
             )
-            for reader in (
-                Single(getitem, wired.readers, index) for index in range(len(config.for_reading()))
+            for reader, of_reader in (
+                (Single(getitem, wired.readers, index), of_reader)
+                for index, of_reader in enumerate(config.for_reading())
             )
         ],
     )
     return wired
 
 
-def _reading(engine: AnyEngine, *, one_statement: bool = False) -> AnyEngine:
-    """Return the engine, on the same pool, for transactions with one consistent view and no write lock.
-
-    With `one_statement` each statement is a transaction of its own, and sees one instant.
-    """
-    options: dict[str, Any] = {READ_ONLY: True, ONE_STATEMENT: one_statement}
+def _reading(engine: AnyEngine, **options: Any) -> AnyEngine:
+    """Return the engine, on the same pool, for transactions with one consistent view and no write lock."""
     if engine.dialect.driver == "asyncpg":
         consistent = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        options |= {"isolation_level": "AUTOCOMMIT"} if one_statement else consistent
-    return engine.execution_options(**options)
+        options = consistent | options
+    return engine.execution_options(**{READ_ONLY: True, **options})
+
+
+def _reading_once(engine: AnyEngine, config: DatabaseConfig) -> AnyEngine:
+    """Return the engine, on the same pool, for transactions of one statement, which sees one instant."""
+    # Through a pooler asyncpg sends the limits of a connection with BEGIN; else it needs none.
+    alone = engine.dialect.driver == "asyncpg" and config.pooler != TRANSACTION
+    options = {"isolation_level": "AUTOCOMMIT"} if alone else {}
+    return _reading(engine, **{ONE_STATEMENT: True, **options})
 
 
 def _counted(session_class: type[Session], router: ReadRouter | None) -> type[Session]:
@@ -245,7 +251,7 @@ def _router(
     replicas = [
         Replica(
             f"{each.host}:{each.port}",
-            _synchronous(_reading(reader, one_statement=True)),
+            _synchronous(_reading_once(reader, each)),
             is_one_server="," not in str(each.host),
         )
         for each, reader in zip(config.for_reading(), readers, strict=True)

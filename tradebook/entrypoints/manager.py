@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from tradebook.adapters import orm
+from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.engine.pool import pool_status
 from tradebook.adapters.health import health
 from tradebook.adapters.migrations import upgrade as migrations
@@ -78,7 +79,9 @@ class Managed:
             self.config = environment.current
             account = environment.account if account is None else account
             base_currency = environment.base_currency if base_currency is None else base_currency
-        self.config.for_reading()  # raises now for a wrong read_url, not at the first query
+        # These raise now for a wrong URL, not at the first query or upgrade.
+        self.config.for_reading()
+        self.config.for_sessions()
         self._actor = argument("actor", short_text, actor)
         self._owner: Self | None = None
         self._shared: WeakSet[Self] = WeakSet()  # the books that `for_account` made
@@ -179,8 +182,15 @@ class DatabaseManager(Managed, Book):
     _runner: Runner
 
     def upgrade(self) -> None:
-        """Migrate the database's schema to this version; an up-to-date schema stays as it is."""
-        migrations.upgrade(self._container.engine())
+        """Migrate the database's schema to this version; an up-to-date schema stays as it is.
+
+        By `direct_url`, where one is set: a pooler gives no session for it.
+        """
+        if self.config.direct_url is None:
+            migrations.upgrade(self._container.engine())
+            return
+        with engine_for(self.config.for_sessions()) as engine:
+            migrations.upgrade(engine)
 
     @override
     def seal(self, *, batch: int = BATCH, progress: ProgressCallback | None = None) -> Sealed:

@@ -126,6 +126,7 @@ def copy_book(
     if _place(source) == _place(target):
         raise InvalidInput("target", target.safe_url, "another database than the one to copy")
     require_file(source)
+    source, target = source.for_sessions(), target.for_sessions()
     with engine_for(_patient(source)) as from_, engine_for(_patient(target)) as to:
         _require_schema(source, from_)
         if read_schema_state(to).name == EMPTY:

@@ -37,6 +37,10 @@ _LASTING: Final = {
         "the server offers no TLS, and sslmode={sslmode} requires it: set `ssl = on` at the server, or "
         "TRADEBOOK_DB_SSLMODE=prefer to do without"
     ),
+    "unsupported startup parameter": (
+        "a connection pooler stands between, which takes no timeouts with the start of a connection: set "
+        "TRADEBOOK_DB_POOLER=transaction, or =session where it gives each client a connection of the server for itself"
+    ),
     "no pg_hba.conf entry": (
         "the server's pg_hba.conf admits no such connection; where it requires TLS, set "
         "TRADEBOOK_DB_SSLMODE=require (sslmode is {sslmode})"

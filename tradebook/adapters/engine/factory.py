@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import aiosqlite
 from sqlalchemy import URL, Engine, create_engine, make_url
@@ -13,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from tradebook.adapters.engine import psycopg2_values, sqlite, transactions
 from tradebook.adapters.engine.connect_errors import explain_failures
-from tradebook.adapters.engine.lock_waits import limit_waits
+from tradebook.adapters.engine.lock_waits import explain_waits
 from tradebook.adapters.engine.pool import AsyncWatchedPool, WatchedPool
+from tradebook.adapters.engine.poolers import set_up_connections
 from tradebook.adapters.engine.slow_queries import ACCOUNT, log_slow_queries
 from tradebook.adapters.types import read_json
 from tradebook.config import DatabaseConfig, Secret
@@ -56,6 +58,9 @@ def make_async_engine(config: DatabaseConfig, account: str = "") -> AsyncEngine:
         arguments["timeout"] = _seconds(config.parameters["connect_timeout"])
     if config.backend == "sqlite":
         arguments |= {"async_creator_fn": _open_sqlite, "factory": sqlite.CancellableConnection}
+    else:
+        # A pooler that is not recognised must not run another client's statement of the same name.
+        arguments["prepared_statement_name_func"] = lambda: f"tradebook_{uuid4().hex}"
     engine = create_async_engine(
         url, poolclass=AsyncWatchedPool, connect_args=arguments, **_options(config)
     )
@@ -99,6 +104,8 @@ def _options(config: DatabaseConfig) -> dict[str, Any]:
 
 
 def _prepare(engine: Engine, config: DatabaseConfig, account: str) -> None:
+    if config.backend == "postgresql":
+        set_up_connections(engine, config)
     explain_failures(engine, config)
     if config.slow_query_seconds is not None:
         log_slow_queries(engine, config, account, make_engine)
@@ -107,7 +114,7 @@ def _prepare(engine: Engine, config: DatabaseConfig, account: str) -> None:
         psycopg2_values.let_driver_make_values(engine)
     if config.backend == "sqlite":
         sqlite.prepare(engine, config)
-    limit_waits(engine, config)
+    explain_waits(engine, config)
 
 
 def _seconds(text: str) -> float | None:

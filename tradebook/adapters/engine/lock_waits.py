@@ -22,16 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from tradebook.adapters.columns import metadata
 from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.pool import WatchedPool
+from tradebook.adapters.engine.poolers import limits_of
 from tradebook.config import DatabaseConfig
-
-DEFAULT_LIMITS: Final = {
-    "lock_timeout": 10_000,
-    "idle_in_transaction_session_timeout": 600_000,
-}
-"""Milliseconds, where neither the configuration nor the server has a limit."""
-
-SET_LIMITS: Final = "SELECT set_config(name, value, false) FROM (VALUES"
-"""How the statement begins that sets them in a new session."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
 """The SQLSTATE of a wait for a lock that reached its limit."""
@@ -41,30 +33,13 @@ _WAL_WRITE_LOCK: Final = 120
 """The byte of a `-shm` file that SQLite's writer locks."""
 
 
-def limit_waits(engine: Engine, config: DatabaseConfig) -> None:
-    """Set the default limits in new sessions, and note on errors of waiting who is waited for."""
+def explain_waits(engine: Engine, config: DatabaseConfig) -> None:
+    """Note on errors of waiting who is waited for, and on a connection that idled too long for how long."""
     if config.backend == "sqlite":
         event.listen(engine, "handle_error", _note_writer)
         return
-    limits = {n: limit for n, limit in DEFAULT_LIMITS.items() if getattr(config, n) is None}
-    values = ", ".join(f"('{name}', '{limit}')" for name, limit in limits.items())
-
-    def set_limits(connection: Any, _record: object) -> None:
-        # Not as startup parameters, which PgBouncer refuses; not over a limit that the server has.
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute(
-            f"{SET_LIMITS} {values}) AS limits (name, value) WHERE current_setting(name) = '0'"
-        )
-        cursor.close()
-        connection.autocommit = False
-
-    if limits:
-        event.listen(engine, "connect", set_limits)
     event.listen(engine, "handle_error", _note_holder)
-    idle_limit = config.idle_in_transaction_session_timeout
-    if idle_limit is None:
-        idle_limit = DEFAULT_LIMITS["idle_in_transaction_session_timeout"]
+    idle_limit = limits_of(config)["idle_in_transaction_session_timeout"]
     if idle_limit:
         event.listen(engine, "handle_error", partial(_note_idling, idle_limit / 1000))
 

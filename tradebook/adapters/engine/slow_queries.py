@@ -45,7 +45,7 @@ _PLAN_MILLISECONDS: Final = 2_000
 _EXPLAINED: Final = re.compile(
     r"\s*\(*\s*(select|with|insert|update|delete|values)\b", re.IGNORECASE
 )
-_PREPARE: Final = re.compile(r"PREPARE (\w+) AS (.*)", re.DOTALL)
+_PREPARE: Final = re.compile(r"PREPARE (\w+) AS (.*?)(?:; EXECUTE .*)?$", re.DOTALL)
 _EXECUTE: Final = re.compile(r"EXECUTE (\w+)")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
 

@@ -16,18 +16,8 @@ _READING: Final = "REPEATABLE READ"
 
 def listen_to_transactions(engine: Engine) -> None:
     """Let the transactions of an engine on psycopg2 begin as its execution options say."""
-    event.listen(engine, "connect", _set_utc)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "reset", _reset)
-
-
-def _set_utc(connection: Any, _record: object) -> None:
-    # Times arrive as text in the session's zone: west of UTC, the first hours of year 1 would be in
-    # year 0, which Python does not have.
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SET TIME ZONE 'UTC'")
-    connection.autocommit = False
 
 
 # Instead of SQLAlchemy's `isolation_level` option, which sets and restores levels while the driver has no

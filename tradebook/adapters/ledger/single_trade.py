@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from operator import itemgetter
 from typing import Any, Final
 
@@ -19,8 +20,10 @@ from sqlalchemy import Connection, Dialect, Engine, Table
 from sqlalchemy.pool import PoolProxiedConnection
 
 from tradebook.adapters.engine.connect_errors import sqlstate
+from tradebook.adapters.engine.poolers import POOLED
 from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
+from tradebook.adapters.ledger.pooled_statement import NOT_KEPT, fetch_pooled
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
 from tradebook.domain.positions import MARK, MarkSource
@@ -38,9 +41,8 @@ _POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*FIXED, *
 _EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 
 PREPARED: Final = "tradebook_booking"
-"""The name of the prepared statement."""
-_NOT_KEPT: Final = ("26000", "42P05")
-"""SQLSTATEs: no prepared statement has this name, or one has it already."""
+"""The beginning of the prepared statement's name. The rest is a hash of its text: behind a pooler, programs of several
+versions share a connection of the server, and none may run another's text."""
 
 
 @frozen
@@ -51,6 +53,8 @@ class Sender:
     info: dict[Any, Any]
     send: Callable[[str, Any], Any]
     """Sends a statement with its parameters, and returns its first row, or None."""
+    pooled: Any = None
+    """The driver's connection, where it is asyncpg's through a pooler and outside transactions."""
 
     @classmethod
     def from_connection(cls, connection: Connection) -> Sender:
@@ -220,13 +224,16 @@ class _OneStatement(TradeWriter):
             f"event AS ({self.insert_event_sql('trade.id', 'FROM trade')} RETURNING id) "
             "SELECT trade.id, event.id FROM trade, event"
         )
+        self.name = f"{PREPARED}_{sha256(self.statement.encode()).hexdigest()[:16]}"
 
     def write(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> WrittenIds | None:
         row = self.send(sender, values, prepared)
         return None if row is None else (row[0], row[1])
 
-    def send(self, sender: Sender, values: tuple[Any, ...], _prepared: bool) -> Any:
+    def send(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> Any:
         """Send the statement, and return its row."""
+        if prepared and sender.pooled is not None:
+            return fetch_pooled(sender.pooled, sender.info, self.name, self.statement, values)
         return sender.send(self.statement, values)
 
 
@@ -238,22 +245,40 @@ class _Prepared(_OneStatement):
         super().__init__(dialect, columns)
         names = [f"%({name})s" for name in self._names]
         self._plain = re.sub(r"\$(\d+)", lambda n: names[int(n[1]) - 1], self.statement)
-        self._execute = f"EXECUTE {PREPARED} ({', '.join(['%s'] * len(names))})"
+        self._prepare = f"PREPARE {self.name} AS {self.statement}"
+        self._execute = f"EXECUTE {self.name} ({', '.join(['%s'] * len(names))})"
         self._can_prepare = True
 
     def send(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> Any:
         if not (prepared and self._can_prepare):
             return sender.send(self._plain, dict(zip(self._names, values, strict=True)))
+        if POOLED in sender.info:
+            return self._send_pooled(sender, values)
         try:
             if PREPARED not in sender.info:
-                sender.send(f"PREPARE {PREPARED} AS {self.statement}", None)
+                sender.send(self._prepare, None)
                 sender.info[PREPARED] = True
             return sender.send(self._execute, values)
         except Exception as error:
             # A pooler between us and the server runs each statement on another connection.
-            if sqlstate(getattr(error, "orig", error)) in _NOT_KEPT:
+            if sqlstate(getattr(error, "orig", error)) in NOT_KEPT:
                 self._can_prepare = False
             raise
+
+    def _send_pooled(self, sender: Sender, values: tuple[Any, ...]) -> Any:
+        """Execute the statement on whichever connection of the server it meets, prepared there if need be.
+
+        Where the name is missing or taken, nothing was written. A taken one has the same text, and whoever
+        prepared it is a program of the same version.
+        """
+        both = f"{self._prepare}; {self._execute}"
+        for text in (self._execute, both) * 2:
+            try:
+                return sender.send(text, values)
+            except Exception as error:
+                if sqlstate(getattr(error, "orig", error)) not in NOT_KEPT:
+                    raise
+        return sender.send(self._plain, dict(zip(self._names, values, strict=True)))
 
 
 class _ThreeStatements(TradeWriter):
@@ -338,7 +363,9 @@ def _driver_connection(engine: Engine) -> Iterator[Sender]:
                 cursor.execute(statement, parameters)
                 return cursor.fetchone() if cursor.description else None
 
-            yield Sender(engine.dialect, connection.info, send)
+            pooled = engine.dialect.is_async and connection.info.get(POOLED) == ""
+            driver = connection.dbapi_connection if pooled else None
+            yield Sender(engine.dialect, connection.info, send, driver)
             cursor.close()
     finally:
         connection.close()
@@ -350,6 +377,8 @@ def _driver_autocommit(
 ) -> Iterator[None]:
     """Switch the driver to autocommit inside the block; after any failure the connection is discarded."""
     driver: Any = connection.dbapi_connection
+    # Through a pooler asyncpg sends BEGIN all the same where the connection has limits, which travel with it.
+    commits = engine.dialect.is_async and bool(connection.info.get(POOLED))
     try:
         if engine.dialect.driver == "psycopg2":
             # Reset the READ ONLY state that a reader left: otherwise psycopg2 sends SET before the statement
@@ -357,10 +386,12 @@ def _driver_autocommit(
             driver.set_session(isolation_level="DEFAULT", readonly="DEFAULT")
             # The pool resets autocommit where an exception that is thrown into the thread skips this block's end.
             connection.info[READ_ONLY] = True
-        if engine.dialect.name == "postgresql":
+        if engine.dialect.name == "postgresql" and not commits:
             driver.autocommit = True  # a flag of the driver: no round trip, and no BEGIN and COMMIT
         yield
-        if engine.dialect.name == "postgresql":
+        if commits:
+            driver.commit()
+        elif engine.dialect.name == "postgresql":
             driver.autocommit = False
             connection.info.pop(READ_ONLY, None)
     except BaseException:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.lock_waits import LOCK_NOT_AVAILABLE
+from tradebook.adapters.engine.poolers import require_session
 from tradebook.adapters.migrations.online_ddl import LOCK_TIMEOUT
 from tradebook.adapters.migrations.revisions import ReportLine
 
@@ -65,6 +66,7 @@ def migration_lock(connection: Connection, report: ReportLine) -> Iterator[None]
         finally:
             driver.execute("PRAGMA foreign_keys=ON")
         return
+    _require_session(connection)
     connection.execute(text("SET statement_timeout = 0"))
     connection.execute(text(f"SET lock_timeout = {LOCK_TIMEOUT}"))
     connection.commit()
@@ -82,6 +84,15 @@ def migration_lock(connection: Connection, report: ReportLine) -> Iterator[None]
                 connection.rollback()
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_KEY})
             connection.invalidate()  # the timeouts set above must not reach the pool's next user
+
+
+def _require_session(connection: Connection) -> None:
+    """Refuse a pooler that would leave the advisory lock and the timeouts on connections of other clients."""
+    backends = []
+    for _ in range(2):
+        backends.append(connection.scalar(text("SELECT pg_backend_pid()")))
+        connection.commit()
+    require_session(connection.info, backends)
 
 
 def _acquire(

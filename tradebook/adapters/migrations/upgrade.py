@@ -26,6 +26,7 @@ from tenacity import (
 )
 
 from tradebook.adapters import loggers
+from tradebook.adapters.engine.poolers import POOLED
 from tradebook.adapters.errors import translated_errors
 from tradebook.adapters.migrations.revisions import (
     BASE,
@@ -34,7 +35,7 @@ from tradebook.adapters.migrations.revisions import (
     alembic_config,
     require_revision,
 )
-from tradebook.adapters.migrations.schema_state import UNVERSIONED, schema_state
+from tradebook.adapters.migrations.schema_state import CURRENT, UNVERSIONED, schema_state
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, NotPermitted, SchemaNotReady
 
 ATTEMPTS: Final = 30
@@ -65,6 +66,7 @@ def upgrade(
         InvalidInput: there is no such revision.
         BookBusy: no attempt got its table locks in time.
         NotPermitted: the role does not own the tables.
+        OperationFailed: a connection pooler stands between, and the schema is not up to date.
         DatabaseFailure: other tables have these names.
         DatabaseReadOnly: the database takes no writes.
     """
@@ -133,6 +135,8 @@ def _run_once(engine: Engine, run: _Command, revision: str, report: ReportLine |
             with connection.begin():
                 state = schema_state(connection)
             state.require_migratable()
+            if state.name == CURRENT and run is command.upgrade and POOLED in connection.info:
+                return  # the lock would take a session
             if state.name == UNVERSIONED:
                 raise SchemaNotReady(
                     "its tables were made without migrations (by metadata.create_all), so their revision is "

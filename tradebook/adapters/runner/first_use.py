@@ -89,7 +89,7 @@ class AsyncFirstUse:
 
 def _upgrade(config: DatabaseConfig) -> None:
     # On an engine of its own: this thread goes on when the task that awaits it is cancelled.
-    with engine_for(config) as engine:
+    with engine_for(config.for_sessions()) as engine:
         migrations.upgrade(engine)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import evolve
 
+from tradebook.adapters.engine.poolers import POOLED
 from tradebook.domain.errors import InvalidInput
 from tradebook.operations.backup.store import Store
 from tradebook.operations.backup.wal_archive import folder_in
@@ -163,12 +164,26 @@ def connections(target: CheckTarget) -> Iterator[Finding]:
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     )
-    pool = target.config.pool_size + target.config.max_overflow
-    what = f"{used} of {most} in use; this pool may take {pool}"
-    if pool > free:
-        fix = f"lower pool_size + max_overflow to at most {free}, or raise max_connections"
+    pool, processes = (
+        target.config.pool_size + target.config.max_overflow,
+        target.config.processes,
+    )
+    of_all = pool * processes
+    whose = "this pool" if processes == 1 else f"{processes} processes with such a pool"
+    what = f"{used} of {most} in use; {whose} may take {of_all}"
+    if POOLED in target.connection.info:
+        what = (
+            f"{what} of the pooler's clients: its max_client_conn must allow as many, and the sizes of its "
+            f"pools together no more than {free} of the server's connections"
+        )
+        yield green("connections", what)
+    elif of_all > free:
+        fix = (
+            f"lower pool_size + max_overflow to at most {free // processes}, raise max_connections, or put a "
+            "pooler between: docs/operations.md"
+        )
         yield red("connections", f"{what}, and no more than {free} can be had", fix)
-    elif used + pool > free:
+    elif used + of_all > free:
         fix = "lower pool_size or max_overflow, raise max_connections, or put a pooler between"
         yield yellow("connections", f"{what}: not all would get one now", fix)
     else:

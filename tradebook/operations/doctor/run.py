@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
 from tradebook.domain.errors import TradebookError
-from tradebook.operations.doctor import any_database, postgresql, sqlite, tables
+from tradebook.operations.doctor import any_database, poolers, postgresql, sqlite, tables
 from tradebook.operations.doctor.checks import Check, CheckTarget, Finding, Level, PartProgress
 from tradebook.operations.doctor.readers import readers
 from tradebook.service_layer.book import Book
@@ -22,6 +22,7 @@ _POSTGRESQL: Final[tuple[Check, ...]] = (
     postgresql.isolation,
     postgresql.durability,
     postgresql.connections,
+    poolers.pooler,
     postgresql.disk,
     postgresql.archive,
     postgresql.archived_log,

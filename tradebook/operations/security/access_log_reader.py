@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tradebook.adapters.engine.connect_errors import sqlstate
-from tradebook.adapters.engine.lock_waits import SET_LIMITS
+from tradebook.adapters.engine.poolers import BEGIN_SESSION
 from tradebook.adapters.errors import translated_errors
 from tradebook.domain.errors import InvalidInput, NotPermitted, SchemaNotReady
 from tradebook.operations.security.access_logging import LOG_FILES, LOG_PART
@@ -42,8 +42,10 @@ _PREFIXES: Final = (
     ("AUDIT: ", AccessKind.AUDIT),
 )
 _LIST_FILES: Final = f"SELECT name, size FROM {LOG_FILES}()"  # noqa: S608, a name of ours
+_SET_LIMITS: Final = "SELECT set_config(name, value, false) FROM (VALUES"
+"""How it began in earlier versions, whose programs may still run."""
 _BY_ITSELF: Final = re.compile(
-    rf"{re.escape(SET_LIMITS)}.*|{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
+    rf"({re.escape(BEGIN_SESSION)}|{re.escape(_SET_LIMITS)}).*|{re.escape(_LIST_FILES)}|SELECT {re.escape(LOG_PART)}\('[^']*', \d+, \d+\)"
 )
 _DRIVER_STATEMENTS: Final = frozenset(
     {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tradebook.operations.security.privileges import (
+    AUDITOR,
     BACKUP,
     BACKUP_ATTRIBUTES,
     MEMBERSHIPS,
     OWNER,
     READER,
+    WRITER,
 )
 from tradebook.operations.security.role_state import LOGINS_REMARK, Member, RoleSpec, RoleState
 from tradebook.operations.security.sql_steps import Step, quote_ident, quote_literal
@@ -24,6 +26,8 @@ _HARMLESS: Final = (
     "pg_use_reserved_connections",
 )
 """Predefined roles that show a server's activity and give no right on its tables."""
+_BOOKING: Final = (WRITER, READER, AUDITOR)
+"""Kinds of roles with which programs work on the book."""
 _READ_ONLY: Final = "default_transaction_read_only"
 _NO_TRIGGERS: Final = "session_replication_role"
 """Setting that switches off triggers and foreign keys; a superuser can set it for another role."""
@@ -116,6 +120,13 @@ def _revoke(state: RoleState, member: Member, option: str) -> Step:
     )
 
 
+def _limit_steps(spec: RoleSpec, role: str, settings: Sequence[str]) -> Iterator[Step]:
+    for name, limit in spec.limits.items():
+        if f"{name}={limit}" not in settings:
+            sql = f"ALTER ROLE {quote_ident(role)} SET {name} = {quote_literal(limit)}"
+            yield Step(sql, f"sessions of {role} have it by themselves, through a pooler too")
+
+
 def setting_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
     """Yield the steps that set each role's attributes and settings."""
     for role, kind in spec.kinds.items():
@@ -135,6 +146,8 @@ def setting_steps(spec: RoleSpec, state: RoleState) -> Iterator[Step]:
             if f"{_READ_ONLY}=on" not in settings or f"{_READ_ONLY}=off" in settings:
                 sql = f"ALTER ROLE {quoted} SET {_READ_ONLY} = on"
                 yield Step(sql, f"{role} only reads", takes_back=True)
+        if kind in _BOOKING:
+            yield from _limit_steps(spec, role, settings)
     for role in (*spec.kinds, ""):
         if any(each.startswith(_NO_TRIGGERS) for each in state.role_settings.get(role, ())):
             name = f"ROLE {quote_ident(role)}" if role else "ROLE ALL"

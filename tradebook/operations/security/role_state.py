@@ -47,6 +47,7 @@ class RoleSpec:
         rls: whether only the accounts that a role is bound to are visible to it; None leaves this unchanged.
         bindings: pairs of role and account to add; `*` binds a role to every account.
         unbindings: pairs of role and account to remove.
+        limits: timeouts that the sessions of writers, readers and auditors have by themselves.
         log_access: whether the server logs connections, and the statements of these roles.
         log_writes: statements of writers that are logged: none, ddl, mod or all.
     """
@@ -58,6 +59,7 @@ class RoleSpec:
     rls: bool | None = None
     bindings: Sequence[tuple[str, str]] = ()
     unbindings: Sequence[tuple[str, str]] = ()
+    limits: Mapping[str, str] = field(factory=dict)
     log_access: bool = False
     log_writes: str = "all"
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import frozen
 
 from tradebook.adapters.engine.factory import engine_for
+from tradebook.adapters.engine.poolers import require_session
 from tradebook.adapters.errors import translated_errors
 from tradebook.config import DatabaseConfig
 from tradebook.config.urls import MEMORY
@@ -70,14 +71,16 @@ def open_admin_connection(config: DatabaseConfig) -> Iterator[AdminConnection]:
 
     Raises:
         InvalidInput: the database is a SQLite file.
+        OperationFailed: a connection pooler stands between.
     """
     if config.path is not None:
         raise InvalidInput("database", config.safe_url, "a PostgreSQL database: a file has no log")
     with (
-        engine_for(config) as engine,
+        engine_for(config.for_sessions()) as engine,
         translated_errors(),
         closing(engine.raw_connection()) as connection,
     ):
+        require_session(connection.info, ())
         driver: Any = connection.driver_connection
         driver.rollback()  # psycopg2 refuses to change autocommit inside a transaction
         driver.autocommit = True

@@ -172,6 +172,7 @@ def connection_environment(config: DatabaseConfig) -> Iterator[dict[str, str]]:
     The password is written into a file of mode 0600 that is removed afterwards, or by the next call where this
     process is killed; where the config has none, libpq looks for one itself (`~/.pgpass`).
     """
+    config = config.for_sessions()
     values = {**attrs.asdict(config, recurse=False), **config.parameters}
     environment = {**os.environ, "PGAPPNAME": config.application_name or "tradebook backup"}
     for name, variable in _VARIABLES.items():

@@ -78,7 +78,7 @@ def init(
     if (base_currency or context.environment.base_currency) is None:
         if "account" in context.meta:
             context.note("--account has no effect on `tradebook init` without --base-currency")
-        with engine_for(context.config()) as engine:
+        with engine_for(context.config().for_sessions()) as engine:
             migrations.upgrade(engine)
         url = context.config().safe_url
         context.answer({"database": url, "ready": True}, f"ready: {url}")
@@ -232,7 +232,7 @@ def revision(
 @contextmanager
 def _opened(context: CommandContext, *, create: bool = False) -> Iterator[tuple[Engine, str]]:
     """Yield an engine and the URL without its password; refuse a missing file unless `create` is set."""
-    config = context.config()
+    config = context.config().for_sessions()
     if not create:
         require_file(config)
     with engine_for(config) as engine:

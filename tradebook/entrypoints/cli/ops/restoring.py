@@ -105,7 +105,7 @@ def restore(
     else:
         manifest = at.get(name, physical=into is not None)
     if into is None:
-        config = context.config()
+        config = context.config().for_sessions()
         if overwrite:
             question = f"Replace the book in {config.safe_url} by {manifest.name}?"
             confirm(question, yes=yes, otherwise="nothing was replaced")

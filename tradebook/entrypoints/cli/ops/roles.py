@@ -10,6 +10,7 @@ import typer
 from attrs import evolve
 
 from tradebook.adapters.engine.factory import engine_for
+from tradebook.adapters.engine.poolers import limits_of, shown
 from tradebook.config.secrets import secret_from_file
 from tradebook.entrypoints.cli.messages import confirm, counted
 from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs, option
@@ -56,6 +57,14 @@ def roles(
         list[str] | None,
         option("ROLE=ACCOUNT", "Take back what --bind added; * for the binding to all."),
     ] = None,
+    limits: Annotated[
+        bool,
+        typer.Option(
+            "--limits",
+            help="Give roles the timeouts of TRADEBOOK_DB_*_TIMEOUT: behind a connection pooler, none then "
+            "travels with each transaction.",
+        ),
+    ] = False,
     log_access: Annotated[
         bool,
         typer.Option(
@@ -89,17 +98,19 @@ def roles(
       tradebook db roles --login bot_a=writer --rls --bind bot_a=A --yes
       tradebook db roles --unbind bot_a=A --bind bot_a=B
       tradebook db roles --log-access
+      tradebook db roles --limits --yes
     """
+    config = context.config().for_sessions()
     wanted = RoleSpec(
         prefix=prefix,
         logins=dict(name_value_pairs(login, "--login", _PAIR, split=str.partition)),
         rls=rls,
         bindings=name_value_pairs(bind, "--bind", _PAIR, split=str.partition),
         unbindings=name_value_pairs(unbind, "--unbind", _PAIR, split=str.partition),
+        limits={n: shown(limit) for n, limit in limits_of(config).items()} if limits else {},
         log_access=log_access,
         log_writes=log_writes,
     )
-    config = context.config()
     with engine_for(config) as engine:
         found = read_role_state(engine)
         wanted = _with_passwords(with_existing_logins(wanted, found), passwords)
