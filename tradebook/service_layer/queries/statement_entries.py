@@ -74,15 +74,8 @@ class EntryComparison:
             if self._is_within(trade.executed_at) and (
                 not venues or trade.venue in venues or not trade.venue
             ):
-                mend = Mend("bust_trade", {"trade_id": trade.id})
-                yield Discrepancy(
-                    DiscrepancyKind.SURPLUS,
-                    "Trade",
-                    trade.executed_at,
-                    _words(trade),
-                    (trade.id,),
-                    mends=(mend,),
-                )
+                bust = Mend("bust_trade", {"trade_id": trade.id})
+                yield _surplus(trade, trade.executed_at, _words(trade), bust)
 
     def cash_flows(
         self, stated: list[tuple[CashFlow, Terms]], kinds: Collection[CashFlowKind]
@@ -122,14 +115,7 @@ class EntryComparison:
         for flow in pairing.recorded:
             if self._is_within(flow.occurred_at) and (not kinds or flow.kind in kinds):
                 bust = Mend("bust_cash_flow", {"cash_flow_id": flow.id})
-                yield Discrepancy(
-                    DiscrepancyKind.SURPLUS,
-                    "CashFlow",
-                    flow.occurred_at,
-                    _flow_words(flow),
-                    (flow.id,),
-                    mends=(bust,),
-                )
+                yield _surplus(flow, flow.occurred_at, _flow_words(flow), bust)
 
     def _near(self, records: Repository[T], **equal: Any) -> Iterator[T]:
         """Read the records of the period, and those around it, whose own times may be wrong."""
@@ -236,6 +222,11 @@ def _missing_trade(trade: Trade, terms: Terms, busted: Trade | None) -> Discrepa
     return Discrepancy(
         DiscrepancyKind.MISSING, "Trade", at, name, (busted.id,), (terms,), note=note
     )
+
+
+def _surplus(record: Trade | CashFlow, at: datetime, name: str, bust: Mend) -> Discrepancy:
+    entity = type(record).__name__
+    return Discrepancy(DiscrepancyKind.SURPLUS, entity, at, name, (record.id,), mends=(bust,))
 
 
 def _correction(record: Trade, changes: Changes) -> tuple[tuple[Mend, ...], str]:
