@@ -29,6 +29,7 @@ from tradebook.domain.trades import (
     TRADE_DEFAULTS,
     OrderKey,
     Settlement,
+    Trade,
     TradeAction,
     TradeStatus,
     evidence,
@@ -43,6 +44,11 @@ class FillName(NamedTuple):
     venue: str
     order_id: str
     execution_id: str
+
+    @classmethod
+    def of(cls, trade: Trade) -> FillName:
+        """Take the identity of a trade, its revision aside."""
+        return cls(trade.symbol, trade.venue, trade.order_id, trade.execution_id)
 
     @property
     def order_key(self) -> OrderKey:

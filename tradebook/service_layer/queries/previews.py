@@ -159,9 +159,8 @@ class _Preview:
             for trade in self.uow.trades.iterate():
                 if trade.order_key in orders:
                     read = {term: getattr(trade, term) for term in TERMS}
-                    name = FillName(trade.symbol, trade.venue, trade.order_id, trade.execution_id)
-                    one = RecordedFill(name, trade.revision, trade.status, read)
-                    found.setdefault(name, []).append(one)
+                    one = RecordedFill(FillName.of(trade), trade.revision, trade.status, read)
+                    found.setdefault(one.name, []).append(one)
         return found
 
     def _open(self, symbol: str) -> None:

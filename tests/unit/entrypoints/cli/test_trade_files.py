@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tradebook.entrypoints.cli.book.import_run import check
+from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 
@@ -307,7 +309,7 @@ def test_other_content_is_another_order() -> None:
 
 
 def test_a_row_whose_order_and_execution_stood_in_the_file_before_repeats() -> None:
-    rows = rows_of(
+    file = a_file(
         f"{HEADER},order_id,execution_id\n"
         "AAPL,BUY,1,2,o-1,e-1\n"
         "AAPL,BUY,1,2,o-1,e-2\n"
@@ -315,7 +317,11 @@ def test_a_row_whose_order_and_execution_stood_in_the_file_before_repeats() -> N
         "MSFT,BUY,1,2,o-1,e-1\n"
     )
 
-    assert [row.repeats for row in rows] == [False, False, True, False]
+    with OrderedRows(file.text) as rows:
+        checked = check(file, rows, lambda _done, _all: None, skip_bad=False)
+
+        assert [row.repeats for row in rows] == [False, False, True, False]
+    assert checked.repeated == 1
 
 
 def test_the_currency_given_for_the_file_is_that_of_rows_without_one() -> None:

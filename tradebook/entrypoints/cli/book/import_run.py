@@ -92,13 +92,14 @@ def check(
                 break
         else:
             checked.good += 1
-            checked.repeated += row.repeats
             if rows is not None:
                 rows.add(row)
         if number % BATCH_OF_TRADES == 0:
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
         raise _bad_file(file, checked.bad)
+    if rows is not None:
+        checked.repeated = rows.find_repeats()
     return checked
 
 

@@ -18,6 +18,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BEFORE_ALL: Final = -(2**63)
 _AT_ONCE: Final = 1000
+_TABLE: Final = "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, fill TEXT, terms BLOB, repeats INTEGER)"
 
 
 class RowOrder(StrEnum):
@@ -53,13 +54,11 @@ class OrderedRows:
         self._order = order
         self._at, self._group = _BEFORE_ALL, 0
         self._previous: datetime | None = None
-        self._waiting: list[tuple[int, int, int, bool, bytes]] = []
+        self._waiting: list[tuple[int, int, int, str, bytes]] = []
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
         self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute(
-            "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, repeats INTEGER, terms BLOB)"
-        )
+        self._connection.execute(_TABLE)
 
     @property
     def is_newest_first(self) -> bool:
@@ -68,13 +67,35 @@ class OrderedRows:
 
     def add(self, row: Row) -> None:
         """Keep the next row of the file."""
-        given = row.terms.get("executed_at")
+        line, terms, fill, _ = row
+        given = terms.get("executed_at")
         if given is not None:
             self._date(utc(given))
-        terms = pickle.dumps(row.terms)
-        self._waiting.append((self._at, self._group, row.line, row.repeats, terms))
+            terms = {
+                **terms,
+                "executed_at": None,
+            }  # a time takes 8 us to pickle and read, `at` says it
+        self._waiting.append((self._at, self._group, line, fill, pickle.dumps(terms)))
         if len(self._waiting) == _AT_ONCE:
             self._write()
+
+    def find_repeats(self) -> int:
+        """Mark the rows that name the same fill of the same order as an earlier row; return their number.
+
+        Raises:
+            ImportRefused: as for reading the rows.
+        """
+        self._write()
+        try:
+            execute = self._connection.execute
+            (fills,) = execute("SELECT count(*) FROM (SELECT 1 FROM rows GROUP BY fill)").fetchone()
+            repeated = self._count() - fills
+            if repeated:
+                firsts = "SELECT min(rowid) FROM rows GROUP BY fill"
+                execute(f"UPDATE rows SET repeats = TRUE WHERE rowid NOT IN ({firsts})")  # noqa: S608, of ours
+        except sqlite3.Error as error:
+            raise self._full(error) from error
+        return repeated
 
     def __iter__(self) -> Iterator[Row]:
         """Read the rows in order; any number of times, once all are added.
@@ -91,8 +112,8 @@ class OrderedRows:
     def spread(self, most: int) -> list[Row]:
         """Return up to so many of the rows, evenly spread over the file."""
         self._write()
-        (count,) = self._connection.execute("SELECT count(*) FROM rows").fetchone()
-        return list(self._select("WHERE rowid % ? = 0 LIMIT ?", max(1, -(-count // most)), most))
+        step = max(1, -(-self._count() // most))
+        return list(self._select("WHERE rowid % ? = 0 LIMIT ?", step, most))
 
     def at_line(self, line: int) -> Row:
         """Return the row that begins at a line of the file."""
@@ -100,11 +121,17 @@ class OrderedRows:
 
     def _select(self, which: str, *values: int) -> Iterator[Row]:
         try:
-            question = f"SELECT line, repeats, terms FROM rows {which}"  # noqa: S608, of ours
-            for line, repeats, terms in self._connection.execute(question, values):
-                yield Row(line, pickle.loads(terms), bool(repeats))  # noqa: S301, written above
+            question = f"SELECT at, line, fill, terms, repeats FROM rows {which}"  # noqa: S608, of ours
+            for at, line, fill, pickled, repeats in self._connection.execute(question, values):
+                terms = pickle.loads(pickled)  # noqa: S301, written above
+                if "executed_at" in terms:
+                    terms["executed_at"] = _EPOCH + timedelta(microseconds=at)
+                yield Row(line, terms, fill, bool(repeats))
         except sqlite3.Error as error:
             raise self._full(error) from error
+
+    def _count(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM rows").fetchone()[0])
 
     def __enter__(self) -> Self:
         """Return the rows."""
@@ -130,7 +157,8 @@ class OrderedRows:
 
     def _write(self) -> None:
         try:
-            self._connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?)", self._waiting)
+            insert = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, FALSE)"
+            self._connection.executemany(insert, self._waiting)
         except sqlite3.Error as error:
             raise self._full(error) from error
         self._waiting.clear()

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
-from typing import IO, Any, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
+from tradebook.domain.fills import FillName
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.book.file_formats import records_of, unit_of
 from tradebook.entrypoints.cli.book.trade_cells import RowReader
@@ -27,6 +28,9 @@ from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.venues.errors import CellRefused, ImportRefused
+
+_UNNAMED: Final = "unnamed"
+"""Stands for the order id of a row that has none, while the row is checked."""
 
 
 @frozen
@@ -54,19 +58,20 @@ class BadRow:
         return f"{self.unit} {self.line}{column}{value}: {self.reason}"
 
 
-@frozen
-class Row:
+class Row(NamedTuple):
     """A row as terms for `record_trade`.
 
     Attributes:
         line: the number of its first line in the file, from 1.
         terms: the terms, with the row's order id or one derived from its content.
-        repeats: whether an earlier row names the same fill of the same order.
+        fill: the name of the fill, the same in another row of the same fill of the same order.
+        repeats: whether an earlier row has that name, once all rows were read.
     """
 
     line: int
     terms: TradeTerms
-    repeats: bool
+    fill: str
+    repeats: bool = False
 
 
 @define
@@ -196,29 +201,28 @@ class TradeFile:
     ) -> Row:
         # Constants and details are no part of the content that makes an order id: the same file imported with
         # another currency is refused as a duplicate with other terms, instead of being booked twice.
-        content = [] if "order_id" in terms else sorted(terms.keys() - {DETAILS})
+        content = () if "order_id" in terms else terms.keys() - {DETAILS}
         for term, value in self._rows.constants.items():
             terms.setdefault(term, value)
         if self._currency is not None:
             terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
-        # None for a row that is not plain: `Trade` says what is wrong
-        fill = self._fills.read(given)
+        fill = self._fills.read({**given, "order_id": _UNNAMED} if content else given)
         if fill is not None:
-            key = [*fill.name.order_key, fill.name.execution_id]
-            return Row(line, given, occurrences.add(key) > 1)
-        try:
-            trade = Trade(**terms)
-        except InvalidInput as error:
-            column = headers.get(error.field, error.field)
-            raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
-        if "order_id" in terms:
-            return Row(line, given, occurrences.add([*trade.order_key, trade.execution_id]) > 1)
-        # The same content may stand in the file several times: each occurrence gets an order id of its own,
-        # the same in every import of the file, whatever the order of its columns.
-        facts = {name: getattr(trade, name) for name in content}
-        terms["order_id"] = occurrences.name(facts)
-        return Row(line, given, repeats=False)
+            name, values = fill
+        else:  # `Trade` says what is wrong, unless the row is an order
+            try:
+                trade = Trade(**terms)
+            except InvalidInput as error:
+                column = headers.get(error.field, error.field)
+                raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
+            name, values = FillName.of(trade), vars(trade)
+        if content:
+            # The same content may stand in the file several times: each occurrence gets an order id of its own,
+            # the same in every import of the file, whatever the order of its columns.
+            order_id = occurrences.name({term: values[term] for term in content})
+            terms["order_id"], name = order_id, name._replace(order_id=order_id)
+        return Row(line, given, "\0".join(name))  # no part of a name has a NUL
 
 
 class Occurrences:
