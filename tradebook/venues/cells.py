@@ -87,6 +87,8 @@ class CellReader:
         Raises:
             InvalidInput: it has another format.
         """
+        if text[4:5] == "-" and self.date_format is None and self.zone is None:
+            return utc(text)  # by far the most
         if self.date_format is not None and "|" in self.date_format:
             return self._first_that_fits(text, self.date_format.split("|"))
         if self.date_format in EPOCHS or (self.date_format is None and _COUNTED(text)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from attrs import define, field
 
@@ -21,11 +21,8 @@ _NAMED: Final = 5
 """The most lines or symbols that a warning names."""
 
 
-class _Price(NamedTuple):
-    line: int
-    price: Decimal
-    is_far: bool  # from the one before it, where there is one
-    is_first: bool = False
+_Price: TypeAlias = tuple[int, Decimal, Decimal, bool, bool]
+"""A line, its price, the least that is far above it, whether it is far from the one before it, and the first."""
 
 
 @define
@@ -53,11 +50,12 @@ class _Seen:
         """Look at the next row; an order that is open has moved nothing yet."""
         if terms.get("status") is not None:
             return
-        symbol, size = terms["symbol"], number(terms["quantity"])
-        if fee := terms.get("fee"):
-            amount = number(fee)
-            self.fees += amount > 0
-            self.rebates += amount < 0
+        symbol, size = terms["symbol"], _number(terms["quantity"])
+        if (fee := terms.get("fee")) and (amount := _number(fee)):
+            if amount.is_signed():
+                self.rebates += 1
+            else:
+                self.fees += 1
         if terms["action"] == TradeAction.SELL:
             size = size.copy_negate()
         before = self._quantities.get(symbol)
@@ -66,23 +64,25 @@ class _Seen:
         after = self._quantities[symbol] = before + size
         if after < 0 <= before and terms.get("settlement") != Settlement.MARGINED:
             self.shorts.add(symbol)
-        self._compare(symbol, line, number(terms["price"]))
+        self._compare(symbol, line, _number(terms["price"]))
 
     def end(self) -> None:
         """Look at the last price of each symbol, which has one neighbour."""
         for last in self._prices.values():
-            if last.is_far and not last.is_first:
-                self._note(last.line)
+            line, _, _, is_far, is_first = last
+            if is_far and not is_first:
+                self._note(line)
 
     def _compare(self, symbol: str, line: int, price: Decimal) -> None:
-        last = self._prices.get(symbol)
+        last, far = self._prices.get(symbol), _FAR * price
         if last is None:
-            self._prices[symbol] = _Price(line, price, is_far=True, is_first=True)
+            self._prices[symbol] = (line, price, far, True, True)
             return
-        is_far = _is_far(last.price, price)
-        if is_far and last.is_far:
-            self._note(last.line)
-        self._prices[symbol] = _Price(line, price, is_far)
+        before, other, far_above, was_far, _ = last
+        is_far = (price >= far_above or other >= far) and price > 0 and other > 0
+        if is_far and was_far:
+            self._note(before)
+        self._prices[symbol] = (line, price, far, is_far, False)
 
     def _note(self, line: int) -> None:
         self.far_off += 1
@@ -150,8 +150,9 @@ def quantities(book: Book) -> dict[str, Decimal]:
     return {position.symbol: position.quantity for position in book.get_open_positions()}
 
 
-def _is_far(price: Decimal, other: Decimal) -> bool:
-    return price > 0 and other > 0 and (price >= _FAR * other or other >= _FAR * price)
+def _number(given: Any) -> Decimal:
+    """Return a number of terms that were checked."""
+    return Decimal(given) if type(given) is str else number(given)
 
 
 def _some(names: Sequence[str], count: int) -> str:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from operator import gt, lt
 from types import TracebackType
 from typing import Final, Self
 
 from tradebook.domain.validation import utc
-from tradebook.entrypoints.cli.book.trade_files import Row
+from tradebook.entrypoints.cli.book.trade_files import PlainRows, Row, terms_of
 from tradebook.entrypoints.cli.book.trade_text import TradeText
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BEFORE_ALL: Final = -(2**63)
+_AFTER_ALL: Final = 2**63
 _AT_ONCE: Final = 1000
 _TABLE: Final = "CREATE TABLE rows (at INTEGER, part INTEGER, line INTEGER, fill TEXT, terms BLOB, repeats INTEGER)"
 
@@ -41,19 +43,16 @@ class OrderedRows:
 
     Attributes:
         backwards: the number of rows whose time is before that of the row above them.
-        first: the earliest time, UTC; None where no row has any.
-        last: the latest.
     """
 
     def __init__(self, text: TradeText, order: RowOrder = RowOrder.TIME) -> None:
         """Make an empty database."""
         self.backwards = self._forwards = 0
-        self.first: datetime | None = None
-        self.last: datetime | None = None
+        self._first, self._last = _AFTER_ALL, _BEFORE_ALL
         self._text = text
         self._order = order
         self._at, self._group = _BEFORE_ALL, 0
-        self._previous: datetime | None = None
+        self._names: tuple[str, ...] = ()
         self._waiting: list[tuple[int, int, int, str, bytes]] = []
         # SQLite keeps an unnamed database in a temporary file, which needs no journal: it ends with the process.
         self._connection = sqlite3.connect("")
@@ -65,18 +64,43 @@ class OrderedRows:
         """Whether times go down from row to row more often than up."""
         return self.backwards > self._forwards
 
+    @property
+    def first(self) -> datetime | None:
+        """The earliest time, UTC; None where no row has any."""
+        return _time(self._first) if self._group else None
+
+    @property
+    def last(self) -> datetime | None:
+        """The latest time, UTC; None where no row has any."""
+        return _time(self._last) if self._group else None
+
     def add(self, row: Row) -> None:
         """Keep the next row of the file."""
-        line, terms, fill, _ = row
+        terms = row.terms
         given = terms.get("executed_at")
         if given is not None:
-            self._date(utc(given))
+            self._date([given])
             terms = {
                 **terms,
                 "executed_at": None,
             }  # a time takes 8 us to pickle and read, `at` says it
-        self._waiting.append((self._at, self._group, line, fill, pickle.dumps(terms)))
-        if len(self._waiting) == _AT_ONCE:
+        kept = (self._at, self._group, row.line, row.fill, pickle.dumps(terms))
+        self._waiting.append(kept)
+        if len(self._waiting) >= _AT_ONCE:
+            self._write()
+
+    def add_all(self, rows: PlainRows) -> None:
+        """Keep the next rows of the file."""
+        columns, count = dict(rows.columns), len(rows.lines)
+        ats: Sequence[int] = [self._at] * count
+        groups: Sequence[int] = [self._group] * count
+        if "executed_at" in columns:
+            ats, groups = self._date(columns["executed_at"])
+            columns["executed_at"] = [True] * count
+        self._names = tuple(columns)
+        terms = map(pickle.dumps, zip(*columns.values(), strict=True))
+        self._waiting += zip(ats, groups, rows.lines, rows.fills(), terms, strict=True)
+        if len(self._waiting) >= _AT_ONCE:
             self._write()
 
     def find_repeats(self) -> int:
@@ -89,7 +113,7 @@ class OrderedRows:
         try:
             execute = self._connection.execute
             (fills,) = execute("SELECT count(*) FROM (SELECT 1 FROM rows GROUP BY fill)").fetchone()
-            repeated = self._count() - fills
+            repeated = self._count() - int(fills)
             if repeated:
                 firsts = "SELECT min(rowid) FROM rows GROUP BY fill"
                 execute(f"UPDATE rows SET repeats = TRUE WHERE rowid NOT IN ({firsts})")  # noqa: S608, of ours
@@ -121,12 +145,14 @@ class OrderedRows:
 
     def _select(self, which: str, *values: int) -> Iterator[Row]:
         try:
-            question = f"SELECT at, line, fill, terms, repeats FROM rows {which}"  # noqa: S608, of ours
-            for at, line, fill, pickled, repeats in self._connection.execute(question, values):
+            question = f"SELECT at, line, terms, repeats FROM rows {which}"  # noqa: S608, of ours
+            for at, line, pickled, repeats in self._connection.execute(question, values):
                 terms = pickle.loads(pickled)  # noqa: S301, written above
+                if type(terms) is tuple:
+                    terms = terms_of(self._names, terms)
                 if "executed_at" in terms:
-                    terms["executed_at"] = _EPOCH + timedelta(microseconds=at)
-                yield Row(line, terms, fill, bool(repeats))
+                    terms["executed_at"] = _time(at)
+                yield Row(line, terms, "", repeats)
         except sqlite3.Error as error:
             raise self._full(error) from error
 
@@ -146,14 +172,16 @@ class OrderedRows:
         """Remove the database."""
         self._connection.close()
 
-    def _date(self, at: datetime) -> None:
-        if self._previous is not None:
-            self.backwards += at < self._previous
-            self._forwards += at > self._previous
-        self._previous = at
-        self.first = at if self.first is None else min(self.first, at)
-        self.last = at if self.last is None else max(self.last, at)
-        self._at, self._group = (at - _EPOCH) // _MICROSECOND, self._group + 1
+    def _date(self, times: Sequence[datetime | str]) -> tuple[Sequence[int], Sequence[int]]:
+        """Take the times of the next rows; return the places of each, by time and in the file."""
+        ats = [(utc(time) - _EPOCH) // _MICROSECOND for time in times]
+        before = [self._at if self._group else ats[0], *ats]
+        self.backwards += sum(map(lt, ats, before))
+        self._forwards += sum(map(gt, ats, before))
+        self._first, self._last = min(self._first, *ats), max(self._last, *ats)
+        begun, self._group = self._group + 1, self._group + len(ats)
+        self._at = ats[-1]
+        return ats, range(begun, self._group + 1)
 
     def _write(self) -> None:
         try:
@@ -167,3 +195,7 @@ class OrderedRows:
         return self._text.refused(
             f"its rows cannot be kept in a temporary file ({error}); free space there, or set TMPDIR"
         )
+
+
+def _time(at: int) -> datetime:
+    return _EPOCH + timedelta(0, 0, at)
