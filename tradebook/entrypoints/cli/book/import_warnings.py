@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -21,8 +21,16 @@ _NAMED: Final = 5
 """The most lines or symbols that a warning names."""
 
 
-_Price: TypeAlias = tuple[int, Decimal, Decimal, bool, bool]
-"""A line, its price, the least that is far above it, whether it is far from the one before it, and the first."""
+@define
+class _Symbol:
+    """The last row of a symbol, and what is held after it."""
+
+    quantity: Decimal
+    line: int = 0
+    price: Decimal = ZERO
+    far: Decimal = ZERO  # the least price that is far above it
+    is_far: bool = True  # from the one before it, where there is one
+    is_first: bool = True
 
 
 @define
@@ -43,8 +51,7 @@ class _Seen:
     lines: list[int] = field(factory=list)
     fees: int = 0
     rebates: int = 0
-    _quantities: dict[str, Decimal] = field(factory=dict)
-    _prices: dict[str, _Price] = field(factory=dict)
+    _symbols: dict[str, _Symbol] = field(factory=dict)
 
     def look(self, line: int, terms: Mapping[str, Any]) -> None:
         """Look at the next row; an order that is open has moved nothing yet."""
@@ -56,33 +63,29 @@ class _Seen:
                 self.rebates += 1
             else:
                 self.fees += 1
-        if terms["action"] == TradeAction.SELL:
-            size = size.copy_negate()
-        before = self._quantities.get(symbol)
-        if before is None:
-            before = self.held.get(symbol, ZERO)
-        after = self._quantities[symbol] = before + size
-        if after < 0 <= before and terms.get("settlement") != Settlement.MARGINED:
+        last = self._symbols.get(symbol)
+        if last is None:
+            last = self._symbols[symbol] = _Symbol(self.held.get(symbol, ZERO))
+        before = last.quantity
+        last.quantity = before - size if terms["action"] == TradeAction.SELL else before + size
+        if last.quantity < 0 <= before and terms.get("settlement") != Settlement.MARGINED:
             self.shorts.add(symbol)
-        self._compare(symbol, line, _number(terms["price"]))
+        self._compare(last, line, _number(terms["price"]))
 
     def end(self) -> None:
         """Look at the last price of each symbol, which has one neighbour."""
-        for last in self._prices.values():
-            line, _, _, is_far, is_first = last
-            if is_far and not is_first:
-                self._note(line)
+        for last in self._symbols.values():
+            if last.is_far and not last.is_first:
+                self._note(last.line)
 
-    def _compare(self, symbol: str, line: int, price: Decimal) -> None:
-        last, far = self._prices.get(symbol), _FAR * price
-        if last is None:
-            self._prices[symbol] = (line, price, far, True, True)
-            return
-        before, other, far_above, was_far, _ = last
-        is_far = (price >= far_above or other >= far) and price > 0 and other > 0
-        if is_far and was_far:
-            self._note(before)
-        self._prices[symbol] = (line, price, far, is_far, False)
+    def _compare(self, last: _Symbol, line: int, price: Decimal) -> None:
+        far = _FAR * price
+        if last.line:
+            is_far = (price >= last.far or last.price >= far) and price > 0 and last.price > 0
+            if is_far and last.is_far:
+                self._note(last.line)
+            last.is_far, last.is_first = is_far, False
+        last.line, last.price, last.far = line, price, far
 
     def _note(self, line: int) -> None:
         self.far_off += 1

@@ -100,7 +100,7 @@ class PlainRows:
             yield Row(line, terms_of(self.columns, each), fill)
 
 
-def terms_of(names: Iterable[str], values: tuple[Any, ...]) -> Any:
+def terms_of(names: Iterable[str], values: Collection[Any]) -> Any:
     """Make the terms of a row of `PlainRows`."""
     pairs = zip(names, values)  # noqa: B905, `strict` takes as long again
     return {term: value for term, value in pairs if value} if "" in values else dict(pairs)
