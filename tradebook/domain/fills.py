@@ -102,12 +102,16 @@ class RecordedFill(NamedTuple):
         revision: 0, or the number of a correction.
         status: of the trade.
         terms: its `TERMS` by name, where it is EXECUTED.
+        id: of the trade.
+        corrects_id: of the trade that it corrects.
     """
 
     name: FillName
     revision: int
     status: str
     terms: dict[str, Any]
+    id: int
+    corrects_id: int | None
 
 
 @define

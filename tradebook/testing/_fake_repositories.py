@@ -186,6 +186,10 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: _is_booking(row) and row["entity_id"] in wanted
         )
 
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        events = self.bookings_of(trade_ids)
+        return {e.entity_id for e in events if e.payload.get("undone_import") is not None}
+
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         wanted = set(ids)
         return self._session.find(

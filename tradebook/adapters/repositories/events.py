@@ -9,7 +9,7 @@ from sqlalchemy import func, literal_column, select, text
 from typing_extensions import override
 
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import note_written, remember
+from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.ports.repositories import EventRepository
@@ -66,6 +66,17 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         found = self.where(*of_trades, columns.entity_id.in_(trade_ids))
         with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
             return self.fetch(found.order_by(columns.id))
+
+    @override
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        columns, undone = self.table.c, set[int]()
+        undone_import: Any = literal_column("payload ->> 'undone_import'")
+        busts = columns.entity == Trade.__name__, columns.event_type.in_(BUSTS)
+        with self.session.no_autoflush:  # as in `bookings_of`
+            for ids in chunks(list(trade_ids)):
+                found = self._select(columns.entity_id, *busts, columns.entity_id.in_(ids))
+                undone.update(self.session.scalars(found.where(undone_import.is_not(None))))
+        return undone
 
     @override
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:

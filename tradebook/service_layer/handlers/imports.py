@@ -9,7 +9,6 @@ from attrs import define, evolve, field, frozen
 
 from tradebook.domain.cash import CashFlow
 from tradebook.domain.errors import ConcurrentUpdate
-from tradebook.domain.events import BUSTS as BUSTS_OF_TRADES
 from tradebook.domain.events import (
     CashFlowRecorded,
     Event,
@@ -243,12 +242,3 @@ class _Undo:
         if not uow.ledger.book(opened, bookings):
             raise ConcurrentUpdate(f"the position in {symbol} changed while the import was undone")
         self.busted += len(bookings)
-
-
-def undone_trades(uow: AbstractUnitOfWork, ids: Collection[int]) -> Collection[int]:
-    """Return those of some trades that were busted by the undo of their import: they may be booked anew."""
-    return {
-        event.entity_id
-        for event in (uow.events.bookings_of(ids) if ids else ())
-        if event.event_type in BUSTS_OF_TRADES and event.payload.get("undone_import") is not None
-    }

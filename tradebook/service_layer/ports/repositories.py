@@ -347,6 +347,10 @@ class EventRepository(Repository[Event]):
         """Read the events that booked or busted these trades, sorted by id."""
 
     @abstractmethod
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        """Return those of these trades that the undo of their import busted: they may be booked anew."""
+
+    @abstractmethod
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         """Read the events of several records of one kind, sorted by id."""
 
