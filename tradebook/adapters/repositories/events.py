@@ -12,7 +12,7 @@ from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.ports.repositories import EventRepository
+from tradebook.service_layer.ports.repositories import CorrelatedEvent, EventRepository
 
 _LAST_GIVEN_ID: Final = text(
     """
@@ -87,11 +87,18 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     @override
     def _correlated(
         self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]:
+    ) -> list[CorrelatedEvent]:
         columns = self.table.c
         until = [] if last is None else [columns.id <= last]
-        found = self.where(columns.correlation_id == correlation_id, columns.id > after, *until)
-        return self.fetch(found.order_by(columns.id).limit(limit))
+        ours = columns.correlation_id == correlation_id
+        symbol: Any = literal_column("payload ->> 'symbol'")
+        found = (
+            self._select(columns.id, ours, columns.id > after, *until)
+            .add_columns(columns.event_type, columns.entity_id, symbol)
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        return list(map(CorrelatedEvent._make, self.session.execute(found)))
 
     @override
     def submissions(self) -> dict[str, int | None]:

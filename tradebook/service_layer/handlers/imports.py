@@ -13,7 +13,6 @@ from tradebook.domain.domain_event import JsonPayload
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import (
     CashFlowRecorded,
-    Event,
     ImportFinished,
     TradeBusted,
     TradeRecorded,
@@ -35,6 +34,7 @@ from tradebook.service_layer.handlers.cash import bust_cash_flow
 from tradebook.service_layer.handlers.rebuilding import Folding
 from tradebook.service_layer.instrumentation import BUSTS, Progress, ProgressCallback, increment
 from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.ports.repositories import CorrelatedEvent
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _OWN: Final = {"bust_sequence", "realized_pnl"}
@@ -149,7 +149,7 @@ def undo_import(
     return UndoneImport(imported, undo.busted, flows, undo.corrected)
 
 
-def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[Event]:
+def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[CorrelatedEvent]:
     """Iterate over the events of what an import recorded, by id: those between its first and its last own event."""
     own = uow.events.of(Import.__name__, imported.id)
     ends = [event.id for event in own if event.event_type == ImportFinished.__name__]
@@ -169,8 +169,7 @@ class _Recorded:
         found = cls()
         for event in events_of(uow, imported):
             if event.event_type == TradeRecorded.__name__:
-                symbol = str(event.payload["symbol"])
-                found.trades.setdefault(symbol, []).append(event.entity_id)
+                found.trades.setdefault(str(event.symbol), []).append(event.entity_id)
             elif event.event_type == CashFlowRecorded.__name__:
                 found.cash_flows.append(event.entity_id)
         return found
