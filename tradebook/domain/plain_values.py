@@ -46,7 +46,7 @@ def plain_datetime(value: datetime | str) -> datetime:
         InvalidInput: neither a datetime nor such a text, or its time zone has no offset, or the time in UTC
             is outside the years 1 to 9999.
     """
-    if issubclass(type(value), str):
+    if type(value) is str or is_instance(value, str):
         value = _iso_time(str.__str__(value))
         if value.tzinfo is UTC:
             return value

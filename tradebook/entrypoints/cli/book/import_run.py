@@ -43,12 +43,10 @@ class Checked:
 
     Attributes:
         good: the number of rows that are valid without regard to the book.
-        repeated: the number of rows that name the same fill as an earlier row.
         bad: the invalid rows, in the order of the file.
     """
 
     good: int = 0
-    repeated: int = 0
     bad: list[BadRow] = field(factory=list)
 
 
@@ -104,8 +102,6 @@ def check(
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
         raise _bad_file(file, checked.bad)
-    if rows is not None:
-        checked.repeated = rows.find_repeats()
     return checked
 
 

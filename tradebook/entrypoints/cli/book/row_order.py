@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from operator import gt, lt
 from types import TracebackType
 from typing import Final, Self
@@ -81,7 +82,7 @@ class OrderedRows:
         terms = row.terms
         given = terms.get("executed_at")
         if given is not None:
-            self._date([given])
+            self._date([utc(given)])
             terms = {**terms, "executed_at": None}  # the column `at` says it
         kept = (self._at, self._group, row.line, row.fill, pickle.dumps(terms))
         self._waiting.append(kept)
@@ -102,8 +103,9 @@ class OrderedRows:
         if len(self._waiting) >= _AT_ONCE:
             self._write()
 
-    def find_repeats(self) -> int:
-        """Mark the rows that name the same fill of the same order as an earlier row; return their number.
+    @cached_property
+    def repeated(self) -> int:
+        """The number of rows that name the same fill of the same order as an earlier row; marks them.
 
         Raises:
             ImportRefused: as for reading the rows.
@@ -133,8 +135,8 @@ class OrderedRows:
         yield from self._select(f"ORDER BY {by}")
 
     def spread(self, most: int) -> list[Row]:
-        """Return up to so many of the rows, evenly spread over the file."""
-        self._write()
+        """Return up to so many of the rows, evenly spread over the file; those that repeat an earlier one say so."""
+        _ = self.repeated
         step = max(1, -(-self._count() // most))
         return list(self._select("WHERE rowid % ? = 0 LIMIT ?", step, most))
 
@@ -172,9 +174,9 @@ class OrderedRows:
         """Remove the database."""
         self._connection.close()
 
-    def _date(self, times: Sequence[datetime | str]) -> tuple[Sequence[int], Sequence[int]]:
+    def _date(self, times: Sequence[datetime]) -> tuple[Sequence[int], Sequence[int]]:
         """Take the times of the next rows; return the places of each, by time and in the file."""
-        ats = [(utc(time) - _EPOCH) // _MICROSECOND for time in times]
+        ats = [(time - _EPOCH) // _MICROSECOND for time in times]
         before = [self._at if self._group else ats[0], *ats]
         self.backwards += sum(map(lt, ats, before))
         self._forwards += sum(map(gt, ats, before))
