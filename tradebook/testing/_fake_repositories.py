@@ -186,6 +186,10 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: _is_booking(row) and row["entity_id"] in wanted
         )
 
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        events = self.bookings_of(trade_ids)
+        return {e.entity_id for e in events if e.payload.get("undone_import") is not None}
+
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         wanted = set(ids)
         return self._session.find(
@@ -194,12 +198,16 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
 
     def _correlated(
         self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]:
+    ) -> list[ports.CorrelatedEvent]:
         def is_wanted(row: Values) -> bool:
             is_between = row["id"] > after and (last is None or row["id"] <= last)
             return is_between and bool(row["correlation_id"] == correlation_id)
 
-        return self._session.find(Event, is_wanted, limit=limit)
+        found = self._session.find(Event, is_wanted, limit=limit)
+        return [
+            ports.CorrelatedEvent(e.id, e.event_type, e.entity_id, e.payload.get("symbol"))
+            for e in found
+        ]
 
     def submissions(self) -> dict[str, int | None]:
         rows = self._session.rows(Event)

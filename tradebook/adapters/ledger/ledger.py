@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from typing_extensions import override
 
 from tradebook.adapters import orm
@@ -48,7 +48,7 @@ from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import BOOK, Holdings
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
@@ -118,6 +118,11 @@ class SqlLedger(Ledger):
                 self.session.expire(trade)  # stored, it is still the pending order
             return False
         if orders:
+            for trade in orders:
+                if (
+                    trade.status is TradeStatus.BUSTED
+                ):  # one statement for those with P&L and without
+                    flag_modified(trade, "realized_pnl")
             with permitted(self.session, orders):
                 self.session.flush()
         self._insert([trade for trade, _ in bookings if trade.id is None])

@@ -16,7 +16,6 @@ from tradebook.domain.numbers import EXACT, ZERO, plain, sums_by_name
 from tradebook.domain.pairing import Match, pair_cash_flows, pair_trades
 from tradebook.domain.statements import Discrepancy, DiscrepancyKind, Mend
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.handlers.imports import undone_trades
 from tradebook.service_layer.ports.repositories import Repository
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -141,7 +140,7 @@ class EntryComparison:
     def _busted(self, trades: Collection[Trade]) -> list[Trade]:
         """Return the busted ones, without those that the undo of an import busted: these may be booked anew."""
         busted = [trade for trade in trades if trade.status is TradeStatus.BUSTED]
-        undone = undone_trades(self.uow, [trade.id for trade in busted])
+        undone = self.uow.events.undone_of([trade.id for trade in busted])
         return [trade for trade in busted if trade.id not in undone]
 
     def _is_within(self, time: datetime) -> bool:
