@@ -105,7 +105,9 @@ def postgresql_book(server: URL, made: set[str], name: str) -> URL:
             manager.upgrade()
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg2.connect(plain) as connection, connection.cursor() as cursor:
-        cursor.execute("TRUNCATE trades, events, positions, imports RESTART IDENTITY CASCADE")
+        cursor.execute(
+            "TRUNCATE accounts, trades, events, positions, imports RESTART IDENTITY CASCADE"
+        )
     connection.close()
     return url
 
