@@ -14,7 +14,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
-from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
@@ -135,11 +135,12 @@ class FakePositionRepository(FakeRepository[Position], ports.PositionRepository)
 
 
 class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioRepository):
-    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+    def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
         self._session.insert(entity)
-        for position in positions:
-            position.portfolio_id = entity.id
+        for row in positions:
+            position = PortfolioPosition(**{**row, "portfolio_id": entity.id})
             self._session.insert(position)
+            row.update(id=position.id, portfolio_id=entity.id)
         return entity
 
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:

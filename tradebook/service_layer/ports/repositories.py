@@ -22,7 +22,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
@@ -286,8 +286,8 @@ class PortfolioRepository(Repository[Portfolio]):
     """The snapshots of the portfolio, and their positions."""
 
     @abstractmethod
-    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
-        """Record a snapshot with its positions."""
+    def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
+        """Record a snapshot with the rows of its positions, and put their ids into the rows."""
 
     @abstractmethod
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
