@@ -35,7 +35,7 @@ BY_CURSOR: Final = {
     name for name in public_calls() if name.startswith("get_") or name == "get_all"
 } - {
     "get_order", "get_open_orders",
-    "get_open_positions", "get_positions", "get_position_by_symbol", "get_cash_balances", "get_balances", "reconcile", "reconcile_statement",
+    "get_open_positions", "get_positions", "get_position_by_symbol", "get_cash_balances", "get_balances", "reconcile", "reconcile_statement", "consistency_token",
     "get_latest_portfolio", "get_portfolio_positions", "get_snapshot", "get_decision",
     *ACROSS,
 }  # fmt: skip

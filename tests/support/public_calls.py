@@ -232,6 +232,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "get_position_by_symbol": [{"symbol": "AAPL"}],
         "get_cash_flows": [{"kind": "DEPOSIT", "symbol": "AAPL", **listed}],
         "get_cash_balances": [{}],
+        "consistency_token": [{}],
         "get_balances": [{}],
         "reconcile_statement": [
             {"statement": VenueStatement(positions={"AAPL": 1}), "tolerance": 1, "within": timedelta(1)}
