@@ -19,12 +19,12 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
 
 
-@pytest.mark.parametrize("kind", ["threads", "tasks"])
-def test_thirty_clients_over_two_connections_book_each_fill_once(
+@pytest.mark.parametrize("kind", ["tasks", pytest.param("threads", marks=pytest.mark.pooler)])
+def test_twelve_clients_over_two_connections_book_each_fill_once(
     pooled: PooledBook, kind: str
 ) -> None:
-    KINDS[kind](pooled.config, "many", 30, 90)
-    require_booked(pooled.config, "many", 30, 90)
+    KINDS[kind](pooled.config, "many", 12, 36)
+    require_booked(pooled.config, "many", 12, 36)
 
 
 @pytest.mark.pooler

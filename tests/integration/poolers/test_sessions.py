@@ -21,7 +21,8 @@ from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, Ope
 from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.migrations import upgrade as migrations
 from tradebook.operations.backup import Store, back_up
-from tradebook.operations.doctor import Finding, Level, examine
+from tradebook.operations.doctor import Finding, Level, poolers, postgresql, run
+from tradebook.operations.doctor.checks import Check, CheckTarget
 from tradebook.operations.security.privileges import KINDS
 
 NEEDED = "name the server itself by TRADEBOOK_DATABASE_DIRECT_URL"
@@ -132,34 +133,33 @@ def test_roles_get_the_limits_that_then_travel_with_no_transaction(
     assert commands.json("db", "check")["database"] == direct
 
 
-def examined(config: DatabaseConfig) -> dict[str, list[Finding]]:
-    with DatabaseManager(config) as book, engine_for(config) as engine:
-        found = examine(book, engine, config, "main", thorough=False)
-    checks = ("pooler", "connections")
-    return {check: [f for f in found.findings if f.check == check] for check in checks}
+def examined(config: DatabaseConfig, check: Check) -> list[Finding]:
+    with engine_for(config) as engine, engine.connect() as connection:
+        return list(check(CheckTarget(connection, config, engine, "main")))
 
 
 def test_the_doctor_says_what_it_can_tell_of_a_pooler(pooled: PooledBook) -> None:
-    found = examined(configured(pooled.url))["pooler"]
+    found = examined(configured(pooled.url), poolers.pooler)
     assert [finding.level for finding in found] == [Level.YELLOW] * 3 + [Level.GREEN]
     fixes = " ".join(finding.fix for finding in found)
     for named in ("TRADEBOOK_DB_POOLER", "TRADEBOOK_DATABASE_DIRECT_URL", "db roles --limits"):
         assert named in fixes
     pooled.limit_database()
-    found = examined(with_direct_url(pooled))["pooler"]
+    found = examined(with_direct_url(pooled), poolers.pooler)
     assert [finding.level for finding in found] == [Level.GREEN]
     assert "PgBouncer before 1.21" in found[0].what
     assert {each[-1] for each in left_behind(pooled.url)} == {"None"}  # nor is a probe left
-    [finding] = examined(configured(pooled.direct))["pooler"]
+    assert poolers.pooler in run._POSTGRESQL
+    [finding] = examined(configured(pooled.direct), poolers.pooler)
     assert (finding.level, finding.what) == (Level.GREEN, "none seen")
 
 
 def test_the_doctor_counts_the_connections_of_all_processes(pooled: PooledBook) -> None:
-    [finding] = examined(with_direct_url(pooled))["connections"]
+    [finding] = examined(with_direct_url(pooled), postgresql.connections)
     assert finding.level == Level.GREEN
     assert "3 processes with such a pool may take 90 of the pooler's clients" in finding.what
     direct = evolve(configured(pooled.direct), pool_size=30, processes=3)
-    [finding] = examined(direct)["connections"]
+    [finding] = examined(direct, postgresql.connections)
     assert finding.level == Level.RED
     assert "3 processes with such a pool may take 150" in finding.what
     assert "to at most 32" in finding.fix

@@ -29,6 +29,8 @@ from tradebook.domain.trades import TRADE_COLUMNS
 
 NewManager = Callable[..., Any]
 BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
+IN_BOTH_WAYS = ["database", pytest.param("transaction", marks=pytest.mark.pooler)]
+"""Who has the limits; the other way is that of most other tests."""
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -49,7 +51,7 @@ def use_of_every_kind(manager: Any) -> None:
     assert manager.count(Trade) == 66
 
 
-@pytest.mark.parametrize("limited_by", ["transaction", "database"])
+@pytest.mark.parametrize("limited_by", IN_BOTH_WAYS)
 def test_calls_leave_nothing_on_the_servers_connections(
     pooled: PooledBook, new_manager: NewManager, limited_by: str
 ) -> None:

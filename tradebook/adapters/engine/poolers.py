@@ -14,6 +14,7 @@ from psycopg2 import extensions
 from sqlalchemy import Dialect, Engine, event
 from typing_extensions import override
 
+from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.config import DatabaseConfig
 from tradebook.config.texts import SESSION, TRANSACTION
 from tradebook.domain.errors import DatabaseUnavailable, OperationFailed
@@ -128,9 +129,11 @@ def _find_async(connection: Any, statement: str) -> list[Any]:
     try:
         found: list[Any] = connection.run_async(find)
     except Exception as error:
-        connection._handle_exception(
-            error
-        )  # raises it as SQLAlchemy's, which knows a lost connection
+        # One that the server ended as it began is no lost connection for SQLAlchemy, which has none yet.
+        if sqlstate(error) is None:
+            lost = f"the connection was lost as it began: {error}; the next call connects again"
+            raise DatabaseUnavailable(lost) from error
+        connection._handle_exception(error)  # raises it as SQLAlchemy's
     return found
 
 
