@@ -74,7 +74,7 @@ def _field_types(kind: type[Entity]) -> Mapping[str, Any]:
     return types
 
 
-field_types: Final[Callable[[type[Entity]], Mapping[str, Any]]] = cache(_field_types)
+field_types: Final[Callable[[Any], Mapping[str, Any]]] = cache(_field_types)
 """Return the type of each field, without None, by name; lists of other records are left out."""
 
 
