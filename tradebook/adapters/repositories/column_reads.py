@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, Text, type_coerce
 
 from tradebook.adapters.engine.postgresql_copy import read_csv
 from tradebook.domain.entity import Entity
+from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.ports.columns import (
     column_schema,
     field_types,
@@ -72,7 +73,8 @@ def _from_sqlite(
         column if types[column.name] in _AS_IT_IS else type_coerce(column, Text).label(column.name)
         for column in statement.selected_columns
     ]
-    rows = connection.execute(statement.with_only_columns(*columns), values).all()
+    with no_collecting():
+        rows = connection.execute(statement.with_only_columns(*columns), values).all()
     if not rows:
         return column_schema(kind).empty_table()
     arrow = import_pyarrow()
