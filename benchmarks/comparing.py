@@ -31,6 +31,10 @@ class Times:
         if cpu is not None:
             self.cpu.setdefault(name, []).append(cpu)
 
+    def of(self, names: Iterable[str]) -> Times:
+        """Some of the ways."""
+        return Times(*({name: each[name] for name in names} for each in (self.wall, self.cpu)))
+
     def fastest_of(self, names: Iterable[str]) -> str:
         """The way with the least median."""
         return min(names, key=lambda name: statistics.median(self.wall[name]))

@@ -14,10 +14,12 @@ from benchmarks.comparing import TIME, Way, figures, measure, repeated
 from benchmarks.filled import PREFIX, filled
 from benchmarks.one_trade import symbols, terms
 from benchmarks.results import Goal, Result, Settings
+from benchmarks.snapshot_by_hand import snapshots_by_hand
 from tests.support.servers import create_database, postgresql_server
 from tradebook import DatabaseManager
 
 SYMBOLS = 500
+BY_HAND = "by hand, without an event and hashes"
 
 
 def results(settings: Settings) -> Iterator[Result]:
@@ -90,10 +92,13 @@ def snapshots(server: URL, settings: Settings) -> Iterator[Result]:
             reads[name], others[name] = [float(selects)], [float(len(statements) - selects)]
             sizes[name] = count
             ways[name] = repeated(lambda _, manager=manager: manager.take_snapshot())  # type: ignore[misc]
+        ways[BY_HAND] = stack.enter_context(snapshots_by_hand(url))
         times = measure(ways, settings.rounds, 1)
-    yield times.result("take_snapshot", {}, ratio=TIME).with_sizes("open positions", sizes)
+    curve, beside = times.of(sizes), times.of((BY_HAND, name))
+    yield curve.result("take_snapshot", {}, ratio=TIME).with_sizes("open positions", sizes)
+    yield beside.result(f"take_snapshot of {name}, next to hand-written SQL", {}, ratio=TIME)
     goals = {"1,000 positions": Goal(40, at_most=True)}
-    yield figures("processor time of take_snapshot in this process", "ms", times.cpu, goals)
+    yield figures("processor time of take_snapshot in this process", "ms", beside.cpu, goals)
     yield figures(
         "reads of positions in take_snapshot",
         "statements",

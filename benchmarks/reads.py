@@ -181,7 +181,7 @@ def as_arrow(
 
         ways = {ADBC: repeated(through_adbc), ARROW: repeated(through_us)}
         times = measure(ways, settings.size(1, 3, 1), 1)
-    goals = {ARROW: Goal(1.5, at_most=True)}
+    goals = {ARROW: Goal(1.2, at_most=True)}
     return times.result(f"{count:,} trades as Arrow", goals, ratio=TIME)
 
 

@@ -27,6 +27,11 @@ def canonical_bytes(values: Mapping[str, Any]) -> bytes:
     return text.encode(errors="surrogatepass")  # JSON may hold an escaped lone surrogate
 
 
+def json_digest(values: Mapping[str, Any]) -> bytes:
+    """Return the digest of values that are text, whole numbers, truth values or None: JSON already."""
+    return sha256(_encode(values).encode(errors="surrogatepass")).digest()
+
+
 def digest(values: Mapping[str, Any]) -> bytes:
     """Return the SHA-256 of the values' canonical JSON: 32 bytes."""
     return sha256(canonical_bytes(values)).digest()

@@ -242,8 +242,7 @@ class Entity:
 
 def evidence_of(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the evidence of a record of a kind that has these fields, see `Entity.evidence`."""
-    said = {name: stated(values[name]) for name in stated_names(kind)}
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: said for name in stated_names(kind) if (said := stated(values[name])) is not None}
 
 
 @cache

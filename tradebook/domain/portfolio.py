@@ -259,10 +259,11 @@ class Rates:
         """
         if not value:
             return ZERO
+        if currency == self.base_currency:
+            return value
         if currency not in self._rates:
             raise MissingRate(currency, self.base_currency)
-        if currency != self.base_currency:
-            self.used[currency] = plain(self._rates[currency])
+        self.used[currency] = plain(self._rates[currency])
         return EXACT.multiply(value, self._rates[currency])
 
 

@@ -24,10 +24,9 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
-from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, Page, Row, page_limit
+from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.queries import as_of, snapshots
-from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
-from tradebook.service_layer.queries.arrow import ArrowKind, Decimals, arrow_table
+from tradebook.service_layer.queries.arrow import ArrowKind, Decimals, arrow_table, get_columns
 from tradebook.service_layer.unit_of_work import AbstractAsyncUnitOfWork, AbstractUnitOfWork
 from tradebook.service_layer.verification import seal_check
 from tradebook.service_layer.verification.verify import verify as verify_book
@@ -281,24 +280,23 @@ class AsyncBook(ABC):
     ) -> AsyncIterator[pyarrow.RecordBatch]:
         """Stream the records of a kind, newest first, as Arrow in constant memory; at least one batch."""
 
-        async def found() -> AsyncIterator[Page[Row]]:
+        async def found() -> AsyncIterator[pyarrow.Table]:
             after = None
             while True:
-                rows = await self.get_rows(
-                    kind, ARROW_BATCH, after, since=since, until=until, **equal
+                columns, after = await self.read(
+                    get_columns, kind, after, since=since, until=until, **equal
                 )
-                yield rows
-                after = rows.after
+                yield columns
                 if after is None:
                     return
 
         as_arrow = ArrowKind.from_kind(kind, decimals)
         if as_arrow.needs_sizes:
-            async for rows in found():
-                as_arrow.measure(rows)
+            async for columns in found():
+                as_arrow.measure(columns)
             as_arrow = as_arrow.sized()
-        async for rows in found():
-            yield as_arrow.batch(rows)
+        async for columns in found():
+            yield as_arrow.batch(columns)
 
     async def to_arrow(
         self,

@@ -23,17 +23,15 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.ports.columns import ColumnPage
 from tradebook.service_layer.ports.paging import (
     BATCH,
     BATCH_OF_TRADES,
-    Page,
-    Row,
     page_limit,
     pages,
 )
 from tradebook.service_layer.queries import as_of, snapshots
-from tradebook.service_layer.queries.arrow import BATCH as ARROW_BATCH
-from tradebook.service_layer.queries.arrow import ArrowKind, Decimals
+from tradebook.service_layer.queries.arrow import ArrowKind, Decimals, get_columns
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification import seal_check
 from tradebook.service_layer.verification.verify import verify as verify_book
@@ -346,16 +344,17 @@ class Book(ABC):
     ) -> pyarrow.RecordBatchReader:
         """Stream the records of a kind, newest first, as Arrow in constant memory; see `to_arrow`."""
 
-        def found() -> Iterator[Page[Row]]:
+        def found() -> Iterator[ColumnPage]:
             return pages(
-                lambda at: self.get_rows(kind, ARROW_BATCH, at, since=since, until=until, **equal)
+                lambda at: self.read(get_columns, kind, at, since=since, until=until, **equal)
             )
 
         as_arrow = ArrowKind.from_kind(kind, decimals)
         if as_arrow.needs_sizes:
-            as_arrow.measure(chain.from_iterable(found()))
+            for page in found():
+                as_arrow.measure(page.table)
             as_arrow = as_arrow.sized()
-        return as_arrow.reader(as_arrow.batch(rows) for rows in found())
+        return as_arrow.reader(as_arrow.batch(page.table) for page in found())
 
     def to_arrow(
         self,

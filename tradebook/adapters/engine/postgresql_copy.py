@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from io import BytesIO
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.domain.errors import DatabaseUnavailable
@@ -71,8 +71,35 @@ def read_rows(connection: Connection, query: str, values: Sequence[object]) -> b
     return rows.getvalue()
 
 
+def read_csv(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> bytes:
+    """Return the rows of a query in COPY's CSV format, without a header."""
+    compiled = query.compile(dialect=connection.dialect)
+    bound, rows = compiled.construct_params(values), BytesIO()
+    if not connection.dialect.is_async:
+        statement = f"COPY ({compiled}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')"
+        _run_copy(connection, statement, bound, rows)
+        return rows.getvalue()
+
+    async def keep(data: bytes) -> None:
+        rows.write(data)
+
+    # The driver begins a transaction, and notices a connection that was lost, with a statement of SQLAlchemy's.
+    connection.exec_driver_sql("SELECT 1")
+    arguments = [bound[name] for name in compiled.positiontup or ()]
+    raw: Any = connection.connection
+    raw.run_async(
+        lambda driver: driver.copy_from_query(
+            str(compiled), *arguments, output=keep, format="csv", encoding="utf8"
+        )
+    )
+    return rows.getvalue()
+
+
 def _run_copy(
-    connection: Connection, statement: str, values: Sequence[object], stream: BytesIO
+    connection: Connection,
+    statement: str,
+    values: Sequence[object] | Mapping[str, object],
+    stream: BytesIO,
 ) -> None:
     raw: Any = connection.connection
     with closing(raw.cursor()) as cursor:

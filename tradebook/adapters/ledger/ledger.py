@@ -51,6 +51,7 @@ from tradebook.domain.portfolio import BOOK, Holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
 _ACCOUNT: Final = "account"
@@ -201,7 +202,7 @@ class SqlLedger(Ledger):
             null().label("flows"),
             null().label("last_flow"),
         ).where(orm.positions.c.sequence > 0)
-        cash = (
+        summed = (
             select(
                 *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
                 flows.kind,
@@ -212,23 +213,23 @@ class SqlLedger(Ledger):
             .where(flows.account == of)
             .group_by(flows.currency, flows.kind)
         )
-        everything: CompoundSelect[Any] = union_all(held, cash, _account_row(of))
-        rows = self.session.connection().execute(everything).all()
+        everything: CompoundSelect[Any] = union_all(held, summed, _account_row(of))
         width = len(columns_of(Position))
-        positions = entities_from(Position, [row[:width] for row in rows if row.kind is None])
-        known = next((row for row in rows if row.kind == _ACCOUNT), None)
+        with no_collecting():
+            rows = self.session.connection().execute(everything).all()
+            held_rows = [row[:width] for row in rows if row.kind is None]
+            positions = entities_from(Position, held_rows)
+        others = [row for row in rows if row.kind is not None]
+        known = next((row for row in others if row.kind == _ACCOUNT), None)
+        cash = [row for row in others if row is not known]
         return Holdings(
             positions=tuple(sorted(positions, key=lambda position: position.symbol)),
-            cash=cash_totals(
-                (row.currency, CashFlowKind(row.kind), row.total)
-                for row in rows
-                if row.kind not in (None, _ACCOUNT)
-            ),
+            cash=cash_totals((row.currency, CashFlowKind(row.kind), row.total) for row in cash),
             base_currency=None if known is None else known.currency,
             snapshot_at=None if known is None else known.updated_at,
             cash_flows=(
-                sum(row.flows or 0 for row in rows),
-                max((row.last_flow or 0 for row in rows), default=0),
+                sum(row.flows for row in cash),
+                max((row.last_flow for row in cash), default=0),
             ),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache, partial
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,6 +26,7 @@ from typing_extensions import override
 
 from tradebook.adapters.orm import TABLES
 from tradebook.adapters.repositories.bulk_insert import add_together
+from tradebook.adapters.repositories.column_reads import read_columns
 from tradebook.adapters.repositories.entity_rows import (
     UNCOMMITTED,
     add_if_new,
@@ -57,6 +58,9 @@ from tradebook.service_layer.ports.paging import (
     sort_keys,
 )
 from tradebook.service_layer.ports.repositories import Records, Repository
+
+if TYPE_CHECKING:
+    import pyarrow
 
 E = TypeVar("E", bound=Entity)
 
@@ -159,6 +163,13 @@ class SqlRecords(Records[E], Generic[E]):
         make = partial(tuple.__new__, row_type(self.kind))
         with no_collecting():
             return [*map(make, self.session.connection().execute(statement, values).all())]
+
+    @override
+    def _newest_columns(self, wanted: Filter, place: Place | None, limit: int) -> pyarrow.Table:
+        self.session.flush()
+        statement, values = self._page(tuple(row_names(self.kind)), wanted, place, limit)
+        found = read_columns(self.session.connection(), self.kind, statement, values)
+        return super()._newest_columns(wanted, place, limit) if found is None else found
 
     def _page(
         self, columns: tuple[str, ...] | None, wanted: Filter, place: Place | None, limit: int

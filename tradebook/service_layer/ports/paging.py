@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, TypedDict, TypeVar
 
 import attrs
 from attrs import fields, frozen
@@ -55,7 +55,7 @@ class Page(list[T]):
             return cls(found)
         last = found[limit - 1]
         place = tuple(getattr(last, key) for key in sort_keys(kind))
-        return cls(found[:limit], _cursor(kind, place))
+        return cls(found[:limit], cursor(kind, place))
 
 
 class Window(TypedDict, total=False):
@@ -89,24 +89,33 @@ def place_after(kind: type[Entity], after: str | None) -> Place | None:
         raise InvalidInput("after", after, "the `after` of a page of the same list") from None
 
 
-def _cursor(kind: type[Entity], place: Place) -> str:
+def cursor(kind: type[Entity], place: Place) -> str:
+    """Encode the end of a page of a kind's list."""
     values = [v.isoformat() if isinstance(v, datetime) else v for v in place]
     document = json.dumps([kind.__name__, *values], separators=(",", ":"))
     return urlsafe_b64encode(document.encode()).decode().rstrip("=")
 
 
-def _decoded(kind: type[Entity], cursor: str) -> Place:
-    if len(cursor) > _MAX_CURSOR:
+def _decoded(kind: type[Entity], given: str) -> Place:
+    if len(given) > _MAX_CURSOR:
         raise ValueError("too long")
-    _, *times, id_ = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    _, *times, id_ = json.loads(urlsafe_b64decode(given + "=" * (-len(given) % 4)))
     place = (*(utc(datetime.fromisoformat(time)) for time in times), record_id(id_))
     # Encoded again, so that a cursor has one form: base64 and JSON would accept others.
-    if len(place) != len(sort_keys(kind)) or _cursor(kind, place) != cursor:
+    if len(place) != len(sort_keys(kind)) or cursor(kind, place) != given:
         raise ValueError("another kind's, or altered")
     return place
 
 
-def pages(read: Callable[[str | None], Page[T]]) -> Iterator[Page[T]]:
+class _Page(Protocol):
+    @property
+    def after(self) -> str | None: ...
+
+
+_P = TypeVar("_P", bound=_Page)
+
+
+def pages(read: Callable[[str | None], _P]) -> Iterator[_P]:
     """Iterate over the pages of a list; `read` returns the page after a cursor, the first for None."""
     page = read(None)
     yield page

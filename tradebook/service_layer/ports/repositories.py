@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -27,6 +27,7 @@ from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.service_layer.ports.columns import ColumnPage, columns_from_rows
 from tradebook.service_layer.ports.paging import (
     BATCH,
     DEFAULT_LIMIT,
@@ -41,6 +42,9 @@ from tradebook.service_layer.ports.paging import (
     row_type,
 )
 from tradebook.service_layer.ports.watermark import TransactionSnapshot
+
+if TYPE_CHECKING:
+    import pyarrow
 
 E = TypeVar("E", bound=Entity)
 
@@ -98,6 +102,21 @@ class Records(ABC, Generic[E]):
         found = self._newest_rows(wanted, place, page_limit(limit) + 1)
         return Page.from_records(self.kind, found, limit)
 
+    def columns(
+        self,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        after: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        **equal: object,
+    ) -> ColumnPage:
+        """Read a `page` as columns of Apache Arrow."""
+        wanted = Filter.from_arguments(self.kind, since, until, equal)
+        place = place_after(self.kind, after)
+        found = self._newest_columns(wanted, place, page_limit(limit) + 1)
+        return ColumnPage.from_table(self.kind, found, limit)
+
     def iterate(
         self,
         *,
@@ -143,6 +162,9 @@ class Records(ABC, Generic[E]):
     def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
         values = map(attrgetter(*row_names(self.kind)), self._newest(wanted, place, limit))
         return [*map(partial(tuple.__new__, row_type(self.kind)), values)]
+
+    def _newest_columns(self, wanted: Filter, place: Place | None, limit: int) -> pyarrow.Table:
+        return columns_from_rows(self.kind, self._newest_rows(wanted, place, limit))
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...

@@ -7,22 +7,26 @@ to the microsecond, enumerations dictionaries of text, and JSON is text.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from math import isinf
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from attrs import define, evolve, field, frozen
 
 from tradebook.domain.entity import Entity
-from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
-from tradebook.domain.numbers import ZERO, plain
+from tradebook.domain.errors import DatabaseCorrupt, InvalidInput, shown
+from tradebook.domain.numbers import ZERO, canonical, plain
 from tradebook.domain.plain_values import is_instance
-from tradebook.service_layer.gc_pause import no_collecting
-from tradebook.service_layer.ports.paging import row_names
+from tradebook.service_layer.ports.columns import (
+    ColumnPage,
+    column_schema,
+    field_types,
+    import_pyarrow,
+    is_choice,
+)
+from tradebook.service_layer.unit_of_work import AbstractUnitOfWork, single_statement
 
 if TYPE_CHECKING:
     import pyarrow
@@ -40,6 +44,11 @@ _PLACES: Final = 40
 _DIGITS_128: Final = 38
 _TEXT_TAKES_ALL: Final = "decimals='text' (--decimals text) takes all"
 
+_CANONICAL: Final = r"^(0|-?[1-9]\d*|-?(0|[1-9]\d*)\.\d*[1-9])$"
+_BELOW_EVERY_INFINITY: Final = r"^-?\d{1,300}(\.\d+)?$"
+_PARTS: Final = r"^-?(?P<whole>[1-9]\d*|0$|)0?(?:\.(?P<places>\d*?)0*)?$"
+"""The digits of a number that count, before the point and after it."""
+
 
 @define
 class Size:
@@ -55,17 +64,23 @@ class Size:
     places: int = 0
     longest: Decimal = ZERO
 
-    def add(self, value: Decimal) -> None:
-        """Make room for a number."""
-        self.whole = max(self.whole, value.adjusted() + 1)
-        places = -int(value.as_tuple().exponent)
-        if places > self.places:
-            self.places, self.longest = places, value
+    def add(self, numbers: pyarrow.ChunkedArray) -> None:
+        """Make room for a column of numbers, given as text."""
+        compute = import_pyarrow().compute
+        parts = compute.extract_regex(numbers, _PARTS)
+        whole, places = (
+            compute.binary_length(compute.struct_field(parts, name)) for name in ("whole", "places")
+        )
+        self.whole = max(self.whole, compute.max(whole).as_py() or 0)
+        most = compute.max(places).as_py() or 0
+        if most > self.places:
+            longest = numbers[compute.index(places, most).as_py()]
+            self.places, self.longest = most, Decimal(longest.as_py())
 
 
 @frozen
 class ArrowKind:
-    """The conversion of one kind of record to Arrow.
+    """The conversion of the columns of one kind of record, see `column_schema`, to those of an export.
 
     Attributes:
         kind: the class of the records.
@@ -87,26 +102,23 @@ class ArrowKind:
         if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
             expected = "one of " + ", ".join(map(repr, get_args(Decimals)))
             raise InvalidInput("decimals", decimals, expected)
-        columns = [(name, _type(of, decimals)) for name, of in _types(kind).items()]
-        return cls(kind, _pyarrow().schema(columns), decimals)
+        schema = column_schema(kind)
+        for place, (name, of) in enumerate(field_types(kind).items()):
+            type_ = _type(of, decimals)
+            if type_ is not None:
+                schema = schema.set(place, schema.field(name).with_type(type_))
+        return cls(kind, schema, decimals)
 
     @property
     def needs_sizes(self) -> bool:
         """True where the types of the columns follow from the numbers: `measure` all of them first."""
         return self.decimals == "decimal128"
 
-    def measure(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Find the digits that the numbers of rows need."""
-        names = [
-            (place, name)
-            for place, (name, of) in enumerate(_types(self.kind).items())
-            if of is Decimal
-        ]
-        sizes = [(place, self.sizes.setdefault(name, Size())) for place, name in names]
-        for row in rows:
-            for place, size in sizes:
-                if row[place] is not None:
-                    size.add(row[place])
+    def measure(self, columns: pyarrow.Table) -> None:
+        """Find the digits that the numbers of a page need."""
+        for name, of in field_types(self.kind).items():
+            if of is Decimal:
+                self.sizes.setdefault(name, Size()).add(columns[name])
 
     def sized(self) -> ArrowKind:
         """Return the conversion with columns of the digits that were measured.
@@ -126,53 +138,102 @@ class ArrowKind:
                     f"before the point and {size.places} after it; {_TEXT_TAKES_ALL}"
                 )
                 raise InvalidInput(name, size.longest, expected)
-            type_ = _pyarrow().decimal128(digits, size.places)
+            type_ = import_pyarrow().decimal128(digits, size.places)
             schema = schema.set(place, schema.field(name).with_type(type_))
         return evolve(self, schema=schema)
 
-    def batch(self, rows: Sequence[tuple[Any, ...]]) -> pyarrow.RecordBatch:
-        """Convert rows of the kind to a batch; refuse numbers that do not fit into their column."""
-        columns = list(zip(*rows, strict=True)) or [()] * len(self.schema)
-        with no_collecting():
-            arrays = [
-                self._column(name, of, values)
-                for (name, of), values in zip(_types(self.kind).items(), columns, strict=True)
-            ]
-        return _pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
+    def batch(self, columns: pyarrow.Table) -> pyarrow.RecordBatch:
+        """Convert a page to a batch; refuse numbers that do not fit into their column."""
+        arrays = [
+            self._column(name, of, columns[name].combine_chunks())
+            for name, of in field_types(self.kind).items()
+        ]
+        return import_pyarrow().RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def reader(self, batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.RecordBatchReader:
         """Make a reader that streams the batches."""
-        return _pyarrow().RecordBatchReader.from_batches(self.schema, batches)
+        return import_pyarrow().RecordBatchReader.from_batches(self.schema, batches)
 
-    def _column(self, name: str, of: Any, values: Sequence[Any]) -> pyarrow.Array:
-        arrow, type_ = _pyarrow(), self.schema.field(name).type
-        if _is_choice(of):
-            places: dict[Any, int | None] = {member: place for place, member in enumerate(of)}
-            places[None] = None
-            indices = arrow.array([places[value] for value in values], arrow.int8())
-            return arrow.DictionaryArray.from_arrays(indices, [str(member) for member in of])
-        write = self._text_of(of)
-        if write is not None:
-            values = [None if value is None else write(value) for value in values]
-        if of is Decimal and self.decimals == "float":
-            values = [None if value is None else nearest_float(name, value) for value in values]
-        try:
-            return arrow.array(values, type_)
-        except arrow.ArrowInvalid:
-            whole, scale = type_.precision - type_.scale, type_.scale
-            misfit = next(v for v in values if v is not None and not _fits(v, whole, scale))
-            wide = f"at most {whole} digits before the point and {scale} after it"
-            raise InvalidInput(name, misfit, f"{wide}; {_TEXT_TAKES_ALL}") from None
+    def _column(self, name: str, of: Any, column: pyarrow.Array) -> pyarrow.Array:
+        if is_choice(of):
+            return _members(of, column)
+        if of is not Decimal:
+            return column
+        type_ = self.schema.field(name).type
+        compute = import_pyarrow().compute
+        if compute.all(compute.match_substring_regex(column, _pattern(type_))).as_py() is not False:
+            return column.cast(type_)
+        return _numbers(name, column, type_)
 
-    def _text_of(self, of: Any) -> Callable[[Any], str] | None:
-        if of is Decimal:
-            return plain if self.decimals == "text" else None
-        return None if of in (bool, datetime, int, str) else json_text
+
+def _pattern(type_: Any) -> str:
+    """Return the pattern of the texts that Arrow's cast to a type converts exactly.
+
+    It does not notice every overflow: 400 nines become the `decimal256` -1.
+    """
+    types = import_pyarrow().types
+    if types.is_string(type_):
+        return _CANONICAL
+    if types.is_floating(type_):
+        return _BELOW_EVERY_INFINITY
+    whole, places = type_.precision - type_.scale, type_.scale
+    before = rf"(0|[1-9]\d{{0,{whole - 1}}})" if whole else "0"
+    return rf"^-?{before}(\.\d{{1,{places}}})?$" if places else rf"^-?{before}$"
+
+
+def _numbers(name: str, column: pyarrow.Array, type_: Any) -> pyarrow.Array:
+    """Convert numbers one by one; refuse the first that does not fit into the type."""
+    arrow = import_pyarrow()
+    values = [None if text is None else _number(text) for text in column.to_pylist()]
+    made: list[Any] = values
+    if arrow.types.is_string(type_):
+        made = [None if value is None else plain(value) for value in values]
+    elif arrow.types.is_floating(type_):
+        made = [None if value is None else nearest_float(name, value) for value in values]
+    try:
+        return arrow.array(made, type_)
+    except arrow.ArrowInvalid:
+        whole, scale = type_.precision - type_.scale, type_.scale
+        misfit = next(v for v in values if v is not None and not _fits(v, whole, scale))
+        wide = f"at most {whole} digits before the point and {scale} after it"
+        raise InvalidInput(name, misfit, f"{wide}; {_TEXT_TAKES_ALL}") from None
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return canonical(Decimal(text))
+    except ArithmeticError:
+        raise DatabaseCorrupt(f"{shown(text)} is stored where a number belongs") from None
+
+
+def _members(of: Any, column: pyarrow.Array) -> pyarrow.Array:
+    """Convert the names of an enumeration to a dictionary of all of its members."""
+    arrow, members = import_pyarrow(), [str(member) for member in of]
+    places = arrow.compute.index_in(column, value_set=arrow.array(members))
+    if places.null_count > column.null_count:
+        raise DatabaseCorrupt(f"something is stored where one of {', '.join(members)} belongs")
+    return arrow.DictionaryArray.from_arrays(places.cast(arrow.int8()), members)
+
+
+@single_statement
+def get_columns(
+    uow: AbstractUnitOfWork,
+    kind: type[Entity],
+    /,
+    after: str | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    **equal: object,
+) -> ColumnPage:
+    """Return a page of `get_all` as columns, `BATCH` records long."""
+    records = uow.records(kind)
+    return records.columns(limit=BATCH, after=after, since=since, until=until, **equal)
 
 
 def arrow_table(batches: Iterable[pyarrow.RecordBatch]) -> pyarrow.Table:
     """Combine batches, at least one, into one table."""
-    return _pyarrow().Table.from_batches(batches)
+    return import_pyarrow().Table.from_batches(batches)
 
 
 def _fits(value: Decimal, whole: int, places: int) -> bool:
@@ -187,41 +248,11 @@ def nearest_float(name: str, value: Decimal) -> float:
     return nearest
 
 
-def json_text(value: Any) -> str:
-    """Return the JSON of a value, as exports have it."""
-    return json.dumps(value) if value else _EMPTY.get(type(value)) or json.dumps(value)
-
-
-_EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ImportError:
-        raise ExtraNotInstalled("arrow", "pyarrow") from None
-    return pyarrow
-
-
-def _types(kind: type[Entity]) -> dict[str, Any]:
-    """Return the type of each field, without None, by name; lists of other records are left out."""
-    hints = get_type_hints(kind)
-    types = {name: hints[name] for name in row_names(kind)}
-    for name, hint in types.items():
-        if type(None) in get_args(hint):
-            types[name], *_ = (each for each in get_args(hint) if each is not type(None))
-    return types
-
-
-def _is_choice(of: Any) -> bool:
-    return isinstance(of, type) and issubclass(of, StrEnum)
-
-
 def _type(of: Any, decimals: Decimals) -> Any:
-    arrow = _pyarrow()
-    if _is_choice(of):
+    """Return the type of an exported column where it is not that of the stored one."""
+    arrow = import_pyarrow()
+    if is_choice(of):
         return arrow.dictionary(arrow.int8(), arrow.string())
     if of is Decimal and decimals != "text":
         return arrow.float64() if decimals == "float" else arrow.decimal256(_DIGITS, _PLACES)
-    known = {bool: arrow.bool_(), int: arrow.int64(), datetime: arrow.timestamp("us", tz="UTC")}
-    return known.get(of, arrow.string())
+    return None

@@ -15,8 +15,9 @@ from tradebook.domain.numbers import plain
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import TradeTerms
+from tradebook.service_layer.ports.columns import json_text
 from tradebook.service_layer.ports.paging import Filter
-from tradebook.service_layer.queries.arrow import json_text, nearest_float
+from tradebook.service_layer.queries.arrow import nearest_float
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]")
