@@ -27,13 +27,13 @@ from tradebook.domain.trades import Trade
 from tradebook.domain.validation import MAX_AHEAD, is_ahead, require_past
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import Ledger
+from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     DecisionRepository,
     EventRepository,
     PortfolioRepository,
     PositionRepository,
-    Repository,
     SealRepository,
     SignalRepository,
     TradeRepository,

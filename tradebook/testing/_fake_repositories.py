@@ -22,6 +22,7 @@ from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
+from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import Values, may_replace_mark, values_of
@@ -29,7 +30,7 @@ from tradebook.testing.fake_store import Values, may_replace_mark, values_of
 E = TypeVar("E", bound=Entity)
 
 
-class FakeRepository(ports.Repository[E], Generic[E]):
+class FakeRepository(Repository[E], Generic[E]):
     def __init__(self, session: FakeSession, kind: type[E]) -> None:
         self._session = session
         self.kind = kind

@@ -57,7 +57,7 @@ from tradebook.service_layer.ports.paging import (
     row_type,
     sort_keys,
 )
-from tradebook.service_layer.ports.repositories import Records, Repository
+from tradebook.service_layer.ports.records import Records, Repository
 
 if TYPE_CHECKING:
     import pyarrow

@@ -1,206 +1,28 @@
-"""The repositories that the book needs of a store.
-
-Each belongs to one unit of work and reads one account. `add` records an entity unless its identity is taken, and
-returns the recorded one, so that a caller compares with `is`. `get` raises `NotFound`. `lock=True` locks the row
-against other writers until the unit of work ends.
-"""
+"""The repositories of the kinds of records of which the book needs more than `Repository` does."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from itertools import chain
-from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from attrs import frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
-from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.ports.columns import ColumnPage, columns_from_rows
 from tradebook.service_layer.ports.paging import (
     BATCH,
-    DEFAULT_LIMIT,
-    Filter,
-    Page,
-    Place,
-    Row,
-    page_limit,
-    pages,
-    place_after,
-    row_names,
-    row_type,
 )
+from tradebook.service_layer.ports.records import Records, Repository
 from tradebook.service_layer.ports.watermark import TransactionSnapshot
-
-if TYPE_CHECKING:
-    import pyarrow
-
-E = TypeVar("E", bound=Entity)
-
-
-class Records(ABC, Generic[E]):
-    """The records of one kind, to read.
-
-    Lists take `since` (inclusive) and `until` (exclusive), and the values that fields must have, by
-    name: `page(symbol="AAPL", status="EXECUTED")`; None matches NULL.
-    """
-
-    kind: type[E]
-
-    @abstractmethod
-    def get(self, record_id: int, *, lock: bool = False) -> E:
-        """Return the record with this id, locked where `lock` is true.
-
-        Raises:
-            NotFound: this account has none.
-        """
-
-    def page(
-        self,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        after: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        **equal: object,
-    ) -> Page[E]:
-        """Read the newest `limit` records, or those that follow the page whose `after` is given.
-
-        Raises:
-            InvalidInput: a name or value that the kind does not have, or the cursor of another list.
-        """
-        wanted = Filter.from_arguments(self.kind, since, until, equal)
-        place = place_after(self.kind, after)
-        found = self._newest(
-            wanted, place, page_limit(limit) + 1
-        )  # one more: is there a next page?
-        return Page.from_records(self.kind, found, limit)
-
-    def rows(
-        self,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        after: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        **equal: object,
-    ) -> Page[Row]:
-        """Read a `page` as plain rows."""
-        wanted = Filter.from_arguments(self.kind, since, until, equal)
-        place = place_after(self.kind, after)
-        found = self._newest_rows(wanted, place, page_limit(limit) + 1)
-        return Page.from_records(self.kind, found, limit)
-
-    def columns(
-        self,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        after: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        **equal: object,
-    ) -> ColumnPage:
-        """Read a `page` as columns of Apache Arrow."""
-        wanted = Filter.from_arguments(self.kind, since, until, equal)
-        place = place_after(self.kind, after)
-        found = self._newest_columns(wanted, place, page_limit(limit) + 1)
-        return ColumnPage.from_table(self.kind, found, limit)
-
-    def iterate(
-        self,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        batch: int = BATCH,
-        **equal: object,
-    ) -> Iterator[E]:
-        """Iterate over a list, newest first, in reads of `batch` records."""
-        limit = page_limit(batch, "batch")
-        return chain.from_iterable(
-            pages(
-                lambda after: self.page(limit=limit, after=after, since=since, until=until, **equal)
-            )
-        )
-
-    def count(
-        self, *, since: datetime | None = None, until: datetime | None = None, **equal: object
-    ) -> int:
-        """Count the records of a list."""
-        return self._count(Filter.from_arguments(self.kind, since, until, equal))
-
-    @abstractmethod
-    def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
-        """Read records in the order of their ids, from the first above `after`."""
-
-    def batches(self, *, after: int = 0, batch: int = BATCH) -> Iterator[list[E]]:
-        """Iterate over all records by id, from the first above `after`, in reads of `batch`."""
-        while found := self.in_order(after=after, limit=batch):
-            yield found
-            if len(found) < batch:
-                return
-            after = found[-1].id
-
-    @abstractmethod
-    def found(self, ids: Collection[int]) -> list[E]:
-        """Read the existing records with these ids, in the order of their ids."""
-
-    @abstractmethod
-    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        """Read the newest records of a list that follow a place in it, by `ordered_by` and id."""
-
-    def _newest_rows(self, wanted: Filter, place: Place | None, limit: int) -> list[Row]:
-        values = map(attrgetter(*row_names(self.kind)), self._newest(wanted, place, limit))
-        return [*map(partial(tuple.__new__, row_type(self.kind)), values)]
-
-    def _newest_columns(self, wanted: Filter, place: Place | None, limit: int) -> pyarrow.Table:
-        return columns_from_rows(self.kind, self._newest_rows(wanted, place, limit))
-
-    @abstractmethod
-    def _count(self, wanted: Filter) -> int: ...
-
-
-class Repository(Records[E]):
-    """The records of one kind, to read and write."""
-
-    @abstractmethod
-    def add(self, entity: E) -> E:
-        """Record `entity`, unless its identity is taken.
-
-        Returns:
-            `entity` itself, now with its id, or the existing record with the same identity.
-        """
-
-    def add_all(self, entities: Sequence[E]) -> list[E]:
-        """Record many entities as `add` does each; faster where all of them are new."""
-        return [self.add(entity) for entity in entities]
-
-    @abstractmethod
-    def write(self, entity: E, fields: Collection[str]) -> None:
-        """Write changed fields of a record that is locked.
-
-        Raises:
-            ConcurrentUpdate: the record is gone.
-        """
-
-    @abstractmethod
-    def remove(self, entity: E) -> None:
-        """Delete a record that the caller has locked and checked.
-
-        Raises:
-            ConstraintViolated: another record refers to it (raised when the unit of work ends).
-            ConcurrentUpdate: another writer was first.
-        """
 
 
 @frozen

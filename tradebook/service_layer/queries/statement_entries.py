@@ -16,7 +16,7 @@ from tradebook.domain.numbers import EXACT, ZERO, plain, sums_by_name
 from tradebook.domain.pairing import Match, pair_cash_flows, pair_trades
 from tradebook.domain.statements import Discrepancy, DiscrepancyKind, Mend
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.ports.repositories import Repository
+from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _DAY: Final = timedelta(days=1)

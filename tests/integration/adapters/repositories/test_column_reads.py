@@ -25,7 +25,7 @@ from tradebook.domain.numbers import plain
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.seals import Seal
 from tradebook.service_layer.ports.columns import field_types, is_choice
-from tradebook.service_layer.ports.repositories import Records
+from tradebook.service_layer.ports.records import Records
 from tradebook.service_layer.queries.arrow import ArrowKind, arrow_table
 from tradebook.testing import strategies
 
