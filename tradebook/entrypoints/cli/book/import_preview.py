@@ -19,8 +19,6 @@ from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext
-from tradebook.entrypoints.cli.output import stdout
-from tradebook.entrypoints.cli.tables import show
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.queries.previews import ImportPreview, preview_import
 
@@ -89,7 +87,7 @@ def show_preview(
         lines.append(f"{counted(left_out, 'record')} would be left out")
     lines += [f"warning: {warning}" for warning in warnings]
     context.answer(
-        document, *lines, then=lambda: _show_tables(preview, bad), ok=skip_bad or not bad
+        document, *lines, then=lambda: _show_tables(context, preview, bad), ok=skip_bad or not bad
     )
 
 
@@ -111,13 +109,13 @@ class _Numbered:
         return rows.at_line(self._lines[index])
 
 
-def _show_tables(preview: ImportPreview, bad: list[BadRow]) -> None:
+def _show_tables(context: CommandContext, preview: ImportPreview, bad: list[BadRow]) -> None:
     if preview.positions:
         names = "symbol quantity entry_price realized_pnl fees currency"
         columns = select(Position, names, spare="entry_price fees")
-        show(stdout(), "positions as they would be", columns, preview.positions)
+        context.show_table("positions as they would be", columns, preview.positions)
         columns = select(AssetBalance, "asset positions cash balance", spare="positions cash")
-        show(stdout(), "balances as they would be", columns, preview.balances)
+        context.show_table("balances as they would be", columns, preview.balances)
     if bad:
         columns = select(BadRow, "line column value reason")
-        show(stdout(), counted(len(bad), "bad row"), columns, bad[: import_run.MAX_SHOWN])
+        context.show_table(counted(len(bad), "bad row"), columns, bad[: import_run.MAX_SHOWN])

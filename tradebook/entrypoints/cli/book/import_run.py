@@ -124,8 +124,8 @@ def book_what_can_be(
     book.run(
         finish_import,
         imported.id,
-        booked=done.booked,
-        duplicates=done.duplicates,
+        booked=done.booked + done.flows.booked,
+        duplicates=done.duplicates + done.flows.duplicates,
         skipped=len(checked.bad) + len(done.refused) + len(done.flows.refused),
     )
     return done
@@ -161,7 +161,12 @@ def book_all(
     done.add(imported)
     done.flows = import_flows.book_all(uow, file, record)
     if not is_known:
-        finish_import(uow, record.id, booked=done.booked, duplicates=done.duplicates)
+        finish_import(
+            uow,
+            record.id,
+            booked=done.booked + done.flows.booked,
+            duplicates=done.duplicates + done.flows.duplicates,
+        )
     elif done.booked or done.flows.booked:
         new = counted(done.booked, "trade")
         if done.flows.booked:
