@@ -283,13 +283,13 @@ def _import_file(
             f"{counted(flows.booked, 'cash flow')} booked, {counted(flows.duplicates, 'duplicate')} recognised"
         )
     if isinstance(file, VenueFile):
-        left_out = sorted(file.left_out.values(), key=lambda each: -each.count)
+        left_out = file.most_left_out()
         document |= {
             "venue": file.preset.name,
             "left_out": [as_fields(each) for each in left_out],
         }
         lines.append(f"{counted(sum(each.count for each in left_out), 'record')} left out")
-        lines += [f"  {each.count:,} x {each.reason} (first: {each.line})" for each in left_out]
+        lines += map(str, left_out)
     lines += [f"warning: {warning}" for warning in warnings]
     return document, lines, skipped
 

@@ -70,6 +70,10 @@ class LeftOut:
     count: int
     line: int
 
+    def __str__(self) -> str:
+        """Say how many, why, and where the first of them is."""
+        return f"  {self.count:,} x {self.reason} (first: {self.line})"
+
 
 @define
 class FlowFile(TradeFile):
@@ -151,6 +155,10 @@ class VenueFile(FlowFile):
         for row in self.entries():
             if isinstance(row, FlowRow):
                 yield row
+
+    def most_left_out(self) -> list[LeftOut]:
+        """Return what the last reading left out, the most frequent reason first."""
+        return sorted(self.left_out.values(), key=lambda each: -each.count)
 
     def entries(self) -> Iterator[Entries]:
         """Read every entry, and what is wrong with records of any kind; count what is left out."""
