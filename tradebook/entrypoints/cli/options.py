@@ -235,6 +235,17 @@ def name_value_pairs(
     return pairs
 
 
+def named_values(
+    given: list[str] | None, option: str, form: str, *, split: Callable[..., Any] = str.rpartition
+) -> dict[str, str]:
+    """Parse a repeated option as `name_value_pairs` does; refuse two values for one name."""
+    values: dict[str, str] = {}
+    for name, value in name_value_pairs(given, option, form, split=split):
+        if values.setdefault(name, value) != value:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint=option)
+    return values
+
+
 def option(metavar: str, help_text: str, **settings: Any) -> Any:
     """Declare an option that takes a value; its name follows from the parameter's name."""
     return typer.Option(metavar=metavar, help=help_text, **settings)

@@ -29,7 +29,7 @@ from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, confirm, counted
-from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
+from tradebook.entrypoints.cli.options import CommandContext, named_values, option
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.venues.presets import Preset, find_preset
 
@@ -147,7 +147,7 @@ def import_trades(
     """
     known = COLUMNS_OF[kind]
     form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(known)}"
-    mapping = dict(name_value_pairs(mappings, "--map", form))
+    mapping = named_values(mappings, "--map", form)
     for theirs, ours in mapping.items():
         if ours not in known and venue is None:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")

@@ -11,8 +11,9 @@ from tradebook.domain.cash import CashFlow
 from tradebook.domain.imports import Import
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.filters import Filters
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import By, CommandContext, Reason
+from tradebook.entrypoints.cli.options import By, CommandContext, Reason, takes_option_sets
 from tradebook.service_layer.queries.imports import recorded_cash_flows, recorded_trades
 
 ImportId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The import's id.")]
@@ -21,29 +22,25 @@ app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def imports(
-    context: CommandContext,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="At most this many imports, the latest.")
-    ] = 20,
-) -> None:
+@takes_option_sets
+def imports(context: CommandContext, filters: Filters) -> None:
     """List the imports, newest first; show one, or take all of it back.
 
     An import that is STARTED was interrupted, or still runs.
 
-      tradebook imports
+      tradebook imports --status undone --since 2024-05-01
       tradebook imports show 7
       tradebook imports undo 7 --reason "wrong account"
     """
     with context.read_book() as manager:
-        found = manager.get_imports(limit=limit)
+        found = filters.newest(context, manager, Import, "imports")
     names = "id started_at source status booked duplicates skipped actor"
     context.answer_table(
         {"account": context.account, "imports": found},
         f"{counted(len(found), 'import')} of account {context.account}",
         select(Import, names, spare="actor skipped duplicates"),
         found,
-        empty=f"no imports in account {context.account!r}",
+        empty=f"no such imports in account {context.account!r}",
     )
 
 
