@@ -76,14 +76,7 @@ def import_trades(
     ],
     venue: options.From = None,
     kind: options.Kind = FileKind.TRADES,
-    mappings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="THEIRS=OURS",
-            help="Read the column THEIRS as OURS; repeat it for each.",
-        ),
-    ] = None,
+    mappings: options.Mappings = None,
     ignored: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="COLUMN", help="Leave a column out; repeat it for each."),

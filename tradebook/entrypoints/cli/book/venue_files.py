@@ -24,7 +24,7 @@ from tradebook.entrypoints.cli.book.trade_files import (
 )
 from tradebook.entrypoints.cli.book.venue_sources import FormRead, recognised
 from tradebook.venues.errors import CellRefused
-from tradebook.venues.presets import STATED, TERMS, Preset
+from tradebook.venues.presets import COVERED, STATED, TERMS, Preset
 from tradebook.venues.records import Made, RecordReader, cells_of
 
 
@@ -204,6 +204,13 @@ class VenueFile(FlowFile):
             ):
                 raise CellRefused(
                     made.headers[lacks], "", f"it is empty, and required: the {lacks}"
+                )
+            covered = made.terms.get("entries")
+            if covered is not None and covered not in COVERED:
+                raise CellRefused(
+                    made.headers["entries"],
+                    covered,
+                    f"expected {', '.join(COVERED[:-1])} or {COVERED[-1]}",
                 )
             return StatedRow(made.kind, made.terms)
         if made.kind == "trade":
