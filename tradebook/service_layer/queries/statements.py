@@ -104,6 +104,8 @@ def _time(
 
 
 def _names(name: str, given: Collection[str]) -> set[str]:
+    if isinstance(given, str):  # its letters would be the names
+        raise InvalidInput(name, given, "a list of names")
     return {argument(name, identifier, each) for each in argument(name, entries, given)}
 
 
