@@ -252,6 +252,9 @@ def test_numbers_may_differ_by_the_tolerance(book: Any) -> None:
         (VenueStatement(balances={"USD": None}), "USD"),
         (VenueStatement(start="yesterday"), "start"),
         (VenueStatement(flow_kinds=["GIFT"], cash_flows=[]), "GIFT"),
+        (VenueStatement(venues="kraken", trades=[]), "venues: 'kraken'.* a list of names"),
+        (VenueStatement(flow_kinds="FEE", cash_flows=[]), "flow_kinds: 'FEE'"),
+        (VenueStatement(start="2024-05-02", end="2024-05-02"), "end: .* a time after the start"),
         ("statement.xml", "a VenueStatement"),
     ],
 )

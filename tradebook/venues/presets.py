@@ -23,6 +23,8 @@ ENTRIES: Final = ("trade", "cash-flow")
 """The kinds of entries that an import books."""
 STATED: Final = ("position", "balance", "period", "covers")
 """The kinds of entries that only `reconcile` reads."""
+COVERED: Final = (*ENTRIES, "position", "balance")
+"""The kinds of entries of which a statement may say that all are there."""
 KINDS: Final = (*ENTRIES, *STATED, "left-out")
 SOURCES: Final = ("table", "sections", "sqlite", "xml")
 

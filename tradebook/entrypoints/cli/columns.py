@@ -18,6 +18,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.balances import AssetEntry, BalanceDifference
 from tradebook.domain.cash import CashFlow
 from tradebook.domain.portfolio import Portfolio
+from tradebook.domain.statements import PositionDifference
 from tradebook.entrypoints.cli.output import field_names
 from tradebook.entrypoints.cli.tables import Column, Kind
 from tradebook.service_layer.queries.portfolio import CashBalance
@@ -70,7 +71,7 @@ _AMOUNTS: Final = frozenset(
         "trading",
     ]
 )
-_EXACT: Final = (AssetEntry, BalanceDifference)
+_EXACT: Final = (AssetEntry, BalanceDifference, PositionDifference)
 """Records whose numbers are compared digit by digit."""
 
 

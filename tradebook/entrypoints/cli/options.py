@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from tradebook.adapters.runner.observers import LOST_CONNECTION, RetryAttempt
 from tradebook.adapters.runner.retries import MAX_OUTAGE
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
+from tradebook.config.urls import MEMORY
 from tradebook.domain.cash import ALL_ACCOUNTS
 from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.domain.validation import utc
@@ -25,7 +26,7 @@ from tradebook.entrypoints.cli.common import CommonOptions
 from tradebook.entrypoints.cli.messages import say
 from tradebook.entrypoints.cli.tables import Column, Row, show
 from tradebook.entrypoints.manager import DatabaseManager
-from tradebook.operations.server.admin_connection import require_file
+from tradebook.operations.server.admin_connection import has_file, require_file
 from tradebook.service_layer.instrumentation import CallRecord, ProgressCallback
 from tradebook.service_layer.queries.accounts import account_exists, listed
 
@@ -70,6 +71,7 @@ class CommandContext(CommonOptions):
         may_lag: bool = True,
         base_currency: str | None = None,
         creates: bool = False,
+        or_empty: bool = False,
     ) -> Iterator[DatabaseManager]:
         """Open the account's book, to read or change it.
 
@@ -78,6 +80,7 @@ class CommandContext(CommonOptions):
             may_lag: whether queries may go to a standby, which may lag behind.
             base_currency: of the account; by default the one that the environment names.
             creates: whether a SQLite file that does not exist is created.
+            or_empty: whether it counts as an empty book, which is kept nowhere.
 
         Raises:
             TradebookError: for `--account all`.
@@ -88,7 +91,9 @@ class CommandContext(CommonOptions):
                 f"`{self.command_path}` works on one account, not on all: name it with --account. {VIEWS_OF_ALL}"
             )
         config = self.config()
-        if not creates:
+        if or_empty and not has_file(config):
+            config = evolve(config, path=MEMORY)
+        elif not creates:
             require_file(config)
         if not may_lag:
             config = evolve(config, read_url=None)
@@ -228,6 +233,17 @@ def name_value_pairs(
             raise typer.BadParameter(f"{text!r}: write {form}", param_hint=option)
         pairs.append((name, value))
     return pairs
+
+
+def named_values(
+    given: list[str] | None, option: str, form: str, *, split: Callable[..., Any] = str.rpartition
+) -> dict[str, str]:
+    """Parse a repeated option as `name_value_pairs` does; refuse two values for one name."""
+    values: dict[str, str] = {}
+    for name, value in name_value_pairs(given, option, form, split=split):
+        if values.setdefault(name, value) != value:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint=option)
+    return values
 
 
 def option(metavar: str, help_text: str, **settings: Any) -> Any:

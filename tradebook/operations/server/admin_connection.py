@@ -18,21 +18,32 @@ from tradebook.config.urls import MEMORY
 from tradebook.domain.errors import DatabaseUnavailable, InvalidInput, OperationFailed
 
 
+def has_file(config: DatabaseConfig) -> bool:
+    """Tell whether connecting creates no SQLite file: it exists, or there is none to create."""
+    return _missing_file(config) is None
+
+
 def require_file(config: DatabaseConfig) -> None:
     """Refuse a SQLite file that does not exist, which SQLite would create on connecting."""
+    path = _missing_file(config)
+    if path is not None:
+        raise DatabaseUnavailable(
+            f"there is no file {path}; check --database, or begin a book: `tradebook init` makes an empty one, "
+            "`tradebook demo` one to explore"
+        )
+
+
+def _missing_file(config: DatabaseConfig) -> str | None:
+    """Return the path of the SQLite file that connecting would create."""
     if config.path is None or config.is_in_memory:
-        return
+        return None
     path, is_made = str(config.path), True
     if (
         path.startswith("file:") and "uri" in config.parameters
     ):  # parameters decide what SQLite does
         is_made = "vfs" not in config.parameters and config.parameters.get("mode", "rwc") == "rwc"
         path = unquote(urlsplit(path).path)
-    if is_made and path != MEMORY and not Path(path).exists():
-        raise DatabaseUnavailable(
-            f"there is no file {path}; check --database, or begin a book: `tradebook init` makes an empty one, "
-            "`tradebook demo` one to explore"
-        )
+    return path if is_made and path != MEMORY and not Path(path).exists() else None
 
 
 @frozen

@@ -53,7 +53,7 @@ def reconcile_statement(
         What differs, with the calls that would mend it; `mend` makes them.
 
     Raises:
-        InvalidInput: an entry of the statement is refused, with its index.
+        InvalidInput: an entry of the statement is refused, with its index; or the statement ends before it starts.
     """
     if not is_instance(statement, VenueStatement):
         raise InvalidInput("statement", statement, "a VenueStatement")
@@ -66,6 +66,8 @@ def reconcile_statement(
     times += [each.occurred_at for each, _ in flows or ()]
     start = _time("start", statement.start, min(times, default=None))
     end = _time("end", statement.end, max(times, default=None), _TICK)
+    if start is not None and end is not None and start >= end:
+        raise InvalidInput("end", str(end), f"a time after the start of the statement, {start}")
     comparison = EntryComparison(uow, passed, within, start, end)
     found: list[Discrepancy] = []
     if trades is not None:
@@ -102,6 +104,8 @@ def _time(
 
 
 def _names(name: str, given: Collection[str]) -> set[str]:
+    if isinstance(given, str):  # its letters would be the names
+        raise InvalidInput(name, given, "a list of names")
     return {argument(name, identifier, each) for each in argument(name, entries, given)}
 
 

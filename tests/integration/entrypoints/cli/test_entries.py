@@ -143,6 +143,8 @@ def test_prices_are_set_unless_a_later_one_is_known(tradebook: Command) -> None:
     (price,) = tradebook.json("prices")["prices"]
     assert (price["symbol"], price["current_price"]) == ("AAPL", "152.1")
     assert "write SYMBOL=PRICE" in tradebook.refused("prices", "set", "AAPL", exit_code=2)
+    twice = tradebook.refused("prices", "set", "AAPL=1", "AAPL=2", exit_code=2)
+    assert "'AAPL' is given twice" in twice
 
 
 # Agents

@@ -295,6 +295,30 @@ def test_what_is_exported_for_import_makes_the_same_positions_and_profit(
     assert lived_book.json("export", str(file), "--for-import", *late)["records"] == 0
 
 
+def test_the_cash_flows_that_are_exported_for_import_make_the_same_cash(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    for kind, amount, reference in (
+        ("DEPOSIT", "1000.123456789", "w-1"),
+        ("DEPOSIT", "7", "w-2"),
+        ("FUNDING", "-0.5", "f-1"),
+    ):
+        at = ("--at", "2024-05-17", "--symbol", "ES", "--reference", reference)
+        tradebook("cash", "add", kind, amount, *at)
+    tradebook("cash", "bust", "w-2", "--reason", "another account's")
+    file = tmp_path / "moved.csv"
+    exported = ("export", str(file), "--kind", "cash-flows", "--for-import")
+
+    assert tradebook.json(*exported)["records"] == 2
+    arguments = ("import", str(file), "--kind", "cash-flows")
+    assert tradebook.json(*arguments, "--account", "copy")["cash_flows"] == 2
+    assert tradebook.json(*arguments)["cash_flow_duplicates"] == 2
+    (copied,) = tradebook.json("cash", "--account", "copy")["balances"]
+    assert (copied["external"], copied["income"]) == ("1000.123456789", "-0.5")
+    assert tradebook.json(*exported, "--where", "reference=w-2")["records"] == 0
+    assert tradebook.json(*exported, "--since", "2024-05-18")["records"] == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -310,7 +334,7 @@ def test_a_file_that_could_not_be_imported_is_not_exported_for_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused = tradebook.refused("export", *arguments, "--for-import", exit_code=2)
-    assert "goes with trades in CSV" in refused
+    assert "goes with trades or cash flows in CSV" in refused
     assert list(tmp_path.glob("x.*")) == []
 
 

@@ -40,6 +40,9 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
+FLOWS = "kind,amount,currency,occurred_at,reference\n"
+
+
 def at(minute: int) -> str:
     return f"2024-05-01T14:{minute:02}:00Z"
 
@@ -207,3 +210,63 @@ def test_rows_are_previewed_part_by_part(
     tradebook("import", path)
 
     assert of_preview(preview) == of_book(tradebook)
+
+
+def test_a_dry_run_shows_the_cash_flows_and_balances_that_the_import_makes(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "cash.csv"
+    flows = ("import", "--kind", "cash-flows", str(path), "--skip-bad")
+    path.write_text(f"{FLOWS}DEPOSIT,1000,USD,2024-05-01,w-1\nFEE,-2.5,EUR,2024-05-02,f-1\n")
+    tradebook(*flows)
+    tradebook("cash", "bust", "f-1", "--reason", "misread")
+    path.write_text(
+        f"{FLOWS}DEPOSIT,1000,USD,2024-05-01,w-1\nDIVIDEND,3.123456789,USD,2024-05-09,d-1\n"
+        "FEE,-2.5,EUR,2024-05-02,f-1\nTAX,-1,GBP,2024-04-30,t-1\nTAX,-1,GBP,2024-04-30,t-1\n"
+        "TAX,-2,GBP,2024-04-30,t-1\nDEPOSIT,1001,USD,2024-05-01,w-1\n"
+    )
+
+    preview = tradebook.json(*flows, "--dry-run")
+    shown = tradebook(*flows, "--dry-run", "--wide").stdout
+    before = tradebook.json("cash")
+    booked = tradebook.json(*flows)
+
+    assert preview["balances"] == tradebook.json("balances")["balances"]
+    assert [flow["reference"] for flow in before["flows"]] == ["bust of 2", "f-1", "w-1"]
+    counts = ("cash_flows", "cash_flow_duplicates")
+    assert [preview[name] for name in counts] == [booked[name] for name in counts] == [2, 2]
+    assert preview["cash_flow_kinds"] == {"DIVIDEND": 1, "TAX": 1}
+    assert preview["bad"] == booked["skipped"]
+    bad = [(each["line"], each["column"], each["value"]) for each in preview["bad"]]
+    assert bad == [(4, "", ""), (7, "amount", "-2"), (8, "amount", "1001")]
+    assert (preview["first"][:10], preview["last"][:10]) == ("2024-04-30", "2024-05-09")
+    assert "2 cash flows would be recorded (1 DIVIDEND, 1 TAX), 2 duplicates recognised" in shown
+    assert "1,003.123456789" in shown
+    refused = tradebook.refused(*flows[:-1], "--json")
+    assert "line 4: " in refused
+    assert "--skip-bad" in refused
+
+
+def test_a_dry_run_adds_the_cash_flows_of_a_venue_to_its_trades(
+    tradebook: Command, write: Write
+) -> None:
+    sample = Path(__file__).parents[3] / "data" / "venues" / "alpaca" / "activities.json"
+    arguments = ("import", "--from", "alpaca", str(sample))
+
+    preview = tradebook.json(*arguments, "--dry-run")
+    shown = tradebook(*arguments, "--dry-run").stdout
+    booked = tradebook.json(*arguments)
+
+    assert of_preview(preview) == of_book(tradebook)
+    assert preview["left_out"] == booked["left_out"]
+    assert "1 x activity_type 'SSP': shares that move without a price (first: 4)" in shown
+
+
+def test_a_dry_run_needs_no_file_where_the_import_needs_none(tmp_path: Path, write: Write) -> None:
+    path = tmp_path / "new.db"
+    tradebook = Command(f"sqlite:///{path}")
+
+    shown = tradebook.json("import", write("AAPL,buy,2,100,1,,o-1"), "--dry-run")
+
+    assert (shown["new"], shown["positions"][0]["quantity"]) == (1, "2")
+    assert not path.exists()

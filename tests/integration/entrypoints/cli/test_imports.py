@@ -29,7 +29,7 @@ def written(path: Path, *rows: str, header: str = HEADER) -> str:
 
 
 def test_imports_are_listed_and_shown(tradebook: Command, path: str) -> None:
-    assert "no imports in account 'main'" in tradebook("imports").stdout
+    assert "no such imports in account 'main'" in tradebook("imports").stdout
     tradebook("import", path, "--json")
 
     (listed,) = tradebook.json("imports")["imports"]
@@ -182,3 +182,34 @@ def test_cash_flows_belong_to_the_import_of_their_file_and_go_with_it(
     assert balance["balance"] == "997.5"
     assert tradebook.json(*arguments)["cash_flow_duplicates"] == 2
     assert tradebook("verify").exit_code == 0
+
+
+def test_an_import_counts_and_shows_its_cash_flows(tradebook: Command, tmp_path: Path) -> None:
+    path = tmp_path / "cash.csv"
+    path.write_text("kind,amount,reference\nDEPOSIT,1000,w-1\nFEE,-2.5,f-1\n")
+    tradebook("cash", "add", "DEPOSIT", "7")
+    tradebook("import", "--kind", "cash-flows", str(path))
+    path.write_text("kind,amount,reference\nFEE,-2.5,f-1\nFEE,-3.123456789,f-2\n")
+    tradebook("import", "--kind", "cash-flows", "--skip-bad", str(path))
+
+    counts = [(i["booked"], i["duplicates"]) for i in tradebook.json("imports")["imports"]]
+    flows = tradebook.json("imports", "show", "1")["cash_flows"]
+
+    assert counts == [(1, 1), (2, 0)]
+    assert [flow["reference"] for flow in flows] == ["w-1", "f-1"]
+    assert "DEPOSIT" in tradebook("imports", "show", "1").stdout
+    assert "-3.123456789" in tradebook("imports", "show", "2", "--wide").stdout
+
+
+def test_imports_are_chosen_by_status_and_time(tradebook: Command, path: str) -> None:
+    tradebook("import", path)
+    tradebook("imports", "undo", "1", "--reason", "r")
+    tradebook("import", path)
+
+    def ids(*options: str) -> list[int]:
+        return [each["id"] for each in tradebook.json("imports", *options)["imports"]]
+
+    assert (ids(), ids("--status", "undone"), ids("--status", "finished")) == ([2, 1], [1], [2])
+    assert (ids("--since", "2100-01-01"), ids("--until", "2100-01-01")) == ([], [2, 1])
+    assert ids("--limit", "1") == [2]
+    assert "--since, --until, --status" in tradebook("imports", "--agent", "ann").stderr

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from attrs import frozen
 
+from tradebook.domain.cash import CashFlow
 from tradebook.domain.numbers import plain
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.entrypoints.cli.output import as_fields
@@ -89,3 +90,17 @@ def fills_to_import(uow: AbstractUnitOfWork, wanted: Filter) -> Iterator[list[Tr
             places = {id_: place for place, id_ in enumerate(ids)}
             found = sorted(uow.trades.found(ids), key=lambda trade: places[trade.id])
             yield [trade for trade in found if wanted.holds(as_fields(trade))]
+
+
+def flows_to_import(uow: AbstractUnitOfWork, wanted: Filter) -> Iterator[list[CashFlow]]:
+    """Read the cash flows that count, newest first, in batches: none that was busted, and no reversal."""
+    # A reversal has the time of what it takes back, and another reference.
+    period: dict[str, Any] = {"since": wanted.since, "until": wanted.until}
+    busted = {flow.busts_id for flow in uow.cash_flows.iterate(**period)} - {None}
+    counting = (
+        flow
+        for flow in uow.cash_flows.iterate(**period, **wanted.equal)
+        if flow.busts_id is None and flow.id not in busted
+    )
+    while flows := list(islice(counting, _BATCH)):
+        yield flows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
@@ -13,8 +14,13 @@ import typer
 
 import tradebook
 from tradebook.domain.entity import Entity
-from tradebook.domain.trades import Trade
-from tradebook.entrypoints.cli.book.csv_export import IMPORTED, CsvFile, fills_to_import
+from tradebook.entrypoints.cli.book.csv_export import (
+    IMPORTED,
+    CsvFile,
+    fills_to_import,
+    flows_to_import,
+)
+from tradebook.entrypoints.cli.book.trade_columns import COLUMNS_OF, FileKind
 from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
@@ -44,6 +50,11 @@ class Kind(StrEnum):
     Event = "events"
 
 
+_FOR_IMPORT: Final[dict[Kind, tuple[Sequence[str], Any]]] = {
+    Kind.Trade: (IMPORTED, fills_to_import),
+    Kind.CashFlow: (COLUMNS_OF[FileKind.CASH_FLOWS], flows_to_import),
+}
+"""The columns that `import` reads, and what reads the records that count."""
 _FORMATS: Final = (".parquet", ".arrow", ".csv")
 
 
@@ -86,7 +97,7 @@ def export(
         bool,
         typer.Option(
             "--for-import",
-            help="Only the trades that count, with what `tradebook import` takes, in the order of P&L.",
+            help="Only the trades or cash flows that count, with what `tradebook import` takes; trades in the order of P&L.",
         ),
     ] = False,
     escape_formulas: Annotated[
@@ -105,12 +116,14 @@ def export(
 
     With --for-import, importing the file into an empty account makes the same
     positions and P&L: `tradebook import FILE --order file`, since trades that
-    were booked late count in the order of their booking.
+    were booked late count in the order of their booking. Cash flows make the
+    same cash: `tradebook import FILE --kind cash-flows`.
 
       tradebook export trades.parquet --since 2024-01-01 --decimals decimal128
       tradebook export for-a-spreadsheet.csv --escape-formulas
       tradebook export aapl.csv --symbol AAPL --status executed --where venue=XNAS
       tradebook export moved.csv --for-import
+      tradebook export cash.csv --for-import --kind cash-flows
     """
     entity: Any = getattr(tradebook, kind.name)
     wanted: dict[str, Any] = {
@@ -122,9 +135,9 @@ def export(
         raise typer.BadParameter(
             f"'{path}': --escape-formulas is for CSV; other formats have types"
         )
-    if for_import and (kind is not Kind.Trade or not is_csv or is_changed):
+    if for_import and (kind not in _FOR_IMPORT or not is_csv or is_changed):
         raise typer.BadParameter(
-            "goes with trades in CSV, and with neither --escape-formulas nor --decimals float",
+            "goes with trades or cash flows in CSV, and with neither --escape-formulas nor --decimals float",
             param_hint="--for-import",
         )
     if is_csv and decimals == "decimal128":
@@ -135,8 +148,9 @@ def export(
         with _new(path) as file:
             if is_csv:
                 csv = CsvFile(file, decimals == "float", escape_formulas)
-                names = IMPORTED if for_import else row_names(entity)
-                written = csv.write(names, _rows(manager, entity, wanted, for_import=for_import))
+                names = _FOR_IMPORT[kind][0] if for_import else row_names(entity)
+                read = partial(_rows_to_import, kind=kind) if for_import else _rows
+                written = csv.write(names, read(manager, entity, wanted))
             else:
                 batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
                 written = _write(path.suffix, file, batches)
@@ -168,17 +182,22 @@ def _new(path: Path) -> Iterator[BinaryIO]:
 
 
 def _rows(
-    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any], *, for_import: bool
+    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any]
 ) -> Iterator[Sequence[Sequence[object]]]:
     """Read the rows of a CSV file, in batches."""
-    if not for_import:
-        yield from pages(lambda at: manager.get_rows(entity, BATCH, at, **wanted))
-        return
+    return pages(lambda at: manager.get_rows(entity, BATCH, at, **wanted))
+
+
+def _rows_to_import(
+    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any], *, kind: Kind
+) -> Iterator[Sequence[Sequence[object]]]:
+    """Read the rows of a CSV file that `import` reads, in batches."""
+    names, records_to_import = _FOR_IMPORT[kind]
     equal = {name: value for name, value in wanted.items() if name not in ("since", "until")}
-    only = Filter.from_arguments(Trade, wanted.get("since"), wanted.get("until"), equal)
+    only = Filter.from_arguments(entity, wanted.get("since"), wanted.get("until"), equal)
     with manager.unit_of_work(read_only=True) as uow:
-        for fills in fills_to_import(uow, only):
-            yield [attrgetter(*IMPORTED)(fill) for fill in fills]
+        for records in records_to_import(uow, only):
+            yield [attrgetter(*names)(record) for record in records]
 
 
 def _write(suffix: str, file: BinaryIO, batches: pyarrow.RecordBatchReader) -> Iterator[int]:

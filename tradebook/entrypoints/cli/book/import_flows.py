@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Final
 
 from attrs import define, field
 
 from tradebook.domain.cash import CashFlow
-from tradebook.domain.errors import DuplicateRecord, InvalidInput, InvalidTransition, TradebookError
 from tradebook.domain.imports import Import, ImportStatus
+from tradebook.entrypoints.cli.book.import_refusals import ROW_ERRORS, refused_file, refused_row
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
 from tradebook.entrypoints.cli.book.venue_files import FlowFile, FlowRow
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import record_cash_flow
 from tradebook.service_layer.handlers.imports import part_of
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
-from tradebook.venues.errors import ImportRefused
-
-_ROW_ERRORS: Final = (DuplicateRecord, InvalidInput, InvalidTransition)
-"""The errors that concern one cash flow; any other stops the import."""
 
 
 @define
@@ -44,9 +39,8 @@ def book_all(uow: AbstractUnitOfWork, file: TradeFile, imported: Import) -> Book
     for row in flows_of(file):
         try:
             _book(uow, row, imported, flows)
-        except _ROW_ERRORS as error:
-            refused = _refused(file, row, error)
-            raise ImportRefused(f"{file.name}: nothing was booked", f"  {refused}") from None
+        except ROW_ERRORS as error:
+            raise refused_file(file, [refused_row(file, row, error)]) from None
     return flows
 
 
@@ -56,8 +50,8 @@ def book_what_can_be(book: Book, file: TradeFile, imported: Import) -> BookedFlo
     for row in flows_of(file):
         try:
             book.run(_book, row, imported, flows)
-        except _ROW_ERRORS as error:
-            flows.refused.append(_refused(file, row, error))
+        except ROW_ERRORS as error:
+            flows.refused.append(refused_row(file, row, error))
     return flows
 
 
@@ -67,14 +61,14 @@ def flows_of(file: TradeFile) -> Iterator[FlowRow]:
 
 
 def _book(uow: AbstractUnitOfWork, row: FlowRow, imported: Import, done: BookedFlows) -> None:
-    reference, is_known = _reference(uow, row.terms["reference"])
+    reference, is_known = free_reference(uow, row.terms["reference"])
     with part_of(uow, imported):
         record_cash_flow(uow, **{**row.terms, "reference": reference})
     done.duplicates += is_known
     done.booked += not is_known
 
 
-def _reference(uow: AbstractUnitOfWork, wanted: str) -> tuple[str, bool]:
+def free_reference(uow: AbstractUnitOfWork, wanted: str) -> tuple[str, bool]:
     """Return the reference to record a cash flow under, and whether one is recorded under it.
 
     A reference stays taken when its cash flow is busted. Where the undo of an import busted it, the cash flow comes again
@@ -94,9 +88,3 @@ def _was_undone(uow: AbstractUnitOfWork, flow: CashFlow) -> bool:
     first = uow.events.of(CashFlow.__name__, flow.id)[0]
     status = ImportStatus.UNDONE
     return uow.imports.count(reference=first.correlation_id, status=status) > 0
-
-
-def _refused(file: TradeFile, row: FlowRow, error: TradebookError) -> BadRow:
-    term = error.field if isinstance(error, InvalidInput) else ""
-    header = row.headers.get(term, term)
-    return BadRow(row.line, header, str(row.terms.get(term, "")), str(error.args[0]), file.unit)

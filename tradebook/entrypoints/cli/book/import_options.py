@@ -29,6 +29,12 @@ Kind: TypeAlias = Annotated[
     FileKind,
     typer.Option("--kind", help="What the rows are."),
 ]
+Mappings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="THEIRS=OURS", help="Read the column THEIRS as OURS; repeat it for each."
+    ),
+]
 IgnoreOthers: TypeAlias = Annotated[
     bool,
     typer.Option(

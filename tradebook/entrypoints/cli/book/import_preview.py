@@ -9,7 +9,9 @@ from tradebook.domain.balances import AssetBalance
 from tradebook.domain.imports import ImportSource
 from tradebook.domain.positions import Position
 from tradebook.entrypoints.cli.book import import_run
+from tradebook.entrypoints.cli.book.flow_previews import preview_flows
 from tradebook.entrypoints.cli.book.import_estimates import estimated
+from tradebook.entrypoints.cli.book.import_refusals import MAX_SHOWN, refused_row
 from tradebook.entrypoints.cli.book.import_run import Checked
 from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
@@ -19,8 +21,7 @@ from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext
-from tradebook.entrypoints.cli.output import stdout
-from tradebook.entrypoints.cli.tables import show
+from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.queries.previews import ImportPreview, preview_import
 
@@ -35,7 +36,7 @@ def show_preview(
     skip_bad: bool,
 ) -> None:
     """Show what an import of checked rows would do; exit with 1 if it would be refused."""
-    with context.open_book() as manager, context.progress_bar("folding") as report:
+    with context.open_book(or_empty=True) as manager, context.progress_bar("folding") as report:
         repeated = rows.repeated
         before = import_run.imported_before(manager, source.digest or "")
         suspected = None if before else suspicion(manager, rows)
@@ -45,11 +46,14 @@ def show_preview(
         preview = manager.read(
             preview_import, numbered, progress=lambda done, _: report(done, checked.good)
         )
+        flows = manager.read(preview_flows, file)
+    balances = flows.added_to(preview.balances)
+    times = [*filter(None, (rows.first, rows.last)), *flows.times]
+    first, last = min(times, default=None), max(times, default=None)
     refused = [
-        import_run.refused_row(file, numbered.row(each.index, rows), each.error)
-        for each in preview.refused
+        refused_row(file, numbered.row(each.index, rows), each.error) for each in preview.refused
     ]
-    bad = sorted([*checked.bad, *refused], key=lambda row: row.line)
+    bad = sorted([*checked.bad, *refused, *flows.refused], key=lambda row: row.line)
     warnings = watched.warnings(duplicates=preview.duplicates, repeated=repeated)
     warnings += settled.warnings()
     if before is not None:
@@ -65,11 +69,11 @@ def show_preview(
         "duplicates": preview.duplicates,
         "repeated": repeated,
         "bad": bad,
-        "first": rows.first,
-        "last": rows.last,
+        "first": first,
+        "last": last,
         "symbols": [position.symbol for position in preview.positions],
         "positions": preview.positions,
-        "balances": preview.balances,
+        "balances": balances,
         "warnings": warnings,
     }
     lines = [
@@ -77,19 +81,31 @@ def show_preview(
         f"{counted(len(preview.positions), 'position')}, {counted(preview.duplicates, 'duplicate')} recognised, "
         f"{repeated:,} repeated, {counted(len(bad), 'bad row')}; nothing was written"
     ]
-    if rows.first is not None:
-        lines.append(f"from {rows.first:%Y-%m-%d %H:%M:%S} to {rows.last:%Y-%m-%d %H:%M:%S} UTC")
+    if first is not None and last is not None:
+        lines.append(f"from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC")
     if isinstance(file, FlowFile):
-        flows = sum(1 for _ in file.flows())
-        document["cash_flows"] = flows
-        lines.append(f"{counted(flows, 'cash flow')} would be recorded, unless they are there")
+        new = flows.kinds.total()
+        document |= {
+            "cash_flows": new,
+            "cash_flow_kinds": flows.kinds,
+            "cash_flow_duplicates": flows.duplicates,
+        }
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(flows.kinds.items()))
+        lines.append(
+            f"{counted(new, 'cash flow')} would be recorded{f' ({kinds})' if kinds else ''}, "
+            f"{counted(flows.duplicates, 'duplicate')} recognised"
+        )
     if isinstance(file, VenueFile):
-        left_out = sum(each.count for each in file.left_out.values())
-        document["left_out"] = left_out
-        lines.append(f"{counted(left_out, 'record')} would be left out")
+        left_out = file.most_left_out()
+        document["left_out"] = [as_fields(each) for each in left_out]
+        count = sum(each.count for each in left_out)
+        lines += [f"{counted(count, 'record')} would be left out", *map(str, left_out)]
     lines += [f"warning: {warning}" for warning in warnings]
     context.answer(
-        document, *lines, then=lambda: _show_tables(preview, bad), ok=skip_bad or not bad
+        document,
+        *lines,
+        then=lambda: _show_tables(context, preview, balances, bad),
+        ok=skip_bad or not bad,
     )
 
 
@@ -111,13 +127,19 @@ class _Numbered:
         return rows.at_line(self._lines[index])
 
 
-def _show_tables(preview: ImportPreview, bad: list[BadRow]) -> None:
+def _show_tables(
+    context: CommandContext,
+    preview: ImportPreview,
+    balances: list[AssetBalance],
+    bad: list[BadRow],
+) -> None:
     if preview.positions:
         names = "symbol quantity entry_price realized_pnl fees currency"
         columns = select(Position, names, spare="entry_price fees")
-        show(stdout(), "positions as they would be", columns, preview.positions)
+        context.show_table("positions as they would be", columns, preview.positions)
+    if balances:
         columns = select(AssetBalance, "asset positions cash balance", spare="positions cash")
-        show(stdout(), "balances as they would be", columns, preview.balances)
+        context.show_table("balances as they would be", columns, balances)
     if bad:
         columns = select(BadRow, "line column value reason")
-        show(stdout(), counted(len(bad), "bad row"), columns, bad[: import_run.MAX_SHOWN])
+        context.show_table(counted(len(bad), "bad row"), columns, bad[:MAX_SHOWN])

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Final
 
 from attrs import define, field
 
-from tradebook.domain.errors import (
-    DuplicateRecord,
-    InstrumentMismatch,
-    InvalidInput,
-    InvalidTransition,
-    TradebookError,
-)
 from tradebook.domain.imports import Import, ImportSource, ImportStatus
 from tradebook.entrypoints.cli.book import import_flows
 from tradebook.entrypoints.cli.book.import_flows import BookedFlows
+from tradebook.entrypoints.cli.book.import_refusals import (
+    MAX_BAD,
+    ROW_ERRORS,
+    refused_file,
+    refused_row,
+)
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, PlainRows, Row, TradeFile
 from tradebook.entrypoints.cli.messages import counted
@@ -29,12 +27,6 @@ from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH_OF_TRADES
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.venues.errors import ImportRefused
-
-MAX_SHOWN: Final = 20
-_MAX_BAD: Final = 100
-_FILL: Final = {"action", "quantity", "price", "executed_at"}  # differ between fills of one order
-_ROW_ERRORS: Final = (DuplicateRecord, InstrumentMismatch, InvalidInput, InvalidTransition)
-"""The errors that concern one row; any other stops the import."""
 
 
 @define
@@ -86,7 +78,7 @@ def check(
     for part in file.parts():
         if isinstance(part, BadRow):
             checked.bad.append(part)
-            if len(checked.bad) >= _MAX_BAD and not skip_bad:
+            if len(checked.bad) >= MAX_BAD and not skip_bad:
                 break
         elif isinstance(part, PlainRows):
             checked.good += len(part.lines)
@@ -101,7 +93,7 @@ def check(
             reported = done
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
-        raise _bad_file(file, checked.bad)
+        raise refused_file(file, checked.bad)
     return checked
 
 
@@ -124,8 +116,8 @@ def book_what_can_be(
     book.run(
         finish_import,
         imported.id,
-        booked=done.booked,
-        duplicates=done.duplicates,
+        booked=done.booked + done.flows.booked,
+        duplicates=done.duplicates + done.flows.duplicates,
         skipped=len(checked.bad) + len(done.refused) + len(done.flows.refused),
     )
     return done
@@ -152,16 +144,21 @@ def book_all(
     terms = (row.terms for row in rows)
     try:
         imported = import_part(uow, record, terms, progress=progress, batch=BATCH_OF_TRADES)
-    except _ROW_ERRORS as error:
+    except ROW_ERRORS as error:
         if error.index is None:
             raise
         row = next(islice(rows, error.index, None))
-        raise _bad_file(file, [refused_row(file, row, error)]) from None
+        raise refused_file(file, [refused_row(file, row, error)]) from None
     done = FileImport(record.id)
     done.add(imported)
     done.flows = import_flows.book_all(uow, file, record)
     if not is_known:
-        finish_import(uow, record.id, booked=done.booked, duplicates=done.duplicates)
+        finish_import(
+            uow,
+            record.id,
+            booked=done.booked + done.flows.booked,
+            duplicates=done.duplicates + done.flows.duplicates,
+        )
     elif done.booked or done.flows.booked:
         new = counted(done.booked, "trade")
         if done.flows.booked:
@@ -197,35 +194,10 @@ def _book_or_halve(
     """Book a batch; if the book refuses it, book its halves, down to the rows that it refuses."""
     try:
         done.add(book.run(import_part, imported, [row.terms for row in batch]))
-    except _ROW_ERRORS as error:
+    except ROW_ERRORS as error:
         if len(batch) == 1:
             done.refused.append(refused_row(file, batch[0], error))
             return
         middle = len(batch) // 2  # one bad row among n costs about 2 log2(n) smaller batches
         _book_or_halve(book, file, imported, batch[:middle], done)
         _book_or_halve(book, file, imported, batch[middle:], done)
-
-
-def refused_row(file: TradeFile, row: Row, error: TradebookError) -> BadRow:
-    """Say which row the book refuses, and why."""
-    term, reason = "", str(error.args[0])  # without the index in the list, which the line replaces
-    if isinstance(error, InvalidInput):
-        term, reason = error.field, f"expected {error.expected}"
-    elif isinstance(error, InstrumentMismatch):
-        term = error.field
-    elif isinstance(error, DuplicateRecord):
-        term = next(iter(error.differences), "")
-        if error.differences.keys() & _FILL:
-            reason += "; fills of one order need an execution_id each"
-    value = row.terms.get(term, "")
-    return BadRow(row.line, file.column_of(term), str(value), reason, file.unit)
-
-
-def _bad_file(file: TradeFile, bad: Sequence[BadRow]) -> ImportRefused:
-    at_least = "at least " if len(bad) >= _MAX_BAD else ""
-    lines = [f"{file.name}: {at_least}{counted(len(bad), 'bad row')}; nothing was booked"]
-    lines += [f"  {row}" for row in bad[:MAX_SHOWN]]
-    if len(bad) > MAX_SHOWN:
-        lines.append(f"  and {len(bad) - MAX_SHOWN} more")
-    lines.append("Correct the file, or book its other rows with --skip-bad.")
-    return ImportRefused(*lines)

@@ -29,7 +29,7 @@ from tradebook.entrypoints.cli.book.trade_text import STDIN, opened_file
 from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import complain, confirm, counted
-from tradebook.entrypoints.cli.options import CommandContext, name_value_pairs, option
+from tradebook.entrypoints.cli.options import CommandContext, named_values, option
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.venues.presets import Preset, find_preset
 
@@ -76,14 +76,7 @@ def import_trades(
     ],
     venue: options.From = None,
     kind: options.Kind = FileKind.TRADES,
-    mappings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="THEIRS=OURS",
-            help="Read the column THEIRS as OURS; repeat it for each.",
-        ),
-    ] = None,
+    mappings: options.Mappings = None,
     ignored: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="COLUMN", help="Leave a column out; repeat it for each."),
@@ -147,7 +140,7 @@ def import_trades(
     """
     known = COLUMNS_OF[kind]
     form = f"THEIRS=OURS, such as side=action, where OURS is one of {', '.join(known)}"
-    mapping = dict(name_value_pairs(mappings, "--map", form))
+    mapping = named_values(mappings, "--map", form)
     for theirs, ours in mapping.items():
         if ours not in known and venue is None:
             raise typer.BadParameter(f"'{theirs}={ours}': write {form}", param_hint="--map")
@@ -283,13 +276,13 @@ def _import_file(
             f"{counted(flows.booked, 'cash flow')} booked, {counted(flows.duplicates, 'duplicate')} recognised"
         )
     if isinstance(file, VenueFile):
-        left_out = sorted(file.left_out.values(), key=lambda each: -each.count)
+        left_out = file.most_left_out()
         document |= {
             "venue": file.preset.name,
             "left_out": [as_fields(each) for each in left_out],
         }
         lines.append(f"{counted(sum(each.count for each in left_out), 'record')} left out")
-        lines += [f"  {each.count:,} x {each.reason} (first: {each.line})" for each in left_out]
+        lines += map(str, left_out)
     lines += [f"warning: {warning}" for warning in warnings]
     return document, lines, skipped
 

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from tradebook.domain.cash import CashFlow
 from tradebook.domain.imports import Import
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.columns import select
+from tradebook.entrypoints.cli.filters import Filters
 from tradebook.entrypoints.cli.messages import counted
-from tradebook.entrypoints.cli.options import By, CommandContext, Reason
-from tradebook.entrypoints.cli.output import stdout
-from tradebook.entrypoints.cli.tables import show as show_table
-from tradebook.service_layer.queries.imports import recorded_trades
+from tradebook.entrypoints.cli.options import By, CommandContext, Reason, takes_option_sets
+from tradebook.service_layer.queries.imports import recorded_cash_flows, recorded_trades
 
 ImportId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The import's id.")]
 
@@ -22,29 +22,25 @@ app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()
-def imports(
-    context: CommandContext,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="At most this many imports, the latest.")
-    ] = 20,
-) -> None:
+@takes_option_sets
+def imports(context: CommandContext, filters: Filters) -> None:
     """List the imports, newest first; show one, or take all of it back.
 
     An import that is STARTED was interrupted, or still runs.
 
-      tradebook imports
+      tradebook imports --status undone --since 2024-05-01
       tradebook imports show 7
       tradebook imports undo 7 --reason "wrong account"
     """
     with context.read_book() as manager:
-        found = manager.get_imports(limit=limit)
+        found = filters.newest(context, manager, Import, "imports")
     names = "id started_at source status booked duplicates skipped actor"
     context.answer_table(
         {"account": context.account, "imports": found},
         f"{counted(len(found), 'import')} of account {context.account}",
         select(Import, names, spare="actor skipped duplicates"),
         found,
-        empty=f"no imports in account {context.account!r}",
+        empty=f"no such imports in account {context.account!r}",
     )
 
 
@@ -52,15 +48,16 @@ def imports(
 def show(
     context: CommandContext,
     import_id: ImportId,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many trades.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many of each.")] = 20,
 ) -> None:
-    """Show an import with the trades that it booked, as they are now.
+    """Show an import with the trades and cash flows that it booked, as they are now.
 
     tradebook imports show 7 --limit 100
     """
     with context.read_book() as manager, manager.unit_of_work(read_only=True) as uow:
         imported = uow.imports.get(import_id)
         trades = list(islice(recorded_trades(uow, imported), limit))
+        flows = list(islice(recorded_cash_flows(uow, imported), limit))
     lines = [f"import {imported.id} of {imported.source}: {imported.status}"]
     lines += [f"digest (SHA-256): {imported.digest}"] if imported.digest else []
     lines.append(
@@ -71,12 +68,22 @@ def show(
         lines.append(f"undone at {imported.undone_at}: {imported.undo_reason}")
 
     def then() -> None:
-        names = "executed_at symbol action quantity price fee order_id status"
-        title = f"the first {counted(len(trades), 'trade')}"
-        show_table(stdout(), title, select(Trade, names, spare="fee order_id"), trades)
+        if trades:
+            names = "executed_at symbol action quantity price fee order_id status"
+            title = f"the first {counted(len(trades), 'trade')}"
+            context.show_table(title, select(Trade, names, spare="fee order_id"), trades)
+        if flows:
+            names = "occurred_at kind amount currency symbol reference"
+            title = f"the first {counted(len(flows), 'cash flow')}"
+            context.show_table(title, select(CashFlow, names, spare="symbol reference"), flows)
 
-    document = {"account": context.account, "import": imported, "trades": trades}
-    context.answer(document, *lines, then=then if trades else None)
+    document = {
+        "account": context.account,
+        "import": imported,
+        "trades": trades,
+        "cash_flows": flows,
+    }
+    context.answer(document, *lines, then=then)
 
 
 @app.command()

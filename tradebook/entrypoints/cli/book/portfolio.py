@@ -20,7 +20,7 @@ from tradebook.entrypoints.cli.options import (
     VIEWS_OF_ALL,
     AsOf,
     CommandContext,
-    name_value_pairs,
+    named_values,
     option,
     takes_option_sets,
 )
@@ -88,8 +88,8 @@ def portfolio(
       tradebook portfolio --as-of 2024-05-17T16:00 --by executed
       tradebook portfolio --account all --base-currency USD --rate EUR=1.08
     """
-    rates = dict(name_value_pairs(rate, "--rate", "CURRENCY=RATE, such as ETH=1234.5"))
-    prices = dict(name_value_pairs(price, "--price", "SYMBOL=PRICE, such as AAPL=189.9"))
+    rates = named_values(rate, "--rate", "CURRENCY=RATE, such as ETH=1234.5")
+    prices = named_values(price, "--price", "SYMBOL=PRICE, such as AAPL=189.9")
     if context.is_for_all:
         _refuse_for_all(
             {"--snapshot": snapshot, "--history": history, "--id": portfolio_id}

@@ -15,7 +15,7 @@ from tradebook.entrypoints.cli.filters import Choice
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import (
     CommandContext,
-    name_value_pairs,
+    named_values,
     takes_option_sets,
     time_option,
 )
@@ -69,7 +69,7 @@ def set_prices(
       tradebook prices set AAPL=152.1
       tradebook prices set AAPL=152.1 MSFT=410 --at 2024-05-17T16:00
     """
-    wanted = dict(name_value_pairs(given, "SYMBOL=PRICE", _FORM))
+    wanted = named_values(given, "SYMBOL=PRICE", _FORM)
     with context.open_book(may_lag=False) as manager:
         marked = manager.run(_mark_traded, wanted, at)
         later = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,7 +27,14 @@ from tradebook.entrypoints.cli.book.venue_files import VenueFile
 from tradebook.entrypoints.cli.book.venue_statements import read_statement
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import confirm, counted, say
-from tradebook.entrypoints.cli.options import CommandContext, Period, Yes, option, takes_option_sets
+from tradebook.entrypoints.cli.options import (
+    CommandContext,
+    Period,
+    Yes,
+    named_values,
+    option,
+    takes_option_sets,
+)
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import Mended
 from tradebook.service_layer.instrumentation import ProgressCallback
@@ -52,8 +60,14 @@ def reconcile(
     ] = False,
     reason: Annotated[str | None, option("TEXT", "Why; kept with each entry.")] = None,
     yes: Yes = False,
+    mappings: import_options.Mappings = None,
+    decimal: import_options.Decimal = ".",
+    thousands: import_options.Thousands = False,
+    date_format: import_options.DateFormat = None,
     tz: import_options.Zone = None,
     encoding: import_options.Encoding = None,
+    settlement: import_options.SettlementOption = None,
+    multiplier: import_options.Multiplier = None,
 ) -> None:
     """Compare the book with what a venue says, and mend it where it differs.
 
@@ -84,7 +98,14 @@ def reconcile(
             "--reason": reason,
             "--since": period.since,
             "--until": period.until,
+            "--map": mappings,
+            "--decimal": decimal != ".",
+            "--thousands": thousands,
+            "--date-format": date_format,
             "--tz": tz,
+            "--encoding": encoding,
+            "--settlement": settlement,
+            "--multiplier": multiplier,
         }
         for name in (name for name, value in given.items() if value):
             raise typer.BadParameter("it has an effect with --from only", param_hint=name)
@@ -92,8 +113,15 @@ def reconcile(
         return
     if apply and not (reason or "").strip():
         raise typer.BadParameter("say with --reason why the book is changed", param_hint="--apply")
+    cells = import_options.cell_reader(decimal, thousands, date_format, tz, None)
+    read: dict[str, Any] = {
+        "preset": find_preset(venue),
+        "mapping": named_values(mappings, "--map", "THEIRS=COLUMN, such as Menge=Quantity"),
+        "reader": import_options.row_reader(cells, settlement=settlement, multiplier=multiplier),
+        "encoding": import_options.known_encoding(encoding),
+    }
     with context.progress_bar("reading") as report:
-        statement, left_out = _read(files, venue, tz, encoding, period, report)
+        statement, left_out = _read(files, read, period, report)
     how: dict[str, Any] = {"tolerance": tolerance, "within": timedelta(seconds=within)}
     with context.open_book(may_lag=False) if apply else context.read_book(may_lag=False) as manager:
         found = manager.reconcile_statement(statement, **how)
@@ -138,28 +166,18 @@ def _show_balances(context: CommandContext, result: Reconciliation) -> None:
 
 
 def _read(
-    files: list[str],
-    venue: str,
-    tz: str | None,
-    encoding: str | None,
-    period: Period,
-    report: ProgressCallback,
+    files: list[str], how: Mapping[str, Any], period: Period, report: ProgressCallback
 ) -> tuple[VenueStatement, dict[str, int]]:
     """Read the statement of a venue, and how many of its records were left out for which reason."""
-    preset = find_preset(venue)
-    reader = import_options.row_reader(import_options.cell_reader(".", False, None, tz, None))
     with ExitStack() as stack:
         read = [
             VenueFile(
                 Path(file).name,
                 stack.enter_context(opened_file(Path(file))),
-                preset=preset,
                 path=None if file == STDIN else Path(file),
-                mapping={},
                 ignored=[],
                 currency=None,
-                reader=reader,
-                encoding=import_options.known_encoding(encoding),
+                **how,
             )
             for file in files
         ]

@@ -27,7 +27,7 @@ from tradebook.entrypoints.cli.options import (
     OrderVenue,
     Reason,
     WhichTrade,
-    name_value_pairs,
+    named_values,
     option,
     takes_option_sets,
     time_option,
@@ -153,11 +153,11 @@ def add(
       tradebook trades add AAPL BUY 100 149 --status pending --order-id o-18
     """
     given = as_fields(terms)
-    details = name_value_pairs(terms.details, "--detail", "NAME=VALUE", split=str.partition)
+    details = named_values(terms.details, "--detail", "NAME=VALUE", split=str.partition)
     given |= {"symbol": symbol, "action": action, "quantity": quantity, "price": price}
     with context.open_book(by, may_lag=False) as manager:
         trade, is_new = manager.run(
-            recorded_now, record_trade, **given | {"details": dict(details) or None}
+            recorded_now, record_trade, **given | {"details": details or None}
         )
         position = manager.get_position_by_symbol(trade.symbol)
     if is_new:

@@ -24,7 +24,7 @@ from tradebook.entrypoints.cli.book.trade_files import (
 )
 from tradebook.entrypoints.cli.book.venue_sources import FormRead, recognised
 from tradebook.venues.errors import CellRefused
-from tradebook.venues.presets import STATED, TERMS, Preset
+from tradebook.venues.presets import COVERED, STATED, TERMS, Preset
 from tradebook.venues.records import Made, RecordReader, cells_of
 
 
@@ -69,6 +69,10 @@ class LeftOut:
     reason: str
     count: int
     line: int
+
+    def __str__(self) -> str:
+        """Say how many, why, and where the first of them is."""
+        return f"  {self.count:,} x {self.reason} (first: {self.line})"
 
 
 @define
@@ -152,6 +156,10 @@ class VenueFile(FlowFile):
             if isinstance(row, FlowRow):
                 yield row
 
+    def most_left_out(self) -> list[LeftOut]:
+        """Return what the last reading left out, the most frequent reason first."""
+        return sorted(self.left_out.values(), key=lambda each: -each.count)
+
     def entries(self) -> Iterator[Entries]:
         """Read every entry, and what is wrong with records of any kind; count what is left out."""
         self.left_out = {}
@@ -196,6 +204,13 @@ class VenueFile(FlowFile):
             ):
                 raise CellRefused(
                     made.headers[lacks], "", f"it is empty, and required: the {lacks}"
+                )
+            covered = made.terms.get("entries")
+            if covered is not None and covered not in COVERED:
+                raise CellRefused(
+                    made.headers["entries"],
+                    covered,
+                    f"expected {', '.join(COVERED[:-1])} or {COVERED[-1]}",
                 )
             return StatedRow(made.kind, made.terms)
         if made.kind == "trade":

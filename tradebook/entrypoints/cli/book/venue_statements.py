@@ -17,9 +17,9 @@ from tradebook.entrypoints.cli.messages import counted, first_of
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.venues.errors import ImportRefused
-from tradebook.venues.presets import ENTRIES, Preset
+from tradebook.venues.presets import COVERED, Preset
 
-_TRADE, _CASH_FLOW = ENTRIES
+_TRADE, _CASH_FLOW, _POSITION, _BALANCE = COVERED
 _MAX_BAD: Final = 100
 
 
@@ -55,8 +55,8 @@ def read_statement(
         flow_kinds=() if _CASH_FLOW in found.covered else kinds,
         venues=_venues(files[0].preset) | {str(each.get("venue", "")) for each in trades} - {""},
         # Of another time than the end of the files nothing is known.
-        positions=found.positions if until is None and found.positions else None,
-        balances=found.balances if until is None and found.balances else None,
+        positions=found.held(_POSITION, found.positions) if until is None else None,
+        balances=found.held(_BALANCE, found.balances) if until is None else None,
     )
 
 
@@ -90,11 +90,15 @@ class _Statement:
             title = f"{file.name}: {counted(len(bad), 'bad row')}; nothing was compared"
             raise ImportRefused(title, *first_of(bad))
 
+    def held(self, kind: str, amounts: dict[str, Decimal]) -> dict[str, Decimal] | None:
+        """Return what is there of a kind at the end; None where the files do not say it."""
+        return amounts if amounts or kind in self.covered else None
+
     def _take(self, row: StatedRow) -> None:
         terms = row.terms
-        if row.kind == "position":
+        if row.kind == _POSITION:
             _add(self.positions, terms["symbol"], terms["quantity"])
-        elif row.kind == "balance":
+        elif row.kind == _BALANCE:
             _add(self.balances, terms["currency"], terms["amount"])
         elif row.kind == "period":
             self.starts.append(terms["start"])

@@ -13,7 +13,14 @@ from tradebook.adapters.engine.factory import engine_for
 from tradebook.adapters.engine.poolers import limits_of, shown
 from tradebook.config.secrets import secret_from_file
 from tradebook.entrypoints.cli.messages import confirm, counted
-from tradebook.entrypoints.cli.options import CommandContext, DryRun, Yes, name_value_pairs, option
+from tradebook.entrypoints.cli.options import (
+    CommandContext,
+    DryRun,
+    Yes,
+    name_value_pairs,
+    named_values,
+    option,
+)
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.operations.security.catalogue import read_role_state
 from tradebook.operations.security.role_state import RoleSpec, RoleState, with_existing_logins
@@ -103,7 +110,7 @@ def roles(
     config = context.config().for_sessions()
     wanted = RoleSpec(
         prefix=prefix,
-        logins=dict(name_value_pairs(login, "--login", _PAIR, split=str.partition)),
+        logins=named_values(login, "--login", _PAIR, split=str.partition),
         rls=rls,
         bindings=name_value_pairs(bind, "--bind", _PAIR, split=str.partition),
         unbindings=name_value_pairs(unbind, "--unbind", _PAIR, split=str.partition),
