@@ -20,8 +20,9 @@ from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
 from tradebook.entrypoints.cli.output import replacement
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.ports.columns import has_pyarrow
 from tradebook.service_layer.ports.paging import Filter, pages, row_names
-from tradebook.service_layer.queries.arrow import BATCH, Decimals
+from tradebook.service_layer.queries.arrow import BATCH, Decimals, get_columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -135,8 +136,13 @@ def export(
         with _new(path) as file:
             if is_csv:
                 csv = CsvFile(file, decimals == "float", escape_formulas)
-                names = IMPORTED if for_import else row_names(entity)
-                written = csv.write(names, _rows(manager, entity, wanted, for_import=for_import))
+                # pyarrow takes as long to load as a batch of rows to write.
+                if total > BATCH and not (for_import or is_changed) and has_pyarrow():
+                    written = csv.write_columns(entity, _columns(manager, entity, wanted))
+                else:
+                    names = IMPORTED if for_import else row_names(entity)
+                    rows = _rows(manager, entity, wanted, for_import=for_import)
+                    written = csv.write(names, rows)
             else:
                 batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
                 written = _write(path.suffix, file, batches)
@@ -179,6 +185,14 @@ def _rows(
     with manager.unit_of_work(read_only=True) as uow:
         for fills in fills_to_import(uow, only):
             yield [attrgetter(*IMPORTED)(fill) for fill in fills]
+
+
+def _columns(
+    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any]
+) -> Iterator[pyarrow.Table]:
+    """Read the columns of a CSV file, in batches."""
+    for page in pages(lambda at: manager.read(get_columns, entity, at, **wanted)):
+        yield page.table
 
 
 def _write(suffix: str, file: BinaryIO, batches: pyarrow.RecordBatchReader) -> Iterator[int]:
