@@ -65,6 +65,15 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
+def has_pyarrow() -> bool:
+    """Return whether pyarrow is installed."""
+    try:
+        import_pyarrow()
+    except ExtraNotInstalled:
+        return False
+    return True
+
+
 def _field_types(kind: type[Entity]) -> Mapping[str, Any]:
     hints = get_type_hints(kind)
     types = {name: hints[name] for name in row_names(kind)}

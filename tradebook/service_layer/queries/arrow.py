@@ -44,6 +44,7 @@ _PLACES: Final = 40
 _DIGITS_128: Final = 38
 _TEXT_TAKES_ALL: Final = "decimals='text' (--decimals text) takes all"
 
+_NOT_A_NUMBER: Final = Decimal("NaN")
 _CANONICAL: Final = r"^(0|-?[1-9]\d*|-?(0|[1-9]\d*)\.\d*[1-9])$"
 _BELOW_EVERY_INFINITY: Final = r"^-?\d{1,300}(\.\d+)?$"
 _PARTS: Final = r"^-?(?P<whole>[1-9]\d*|0$|)0?(?:\.(?P<places>\d*?)0*)?$"
@@ -201,9 +202,12 @@ def _numbers(name: str, column: pyarrow.Array, type_: Any) -> pyarrow.Array:
 
 def _number(text: str) -> Decimal:
     try:
-        return canonical(Decimal(text))
+        value = Decimal(text)
     except ArithmeticError:
-        raise DatabaseCorrupt(f"{shown(text)} is stored where a number belongs") from None
+        value = _NOT_A_NUMBER
+    if value.is_finite():
+        return canonical(value)
+    raise DatabaseCorrupt(f"{shown(text)} is stored where a number belongs")
 
 
 def _members(of: Any, column: pyarrow.Array) -> pyarrow.Array:

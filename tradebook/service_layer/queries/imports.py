@@ -12,7 +12,7 @@ from tradebook.domain.imports import Import
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.handlers.imports import events_of
 from tradebook.service_layer.ports.paging import BATCH
-from tradebook.service_layer.ports.repositories import Repository
+from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 E = TypeVar("E", Trade, CashFlow)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,9 @@ from tradebook.domain.entity import Entity
 from tradebook.domain.numbers import plain
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.seals import Seal
+from tradebook.entrypoints.cli.book.csv_export import CsvFile
 from tradebook.service_layer.ports.columns import field_types, is_choice
+from tradebook.service_layer.ports.paging import row_names
 from tradebook.service_layer.ports.records import Records
 from tradebook.service_layer.queries.arrow import ArrowKind, arrow_table
 from tradebook.testing import strategies
@@ -139,7 +142,12 @@ def test_columns_hold_what_rows_hold(
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SET LOCAL timezone = '{zone}'"))
             insert_two(uow, kind, data)
-            rows = zip(*uow.records(kind).rows(), strict=True)
+            stored_rows = uow.records(kind).rows()
+            by_rows, by_columns = BytesIO(), BytesIO()
+            list(CsvFile(by_rows).write(row_names(kind), [stored_rows]))
+            list(CsvFile(by_columns).write_columns(kind, [uow.records(kind).columns().table]))
+            assert by_columns.getvalue() == by_rows.getvalue()
+            rows = zip(*stored_rows, strict=True)
             exact, plain_text = (
                 exported(uow, kind, "exact", limit=9),
                 exported(uow, kind, "text", limit=1),

@@ -18,7 +18,8 @@ import pytest
 
 from tests.integration.entrypoints.cli.test_cli import Command
 from tradebook import DatabaseManager
-from tradebook.entrypoints.cli.book.csv_export import IMPORTED
+from tradebook.entrypoints.cli.book import exporting
+from tradebook.entrypoints.cli.book.csv_export import IMPORTED, CsvFile
 from tradebook.entrypoints.cli.book.trade_columns import COLUMNS
 
 PRICE = "150.123456789012345678"
@@ -52,6 +53,17 @@ def test_every_format_has_every_trade_and_digit(
     assert {Decimal(row["price"]) for row in rows} == {Decimal(PRICE)}
     assert {row["action"] for row in rows} == {"BUY"}
     assert list(tmp_path.glob("*.part")) == []
+
+
+def test_a_large_csv_file_is_written_from_columns(
+    tradebook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = tmp_path / "small.csv", tmp_path / "large.csv"
+    assert tradebook("export", str(small)).exit_code == 0
+    monkeypatch.setattr(exporting, "BATCH", 2)
+    monkeypatch.delattr(CsvFile, "write")
+    assert tradebook("export", str(large)).exit_code == 0
+    assert large.read_bytes() == small.read_bytes()
 
 
 def test_conditions_and_times_choose_and_json_says_how_many(

@@ -26,8 +26,9 @@ from tradebook.entrypoints.cli.messages import counted
 from tradebook.entrypoints.cli.options import CommandContext, takes_option_sets
 from tradebook.entrypoints.cli.output import replacement
 from tradebook.entrypoints.manager import DatabaseManager
+from tradebook.service_layer.ports.columns import has_pyarrow
 from tradebook.service_layer.ports.paging import Filter, pages, row_names
-from tradebook.service_layer.queries.arrow import BATCH, Decimals
+from tradebook.service_layer.queries.arrow import BATCH, Decimals, get_columns
 
 if TYPE_CHECKING:
     import pyarrow
@@ -148,9 +149,13 @@ def export(
         with _new(path) as file:
             if is_csv:
                 csv = CsvFile(file, decimals == "float", escape_formulas)
-                names = _FOR_IMPORT[kind][0] if for_import else row_names(entity)
-                read = partial(_rows_to_import, kind=kind) if for_import else _rows
-                written = csv.write(names, read(manager, entity, wanted))
+                # pyarrow takes as long to load as a batch of rows to write.
+                if total > BATCH and not (for_import or is_changed) and has_pyarrow():
+                    written = csv.write_columns(entity, _columns(manager, entity, wanted))
+                else:
+                    names = _FOR_IMPORT[kind][0] if for_import else row_names(entity)
+                    read = partial(_rows_to_import, kind=kind) if for_import else _rows
+                    written = csv.write(names, read(manager, entity, wanted))
             else:
                 batches = manager.arrow_batches(entity, decimals=decimals, **wanted)
                 written = _write(path.suffix, file, batches)
@@ -198,6 +203,14 @@ def _rows_to_import(
     with manager.unit_of_work(read_only=True) as uow:
         for records in records_to_import(uow, only):
             yield [attrgetter(*names)(record) for record in records]
+
+
+def _columns(
+    manager: DatabaseManager, entity: type[Entity], wanted: dict[str, Any]
+) -> Iterator[pyarrow.Table]:
+    """Read the columns of a CSV file, in batches."""
+    for page in pages(lambda at: manager.read(get_columns, entity, at, **wanted)):
+        yield page.table
 
 
 def _write(suffix: str, file: BinaryIO, batches: pyarrow.RecordBatchReader) -> Iterator[int]:
