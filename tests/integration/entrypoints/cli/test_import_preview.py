@@ -270,3 +270,15 @@ def test_a_dry_run_needs_no_file_where_the_import_needs_none(tmp_path: Path, wri
 
     assert (shown["new"], shown["positions"][0]["quantity"]) == (1, "2")
     assert not path.exists()
+
+
+def test_a_dry_run_of_several_files_is_one_document(tradebook: Command, write: Write) -> None:
+    paths = [write("AAPL,buy,2,100,1,,o-1"), write("AAPL,buy,none,100,1,,o-2", name="june.csv")]
+
+    document = tradebook.json("import", *reversed(paths), "--dry-run", exit_code=1)
+    shown = tradebook("import", *reversed(paths), "--dry-run").stdout
+
+    found = [(each["file"], each["new"], len(each["bad"])) for each in document["files"]]
+    assert found == [("june.csv", 0, 1), ("may.csv", 1, 0)]
+    assert shown.index("june.csv: ") < shown.index("1 bad row\n") < shown.index("may.csv: ")
+    assert tradebook.json("import", *paths, "--dry-run", "--skip-bad")["account"] == "main"
