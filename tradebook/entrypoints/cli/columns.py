@@ -26,6 +26,7 @@ from tradebook.service_layer.queries.portfolio import CashBalance
 _HEADERS: Final = {
     "address": "from",
     "alert_type": "type",
+    "at": "when (UTC)",
     "bust_reason": "reason",
     "busted_by": "by",
     "current_price": "price",

@@ -213,25 +213,25 @@ def test_rows_are_previewed_part_by_part(
 
 
 def test_a_dry_run_shows_the_cash_flows_and_balances_that_the_import_makes(
-    tradebook: Command, tmp_path: Path
+    either: Command, tmp_path: Path
 ) -> None:
     path = tmp_path / "cash.csv"
     flows = ("import", "--kind", "cash-flows", str(path), "--skip-bad")
     path.write_text(f"{FLOWS}DEPOSIT,1000,USD,2024-05-01,w-1\nFEE,-2.5,EUR,2024-05-02,f-1\n")
-    tradebook(*flows)
-    tradebook("cash", "bust", "f-1", "--reason", "misread")
+    either(*flows)
+    either("cash", "bust", "f-1", "--reason", "misread")
     path.write_text(
         f"{FLOWS}DEPOSIT,1000,USD,2024-05-01,w-1\nDIVIDEND,3.123456789,USD,2024-05-09,d-1\n"
         "FEE,-2.5,EUR,2024-05-02,f-1\nTAX,-1,GBP,2024-04-30,t-1\nTAX,-1,GBP,2024-04-30,t-1\n"
         "TAX,-2,GBP,2024-04-30,t-1\nDEPOSIT,1001,USD,2024-05-01,w-1\n"
     )
 
-    preview = tradebook.json(*flows, "--dry-run")
-    shown = tradebook(*flows, "--dry-run", "--wide").stdout
-    before = tradebook.json("cash")
-    booked = tradebook.json(*flows)
+    preview = either.json(*flows, "--dry-run")
+    shown = either(*flows, "--dry-run", "--wide").stdout
+    before = either.json("cash")
+    booked = either.json(*flows)
 
-    assert preview["balances"] == tradebook.json("balances")["balances"]
+    assert preview["balances"] == either.json("balances")["balances"]
     assert [flow["reference"] for flow in before["flows"]] == ["bust of 2", "f-1", "w-1"]
     counts = ("cash_flows", "cash_flow_duplicates")
     assert [preview[name] for name in counts] == [booked[name] for name in counts] == [2, 2]
@@ -242,7 +242,7 @@ def test_a_dry_run_shows_the_cash_flows_and_balances_that_the_import_makes(
     assert (preview["first"][:10], preview["last"][:10]) == ("2024-04-30", "2024-05-09")
     assert "2 cash flows would be recorded (1 DIVIDEND, 1 TAX), 2 duplicates recognised" in shown
     assert "1,003.123456789" in shown
-    refused = tradebook.refused(*flows[:-1], "--json")
+    refused = either.refused(*flows[:-1], "--json")
     assert "line 4: " in refused
     assert "--skip-bad" in refused
 
@@ -270,3 +270,15 @@ def test_a_dry_run_needs_no_file_where_the_import_needs_none(tmp_path: Path, wri
 
     assert (shown["new"], shown["positions"][0]["quantity"]) == (1, "2")
     assert not path.exists()
+
+
+def test_a_dry_run_of_several_files_is_one_document(tradebook: Command, write: Write) -> None:
+    paths = [write("AAPL,buy,2,100,1,,o-1"), write("AAPL,buy,none,100,1,,o-2", name="june.csv")]
+
+    document = tradebook.json("import", *reversed(paths), "--dry-run", exit_code=1)
+    shown = tradebook("import", *reversed(paths), "--dry-run").stdout
+
+    found = [(each["file"], each["new"], len(each["bad"])) for each in document["files"]]
+    assert found == [("june.csv", 0, 1), ("may.csv", 1, 0)]
+    assert shown.index("june.csv: ") < shown.index("1 bad row\n") < shown.index("may.csv: ")
+    assert tradebook.json("import", *paths, "--dry-run", "--skip-bad")["account"] == "main"

@@ -133,6 +133,7 @@ def test_what_remains_is_shown_after_the_entries_were_written(desk: Command) -> 
 
     assert said.exit_code == 1
     assert "5 recorded, 1 corrected, 2 busted; import 1" in said.stdout
+    assert "when (UTC)" in said.stdout
     assert "positions at the end that differ" in said.stdout  # the trade of the other venue
     assert "account 'main' differs" in said.stdout
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from attrs import frozen
 
 from tradebook.domain.balances import AssetBalance
 from tradebook.domain.imports import ImportSource
@@ -19,14 +22,31 @@ from tradebook.entrypoints.cli.book.row_order import OrderedRows
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
 from tradebook.entrypoints.cli.book.venue_files import FlowFile, VenueFile
 from tradebook.entrypoints.cli.columns import select
-from tradebook.entrypoints.cli.messages import counted
+from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import CommandContext
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.queries.previews import ImportPreview, preview_import
 
 
-def show_preview(
+@frozen
+class Preview:
+    """What is said of a file that was not booked.
+
+    Attributes:
+        document: for `--json`.
+        lines: for people.
+        show_tables: prints what follows the lines.
+        ok: whether the import would not be refused.
+    """
+
+    document: dict[str, object]
+    lines: list[str]
+    show_tables: Callable[[], None]
+    ok: bool
+
+
+def preview_file(
     context: CommandContext,
     file: TradeFile,
     source: ImportSource,
@@ -34,8 +54,8 @@ def show_preview(
     checked: Checked,
     *,
     skip_bad: bool,
-) -> None:
-    """Show what an import of checked rows would do; exit with 1 if it would be refused."""
+) -> Preview:
+    """Tell what an import of checked rows would do."""
     with context.open_book(or_empty=True) as manager, context.progress_bar("folding") as report:
         repeated = rows.repeated
         before = import_run.imported_before(manager, source.digest or "")
@@ -101,12 +121,8 @@ def show_preview(
         count = sum(each.count for each in left_out)
         lines += [f"{counted(count, 'record')} would be left out", *map(str, left_out)]
     lines += [f"warning: {warning}" for warning in warnings]
-    context.answer(
-        document,
-        *lines,
-        then=lambda: _show_tables(context, preview, balances, bad),
-        ok=skip_bad or not bad,
-    )
+    show_tables = partial(_show_tables, context, preview, balances, bad)
+    return Preview(document, lines, show_tables, ok=skip_bad or not bad)
 
 
 class _Numbered:
@@ -125,6 +141,21 @@ class _Numbered:
 
     def row(self, index: int, rows: OrderedRows) -> Row:
         return rows.at_line(self._lines[index])
+
+
+def answer_previews(context: CommandContext, previews: Sequence[Preview]) -> None:
+    """Show what was said of files; exit with 1 if the import of one would be refused."""
+
+    def then() -> None:
+        for each in previews:
+            for line in each.lines:
+                say(line)
+            each.show_tables()
+
+    documents = [each.document for each in previews]
+    document = {"account": context.account, "files": documents}
+    ok = all(each.ok for each in previews)
+    context.answer(document if len(previews) > 1 else documents[0], then=then, ok=ok)
 
 
 def _show_tables(

@@ -18,7 +18,7 @@ from tradebook.domain.validation import optional_identifier
 from tradebook.entrypoints.cli.book import import_options as options
 from tradebook.entrypoints.cli.book import import_run
 from tradebook.entrypoints.cli.book.import_estimates import estimated
-from tradebook.entrypoints.cli.book.import_preview import show_preview
+from tradebook.entrypoints.cli.book.import_preview import Preview, answer_previews, preview_file
 from tradebook.entrypoints.cli.book.import_prices import PriceFile, mark_all
 from tradebook.entrypoints.cli.book.import_suspects import suspicion
 from tradebook.entrypoints.cli.book.import_warnings import WatchedRows, quantities
@@ -182,6 +182,7 @@ def _import_each(
     context: CommandContext, paths: list[Path], how: Mapping[str, Any], choice: _Choice
 ) -> None:
     answers: list[_Answer] = []
+    previews: list[Preview] = []
     for path in paths:
         try:
             found = _import_file(context, path, how, choice)
@@ -189,9 +190,12 @@ def _import_each(
             for done, *_ in answers:
                 complain(f"{done['file']} was booked before")
             raise
-        if found is not None:
+        if isinstance(found, Preview):
+            previews.append(found)
+        else:
             answers.append(found)
-    if not answers:
+    if previews:
+        answer_previews(context, previews)
         return
     documents, lines, skipped = zip(*answers, strict=True)
     document = {"account": context.account, "files": documents} if len(paths) > 1 else documents[0]
@@ -207,8 +211,8 @@ def _import_file(
     path: Path,
     how: Mapping[str, Any],
     choice: _Choice,
-) -> _Answer | None:
-    """Book one file, and return what is said of it; None where a dry run has said it."""
+) -> _Answer | Preview:
+    """Book one file, and return what is said of it."""
     began = perf_counter()
     with ExitStack() as stack:
         file = _opened(stack, path, how, choice)
@@ -220,8 +224,7 @@ def _import_file(
             skips = choice.skip_bad or choice.dry_run
             checked = import_run.check(file, ordered, report, skip_bad=skips)
         if choice.dry_run:
-            show_preview(context, file, source, ordered, checked, skip_bad=choice.skip_bad)
-            return None
+            return preview_file(context, file, source, ordered, checked, skip_bad=choice.skip_bad)
         try:
             with (
                 context.open_book(creates=True) as manager,
