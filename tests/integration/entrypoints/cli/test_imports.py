@@ -213,3 +213,21 @@ def test_imports_are_chosen_by_status_and_time(tradebook: Command, path: str) ->
     assert (ids("--since", "2100-01-01"), ids("--until", "2100-01-01")) == ([], [2, 1])
     assert ids("--limit", "1") == [2]
     assert "--since, --until, --status" in tradebook("imports", "--agent", "ann").stderr
+
+
+def test_a_column_that_may_say_that_a_row_is_no_fill_is_not_left_out_unseen(
+    tradebook: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "symbol,action,quantity,price,order_id,Status,note\nA,BUY,1,2,1,FILLED,x\nA,BUY,9,2,2,CANCELED,y\n"
+    )
+
+    said = tradebook.refused("import", str(path), "--ignore-others")
+    assert "its column 'Status' may say that a row is no fill" in said
+    assert "--ignore Status" in said
+    assert tradebook.trades() == 0
+    path.write_text(path.read_text().rpartition("A,BUY,9")[0])
+    assert (
+        tradebook.json("import", str(path), "--ignore-others", "--ignore", "Status")["booked"] == 1
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -202,6 +203,13 @@ class TradeFile:
         columns = [column for column in named if column.term in (*known, DETAILS)]
         unknown = [column.header for column in named if column not in columns]
         if self._rows.ignores_others:
+            for theirs in unknown:
+                if normal(theirs) == "status":
+                    raise self.text.refused(
+                        f"its column {theirs!r} may say that a row is no fill, such as an order that was cancelled, which "
+                        "would be booked all the same. Keep only the fills in the file, and leave the column out with "
+                        f"--ignore {shlex.quote(theirs)}; a book is exported for import with --for-import"
+                    )
             unknown.clear()
         if absent := [name for name in self._rows.details if name not in header]:
             raise self.text.refused(
