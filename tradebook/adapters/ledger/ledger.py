@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     CompoundSelect,
     RowMapping,
     Select,
@@ -192,31 +194,10 @@ class SqlLedger(Ledger):
 
     @override
     def holdings(self, account: str | None = None) -> Holdings:
-        of = self.account if account is None else account
-        # One statement is one instant, whatever the isolation level.
-        flows = orm.cash_flows.c
-        held = _positions_of(
-            of,
-            null().label("kind"),
-            type_coerce(null(), ExactDecimal()).label("total"),
-            null().label("flows"),
-            null().label("last_flow"),
-        ).where(orm.positions.c.sequence > 0)
-        summed = (
-            select(
-                *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
-                flows.kind,
-                func.sum(flows.amount),
-                func.count(),
-                func.max(flows.id),
-            )
-            .where(flows.account == of)
-            .group_by(flows.currency, flows.kind)
-        )
-        everything: CompoundSelect[Any] = union_all(held, summed, _account_row(of))
+        of = {"of_account": self.account if account is None else account}
         width = len(columns_of(Position))
         with no_collecting():
-            rows = self.session.connection().execute(everything).all()
+            rows = self.session.connection().execute(_holdings(), of).all()
             held_rows = [row[:width] for row in rows if row.kind is None]
             positions = entities_from(Position, held_rows)
         others = [row for row in rows if row.kind is not None]
@@ -295,11 +276,40 @@ def _position(row: RowMapping) -> Position:
     return as_stored(Position, {name: row[name] for name in columns_of(Position)})
 
 
-def _positions_of(account: str, *extra: Any) -> Select[Any]:
+def _positions_of(account: Any, *extra: Any) -> Select[Any]:
     return select(*orm.positions.c, *extra).where(orm.positions.c.account == account)
 
 
-def _account_row(account: str) -> Select[Any]:
+@cache
+def _holdings() -> CompoundSelect[Any]:
+    """Build the statement of `holdings`, which takes as long as to make 1,000 positions of its rows.
+
+    One statement is one instant, whatever the isolation level.
+    """
+    flows = orm.cash_flows.c
+    of: BindParameter[str] = bindparam("of_account")
+    held = _positions_of(
+        of,
+        null().label("kind"),
+        type_coerce(null(), ExactDecimal()).label("total"),
+        null().label("flows"),
+        null().label("last_flow"),
+    ).where(orm.positions.c.sequence > 0)
+    cash = (
+        select(
+            *(flows.currency if c.name == "currency" else null() for c in orm.positions.c),
+            flows.kind,
+            func.sum(flows.amount),
+            func.count(),
+            func.max(flows.id),
+        )
+        .where(flows.account == of)
+        .group_by(flows.currency, flows.kind)
+    )
+    return union_all(held, cash, _account_row(of))
+
+
+def _account_row(account: Any) -> Select[Any]:
     """Select the base currency and the time of the last snapshot, in the columns of positions."""
     taken = orm.portfolios.c
     last = (

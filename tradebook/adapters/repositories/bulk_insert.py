@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Table, text
 from tradebook.adapters.engine.postgresql_copy import copy_rows, escaped, is_secured, is_taken
 from tradebook.adapters.types import Json
 from tradebook.domain.numbers import plain
+from tradebook.service_layer.ports.columns import json_text
 
 _NULL: Final = "\\N"
 _WRITE: Final[Mapping[type, Any]] = {
@@ -96,4 +96,4 @@ def copy_text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return _NULL if value is None else escaped(json.dumps(value))
+    return _NULL if value is None else escaped(json_text(value))

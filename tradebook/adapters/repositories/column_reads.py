@@ -35,7 +35,7 @@ def read_columns(
     arrow = import_pyarrow()
     try:
         return read(connection, kind, statement, values)
-    except (arrow.ArrowInvalid, arrow.ArrowTypeError):
+    except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError):  # the last above 2 GB
         return None
 
 
