@@ -118,7 +118,7 @@ OLD = tuple(
 def version(manager: Any, columns: tuple[str, ...]) -> Iterator[None]:
     engine = manager._container.engine()
     dialect, before = engine.dialect, dict(single_trade._writers)
-    single_trade._writers[dialect.driver] = VERSIONS.setdefault(
+    single_trade._writers[dialect.driver, False] = VERSIONS.setdefault(
         (dialect.driver, columns), single_trade.WRITERS[dialect.driver](dialect, columns)
     )
     try:

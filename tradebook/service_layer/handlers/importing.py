@@ -229,7 +229,10 @@ class _Importer:
             order_id = terms.get("order_id")
             if order_id is None:  # a row that is read twice keeps its id
                 terms = {**terms, "order_id": self.uow.new_id()}
-            rows.append(_Row(number, order_id, terms, self.reader.read(terms)))
+            fill = self.reader.read(terms)
+            if fill is not None and fill.values.get("decision_id") is not None:
+                fill = None
+            rows.append(_Row(number, order_id, terms, fill))
         self.read += len(rows)
         self._book(rows)
         self.known.clear()  # while the collector pauses: it would walk all of them

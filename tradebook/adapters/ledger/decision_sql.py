@@ -1,0 +1,60 @@
+"""The SQL that executes a decision by its first booked trade, as `AgentDecision.execute` does.
+
+All fields of a decision but its status and `updated_at` never change. So the evidence of the event that executes it
+is that of its last event, with these two changed: the database has all of it, and no decision is read for that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Dialect
+
+from tradebook.domain.agents import UNDECIDED as UNDECIDED_STATUSES
+from tradebook.domain.agents import AgentDecision, DecisionStatus
+from tradebook.domain.domain_event import EVIDENCE, EVIDENCE_VERSION
+from tradebook.domain.events import DecisionExecuted
+
+UNDECIDED: Final = "({})".format(", ".join(f"'{status}'" for status in UNDECIDED_STATUSES))
+EXECUTED: Final = f"status = '{DecisionStatus.EXECUTED}'"
+KIND_OF_EVENT: Final = {
+    "event_type": f"'{DecisionExecuted.__name__}'",
+    "entity": f"'{AgentDecision.__name__}'",
+}
+
+
+LAST_RECORD: Final = (
+    f"(SELECT CASE WHEN CAST(payload -> '{EVIDENCE}' ->> 'version' AS text) = '{EVIDENCE_VERSION}' "  # noqa: S608, ours
+    f"THEN payload -> '{EVIDENCE}' -> 'record' END FROM events WHERE events.account = agent_decisions.account "
+    f"AND events.entity = {KIND_OF_EVENT['entity']} AND events.entity_id = agent_decisions.id "
+    "ORDER BY events.id DESC LIMIT 1)"
+)
+"""The record that the last event of a row of `agent_decisions` states; NULL where the event is from before the book
+had evidence."""
+CAN_BE_TAKEN: Final = f"(decision.status NOT IN {UNDECIDED} OR decision.record IS NOT NULL)"
+"""The condition that no more of `decision` is needed than these statements have."""
+
+
+def payload(dialect: Dialect, trade_id: str, at: str) -> str:
+    """Return the expression of the event's payload.
+
+    Args:
+        dialect: of the database.
+        trade_id: the expression of the trade's id.
+        at: the expression of the time of the call, as text.
+
+    Besides these it takes the columns `status` and `record` of `decision`.
+    """
+    on_sqlite = dialect.name == "sqlite"
+    build, array = (
+        ("json_object", "json_array") if on_sqlite else ("jsonb_build_object", "jsonb_build_array")
+    )
+    changed = f"{build}('status', '{DecisionStatus.EXECUTED}', 'updated_at', {at})"
+    record = (
+        f"json_patch(decision.record, {changed})" if on_sqlite else f"decision.record || {changed}"
+    )
+    return (
+        f"{build}('trade_id', {trade_id}, "
+        f"'changes', {build}('status', {array}(decision.status, '{DecisionStatus.EXECUTED}')), "
+        f"'{EVIDENCE}', {build}('version', {EVIDENCE_VERSION}, 'record', {record}))"
+    )
