@@ -11,7 +11,7 @@ MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test full unit slow soak stalls integrations coverage lint typing format audit bench mutants clean
+.PHONY: help demo test full unit slow soak stalls pooler integrations coverage lint typing format audit bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,14 @@ demo: $(READY) ## two agents trade real prices; then a report (leaves demo.db to
 	$(BIN)/tradebook demo
 
 test: $(READY) ## every test; the contract suite on fake, sqlite-file, sqlite-async, postgresql, postgresql-async (FULL=1: and on fake-async, sqlite-memory, sqlite-memory-async)
-	$(BIN)/python -m pytest $(PARALLEL) $(if $(FULL),--full)
+	$(BIN)/python -m pytest $(PARALLEL) -rs $(if $(FULL),--full)
 
 full: $(READY) ## only what `make test` leaves out: more backends, kills and calls; and that every contract test leaves a proven book
 	$(BIN)/python -m pytest $(PARALLEL) --full -m full --prove
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract --prove
+
+pooler: $(READY) ## the heavy tests through PgBouncer: 300 clients, kills, cuts and restarts (minutes)
+	$(BIN)/python -m pytest --pooler -m pooler -rs tests/integration/poolers
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import attrs
 from rich.console import Console
 
-from benchmarks import bulk, copies, curves, monitoring, one_trade, reads, report, startup
+from benchmarks import bulk, copies, curves, files, monitoring, one_trade, reads, report, startup
 from benchmarks.peers import trades
 from benchmarks.results import Part, Result, Settings
 
@@ -29,6 +29,7 @@ PARTS = {
     "trade": Titled("One trade, next to hand-written SQL", one_trade.results),
     "peers": Titled("One trade, next to other libraries", trades.results),
     "bulk": Titled("Many trades at a time", bulk.results),
+    "files": Titled("Files of trades", files.results),
     "copy": Titled("A whole book", copies.results),
     "reads": Titled("Reads, next to the raw driver", reads.results),
     "monitoring": Titled("One trade, watched", monitoring.results),

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, redirect_stdout
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -83,10 +84,39 @@ def verify(url: URL) -> Iterator[Action]:
         yield action
 
 
+@contextmanager
+def import_trades(url: URL, rows: str, symbols: str) -> Iterator[Action]:
+    """Book the fills of the benchmarks."""
+    from benchmarks.bulk import fills
+    from tradebook import DatabaseManager
+
+    with DatabaseManager(url) as manager:
+        manager.health()
+        yield lambda: manager.import_trades(fills(int(rows), int(symbols))).booked
+
+
+@contextmanager
+def command(url: URL, *arguments: str) -> Iterator[Action]:
+    """Run a command of the command line, whose modules are imported before."""
+    from tradebook.entrypoints.cli.app import app, load
+
+    load(arguments[0])
+    database = url.render_as_string(hide_password=False)
+
+    def action() -> int:
+        with redirect_stdout(StringIO()):
+            app(["--database", database, *arguments], standalone_mode=False)
+        return 0
+
+    yield action
+
+
 TASKS: dict[str, Callable[..., AbstractContextManager[Action]]] = {
     "iterate": iterate,
     "stream": stream,
     "verify": verify,
+    "import_trades": import_trades,
+    "command": command,
 }
 
 

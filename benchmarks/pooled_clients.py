@@ -117,7 +117,7 @@ async def _in_tasks(config: DatabaseConfig, account: str, clients: int, trades: 
 def processes(config: DatabaseConfig, account: str, clients: int, trades: int) -> float:
     """Processes, each with a manager of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["benchmarks.pooled_clients"])  # also where this is `__main__`
     ready, errors = context.Barrier(clients + 1), context.SimpleQueue()
     own = evolve(config, pool_size=1, max_overflow=0)
     workers = [
@@ -170,6 +170,7 @@ def main() -> None:
     """Print the trades in a second of each kind of client, and the ratio of the best rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=KINDS)
     parser.add_argument("--limits", choices=["role", "transaction"], default="role")
     asked = parser.parse_args()
     with postgresql_server() as url, DatabaseManager(url) as book:
@@ -180,7 +181,7 @@ def main() -> None:
         with pooler(url, size=CONNECTIONS) as made:
             pooled = evolve(configured(made.url), pooler="transaction")
             ways = {"direct": (configured(url), CONNECTIONS), "pooled": (pooled, CLIENTS)}
-            for kind in KINDS:
+            for kind in [asked.only] if asked.only else KINDS:
                 best = _compared(kind, ways, asked.rounds)
                 shown = ", ".join(f"{TRADES / best[way]:,.0f} trades/s {way}" for way in ways)
                 sys.stdout.write(f"{kind}: {shown}: {best['direct'] / best['pooled']:.2f}\n")

@@ -10,6 +10,7 @@ import pytest
 
 from tradebook import (
     CashFlow,
+    DuplicateOrder,
     Import,
     ImportSource,
     ImportStatus,
@@ -179,6 +180,27 @@ def test_an_import_can_be_undone_after_it_was_imported_again(book: Book) -> None
         assert book.undo_import(done.import_id, reason=reason).trades == 5
 
     assert book.get_trades(status="EXECUTED") == []
+    assert_proven(book)
+
+
+def test_an_order_may_have_fills_that_are_booked_anew_and_others(book: Book) -> None:
+    one, two, three, four = (
+        {**terms, "symbol": "AAPL", "order_id": "o-1", "execution_id": f"e-{n}"}
+        for n, terms in enumerate(fills(4))
+    )
+    done = book.import_trades([one, two], source="may.csv")
+    assert done.import_id is not None
+    book.undo_import(done.import_id, reason="misread")
+    book.record_trade(**three)
+
+    again = book.import_trades([one, two, three, one, four], source="may.csv")
+
+    assert (again.booked, again.duplicates) == (3, 2)
+    counting = book.get_trades(status="EXECUTED")
+    revisions = {trade.execution_id: trade.revision for trade in counting}
+    assert revisions == {"e-0": 1, "e-1": 1, "e-2": 0, "e-3": 0}
+    with pytest.raises(DuplicateOrder, match="o-1"):
+        book.import_trades([{**two, "price": 1}], source="june.csv")
     assert_proven(book)
 
 

@@ -351,7 +351,12 @@ def test_snapshots_obey_their_identities(
             + portfolio.unrealized_pnl
             - portfolio.fees
         )
-        assert portfolio.positions_value == total([(carried_value(r), r.currency) for r in rows])
+        assert portfolio.positions_value == total(
+            [
+                (carried_value(r.settlement, r.market_value, r.unrealized_pnl), r.currency)
+                for r in rows
+            ]
+        )
         assert portfolio.net_exposure == total([(r.market_value, r.currency) for r in rows])
         assert portfolio.gross_exposure == total([(abs(r.market_value), r.currency) for r in rows])
         assert portfolio.gross_exposure >= abs(portfolio.net_exposure)

@@ -174,17 +174,18 @@ def test_any_entity_can_be_kept_and_reads_back(
 @law
 @given(strategies.snapshots(), strategies.portfolios(), strategies.portfolio_positions())
 def test_any_snapshot_can_be_kept_and_reads_back(snapshot: Any, alone: Any, row: Any) -> None:
-    portfolio, rows = snapshot
+    portfolio, positions = snapshot
+    held, other = [attrs.asdict(position) for position in positions], attrs.asdict(row)
     with FakeUnitOfWork() as uow:
-        uow.portfolios.add(portfolio, rows)
-        uow.portfolios.add(alone, [row])
+        uow.portfolios.add(portfolio, held)
+        uow.portfolios.add(alone, [other])
         uow.commit()
 
     with FakeUnitOfWork(uow.store) as uow:
         kept = uow.portfolios.in_order()
         assert [attrs.asdict(p) for p in kept] == [attrs.asdict(p) for p in (portfolio, alone)]
         read = uow.portfolios.positions_of([portfolio.id, alone.id])
-        assert [attrs.asdict(r) for r in read] == [attrs.asdict(r) for r in (*rows, row)]
+        assert [attrs.asdict(r) for r in read] == [*held, other]
 
 
 BUY_ONE: Any = {"action": "BUY", "quantity": 1, "price": 10}

@@ -70,7 +70,8 @@ def consolidate(
     ]
     portfolios = [portfolio for portfolio, _ in valued]
     total = _total(portfolios, base_currency, at)
-    return ConsolidatedPortfolio(total, portfolios, [row for _, rows in valued for row in rows])
+    positions = [PortfolioPosition(**row) for _, rows in valued for row in rows]
+    return ConsolidatedPortfolio(total, portfolios, positions)
 
 
 def _total(portfolios: Sequence[Portfolio], currency: str, at: datetime) -> Portfolio:

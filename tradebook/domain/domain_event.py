@@ -40,6 +40,8 @@ def _simple_json(value: Json) -> Json:
         return plain(value)
     if kind is datetime and value.tzinfo is UTC:
         return value.isoformat()
+    if kind is JsonPayload:
+        return value
     return value.value if issubclass(kind, StrEnum) else None
 
 

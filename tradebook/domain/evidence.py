@@ -14,7 +14,7 @@ from attrs import frozen
 
 from tradebook.domain.canonical_json import digest
 from tradebook.domain.domain_event import EVIDENCE, EVIDENCE_VERSION
-from tradebook.domain.entity import Entity, stated, stated_names
+from tradebook.domain.entity import Entity, evidence_of, stated, stated_names
 from tradebook.domain.events import Event, RecordDeleted, TradePartiallyFilled
 from tradebook.domain.validation import Json
 
@@ -25,6 +25,11 @@ _OF_ANOTHER: Final = (TradePartiallyFilled.__name__,)
 def digest_of(record: Entity) -> str:
     """Return the SHA-256 of a record's id and evidence, for the event of another record that it is part of."""
     return digest({**record.evidence(), "id": record.id}).hex()
+
+
+def digest_of_row(kind: type[Entity], row: Mapping[str, Any]) -> str:
+    """Return `digest_of` the record of a kind that has these fields."""
+    return digest({**evidence_of(kind, row), "id": row["id"]}).hex()
 
 
 @frozen

@@ -29,6 +29,7 @@ from tradebook.domain.trades import (
     TRADE_DEFAULTS,
     OrderKey,
     Settlement,
+    Trade,
     TradeAction,
     TradeStatus,
     evidence,
@@ -43,6 +44,11 @@ class FillName(NamedTuple):
     venue: str
     order_id: str
     execution_id: str
+
+    @classmethod
+    def of(cls, trade: Trade) -> FillName:
+        """Take the identity of a trade, its revision aside."""
+        return cls(trade.symbol, trade.venue, trade.order_id, trade.execution_id)
 
     @property
     def order_key(self) -> OrderKey:
@@ -96,12 +102,16 @@ class RecordedFill(NamedTuple):
         revision: 0, or the number of a correction.
         status: of the trade.
         terms: its `TERMS` by name, where it is EXECUTED.
+        id: of the trade.
+        corrects_id: of the trade that it corrects.
     """
 
     name: FillName
     revision: int
     status: str
     terms: dict[str, Any]
+    id: int
+    corrects_id: int | None
 
 
 @define

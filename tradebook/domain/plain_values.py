@@ -46,8 +46,10 @@ def plain_datetime(value: datetime | str) -> datetime:
         InvalidInput: neither a datetime nor such a text, or its time zone has no offset, or the time in UTC
             is outside the years 1 to 9999.
     """
-    if is_instance(value, str):
-        value = _iso_time(plain_text(cast("str", value)))
+    if type(value) is str or is_instance(value, str):
+        value = _iso_time(str.__str__(value))
+        if value.tzinfo is UTC:
+            return value
     if not is_instance(value, datetime):
         raise InvalidInput("", value, _A_TIME)
     value = cast("datetime", value)

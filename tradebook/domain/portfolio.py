@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Final
+from operator import itemgetter
+from typing import Any, ClassVar, Final, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -14,13 +15,14 @@ from tradebook.domain.cash import CashTotal
 from tradebook.domain.entity import IMMUTABLE, Entity, named_fields
 from tradebook.domain.errors import InvalidInput, InvalidTransition, MissingRate, shown
 from tradebook.domain.events import SnapshotTaken
-from tradebook.domain.evidence import digest_of
+from tradebook.domain.evidence import digest_of_row
 from tradebook.domain.numbers import (
     EXACT,
     ONE,
     ZERO,
     Number,
     amount,
+    canonical,
     exact,
     number,
     plain,
@@ -82,23 +84,31 @@ class PortfolioPosition(Entity):
     )
     sequence: int = field(converter=record_id, on_setattr=IMMUTABLE)
 
-    @classmethod
-    def from_position(cls, position: Position, at: datetime) -> PortfolioPosition:
-        """Copy a position with its value at its current price.
 
-        Raises:
-            InvalidTransition: the position is open and has no current price.
-        """
-        value, unrealized = position.market_value, position.unrealized_pnl
-        if position.current_price is None or value is None or unrealized is None:
-            raise InvalidTransition(f"{position.symbol} has no current price; mark it first")
-        return cls(
-            account=position.account,
-            created_at=at,
-            market_value=value,
-            unrealized_pnl=unrealized,
-            **{name: getattr(position, name) for name in _COPIED},
-        )
+PositionRow: TypeAlias = dict[str, Any]
+"""The fields of a `PortfolioPosition` by name; `id` and `portfolio_id` from when it is recorded.
+
+The values are those of a position, checked already: an entity of 1,000 of them would convert them all again.
+"""
+
+
+def position_row(position: Position, at: datetime) -> PositionRow:
+    """Copy a position with its value at its current price.
+
+    Raises:
+        InvalidTransition: the position has no current price.
+    """
+    held, value = vars(position), position.market_value  # past the ORM's attributes
+    if value is None:
+        raise InvalidTransition(f"{position.symbol} has no current price; mark it first")
+    return {
+        "account": held["account"],
+        "created_at": at,
+        "updated_at": at,
+        "market_value": value,
+        "unrealized_pnl": canonical(EXACT.subtract(value, held["cost_basis"])),
+        **{name: held[name] for name in _COPIED},
+    }
 
 
 @frozen
@@ -168,13 +178,13 @@ class Portfolio(Entity):
 
     def taken(
         self,
-        positions: Iterable[PortfolioPosition] | None = None,
+        positions: Iterable[PositionRow] | None = None,
         cash_flows: tuple[int, int] | None = None,
     ) -> SnapshotTaken:
         """Return the event that taking this snapshot emits.
 
         Args:
-            positions: the recorded positions of a snapshot that the book took.
+            positions: the recorded rows of a snapshot that the book took.
             cash_flows: of the holdings that it was taken of.
         """
         return SnapshotTaken(
@@ -182,7 +192,9 @@ class Portfolio(Entity):
             cash_balance=self.cash_balance,
             currency=self.currency,
             timestamp=self.timestamp,
-            positions=None if positions is None else {p.symbol: digest_of(p) for p in positions},
+            positions=None
+            if positions is None
+            else {row["symbol"]: digest_of_row(PortfolioPosition, row) for row in positions},
             cash_flows=None if cash_flows is None else list(cash_flows),
         )
 
@@ -256,22 +268,19 @@ class Rates:
 
 def value_holdings(
     holdings: Holdings, *, account: str, rates: Rates, at: datetime, source: str = BOOK
-) -> tuple[Portfolio, list[PortfolioPosition]]:
+) -> tuple[Portfolio, list[PositionRow]]:
     """Value holdings at their current prices.
 
     Returns:
-        The snapshot, and its open positions by symbol.
+        The snapshot, and the rows of its open positions by symbol.
 
     Raises:
         MissingRate: a currency other than the base one has no rate.
         InvalidTransition: an open position has no current price.
     """
     positions = [p for p in holdings.positions if p.sequence]
-    rows = [
-        PortfolioPosition.from_position(p, at)
-        for p in sorted(positions, key=lambda p: p.symbol)
-        if p.quantity
-    ]
+    rows = [position_row(position, at) for position in positions if position.quantity]
+    rows.sort(key=itemgetter("symbol"))
 
     def total(amounts: Iterable[tuple[Decimal, str]]) -> Decimal:
         return sum((rates.convert(value, currency) for value, currency in amounts), start=ZERO)
@@ -280,7 +289,10 @@ def value_holdings(
         external = total((c.external, c.currency) for c in holdings.cash)
         income = total((c.income, c.currency) for c in holdings.cash)
         cash = external + income + total(moved for p in positions for moved in p.cash_moved)
-        value = total((carried_value(r), r.currency) for r in rows)
+        value = total(
+            (carried_value(r["settlement"], r["market_value"], r["unrealized_pnl"]), r["currency"])
+            for r in rows
+        )
         portfolio = Portfolio(
             account=account,
             created_at=at,
@@ -288,10 +300,10 @@ def value_holdings(
             cash_balance=cash,
             positions_value=value,
             total_value=cash + value,
-            gross_exposure=total((abs(r.market_value), r.currency) for r in rows),
-            net_exposure=total((r.market_value, r.currency) for r in rows),
+            gross_exposure=total((abs(r["market_value"]), r["currency"]) for r in rows),
+            net_exposure=total((r["market_value"], r["currency"]) for r in rows),
             realized_pnl=total((p.realized_pnl, p.currency) for p in positions),
-            unrealized_pnl=total((r.unrealized_pnl, r.currency) for r in rows),
+            unrealized_pnl=total((r["unrealized_pnl"], r["currency"]) for r in rows),
             fees=total(paid for p in positions for paid in p.fees_paid),
             external_flows=external,
             income=income,
@@ -303,9 +315,11 @@ def value_holdings(
     return portfolio, rows
 
 
-def carried_value(row: PortfolioPosition) -> Decimal:
+def carried_value(
+    settlement: Settlement, market_value: Decimal, unrealized_pnl: Decimal
+) -> Decimal:
     """Return what an open position adds to the account's value, in the position's currency.
 
     A MARGINED position adds only its unrealized P&L, because its notional was never paid.
     """
-    return row.market_value if row.settlement is Settlement.CASH else row.unrealized_pnl
+    return market_value if settlement is Settlement.CASH else unrealized_pnl

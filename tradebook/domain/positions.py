@@ -212,8 +212,8 @@ class Position(Entity):
             return ZERO
         if self.current_price is None:
             return None
-        with exact():
-            return canonical(self.quantity * self.current_price * self.multiplier)
+        value = EXACT.multiply(EXACT.multiply(self.quantity, self.current_price), self.multiplier)
+        return canonical(value)
 
     @property
     def unrealized_pnl(self) -> Decimal | None:

@@ -299,10 +299,15 @@ class Trade(Entity):
         if self.status is not TradeStatus.EXECUTED:
             raise InvalidTransition(f"order {self.identity} is {self.status} and cannot be busted")
         before = {name: getattr(self, name) for name in (*BUST, "realized_pnl")}
-        self.status, self.realized_pnl = TradeStatus.BUSTED, ZERO
-        self.busted_at, self.busted_by, self.bust_reason = at, by, reason
-        self.bust_sequence, self.updated_at = sequence, at
-        now = {name: getattr(self, name) for name in before}
+        now = {
+            "status": TradeStatus.BUSTED,
+            "realized_pnl": ZERO,
+            "busted_at": at,
+            "busted_by": by,
+            "bust_reason": reason,
+            "bust_sequence": sequence,
+        }
+        self.set_unchecked(**now, updated_at=at)
         return {name: [was, now[name]] for name, was in before.items() if was != now[name]}
 
     def corrected(self, changes: Mapping[str, object], at: datetime) -> Trade:

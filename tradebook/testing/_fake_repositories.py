@@ -14,7 +14,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
-from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
@@ -135,11 +135,12 @@ class FakePositionRepository(FakeRepository[Position], ports.PositionRepository)
 
 
 class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioRepository):
-    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+    def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
         self._session.insert(entity)
-        for position in positions:
-            position.portfolio_id = entity.id
+        for row in positions:
+            position = PortfolioPosition(**{**row, "portfolio_id": entity.id})
             self._session.insert(position)
+            row.update(id=position.id, portfolio_id=entity.id)
         return entity
 
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
@@ -186,6 +187,10 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
             Event, lambda row: _is_booking(row) and row["entity_id"] in wanted
         )
 
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        events = self.bookings_of(trade_ids)
+        return {e.entity_id for e in events if e.payload.get("undone_import") is not None}
+
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         wanted = set(ids)
         return self._session.find(
@@ -194,12 +199,16 @@ class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
 
     def _correlated(
         self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]:
+    ) -> list[ports.CorrelatedEvent]:
         def is_wanted(row: Values) -> bool:
             is_between = row["id"] > after and (last is None or row["id"] <= last)
             return is_between and bool(row["correlation_id"] == correlation_id)
 
-        return self._session.find(Event, is_wanted, limit=limit)
+        found = self._session.find(Event, is_wanted, limit=limit)
+        return [
+            ports.CorrelatedEvent(e.id, e.event_type, e.entity_id, e.payload.get("symbol"))
+            for e in found
+        ]
 
     def submissions(self) -> dict[str, int | None]:
         rows = self._session.rows(Event)

@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import number
+from tradebook.domain.plain_values import plain_datetime
 from tradebook.domain.validation import utc
 
 DECIMAL_MARKS: Final = ".,"
@@ -92,6 +93,8 @@ class CellReader:
         Raises:
             InvalidInput: it has another format.
         """
+        if text[4:5] == "-" and self.date_format is None and self.zone is None:
+            return plain_datetime(text)  # by far the most
         if self.date_format is not None and "|" in self.date_format:
             return self._first_that_fits(text, self.date_format.split("|"))
         if self.date_format in EPOCHS or (self.date_format is None and _COUNTED(text)):

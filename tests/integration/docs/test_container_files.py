@@ -36,7 +36,8 @@ def accepts(arguments: list[str]) -> bool:
 
 
 def test_every_command_of_the_containers_exists() -> None:
-    given = [service["command"] for service in COMPOSE["services"].values() if "command" in service]
+    ours = [each for each in COMPOSE["services"].values() if each["image"] == "tradebook"]
+    given = [service["command"] for service in ours if "command" in service]
     checks = re.findall(r'CMD \["tradebook", (.*)\]', DOCKERFILE)
     given += [re.findall(r'"([^"]+)"', check) for check in checks]
     assert len(given) == 3

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from configparser import ConfigParser
 
 import pytest
+import yaml
 from attrs import evolve
 
 from tests.integration.poolers.conftest import PooledBook
 from tests.support.backends_behind import left_behind
+from tests.support.checkout import ROOT
 from tests.support.command_line import Command
+from tests.support.poolers import pooler
 from tests.support.servers import configured
 from tradebook import AsyncDatabaseManager, DatabaseConfig, DatabaseManager, OperationFailed
 from tradebook.adapters.engine.factory import engine_for
@@ -49,7 +54,7 @@ def behind(pooled: PooledBook) -> PooledBook:
 
 
 @pytest.mark.parametrize(
-    ("upgrade", "pooler"),
+    ("upgrade", "kind"),
     [
         (upgrade_by_manager, "transaction"),
         (upgrade_by_manager, None),
@@ -57,11 +62,11 @@ def behind(pooled: PooledBook) -> PooledBook:
     ],
 )
 def test_an_upgrade_through_a_pooler_is_refused_and_leaves_nothing(
-    behind: PooledBook, pooler: str | None, upgrade: Callable[[DatabaseConfig], None]
+    behind: PooledBook, kind: str | None, upgrade: Callable[[DatabaseConfig], None]
 ) -> None:
     before = left_behind(behind.url)
     with pytest.raises(OperationFailed, match=NEEDED):
-        upgrade(evolve(configured(behind.url), pooler=pooler))
+        upgrade(evolve(configured(behind.url), pooler=kind))
     assert left_behind(behind.url) == before
     assert revision(configured(behind.direct)) == "0007"
 
@@ -158,3 +163,23 @@ def test_the_doctor_counts_the_connections_of_all_processes(pooled: PooledBook) 
     assert finding.level == Level.RED
     assert "3 processes with such a pool may take 150" in finding.what
     assert "to at most 32" in finding.fix
+
+
+def settings_of(text: str) -> dict[str, str]:
+    parser = ConfigParser(delimiters=["="], comment_prefixes=[";"], interpolation=None)
+    parser.read_string(text)
+    return dict(parser["pgbouncer"])
+
+
+def test_pgbouncer_starts_with_the_settings_that_are_documented(pooled: PooledBook) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    [documented] = re.findall(
+        r"```ini\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL
+    )
+    for text in (documented, compose["configs"]["pgbouncer"]["content"]):
+        stated = settings_of(text)
+        assert stated["pool_mode"] == "transaction"
+        for place in ("auth_type", "auth_file", "listen_addr", "listen_port", "unix_socket_dir"):
+            stated.pop(place, None)
+        with pooler(pooled.direct, **stated) as made:
+            assert revision(configured(made.url)) == "0008"

@@ -284,6 +284,7 @@ def test_every_variable_is_documented() -> None:
         "TRADEBOOK_DATABASE_URL",
         "TRADEBOOK_DATABASE_URL_FILE",
         "TRADEBOOK_DATABASE_READ_URL_FILE",
+        "TRADEBOOK_DATABASE_DIRECT_URL_FILE",
         "DATABASE_URL",
     }
 

@@ -10,7 +10,13 @@ import pytest
 
 from tradebook import InvalidInput, InvalidTransition, MissingRate, Portfolio, Position, Trade
 from tradebook.domain.cash import CashTotal
-from tradebook.domain.portfolio import Holdings, PortfolioPosition, Rates, value_holdings
+from tradebook.domain.portfolio import (
+    Holdings,
+    PortfolioPosition,
+    Rates,
+    position_row,
+    value_holdings,
+)
 
 NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -28,12 +34,13 @@ def held(symbol: str, *fills: tuple[str, Any, Any], mark: Any = None, **terms: A
 def snapshot(
     *positions: Position, cash: tuple[CashTotal, ...] = (), rates: dict[str, Any] | None = None
 ) -> tuple[Portfolio, list[PortfolioPosition]]:
-    return value_holdings(
+    portfolio, rows = value_holdings(
         Holdings(positions=positions, cash=cash),
         account="main",
         rates=Rates("USD", rates or {}),
         at=NOW,
     )
+    return portfolio, [PortfolioPosition(**row) for row in rows]
 
 
 def test_a_snapshot_of_longs_shorts_and_futures_obeys_its_identities() -> None:
@@ -138,15 +145,15 @@ def test_a_snapshot_belongs_to_its_account_and_is_in_its_currency() -> None:
         Holdings(positions=(position,)), account="desk", rates=Rates("EUR", {}), at=NOW
     )
 
-    assert (portfolio.account, rows[0].account) == ("desk", "desk")
+    assert (portfolio.account, rows[0]["account"]) == ("desk", "desk")
     assert (portfolio.currency, portfolio.positions_value, portfolio.rates) == ("EUR", 10, {})
-    assert portfolio.created_at == portfolio.timestamp == rows[0].created_at == NOW
+    assert portfolio.created_at == portfolio.timestamp == rows[0]["created_at"] == NOW
 
 
 def test_a_row_says_exactly_which_trades_it_holds() -> None:
     position = held("X", ("BUY", 2, 10), ("SELL", 1, 12), mark=13, fee=1)
 
-    row = PortfolioPosition.from_position(position, NOW)
+    row = PortfolioPosition(**position_row(position, NOW))
 
     assert row.sequence == 2
     assert (row.quantity, row.cost_basis, row.realized_pnl, row.fees) == (1, 10, 2, 2)

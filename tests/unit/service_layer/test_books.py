@@ -104,7 +104,7 @@ def test_managers_and_fakes_have_all_of_them(book: type, of: type) -> None:
     for name, method in operations_of(of).items():
         if name in WITNESSED:
             assert parameters(own[name]) == parameters(method), name
-        elif name not in ("run", "read", "unit_of_work", "for_account"):
+        elif name not in ("run", "read", "unit_of_work", "for_account", "consistency_token"):
             assert own[name] is method, name
 
 

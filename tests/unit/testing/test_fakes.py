@@ -31,7 +31,7 @@ from tradebook import (
 )
 from tradebook.domain.events import TradeCancelled
 from tradebook.domain.orders import become_fill
-from tradebook.domain.portfolio import PortfolioPosition
+from tradebook.domain.portfolio import position_row
 from tradebook.service_layer.ports.ledger import OpenPosition
 from tradebook.testing import FakeBook, FakeStore, FakeUnitOfWork
 
@@ -671,7 +671,7 @@ def test_a_snapshot_has_one_row_for_each_symbol(store: FakeStore) -> None:
 
     with FakeUnitOfWork(store) as uow:
         position = uow.ledger.holdings().positions[0]
-        rows = [PortfolioPosition.from_position(position, NOW) for _ in range(2)]
+        rows = [position_row(position, NOW) for _ in range(2)]
         external = Portfolio(cash_balance=Decimal(1), total_value=Decimal(1))
         with pytest.raises(ConstraintViolated):
             uow.portfolios.add(external, rows)

@@ -30,7 +30,8 @@ from tradebook.domain.positions import Position
 from tradebook.domain.trades import TERMS, OrderKey, TradeStatus
 from tradebook.service_layer.ports.ledger import BulkLedger
 
-_RECORDED: Final = ("symbol", "venue", "order_id", "execution_id", "revision", "status", *TERMS)
+_NAME: Final = ("symbol", "venue", "order_id", "execution_id")
+_RECORDED: Final = (*_NAME, "revision", "status", "id", "corrects_id", *TERMS)
 _SELECT_RECORDED: Final = "SELECT " + ", ".join(f"trades.{name}" for name in _RECORDED)
 _READERS: Final[Mapping[type[Any], Callable[[str], Any]]] = {
     ExactDecimal: Decimal,
@@ -60,10 +61,20 @@ class SqlBulkLedger(BulkLedger):
     def recorded(self, orders: Collection[OrderKey]) -> Iterator[RecordedFill]:
         found = self.connection.execute(self._find_recorded(sorted(orders)))
         # Unpacked in one step: a slice of a SQLAlchemy row takes twice as long as the rest of the loop.
-        for symbol, venue, order_id, execution_id, revision, status, *terms in found:
+        for (
+            symbol,
+            venue,
+            order_id,
+            execution_id,
+            revision,
+            status,
+            id_,
+            corrects_id,
+            *terms,
+        ) in found:
             name = FillName(symbol, venue, order_id, execution_id)
             read = self._read_terms(terms) if status == TradeStatus.EXECUTED else {}
-            yield RecordedFill(name, revision, status, read)
+            yield RecordedFill(name, revision, status, read, id_, corrects_id)
 
     def _read_terms(self, stored: Sequence[Any]) -> dict[str, Any]:
         """Return the values of `TERMS` as the driver gives them, by name."""

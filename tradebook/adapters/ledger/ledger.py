@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from typing_extensions import override
 
 from tradebook.adapters import orm
@@ -42,6 +42,7 @@ from tradebook.adapters.repositories.entity_rows import (
     values_of,
     write_marks,
 )
+from tradebook.adapters.repositories.read_sessions import entities_from
 from tradebook.adapters.sessions.write_guard import permitted
 from tradebook.adapters.types import ExactDecimal
 from tradebook.domain.cash import CashFlowKind, cash_totals
@@ -49,7 +50,7 @@ from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import BOOK, Holdings
 from tradebook.domain.positions import Position
-from tradebook.domain.trades import OrderKey, Trade
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.ports.ledger import BulkLedger, Ledger, OpenPosition
 
@@ -119,6 +120,11 @@ class SqlLedger(Ledger):
                 self.session.expire(trade)  # stored, it is still the pending order
             return False
         if orders:
+            for trade in orders:
+                if (
+                    trade.status is TradeStatus.BUSTED
+                ):  # one statement for those with P&L and without
+                    flag_modified(trade, "realized_pnl")
             with permitted(self.session, orders):
                 self.session.flush()
         self._insert([trade for trade, _ in bookings if trade.id is None])
@@ -208,21 +214,22 @@ class SqlLedger(Ledger):
             .group_by(flows.currency, flows.kind)
         )
         everything: CompoundSelect[Any] = union_all(held, cash, _account_row(of))
-        rows = self.session.connection().execute(everything).mappings().all()
-        positions = [_position(row) for row in rows if row["kind"] is None]
-        known = next((dict(row) for row in rows if row["kind"] == _ACCOUNT), {})
+        rows = self.session.connection().execute(everything).all()
+        width = len(columns_of(Position))
+        positions = entities_from(Position, [row[:width] for row in rows if row.kind is None])
+        known = next((row for row in rows if row.kind == _ACCOUNT), None)
         return Holdings(
             positions=tuple(sorted(positions, key=lambda position: position.symbol)),
             cash=cash_totals(
-                (row["currency"], CashFlowKind(row["kind"]), row["total"])
+                (row.currency, CashFlowKind(row.kind), row.total)
                 for row in rows
-                if row["kind"] not in (None, _ACCOUNT)
+                if row.kind not in (None, _ACCOUNT)
             ),
-            base_currency=known.get("currency"),
-            snapshot_at=known.get("updated_at"),
+            base_currency=None if known is None else known.currency,
+            snapshot_at=None if known is None else known.updated_at,
             cash_flows=(
-                sum(row["flows"] or 0 for row in rows),
-                max((row["last_flow"] or 0 for row in rows), default=0),
+                sum(row.flows or 0 for row in rows),
+                max((row.last_flow or 0 for row in rows), default=0),
             ),
         )
 

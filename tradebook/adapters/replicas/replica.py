@@ -41,6 +41,7 @@ def wait_statement(position: int, seconds: float) -> TextClause:
 class Unfit(StrEnum):
     """Why reads do not go to a server."""
 
+    UNCHECKED = "unchecked"
     UNREACHABLE = "unreachable"
     PROMOTED = "promoted"
     LAGS = "lags"
@@ -64,7 +65,7 @@ class Replica:
         self.replayed = 0
         self._engine = engine
         self._is_one_server = self._says_position = is_one_server
-        self._unfit: Unfit | None = None
+        self._unfit: Unfit | None = Unfit.UNCHECKED
         self._checking = Lock()
         self._check_at = self._pause = 0.0
         self._is_behind = False

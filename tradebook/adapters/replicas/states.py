@@ -98,7 +98,7 @@ def replica_state(engine: Engine) -> ReplicaState:
         with engine.connect() as connection:
             is_standby, replayed, *server = connection.execute(_REPLICA).one()
     except DBAPIError as error:
-        if sqlstate(error) not in _NOT_THERE:
+        if sqlstate(error.orig) not in _NOT_THERE:
             raise
         return ReplicaState(True, None, Server(None, None, None))
     return ReplicaState(is_standby, None if replayed is None else int(replayed), Server(*server))

@@ -35,17 +35,19 @@ def add_together(
     """
     ids = new_ids(connection, table.name, len(rows))
     complete = [{**row, "id": id_} for row, id_ in zip(rows, ids, strict=True)]
+    is_done = all_new(connection, lambda: insert_rows(connection, table, complete))
+    return ids if is_done else None
 
-    def write() -> None:
-        # COPY takes 0.6 times as long as INSERT on psycopg2, with 100 records as with 10,000. On asyncpg,
-        # whose executemany is pipelined, it gains nothing.
-        if connection.dialect.driver == "psycopg2":
-            lines, staged = _lines(table, complete), is_secured(connection)
-            copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
-        else:
-            connection.execute(table.insert(), complete)
 
-    return ids if all_new(connection, write) else None
+def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows that have all columns."""
+    # COPY takes 0.6 times as long as INSERT on psycopg2, with 100 records as with 10,000. On asyncpg,
+    # whose executemany is pipelined, it gains nothing.
+    if connection.dialect.driver == "psycopg2":
+        lines, staged = _lines(table, rows), is_secured(connection)
+        copy_rows(connection, table.name, table.columns.keys(), lines, staged=staged)
+    else:
+        connection.execute(table.insert(), rows)
 
 
 def all_new(connection: Connection, write: Callable[[], object]) -> bool:

@@ -120,21 +120,16 @@ def add_if_new(session: Session, entity: Entity) -> bool:
     return True
 
 
-def insert_all(session: Session, entities: Sequence[Entity], *, are_named: bool = False) -> None:
-    """Insert entities of one kind, which have no identity that could be taken.
-
-    They get their ids only with `are_named`: to return ids in the order of the entities takes longer.
-    """
+def insert_all(session: Session, entities: Sequence[Entity]) -> None:
+    """Insert entities of one kind, which have no identity that could be taken; they get no ids."""
     if entities:
         table = table_of(type(entities[0]))
-        statement = table.insert().returning(table.c.id, sort_by_parameter_order=are_named)
+        statement = table.insert().returning(table.c.id)
         rows = [values_of(entity) for entity in entities]
         ids = session.connection().scalars(statement, rows).all()
         for entity in entities:
             if isinstance(entity, Event):
                 note_handled(session, entity)
-        for entity, id_ in zip(entities, ids if are_named else (), strict=False):
-            entity.id = id_
         remember(session, entities[-1], max(ids))
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import func, literal_column, select, text
 from typing_extensions import override
 
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import note_written, remember
+from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.ports.repositories import EventRepository
+from tradebook.service_layer.ports.repositories import CorrelatedEvent, EventRepository
 
 _LAST_GIVEN_ID: Final = text(
     """
@@ -68,6 +68,17 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
             return self.fetch(found.order_by(columns.id))
 
     @override
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        columns, undone = self.table.c, set[int]()
+        undone_import: Any = literal_column("payload ->> 'undone_import'")
+        busts = columns.entity == Trade.__name__, columns.event_type.in_(BUSTS)
+        with self.session.no_autoflush:  # as in `bookings_of`
+            for ids in chunks(list(trade_ids)):
+                found = self._select(columns.entity_id, *busts, columns.entity_id.in_(ids))
+                undone.update(self.session.scalars(found.where(undone_import.is_not(None))))
+        return undone
+
+    @override
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         columns = self.table.c
         found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
@@ -76,11 +87,18 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     @override
     def _correlated(
         self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]:
+    ) -> list[CorrelatedEvent]:
         columns = self.table.c
         until = [] if last is None else [columns.id <= last]
-        found = self.where(columns.correlation_id == correlation_id, columns.id > after, *until)
-        return self.fetch(found.order_by(columns.id).limit(limit))
+        ours = columns.correlation_id == correlation_id
+        symbol: Any = literal_column("payload ->> 'symbol'")
+        found = (
+            self._select(columns.id, ours, columns.id > after, *until)
+            .add_columns(columns.event_type, columns.entity_id, symbol)
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        return list(map(CorrelatedEvent._make, self.session.execute(found)))
 
     @override
     def submissions(self) -> dict[str, int | None]:

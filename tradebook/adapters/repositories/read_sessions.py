@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import cache
 from typing import Any, Final, SupportsIndex, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, Select, inspect
+from sqlalchemy import Connection, Engine, Select, inspect
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
@@ -38,7 +38,7 @@ class ReadSession(Session):
         # A page of fewer rows is made before the collector starts once more.
         is_few = values is not None and values.get("at_most", _MANY) < _MANY
         with nullcontext() if is_few else no_collecting():
-            return _maker(kind)(self.connection().execute(statement, values).all())
+            return entities_from(kind, self.connection().execute(statement, values).all())
 
 
 class StatementReadSession(ReadSession):
@@ -77,7 +77,13 @@ def _restored(kind: type[Entity], values: dict[str, Any]) -> Entity:
     return entity
 
 
-def _new_maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
+def entities_from(kind: type[E], rows: Sequence[Sequence[Any]]) -> list[E]:
+    """Return whole rows of the kind's table, the columns in their order, as detached entities."""
+    made: list[E] = _maker(kind)(rows)
+    return made
+
+
+def _new_maker(kind: Any) -> Callable[[Sequence[Sequence[Any]]], list[Any]]:
     """Return the function that makes entities of a kind of rows."""
     inspect(kind).registry.configure(cascade=True)  # as the ORM does before its first query
     setattr(kind, STATE, StateOnDemand())
@@ -86,7 +92,7 @@ def _new_maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
     blank = dict.fromkeys(names)  # a copy has room for all: a dict that grows costs as much again
     fill = object.__setattr__  # past the entities' own, which checks what is assigned
 
-    def make(rows: Sequence[Row[Any]]) -> list[Any]:
+    def make(rows: Sequence[Sequence[Any]]) -> list[Any]:
         made = []
         for row in rows:
             entity = object.__new__(kind)
@@ -99,4 +105,4 @@ def _new_maker(kind: Any) -> Callable[[Sequence[Row[Any]]], list[Any]]:
     return make
 
 
-_maker: Final[Callable[[Any], Callable[[Sequence[Row[Any]]], list[Any]]]] = cache(_new_maker)
+_maker: Final[Callable[[Any], Callable[[Sequence[Sequence[Any]]], list[Any]]]] = cache(_new_maker)

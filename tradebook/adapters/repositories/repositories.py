@@ -14,10 +14,10 @@ from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
+from tradebook.adapters.repositories.bulk_insert import insert_rows, new_ids
 from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
     chunks,
-    insert_all,
 )
 from tradebook.adapters.repositories.events import SqlEventRepository
 from tradebook.adapters.repositories.seals import SqlSealRepository
@@ -28,7 +28,7 @@ from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
@@ -165,11 +165,14 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
     """Snapshots of the portfolio, each with its positions."""
 
     @override
-    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
+    def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
         add_if_new(self.session, entity)
-        for position in positions:
-            position.portfolio_id = entity.id
-        insert_all(self.session, positions, are_named=True)
+        if positions:
+            connection, table = self.session.connection(), orm.portfolio_positions
+            ids = new_ids(connection, table.name, len(positions))
+            for row, id_ in zip(positions, ids, strict=True):
+                row.update(id=id_, portfolio_id=entity.id)
+            insert_rows(connection, table, positions)
         return entity
 
     @override

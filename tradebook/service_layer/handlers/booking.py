@@ -24,7 +24,6 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.handlers._common import account_currency
-from tradebook.service_layer.handlers.imports import undone_trades
 from tradebook.service_layer.handlers.trade_terms import (
     ALONE,
     Draft,
@@ -281,7 +280,7 @@ class _AppliedDrafts:
     def _undone(self) -> Collection[int]:
         """The ids of the trades that were busted by the undo of an import."""
         ids = [trade.id for trade in self.known.values() if trade.status is TradeStatus.BUSTED]
-        return undone_trades(self.uow, ids)
+        return self.uow.events.undone_of(ids) if ids else ()
 
     def _confirm(self, recorded: Trade, revisions: Sequence[Trade], draft: Draft) -> None:
         if recorded.status in (TradeStatus.CANCELLED, TradeStatus.REJECTED):

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 from attrs import define, evolve, field, frozen
 
 from tradebook.domain.errors import BookBusy, ConcurrentUpdate, InvalidInput
-from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
+from tradebook.domain.fills import Booking, Fill, FillName, RecordedFill, RunningPosition
 from tradebook.domain.imports import Import, ImportSource
 from tradebook.domain.numbers import exact
 from tradebook.domain.plain_values import function, mapping
-from tradebook.domain.trades import OrderKey, TradeStatus
+from tradebook.domain.trades import BOOKED, OrderKey, TradeStatus
 from tradebook.domain.validation import argument
 from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import open_account
@@ -219,6 +219,7 @@ class _Importer:
         self.searching = False
         self.writing = _Part()
         self.known: dict[FillName, Mapping[str, Any]] = {}
+        self.renewed: dict[FillName, int] = {}  # the revision of a fill whose import was undone
         self.entangled: set[OrderKey] = set()
         self.base_currency = uow.base_currency
         self.read = 0  # rows of batches before this one
@@ -281,6 +282,7 @@ class _Importer:
 
     def _search(self, rows: Sequence[_Row]) -> None:
         self.known.clear()
+        self.renewed.clear()
         self.entangled.clear()
         fills = (row.fill for row in rows if row.fill is not None)
         orders = {
@@ -293,11 +295,21 @@ class _Importer:
         if not self._settle():
             self._search(rows)
             return
+        last: dict[FillName, RecordedFill] = {}
         for recorded in self.bulk.recorded(orders):
-            if recorded.revision or recorded.status != TradeStatus.EXECUTED:
+            if recorded.status not in BOOKED or recorded.corrects_id is not None:
                 self.entangled.add(recorded.name.order_key)
+            if recorded.name not in last or recorded.revision > last[recorded.name].revision:
+                last[recorded.name] = recorded
+        busted = [fill.id for fill in last.values() if fill.status == TradeStatus.BUSTED]
+        undone = self.uow.events.undone_of(busted) if busted else ()
+        for name, recorded in last.items():
+            if recorded.status == TradeStatus.EXECUTED:
+                self.known[name] = recorded.terms
+            elif recorded.id in undone:
+                self.renewed[name] = recorded.revision + 1
             else:
-                self.known[recorded.name] = recorded.terms
+                self.entangled.add(name.order_key)
 
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
         """Book rows from one on, up to the first that has to be booked as an entity."""
@@ -317,6 +329,8 @@ class _Importer:
         recorded = self.known.get(which)
         if recorded is not None:
             return self.reader.agree(fill.values, recorded)
+        if which in self.renewed:
+            fill = Fill(which, {**fill.values, "revision": self.renewed[which]})
         running = self.running[which.symbol]
         if which.symbol not in part.before:
             part.before[which.symbol] = running.copy()

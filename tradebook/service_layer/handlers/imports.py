@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
 from tradebook.domain.cash import CashFlow
+from tradebook.domain.domain_event import JsonPayload
 from tradebook.domain.errors import ConcurrentUpdate
-from tradebook.domain.events import BUSTS as BUSTS_OF_TRADES
 from tradebook.domain.events import (
     CashFlowRecorded,
-    Event,
     ImportFinished,
     TradeBusted,
     TradeRecorded,
@@ -27,13 +27,18 @@ from tradebook.domain.imports import (
 )
 from tradebook.domain.plain_values import optional_function
 from tradebook.domain.trades import TradeStatus
-from tradebook.domain.validation import argument, record_id
+from tradebook.domain.validation import Json, argument, json_object, record_id
+from tradebook.service_layer.gc_pause import no_collecting
 from tradebook.service_layer.handlers._common import words
 from tradebook.service_layer.handlers.cash import bust_cash_flow
 from tradebook.service_layer.handlers.rebuilding import Folding
 from tradebook.service_layer.instrumentation import BUSTS, Progress, ProgressCallback, increment
 from tradebook.service_layer.ports.paging import BATCH
+from tradebook.service_layer.ports.repositories import CorrelatedEvent
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
+
+_OWN: Final = {"bust_sequence", "realized_pnl"}
+"""The changes of a bust that differ between the trades of an import."""
 
 
 @frozen
@@ -144,7 +149,7 @@ def undo_import(
     return UndoneImport(imported, undo.busted, flows, undo.corrected)
 
 
-def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[Event]:
+def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[CorrelatedEvent]:
     """Iterate over the events of what an import recorded, by id: those between its first and its last own event."""
     own = uow.events.of(Import.__name__, imported.id)
     ends = [event.id for event in own if event.event_type == ImportFinished.__name__]
@@ -164,8 +169,7 @@ class _Recorded:
         found = cls()
         for event in events_of(uow, imported):
             if event.event_type == TradeRecorded.__name__:
-                symbol = str(event.payload["symbol"])
-                found.trades.setdefault(symbol, []).append(event.entity_id)
+                found.trades.setdefault(str(event.symbol), []).append(event.entity_id)
             elif event.event_type == CashFlowRecorded.__name__:
                 found.cash_flows.append(event.entity_id)
         return found
@@ -184,13 +188,14 @@ class _Undo:
         """Bust the trades with these ids, or their last revisions, and fold what is left of the symbol once."""
         uow = self.uow
         position = uow.ledger.open(symbol, ()).position  # locked before its trades are read
-        wrong = self._counting(ids)
+        wrong = self._counting(symbol, ids)
         if not wrong:
             return
         folding = Folding(uow, Progress(self.report, uow.trades.count_booked(symbol)))
         fold = folding.fold(symbol, position.entry_time(uow.now()), wrong)
         for start in range(0, len(wrong), BATCH):
-            self._bust(symbol, wrong[start : start + BATCH], fold.values_in(position.last_mark))
+            with no_collecting():
+                self._bust(symbol, wrong[start : start + BATCH], fold.values_in(position.last_mark))
 
     def bust_cash_flows(self, ids: Collection[int]) -> int:
         """Bust the cash flows with these ids that were not busted before, and return their number."""
@@ -204,29 +209,32 @@ class _Undo:
         reversals = self.uow.cash_flows.count(reference=flow.reversal_reference, busts_id=flow.id)
         return reversals > 0
 
-    def _counting(self, ids: Collection[int]) -> list[int]:
+    def _counting(self, symbol: str, ids: Collection[int]) -> list[int]:
         """Return the ids of the trades that count: these, or the last corrections of those that were corrected."""
         found: list[int] = []
-        remaining = sorted(ids)
-        while remaining:
-            some, remaining = remaining[:BATCH], remaining[BATCH:]
-            trades = self.uow.trades.found(some)
-            corrections = self.uow.trades.correcting_any_of(trades)
-            for trade in [*trades, *corrections.values()]:
-                if trade.status is TradeStatus.EXECUTED:
-                    found.append(trade.id)
-                    self.corrected += trade.corrects_id is not None
+        wanted = set(ids)
+        for trade in self.uow.trades.in_fold_order(
+            symbol
+        ):  # a correction comes after what it corrects
+            if trade.corrects_id in wanted:
+                wanted.add(trade.id)
+            if trade.id in wanted and trade.status is TradeStatus.EXECUTED:
+                found.append(trade.id)
+                self.corrected += trade.corrects_id is not None
         return found
 
     def _bust(self, symbol: str, ids: Collection[int], values: dict[str, object]) -> None:
         uow, at, actor = self.uow, self.uow.now(), self.uow.context.actor
         opened = uow.ledger.open(symbol, ())
-        position, before = opened.position, values_of(opened.position, TOTALS)
+        # Converted once for all trades: that takes a quarter of the time of an undo otherwise.
+        position, before = opened.position, JsonPayload(values_of(opened.position, TOTALS))
         position.refold(values)
-        after = values_of(position, TOTALS)
-        bookings = []
+        after = JsonPayload(values_of(position, TOTALS))
+        bookings, shared = [], dict[str, Json]()
         for trade in uow.trades.found(ids):
             changes = position.bust(trade, at=at, by=actor, reason=self.reason)
+            shared = shared or json_object({name: changes[name] for name in changes.keys() - _OWN})
+            own = {name: changes[name] for name in changes.keys() & _OWN}
             busted = TradeBusted(
                 symbol=symbol,
                 order_id=trade.order_id,
@@ -236,19 +244,10 @@ class _Undo:
                 reason=self.reason,
                 before=before,
                 after=after,
-                changes=changes,
+                changes=JsonPayload({**shared, **json_object(own)}),
                 undone_import=self.import_id,
             )
             bookings.append((trade, uow.event(busted, trade)))
         if not uow.ledger.book(opened, bookings):
             raise ConcurrentUpdate(f"the position in {symbol} changed while the import was undone")
         self.busted += len(bookings)
-
-
-def undone_trades(uow: AbstractUnitOfWork, ids: Collection[int]) -> Collection[int]:
-    """Return those of some trades that were busted by the undo of their import: they may be booked anew."""
-    return {
-        event.entity_id
-        for event in (uow.events.bookings_of(ids) if ids else ())
-        if event.event_type in BUSTS_OF_TRADES and event.payload.get("undone_import") is not None
-    }

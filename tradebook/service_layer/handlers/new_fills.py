@@ -146,6 +146,17 @@ class FillReader:
         except Exception:  # of any object of the caller's: as an entity it is refused by name
             return self._read_without_none(terms)
 
+    def reads_all(self, values: Mapping[str, Iterable[Any]]) -> bool:
+        """Return whether `read` gives a fill of any terms with these values, each term on its own."""
+        try:
+            for term, of_term in values.items():
+                convert = self._converters[term]
+                for value in of_term:
+                    convert(value)
+        except Exception:  # as in `read`
+            return False
+        return self._shape(values).is_plain
+
     def _read_without_none(self, terms: TradeTerms) -> Fill | None:
         try:
             given = given_only(terms)

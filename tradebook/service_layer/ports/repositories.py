@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from attrs import frozen
 
@@ -22,7 +22,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import Event
-from tradebook.domain.portfolio import Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
@@ -286,8 +286,8 @@ class PortfolioRepository(Repository[Portfolio]):
     """The snapshots of the portfolio, and their positions."""
 
     @abstractmethod
-    def add(self, entity: Portfolio, positions: Sequence[PortfolioPosition] = ()) -> Portfolio:
-        """Record a snapshot with its positions."""
+    def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
+        """Record a snapshot with the rows of its positions, and put their ids into the rows."""
 
     @abstractmethod
     def positions_of(self, portfolio_ids: Collection[int]) -> list[PortfolioPosition]:
@@ -320,6 +320,22 @@ class DecisionRepository(Repository[AgentDecision]):
     with_signals: Records[AgentDecision]
 
 
+class CorrelatedEvent(NamedTuple):
+    """An event as far as finding what it recorded takes.
+
+    Attributes:
+        id: of the event.
+        event_type: what happened.
+        entity_id: the id of the record.
+        symbol: that its payload names.
+    """
+
+    id: int
+    event_type: str
+    entity_id: int
+    symbol: str | None
+
+
 class EventRepository(Repository[Event]):
     """The audit trail, which is append-only."""
 
@@ -347,12 +363,16 @@ class EventRepository(Repository[Event]):
         """Read the events that booked or busted these trades, sorted by id."""
 
     @abstractmethod
+    def undone_of(self, trade_ids: Collection[int]) -> set[int]:
+        """Return those of these trades that the undo of their import busted: they may be booked anew."""
+
+    @abstractmethod
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         """Read the events of several records of one kind, sorted by id."""
 
     def correlated(
         self, correlation_id: str, *, after: int, last: int | None, batch: int = BATCH
-    ) -> Iterator[Event]:
+    ) -> Iterator[CorrelatedEvent]:
         """Iterate over the events of a correlation id between two ids, by id.
 
         Args:
@@ -368,7 +388,7 @@ class EventRepository(Repository[Event]):
     @abstractmethod
     def _correlated(
         self, correlation_id: str, after: int, last: int | None, limit: int
-    ) -> list[Event]: ...
+    ) -> list[CorrelatedEvent]: ...
 
     @abstractmethod
     def submissions(self) -> dict[str, int | None]:

@@ -150,7 +150,7 @@ def portfolio_as_of(
         at=view.time,
         source=AS_OF,
     )
-    return Valuation(portfolio, rows)
+    return Valuation(portfolio, [PortfolioPosition(**row) for row in rows])
 
 
 def holdings_as_of(uow: AbstractUnitOfWork, time: datetime, *, by: AsOf | str) -> Holdings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import Any, Final, cast
@@ -15,7 +15,6 @@ from tradebook.domain.fills import Fill, FillName, RecordedFill, RunningPosition
 from tradebook.domain.numbers import exact
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TERMS, Settlement, Trade, TradeStatus
-from tradebook.service_layer.handlers.imports import undone_trades
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.instrumentation import ProgressCallback
@@ -97,6 +96,7 @@ class _Preview:
     refused: list[RefusedTrade] = field(factory=list)
     shorts: set[str] = field(factory=set)
     running: dict[str, RunningPosition] = field(factory=dict)
+    undone: Collection[int] = ()  # the trades of this part that the undo of an import busted
     base_currency: str = field(init=False)
     stored: dict[str, Position] = field(init=False)
 
@@ -159,9 +159,16 @@ class _Preview:
             for trade in self.uow.trades.iterate():
                 if trade.order_key in orders:
                     read = {term: getattr(trade, term) for term in TERMS}
-                    name = FillName(trade.symbol, trade.venue, trade.order_id, trade.execution_id)
-                    one = RecordedFill(name, trade.revision, trade.status, read)
-                    found.setdefault(name, []).append(one)
+                    name, revision, status = FillName.of(trade), trade.revision, trade.status
+                    one = RecordedFill(name, revision, status, read, trade.id, trade.corrects_id)
+                    found.setdefault(one.name, []).append(one)
+        busted = [
+            each.id
+            for fills in found.values()
+            for each in fills
+            if each.status == TradeStatus.BUSTED
+        ]
+        self.undone = self.uow.events.undone_of(busted) if busted else ()
         return found
 
     def _open(self, symbol: str) -> None:
@@ -177,9 +184,7 @@ class _Preview:
         if last.status == TradeStatus.PENDING:
             return False
         if last.status == TradeStatus.BUSTED:
-            of_order = self.uow.trades.of_order(name.order_id)
-            ids = [t.id for t in of_order if t.order_key == name.order_key]
-            return not undone_trades(self.uow, ids)
+            return last.id not in self.undone
         if last.status != TradeStatus.EXECUTED:
             raise InvalidTransition(f"order {name.order_id!r} for {name.symbol} is {last.status}")
         # A repeated fill may have the terms from before a correction, which are not read here.

@@ -16,7 +16,6 @@ from tradebook.domain.numbers import EXACT, ZERO, plain, sums_by_name
 from tradebook.domain.pairing import Match, pair_cash_flows, pair_trades
 from tradebook.domain.statements import Discrepancy, DiscrepancyKind, Mend
 from tradebook.domain.trades import Trade, TradeStatus
-from tradebook.service_layer.handlers.imports import undone_trades
 from tradebook.service_layer.ports.repositories import Repository
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -74,15 +73,8 @@ class EntryComparison:
             if self._is_within(trade.executed_at) and (
                 not venues or trade.venue in venues or not trade.venue
             ):
-                mend = Mend("bust_trade", {"trade_id": trade.id})
-                yield Discrepancy(
-                    DiscrepancyKind.SURPLUS,
-                    "Trade",
-                    trade.executed_at,
-                    _words(trade),
-                    (trade.id,),
-                    mends=(mend,),
-                )
+                bust = Mend("bust_trade", {"trade_id": trade.id})
+                yield _surplus(trade, trade.executed_at, _words(trade), bust)
 
     def cash_flows(
         self, stated: list[tuple[CashFlow, Terms]], kinds: Collection[CashFlowKind]
@@ -122,14 +114,7 @@ class EntryComparison:
         for flow in pairing.recorded:
             if self._is_within(flow.occurred_at) and (not kinds or flow.kind in kinds):
                 bust = Mend("bust_cash_flow", {"cash_flow_id": flow.id})
-                yield Discrepancy(
-                    DiscrepancyKind.SURPLUS,
-                    "CashFlow",
-                    flow.occurred_at,
-                    _flow_words(flow),
-                    (flow.id,),
-                    mends=(bust,),
-                )
+                yield _surplus(flow, flow.occurred_at, _flow_words(flow), bust)
 
     def _near(self, records: Repository[T], **equal: Any) -> Iterator[T]:
         """Read the records of the period, and those around it, whose own times may be wrong."""
@@ -155,7 +140,7 @@ class EntryComparison:
     def _busted(self, trades: Collection[Trade]) -> list[Trade]:
         """Return the busted ones, without those that the undo of an import busted: these may be booked anew."""
         busted = [trade for trade in trades if trade.status is TradeStatus.BUSTED]
-        undone = undone_trades(self.uow, [trade.id for trade in busted])
+        undone = self.uow.events.undone_of([trade.id for trade in busted])
         return [trade for trade in busted if trade.id not in undone]
 
     def _is_within(self, time: datetime) -> bool:
@@ -236,6 +221,11 @@ def _missing_trade(trade: Trade, terms: Terms, busted: Trade | None) -> Discrepa
     return Discrepancy(
         DiscrepancyKind.MISSING, "Trade", at, name, (busted.id,), (terms,), note=note
     )
+
+
+def _surplus(record: Trade | CashFlow, at: datetime, name: str, bust: Mend) -> Discrepancy:
+    entity = type(record).__name__
+    return Discrepancy(DiscrepancyKind.SURPLUS, entity, at, name, (record.id,), mends=(bust,))
 
 
 def _correction(record: Trade, changes: Changes) -> tuple[tuple[Mend, ...], str]:

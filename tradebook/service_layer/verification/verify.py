@@ -337,7 +337,10 @@ def _identities(
             "realized_pnl": totals.realized_pnl,
             "fees": totals.fees,
             "cash_balance": p.external_flows + p.income + totals.cash_flow,
-            "positions_value": total((carried_value(r), r.currency) for r in rows),
+            "positions_value": total(
+                (carried_value(r.settlement, r.market_value, r.unrealized_pnl), r.currency)
+                for r in rows
+            ),
             "unrealized_pnl": total((r.unrealized_pnl, r.currency) for r in rows),
             "gross_exposure": total((abs(r.market_value), r.currency) for r in rows),
             "net_exposure": total((r.market_value, r.currency) for r in rows),

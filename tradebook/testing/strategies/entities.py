@@ -21,7 +21,14 @@ from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
 from tradebook.domain.numbers import fraction, non_negative, number, optional_number
 from tradebook.domain.performance import PerformanceMetric
-from tradebook.domain.portfolio import Holdings, Portfolio, PortfolioPosition, Rates, value_holdings
+from tradebook.domain.portfolio import (
+    Holdings,
+    Portfolio,
+    PortfolioPosition,
+    Rates,
+    position_row,
+    value_holdings,
+)
 from tradebook.domain.positions import Position
 from tradebook.domain.signals import Signal, SignalAction, signal_action
 from tradebook.domain.trades import Trade
@@ -137,12 +144,13 @@ def snapshots(
     )
     rate = decimals(digits=8, places=6, signed=False).filter(bool)
     rates = {currency: draw(rate) for currency in CURRENCIES[1:]}
-    return value_holdings(
+    portfolio, rows = value_holdings(
         Holdings(positions=tuple(held), cash=tuple(cash)),
         account=account,
         rates=Rates(CURRENCIES[0], rates),
         at=draw(instants()),
     )
+    return portfolio, [PortfolioPosition(**row) for row in rows]
 
 
 def portfolios(account: str = DEFAULT_ACCOUNT) -> Strategy[Portfolio]:
@@ -153,7 +161,7 @@ def portfolios(account: str = DEFAULT_ACCOUNT) -> Strategy[Portfolio]:
 def portfolio_positions(account: str = DEFAULT_ACCOUNT) -> Strategy[PortfolioPosition]:
     """Generate positions in a snapshot."""
     held = positions(account=account).filter(lambda position: bool(position.quantity))
-    return st.builds(PortfolioPosition.from_position, held, instants())
+    return st.builds(position_row, held, instants()).map(lambda row: PortfolioPosition(**row))
 
 
 def signals(symbol: str | None = None, *, account: str = DEFAULT_ACCOUNT) -> Strategy[Signal]:

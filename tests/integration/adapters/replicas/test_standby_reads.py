@@ -155,6 +155,29 @@ def test_a_read_sees_what_was_written_before(
     assert routes.taken() == {("standby", "own-writes"): reads}
 
 
+@pytest.mark.parametrize("reads", [30, in_full_runs(1000)])
+def test_each_thread_of_a_manager_sees_what_it_wrote(
+    config: DatabaseConfig, reads: int, account: str
+) -> None:
+    stale: list[str] = []
+
+    def write_and_read(symbol: str) -> None:
+        for number in range(reads):
+            book.record_trade(symbol=symbol, **BUY)
+            position = book.get_position_by_symbol(symbol)
+            if position is None or position.quantity != number + 1:
+                stale.append(f"{symbol} {number}")
+
+    with DatabaseManager(attrs.evolve(config, read_wait=5000), account=account) as book:
+        threads = [Thread(target=write_and_read, args=(symbol,)) for symbol in "ABCD"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert stale == []
+        assert book.count(tradebook.Trade) == 4 * reads
+
+
 def write_until(config: DatabaseConfig, account: str, stop: Event) -> None:
     with DatabaseManager(config, account=account) as book:
         while not stop.is_set():

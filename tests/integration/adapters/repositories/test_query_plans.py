@@ -343,6 +343,7 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
         lambda uow: uow.events.bookings_of(IDS),
         EVENTS_OF_RECORD | {"a sort"},
     ),
+    "trades whose import was undone": (lambda uow: uow.events.undone_of(IDS), EVENTS_OF_RECORD),
     "the newest event": (lambda uow: uow.events.newest_id(), {"pk_events"}),
     "events in order": (lambda uow: uow.events.in_order(after=500, limit=20), {"pk_events"}),
     "events by their ids": (lambda uow: uow.events.found(IDS), {"pk_events"}),

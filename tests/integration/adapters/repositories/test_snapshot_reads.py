@@ -36,12 +36,15 @@ def hold_as_much_of(uow: Any, symbol: str) -> None:
 
 
 def reads(uow: Any) -> list[str]:
-    """The tables that taking a snapshot selects from, statement by statement."""
+    """The tables of the book that taking a snapshot selects from, statement by statement."""
     said: list[str] = []
 
     def listen(_: Connection, __: Any, statement: str, *rest: Any) -> None:
-        if statement.startswith("SELECT"):
-            said.append(" and ".join(re.findall(r"FROM (\w+)", statement)))
+        tables = [
+            name for name in re.findall(r"FROM (\w+)", statement) if name in orm.metadata.tables
+        ]
+        if statement.startswith("SELECT") and tables:
+            said.append(" and ".join(tables))
 
     connection = uow.session.connection()
     event.listen(connection, "before_cursor_execute", listen)

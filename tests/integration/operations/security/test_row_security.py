@@ -267,10 +267,12 @@ def test_many_trades_are_imported_under_row_security_through_both_drivers(
         imported = manager.import_trades(fills("SYNC"), batch=20)
         assert (imported.booked, imported.duplicates) == (50, 0)
         assert manager.import_trades(fills("SYNC"), batch=20).duplicates == 50
+        assert manager.get_portfolio_positions(manager.take_snapshot().id)
 
     async def book() -> set[str]:
         async with AsyncDatabaseManager(of(admin, "bot_a"), account="A") as manager:
             assert (await manager.import_trades(fills("ASYNC"), batch=20)).booked == 50
+            assert await manager.get_portfolio_positions((await manager.take_snapshot()).id)
             return {found.entity for found in (await manager.verify()).differences}
 
     assert asyncio.run(book()) <= {"Alert"}  # another test changes one by SQL

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
+from tradebook.entrypoints.cli.book.import_run import check
+from tradebook.entrypoints.cli.book.row_order import OrderedRows, RowOrder
+from tradebook.entrypoints.cli.book.trade_cells import RowReader
+from tradebook.entrypoints.cli.book.trade_files import BadRow, PlainRows, Row, TradeFile
 from tradebook.entrypoints.cli.book.trade_text import ImportRefused
 
 HEADER = "symbol,action,quantity,price"
@@ -307,7 +310,7 @@ def test_other_content_is_another_order() -> None:
 
 
 def test_a_row_whose_order_and_execution_stood_in_the_file_before_repeats() -> None:
-    rows = rows_of(
+    file = a_file(
         f"{HEADER},order_id,execution_id\n"
         "AAPL,BUY,1,2,o-1,e-1\n"
         "AAPL,BUY,1,2,o-1,e-2\n"
@@ -315,10 +318,45 @@ def test_a_row_whose_order_and_execution_stood_in_the_file_before_repeats() -> N
         "MSFT,BUY,1,2,o-1,e-1\n"
     )
 
-    assert [row.repeats for row in rows] == [False, False, True, False]
+    with OrderedRows(file.text) as rows:
+        check(file, rows, lambda _done, _all: None, skip_bad=False)
+
+        assert rows.repeated == 1
+        assert [row.repeats for row in rows] == [False, False, True, False]
 
 
 def test_the_currency_given_for_the_file_is_that_of_rows_without_one() -> None:
     rows = rows_of(f"{HEADER},currency\nXRP/ETH,BUY,1,2,\nXRP/BTC,BUY,1,2,BTC\n", currency="ETH")
 
     assert [row.terms["currency"] for row in rows] == ["ETH", "BTC"]
+
+
+MANY = f"{HEADER},fee,fee_currency,executed_at,order_id,execution_id,venue\n" + "".join(
+    f"S{n % 3},{('buy', 'Sell')[n % 2]}, {n + 1}.50 ,{n}.25,{('', '0.1', '-0')[n % 3]},{'ETH' * (n % 2)},{time},o-{n // 2},"
+    f"{n % 2},{'X' * (n % 5 == 0)}\n"
+    for n, time in enumerate(
+        ["2024-05-01T12:00:00Z", "2024-05-01 12:00", "2024-05-01T12:00:00.5+02:00", "1714564800"]
+        * 60
+    )
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"currency": "ETH"}], ids=["plain", "with a currency"])
+@pytest.mark.parametrize("bad", ["", "S1,hold,1,2,,,,o,,\n"], ids=["all good", "a bad row"])
+def test_rows_that_are_read_by_columns_are_those_that_are_read_one_by_one(
+    bad: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = MANY + bad
+    parts = list(a_file(content, **options).parts())
+    rows = list(a_file(content, **options).rows())
+    with OrderedRows(a_file(content).text, RowOrder.FILE) as kept:
+        check(a_file(content, **options), kept, lambda _done, _all: None, skip_bad=True)
+        terms = [row.terms for row in kept]
+
+    monkeypatch.setattr(RowReader, "columns", lambda *_: None)
+    one_by_one = list(a_file(content, **options).rows())
+
+    assert isinstance(parts[0], PlainRows)
+    assert rows == one_by_one
+    assert terms == [row.terms for row in one_by_one if isinstance(row, Row)]
+    assert len(terms) == 240

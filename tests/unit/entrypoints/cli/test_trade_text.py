@@ -50,7 +50,8 @@ def test_a_file_without_end_is_refused_in_little_memory(
     tracemalloc.start()
     try:
         assert expected in refusal_of(content, "trades.csv.gz", ignored=["n"])
-        assert tracemalloc.get_traced_memory()[1] < 5 * MEGABYTE
+        # a hundred rows are read at once, of up to 100,000 characters each
+        assert tracemalloc.get_traced_memory()[1] < 12 * MEGABYTE
     finally:
         tracemalloc.stop()
 

@@ -86,7 +86,7 @@ def _csv(text: TradeText) -> Records:
                 strict=True,
             )
             for cells in reader:
-                if any(cell.strip() for cell in cells):
+                if any(map(str.strip, cells)):
                     yield lines.row, cells
                 lines.begin_row()
         except csv.Error as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from tradebook.domain.numbers import number
 from tradebook.entrypoints.cli.book.trade_files import Row, TradeFile
@@ -34,7 +34,7 @@ class EstimatedRows:
             if row.line in self.recorded:
                 changed = self.recorded[row.line]
                 terms: Any = {name: v for name, v in row.terms.items() if name not in changed}
-                yield evolve(row, terms=terms)
+                yield row._replace(terms=terms)
             else:
                 yield row
 

@@ -36,6 +36,7 @@ def show_preview(
 ) -> None:
     """Show what an import of checked rows would do; exit with 1 if it would be refused."""
     with context.open_book() as manager, context.progress_bar("folding") as report:
+        repeated = rows.repeated
         before = import_run.imported_before(manager, source.digest or "")
         suspected = None if before else suspicion(manager, rows)
         watched = WatchedRows(rows, quantities(manager))
@@ -49,7 +50,7 @@ def show_preview(
         for each in preview.refused
     ]
     bad = sorted([*checked.bad, *refused], key=lambda row: row.line)
-    warnings = watched.warnings(duplicates=preview.duplicates, repeated=checked.repeated)
+    warnings = watched.warnings(duplicates=preview.duplicates, repeated=repeated)
     warnings += settled.warnings()
     if before is not None:
         warnings.insert(0, import_run.known(file, before))
@@ -62,7 +63,7 @@ def show_preview(
         "is_known_file": before is not None,
         "new": preview.new,
         "duplicates": preview.duplicates,
-        "repeated": checked.repeated,
+        "repeated": repeated,
         "bad": bad,
         "first": rows.first,
         "last": rows.last,
@@ -74,7 +75,7 @@ def show_preview(
     lines = [
         f"{file.name}: {counted(preview.new, 'trade')} would be booked in "
         f"{counted(len(preview.positions), 'position')}, {counted(preview.duplicates, 'duplicate')} recognised, "
-        f"{checked.repeated:,} repeated, {counted(len(bad), 'bad row')}; nothing was written"
+        f"{repeated:,} repeated, {counted(len(bad), 'bad row')}; nothing was written"
     ]
     if rows.first is not None:
         lines.append(f"from {rows.first:%Y-%m-%d %H:%M:%S} to {rows.last:%Y-%m-%d %H:%M:%S} UTC")

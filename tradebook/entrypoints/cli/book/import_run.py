@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -20,10 +19,10 @@ from tradebook.domain.imports import Import, ImportSource, ImportStatus
 from tradebook.entrypoints.cli.book import import_flows
 from tradebook.entrypoints.cli.book.import_flows import BookedFlows
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
-from tradebook.entrypoints.cli.book.trade_files import BadRow, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_files import BadRow, PlainRows, Row, TradeFile
 from tradebook.entrypoints.cli.messages import counted
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.handlers import ImportedTrades, TradeTerms
+from tradebook.service_layer.handlers import ImportedTrades
 from tradebook.service_layer.handlers.importing import import_part
 from tradebook.service_layer.handlers.imports import begin_import, finish_import
 from tradebook.service_layer.instrumentation import ProgressCallback
@@ -44,12 +43,10 @@ class Checked:
 
     Attributes:
         good: the number of rows that are valid without regard to the book.
-        repeated: the number of rows that name the same fill as an earlier row.
         bad: the invalid rows, in the order of the file.
     """
 
     good: int = 0
-    repeated: int = 0
     bad: list[BadRow] = field(factory=list)
 
 
@@ -85,17 +82,23 @@ def check(
 ) -> Checked:
     """Check every row of a file, and keep the good ones in `rows`; without `skip_bad` an error lists the bad rows."""
     checked = Checked()
-    for number, row in enumerate(file.rows(), 1):
-        if isinstance(row, BadRow):
-            checked.bad.append(row)
+    reported = 0
+    for part in file.parts():
+        if isinstance(part, BadRow):
+            checked.bad.append(part)
             if len(checked.bad) >= _MAX_BAD and not skip_bad:
                 break
+        elif isinstance(part, PlainRows):
+            checked.good += len(part.lines)
+            if rows is not None:
+                rows.add_all(part)
         else:
             checked.good += 1
-            checked.repeated += row.repeats
             if rows is not None:
-                rows.add(row)
-        if number % BATCH_OF_TRADES == 0:
+                rows.add(part)
+        done = (checked.good + len(checked.bad)) // BATCH_OF_TRADES
+        if done > reported:
+            reported = done
             report(file.text.position, file.text.size)
     if checked.bad and not skip_bad:
         raise _bad_file(file, checked.bad)
@@ -142,28 +145,17 @@ def book_all(
     """
     is_known = isinstance(source, Import)
     record = source if isinstance(source, Import) else begin_import(uow, source)
-    # Rows whose batch is not booked yet: the refused one is among them.
-    waiting: deque[Row] = deque()
-    done_before = 0
-
-    def terms() -> Iterator[TradeTerms]:
-        for row in rows:
-            waiting.append(row)
-            yield row.terms
 
     def progress(booked: int, _read: int) -> None:
-        nonlocal done_before
-        for _ in range(booked - done_before):
-            waiting.popleft()
-        done_before = booked
         report(booked, checked.good)
 
+    terms = (row.terms for row in rows)
     try:
-        imported = import_part(uow, record, terms(), progress=progress, batch=BATCH_OF_TRADES)
+        imported = import_part(uow, record, terms, progress=progress, batch=BATCH_OF_TRADES)
     except _ROW_ERRORS as error:
         if error.index is None:
             raise
-        row = waiting[error.index - done_before]
+        row = next(islice(rows, error.index, None))
         raise _bad_file(file, [refused_row(file, row, error)]) from None
     done = FileImport(record.id)
     done.add(imported)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -12,7 +11,6 @@ from tradebook.domain.numbers import number
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli.book.row_order import OrderedRows
-from tradebook.entrypoints.cli.book.trade_files import Row
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -48,14 +46,16 @@ class Suspicion:
 
 def suspicion(book: Book, rows: OrderedRows) -> Suspicion | None:
     """Return what looks booked already, where that is most of what was looked at."""
-    return book.read(_suspicion, rows.spread(_LOOKED_AT))
+    return book.read(_suspicion, rows)
 
 
-def _suspicion(uow: AbstractUnitOfWork, rows: Iterable[Row]) -> Suspicion | None:
+def _suspicion(uow: AbstractUnitOfWork, rows: OrderedRows) -> Suspicion | None:
     traded = {position.symbol for position in uow.positions.all()}
+    if not traded:
+        return None
     looked_at = found = line = 0
     booked = ""
-    for row in rows:
+    for row in rows.spread(_LOOKED_AT):
         terms = row.terms
         time, price = terms.get("executed_at"), terms.get("price")
         if row.repeats or terms["symbol"] not in traded or time is None or price is None:

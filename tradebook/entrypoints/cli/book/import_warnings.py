@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -21,11 +21,16 @@ _NAMED: Final = 5
 """The most lines or symbols that a warning names."""
 
 
-class _Price(NamedTuple):
-    line: int
-    price: Decimal
-    is_far: bool  # from the one before it, where there is one
-    is_first: bool = False
+@define
+class _Symbol:
+    """The last row of a symbol, and what is held after it."""
+
+    quantity: Decimal
+    line: int = 0
+    price: Decimal = ZERO
+    far: Decimal = ZERO  # the least price that is far above it
+    is_far: bool = True  # from the one before it, where there is one
+    is_first: bool = True
 
 
 @define
@@ -46,43 +51,41 @@ class _Seen:
     lines: list[int] = field(factory=list)
     fees: int = 0
     rebates: int = 0
-    _quantities: dict[str, Decimal] = field(factory=dict)
-    _prices: dict[str, _Price] = field(factory=dict)
+    _symbols: dict[str, _Symbol] = field(factory=dict)
 
     def look(self, line: int, terms: Mapping[str, Any]) -> None:
         """Look at the next row; an order that is open has moved nothing yet."""
         if terms.get("status") is not None:
             return
-        symbol, size = terms["symbol"], number(terms["quantity"])
-        if fee := terms.get("fee"):
-            amount = number(fee)
-            self.fees += amount > 0
-            self.rebates += amount < 0
-        if terms["action"] == TradeAction.SELL:
-            size = size.copy_negate()
-        before = self._quantities.get(symbol)
-        if before is None:
-            before = self.held.get(symbol, ZERO)
-        after = self._quantities[symbol] = before + size
-        if after < 0 <= before and terms.get("settlement") != Settlement.MARGINED:
+        symbol, size = terms["symbol"], _number(terms["quantity"])
+        if (fee := terms.get("fee")) and (amount := _number(fee)):
+            if amount.is_signed():
+                self.rebates += 1
+            else:
+                self.fees += 1
+        last = self._symbols.get(symbol)
+        if last is None:
+            last = self._symbols[symbol] = _Symbol(self.held.get(symbol, ZERO))
+        before = last.quantity
+        last.quantity = before - size if terms["action"] == TradeAction.SELL else before + size
+        if last.quantity < 0 <= before and terms.get("settlement") != Settlement.MARGINED:
             self.shorts.add(symbol)
-        self._compare(symbol, line, number(terms["price"]))
+        self._compare(last, line, _number(terms["price"]))
 
     def end(self) -> None:
         """Look at the last price of each symbol, which has one neighbour."""
-        for last in self._prices.values():
+        for last in self._symbols.values():
             if last.is_far and not last.is_first:
                 self._note(last.line)
 
-    def _compare(self, symbol: str, line: int, price: Decimal) -> None:
-        last = self._prices.get(symbol)
-        if last is None:
-            self._prices[symbol] = _Price(line, price, is_far=True, is_first=True)
-            return
-        is_far = _is_far(last.price, price)
-        if is_far and last.is_far:
-            self._note(last.line)
-        self._prices[symbol] = _Price(line, price, is_far)
+    def _compare(self, last: _Symbol, line: int, price: Decimal) -> None:
+        far = _FAR * price
+        if last.line:
+            is_far = (price >= last.far or last.price >= far) and price > 0 and last.price > 0
+            if is_far and last.is_far:
+                self._note(last.line)
+            last.is_far, last.is_first = is_far, False
+        last.line, last.price, last.far = line, price, far
 
     def _note(self, line: int) -> None:
         self.far_off += 1
@@ -150,8 +153,9 @@ def quantities(book: Book) -> dict[str, Decimal]:
     return {position.symbol: position.quantity for position in book.get_open_positions()}
 
 
-def _is_far(price: Decimal, other: Decimal) -> bool:
-    return price > 0 and other > 0 and (price >= _FAR * other or other >= _FAR * price)
+def _number(given: Any) -> Decimal:
+    """Return a number of terms that were checked."""
+    return Decimal(given) if type(given) is str else number(given)
 
 
 def _some(names: Sequence[str], count: int) -> str:

@@ -249,6 +249,8 @@ def _import_file(
             again = "run the import again to book the rest"
             complain(f"interrupted; {again if choice.skip_bad else 'nothing was booked'}")
             raise
+        # None is booked twice: without a duplicate the rows need no sort by their fills.
+        repeated = ordered.repeated if booked.duplicates or booked.refused else 0
     if before is not None:
         complain(f"{import_run.known(file, before)}. {import_run.undo_first(before)}")
     flows = booked.flows
@@ -260,9 +262,7 @@ def _import_file(
         f"{counted(len(booked.symbols), 'position')}, "
         f"{counted(booked.duplicates, 'duplicate')} recognised, {rows}; {seconds:.1f} s"
     ]
-    warnings = watched.warnings(
-        duplicates=booked.duplicates - checked.repeated, repeated=checked.repeated
-    )
+    warnings = watched.warnings(duplicates=booked.duplicates - repeated, repeated=repeated)
     warnings += settled.warnings()
     document: dict[str, object] = {
         "account": context.account,
@@ -271,7 +271,7 @@ def _import_file(
         "is_known_file": before is not None,
         "booked": booked.booked,
         "duplicates": booked.duplicates,
-        "repeated": checked.repeated,
+        "repeated": repeated,
         "skipped": skipped,
         "warnings": warnings,
         "positions": sorted(booked.symbols),

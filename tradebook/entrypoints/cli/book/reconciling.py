@@ -29,6 +29,7 @@ from tradebook.entrypoints.cli.messages import confirm, counted, say
 from tradebook.entrypoints.cli.options import CommandContext, Period, Yes, option, takes_option_sets
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.service_layer.handlers import Mended
+from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.venues.presets import find_preset
 
 
@@ -91,7 +92,8 @@ def reconcile(
         return
     if apply and not (reason or "").strip():
         raise typer.BadParameter("say with --reason why the book is changed", param_hint="--apply")
-    statement, left_out = _read(files, venue, tz, encoding, period)
+    with context.progress_bar("reading") as report:
+        statement, left_out = _read(files, venue, tz, encoding, period, report)
     how: dict[str, Any] = {"tolerance": tolerance, "within": timedelta(seconds=within)}
     with context.open_book(may_lag=False) if apply else context.read_book(may_lag=False) as manager:
         found = manager.reconcile_statement(statement, **how)
@@ -141,6 +143,7 @@ def _read(
     tz: str | None,
     encoding: str | None,
     period: Period,
+    report: ProgressCallback,
 ) -> tuple[VenueStatement, dict[str, int]]:
     """Read the statement of a venue, and how many of its records were left out for which reason."""
     preset = find_preset(venue)
@@ -160,7 +163,7 @@ def _read(
             )
             for file in files
         ]
-        statement = read_statement(read, since=period.since, until=period.until)
+        statement = read_statement(read, report, since=period.since, until=period.until)
         left_out: dict[str, int] = {}
         for each in (each for file in read for each in file.left_out.values()):
             left_out[each.reason] = left_out.get(each.reason, 0) + each.count

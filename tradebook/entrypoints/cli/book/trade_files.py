@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
-from typing import IO, Any, cast
+from itertools import islice, repeat
+from typing import IO, Any, Final, NamedTuple, cast
 
 from attrs import define, field, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
+from tradebook.domain.fills import FillName
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.book.file_formats import records_of, unit_of
 from tradebook.entrypoints.cli.book.trade_cells import RowReader
@@ -27,6 +29,10 @@ from tradebook.entrypoints.cli.output import jsonable
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.venues.errors import CellRefused, ImportRefused
+
+_AT_ONCE: Final = 100
+_UNNAMED: Final = "unnamed"
+"""Stands for the order id of a row that has none, while the row is checked."""
 
 
 @frozen
@@ -54,19 +60,50 @@ class BadRow:
         return f"{self.unit} {self.line}{column}{value}: {self.reason}"
 
 
-@frozen
-class Row:
+class Row(NamedTuple):
     """A row as terms for `record_trade`.
 
     Attributes:
         line: the number of its first line in the file, from 1.
         terms: the terms, with the row's order id or one derived from its content.
-        repeats: whether an earlier row names the same fill of the same order.
+        fill: the name of the fill, the same in another row of the same fill of the same order; `""` once it is kept.
+        repeats: whether an earlier row has that name, once all rows were read.
     """
 
     line: int
     terms: TradeTerms
-    repeats: bool
+    fill: str
+    repeats: bool = False
+
+
+@frozen
+class PlainRows:
+    """Rows that were read and checked together, column by column: fills with order ids.
+
+    Attributes:
+        lines: the number of the first line of each.
+        columns: the values of each term; `""` for a row that has none.
+    """
+
+    lines: Sequence[int]
+    columns: Mapping[str, Sequence[Any]]
+
+    def fills(self) -> Iterator[str]:
+        """Return `Row.fill` of each."""
+        parts = (self.columns.get(part) or repeat("") for part in FillName._fields)
+        return map("\0".join, zip(*parts, strict=False))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Make a row of each."""
+        values = zip(*self.columns.values(), strict=True)
+        for line, fill, each in zip(self.lines, self.fills(), values, strict=True):
+            yield Row(line, terms_of(self.columns, each), fill)
+
+
+def terms_of(names: Iterable[str], values: Collection[Any]) -> Any:
+    """Make the terms of a row of `PlainRows`."""
+    pairs = zip(names, values)  # noqa: B905, `strict` takes as long again
+    return {term: value for term, value in pairs if value} if "" in values else dict(pairs)
 
 
 @define
@@ -103,7 +140,15 @@ class TradeFile:
         return TradeText(self.name, self._file, self._encoding)
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """Read every row from the first on, checked as `record_trade` checks it.
+        """Read every row from the first on, as `parts` does."""
+        for part in self.parts():
+            if isinstance(part, PlainRows):
+                yield from part
+            else:
+                yield part
+
+    def parts(self) -> Iterator[PlainRows | Row | BadRow]:
+        """Read every row from the first on, checked as `record_trade` checks it; many at a time where they are plain.
 
         Raises:
             ImportRefused: the file cannot be read, or its header is wrong.
@@ -112,19 +157,30 @@ class TradeFile:
         with closing(records_of(self.text)) as records, closing(Occurrences()) as occurrences:
             header, columns = self._header(records)
             headers = {column.term: column.header for column in columns}
-            for line, cells in records:
-                try:
-                    yield self._row(line, cells, columns, headers, len(header), occurrences)
-                except CellRefused as bad:
-                    column, value, reason = bad.args
-                    yield BadRow(line, column, value, reason, self.unit)
-                except sqlite3.Error as error:
-                    raise self._no_space(line, error) from error
+            while some := list(islice(records, _AT_ONCE)):
+                plain = self._plain_rows(some, columns, len(header))
+                if plain is not None:
+                    yield plain
+                    continue
+                for line, cells in some:
+                    try:
+                        yield self._row(line, cells, columns, headers, len(header), occurrences)
+                    except CellRefused as bad:
+                        column, value, reason = bad.args
+                        yield BadRow(line, column, value, reason, self.unit)
+                    except sqlite3.Error as error:
+                        raise self._no_space(line, error) from error
 
     def _no_space(self, line: int, error: sqlite3.Error) -> ImportRefused:
         return self.text.refused(
             f"line {line}: what was read cannot be kept in a temporary file ({error}); free space there, or set TMPDIR"
         )
+
+    @property
+    def _defaults(self) -> Mapping[str, str]:
+        """The terms of rows that have none."""
+        constants = self._rows.constants
+        return constants if self._currency is None else {"currency": self._currency, **constants}
 
     def column_of(self, term: str) -> str:
         """Return the name in the file of the column of a term."""
@@ -163,6 +219,22 @@ class TradeFile:
 
     # Cells to terms
 
+    def _plain_rows(
+        self, records: Sequence[tuple[int, list[str]]], columns: Sequence[Column], width: int
+    ) -> PlainRows | None:
+        """Read records that are valid and have order ids; None where one of them may be another."""
+        if any(len(cells) != width for _, cells in records):
+            return None
+        read = self._rows.columns([cells for _, cells in records], columns)
+        if read is None or "" in read.get("order_id", [""]) or "" in read.get("executed_at", ()):
+            return None
+        for term, default in self._defaults.items():
+            read[term] = [value or default for value in read.get(term, [""] * len(records))]
+        given = {term: set(values) - {""} for term, values in read.items()}
+        return (
+            PlainRows([line for line, _ in records], read) if self._fills.reads_all(given) else None
+        )
+
     def _row(
         self,
         line: int,
@@ -196,29 +268,26 @@ class TradeFile:
     ) -> Row:
         # Constants and details are no part of the content that makes an order id: the same file imported with
         # another currency is refused as a duplicate with other terms, instead of being booked twice.
-        content = [] if "order_id" in terms else sorted(terms.keys() - {DETAILS})
-        for term, value in self._rows.constants.items():
+        content = () if "order_id" in terms else terms.keys() - {DETAILS}
+        for term, value in self._defaults.items():
             terms.setdefault(term, value)
-        if self._currency is not None:
-            terms.setdefault("currency", self._currency)
         given = cast("TradeTerms", terms)
-        # None for a row that is not plain: `Trade` says what is wrong
-        fill = self._fills.read(given)
+        fill = self._fills.read({**given, "order_id": _UNNAMED} if content else given)
         if fill is not None:
-            key = [*fill.name.order_key, fill.name.execution_id]
-            return Row(line, given, occurrences.add(key) > 1)
-        try:
-            trade = Trade(**terms)
-        except InvalidInput as error:
-            column = headers.get(error.field, error.field)
-            raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
-        if "order_id" in terms:
-            return Row(line, given, occurrences.add([*trade.order_key, trade.execution_id]) > 1)
-        # The same content may stand in the file several times: each occurrence gets an order id of its own,
-        # the same in every import of the file, whatever the order of its columns.
-        facts = {name: getattr(trade, name) for name in content}
-        terms["order_id"] = occurrences.name(facts)
-        return Row(line, given, repeats=False)
+            name, values = fill
+        else:  # `Trade` says what is wrong, unless the row is an order
+            try:
+                trade = Trade(**terms)
+            except InvalidInput as error:
+                column = headers.get(error.field, error.field)
+                raise CellRefused(column, str(error.value), f"expected {error.expected}") from None
+            name, values = FillName.of(trade), vars(trade)
+        if content:
+            # The same content may stand in the file several times: each occurrence gets an order id of its own,
+            # the same in every import of the file, whatever the order of its columns.
+            order_id = occurrences.name({term: values[term] for term in content})
+            terms["order_id"], name = order_id, name._replace(order_id=order_id)
+        return Row(line, given, "\0".join(name))  # no part of a name has a NUL
 
 
 class Occurrences:

@@ -15,7 +15,13 @@ from tradebook.domain.cash import CashFlow
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.validation import utc_now
 from tradebook.entrypoints.cli.book.trade_columns import REQUIRED
-from tradebook.entrypoints.cli.book.trade_files import BadRow, Occurrences, Row, TradeFile
+from tradebook.entrypoints.cli.book.trade_files import (
+    BadRow,
+    Occurrences,
+    PlainRows,
+    Row,
+    TradeFile,
+)
 from tradebook.entrypoints.cli.book.venue_sources import FormRead, recognised
 from tradebook.venues.errors import CellRefused
 from tradebook.venues.presets import STATED, TERMS, Preset
@@ -70,15 +76,15 @@ class FlowFile(TradeFile):
     """A file of cash flows that can be read more than once."""
 
     @override
-    def rows(self) -> Iterator[Row | BadRow]:
+    def parts(self) -> Iterator[PlainRows | Row | BadRow]:
         """Read what is wrong with the cash flows: a file of them has no trades."""
-        for row in super().rows():
+        for row in super().parts():
             if isinstance(row, BadRow):
                 yield row
 
     def flows(self) -> Iterator[FlowRow]:
         """Read every cash flow that is valid without regard to the book."""
-        found: Iterator[Any] = super().rows()
+        found: Iterator[Any] = super().parts()
         for row in found:
             if isinstance(row, FlowRow):
                 yield row
@@ -133,7 +139,7 @@ class VenueFile(FlowFile):
         return self._headers.get(term) or term
 
     @override
-    def rows(self) -> Iterator[Row | BadRow]:
+    def parts(self) -> Iterator[PlainRows | Row | BadRow]:
         """Read every trade, and what is wrong with records of any kind; count what is left out."""
         for row in self.entries():
             if isinstance(row, (Row, BadRow)):

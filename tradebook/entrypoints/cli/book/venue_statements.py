@@ -14,6 +14,8 @@ from tradebook.domain.statements import VenueStatement
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row
 from tradebook.entrypoints.cli.book.venue_files import FlowRow, StatedRow, VenueFile
 from tradebook.entrypoints.cli.messages import counted, first_of
+from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.venues.errors import ImportRefused
 from tradebook.venues.presets import ENTRIES, Preset
 
@@ -22,12 +24,17 @@ _MAX_BAD: Final = 100
 
 
 def read_statement(
-    files: Sequence[VenueFile], *, since: datetime | None = None, until: datetime | None = None
+    files: Sequence[VenueFile],
+    report: ProgressCallback,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> VenueStatement:
     """Read the statement that files of one venue are together.
 
     Args:
         files: of one preset. What they say of the same symbol or asset is added up, as that of several accounts.
+        report: called with (bytes read, bytes in all) of each file as it goes.
         since: the first instant of the period; by default what the files say.
         until: the first instant after it.
 
@@ -36,7 +43,7 @@ def read_statement(
     """
     found = _Statement()
     for file in files:
-        found.read(file)
+        found.read(file, report)
     trades = [each for each in found.trades if _is_within(each["executed_at"], since, until)]
     flows = [each for each in found.flows if _is_within(each["occurred_at"], since, until)]
     kinds = {str(flow["kind"]).upper() for flow in found.flows}
@@ -63,10 +70,12 @@ class _Statement:
     ends: list[datetime] = field(factory=list)
     covered: set[str] = field(factory=set)
 
-    def read(self, file: VenueFile) -> None:
+    def read(self, file: VenueFile, report: ProgressCallback) -> None:
         """Add all that a file says."""
         bad: list[BadRow] = []
-        for row in file.entries():
+        for number, row in enumerate(file.entries(), 1):
+            if number % BATCH == 0:
+                report(file.text.position, file.text.size)
             if isinstance(row, BadRow):
                 bad.append(row)
                 if len(bad) == _MAX_BAD:
