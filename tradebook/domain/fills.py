@@ -76,12 +76,15 @@ class Booking(NamedTuple):
         effect: on the position.
         quantity_before: the position's signed quantity before the fill.
         quantity_after: the same after it.
+        is_first: whether it is the first of its decision in an import; that executes the decision, where it is
+            undecided.
     """
 
     trade: dict[str, Any]
     effect: Effect
     quantity_before: Decimal
     quantity_after: Decimal
+    is_first: bool = False
 
     def event(self, at: datetime) -> TradeRecorded:
         """Return the event that records this booking at a time."""
@@ -343,7 +346,7 @@ def payload_template(booking: Booking, at: datetime) -> str:
 
 def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tuple[Any, ...]:
     """Return the values for the placeholders of a `payload_template`; `texts` are the booking's `texts_of`."""
-    trade, effect, before, after = booking
+    trade, effect, before, after, _ = booking
     values: tuple[Any, ...] = (
         quoted(trade["order_id"]),
         quoted(trade["execution_id"]),

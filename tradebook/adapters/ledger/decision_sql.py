@@ -6,6 +6,7 @@ is that of its last event, with these two changed: the database has all of it, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import Dialect
@@ -17,7 +18,7 @@ from tradebook.domain.events import DecisionExecuted
 
 UNDECIDED: Final = "({})".format(", ".join(f"'{status}'" for status in UNDECIDED_STATUSES))
 EXECUTED: Final = f"status = '{DecisionStatus.EXECUTED}'"
-KIND_OF_EVENT: Final = {
+_KIND_OF_EVENT: Final = {
     "event_type": f"'{DecisionExecuted.__name__}'",
     "entity": f"'{AgentDecision.__name__}'",
 }
@@ -26,7 +27,7 @@ KIND_OF_EVENT: Final = {
 LAST_RECORD: Final = (
     f"(SELECT CASE WHEN CAST(payload -> '{EVIDENCE}' ->> 'version' AS text) = '{EVIDENCE_VERSION}' "  # noqa: S608, ours
     f"THEN payload -> '{EVIDENCE}' -> 'record' END FROM events WHERE events.account = agent_decisions.account "
-    f"AND events.entity = {KIND_OF_EVENT['entity']} AND events.entity_id = agent_decisions.id "
+    f"AND events.entity = {_KIND_OF_EVENT['entity']} AND events.entity_id = agent_decisions.id "
     "ORDER BY events.id DESC LIMIT 1)"
 )
 """The record that the last event of a row of `agent_decisions` states; NULL where the event is from before the book
@@ -35,16 +36,26 @@ CAN_BE_TAKEN: Final = f"(decision.status NOT IN {UNDECIDED} OR decision.record I
 """The condition that no more of `decision` is needed than these statements have."""
 
 
-def payload(dialect: Dialect, trade_id: str, at: str) -> str:
-    """Return the expression of the event's payload.
+def insert_event(
+    dialect: Dialect, shared: Mapping[str, str], source: str, *, trade_id: str, at: str
+) -> str:
+    """Return the INSERT of the events that execute the undecided rows of `decision`, where these have a record.
 
     Args:
         dialect: of the database.
+        shared: the expressions of the events' columns, but of the payload, the kind and the ids.
+        source: what is selected from; its `decision` has the columns `id`, `status` and `record`.
         trade_id: the expression of the trade's id.
         at: the expression of the time of the call, as text.
-
-    Besides these it takes the columns `status` and `record` of `decision`.
     """
+    values = {**shared, **_KIND_OF_EVENT, "payload": _payload(dialect, trade_id, at)}
+    return (
+        f"INSERT INTO events ({', '.join(values)}, entity_id) SELECT {', '.join(values.values())}, decision.id "  # noqa: S608, ours
+        f"FROM {source} WHERE decision.status IN {UNDECIDED} AND decision.record IS NOT NULL"
+    )
+
+
+def _payload(dialect: Dialect, trade_id: str, at: str) -> str:
     on_sqlite = dialect.name == "sqlite"
     build, array = (
         ("json_object", "json_array") if on_sqlite else ("jsonb_build_object", "jsonb_build_array")

@@ -124,14 +124,8 @@ class TradeSql:
     def insert_decision_event_sql(self, trade_id: str, source: str) -> str:
         """Return the INSERT of the event that the trade executed the undecided `decision` of a source."""
         shared = {name: self._placeholder(self._event, name) for name in TOLD}
-        payload = decision_sql.payload(
-            self._dialect, trade_id, self._placeholder_of(AT_TEXT, "text")
-        )
-        values = {**shared, **decision_sql.KIND_OF_EVENT, "payload": payload}
-        return (
-            f"INSERT INTO events ({', '.join(TOLD)}, entity_id) SELECT {', '.join(values.values())}, decision.id "  # noqa: S608
-            f"FROM {source} WHERE decision.status IN {UNDECIDED}"
-        )
+        at = self._placeholder_of(AT_TEXT, "text")
+        return decision_sql.insert_event(self._dialect, shared, source, trade_id=trade_id, at=at)
 
     def execute_decision_sql(self, decision: str, source: str = "") -> str:
         """Return the UPDATE that executes the trade's decision, if it is undecided in this row."""
