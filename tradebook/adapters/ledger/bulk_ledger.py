@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from json import dumps
 from typing import Any, Final
 
@@ -54,8 +55,11 @@ class SqlBulkLedger(BulkLedger):
         self.call = call
         self._session = session
         self._write_position = write_position
-        self._decisions = BulkDecisions(self.connection, call)
         self._executed: Executed = []
+
+    @cached_property
+    def _decisions(self) -> BulkDecisions:
+        return BulkDecisions(self.connection, self.call)
 
     @override
     def open(self, symbols: Collection[str]) -> list[RunningPosition]:
