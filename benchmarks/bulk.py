@@ -27,7 +27,6 @@ from tests.support.servers import create_database, postgresql_server
 from tradebook import AgentDecision, DatabaseManager
 from tradebook.service_layer.handlers import TradeTerms
 
-
 TENTH, EACH = "a decision for ten trades", "a decision for each trade"
 
 

@@ -9,9 +9,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, CursorResult, bindparam, text
 
 from tradebook.adapters.ledger.bulk_rows import BulkCall
-from tradebook.adapters.ledger.decision_sql import EXECUTED, LAST_RECORD, UNDECIDED, insert_event
+from tradebook.adapters.ledger.decision_sql import (
+    EXECUTED,
+    LAST_RECORD,
+    UNDECIDED,
+    changed_fields,
+    insert_event,
+)
 from tradebook.adapters.orm import events
-from tradebook.domain.entity import stated
 
 Executed = Sequence[tuple[int, int]]
 """The ids of decisions, each with that of the first trade that is booked for it."""
@@ -39,20 +44,22 @@ class BulkDecisions:
         self._connection, self._call = connection, call
         self._on_sqlite = connection.dialect.name == "sqlite"
         if self._on_sqlite:
-            given, is_given, lock = _GIVEN_ON_SQLITE, "IN (SELECT value FROM json_each(:ids))", ""
+            given, is_given = _GIVEN_ON_SQLITE, "IN (SELECT value FROM json_each(:ids))"
+            once, lock, changed = "LIMIT -1", "", ":changed"
         else:
             given, is_given = _GIVEN_ON_POSTGRESQL, "= ANY(CAST(:ids AS bigint[]))"
-            lock = "FOR NO KEY UPDATE"
+            once, lock, changed = "OFFSET 0", "FOR NO KEY UPDATE", "CAST(:changed AS jsonb)"
         wanted = f"account = :account AND id {is_given}"
         self._select = f"SELECT id FROM agent_decisions WHERE {wanted}"  # noqa: S608
         self._in_order = f" ORDER BY id {lock}"
+        # With `once` the record is looked up once for each decision: flattened, once for each use, 9 us more.
         source = (
             f"(SELECT agent_decisions.id, agent_decisions.status, {LAST_RECORD} AS record, given.trade_id "  # noqa: S608
-            f"FROM {given}) AS decision"
+            f"FROM {given} {once}) AS decision"
         )
         shared = {name: f":{name}" for name in _SHARED}
         self._insert_events = insert_event(
-            connection.dialect, shared, source, trade_id="decision.trade_id", at=":at_text"
+            connection.dialect, shared, source, trade_id="decision.trade_id", changed=changed
         )
         self._update = (
             f"UPDATE agent_decisions SET {EXECUTED}, updated_at = :updated_at "  # noqa: S608
@@ -78,7 +85,7 @@ class BulkDecisions:
         given = (
             {"pairs": dumps(executed)} if self._on_sqlite else {"ids": ids, "trade_ids": trade_ids}
         )
-        told = self._execute(self._insert_events, at_text=stated(self._call.at), **given)
+        told = self._execute(self._insert_events, changed=changed_fields(self._call.at), **given)
         moved = self._execute(self._update, ids=self._array(ids))
         return told.rowcount == moved.rowcount
 

@@ -7,6 +7,8 @@ is that of its last event, with these two changed: the database has all of it, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from json import dumps
 from typing import Final
 
 from sqlalchemy import Dialect
@@ -14,6 +16,7 @@ from sqlalchemy import Dialect
 from tradebook.domain.agents import UNDECIDED as UNDECIDED_STATUSES
 from tradebook.domain.agents import AgentDecision, DecisionStatus
 from tradebook.domain.domain_event import EVIDENCE, EVIDENCE_VERSION
+from tradebook.domain.entity import stated
 from tradebook.domain.events import DecisionExecuted
 
 UNDECIDED: Final = "({})".format(", ".join(f"'{status}'" for status in UNDECIDED_STATUSES))
@@ -37,7 +40,7 @@ CAN_BE_TAKEN: Final = f"(decision.status NOT IN {UNDECIDED} OR decision.record I
 
 
 def insert_event(
-    dialect: Dialect, shared: Mapping[str, str], source: str, *, trade_id: str, at: str
+    dialect: Dialect, shared: Mapping[str, str], source: str, *, trade_id: str, changed: str
 ) -> str:
     """Return the INSERT of the events that execute the undecided rows of `decision`, where these have a record.
 
@@ -46,21 +49,25 @@ def insert_event(
         shared: the expressions of the events' columns, but of the payload, the kind and the ids.
         source: what is selected from; its `decision` has the columns `id`, `status` and `record`.
         trade_id: the expression of the trade's id.
-        at: the expression of the time of the call, as text.
+        changed: the expression of the changed fields as JSON, see `changed_fields`.
     """
-    values = {**shared, **_KIND_OF_EVENT, "payload": _payload(dialect, trade_id, at)}
+    values = {**shared, **_KIND_OF_EVENT, "payload": _payload(dialect, trade_id, changed)}
     return (
         f"INSERT INTO events ({', '.join(values)}, entity_id) SELECT {', '.join(values.values())}, decision.id "  # noqa: S608, ours
         f"FROM {source} WHERE decision.status IN {UNDECIDED} AND decision.record IS NOT NULL"
     )
 
 
-def _payload(dialect: Dialect, trade_id: str, at: str) -> str:
+def changed_fields(at: datetime) -> str:
+    """Return the fields of a record that its execution changes, as evidence has them, as JSON."""
+    return dumps({"status": DecisionStatus.EXECUTED, "updated_at": stated(at)})
+
+
+def _payload(dialect: Dialect, trade_id: str, changed: str) -> str:
     on_sqlite = dialect.name == "sqlite"
     build, array = (
         ("json_object", "json_array") if on_sqlite else ("jsonb_build_object", "jsonb_build_array")
     )
-    changed = f"{build}('status', '{DecisionStatus.EXECUTED}', 'updated_at', {at})"
     record = (
         f"json_patch(decision.record, {changed})" if on_sqlite else f"decision.record || {changed}"
     )

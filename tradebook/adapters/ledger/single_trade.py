@@ -23,12 +23,11 @@ from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.poolers import POOLED
 from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
-from tradebook.adapters.ledger.decision_sql import CAN_BE_TAKEN
+from tradebook.adapters.ledger.decision_sql import CAN_BE_TAKEN, changed_fields
 from tradebook.adapters.ledger.pooled_statement import NOT_KEPT, fetch_pooled
 from tradebook.adapters.ledger.trade_sql import MOVED, OPENED, TOLD, Columns, TradeSql
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
-from tradebook.domain.entity import stated
 from tradebook.domain.trades import TRADE_COLUMNS
 
 Values = Mapping[str, Any]
@@ -141,7 +140,7 @@ class TradeWriter(TradeSql, ABC):
             *self._position.bound(position),
             *self._trade.bound(trade),
             *self._event.bound(event),
-            *((stated(event["created_at"]),) if self._with_decision else ()),
+            *((changed_fields(event["created_at"]),) if self._with_decision else ()),
         )
 
 
@@ -251,7 +250,8 @@ class _ThreeStatements(TradeWriter):
         executed: tuple[str, ...] = ()
         trade_id = f"?{len(self._names) + 1}"
         if self._with_decision:
-            decision = f"({self.select_decision_sql()}) AS decision"
+            # With LIMIT the record is looked up once; flattened, once for each use.
+            decision = f"({self.select_decision_sql()} LIMIT 1) AS decision"
             checked = f"AND EXISTS (SELECT 1 FROM {decision} WHERE {CAN_BE_TAKEN})"  # noqa: S608
             executed = (
                 self.insert_decision_event_sql(trade_id, decision),

@@ -23,8 +23,8 @@ MOVED: Final = tuple(c.name for c in positions.c if c.name not in (*FIXED, *MARK
 """The columns of a position that a booking sets."""
 TOLD: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 """The columns of an event but its ids."""
-AT_TEXT: Final = "d_at"
-"""The parameter that holds the time of the call as evidence has it."""
+CHANGED: Final = "d_changed"
+"""The parameter that holds what the trade changes of its decision, as JSON."""
 
 
 class Columns:
@@ -55,7 +55,7 @@ class TradeSql:
         self._opened, self._position, self._trade, self._event = groups
         self._names = [name for group in groups for name in group.names]
         if with_decision:
-            self._names.append(AT_TEXT)
+            self._names.append(CHANGED)
 
     def insert_trade_sql(self, source: str) -> str:
         """Return the INSERT of the trade, if `source` has a row and no order is pending; it returns the id."""
@@ -124,8 +124,10 @@ class TradeSql:
     def insert_decision_event_sql(self, trade_id: str, source: str) -> str:
         """Return the INSERT of the event that the trade executed the undecided `decision` of a source."""
         shared = {name: self._placeholder(self._event, name) for name in TOLD}
-        at = self._placeholder_of(AT_TEXT, "text")
-        return decision_sql.insert_event(self._dialect, shared, source, trade_id=trade_id, at=at)
+        changed = self._placeholder_of(CHANGED, "jsonb")
+        return decision_sql.insert_event(
+            self._dialect, shared, source, trade_id=trade_id, changed=changed
+        )
 
     def execute_decision_sql(self, decision: str, source: str = "") -> str:
         """Return the UPDATE that executes the trade's decision, if it is undecided in this row."""
