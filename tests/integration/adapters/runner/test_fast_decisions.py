@@ -57,6 +57,14 @@ def happened(manager: Any, decision: Any) -> list[Any]:
     return manager.get_events(entity="AgentDecision", entity_id=decision.id)[::-1]
 
 
+def forget_evidence(manager: Any, account: str, decision: Any) -> None:
+    """Leave of the events of a decision what old versions of the book wrote."""
+    old = """UPDATE events SET payload = '{"signals": []}'
+        WHERE account = :account AND entity = 'AgentDecision' AND entity_id = :id"""
+    which = {"account": account, "id": decision.id}
+    manager.run(lambda uow: uow.session.execute(text(old), which) and None)
+
+
 @pytest.mark.parametrize("verdict", ["", "APPROVED"])
 def test_a_decision_is_executed_in_the_statement_of_its_trade(
     two: tuple[Any, Any], verdict: str
@@ -130,13 +138,25 @@ def test_a_decision_from_before_events_had_evidence_takes_the_ordinary_path(
 ) -> None:
     mine, _ = two
     decision = mine.record_decision("bot", "X", "BUY")
-    old = """UPDATE events SET payload = '{"signals": []}'
-        WHERE account = :account AND entity = 'AgentDecision'"""
-    mine.run(lambda uow: uow.session.execute(text(old), {"account": account}) and None)
+    forget_evidence(mine, account, decision)
     assert not is_fast(mine, decision_id=decision.id)
     last = happened(mine, decision)[-1]
     assert last.payload["evidence"]["record"] == mine.get_decision(decision.id).evidence()
     assert is_fast(mine, decision_id=decision.id)
+
+
+def test_an_import_executes_a_decision_from_before_events_had_evidence(
+    two: tuple[Any, Any], account: str
+) -> None:
+    mine, _ = two
+    decisions = [mine.record_decision("bot", "X", "BUY") for _ in range(3)]
+    forget_evidence(mine, account, decisions[1])
+    mine.import_trades([{**BUY, "decision_id": decision.id} for decision in decisions])
+    for decision in decisions:
+        last = happened(mine, decision)[-1]
+        assert last.event_type == "DecisionExecuted"
+        assert last.payload["evidence"]["record"] == mine.get_decision(decision.id).evidence()
+    require_sound(mine)
 
 
 def test_many_writers_execute_a_decision_once(two: tuple[Any, Any]) -> None:
