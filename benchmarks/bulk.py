@@ -24,8 +24,10 @@ from benchmarks.children import peak_megabytes
 from benchmarks.comparing import Times, figures
 from benchmarks.results import Goal, Result, Settings
 from tests.support.servers import create_database, postgresql_server
-from tradebook import DatabaseManager
+from tradebook import AgentDecision, DatabaseManager
 from tradebook.service_layer.handlers import TradeTerms
+
+TENTH, EACH = "a decision for ten trades", "a decision for each trade"
 
 
 def fills(count: int, symbols: int) -> Iterator[TradeTerms]:
@@ -174,12 +176,42 @@ def executemany(source: Path, folder: Path) -> float:
     return seconds
 
 
+def with_decisions(where: str, url: str | URL, rows: int, rounds: int) -> Result:
+    """Imports whose trades name approved decisions, each in an account of its own."""
+    times, ways = Times(), {"no decision": 0, TENTH: 10, EACH: 1}
+    for number in range(-1, rounds):  # the first is a warm-up
+        for name, trades in ways.items():
+            with DatabaseManager(url, f"{name} {number}") as manager:
+                manager.upgrade()
+                given = list(fills(rows, 50))
+                made = manager.bulk_create(
+                    [
+                        AgentDecision(agent="bot", symbol="X", action="BUY", status="APPROVED")
+                        for _ in range(rows // trades if trades else 0)
+                    ]
+                )
+                for place in range(len(made) * trades):
+                    given[place]["decision_id"] = made[place // trades].id
+                used = time.process_time()
+                seconds = timed(lambda: manager.import_trades(given))  # noqa: B023, called here
+                used = time.process_time() - used
+            if number >= 0:
+                times.add(name, per_row(seconds, rows), per_row(used, rows))
+    title = f"{where}: import_trades of {rows:,} fills with decisions"
+    return times.result(title, {TENTH: Goal(0.8), EACH: Goal(0.8)}, unit="us a row")
+
+
 def results(settings: Settings) -> Iterator[Result]:
     """Both databases."""
     rows, symbols = settings.size(2_000, 100_000, 1_000_000), settings.size(5, 50, 500)
     rounds = settings.size(1, 3, 3)
     yield from on_postgresql(rows, symbols, rounds)
     yield from on_sqlite(rows, symbols, rounds)
+    few = settings.size(1_000, 20_000, 20_000)
+    with postgresql_server() as server:
+        yield with_decisions("PostgreSQL", create_database(server, "decided"), few, rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        yield with_decisions("SQLite", f"sqlite:///{Path(folder) / 'decided.db'}", few, rounds)
 
 
 if __name__ == "__main__":

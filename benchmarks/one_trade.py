@@ -18,10 +18,11 @@ from benchmarks.fills import new_fill
 from benchmarks.hand_written import Asyncpg, Psycopg2, Sqlite3
 from benchmarks.results import Goal, Result, Settings
 from tests.support.servers import create_database, postgresql_server
-from tradebook import AsyncDatabaseManager, DatabaseManager
+from tradebook import AgentDecision, AsyncDatabaseManager, DatabaseManager, DecisionStatus
 
 _ORDERS = count()
 THREADS = 8
+DECIDED = "a decision of its own"
 
 
 def order_id() -> str:
@@ -66,11 +67,21 @@ def results(settings: Settings) -> Iterator[Result]:
     with postgresql_server() as server, with_a_fee(create_database(server, "fees")) as ways:
         times = measure(ways, settings.rounds, settings.calls)
         yield times.result("record_trade: PostgreSQL, fees", {"a fee in a third asset": Goal(0.8)})
+    with postgresql_server() as server:
+        yield _decided("PostgreSQL", create_database(server, "decided"), settings)
+    with tempfile.TemporaryDirectory() as folder:
+        yield _decided("SQLite file", f"sqlite:///{Path(folder) / 'decided.db'}", settings)
 
 
 def _compared(title: str, ways: dict[str, Way], at_least: float, settings: Settings) -> Result:
     times = measure(ways, settings.rounds, settings.calls)
     return times.result(f"record_trade: {title}", {"tradebook record_trade": Goal(at_least)})
+
+
+def _decided(title: str, url: str | URL, settings: Settings) -> Result:
+    with with_a_decision(url, settings) as ways:
+        times = measure(ways, settings.rounds, settings.calls)
+    return times.result(f"record_trade: {title}, decisions", {DECIDED: Goal(0.85)})
 
 
 @contextmanager
@@ -109,6 +120,24 @@ def with_a_fee(url: URL) -> Iterator[dict[str, Way]]:
             "no fee": record("TB0"),
             "a fee in the price's currency": record("HW0", fee="0.1"),
             "a fee in a third asset": record("TB1", fee="0.1", fee_currency="BNB"),
+        }
+
+
+@contextmanager
+def with_a_decision(url: str | URL, settings: Settings) -> Iterator[dict[str, Way]]:
+    """Trades without a decision, and each with one of its own, which was approved before."""
+    many = (settings.rounds + 1) * settings.calls
+    made = [
+        AgentDecision(agent="bot", symbol="TB0", action="BUY", status=DecisionStatus.APPROVED)
+        for _ in range(many)
+    ]
+    with prepared(url) as manager:
+        ids = iter([decision.id for decision in manager.bulk_create(made)])
+        yield {
+            "no decision": repeated(lambda n: manager.record_trade(**terms("HW0", n))),
+            DECIDED: repeated(
+                lambda n: manager.record_trade(**terms("TB0", n), decision_id=next(ids))
+            ),
         }
 
 

@@ -87,7 +87,8 @@ def signal_list(value: Iterable[Signal]) -> list[Signal]:
 
 
 _VERDICTS: Final = (DecisionStatus.APPROVED, DecisionStatus.REJECTED, DecisionStatus.EXPIRED)
-_UNDECIDED: Final = (DecisionStatus.PROPOSED, DecisionStatus.APPROVED)
+UNDECIDED: Final = (DecisionStatus.PROPOSED, DecisionStatus.APPROVED)
+"""The statuses that the first booked trade changes to EXECUTED."""
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)
@@ -157,7 +158,7 @@ class AgentDecision(Entity):
         """
         if self.status is verdict and verdict in _VERDICTS:
             return None
-        if verdict not in _VERDICTS or self.status not in _UNDECIDED:
+        if verdict not in _VERDICTS or self.status not in UNDECIDED:
             raise InvalidTransition(
                 f"decision {self.id} is {self.status} and cannot become {verdict}; a PROPOSED one "
                 "can be APPROVED, REJECTED or EXPIRED, an APPROVED one REJECTED or EXPIRED"
@@ -173,7 +174,7 @@ class AgentDecision(Entity):
         Returns:
             The event to record; None where the status stays.
         """
-        if self.status not in _UNDECIDED:
+        if self.status not in UNDECIDED:
             return None
         return DecisionExecuted(
             trade_id=trade_id, changes=self._become(DecisionStatus.EXECUTED, at)

@@ -76,12 +76,15 @@ class Booking(NamedTuple):
         effect: on the position.
         quantity_before: the position's signed quantity before the fill.
         quantity_after: the same after it.
+        is_first: whether it is the first of its decision in an import; that executes the decision, where it is
+            undecided.
     """
 
     trade: dict[str, Any]
     effect: Effect
     quantity_before: Decimal
     quantity_after: Decimal
+    is_first: bool = False
 
     def event(self, at: datetime) -> TradeRecorded:
         """Return the event that records this booking at a time."""
@@ -264,6 +267,7 @@ VARYING: Final = (
     "updated_at",
     "booked_at",
     "details",
+    "decision_id",
     "order_id",
     "execution_id",
     "action",
@@ -276,9 +280,9 @@ VARYING: Final = (
 )
 """The columns of a trade that differ from one fill of a symbol to the next."""
 
-_varying_texts: Final = itemgetter(*VARYING[5:])
-_ALWAYS: Final = (*VARYING[3:], "effect", "quantity_before", "quantity_after")
-_UNQUOTED: Final = ("order_id", "execution_id", "sequence")
+_varying_texts: Final = itemgetter(*VARYING[6:])
+_ALWAYS: Final = (*VARYING[4:], "effect", "quantity_before", "quantity_after")
+_UNQUOTED: Final = ("order_id", "execution_id", "sequence", "decision_id")
 """Placeholders of a payload without quotes: their values are JSON already."""
 
 
@@ -317,7 +321,12 @@ class SharedValues:
         """Return what two bookings at the same time of call must share to have one template."""
         trade = booking.trade
         booked_at = trade["booked_at"]
-        return self._pick(trade), not trade["details"], booked_at is at or booked_at == at
+        return (
+            self._pick(trade),
+            not trade["details"],
+            trade["decision_id"] is None,
+            booked_at is at or booked_at == at,
+        )
 
 
 def payload_template(booking: Booking, at: datetime) -> str:
@@ -327,16 +336,18 @@ def payload_template(booking: Booking, at: datetime) -> str:
     making and encoding a payload of its own 17 us.
     """
     payload = booking.event(at).payload()
-    varying = [name for name in (*_ALWAYS, "details", "booked_at") if name in payload]
+    varying = [
+        name for name in (*_ALWAYS, "decision_id", "details", "booked_at") if name in payload
+    ]
     shared = {name: value for name, value in payload.items() if name not in varying}
     slots = (f'"{n}": %s' if n in _UNQUOTED else f'"{n}": "%s"' for n in varying)
     return f"{dumps(shared)[:-1].replace('%', '%%')}, {', '.join(slots)}}}"
 
 
-def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tuple[str, ...]:
+def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tuple[Any, ...]:
     """Return the values for the placeholders of a `payload_template`; `texts` are the booking's `texts_of`."""
-    trade, effect, before, after = booking
-    values = (
+    trade, effect, before, after, _ = booking
+    values: tuple[Any, ...] = (
         quoted(trade["order_id"]),
         quoted(trade["execution_id"]),
         *texts,
@@ -344,6 +355,8 @@ def payload_values(booking: Booking, at: datetime, texts: tuple[str, ...]) -> tu
         plain(before),
         plain(after),
     )
+    if trade["decision_id"] is not None:
+        values += (trade["decision_id"],)
     if trade["details"]:
         values += (digest(trade["details"]).hex(),)
     booked_at = trade["booked_at"]

@@ -50,7 +50,7 @@ class FakeRepository(Repository[E], Generic[E]):
     def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
         return self._session.find(self.kind, lambda row: row["id"] > after, limit=limit)
 
-    def found(self, ids: Collection[int]) -> list[E]:
+    def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:  # noqa: ARG002  # as `get`
         wanted = set(ids)
         return self._session.find(self.kind, lambda row: row["id"] in wanted)
 

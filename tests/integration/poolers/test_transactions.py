@@ -120,7 +120,7 @@ OLD = tuple(
 def version(manager: Any, columns: tuple[str, ...]) -> Iterator[None]:
     engine = manager._container.engine()
     dialect, before = engine.dialect, dict(single_trade._writers)
-    single_trade._writers[dialect.driver] = VERSIONS.setdefault(
+    single_trade._writers[dialect.driver, False] = VERSIONS.setdefault(
         (dialect.driver, columns), single_trade.WRITERS[dialect.driver](dialect, columns)
     )
     try:
@@ -152,3 +152,16 @@ def test_each_client_gets_its_own_version_of_the_booking_statement(
         booked = [trade for trade in manager.iterate(Trade) if trade.strategy]
         assert len(booked) > 5
         assert {trade.strategy for trade in booked} == {"mine"}
+
+
+def test_trades_with_decisions_and_without_take_turns_on_connections(
+    pooled: PooledBook, new_manager: NewManager
+) -> None:
+    manager = new_manager(pooled.config, uuid4().hex)
+    manager.record_trade(**BUY)
+    ids = [manager.record_decision("bot", "X", "BUY").id for _ in range(6)]
+    for id_ in ids:
+        manager.record_trade(**BUY, decision_id=id_)
+        manager.record_trade(**BUY)
+    assert {manager.get_decision(id_).status for id_ in ids} == {"EXECUTED"}
+    assert manager.verify().proven

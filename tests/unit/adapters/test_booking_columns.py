@@ -103,7 +103,7 @@ def test_bookings_that_differ_in_a_new_field_share_no_template() -> None:
         {},
         {"venue": "100%", "strategy": 'a"b\\', "execution_id": "%s", "order_id": 'é"\\%(x)s'},
         {"fee": "-0.5", "multiplier": 50, "settlement": "MARGINED", "currency": "EUR"},
-        {"fee_currency": "BNB", "details": {"a": [1, None, "%d"]}},
+        {"fee_currency": "BNB", "details": {"a": [1, None, "%d"]}, "decision_id": 7},
         {"quantity": "0.000000000000000001", "price": 0},
     ],
 )
@@ -113,6 +113,12 @@ def test_a_template_gives_the_payload_of_the_event(terms: dict[str, Any]) -> Non
     assert shared.key(made, NOON) == shared.key(other, NOON)
     text = payload_template(other, NOON) % payload_values(made, NOON, texts_of(made.trade))
     assert json.loads(text) == made.event(NOON).payload()
+
+
+def test_bookings_of_two_decisions_share_a_template() -> None:
+    made, other = booking(decision_id=1), booking(decision_id=2)
+    assert SharedValues().key(made, NOON) == SharedValues().key(other, NOON)
+    assert SharedValues().key(made, NOON) != SharedValues().key(booking(), NOON)
 
 
 def test_a_booking_time_after_the_call_is_in_the_payload() -> None:

@@ -7,23 +7,27 @@ a thread, so that the caller folds the next batch while the server is busy with 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from json import dumps
 from typing import Any, Final
 
 from sqlalchemy import TextClause, exists, select, text
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
 from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.engine.postgresql_copy import copy_rows, is_secured
+from tradebook.adapters.ledger.bulk_decisions import BulkDecisions, Executed
 from tradebook.adapters.ledger.bulk_rows import BulkCall, CopyRows, SqliteRows, insert_sql
 from tradebook.adapters.repositories.bulk_insert import all_new, new_ids
 from tradebook.adapters.repositories.entity_rows import chunks, insert_if_new, max_ahead, values_of
 from tradebook.adapters.types import ExactDecimal, UtcDateTime, unreadable
+from tradebook.domain.agents import AgentDecision
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.fills import Booking, FillName, RecordedFill, RunningPosition
 from tradebook.domain.positions import Position
@@ -51,6 +55,11 @@ class SqlBulkLedger(BulkLedger):
         self.call = call
         self._session = session
         self._write_position = write_position
+        self._executed: Executed = []
+
+    @cached_property
+    def _decisions(self) -> BulkDecisions:
+        return BulkDecisions(self.connection, self.call)
 
     @override
     def open(self, symbols: Collection[str]) -> list[RunningPosition]:
@@ -79,6 +88,43 @@ class SqlBulkLedger(BulkLedger):
     def _read_terms(self, stored: Sequence[Any]) -> dict[str, Any]:
         """Return the values of `TERMS` as the driver gives them, by name."""
         return dict(zip(TERMS, stored, strict=True))
+
+    @override
+    def lock_decisions(self, ids: Collection[int]) -> set[int]:
+        return self._decisions.lock_executable(ids)
+
+    @override
+    def is_written(self) -> bool:
+        executed, self._executed = self._executed, []
+        if not self._has_written():
+            return False
+        for id_, _ in executed:
+            key = identity_key(AgentDecision, (self.call.account, id_))
+            if key in self._session.identity_map:
+                self._session.refresh(self._session.identity_map[key])
+        return True
+
+    def _expect(self, executed: Executed) -> None:
+        """Note the decisions of the next write; those that were executed as entities are flushed before it."""
+        self._executed = executed
+        if executed:
+            self._session.flush()
+
+    def _write_new(self, executed: Executed, write: Callable[[], object]) -> bool:
+        """Write trades and events, and execute decisions; False where a trade or a decision refuses that."""
+        ids = {id_ for id_, _ in executed}
+        if ids and self._decisions.lock(ids) < ids:
+            return False
+
+        def write_all() -> bool:
+            write()
+            return not executed or self._decisions.execute(executed)
+
+        return all_new(self.connection, write_all)
+
+    @abstractmethod
+    def _has_written(self) -> bool:
+        """Wait for the last write, and return whether everything in it was new."""
 
     @override
     def write(self, positions: Collection[RunningPosition]) -> None:
@@ -165,7 +211,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         )
 
     @override
-    def prepare(self, bookings: Sequence[Booking]) -> tuple[bytes, bytes]:
+    def prepare(self, bookings: Sequence[Booking]) -> tuple[bytes, bytes, Executed]:
         self._largest_batch = max(self._largest_batch, len(bookings))
         if len(self._ids) < len(bookings):
             if self._writing is not None:
@@ -174,14 +220,16 @@ class PostgresqlBulkLedger(SqlBulkLedger):
         ids, self._ids = self._ids[: len(bookings)], self._ids[len(bookings) :]
         trades: list[str] = []
         events: list[str] = []
-        for trade, event in self._rows.rows(ids, by_symbol(bookings)):
+        bookings = by_symbol(bookings)
+        for trade, event in self._rows.rows(ids, bookings):
             trades.append(trade)
             events.append(event)
-        return "".join(trades).encode(), "".join(events).encode()
+        return "".join(trades).encode(), "".join(events).encode(), executed_by(ids, bookings)
 
     @override
-    def begin_write(self, prepared: tuple[bytes, bytes]) -> None:
+    def begin_write(self, prepared: tuple[bytes, bytes, Executed]) -> None:
         self._take_ids()
+        self._expect(prepared[2])
         if self.connection.dialect.is_async:
             self._writing = Future()
             self._writing.set_result(self._write(*prepared))
@@ -189,7 +237,7 @@ class PostgresqlBulkLedger(SqlBulkLedger):
             self._writing = self._thread.submit(self._write, *prepared)
 
     @override
-    def is_written(self) -> bool:
+    def _has_written(self) -> bool:
         writing, self._writing = self._writing, None
         return writing is None or writing.result()
 
@@ -197,14 +245,14 @@ class PostgresqlBulkLedger(SqlBulkLedger):
     def close(self) -> None:
         self._thread.shutdown()
 
-    def _write(self, trades: bytes, events: bytes) -> bool:
+    def _write(self, trades: bytes, events: bytes, executed: Executed) -> bool:
         connection, rows, staged = self.connection, self._rows, self._is_staged
 
         def write() -> None:
             copy_rows(connection, "trades", rows.trade_columns, trades, staged=staged)
             copy_rows(connection, "events", rows.event_columns, events, staged=staged)
 
-        return all_new(connection, write)
+        return self._write_new(executed, write)
 
     def _take_ids(self) -> None:
         """Take ids for as many trades as the largest batch had; the end of the import loses the rest."""
@@ -253,14 +301,15 @@ class SqliteBulkLedger(SqlBulkLedger):
 
     @override
     def begin_write(self, prepared: Sequence[Booking]) -> None:
-        self._is_written = all_new(self.connection, lambda: self._insert(prepared))
+        ids = new_ids(self.connection, "trades", len(prepared))
+        self._expect(executed_by(ids, prepared))
+        self._is_written = self._write_new(self._executed, lambda: self._insert(ids, prepared))
 
     @override
-    def is_written(self) -> bool:
+    def _has_written(self) -> bool:
         return self._is_written
 
-    def _insert(self, bookings: Sequence[Booking]) -> None:
-        ids = new_ids(self.connection, "trades", len(bookings))
+    def _insert(self, ids: Sequence[int], bookings: Sequence[Booking]) -> None:
         rows = list(self._rows.rows(ids, bookings))
         trades = insert_sql(orm.trades, self._rows.trade_columns)
         self.connection.exec_driver_sql(trades, [trade for trade, _ in rows])
@@ -271,3 +320,9 @@ class SqliteBulkLedger(SqlBulkLedger):
 def by_symbol(bookings: Sequence[Booking]) -> list[Booking]:
     """Sort bookings by symbol, so that neighbours in the indexes are written together."""
     return sorted(bookings, key=lambda booking: booking.trade["symbol"])
+
+
+def executed_by(ids: Iterable[int], bookings: Iterable[Booking]) -> Executed:
+    """Return the decisions that bookings are the first of, with the ids of these trades."""
+    pairs = zip(ids, bookings, strict=True)
+    return [(booking.trade["decision_id"], id_) for id_, booking in pairs if booking.is_first]

@@ -23,22 +23,17 @@ from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.adapters.engine.poolers import POOLED
 from tradebook.adapters.engine.sqlite import begin_sqlite
 from tradebook.adapters.engine.transactions import READ_ONLY
+from tradebook.adapters.ledger.decision_sql import CAN_BE_TAKEN, changed_fields
 from tradebook.adapters.ledger.pooled_statement import NOT_KEPT, fetch_pooled
+from tradebook.adapters.ledger.trade_sql import MOVED, OPENED, TOLD, Columns, TradeSql
 from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import bind_processor
-from tradebook.domain.positions import MARK, MarkSource
 from tradebook.domain.trades import TRADE_COLUMNS
 
 Values = Mapping[str, Any]
 """The fields of a record by name."""
 WrittenIds = tuple[int, int | None]
 """The ids of a trade and of its event; SQLite does not return the second."""
-
-_OPENED: Final = ("id", "version", "updated_at", "current_price", "marked_at")
-FIXED: Final = ("account", "id", "symbol", "created_at")
-"""The columns of a position that no booking changes."""
-_POSITION: Final = tuple(c.name for c in positions.c if c.name not in (*FIXED, *MARK))
-_EVENT: Final = tuple(c.name for c in events.c if c.name not in ("id", "entity_id"))
 
 PREPARED: Final = "tradebook_booking"
 """The beginning of the prepared statement's name. The rest is a hash of its text: behind a pooler, programs of several
@@ -74,6 +69,7 @@ def write_trade(
     trade: Values,
     event: Values,
     *,
+    with_decision: bool = False,
     prepared: bool = False,
 ) -> WrittenIds | None:
     """Write a new trade with its event, and the position that it moved.
@@ -84,6 +80,7 @@ def write_trade(
         position: the position as it shall be.
         trade: without its id.
         event: without the ids; its payload may be a `JsonText`.
+        with_decision: execute the trade's decision too, and write the event of that, where it is undecided.
         prepared: leave a prepared statement on the connection, for the next call. Only outside
             transactions: a pooler may give the next call another connection, and the failure of its
             EXECUTE would end the transaction.
@@ -91,26 +88,44 @@ def write_trade(
     Returns:
         The ids; None, with nothing written, where the check of the statement failed.
     """
-    writer = _writer(sender.dialect)
+    writer = _writer(sender.dialect, with_decision)
     return writer.write(sender, writer.values(opened, position, trade, event), prepared)
 
 
-class TradeWriter(ABC):
-    """Writes trades on one dialect; its SQL is made of the names of our own tables and columns."""
+class TradeWriter(TradeSql, ABC):
+    """Writes trades on one dialect."""
 
-    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
+    _opened: BoundColumns
+    _position: BoundColumns
+    _trade: BoundColumns
+    _event: BoundColumns
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: Sequence[str] = TRADE_COLUMNS,
+        *,
+        with_decision: bool = False,
+    ) -> None:
         """Build the SQL for a dialect."""
-        self._dialect = dialect
-        self._opened = BoundColumns("o_", positions, _OPENED, dialect)
-        self._position = BoundColumns("p_", positions, _POSITION, dialect)
-        self._trade = BoundColumns("t_", trades, columns, dialect)
-        self._event = BoundColumns("e_", events, _EVENT, dialect)
-        groups = (self._opened, self._position, self._trade, self._event)
-        self._names = [name for group in groups for name in group.names]
+        super().__init__(
+            dialect,
+            BoundColumns("o_", positions, OPENED, dialect),
+            BoundColumns("p_", positions, MOVED, dialect),
+            BoundColumns("t_", trades, columns, dialect),
+            BoundColumns("e_", events, TOLD, dialect),
+            with_decision=with_decision,
+        )
+        self._with_decision = with_decision
+        self._build()
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Build the statements."""
 
     @abstractmethod
     def write(self, sender: Sender, values: tuple[Any, ...], prepared: bool) -> WrittenIds | None:
-        """Write all three records, and return their ids; None when nothing was written."""
+        """Write all records, and return the ids of trade and event; None when nothing was written."""
 
     def values(
         self, opened: Values, position: Values, trade: Values, event: Values
@@ -125,77 +140,16 @@ class TradeWriter(ABC):
             *self._position.bound(position),
             *self._trade.bound(trade),
             *self._event.bound(event),
-        )
-
-    def insert_trade_sql(self, source: str) -> str:
-        """Return the INSERT of the trade, if `source` has a row and no order is pending; it returns the id."""
-        same_order = " AND ".join(
-            f"{name} = {self._placeholder(self._trade, name)}"
-            for name in ("account", "symbol", "venue", "order_id")
-        )
-        return (
-            f"INSERT INTO trades ({', '.join(self._trade.columns)}) SELECT {self._placeholders(self._trade)} "  # noqa: S608
-            f"FROM {source} NOT EXISTS (SELECT 1 FROM trades WHERE {same_order} AND status = 'PENDING') ON CONFLICT DO NOTHING RETURNING id"
-        )
-
-    def update_position_sql(self, source: str) -> str:
-        """Return the UPDATE of the position; it sets the mark where `Mark.is_replaced_by` says so."""
-        changes = [f"{name} = {self._placeholder(self._position, name)}" for name in _POSITION]
-        marked_at = self._placeholder(self._opened, "marked_at")
-        is_newer = (
-            f"positions.marked_at IS NULL OR positions.marked_at < {marked_at} "
-            f"OR (positions.marked_at = {marked_at} AND positions.mark_source = '{MarkSource.TRADE}')"
-        )
-        for name in MARK:
-            is_source = name == "mark_source"
-            new = f"'{MarkSource.TRADE}'" if is_source else self._placeholder(self._opened, name)
-            changes.append(f"{name} = CASE WHEN {is_newer} THEN {new} ELSE positions.{name} END")
-        return f"UPDATE positions SET {', '.join(changes)} {source} {self._is_position}"  # noqa: S608
-
-    def insert_event_sql(self, trade_id: str, source: str) -> str:
-        """Return the INSERT of the event of the trade with this id."""
-        return (
-            f"INSERT INTO events ({', '.join(_EVENT)}, entity_id) "
-            f"SELECT {self._placeholders(self._event)}, {trade_id} {source}"
-        )
-
-    @property
-    def _is_position(self) -> str:
-        # By id and symbol: with either alone, a planner without statistics may read a whole index.
-        return (
-            f"WHERE positions.account = {self._placeholder(self._trade, 'account')} "
-            f"AND positions.symbol = {self._placeholder(self._trade, 'symbol')} "
-            f"AND positions.id = {self._placeholder(self._opened, 'id')}"
-        )
-
-    @property
-    def is_as_opened(self) -> str:
-        """The WHERE clause that finds the position unless another writer changed it since it was opened."""
-        # The time too: a database restored from a backup could have the version, but of other trades.
-        return (
-            f"{self._is_position} AND version = {self._placeholder(self._opened, 'version')} "
-            f"AND updated_at = {self._placeholder(self._opened, 'updated_at')}"
-        )
-
-    def _placeholders(self, group: BoundColumns) -> str:
-        return ", ".join(self._placeholder(group, name) for name in group.columns)
-
-    def _placeholder(self, group: BoundColumns, name: str) -> str:
-        number = self._names.index(group.prefix + name) + 1
-        if self._dialect.name == "sqlite":
-            return f"?{number}"
-        return (
-            f"${number}::{self._dialect.type_compiler_instance.process(group.table.c[name].type)}"
+            *((changed_fields(event["created_at"]),) if self._with_decision else ()),
         )
 
 
-class BoundColumns:
-    """Some columns of a table, whose values are made ready for a driver as prefixed parameters."""
+class BoundColumns(Columns):
+    """Columns whose values are made ready for a driver."""
 
     def __init__(self, prefix: str, table: Table, columns: Sequence[str], dialect: Dialect) -> None:
         """Find the columns' bind processors."""
-        self.prefix, self.table, self.columns = prefix, table, columns
-        self.names = [prefix + name for name in columns]
+        super().__init__(prefix, table, columns)
         self._pick = itemgetter(*columns)
         processors = enumerate(bind_processor(table.c[name], dialect) for name in columns)
         self._processors = [(place, process) for place, process in processors if process]
@@ -214,14 +168,22 @@ class BoundColumns:
 class _OneStatement(TradeWriter):
     """PostgreSQL by asyncpg, which prepares statements itself."""
 
-    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
-        """Build the SQL for a dialect."""
-        super().__init__(dialect, columns)
+    def _build(self) -> None:
+        found, checked = "opened", ""
+        decision = executed = ""
+        if self._with_decision:
+            # After the position, the order in which everything else locks the two.
+            decision = f"decision AS ({self.select_decision_sql('opened, ')} FOR NO KEY UPDATE OF agent_decisions), "
+            found, checked = "opened, decision", f"{CAN_BE_TAKEN} AND"
+            executed = (
+                f", moved_decision AS ({self.execute_decision_sql('decision', 'FROM trade, decision')})"
+                f", decision_event AS ({self.insert_decision_event_sql('trade.id', 'trade, event, decision')})"
+            )
         self.statement = (
-            f"WITH opened AS (SELECT id FROM positions {self.is_as_opened} FOR UPDATE), "  # noqa: S608
-            f"trade AS ({self.insert_trade_sql('opened WHERE')}), "
+            f"WITH opened AS (SELECT id FROM positions {self.is_as_opened} FOR UPDATE), {decision}"  # noqa: S608
+            f"trade AS ({self.insert_trade_sql(f'{found} WHERE {checked}')}), "
             f"moved AS ({self.update_position_sql('FROM trade')}), "
-            f"event AS ({self.insert_event_sql('trade.id', 'FROM trade')} RETURNING id) "
+            f"event AS ({self.insert_event_sql('trade.id', 'FROM trade')} RETURNING id){executed} "
             "SELECT trade.id, event.id FROM trade, event"
         )
         self.name = f"{PREPARED}_{sha256(self.statement.encode()).hexdigest()[:16]}"
@@ -240,9 +202,8 @@ class _OneStatement(TradeWriter):
 class _Prepared(_OneStatement):
     """PostgreSQL by psycopg2, which does not prepare statements by itself."""
 
-    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
-        """Build the SQL for a dialect."""
-        super().__init__(dialect, columns)
+    def _build(self) -> None:
+        super()._build()
         names = [f"%({name})s" for name in self._names]
         self._plain = re.sub(r"\$(\d+)", lambda n: names[int(n[1]) - 1], self.statement)
         self._prepare = f"PREPARE {self.name} AS {self.statement}"
@@ -255,9 +216,9 @@ class _Prepared(_OneStatement):
         if POOLED in sender.info:
             return self._send_pooled(sender, values)
         try:
-            if PREPARED not in sender.info:
+            if self.name not in sender.info:
                 sender.send(self._prepare, None)
-                sender.info[PREPARED] = True
+                sender.info[self.name] = True
             return sender.send(self._execute, values)
         except Exception as error:
             # A pooler between us and the server runs each statement on another connection.
@@ -284,22 +245,31 @@ class _Prepared(_OneStatement):
 class _ThreeStatements(TradeWriter):
     """SQLite, inside a transaction that began with BEGIN IMMEDIATE."""
 
-    def __init__(self, dialect: Dialect, columns: Sequence[str] = TRADE_COLUMNS) -> None:
-        """Build the SQL for a dialect."""
-        super().__init__(dialect, columns)
-        self.insert_trade = self.insert_trade_sql(f"positions {self.is_as_opened} AND")
-        self._update_position = self.update_position_sql("")
-        self._insert_event = self.insert_event_sql(f"?{len(self._names) + 1}", "")
+    def _build(self) -> None:
+        checked = ""
+        executed: tuple[str, ...] = ()
+        trade_id = f"?{len(self._names) + 1}"
+        if self._with_decision:
+            # With LIMIT the record is looked up once; flattened, once for each use.
+            decision = f"({self.select_decision_sql()} LIMIT 1) AS decision"
+            checked = f"AND EXISTS (SELECT 1 FROM {decision} WHERE {CAN_BE_TAKEN})"  # noqa: S608
+            executed = (
+                self.insert_decision_event_sql(trade_id, decision),
+                self.execute_decision_sql("agent_decisions"),
+            )
+        self.insert_trade = self.insert_trade_sql(f"positions {self.is_as_opened} {checked} AND")
+        after = (self.update_position_sql(""), self.insert_event_sql(trade_id, ""))
         # The driver refuses more values than the highest number of a placeholder.
         self._trade_values = _highest_number(self.insert_trade)
-        self._position_values = _highest_number(self._update_position)
+        self._after = [(text, _highest_number(text)) for text in (*after, *executed)]
 
     def write(self, sender: Sender, values: tuple[Any, ...], _prepared: bool) -> WrittenIds | None:
         row = sender.send(self.insert_trade, values[: self._trade_values])
         if row is None:
             return None
-        sender.send(self._update_position, values[: self._position_values])
-        sender.send(self._insert_event, (*values, row[0]))
+        values = (*values, row[0])
+        for statement, count in self._after:
+            sender.send(statement, values[:count])
         return row[0], None
 
 
@@ -314,13 +284,15 @@ WRITERS: Final[dict[str, type[TradeWriter]]] = {
     "aiosqlite": _ThreeStatements,
 }
 """By driver."""
-_writers: Final[dict[str, TradeWriter]] = {}
+_writers: Final[dict[tuple[str, bool], TradeWriter]] = {}
 
 
-def _writer(dialect: Dialect) -> TradeWriter:
-    writer = _writers.get(dialect.driver)
+def _writer(dialect: Dialect, with_decision: bool) -> TradeWriter:
+    key = (dialect.driver, with_decision)
+    writer = _writers.get(key)
     if writer is None:
-        writer = _writers[dialect.driver] = WRITERS[dialect.driver](dialect)
+        kind = WRITERS[dialect.driver]
+        writer = _writers[key] = kind(dialect, with_decision=with_decision)
     return writer
 
 

@@ -145,9 +145,15 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
 
     @override
-    def found(self, ids: Collection[int]) -> list[E]:
+    def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
+        if not ids:
+            return []
         column = self.table.c.id
-        return self.fetch(self.where(column.in_(ids)).order_by(column)) if ids else []
+        statement = self.where(column.in_(ids)).order_by(column)
+        if lock:
+            self.session.flush()
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        return self.fetch(statement)
 
     @override
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:

@@ -51,15 +51,18 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
 
 
 def all_new(connection: Connection, write: Callable[[], object]) -> bool:
-    """Write rows that should be new; return False, with nothing written, when a unique key is taken."""
+    """Write rows that should be new; return False, with nothing written, when a unique key is taken.
+
+    The same where `write` returns False.
+    """
     connection.exec_driver_sql("SAVEPOINT tradebook_new")
-    is_new = True
     try:
-        write()
+        is_new = write() is not False
     except Exception as error:
         if not is_taken(error):
             raise
         is_new = False
+    if not is_new:
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT tradebook_new")
     connection.exec_driver_sql("RELEASE SAVEPOINT tradebook_new")
     return is_new

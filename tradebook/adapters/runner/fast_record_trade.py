@@ -1,6 +1,6 @@
 """The fast path of `record_trade`: a new fill on a cached position, in a single statement that commits itself.
 
-Anything else (a symbol not traded lately, a repeated fill, a pending order, a decision, a refusal) is done by the
+Anything else (a symbol not traded lately, a repeated fill, a pending order, a refusal) is done by the
 ordinary runner, from the beginning: nothing was written, or what was written is recognised as the same fill.
 """
 
@@ -164,7 +164,13 @@ class AutocommitScope:
         try:
             with autocommit(path.engine) as sender:
                 ids = write_trade(
-                    sender, position.opened, settled, booking.trade, event, prepared=True
+                    sender,
+                    position.opened,
+                    settled,
+                    booking.trade,
+                    event,
+                    with_decision=booking.trade["decision_id"] is not None,
+                    prepared=True,
                 )
         finally:
             if path.written is not None:

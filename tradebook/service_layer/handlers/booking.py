@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.domain_event import DomainEvent
-from tradebook.domain.errors import ConcurrentUpdate, InvalidTransition
+from tradebook.domain.errors import ConcurrentUpdate, InvalidTransition, NotFound
 from tradebook.domain.events import Event, TradeRecorded, TradeSubmitted
 from tradebook.domain.orders import (
     by_order,
@@ -118,26 +118,33 @@ def book_trades(
     by_symbol: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_symbol.setdefault(draft.trade.symbol, []).append(draft)
+    decisions: dict[int, AgentDecision] = {}
     for symbol in sorted(by_symbol):  # one order of locking, so that two batches cannot deadlock
-        _book(uow, symbol, by_symbol[symbol])
+        decisions |= _book(uow, symbol, by_symbol[symbol])
+    _execute_decisions(uow, drafts, decisions)
     new = [draft.trade for draft in drafts if draft.is_new]
     moved = frozenset(trade.symbol for trade in new if trade.booked_at is not None)
     return RecordedTrades([d.trade for d in drafts], len(new), len(drafts) - len(new), moved)
 
 
-def _book(uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]) -> None:
-    """Record drafts of one symbol, in their order, all or none."""
+def _book(
+    uow: AbstractUnitOfWork, symbol: str, drafts: Sequence[Draft]
+) -> Mapping[int, AgentDecision]:
+    """Record drafts of one symbol, in their order, all or none; return the decisions that they name, locked."""
     for _ in range(_MAX_OPENINGS):
         opened = uow.ledger.open(symbol, {draft.trade.order_key for draft in drafts})
-        if _book_on(uow, opened, drafts):
-            return
+        decisions = _book_on(uow, opened, drafts)
+        if decisions is not None:
+            return decisions
         for draft in drafts:
             # Booking changed the trade, and nothing of it was written.
             draft.trade, draft.is_new = new_trade(uow, draft.terms), False
     raise ConcurrentUpdate(f"the position in {symbol} kept changing while trades were booked on it")
 
 
-def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]) -> bool:
+def _book_on(
+    uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Draft]
+) -> Mapping[int, AgentDecision] | None:
     if not opened.position.has_trades:
         base_currency = opened.base_currency
         if base_currency is None or uow.is_currency_named:
@@ -145,11 +152,16 @@ def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Dra
         for draft in drafts:
             draft.price_in(base_currency)
     # Decisions are locked before anything is written, in the order of their ids.
-    wanted = {d.trade.decision_id: d.place for d in reversed(drafts)}
-    decisions = {}
-    for id_ in sorted(id_ for id_ in wanted if id_ is not None):
-        with wanted[id_]:
-            decisions[id_] = uow.decisions.get(id_, lock=True)
+    wanted = {d.trade.decision_id: d.place for d in drafts[::-1] if d.trade.decision_id is not None}
+    decisions = (
+        {decision.id: decision for decision in uow.decisions.found(sorted(wanted), lock=True)}
+        if wanted
+        else {}
+    )
+    for id_, place in wanted.items():
+        if id_ not in decisions:
+            with place:
+                raise NotFound(AgentDecision.__name__, id_, uow.account)
     applied = _AppliedDrafts(uow, opened)
     for draft in drafts:
         with draft.place:
@@ -158,19 +170,24 @@ def _book_on(uow: AbstractUnitOfWork, opened: OpenPosition, drafts: Sequence[Dra
     if has_moved and not uow.ledger.book(opened, applied.bookings):
         if applied.has_submitted:  # an order that was added cannot be taken back here
             raise ConcurrentUpdate(f"the position in {opened.position.symbol} just changed")
-        return False
-    _execute_decisions(uow, [trade for trade, _ in applied.bookings], decisions)
-    return True
+        return None
+    return decisions
 
 
 def _execute_decisions(
-    uow: AbstractUnitOfWork, trades: Iterable[Trade], locked: Mapping[int, AgentDecision]
+    uow: AbstractUnitOfWork, drafts: Iterable[Draft], locked: Mapping[int, AgentDecision]
 ) -> None:
-    for trade in trades:
-        id_ = trade.decision_id  # perhaps that of an order that was filled
-        if id_ is not None and trade.booked_at is not None:
+    """Execute each decision by the first trade that was booked for it, in the order given."""
+    happened: list[tuple[DomainEvent, AgentDecision]] = []
+    for draft in drafts:
+        id_ = draft.trade.decision_id  # perhaps that of an order that was filled
+        if id_ is not None and draft.is_new and draft.target is TradeStatus.EXECUTED:
             decision = locked.get(id_) or uow.decisions.get(id_, lock=True)
-            uow.record(decision.execute(trade.id, uow.now()), decision)
+            executed = decision.execute(draft.trade.id, uow.now())
+            if executed is not None:
+                happened.append((executed, decision))
+    if happened:
+        uow.record_all(happened)
 
 
 class _AppliedDrafts:

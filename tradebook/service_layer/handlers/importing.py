@@ -195,10 +195,11 @@ class _Row(NamedTuple):
 
 @define
 class _Part:
-    """The rows that are folded and written together, and the positions as they were before."""
+    """The rows that are folded and written together, the positions as they were before, and their new decisions."""
 
     rows: list[_Row] = field(factory=list)
     before: dict[str, RunningPosition] = field(factory=dict)
+    decisions: set[int] = field(factory=set)
     bookings: list[Booking] = field(factory=list)
 
 
@@ -207,7 +208,8 @@ class _Importer:
 
     In a symbol without any trade no fill can have been recorded, so that none is searched for. Where the import
     itself has one twice, the unique key finds it when the batch is written: the batch is booked again, and from
-    there on recorded fills are searched for. What is no plain fill is booked as an entity.
+    there on recorded fills are searched for. What is no plain fill is booked as an entity. That decisions exist is
+    checked as late, and in the same way.
     """
 
     def __init__(self, uow: AbstractUnitOfWork, bulk: BulkLedger, done: _Done) -> None:
@@ -221,6 +223,8 @@ class _Importer:
         self.known: dict[FillName, Mapping[str, Any]] = {}
         self.renewed: dict[FillName, int] = {}  # the revision of a fill whose import was undone
         self.entangled: set[OrderKey] = set()
+        self.decisions: set[int] = set()  # those that trades of the import were booked for
+        self.refused: set[int] = set()  # decisions that the bulk ledger does not take
         self.base_currency = uow.base_currency
         self.read = 0  # rows of batches before this one
 
@@ -260,6 +264,7 @@ class _Importer:
     def _prepare(self, rows: Sequence[_Row]) -> None:
         self._open({row.fill.name.symbol for row in rows if row.fill is not None})
         self._search(rows)
+        self._search_decisions(rows)
 
     def _open(self, symbols: set[str]) -> None:
         if symbols <= self.running.keys():
@@ -308,6 +313,14 @@ class _Importer:
             else:
                 self.entangled.add(name.order_key)
 
+    def _search_decisions(self, rows: Sequence[_Row]) -> None:
+        self.refused.clear()
+        if self.searching:
+            ids = (row.fill.values.get("decision_id") for row in rows if row.fill is not None)
+            if wanted := {id_ for id_ in ids if id_ is not None} - self.decisions:
+                self._settle()
+                self.refused = wanted.difference(self.bulk.lock_decisions(wanted))
+
     def _fold(self, rows: Sequence[_Row], start: int) -> _Part:
         """Book rows from one on, up to the first that has to be booked as an entity."""
         part = _Part()
@@ -326,6 +339,9 @@ class _Importer:
         recorded = self.known.get(which)
         if recorded is not None:
             return self.reader.agree(fill.values, recorded)
+        decision = fill.values.get("decision_id")
+        if decision in self.refused:
+            return False
         if which in self.renewed:
             fill = Fill(which, {**fill.values, "revision": self.renewed[which]})
         running = self.running[which.symbol]
@@ -334,6 +350,10 @@ class _Importer:
         booking = running.book(fill, self.base_currency)
         if booking is None:
             return False
+        if decision is not None and decision not in self.decisions:
+            booking = booking._replace(is_first=True)
+            self.decisions.add(decision)
+            part.decisions.add(decision)
         self.known[which] = booking.trade
         part.bookings.append(booking)
         return True
@@ -341,7 +361,7 @@ class _Importer:
     def _settle(self, folded: _Part | None = None) -> bool:
         """Wait until the last part is written; return whether it was written as it was folded.
 
-        If a fill in it was recorded before, the part is booked again, and the part `folded` after it is void.
+        If a fill in it was recorded before, or a decision is refused, it is booked again, and the `folded` one is void.
         """
         part, self.writing = self.writing, _Part()
         if not part.bookings or self.bulk.is_written():
@@ -351,9 +371,9 @@ class _Importer:
         if self.searching:
             raise ConcurrentUpdate("a trade of the import was recorded at the same time")
         self.searching = True
-        if folded is not None:
-            self.running.update(folded.before)
-        self.running.update(part.before)
+        for void in (folded or _Part(), part):
+            self.running.update(void.before)
+            self.decisions -= void.decisions
         self._book(part.rows)
         self._settle()
         return False

@@ -125,14 +125,13 @@ class FillReader:
             "executed_at": _plain_time,
             "execution_id": _Cached(fill_identifier).__getitem__,
             "strategy": texts,
-            "decision_id": _none,
             "status": _executed,
         }
 
     def read(self, terms: TradeTerms) -> Fill | None:
         """Return the fill of terms that have an order id.
 
-        An order, a fill of a decision, and terms that are refused give None.
+        An order, and terms that are refused, give None.
         """
         try:
             if not self._shape(terms).is_plain:
@@ -184,11 +183,6 @@ def _plain_time(value: datetime | str) -> datetime:
     if type(value) is not datetime and type(value) is not str:
         raise TypeError("a subclass may print otherwise")
     return value if type(value) is datetime and value.tzinfo is UTC else utc(value)
-
-
-def _none(value: None) -> None:
-    if value is not None:
-        raise ValueError("a decision is executed with its trade, in a transaction")
 
 
 def _executed(value: TradeStatus | str) -> TradeStatus:

@@ -29,16 +29,23 @@ class BulkLedger(ABC):
         """Return the trades that are recorded under these orders."""
 
     @abstractmethod
+    def lock_decisions(self, ids: Collection[int]) -> Collection[int]:
+        """Lock decisions until the unit of work ends; return those that `begin_write` can execute or leave."""
+
+    @abstractmethod
     def prepare(self, bookings: Sequence[Booking]) -> Any:
         """Render bookings for `begin_write`; the batch before may still be on its way."""
 
     @abstractmethod
     def begin_write(self, prepared: Any) -> None:
-        """Begin to write trades and their events; `is_written` waits for the end."""
+        """Begin to write trades, their decisions and the events; `is_written` waits for the end."""
 
     @abstractmethod
     def is_written(self) -> bool:
-        """Wait for the last `begin_write`; False, with nothing written, where one of its fills was recorded."""
+        """Wait for the last `begin_write`; False, with nothing written, where one of its fills was recorded.
+
+        False, too, where `lock_decisions` does not return one of its decisions.
+        """
 
     @abstractmethod
     def write(self, positions: Collection[RunningPosition]) -> None:

@@ -140,8 +140,8 @@ class Records(ABC, Generic[E]):
             after = found[-1].id
 
     @abstractmethod
-    def found(self, ids: Collection[int]) -> list[E]:
-        """Read the existing records with these ids, in the order of their ids."""
+    def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
+        """Read the existing records with these ids, in the order of their ids; lock them where `lock` is true."""
 
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:

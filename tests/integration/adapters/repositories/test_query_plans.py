@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, UniqueConstraint, event
+from sqlalchemy import Connection, UniqueConstraint, event, text
 
 from tests.support.filled_books import fill
 from tests.support.servers import create_database
@@ -29,6 +29,7 @@ from tradebook import (
     VenueStatement,
 )
 from tradebook.adapters import orm
+from tradebook.adapters.ledger.decision_sql import LAST_RECORD
 from tradebook.domain.entity import Entity
 from tradebook.domain.trades import OrderKey
 from tradebook.service_layer import queries
@@ -342,6 +343,13 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "events that booked": (
         lambda uow: uow.events.bookings_of(IDS),
         EVENTS_OF_RECORD | {"a sort"},
+    ),
+    "what the last event of a decision states": (
+        lambda uow: uow.session.execute(
+            text(f"SELECT {LAST_RECORD} FROM agent_decisions WHERE account = :account AND id = 5"),
+            {"account": uow.account},
+        ),
+        EVENTS_OF_RECORD | {"pk_agent_decisions"},
     ),
     "trades whose import was undone": (lambda uow: uow.events.undone_of(IDS), EVENTS_OF_RECORD),
     "the newest event": (lambda uow: uow.events.newest_id(), {"pk_events"}),

@@ -19,6 +19,7 @@ from tradebook import (
     DatabaseConfig,
     DatabaseManager,
     InvalidInput,
+    NotFound,
     NotPermitted,
     Signal,
     Trade,
@@ -363,3 +364,23 @@ def test_a_seal_of_one_who_does_not_see_all_sessions_settles_nothing(
             assert uow.seals.transaction_snapshot() == UNKNOWN
         with auditor.unit_of_work() as uow:
             assert uow.seals.transaction_snapshot() != UNKNOWN
+
+
+def test_decisions_are_executed_by_a_role_that_sees_one_account(admin: DatabaseConfig) -> None:
+    buy: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
+    with (
+        DatabaseManager(of(admin, "bot_a"), account="A") as mine,
+        DatabaseManager(of(admin, "bot_b"), account="B") as others,
+    ):
+        mine.record_trade(**buy)
+        ids = [mine.record_decision("bot", "X", "BUY").id for _ in range(2)]
+        theirs = others.record_decision("bot", "X", "BUY").id
+        mine.record_trade(**buy, decision_id=ids[0])
+        mine.import_trades([{**buy, "decision_id": id_} for id_ in ids])
+        assert {mine.get_decision(id_).status for id_ in ids} == {"EXECUTED"}
+        with pytest.raises(NotFound):
+            mine.record_trade(**buy, decision_id=theirs)
+        with pytest.raises(NotFound):
+            mine.import_trades([{**buy, "decision_id": theirs}])
+        assert others.get_decision(theirs).status == "PROPOSED"
+        assert mine.verify().proven
