@@ -32,8 +32,9 @@ full: $(READY) ## only what `make test` leaves out: more backends, kills and cal
 	$(BIN)/python -m pytest $(PARALLEL) --full -m full --prove
 	$(BIN)/python -m pytest $(PARALLEL) tests/contract --prove
 
-pooler: $(READY) ## the heavy tests through PgBouncer: 300 clients, kills, cuts and restarts (minutes)
+pooler: $(READY) ## the heavy tests through PgBouncer: 300 clients, kills, cuts, restarts, and the contract suite (minutes)
 	$(BIN)/python -m pytest --pooler -m pooler -rs tests/integration/poolers
+	$(BIN)/python -m pytest $(PARALLEL) --pooler -rs tests/contract -k postgresql
 
 unit: $(READY) ## the unit and property tests alone: no database, seconds
 	$(BIN)/python -m pytest tests/unit tests/property

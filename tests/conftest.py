@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sqlalchemy import URL
 
+from tests.support.poolers import in_transactions, pooler
 from tests.support.servers import (
     create_database,
     give_runtime_folder,
@@ -50,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--pooler",
         action="store_true",
-        help="run what is marked `pooler`: heavy tests of PgBouncer",
+        help="run what is marked `pooler` too, and the contract suite through PgBouncer",
     )
     parser.addoption(
         "--prove",
@@ -112,9 +113,16 @@ def migrated_database(postgresql: URL) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql_book(postgresql: URL, migrated_database: str) -> URL:
-    """A database on the server with the book's schema."""
-    return create_database(postgresql, "book", migrated_database)
+def postgresql_book(
+    postgresql: URL, migrated_database: str, pytestconfig: pytest.Config
+) -> Iterator[URL]:
+    """A database on the server with the book's schema; with `--pooler` through PgBouncer."""
+    url = create_database(postgresql, "book", migrated_database)
+    if not pytestconfig.getoption("pooler"):
+        yield url
+        return
+    with pooler(url, size=10) as made:
+        yield in_transactions(made.url)
 
 
 @pytest.fixture

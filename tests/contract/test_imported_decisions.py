@@ -10,11 +10,16 @@ import pytest
 
 from tests.contract.test_importing import BATCH, BUY, NINE, Terms, fills, imported, one_by_one
 from tests.contract.test_importing import state as state_of_trades
-from tests.support.backends import within
+from tests.support.backends import each_backend, within
 from tradebook import AgentDecision, Event, NotFound, Trade, handlers
 from tradebook.testing import FakeBook
 
 STATUSES = ("PROPOSED", "APPROVED", "REJECTED", "EXPIRED")
+
+
+heavy = pytest.mark.parametrize(
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
+)
 
 
 def decided(book: Any, count: int = 12) -> list[int]:
@@ -68,6 +73,7 @@ def both(book: Any) -> tuple[FakeBook, list[int], list[int]]:
     return other, decided(book), decided(other)
 
 
+@heavy
 def test_decisions_are_executed_by_their_first_trade_as_one_by_one(book: Any) -> None:
     other, ids, other_ids = both(book)
     rows = fills(150)
@@ -83,6 +89,7 @@ def test_decisions_are_executed_by_their_first_trade_as_one_by_one(book: Any) ->
     assert book.check_seals().findings == ()
 
 
+@heavy
 def test_the_same_again_and_a_decision_that_comes_again_change_nothing(book: Any) -> None:
     ids = decided(book)
     rows = naming(fills(70), ids)
@@ -111,6 +118,7 @@ def test_a_fill_that_comes_twice_executes_its_decision_once(book: Any) -> None:
     assert book.get_decision(ids[8]).status == "PROPOSED"
 
 
+@heavy
 def test_orders_and_entities_between_execute_theirs_in_turn(book: Any) -> None:
     other, ids, other_ids = both(book)
     rows = fills(3 * BATCH)

@@ -158,3 +158,8 @@ def pooler(server: URL, *, size: int = 2, **settings: str) -> Iterator[Pooler]:
     finally:
         made.kill()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def in_transactions(url: URL) -> URL:
+    """Say in a URL that a pooler in transaction mode stands there."""
+    return url.update_query_dict({"pooler": "transaction"})

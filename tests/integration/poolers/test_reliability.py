@@ -20,17 +20,12 @@ from tests.integration.poolers.conftest import PooledBook
 from tests.support.backends import new_book
 from tests.support.breakable_servers import breakable_servers
 from tests.support.cut_connections import CUTS, CuttingFront
-from tests.support.poolers import pooler
+from tests.support.poolers import in_transactions, pooler
 from tests.support.servers import configured, kill_server, start_server
 from tradebook import AsyncDatabaseManager, DatabaseManager
 
 pytestmark = [pytest.mark.pooler, pytest.mark.slow]
 KINDS = [DatabaseManager, AsyncDatabaseManager]
-
-
-def in_transactions(url: URL) -> URL:
-    """The same, with the configuration of a pooler in the URL."""
-    return url.update_query_dict({"pooler": "transaction"})
 
 
 @pytest.fixture

@@ -74,17 +74,17 @@ def shown(milliseconds: int) -> str:
 
 def set_up_connections(engine: Engine, config: DatabaseConfig) -> None:
     """Set the limits, and on psycopg2 UTC, in each session of an engine; or in each transaction through a pooler."""
-    values = [
-        (name, shown(limit), name in config.timeouts) for name, limit in limits_of(config).items()
+    rows = [
+        f"('{name}', '{shown(limit)}', {name in config.timeouts})"
+        for name, limit in limits_of(config).items()
     ]
     if not engine.dialect.is_async:
         # Times arrive as text in the session's zone: west of UTC, the first hours of year 1 would be in year 0,
         # which Python does not have.
-        values.append((_ZONE, "UTC", True))
-    rows = ", ".join(f"('{name}', '{value}', {stated})" for name, value, stated in values)
+        rows.append(f"('{_ZONE}', 'UTC', current_setting('{_ZONE}') <> 'Etc/UTC')")
     statement = (
         f"{BEGIN_SESSION}(name, value, is_pooled) END FROM (SELECT {_IS_POOLED[config.pooler]} AS is_pooled) AS pooler "
-        f"LEFT JOIN (VALUES {rows}) AS limits (name, value, is_stated) ON current_setting(name) = '0' OR is_stated AND current_setting(name) <> value"
+        f"LEFT JOIN (VALUES {', '.join(rows)}) AS limits (name, value, is_stated) ON current_setting(name) = '0' OR is_stated AND current_setting(name) <> value"
     )
 
     def set_up(connection: Any, record: Any) -> None:

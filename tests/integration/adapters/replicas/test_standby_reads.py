@@ -19,7 +19,13 @@ import tradebook
 from tests.support.backends import in_full_runs
 from tests.support.breakable_servers import BreakableServer, breakable_servers
 from tests.support.command_line import Command
-from tradebook import AbstractUnitOfWork, DatabaseConfig, DatabaseManager, InvalidInput
+from tradebook import (
+    AbstractUnitOfWork,
+    AsyncDatabaseManager,
+    DatabaseConfig,
+    DatabaseManager,
+    InvalidInput,
+)
 from tradebook.adapters.replicas import replica
 from tradebook.service_layer.instrumentation import CallRecord
 
@@ -87,6 +93,11 @@ def account() -> str:
     return f"account {uuid4().hex}"
 
 
+threads_mostly = pytest.mark.parametrize(
+    "new_manager", [DatabaseManager, in_full_runs(AsyncDatabaseManager)], indirect=True
+)
+
+
 @pytest.fixture
 def routes() -> Routes:
     return Routes()
@@ -132,7 +143,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("reads", [60, in_full_runs(10_000)])
+@pytest.mark.parametrize("reads", [20, in_full_runs(10_000)])
 def test_a_read_sees_what_was_written_before(
     config: DatabaseConfig, watched: Callable[..., Any], routes: Routes, reads: int, account: str
 ) -> None:
@@ -155,7 +166,7 @@ def test_a_read_sees_what_was_written_before(
     assert routes.taken() == {("standby", "own-writes"): reads}
 
 
-@pytest.mark.parametrize("reads", [30, in_full_runs(1000)])
+@pytest.mark.parametrize("reads", [10, in_full_runs(1000)])
 def test_each_thread_of_a_manager_sees_what_it_wrote(
     config: DatabaseConfig, reads: int, account: str
 ) -> None:
@@ -206,6 +217,7 @@ def test_sessions_units_of_work_and_imports_count_as_writes(
             assert uow.trades.count() == 1
 
 
+@threads_mostly
 def test_a_paused_standby_is_passed_over_until_it_has_caught_up(
     config: DatabaseConfig, pair: Any, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:
@@ -226,6 +238,7 @@ def test_a_paused_standby_is_passed_over_until_it_has_caught_up(
     until(is_back)
 
 
+@threads_mostly
 def test_an_eventual_read_takes_what_the_standby_has_and_a_strong_one_does_not(
     config: DatabaseConfig, pair: Any, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:
@@ -241,6 +254,7 @@ def test_an_eventual_read_takes_what_the_standby_has_and_a_strong_one_does_not(
     assert ("primary", "strong") in routes.taken()
 
 
+@threads_mostly
 def test_a_token_carries_what_another_process_wrote(
     config: DatabaseConfig, pair: Any, new_manager: Callable[..., Any], account: str
 ) -> None:
@@ -257,6 +271,7 @@ def test_a_token_carries_what_another_process_wrote(
             assert reader.get_position_by_symbol("A").quantity == 2
 
 
+@threads_mostly
 def test_a_standby_that_lags_too_long_is_passed_over(
     config: DatabaseConfig, pair: Any, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:
@@ -275,6 +290,7 @@ def test_a_standby_that_lags_too_long_is_passed_over(
     until(lambda: bool(book.get_positions()) and ("standby", "eventual") in routes.taken())
 
 
+@threads_mostly
 def test_a_killed_standby_is_passed_over_until_it_is_back(
     config: DatabaseConfig, pair: Any, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:
@@ -298,6 +314,7 @@ def test_a_killed_standby_is_passed_over_until_it_is_back(
     until(lambda: bool(book.get_positions()) and "standby" in {s for s, _ in routes.taken()})
 
 
+@threads_mostly
 def test_the_database_itself_under_another_name_has_all_that_was_written(
     config: DatabaseConfig, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:
@@ -334,6 +351,7 @@ def test_what_is_no_consistency_and_no_token_is_refused(config: DatabaseConfig) 
     assert book.consistency_token() == ""
 
 
+@threads_mostly
 def test_a_promoted_standby_is_passed_over(
     config: DatabaseConfig, pair: Any, watched: Callable[..., Any], routes: Routes, account: str
 ) -> None:

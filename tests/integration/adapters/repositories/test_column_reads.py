@@ -134,7 +134,7 @@ def test_columns_hold_what_rows_hold(
 ) -> None:
     monkeypatch.delattr(Records, "_newest_columns")  # which would make columns of rows
 
-    @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(st.data(), st.sampled_from(ZONES))
     def same(data: st.DataObject, zone: str) -> None:
         def compare(uow: Any) -> None:

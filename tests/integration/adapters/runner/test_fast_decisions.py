@@ -288,7 +288,7 @@ def test_books_are_the_same_with_and_without_the_fast_path(
     verdicts = st.sampled_from(["", "", "APPROVED", "REJECTED", "EXPIRED"])
     steps = st.tuples(st.integers(0, 2), verdicts, st.booleans())
 
-    @examples.law(5)
+    @examples.law(3)
     @given(
         st.lists(strategies.decisions(), min_size=1, max_size=3),
         st.lists(steps, min_size=1, max_size=5),
