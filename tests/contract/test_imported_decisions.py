@@ -21,11 +21,6 @@ pytestmark = pytest.mark.parametrize(
 STATUSES = ("PROPOSED", "APPROVED", "REJECTED", "EXPIRED")
 
 
-heavy = pytest.mark.parametrize(
-    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
-)
-
-
 def decided(book: Any, count: int = 12) -> list[int]:
     """Record decisions of every status, and return their ids."""
     ids = []
@@ -83,7 +78,6 @@ def many(ids: Sequence[int]) -> list[Terms]:
     return naming(fills(100), ids)
 
 
-@heavy
 def test_decisions_are_executed_by_their_first_trade_as_one_by_one(book: Any) -> None:
     ids = decided(book)
 
@@ -98,7 +92,6 @@ def test_decisions_are_executed_by_their_first_trade_as_one_by_one(book: Any) ->
     assert book.check_seals().findings == ()
 
 
-@heavy
 def test_the_same_again_and_a_decision_that_comes_again_change_nothing(book: Any) -> None:
     ids = decided(book)
     rows = naming(fills(70), ids)
@@ -141,7 +134,6 @@ def with_orders(ids: Sequence[int]) -> list[Terms]:
     return named
 
 
-@heavy
 def test_orders_and_entities_between_execute_theirs_in_turn(book: Any) -> None:
     ids = decided(book)
 
