@@ -23,6 +23,9 @@ BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 1
 def wait_for(uow: Any, condition: str) -> None:
     """Ask again until it is so; there is no better sign that another connection waits for a lock."""
     for _ in range(100_000):
+        uow.session.execute(
+            text("SELECT pg_stat_clear_snapshot()")
+        )  # else it is always the first answer
         if uow.session.scalar(
             text(f"SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE {condition})")
         ):
