@@ -26,6 +26,7 @@ from tradebook import (
     ConstraintViolated,
     Event,
     Import,
+    Mend,
     Order,
     PerformanceMetric,
     Portfolio,
@@ -83,6 +84,7 @@ _REVERSAL: Final = "bust of "
 """The beginning of the reference of a cash flow that takes another one back; the other's id follows."""
 _CALLED: Final = {kind.__name__.lower(): kind.__name__ for kind in KINDS} | {
     "decision": "AgentDecision",
+    "cash flow": "CashFlow",
     _REVERSAL.strip(): "CashFlow",
 }
 _IN_WORDS: Final = re.compile(rf"\b({'|'.join(_CALLED)})\b (\d+)", re.IGNORECASE)
@@ -216,6 +218,8 @@ class Side:
             return self._id(value)
         if isinstance(value, New):
             return value.kind(**self._resolved(value.values))
+        if isinstance(value, Mend):
+            return attrs.evolve(value, arguments=self._resolved(value.arguments))
         if isinstance(value, Changed):
             return self._changed(value)
         if isinstance(value, Mapping):

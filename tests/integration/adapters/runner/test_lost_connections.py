@@ -53,8 +53,9 @@ def test_every_change_whose_commit_is_cut_off_is_done_once(
     changes = list(every_change(undisturbed))
     for _ in every_change(manager):
         front.cut_next(moment)
-    # Without "decided trade": one statement, which no COMMIT ends.
-    assert front.cuts == manager.retries == len(changes) - 1
+    # Without "decided trade": one statement, which no COMMIT ends. Where the one before it is found to be committed, the
+    # position is no longer known, and a transaction reads it.
+    assert front.cuts == manager.retries == len(changes) - (moment == BEFORE)
     assert contents(manager) == contents(undisturbed)
     assert (manager.verify().proven, manager.pool_status().checked_out) == (True, 0)
 
