@@ -16,7 +16,7 @@ from tradebook import AgentDecision, Event, NotFound, Trade, handlers
 from tradebook.testing import FakeBook
 
 pytestmark = pytest.mark.parametrize(
-    "book", each_backend(only_in_full_runs=["sqlite-async"]), indirect=True
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
 )
 STATUSES = ("PROPOSED", "APPROVED", "REJECTED", "EXPIRED")
 

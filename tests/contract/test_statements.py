@@ -8,9 +8,13 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.backends import each_backend
 from tradebook import InvalidInput, VenueStatement
 from tradebook.domain.statements import Mend
 
+pytestmark = pytest.mark.parametrize(
+    "book", each_backend(only_in_full_runs=["sqlite-async", "postgresql-async"]), indirect=True
+)
 NINE: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)
 DAY: Final = {"start": NINE.replace(hour=0), "end": NINE.replace(hour=0) + timedelta(days=1)}
 SECOND: Final = timedelta(seconds=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,10 +24,11 @@ NOW = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 def held(symbol: str, *fills: tuple[str, Any, Any], mark: Any = None, **terms: Any) -> Position:
     made = Position(symbol=symbol, created_at=NOW)
     for action, quantity, price in fills:
-        trade = Trade(symbol=symbol, action=action, quantity=quantity, price=price, **terms)
+        given = {"symbol": symbol, "action": action, "quantity": quantity, "price": price}
+        trade = Trade(**given, **terms, executed_at=NOW)
         made.apply(trade, NOW)
     if mark is not None:
-        made.mark(mark, datetime(2026, 12, 1, tzinfo=UTC))
+        made.mark(mark, NOW + timedelta(hours=1))
     return made
 
 

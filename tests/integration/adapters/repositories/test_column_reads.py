@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import Table, Text, insert, text, update
 
+from tests.support.backends import in_full_runs
 from tests.support.filled_books import one_of_each
 from tradebook import AsyncDatabaseManager, DatabaseManager, Trade
 from tradebook.adapters.orm import TABLES
@@ -56,7 +57,7 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql-async"])
+@pytest.fixture(params=["sqlite", "postgresql", in_full_runs("postgresql-async")])
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Call a function of a unit of work on a new account, without committing."""
     url = request.getfixturevalue(f"{request.param.partition('-')[0]}_book")
