@@ -37,7 +37,7 @@ def write_file(path: Path, rows: int, symbols: int) -> None:
 
 @define
 class Measured:
-    """What the rounds took by the clock, and in the process alone, and the memory that they held."""
+    """Wall time, processor time and peak memory of the rounds."""
 
     rows: int
     wall: Times = field(factory=Times)

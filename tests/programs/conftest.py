@@ -1,4 +1,4 @@
-"""What stands here runs against programs that trade, and is collected only where they are installed: `make integrations`."""
+"""Tests against bots and clients of venues, collected only where those are installed: `make integrations`."""
 
 from __future__ import annotations
 

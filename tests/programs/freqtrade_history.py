@@ -309,7 +309,7 @@ def _ccxt_order(trade: Trade, fill: Fill, order_id: str, at: datetime, side: str
 
 
 def _await_fill(trade: Trade) -> None:
-    """Place an exit that nobody has taken."""
+    """Place an exit order that is not filled."""
     fill = Fill("exit", trade.amount, 911.11)
     at = BEGIN + timedelta(days=20)
     placed = _ccxt_order(trade, fill, "17990000", at, trade.exit_side)

@@ -1,4 +1,4 @@
-"""What clients left on the connections of the server that a pooler shares among them."""
+"""Locks, settings and prepared statements left on the server's connections behind a pooler."""
 
 from __future__ import annotations
 

@@ -122,6 +122,19 @@ def server_user() -> str | None:
 
 
 @contextmanager
+def book_with_standby(*, waits: bool) -> Iterator[tuple[BreakableServer, BreakableServer]]:
+    """Start a server with a book, and a standby of it; `waits` as of `copy_to`."""
+    from tradebook import DatabaseManager
+
+    with breakable_servers() as (primary, standby):
+        primary.create()
+        with DatabaseManager(primary.url("postgres")) as book:
+            book.upgrade()
+        primary.copy_to(standby, waits=waits)
+        yield primary, standby
+
+
+@contextmanager
 def breakable_servers() -> Iterator[list[BreakableServer]]:
     """Two servers that are not made yet; whatever runs of them is stopped at the end."""
     give_runtime_folder()

@@ -269,7 +269,7 @@ def _freqtrade(sample: str) -> Balances:
 
 
 class Profit(NamedTuple):
-    """What freqtrade says that a closed trade earned.
+    """The profit of a closed trade, as freqtrade's database states it.
 
     Attributes:
         said: its `close_profit_abs`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
@@ -13,7 +13,7 @@ from attrs import frozen
 from tradebook.domain.accounting import net_fill
 from tradebook.domain.assets import third_fee
 from tradebook.domain.errors import InvalidInput, shown
-from tradebook.domain.numbers import ZERO, Number, exact, number, sums_by_name
+from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, exact, number, sums_by_name
 from tradebook.domain.plain_values import is_instance, mapping
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.trades import Trade, TradeStatus
@@ -128,6 +128,27 @@ def effects_of(trade: Trade) -> dict[str, Decimal]:
     if trade.is_paid:
         effects.append((size, asset_of(trade)))
     return {asset: amount for asset, amount in sums_by_name(effects).items() if amount}
+
+
+def differing(
+    book: Mapping[str, Decimal], venue: Mapping[str, Decimal], also: Iterable[str], most: Decimal
+) -> Iterator[tuple[str, Decimal, Decimal, Decimal]]:
+    """Compare the amounts of the book and of a venue.
+
+    Args:
+        book: the book's, by name.
+        venue: the venue's; one that it does not name counts as 0.
+        also: names that are compared though the venue does not name them.
+        most: the largest difference that is passed over.
+
+    Yields:
+        Name, the book's amount, the venue's, and `venue - book`, of each that differs; sorted by name.
+    """
+    for name in sorted({*venue, *also}):
+        ours, theirs = book.get(name, ZERO), venue.get(name, ZERO)
+        difference = canonical(EXACT.subtract(theirs, ours))
+        if difference.copy_abs() > most:
+            yield name, ours, theirs, difference
 
 
 def venue_balances(given: Mapping[str, Any]) -> dict[str, Decimal]:

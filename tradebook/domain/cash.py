@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import count
 from typing import ClassVar, Final
 
 from attrs import define, field, frozen
@@ -57,6 +58,12 @@ def account_name(value: str) -> str:
     if name in _RESERVED:
         raise InvalidInput("", name, "the name of one account: this one stands for all of them")
     return name
+
+
+def numbered_references(wanted: str) -> Iterator[str]:
+    """Return the references under which a cash flow may be recorded, without end: `w-1`, `w-1 #2`, `w-1 #3`."""
+    yield wanted
+    yield from (f"{wanted} #{number}" for number in count(2))
 
 
 def check_base_currency(account: str, base_currency: str | None, named: str | None) -> None:

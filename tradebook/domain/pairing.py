@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from attrs import define, field, frozen
 
 from tradebook.domain.cash import CashFlow
-from tradebook.domain.numbers import EXACT, ZERO
+from tradebook.domain.numbers import ZERO, exact
 from tradebook.domain.trades import Trade
 
 T = TypeVar("T", Trade, CashFlow)
@@ -138,12 +138,8 @@ def pair_cash_flows(
 
 
 def _same_quantity(one: Collection[Trade], other: Collection[Trade]) -> bool:
-    sums = []
-    for trades in (one, other):
-        total = ZERO
-        for trade in trades:
-            total = EXACT.add(total, trade.signed_quantity)
-        sums.append(total)
+    with exact():
+        sums = [sum((trade.signed_quantity for trade in trades), ZERO) for trades in (one, other)]
     return sums[0] == sums[1]
 
 

@@ -174,6 +174,12 @@ def new_container(
         config.max_ahead,
         wired.router,
     )
+    makers = []
+    for index, of_reader in enumerate(config.for_reading()):
+        reader = Single(getitem, wired.readers, index)
+        new_read = unit_of_work(Single(_reading, reader), ReadSession)
+        new_statement = unit_of_work(Single(_reading_once, reader, of_reader), StatementReadSession)
+        makers.append(ReadMakers(new_read, new_statement))
     wired.runner = Single(
         parts.runner,
         wired.unit_of_work.provider,
@@ -186,16 +192,7 @@ def new_container(
         wired.observers,
         wired.fast_path.provider,
         wired.router,
-        [
-            ReadMakers(
-                unit_of_work(Single(_reading, reader), ReadSession),
-                unit_of_work(Single(_reading_once, reader, of_reader), StatementReadSession),
-            )
-            for reader, of_reader in (
-                (Single(getitem, wired.readers, index), of_reader)
-                for index, of_reader in enumerate(config.for_reading())
-            )
-        ],
+        makers,
     )
     return wired
 

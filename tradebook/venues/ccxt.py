@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from time import sleep
 from typing import Any, Final, TypedDict
 
@@ -19,6 +18,7 @@ from tradebook.domain.validation import argument, identifier, optional_utc
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.venues.cells import exact_number
 from tradebook.venues.retries import repeated
 
 _OVERLAP: Final = timedelta(minutes=5)
@@ -111,7 +111,7 @@ def other_fees(trade: Mapping[str, Any], *, venue: str = "") -> Iterator[dict[st
     for number, fee in enumerate(_fees(trade)[1:], start=2):
         yield {
             "kind": "FEE",
-            "amount": -_exact(fee["cost"]),
+            "amount": -exact_number(fee["cost"]),
             "currency": fee["currency"],
             "symbol": trade["symbol"],
             "occurred_at": _time(trade),
@@ -130,7 +130,7 @@ def cash_flow_terms(entry: Mapping[str, Any], *, venue: str = "") -> dict[str, A
         return None
     if said not in _KINDS:
         raise InvalidInput("type", said, f"one of {', '.join(sorted(_KINDS))}, or trade")
-    amount = abs(_exact(_needed(entry, "amount")))
+    amount = abs(exact_number(_needed(entry, "amount")))
     outwards = entry.get("direction") == "out"
     return {
         "kind": _KINDS[said],
@@ -306,7 +306,3 @@ def _time(record: Mapping[str, Any]) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(
         milliseconds=int(_needed(record, "timestamp"))
     )
-
-
-def _exact(value: Any) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(str(value))

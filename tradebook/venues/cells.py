@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from attrs import evolve, field, frozen
@@ -29,6 +29,7 @@ ISO: Final = "iso"
 """The name of ISO 8601 among several formats."""
 _THOUSANDS: Final = "., '_\u2019\u00a0\u202f"
 _ROUNDED: Final = Context(prec=500, rounding=ROUND_HALF_EVEN)
+_LAST_PLACE: Final = Decimal(1).scaleb(-20)
 _BEGIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?").fullmatch
 _COUNTED: Final = re.compile(r"(\d{10}|\d{13}|\d{16}|\d{19})(\.\d*)?").fullmatch
@@ -153,6 +154,16 @@ class CellReader:
         if self.decimal != "." and "." in text:
             raise InvalidInput("", text, self.expected_number)
         return text.replace(self.decimal, ".")
+
+
+def twenty_places(value: Decimal) -> Decimal:
+    """Round a computed number to 20 decimals, half to even."""
+    return value.quantize(_LAST_PLACE, context=_ROUNDED)
+
+
+def exact_number(value: Any) -> Decimal:
+    """Return a number of a client as it writes it: a float by its shortest digits."""
+    return value if isinstance(value, Decimal) else Decimal(str(value))
 
 
 def split_unit(text: str) -> tuple[str, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC
-from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Any, Final
+from typing import Any
 
 from attrs import define
 
@@ -19,9 +18,7 @@ from tradebook.domain.trades import Trade
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.handlers import TradeTerms
 from tradebook.venues.ccxt import market_terms
-
-_ROUNDED: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
-_LAST_PLACE: Final = Decimal(1).scaleb(-20)
+from tradebook.venues.cells import exact_number, twenty_places
 
 
 def terms(trade: Any, order: Any) -> TradeTerms:
@@ -39,13 +36,13 @@ def terms(trade: Any, order: Any) -> TradeTerms:
     """
     market = market_terms(trade.pair)
     is_entry = order.ft_order_side == trade.entry_side
-    quantity, price = _exact(order.filled), _exact(order.safe_price)
+    quantity, price = exact_number(order.filled), exact_number(order.safe_price)
     if order.ft_fee_base:
-        fee, paid_in = _exact(order.ft_fee_base), trade.pair.partition("/")[0]
+        fee, paid_in = exact_number(order.ft_fee_base), trade.pair.partition("/")[0]
     else:
-        rate = _exact((trade.fee_open if is_entry else trade.fee_close) or 0)
+        rate = exact_number((trade.fee_open if is_entry else trade.fee_close) or 0)
         notional = EXACT.multiply(quantity, price)
-        fee = EXACT.multiply(notional, rate).quantize(_LAST_PLACE, context=_ROUNDED)
+        fee = twenty_places(EXACT.multiply(notional, rate))
         paid_in = None
     details = {
         "freqtrade_trade": str(trade.id),
@@ -78,7 +75,7 @@ def funding_terms(trade: Any, order: Any) -> dict[str, Any] | None:
         return None
     return {
         "kind": "FUNDING",
-        "amount": _exact(order.funding_fee),
+        "amount": exact_number(order.funding_fee),
         "currency": market_terms(trade.pair)["currency"],
         "symbol": trade.pair,
         "occurred_at": _time(order),
@@ -136,7 +133,3 @@ def _filled(trades: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
 def _time(order: Any) -> Any:
     filled = order.order_filled_date or order.order_update_date or order.order_date
     return filled.replace(tzinfo=UTC)
-
-
-def _exact(value: Any) -> Decimal:
-    return Decimal(str(value))

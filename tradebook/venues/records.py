@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import EXACT, ONE, number, plain
-from tradebook.venues.cells import CellReader, split_unit
+from tradebook.venues.cells import CellReader, split_unit, twenty_places
 from tradebook.venues.errors import CellRefused
 from tradebook.venues.presets import Entry, Form, Preset, Value
 
@@ -20,8 +20,6 @@ NUMBERS: Final = ("quantity", "price", "fee", "multiplier", "amount")
 TIMES: Final = ("executed_at", "occurred_at", "start", "end")
 _COLUMN: Final = re.compile(r"\{([^{}:]+)(?::(\w+))?\}")
 """A column in a template, with the part of it."""
-_ROUNDED: Final = Context(prec=200, rounding=ROUND_HALF_EVEN)
-_LAST_PLACE: Final = Decimal(1).scaleb(-20)
 _UPPER: Final = ("action", "settlement", "kind")
 
 Record = Mapping[str, str]
@@ -141,7 +139,7 @@ class RecordReader:
             if not name:
                 return ""
             product = EXACT.multiply(product, self._number(record[name], name))
-        return plain(product.quantize(_LAST_PLACE, context=_ROUNDED))
+        return plain(twenty_places(product))
 
     def _number(self, text: str, header: str) -> Decimal:
         try:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from sqlalchemy import URL, Engine
 
 from tests.integration.adapters.engine.test_pool import until
-from tests.support.breakable_servers import BreakableServer, breakable_servers
+from tests.support.breakable_servers import BreakableServer, book_with_standby
 from tests.support.command_line import Command
 from tests.support.servers import configured, create_database
 from tradebook import DatabaseManager
@@ -299,12 +299,8 @@ def test_top_says_what_is_wrong_with_an_application(tradebook: Command) -> None:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[BreakableServer, BreakableServer]]:
     """Start a server and a standby of it."""
-    with breakable_servers() as (primary, standby):
-        primary.create()
-        with DatabaseManager(primary.url("postgres")) as book:
-            book.upgrade()
-        primary.copy_to(standby)
-        yield primary, standby
+    with book_with_standby(waits=True) as made:
+        yield made
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ class PooledBook:
 
     @property
     def config(self) -> DatabaseConfig:
-        """As it should be configured."""
+        """Return the configuration that names the pooler."""
         return evolve(configured(self.url), pooler="transaction")
 
     def limit_database(self) -> None:

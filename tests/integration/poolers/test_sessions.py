@@ -1,4 +1,4 @@
-"""What needs a session of the server: refused through PgBouncer, and done by the direct URL."""
+"""Upgrades, backups and roles, which need a session: refused through PgBouncer, done by the direct URL."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tradebook.domain.trades import TRADE_COLUMNS
 NewManager = Callable[..., Any]
 BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
 IN_BOTH_WAYS = ["database", pytest.param("transaction", marks=pytest.mark.pooler)]
-"""Who has the limits; the other way is that of most other tests."""
+"""The limits are set on the database, or travel with each transaction as in most other tests."""
 LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 
 
@@ -113,7 +113,7 @@ def test_timeouts_that_a_pooler_refuses_at_the_start_are_explained(pooled: Poole
 OLD = tuple(
     {"strategy": "order_id", "order_id": "strategy"}.get(column, column) for column in TRADE_COLUMNS
 )
-"""As many columns of the same types in another order: whoever ran the other's statement would write wrongly."""
+"""The same columns in another order: a client that ran the other's statement would write wrong values."""
 
 
 @contextmanager

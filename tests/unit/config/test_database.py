@@ -395,8 +395,8 @@ def test_queries_have_the_place_of_the_read_url_and_the_settings_of_the_rest() -
         statement_timeout=9000,
         parameters={"connect_timeout": "3"},
     )
-    [nobody] = attrs.evolve(config, read_url="postgresql://standby/copy").for_reading()
-    assert (nobody.username, nobody.password) == (None, None)
+    [without_role] = attrs.evolve(config, read_url="postgresql://standby/copy").for_reading()
+    assert (without_role.username, without_role.password) == (None, None)
     alone = attrs.evolve(config, read_url=None)
     assert alone.for_reading() == ()
     several = attrs.evolve(

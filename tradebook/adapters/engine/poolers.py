@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from psycopg2 import extensions
 from sqlalchemy import Dialect, Engine, event
-from typing_extensions import override
 
 from tradebook.adapters.engine.connect_errors import sqlstate
 from tradebook.config import DatabaseConfig
@@ -95,7 +93,10 @@ def set_up_connections(engine: Engine, config: DatabaseConfig) -> None:
         own = [f"SET LOCAL {name} = '{value}'; " for name, value, *_ in found if name is not None]
         record.info[POOLED] = limits = "".join(own)
         if not engine.dialect.is_async:
-            connection.cursor_factory = _cursor_class(limits)
+            # The driver: books on SQLite start without it.
+            from tradebook.adapters.engine.limited_psycopg2 import limited_cursor
+
+            connection.cursor_factory = limited_cursor(limits)
         elif config.pooler is None:
             connection.driver_connection.terminate()
             refused = DatabaseUnavailable(_ADVICE)
@@ -135,42 +136,6 @@ def _find_async(connection: Any, statement: str) -> list[Any]:
             raise DatabaseUnavailable(lost) from error
         connection._handle_exception(error)  # raises it as SQLAlchemy's
     return found
-
-
-def _cursor_class(limits: str) -> type[extensions.cursor]:
-    """Make a class of cursors that set limits with the first statement of each transaction."""
-
-    class LimitedCursor(extensions.cursor):  # type: ignore[misc]
-        @override
-        def execute(self, query: Any, vars: Any = None) -> None:
-            if self._is_first:
-                if isinstance(query, str) and self.name is None:
-                    query = limits + query
-                else:
-                    self._set_limits()
-            super().execute(query, vars)
-
-        @override
-        def executemany(self, query: Any, vars_list: Any) -> None:
-            self._set_limits()
-            super().executemany(query, vars_list)
-
-        @override
-        def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
-            self._set_limits()
-            super().copy_expert(sql, file, size)
-
-        @property
-        def _is_first(self) -> bool:
-            status = self.connection.info.transaction_status
-            return bool(status == extensions.TRANSACTION_STATUS_IDLE)
-
-        def _set_limits(self) -> None:
-            if self._is_first and not self.connection.autocommit:
-                with self.connection.cursor(cursor_factory=extensions.cursor) as plain:
-                    plain.execute(limits)
-
-    return LimitedCursor
 
 
 def _leave_statements_unnamed(

@@ -124,9 +124,8 @@ class SqlLedger(Ledger):
             return False
         if orders:
             for trade in orders:
-                if (
-                    trade.status is TradeStatus.BUSTED
-                ):  # one statement for those with P&L and without
+                # One statement for busted trades with P&L and for those without.
+                if trade.status is TradeStatus.BUSTED:
                     flag_modified(trade, "realized_pnl")
             with permitted(self.session, orders):
                 self.session.flush()

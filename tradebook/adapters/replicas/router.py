@@ -76,20 +76,14 @@ class ReadRouter:
             checks: whether the standby is checked in any case, because the read cannot be done again elsewhere.
         """
         route = self._choose(sleep, checks)
-        call = current_call.get()
-        if call is not None:
-            call.reads_from(route.server, route.reason, route.waited)
+        _note(route)
         return route
 
-    def failed(self, route: Route, error: BaseException) -> Route:
-        """Leave the server of a route alone for a while; return the route to the database itself."""
+    def failed(self, route: Route, error: BaseException) -> None:
+        """Leave the server of a route alone for a while: the read goes to the database itself."""
         if route.index is not None:
             self.replicas[route.index].failed(error)
-        instead = Route(None, PRIMARY, "failed", route.waited)
-        call = current_call.get()
-        if call is not None:
-            call.reads_from(instead.server, instead.reason, instead.waited)
-        return instead
+        _note(Route(None, PRIMARY, "failed", route.waited))
 
     def _choose(self, sleep: Callable[[float], object], checks: bool) -> Route:
         asked = current_consistency.get() or self._default
@@ -126,3 +120,10 @@ class ReadRouter:
 
     def _state(self) -> PrimaryState | None:
         return primary_state(self._primary)
+
+
+def _note(route: Route) -> None:
+    """Tell observers of the call where it reads."""
+    call = current_call.get()
+    if call is not None:
+        call.reads_from(route.server, route.reason, route.waited)

@@ -13,17 +13,17 @@ from tradebook.domain.errors import TradebookError
 FAILURES: Final = (DBAPIError, OSError, TradebookError)
 """The errors of a server that does not answer, or not what it was asked; asyncpg raises its own at a connect."""
 
+_SERVER: Final = "(SELECT system_identifier FROM pg_control_system()), pg_postmaster_start_time(), current_database()"
+"""The columns of a `Server`."""
 # What was committed is on disk by then, unless commits do not wait for that.
 _PRIMARY: Final = text(
     "SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN pg_current_wal_insert_lsn() "
-    "ELSE pg_current_wal_flush_lsn() END - '0/0'::pg_lsn, "
-    "(SELECT system_identifier FROM pg_control_system()), pg_postmaster_start_time(), current_database()"
+    f"ELSE pg_current_wal_flush_lsn() END - '0/0'::pg_lsn, {_SERVER}"
 )
 
 
 _REPLICA: Final = text(
-    "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() - '0/0'::pg_lsn, "
-    "(SELECT system_identifier FROM pg_control_system()), pg_postmaster_start_time(), current_database()"
+    f"SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() - '0/0'::pg_lsn, {_SERVER}"
 )
 _NOT_THERE: Final = ("0A000", "42883", "42501")
 """SQLSTATEs of functions that a server does not have, or not for everyone: those of Aurora."""

@@ -32,6 +32,12 @@ def open_account(uow: AbstractUnitOfWork) -> Account:
     return account
 
 
+def present_currency(uow: AbstractUnitOfWork) -> str:
+    """Return the base currency of the account, or the one that its first use would open it with."""
+    account = uow.accounts.current()
+    return uow.base_currency if account is None else account.base_currency
+
+
 def account_currency(uow: AbstractUnitOfWork, known: str | None) -> str:
     """Return the account's base currency, `known` where it was read; open the account where it is None.
 

@@ -213,9 +213,8 @@ class _Undo:
         """Return the ids of the trades that count: these, or the last corrections of those that were corrected."""
         found: list[int] = []
         wanted = set(ids)
-        for trade in self.uow.trades.in_fold_order(
-            symbol
-        ):  # a correction comes after what it corrects
+        # A correction comes after what it corrects.
+        for trade in self.uow.trades.in_fold_order(symbol):
             if trade.corrects_id in wanted:
                 wanted.add(trade.id)
             if trade.id in wanted and trade.status is TradeStatus.EXECUTED:

@@ -29,6 +29,7 @@ from tradebook.domain.portfolio import (
 from tradebook.domain.positions import NO_MARK, Mark, MarkSource, Position, instrument
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member, optional_identifier, utc
+from tradebook.service_layer.handlers._common import present_currency
 from tradebook.service_layer.handlers.positions import named_prices
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.ports.paging import BATCH
@@ -141,12 +142,10 @@ def portfolio_as_of(
         for symbol, price in checked.items()
     }
     marks = _Marks({**marks.prices, **new_prices}, {**marks.rates, **new_rates})
-    account = uow.accounts.current()
-    base_currency = uow.base_currency if account is None else account.base_currency
     portfolio, rows = value_holdings(
         _holdings(uow, view, marks, progress),
         account=uow.account,
-        rates=Rates(base_currency, marks.rates),
+        rates=Rates(present_currency(uow), marks.rates),
         at=view.time,
         source=AS_OF,
     )

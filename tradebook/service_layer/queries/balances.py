@@ -13,11 +13,12 @@ from tradebook.domain.balances import (
     BalanceDifference,
     Reconciliation,
     balances_of,
+    differing,
     effects_of,
     venue_balances,
 )
 from tradebook.domain.cash import CashFlow
-from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, non_negative
+from tradebook.domain.numbers import Number, non_negative
 from tradebook.domain.portfolio import Holdings
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument
@@ -59,13 +60,10 @@ def reconcile(
     passed = argument("tolerance", non_negative, tolerance)
     holdings = uow.ledger.holdings()
     book = {each.asset: each.balance for each in balances_of(holdings)}
-    found = []
-    for asset in sorted(book.keys() | venue.keys()):
-        ours, theirs = book.get(asset, ZERO), venue.get(asset, ZERO)
-        difference = canonical(EXACT.subtract(theirs, ours))
-        if difference.copy_abs() > passed:
-            entries = _last_entries(uow, holdings, asset)
-            found.append(BalanceDifference(asset, ours, theirs, difference, entries))
+    found = (
+        BalanceDifference(asset, ours, theirs, difference, _last_entries(uow, holdings, asset))
+        for asset, ours, theirs, difference in differing(book, venue, book, passed)
+    )
     return Reconciliation(uow.account, len(book.keys() | venue.keys()), tuple(found))
 
 

@@ -15,6 +15,7 @@ from tradebook.domain.fills import Fill, FillName, RecordedFill, RunningPosition
 from tradebook.domain.numbers import exact
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TERMS, Settlement, Trade, TradeStatus
+from tradebook.service_layer.handlers._common import present_currency
 from tradebook.service_layer.handlers.new_fills import FillReader
 from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.instrumentation import ProgressCallback
@@ -101,8 +102,7 @@ class _Preview:
     stored: dict[str, Position] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        account = self.uow.accounts.current()
-        self.base_currency = self.uow.base_currency if account is None else account.base_currency
+        self.base_currency = present_currency(self.uow)
         self.stored = {position.symbol: position for position in self.uow.positions.all()}
 
     def fold(self, batch: Sequence[TradeTerms]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import define
 
-from tradebook.domain.cash import CashFlow, CashFlowKind
+from tradebook.domain.cash import CashFlow, CashFlowKind, numbered_references
 from tradebook.domain.errors import shown
-from tradebook.domain.numbers import EXACT, ZERO, plain, sums_by_name
+from tradebook.domain.numbers import EXACT, ZERO, exact, plain, sums_by_name
 from tradebook.domain.pairing import Match, pair_cash_flows, pair_trades
 from tradebook.domain.statements import Discrepancy, DiscrepancyKind, Mend
 from tradebook.domain.trades import Trade, TradeStatus
@@ -202,8 +201,7 @@ class EntryComparison:
 
     def _record_flow(self, terms: Terms) -> Mend:
         """Propose to record a cash flow, under a reference that is not taken."""
-        wanted = terms["reference"]
-        names = (wanted if number == 1 else f"{wanted} #{number}" for number in count(1))
+        names = numbered_references(terms["reference"])
         free = next(name for name in names if not self.uow.cash_flows.count(reference=name))
         return Mend("record_cash_flow", {**terms, "reference": free})
 
@@ -246,10 +244,8 @@ def _replacement(match: Match[Trade], given: Collection[Terms]) -> tuple[Mend, .
 
 
 def _value(trades: Collection[Trade]) -> Decimal:
-    value = ZERO
-    for trade in trades:
-        value = EXACT.add(value, EXACT.multiply(trade.signed_quantity, trade.price))
-    return value
+    with exact():
+        return sum((trade.signed_quantity * trade.price for trade in trades), ZERO)
 
 
 def _fees(trades: Collection[Trade]) -> dict[str, Decimal]:

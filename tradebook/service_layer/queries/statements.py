@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from tradebook.domain.balances import BalanceDifference, balances_of, venue_balances
+from tradebook.domain.balances import BalanceDifference, balances_of, differing, venue_balances
 from tradebook.domain.cash import CashFlow, cash_flow_kind
 from tradebook.domain.errors import InvalidInput, shown
-from tradebook.domain.numbers import EXACT, ZERO, Number, canonical, non_negative, number
+from tradebook.domain.numbers import Number, non_negative, number
 from tradebook.domain.plain_values import entries, is_instance, mapping, optional_mapping
 from tradebook.domain.statements import (
     Discrepancy,
@@ -167,27 +167,14 @@ def _at_the_end(
         # A position in a pair of currencies is among the balances.
         open_ones = (p for p in held.positions if p.symbol in quantities or p.asset not in amounts)
         book = {position.symbol: position.quantity for position in open_ones}
-        differing = _differing(book, quantities, book, tolerance)
-        positions += (PositionDifference(*each) for each in differing)
+        positions += (
+            PositionDifference(*each) for each in differing(book, quantities, book, tolerance)
+        )
     if statement.balances is not None:
         all_assets = balances_of(held)
         book = {each.asset: each.balance for each in all_assets}
         in_cash = [each.asset for each in all_assets if each.cash]
         balances += (
-            BalanceDifference(*each) for each in _differing(book, amounts, in_cash, tolerance)
+            BalanceDifference(*each) for each in differing(book, amounts, in_cash, tolerance)
         )
     return tuple(positions), tuple(balances)
-
-
-def _differing(
-    book: Mapping[str, Decimal],
-    venue: Mapping[str, Decimal],
-    also: Iterable[str],
-    tolerance: Decimal,
-) -> Iterator[tuple[str, Decimal, Decimal, Decimal]]:
-    """Return the book's and the venue's amount, and the difference, of each name of the venue's and `also` that differs."""
-    for name in sorted({*venue, *also}):
-        ours, theirs = book.get(name, ZERO), venue.get(name, ZERO)
-        difference = canonical(EXACT.subtract(theirs, ours))
-        if difference.copy_abs() > tolerance:
-            yield name, ours, theirs, difference

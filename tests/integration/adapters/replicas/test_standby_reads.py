@@ -17,7 +17,7 @@ from attrs import define, field
 
 import tradebook
 from tests.support.backends import in_full_runs
-from tests.support.breakable_servers import BreakableServer, breakable_servers
+from tests.support.breakable_servers import BreakableServer, book_with_standby
 from tests.support.command_line import Command
 from tradebook import (
     AbstractUnitOfWork,
@@ -66,12 +66,8 @@ class Routes:
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[BreakableServer, BreakableServer]]:
     """A server with a book, and a standby of it for which no commit waits."""
-    with breakable_servers() as (primary, standby):
-        primary.create()
-        with DatabaseManager(primary.url("postgres")) as book:
-            book.upgrade()
-        primary.copy_to(standby, waits=False)
-        yield primary, standby
+    with book_with_standby(waits=False) as made:
+        yield made
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ from tradebook.domain.numbers import EXACT, ZERO, canonical
 from tradebook.entrypoints.cli.book.import_flows import flows_of, free_reference
 from tradebook.entrypoints.cli.book.import_refusals import ROW_ERRORS, refused_row
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
-from tradebook.service_layer.handlers._common import confirm, dated, require_counting
+from tradebook.service_layer.handlers._common import (
+    confirm,
+    dated,
+    present_currency,
+    require_counting,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -64,8 +69,7 @@ class FlowPreview:
 def preview_flows(uow: AbstractUnitOfWork, file: TradeFile) -> FlowPreview:
     """Tell what booking the cash flows of a file would do, and write nothing."""
     preview = FlowPreview()
-    account = uow.accounts.current()
-    currency = uow.base_currency if account is None else account.base_currency
+    currency = present_currency(uow)
     with closing(_Earlier()) as earlier:
         for row in flows_of(file):
             try:

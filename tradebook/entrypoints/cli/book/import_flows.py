@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 
 from attrs import define, field
 
-from tradebook.domain.cash import CashFlow
+from tradebook.domain.cash import CashFlow, numbered_references
 from tradebook.domain.imports import Import, ImportStatus
 from tradebook.entrypoints.cli.book.import_refusals import ROW_ERRORS, refused_file, refused_row
 from tradebook.entrypoints.cli.book.trade_files import BadRow, TradeFile
@@ -74,12 +73,11 @@ def free_reference(uow: AbstractUnitOfWork, wanted: str) -> tuple[str, bool]:
     A reference stays taken when its cash flow is busted. Where the undo of an import busted it, the cash flow comes again
     under the next one: `w-1`, `w-1 #2`.
     """
-    for number in count(1):
-        reference = wanted if number == 1 else f"{wanted} #{number}"
+    for reference in numbered_references(wanted):
         recorded = uow.cash_flows.page(limit=1, reference=reference)
         if not recorded or not _was_undone(uow, recorded[0]):
             return reference, bool(recorded)
-    raise AssertionError  # pragma: no cover  # `count` has no end
+    raise AssertionError  # pragma: no cover  # they have no end
 
 
 def _was_undone(uow: AbstractUnitOfWork, flow: CashFlow) -> bool:

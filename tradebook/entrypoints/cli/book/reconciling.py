@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -182,9 +184,9 @@ def _read(
             for file in files
         ]
         statement = read_statement(read, report, since=period.since, until=period.until)
-        left_out: dict[str, int] = {}
+        left_out: Counter[str] = Counter()
         for each in (each for file in read for each in file.left_out.values()):
-            left_out[each.reason] = left_out.get(each.reason, 0) + each.count
+            left_out[each.reason] += each.count
         return statement, left_out
 
 
@@ -209,7 +211,7 @@ def _line(found: Discrepancy) -> _Line:
 
 
 def _shown(value: object) -> str:
-    return str(value) if not hasattr(value, "as_tuple") else plain(value)  # type: ignore[arg-type]
+    return plain(value) if isinstance(value, Decimal) else str(value)
 
 
 def _counts(found: ReconciledStatement) -> str:

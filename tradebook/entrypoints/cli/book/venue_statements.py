@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field
 
-from tradebook.domain.numbers import EXACT, ZERO
+from tradebook.domain.numbers import sums_by_name
 from tradebook.domain.statements import VenueStatement
+from tradebook.entrypoints.cli.book.import_refusals import MAX_BAD
 from tradebook.entrypoints.cli.book.trade_files import BadRow, Row
 from tradebook.entrypoints.cli.book.venue_files import FlowRow, StatedRow, VenueFile
 from tradebook.entrypoints.cli.messages import counted, first_of
@@ -20,7 +21,6 @@ from tradebook.venues.errors import ImportRefused
 from tradebook.venues.presets import COVERED, Preset
 
 _TRADE, _CASH_FLOW, _POSITION, _BALANCE = COVERED
-_MAX_BAD: Final = 100
 
 
 def read_statement(
@@ -64,8 +64,8 @@ def read_statement(
 class _Statement:
     trades: list[dict[str, Any]] = field(factory=list)
     flows: list[dict[str, Any]] = field(factory=list)
-    positions: dict[str, Decimal] = field(factory=dict)
-    balances: dict[str, Decimal] = field(factory=dict)
+    positions: list[tuple[Decimal, str]] = field(factory=list)
+    balances: list[tuple[Decimal, str]] = field(factory=list)
     starts: list[datetime] = field(factory=list)
     ends: list[datetime] = field(factory=list)
     covered: set[str] = field(factory=set)
@@ -78,7 +78,7 @@ class _Statement:
                 report(file.text.position, file.text.size)
             if isinstance(row, BadRow):
                 bad.append(row)
-                if len(bad) == _MAX_BAD:
+                if len(bad) == MAX_BAD:
                     break
             elif isinstance(row, Row):
                 self.trades.append(dict(row.terms))
@@ -90,25 +90,21 @@ class _Statement:
             title = f"{file.name}: {counted(len(bad), 'bad row')}; nothing was compared"
             raise ImportRefused(title, *first_of(bad))
 
-    def held(self, kind: str, amounts: dict[str, Decimal]) -> dict[str, Decimal] | None:
-        """Return what is there of a kind at the end; None where the files do not say it."""
-        return amounts if amounts or kind in self.covered else None
+    def held(self, kind: str, amounts: list[tuple[Decimal, str]]) -> dict[str, Decimal] | None:
+        """Return what is there of a kind at the end, by name; None where the files do not say it."""
+        return sums_by_name(amounts) if amounts or kind in self.covered else None
 
     def _take(self, row: StatedRow) -> None:
         terms = row.terms
         if row.kind == _POSITION:
-            _add(self.positions, terms["symbol"], terms["quantity"])
+            self.positions.append((terms["quantity"], terms["symbol"]))
         elif row.kind == _BALANCE:
-            _add(self.balances, terms["currency"], terms["amount"])
+            self.balances.append((terms["amount"], terms["currency"]))
         elif row.kind == "period":
             self.starts.append(terms["start"])
             self.ends.append(terms["end"])
         else:
             self.covered.add(terms["entries"])
-
-
-def _add(sums: dict[str, Decimal], name: str, amount: Decimal) -> None:
-    sums[name] = EXACT.add(sums.get(name, ZERO), amount)
 
 
 def _is_within(time: datetime, since: datetime | None, until: datetime | None) -> bool:
