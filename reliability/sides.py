@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import attrs
@@ -190,13 +191,14 @@ class Side:
     # Names for ids
 
     def _know(self, records: Mapping[str, Sequence[Entity]]) -> None:
-        for kind, listed in records.items():
-            self._add(kind, sorted(record.id for record in listed))
-        # What was deleted at once is known by its events only.
+        # By their events, in which all stores agree: an import gives ids to fills and orders of one symbol in
+        # another order on a database than in memory.
         events = sorted(records["Event"], key=lambda event: event.id)
         for event in events:
             assert isinstance(event, Event)
             self._add(event.entity, [event.entity_id])
+        for kind, listed in records.items():
+            self._add(kind, sorted(record.id for record in listed))
 
     def _add(self, kind: str, ids: Sequence[int]) -> None:
         self.known[kind] += [id_ for id_ in ids if id_ not in self.known[kind]]
@@ -259,12 +261,22 @@ class Side:
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self.plain(item, kind) for item in value]
+            return [self.plain(item, kind) for item in self._in_order(value)]
         if kind is not None and isinstance(value, int):
             return self._called(kind, value)
         if isinstance(value, str) and value.startswith(_REVERSAL):
             return self._words(value)
         return value
+
+    def _in_order(self, listed: Sequence[Any]) -> Sequence[Any]:
+        """Return neighbours of the same time in the order of their names, where all are trades; see `_know`."""
+        if not all(isinstance(item, Trade) for item in listed):
+            return listed
+        known = self.known[Trade.__name__]
+        same_time = groupby(listed, key=attrgetter("executed_at"))
+        return [
+            trade for _, some in same_time for trade in sorted(some, key=lambda t: known.index(t.id))
+        ]
 
     def _entity(self, entity: Entity) -> Seen:
         kind = type(entity).__name__

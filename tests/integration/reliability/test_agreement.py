@@ -12,6 +12,7 @@ from sqlalchemy import URL
 
 from reliability.agreement import BooksAgree, machine_on
 from reliability.calls import ARGUMENTS
+from reliability.sides import Call
 from reliability.tour import TOUR
 from tests.support.backends import in_full_runs
 from tradebook import handlers
@@ -46,6 +47,21 @@ def test_every_handler_does_the_same_on_every_store(machine: type[BooksAgree]) -
     books.teardown()
 
     assert machine.accepted.keys() == ARGUMENTS.keys()
+    assert machine.refused == {}
+
+
+def test_an_import_of_fills_and_orders_of_one_symbol_shows_the_same(
+    machine: type[BooksAgree],
+) -> None:
+    books, order = machine(), {"symbol": "AAPL", "action": "BUY", "quantity": 2}
+    fill = {**order, "order_id": "p-1", "price": 99}
+    pending = {**order, "order_id": "p-2", "status": "PENDING"}
+
+    books.step(Call(handlers.record_trade, fill), timedelta(0))
+    rows = [{**fill, "execution_id": "x-1"}, pending, pending]
+    books.step(Call(handlers.import_trades, {"trades": rows}), timedelta(0))
+    books.teardown()
+
     assert machine.refused == {}
 
 
