@@ -126,6 +126,7 @@ class DatabaseConfig:
         direct_url: the server itself, where a pooler stands between: for migrations, backups and roles, which
             need a session. The role and its password are the URL's alone.
         processes: how many processes use such a pool, for the doctor.
+        group_commit: let trades that threads, or tasks, of one manager record at the same time share a transaction.
         seal_witness: where `seal` appends the seals too, so that whoever can write to the database cannot drop
             them in silence: paths and URLs, in a list or with commas between them; see docs/security.md.
         parameters: further parameters of the URL. asyncpg takes those that it supports; those that only
@@ -171,6 +172,7 @@ class DatabaseConfig:
     direct_url: str | None = field(default=None, converter=texts.url, kw_only=True)
     pooler: str | None = field(default=None, converter=texts.pooler, kw_only=True)
     processes: int = field(default=1, converter=bounds.pool_size, kw_only=True)
+    group_commit: bool = field(default=True, converter=boolean, kw_only=True)
     seal_witness: tuple[str, ...] = field(default=(), converter=witness_settings, kw_only=True)
     read_consistency: Consistency = field(
         default=Consistency.OWN_WRITES, converter=consistency_of, kw_only=True

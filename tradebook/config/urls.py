@@ -102,7 +102,7 @@ _READERS: Final[Mapping[str, Callable[[str, str], Any]]] = {
         _number(int, "a whole number"),
     ),
     **dict.fromkeys(("pool_timeout", "slow_query_seconds"), _number(float, "a number of seconds")),
-    **dict.fromkeys(("echo", "pool_pre_ping"), _truth),
+    **dict.fromkeys(("echo", "pool_pre_ping", "group_commit"), _truth),
 }
 """For each field of `DatabaseConfig` that a URL's query may name, the function that reads its text."""
 

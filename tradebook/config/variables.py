@@ -80,6 +80,7 @@ _HELP: Final = {
     "pool_recycle": "Seconds until a connection is replaced; 3600.",
     "pool_pre_ping": "Check connections before use: yes or no.",
     "processes": "Processes with such a pool, for `tradebook doctor`; 1.",
+    "group_commit": "Share a transaction between trades recorded at the same time: yes or no.",
     "sslmode": "disable, allow, prefer, require, verify-ca or verify-full.",
     "sslrootcert": "The certificate file of the authority.",
     "sslcert": "The client's certificate file.",

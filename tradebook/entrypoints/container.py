@@ -28,6 +28,12 @@ from tradebook.adapters.repositories.read_sessions import ReadSession, Statement
 from tradebook.adapters.runner.account_use import AccountCheck, AccountUse, AsyncAccountUse
 from tradebook.adapters.runner.fast_record_trade import FastPath
 from tradebook.adapters.runner.first_use import AsyncFirstUse, FirstUse
+from tradebook.adapters.runner.group_commit import (
+    CALLS_ALONE,
+    GroupCommit,
+    TaskGroupCommit,
+    ThreadGroupCommit,
+)
 from tradebook.adapters.runner.retries import Retries
 from tradebook.adapters.runner.runner import AsyncRunner, ReadMakers, Runner
 from tradebook.adapters.sessions.account_session import AdHocSession
@@ -53,6 +59,7 @@ class Parts:
     account_use: type[Any]
     runner: type[Any]
     lock: Callable[[], Any]
+    group_commit: Callable[[FastPath, int], GroupCommit]
 
 
 def _sessions(
@@ -84,7 +91,14 @@ def _async_sessions(
 
 
 THREADS: Final = Parts(
-    make_engine, _sessions, SqlAlchemyUnitOfWork, FirstUse, AccountUse, Runner, RLock
+    make_engine,
+    _sessions,
+    SqlAlchemyUnitOfWork,
+    FirstUse,
+    AccountUse,
+    Runner,
+    RLock,
+    ThreadGroupCommit,
 )
 ASYNCIO: Final = Parts(
     make_async_engine,
@@ -94,6 +108,7 @@ ASYNCIO: Final = Parts(
     AsyncAccountUse,
     AsyncRunner,
     TaskLock,
+    TaskGroupCommit,
 )
 
 
@@ -174,6 +189,7 @@ def new_container(
         config.max_ahead,
         wired.router,
     )
+    wired.group_commit = Single(_group_commit, parts.group_commit, wired.fast_path, config)
     makers = []
     for index, of_reader in enumerate(config.for_reading()):
         reader = Single(getitem, wired.readers, index)
@@ -191,6 +207,7 @@ def new_container(
         actor,
         wired.observers,
         wired.fast_path.provider,
+        wired.group_commit.provider,
         wired.router,
         makers,
     )
@@ -226,6 +243,15 @@ def _counted(session_class: type[Session], router: ReadRouter | None) -> type[Se
 
     event.listen(counted, "after_transaction_end", ended)
     return counted
+
+
+def _group_commit(
+    make: Callable[[FastPath, int], GroupCommit], path: FastPath, config: DatabaseConfig
+) -> GroupCommit | None:
+    """Make the queue of trades that share a transaction; None where each has its own."""
+    if not config.group_commit:
+        return None
+    return make(path, CALLS_ALONE[config.backend])
 
 
 def _readers(

@@ -26,10 +26,11 @@ from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from typing_extensions import override
 
 from tradebook.adapters import orm
+from tradebook.adapters.ledger.autocommit import Sender
 from tradebook.adapters.ledger.bulk_ledger import PostgresqlBulkLedger, SqliteBulkLedger
 from tradebook.adapters.ledger.bulk_rows import BulkCall
 from tradebook.adapters.ledger.position_cache import PositionCache
-from tradebook.adapters.ledger.single_trade import Sender, write_trade
+from tradebook.adapters.ledger.single_trade import write_trade
 from tradebook.adapters.ledger.trade_sql import FIXED
 from tradebook.adapters.repositories.entity_rows import (
     UNCOMMITTED,

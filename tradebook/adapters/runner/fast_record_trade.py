@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import class_mapper, make_transient_to_detached
 
+from tradebook.adapters.ledger.autocommit import autocommit
 from tradebook.adapters.ledger.position_cache import (
     LOCK_TIMEOUT,
     CachedPosition,
     PositionCache,
     SymbolLock,
 )
-from tradebook.adapters.ledger.single_trade import autocommit, write_trade
+from tradebook.adapters.ledger.single_trade import write_trade
 from tradebook.adapters.replicas.router import ReadRouter
 from tradebook.adapters.runner.observers import RetryAttempt
 from tradebook.adapters.runner.retries import Retries
@@ -30,6 +31,7 @@ from tradebook.domain.errors import PoolExhausted, TradebookError
 from tradebook.domain.events import TradeRecorded
 from tradebook.domain.fills import (
     Booking,
+    Fill,
     RunningPosition,
     SharedValues,
     payload_template,
@@ -39,7 +41,8 @@ from tradebook.domain.fills import (
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import MAX_AHEAD
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.handlers.new_fills import FillReader, record_new_fill
+from tradebook.service_layer.handlers.new_fills import FillReader, book_new_fill
+from tradebook.service_layer.handlers.trade_terms import TradeTerms
 from tradebook.service_layer.instrumentation import TRADES, current_call
 
 _MAX_TEMPLATES: Final = 10_000
@@ -79,16 +82,46 @@ class FastPath:
             template = self._templates[key] = payload_template(booking, context.at)
         return JsonText(template % payload_values(booking, context.at, texts_of(booking.trade)))
 
+    def fill(self, terms: Mapping[str, Any], context: CallContext) -> Fill | None:
+        """Read the terms of a new fill; None for terms that need more, or are refused."""
+        if terms.get("order_id") is None:
+            # The first id that a unit of work of the same call makes.
+            terms = {**terms, "order_id": f"{context.token}-1"}
+        return self.reader.read(cast("TradeTerms", terms))
+
+    def event(self, booking: Booking, context: CallContext) -> dict[str, Any]:
+        """Return the event of a booking, without ids."""
+        at = context.at
+        return {
+            "account": self.account,
+            "created_at": at,
+            "updated_at": at,
+            "event_type": TradeRecorded.__name__,
+            "entity": Trade.__name__,
+            "payload": self.payload(booking, context),
+            "actor": context.actor,
+            "correlation_id": context.correlation_id,
+            "occurred_at": at,
+        }
+
     def recorded(self, booking: Booking, trade_id: int) -> Trade:
         """Return the trade of a booking that is written, detached as after a unit of work."""
+        if (call := current_call.get()) is not None:
+            call.pending[TRADES] += 1
         trade: Trade = self._new_trade()
         vars(trade).update(booking.trade, id=trade_id)
         make_transient_to_detached(trade)
         return trade
 
+    def failed(
+        self, handler: Callable[..., object], context: CallContext, error: BaseException
+    ) -> None:
+        """Count an attempt whose statement failed: the ordinary runner tries again."""
+        self.retries.add(RetryAttempt(handler, context, error))
+
 
 class AutocommitScope:
-    """A `BookingScope` that writes one booking in a statement of its own.
+    """One call of `record_trade`, which writes its booking in a statement of its own.
 
     The caller holds the symbol's lock until the call ends, an ordinary attempt included that follows: callers of
     this process do not make each other's cached positions out of date.
@@ -96,71 +129,54 @@ class AutocommitScope:
     Attributes:
         lock: of the symbol, once `attempt` asked for it; to be released in any case, since an exception thrown
             into the thread may arrive after the lock was got and before that is recorded.
+        slot: of those that may write alone, the same way.
     """
 
     def __init__(self, path: FastPath, context: CallContext) -> None:
         """Take the manager's part and the call's."""
-        self.reader = path.reader
-        self.context = context
         self.lock: SymbolLock | None = None
-        self._path = path
-        self._entry: CachedPosition | None = None
-        self._opened: Mapping[str, Any] | None = None
+        self.slot: SymbolLock | None = None
+        self._path, self._context = path, context
 
     def attempt(
         self, handler: Callable[..., object], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Trade | None:
         """Record a new fill; None where that takes a transaction, or the statement failed."""
         symbol = kwargs.get("symbol")
+        if args or type(symbol) is not str:
+            return None
+        path, context = self._path, self._context
+        entry = path.cache.entry(symbol)
         # Before the terms are read: an ordinary trade reads them itself.
-        if args or type(symbol) is not str or not self._lock(symbol):
+        opened = entry.take() if self._lock(entry) else None
+        if opened is None:
             return None
         try:
-            return record_new_fill(self, **kwargs)
+            fill = path.fill(kwargs, context)
+            if fill is None or fill.name.symbol != symbol:
+                return None
+            position = RunningPosition(opened, context.at, max_ahead=path.max_ahead)
+            booking = book_new_fill(position, fill)
+            return None if booking is None else self._book(entry, position, booking)
         except PoolExhausted:
             raise
         except TradebookError:
             return None
-        except self._path.failures as error:
-            self._path.retries.add(RetryAttempt(handler, self.context, error))
+        except path.failures as error:
+            path.failed(handler, context, error)
             return None
 
-    def new_id(self) -> str:
-        """Return the first id that a unit of work of the same call makes."""
-        return f"{self.context.token}-1"
-
-    def last_position(self, symbol: str) -> RunningPosition | None:
-        """Return the cached position, which `attempt` has locked."""
-        opened = self._opened
-        if opened is None or opened["symbol"] != symbol:
-            return None
-        return RunningPosition(opened, self.context.at, max_ahead=self._path.max_ahead)
-
-    def _lock(self, symbol: str) -> bool:
-        """Lock a symbol; False where no position of it is cached, or the lock is not got in time."""
-        entry = self._path.cache.entry(symbol)
+    def _lock(self, entry: CachedPosition) -> bool:
+        """Lock the symbol; False where the lock is not got in time."""
         self.lock = entry.lock
-        if not self.lock.acquire(timeout=LOCK_TIMEOUT):
-            return False
-        self._entry, self._opened = entry, entry.take()
-        return self._opened is not None
+        return self.lock.acquire(timeout=LOCK_TIMEOUT)
 
-    def book(self, position: RunningPosition, booking: Booking) -> Trade | None:
+    def _book(
+        self, entry: CachedPosition, position: RunningPosition, booking: Booking
+    ) -> Trade | None:
         """Write the booking; None when the cached position was out of date or the fill is recorded."""
-        path, context, at = self._path, self.context, self.context.at
-        assert self._entry is not None
-        settled = position.settled()
-        event = {
-            "account": path.account,
-            "created_at": at,
-            "updated_at": at,
-            "event_type": TradeRecorded.__name__,
-            "entity": Trade.__name__,
-            "payload": path.payload(booking, context),
-            "actor": context.actor,
-            "correlation_id": context.correlation_id,
-            "occurred_at": at,
-        }
+        path, settled = self._path, position.settled()
+        event = path.event(booking, self._context)
         try:
             with autocommit(path.engine) as sender:
                 ids = write_trade(
@@ -176,10 +192,8 @@ class AutocommitScope:
             if path.written is not None:
                 path.written.add()
         if ids is None:
-            self._entry.invalidate()
+            entry.invalidate()
             return None
-        self._entry.confirm()
+        entry.confirm()
         path.cache.keep(settled)
-        if (call := current_call.get()) is not None:
-            call.pending[TRADES] += 1
         return path.recorded(booking, ids[0])

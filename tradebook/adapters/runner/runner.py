@@ -117,6 +117,7 @@ class _Runs:
         actor: recorded in the events where the surrounding `tradebook.context` names none.
         observers: of every call; the list may grow later.
         fast_path: returns what new fills are recorded with, where that takes no unit of work.
+        group_commit: returns the queue of those that are recorded together; None where each is alone.
         router: chooses the server of each read; None where all reads go to the database itself.
         replicas: for each server that reads may go to the makers of units of work on it.
     """
@@ -130,6 +131,7 @@ class _Runs:
     actor: str
     observers: Sequence[Observer]
     fast_path: Callable[[], FastPath]
+    group_commit: Callable[[], Any]
     router: ReadRouter | None = None
     replicas: Sequence[ReadMakers] = ()
 
@@ -238,16 +240,36 @@ class Runner(_Runs):
 
     def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
         scope = AutocommitScope(self.fast_path(), context)
+        group = self.group_commit()
         try:
-            recorded = scope.attempt(query.function, query.args, query.kwargs)
-            return recorded or self._attempt(query, context)
+            return self._new_fill(query, context, scope, group) or self._attempt(query, context)
         finally:
-            # No call before the release: an exception thrown into the thread would arrive there.
-            if scope.lock is not None:
-                try:  # noqa: SIM105
-                    scope.lock.release()
-                except RuntimeError:  # not got in time
-                    pass
+            # No call before a release: an exception thrown into the thread would arrive there.
+            try:
+                if scope.lock is not None:
+                    try:  # noqa: SIM105
+                        scope.lock.release()
+                    except RuntimeError:  # not got in time
+                        pass
+            finally:
+                if scope.slot is not None:
+                    try:  # noqa: SIM105
+                        scope.slot.release()
+                    except RuntimeError:
+                        pass
+                    group.leave()
+
+    def _new_fill(
+        self, query: Query[Any], context: CallContext, scope: AutocommitScope, group: Any
+    ) -> Any:
+        """Record a new fill, alone or with those of other calls; None where that takes a transaction."""
+        if group is not None and not group.enter_alone(scope):
+            call = group.wait(query.args, query.kwargs, context)
+            if call is not None:
+                recorded = group.result(query.function, call)
+                if recorded is not None or call.error is not None:
+                    return recorded
+        return scope.attempt(query.function, query.args, query.kwargs)
 
 
 class AsyncRunner(_Runs):
@@ -323,6 +345,24 @@ class AsyncRunner(_Runs):
             await asyncio.sleep(wait)
 
     async def _record_trade(self, query: Query[Any], context: CallContext) -> Any:
+        group = self.group_commit()
+        if group is None:
+            return await self._record_alone(query, context)
+        if group.enter_alone():
+            try:
+                return await self._record_alone(query, context)
+            finally:
+                group.leave()
+        call = await group.wait(query.args, query.kwargs, context)
+        if call is None:
+            return await self._record_alone(query, context)
+        recorded = group.result(query.function, call)
+        if recorded is not None:
+            return recorded
+        attempt = self._record_alone if call.error is None else self._attempt
+        return await attempt(query, context)
+
+    async def _record_alone(self, query: Query[Any], context: CallContext) -> Any:
         scope = AutocommitScope(self.fast_path(), context)
         try:
             attempt = scope.attempt

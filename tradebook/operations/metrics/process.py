@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine, event
 
 from tradebook.adapters.columns import metadata
-from tradebook.adapters.ledger.single_trade import PREPARED
+from tradebook.adapters.ledger.prepared_statement import PREPARED
 from tradebook.adapters.runner.observers import Observable, RetryAttempt
 from tradebook.domain.alerts import Severity
 from tradebook.domain.errors import ExtraNotInstalled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Final, Protocol, Unpack, cast
+from typing import Any, Final, cast
 
 from attrs import fields, frozen
 
@@ -29,41 +29,17 @@ _CONVERTERS: Final[Mapping[str, Any]] = {
 }
 
 
-class BookingScope(Protocol):
-    """The means to book one new fill: far less than a unit of work.
-
-    Attributes:
-        reader: reads the terms of a fill.
-    """
-
-    reader: FillReader
-
-    def new_id(self) -> str:
-        """Return a new unique id, the same one in the unit of work that repeats the call."""
-
-    def last_position(self, symbol: str) -> RunningPosition | None:
-        """Return the symbol's position as it is expected to be stored, or None where it is not known."""
-
-    def book(self, position: RunningPosition, booking: Booking) -> Trade | None:
-        """Write the booking and its position; None, with nothing written, where the position is another."""
-
-
-def record_new_fill(scope: BookingScope, /, **terms: Unpack[TradeTerms]) -> Trade | None:
-    """Book a fill that is new on a known position; return None where that takes a transaction.
+def book_new_fill(position: RunningPosition, fill: Fill) -> Booking | None:
+    """Fold a new fill into a known position; return None where that takes a transaction.
 
     None says nothing of the reason: `record_trade` finds out, and refuses what is to be refused. It may have
     to recognise the fill as recorded, where the answer to a write was lost.
     """
-    if terms.get("order_id") is None:
-        terms["order_id"] = scope.new_id()
-    fill = scope.reader.read(terms)
-    position = None if fill is None else scope.last_position(fill.name.symbol)
     # The first fill of a symbol opens the account and fixes the symbol's constants.
-    if fill is None or position is None or position.constants is None:
+    if position.constants is None:
         return None
     with exact():
-        booking = position.book(fill, position.constants[0])
-    return None if booking is None else scope.book(position, booking)
+        return position.book(fill, position.constants[0])
 
 
 class _Cached(dict[str, Any]):

@@ -39,10 +39,17 @@ def book(sqlite_book: str) -> Iterator[DatabaseManager]:
 
 
 def lock_is_free(book: DatabaseManager) -> bool:
-    """Return whether another thread gets the symbol's lock at once."""
-    lock = book._container.position_cache().entry("X").lock
+    """Return whether another thread gets the symbol's lock at once, and the slots of calls that write alone."""
+    locks = [
+        book._container.position_cache().entry("X").lock,
+        *book._container.group_commit()._slots,
+    ]
+
+    def free(lock: Any) -> bool:
+        return lock.acquire(timeout=0) and lock.release() is None
+
     with ThreadPoolExecutor(1) as other:
-        return other.submit(lambda: lock.acquire(timeout=0) and lock.release() is None).result()
+        return all(other.map(free, locks))
 
 
 def test_an_exception_thrown_into_a_thread_that_waits_for_its_turn_leaves_the_lock_free(
@@ -69,6 +76,40 @@ def test_an_exception_thrown_into_a_thread_that_waits_for_its_turn_leaves_the_lo
     waiting.join()
     assert [type(error) for error in ended] == [Thrown]
     assert lock_is_free(book)
+
+
+def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_other(
+    book: DatabaseManager,
+) -> None:
+    group = book._container.group_commit()
+    slot = group._slots[0]
+    ended: list[BaseException] = []
+
+    def trade() -> None:
+        try:
+            book.record_trade(**BUY, order_id="waiting")
+        except Thrown as thrown:
+            ended.append(thrown)
+
+    lock = book._container.position_cache().entry("X").lock
+    assert lock.acquire(timeout=0)
+    assert slot.acquire(blocking=False)
+    waiting = threading.Thread(target=trade)
+    waiting.start()
+    while not group.queue.waiting:
+        pass
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(waiting.ident or 0), ctypes.py_object(Thrown)
+    )
+    lock.release()
+    slot.release()
+    waiting.join()
+    book.record_trade(**BUY)
+    assert lock_is_free(book)
+    assert book.verify().proven
+    assert (
+        len(ended) + book.count(Trade) >= 4
+    )  # thrown into a wait of C, it arrives after the answer
 
 
 def waits(thread: threading.Thread) -> bool:
