@@ -13,7 +13,18 @@ from typing import NamedTuple
 import attrs
 from rich.console import Console
 
-from benchmarks import bulk, copies, curves, files, monitoring, one_trade, reads, report, startup
+from benchmarks import (
+    bulk,
+    copies,
+    curves,
+    files,
+    many_writers,
+    monitoring,
+    one_trade,
+    reads,
+    report,
+    startup,
+)
 from benchmarks.peers import trades
 from benchmarks.results import Part, Result, Settings
 
@@ -28,6 +39,7 @@ class Titled(NamedTuple):
 PARTS = {
     "trade": Titled("One trade, next to hand-written SQL", one_trade.results),
     "peers": Titled("One trade, next to other libraries", trades.results),
+    "writers": Titled("Many writers of single trades", many_writers.results),
     "bulk": Titled("Many trades at a time", bulk.results),
     "files": Titled("Files of trades", files.results),
     "copy": Titled("A whole book", copies.results),

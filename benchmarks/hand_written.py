@@ -124,8 +124,10 @@ class Asyncpg:
 class Sqlite3:
     """Hand-written on sqlite3, as durable: WAL, synchronous=FULL."""
 
-    def __init__(self, path: str) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, path: str, *, timeout: float = 5, any_thread: bool = False) -> None:
+        self.connection = sqlite3.connect(
+            path, timeout, isolation_level=None, check_same_thread=not any_thread
+        )
         self.connection.execute("PRAGMA journal_mode=WAL")
         self.connection.execute("PRAGMA synchronous=FULL")
         self.connection.execute("PRAGMA foreign_keys=ON")

@@ -85,12 +85,15 @@ def _decided(title: str, url: str | URL, settings: Settings) -> Result:
 
 
 @contextmanager
-def prepared(url: str | URL, many: int = 1) -> Iterator[DatabaseManager]:
+def prepared(
+    url: str | URL, many: int = 1, prefixes: tuple[str, ...] = ("TB", "HW")
+) -> Iterator[DatabaseManager]:
     """A book in which every symbol has been traded: the hand-written way expects its positions."""
     with DatabaseManager(url) as manager:
         manager.upgrade()
-        for symbol in symbols("TB", many) + symbols("HW", many):
-            manager.record_trade(**terms(symbol, 1))
+        for prefix in prefixes:
+            for symbol in symbols(prefix, many):
+                manager.record_trade(**terms(symbol, 1))
         yield manager
 
 
@@ -159,8 +162,8 @@ def threads(url: URL, many: int) -> Iterator[dict[str, Way]]:
             manager.record_trade(**terms(symbol, number + 1))
 
         yield {
-            "hand-written psycopg2": _shared(pool, by_hand),
-            "tradebook record_trade": _shared(pool, managed),
+            "hand-written psycopg2": shared(pool, THREADS, by_hand),
+            "tradebook record_trade": shared(pool, THREADS, managed),
         }
 
 
@@ -184,8 +187,8 @@ def tasks(url: URL, workers: int, many: int) -> Iterator[dict[str, Way]]:
             await manager.record_trade(**terms(symbol, number + 1))
 
         yield {
-            "hand-written asyncpg": _gathered(runner, workers, by_hand),
-            "tradebook record_trade": _gathered(runner, workers, managed),
+            "hand-written asyncpg": gathered(runner, workers, by_hand),
+            "tradebook record_trade": gathered(runner, workers, managed),
         }
         runner.run(stack.aclose())
 
@@ -205,22 +208,26 @@ def a_file(folder: Path) -> Iterator[dict[str, Way]]:
         }
 
 
-def _shared(pool: ThreadPoolExecutor, call: Callable[[int, int], None]) -> Way:
+def shared(pool: ThreadPoolExecutor, workers: int, call: Callable[[int, int], None]) -> Way:
+    """Return the way of threads that make calls at the same time, each with its worker and number."""
+
     def work(worker: int, calls: int) -> None:
         for number in range(calls):
             call(worker, number)
 
     def way(calls: int) -> None:
-        each = [pool.submit(work, worker, calls // THREADS) for worker in range(THREADS)]
+        each = [pool.submit(work, worker, calls // workers) for worker in range(workers)]
         for done in each:
             done.result()
 
     return way
 
 
-def _gathered(
+def gathered(
     runner: asyncio.Runner, workers: int, call: Callable[[int, int], Awaitable[None]]
 ) -> Way:
+    """Return the way of tasks that make calls at the same time, each with its worker and number."""
+
     async def work(worker: int, calls: int) -> None:
         for number in range(calls):
             await call(worker, number)

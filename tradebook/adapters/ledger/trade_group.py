@@ -20,6 +20,7 @@ from attrs import frozen
 from sqlalchemy import Dialect
 from typing_extensions import override
 
+from tradebook.adapters.engine.postgresql_copy import is_taken
 from tradebook.adapters.ledger.autocommit import Sender
 from tradebook.adapters.ledger.decision_sql import CAN_BE_TAKEN, changed_fields
 from tradebook.adapters.ledger.prepared_statement import prepared_statement
@@ -73,7 +74,12 @@ def write_group(sender: Sender, groups: Sequence[SymbolTrades]) -> list[Ids]:
     grouped = [each for group in groups for each in group]
     with_decisions = any(each.booking.trade["decision_id"] is not None for each in grouped)
     statement = _statement(sender.dialect, with_decisions)
-    written = statement.write(sender, groups, grouped)
+    try:
+        written = statement.write(sender, groups, grouped)
+    except Exception as error:
+        if not is_taken(error):
+            raise
+        written = statement.write_what_is_new(sender, groups, grouped)
     numbers = iter(range(len(grouped)))
     return [[written.get(next(numbers)) for _ in group] for group in groups]
 
@@ -112,19 +118,40 @@ class _GroupStatement(TradeSql):
         )
         self._shared = SharedValues()
         self._shared_texts: dict[tuple[Any, ...], str] = {}
-        text = " ".join(self._text(with_decisions).split())
-        self._statement = prepared_statement(dialect, text, ("account", "positions", "trades"))
+        self._statement, self._checked = (
+            prepared_statement(
+                dialect,
+                " ".join(self._text(with_decisions, look_up_fills=looks_up).split()),
+                ("account", "positions", "trades"),
+            )
+            for looks_up in (False, True)
+        )
 
     def write(
         self, sender: Sender, groups: Sequence[SymbolTrades], grouped: SymbolTrades
     ) -> dict[int, int]:
-        """Write what can be written, and return the ids of the trades by their place."""
+        """Write what can be written, and return the ids of the trades by their place.
+
+        Where a fill is recorded already, the server's error for a unique key that is taken ends the statement.
+        """
+        parameters = self._parameters(groups, grouped)
+        return _ids(self._statement.send(sender, parameters, prepared=True))
+
+    def write_what_is_new(
+        self, sender: Sender, groups: Sequence[SymbolTrades], grouped: SymbolTrades
+    ) -> dict[int, int]:
+        """Do the same, but look the fills up first, and pass over symbols in which one is recorded."""
+        # Not prepared: a plan that is kept from when the table was small may read a whole index for each fill.
+        parameters = self._parameters(groups, grouped)
+        return _ids(self._checked.send(sender, parameters, prepared=False))
+
+    def _parameters(
+        self, groups: Sequence[SymbolTrades], grouped: SymbolTrades
+    ) -> tuple[str, str, str]:
         account = grouped[0].booking.trade["account"]
         places = ",".join(map(_position_row, groups))
         given = ",".join(starmap(self._trade_row, enumerate(grouped)))
-        parameters = (account, f"[{places}]", f"[{given}]")
-        numbers, ids = self._statement.send(sender, parameters, prepared=True)
-        return dict(zip(numbers or (), ids or (), strict=True))
+        return account, f"[{places}]", f"[{given}]"
 
     # The rows
 
@@ -155,7 +182,7 @@ class _GroupStatement(TradeSql):
     # Each look-up is one index scan by keys, whatever the planner's statistics: of the recorded fills as in
     # `_find_recorded` of the bulk ledger, of what is updated by an array of ids. Joined without it, all positions
     # of the account are read for each statement.
-    def _text(self, with_decisions: bool) -> str:
+    def _text(self, with_decisions: bool, *, look_up_fills: bool) -> str:
         columns = ", ".join(self._trade.columns)
         values = ", ".join(self._placeholder(self._trade, name) for name in self._trade.columns)
         same_fill = " AND ".join(
@@ -163,6 +190,9 @@ class _GroupStatement(TradeSql):
             for name in ("symbol", "venue", "order_id", "execution_id")
         )
         trade_given = f"trade JOIN given ON {same_fill}"
+        refused = "status = 'PENDING'"
+        if look_up_fills:
+            refused = f"({refused} OR execution_id = given.t_execution_id)"
         moved = "FROM place JOIN accepted ON accepted.symbol = place.symbol"
         decision = undecidable = executed = ""
         if with_decisions:
@@ -188,8 +218,7 @@ class _GroupStatement(TradeSql):
                 SELECT given.t_symbol AS symbol FROM given CROSS JOIN LATERAL (
                     SELECT * FROM trades WHERE account = {ACCOUNT} AND order_id = given.t_order_id
                         AND symbol IS NOT DISTINCT FROM given.t_symbol
-                        AND venue IS NOT DISTINCT FROM given.t_venue OFFSET 0) AS recorded
-                WHERE recorded.status = 'PENDING' OR recorded.execution_id = given.t_execution_id
+                        AND venue IS NOT DISTINCT FROM given.t_venue AND {refused} OFFSET 0) AS recorded
                 {undecidable}),
             accepted AS MATERIALIZED (
                 SELECT symbol FROM opened WHERE symbol NOT IN (SELECT symbol FROM refused)),
@@ -247,6 +276,11 @@ _OF_EVENT: Final = {
     "entity": f"'{Trade.__name__}'",
 }
 """The values of an event that are not among those of the row."""
+
+
+def _ids(row: Any) -> dict[int, int]:
+    numbers, ids = row
+    return dict(zip(numbers or (), ids or (), strict=True))
 
 
 def _from_json(columns: Sequence[tuple[str, str]], rows: str) -> str:
