@@ -7,9 +7,7 @@ each other in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Sequence
 from itertools import starmap
 from json import dumps
 from json.encoder import encode_basestring_ascii as quoted
@@ -17,7 +15,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from attrs import frozen
-from sqlalchemy import Dialect
+from sqlalchemy import BigInteger, Column, Dialect
 from typing_extensions import override
 
 from tradebook.adapters.engine.postgresql_copy import is_taken
@@ -27,8 +25,9 @@ from tradebook.adapters.ledger.prepared_statement import prepared_statement
 from tradebook.adapters.ledger.single_trade import Values, new_mark, write_trade
 from tradebook.adapters.ledger.trade_sql import CHANGED, MOVED, OPENED, TOLD, Columns, TradeSql
 from tradebook.adapters.orm import events, positions, trades
+from tradebook.adapters.types import ExactDecimal, Json, UtcDateTime
 from tradebook.domain.events import TradeRecorded
-from tradebook.domain.fills import VARYING, Booking, SharedValues, texts_of
+from tradebook.domain.fills import VARYING, Booking, SharedValues
 from tradebook.domain.trades import TRADE_COLUMNS, Trade
 from tradebook.service_layer.call_context import CallContext
 
@@ -41,6 +40,7 @@ class GroupedTrade:
         opened: the position's fields before it.
         settled: the same after it.
         booking: the trade.
+        texts: its `texts_of`.
         context: of the call.
         event: the trade's event without the ids, its payload a `JsonText`.
     """
@@ -48,6 +48,7 @@ class GroupedTrade:
     opened: Values
     settled: Values
     booking: Booking
+    texts: tuple[str, ...]
     context: CallContext
     event: Values
 
@@ -117,6 +118,7 @@ class _GroupStatement(TradeSql):
             with_decision=with_decisions,
         )
         self._shared = SharedValues()
+        self._shared_encoders = [_encoder(trades.c[name]) for name in self._shared.columns]
         self._shared_texts: dict[tuple[Any, ...], str] = {}
         self._statement, self._checked = (
             prepared_statement(
@@ -162,13 +164,14 @@ class _GroupStatement(TradeSql):
         if shared is None:
             if len(self._shared_texts) >= _MAX_KEPT:
                 self._shared_texts.clear()
-            values = map(_as_json, itemgetter(*self._shared.columns)(trade))
-            shared = self._shared_texts[key] = ",".join(values)
-        action, quantity, price, fee, executed_at, sequence, realized_pnl = texts_of(trade)
+            values = itemgetter(*self._shared.columns)(trade)
+            shared = self._shared_texts[key] = _as_json(self._shared_encoders, values)
+        action, quantity, price, fee, executed_at, sequence, realized_pnl = each.texts
         decision_id, details, booked_at = trade["decision_id"], trade["details"], trade["booked_at"]
-        booked = booked_at.isoformat()
+        at = context.at.isoformat()
+        booked = at if booked_at is context.at else booked_at.isoformat()
         return (
-            f'[{number},"{context.at.isoformat()}",{quoted(context.actor)},{quoted(context.correlation_id)},'
+            f'[{number},"{at}",{quoted(context.actor)},{quoted(context.correlation_id)},'
             f"{each.event['payload']},"
             f"{'null' if decision_id is None else changed_fields(context.at)},"
             f'"{booked}","{booked}",{dumps(details) if details else "{}"},'
@@ -292,29 +295,38 @@ def _from_json(columns: Sequence[tuple[str, str]], rows: str) -> str:
     return f"SELECT {', '.join(values)} FROM jsonb_array_elements({rows}) AS r"  # noqa: S608, ours
 
 
+_opened: Final = itemgetter("symbol", "id", "version", "updated_at")
 _moved: Final = itemgetter(*MOVED)
 
 
 def _position_row(group: SymbolTrades) -> str:
     opened, settled = group[0].opened, group[-1].settled
-    key = [opened["symbol"], opened["id"], opened["version"], opened["updated_at"]]
-    values = [*key, *new_mark(opened, settled), *_moved(settled)]
-    return f"[{','.join(map(_as_json, values))}]"
+    values = (*_opened(opened), *new_mark(opened, settled), *_moved(settled))
+    return f"[{_as_json(_POSITION_ENCODERS, values)}]"
 
 
-def _as_json(value: Any) -> str:
-    """Encode a value of a column as JSON: numbers, which have any number of digits, as text."""
-    if isinstance(value, str):
-        return quoted(value)
-    if value is None:
-        return "null"
-    if isinstance(value, Decimal):
-        return f'"{value:f}"'
-    if isinstance(value, datetime):
-        return f'"{value.isoformat()}"'
-    return dumps(value)
+def _as_json(encoders: Iterable[Callable[[Any], str]], values: Iterable[Any]) -> str:
+    """Encode values of columns as JSON: numbers that have any number of digits as text."""
+    return ",".join(
+        ["null" if v is None else encode(v) for encode, v in zip(encoders, values, strict=True)]
+    )
 
 
+def _encoder(column: Column[Any]) -> Callable[[Any], str]:
+    kind = column.type
+    if isinstance(kind, ExactDecimal):
+        return '"{:f}"'.format
+    if isinstance(kind, UtcDateTime):
+        return lambda at: f'"{at.isoformat()}"'
+    if isinstance(kind, Json):
+        return lambda value: dumps(value) if value else "{}"
+    return str if isinstance(kind, BigInteger) else quoted
+
+
+_POSITION_ENCODERS: Final = [
+    _encoder(positions.c[name])
+    for name in ("symbol", "id", "version", "updated_at", "current_price", "marked_at", *MOVED)
+]
 _statements: Final[dict[tuple[str, bool], _GroupStatement]] = {}
 
 

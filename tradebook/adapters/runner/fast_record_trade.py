@@ -72,15 +72,15 @@ class FastPath:
         # `class_mapper` configures the mapper: the first trade of a process may be one of the fast path.
         self._new_trade = class_mapper(Trade).class_manager.new_instance
 
-    def payload(self, booking: Booking, context: CallContext) -> JsonText:
-        """Return a booking's event payload."""
+    def payload(self, booking: Booking, context: CallContext, texts: tuple[str, ...]) -> JsonText:
+        """Return a booking's event payload; `texts` are the booking's `texts_of`."""
         key = self._shared.key(booking, context.at)
         template = self._templates.get(key)
         if template is None:
             if len(self._templates) >= _MAX_TEMPLATES:
                 self._templates.clear()
             template = self._templates[key] = payload_template(booking, context.at)
-        return JsonText(template % payload_values(booking, context.at, texts_of(booking.trade)))
+        return JsonText(template % payload_values(booking, context.at, texts))
 
     def fill(self, terms: Mapping[str, Any], context: CallContext) -> Fill | None:
         """Read the terms of a new fill; None for terms that need more, or are refused."""
@@ -89,8 +89,10 @@ class FastPath:
             terms = {**terms, "order_id": f"{context.token}-1"}
         return self.reader.read(cast("TradeTerms", terms))
 
-    def event(self, booking: Booking, context: CallContext) -> dict[str, Any]:
-        """Return the event of a booking, without ids."""
+    def event(
+        self, booking: Booking, context: CallContext, texts: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """Return the event of a booking, without ids; `texts` are the booking's `texts_of`."""
         at = context.at
         return {
             "account": self.account,
@@ -98,7 +100,7 @@ class FastPath:
             "updated_at": at,
             "event_type": TradeRecorded.__name__,
             "entity": Trade.__name__,
-            "payload": self.payload(booking, context),
+            "payload": self.payload(booking, context, texts),
             "actor": context.actor,
             "correlation_id": context.correlation_id,
             "occurred_at": at,
@@ -176,7 +178,7 @@ class AutocommitScope:
     ) -> Trade | None:
         """Write the booking; None when the cached position was out of date or the fill is recorded."""
         path, settled = self._path, position.settled()
-        event = path.event(booking, self._context)
+        event = path.event(booking, self._context, texts_of(booking.trade))
         try:
             with autocommit(path.engine) as sender:
                 ids = write_trade(

@@ -25,7 +25,7 @@ from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT, CachedPositio
 from tradebook.adapters.ledger.trade_group import GroupedTrade, write_group
 from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
 from tradebook.domain.errors import TradebookError
-from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition
+from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition, texts_of
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers.new_fills import book_new_fill
@@ -177,8 +177,9 @@ class TradeQueue:
             return False
         if booking is None:
             return False
-        settled, event = position.settled(), path.event(booking, context)
-        symbol.trades.append(GroupedTrade(symbol.current, settled, booking, context, event))
+        settled, texts = position.settled(), texts_of(booking.trade)
+        event = path.event(booking, context, texts)
+        symbol.trades.append(GroupedTrade(symbol.current, settled, booking, texts, context, event))
         symbol.calls.append(call)
         symbol.current = settled
         return True
