@@ -10,185 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final
 
-from attrs import define, field
 from sqlalchemy.util import greenlet_spawn
 
-from tradebook.adapters.ledger.autocommit import autocommit
-from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT, CachedPosition, SymbolLock
-from tradebook.adapters.ledger.trade_group import GroupedTrade, write_group
+from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT
 from tradebook.adapters.runner.fast_record_trade import AutocommitScope, FastPath
-from tradebook.domain.errors import TradebookError
-from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition, texts_of
+from tradebook.adapters.runner.trade_queue import TradeQueue, WaitingCall
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.call_context import CallContext
-from tradebook.service_layer.handlers.new_fills import book_new_fill
 
-MAX_TRADES: Final = 256
-"""The number of trades that share a transaction at most."""
 CALLS_ALONE: Final = {"sqlite": 1, "postgresql": 2}
 """The number of calls that may write their trades themselves at the same time, by kind of database: SQLite has one
 writer; a PostgreSQL server writes the log of two once."""
+_ENOUGH: Final = (8, 16, 32, 64, 128, 256)
+"""The numbers of waiting calls at which a second transaction is begun beside the one that is being written."""
 _IDLE: Final = 1.0
 """Seconds after which the thread that writes ends, where nothing waits."""
 _WAIT_FOR_LOCK: Final = LOCK_TIMEOUT / 10
 """Seconds after which locks that were not free are tried again, if nothing said that they are."""
-
-
-@define(eq=False)
-class WaitingCall:
-    """A call of `record_trade` in the queue.
-
-    Attributes:
-        fill: its terms, read.
-        context: of the call.
-        wake: lets the call go on, once it has its answer.
-        since: the time of a monotonic clock at which it came.
-        booking, trade_id: the answer: what was booked, and its id; None where the call shall do it itself.
-        error: the failure of the transaction, where it may have been committed.
-    """
-
-    fill: Fill
-    context: CallContext
-    wake: Callable[[], object]
-    since: float = field(factory=time.monotonic)
-    booking: Booking | None = None
-    trade_id: int | None = None
-    error: BaseException | None = None
-
-
-@define
-class _Symbol:
-    """The trades of one symbol in a transaction, while they are folded."""
-
-    entry: CachedPosition
-    current: Any
-    calls: list[WaitingCall] = field(factory=list)
-    trades: list[GroupedTrade] = field(factory=list)
-
-
-@define(eq=False)
-class TradeQueue:
-    """The calls that wait, and the means to write them; shared by all calls of one manager.
-
-    Attributes:
-        path: the fast path, whose positions are locked and cached.
-        waiting: calls in the order in which they came.
-    """
-
-    path: FastPath
-    waiting: deque[WaitingCall] = field(factory=deque, init=False)
-
-    def write_some(self) -> bool:
-        """Write the trades of waiting calls, and let these go on; False where all wait for locks of their symbols."""
-        calls, locks = self._take()
-        try:
-            if calls:
-                self._write(calls)
-        finally:
-            for lock in locks:
-                lock.release()
-            for call in calls:
-                call.wake()
-        return bool(calls)
-
-    def _take(self) -> tuple[list[WaitingCall], list[SymbolLock]]:
-        """Take calls off the queue whose symbols' locks are free; return them with the locks, acquired.
-
-        A call whose symbol's lock is not got in time is let go, to do its trade itself.
-        """
-        taken: list[WaitingCall] = []
-        left: list[WaitingCall] = []
-        locks: dict[str, SymbolLock | None] = {}
-        late = time.monotonic() - LOCK_TIMEOUT
-        while self.waiting and len(taken) < MAX_TRADES:
-            call = self.waiting.popleft()
-            symbol = call.fill.name.symbol
-            if symbol not in locks:
-                lock = self.path.cache.entry(symbol).lock
-                locks[symbol] = lock if lock.acquire(timeout=0) else None
-            if locks[symbol] is not None:
-                taken.append(call)
-            elif call.since < late:
-                call.wake()
-            else:
-                left.append(call)
-        self.waiting.extendleft(reversed(left))
-        return taken, [lock for lock in locks.values() if lock is not None]
-
-    def _write(self, calls: Sequence[WaitingCall]) -> None:
-        """Write the trades of calls, whose symbols are locked, in one transaction; note what each call is answered."""
-        path = self.path
-        symbols = self._fold(calls)
-        if not symbols:
-            return
-        try:
-            with autocommit(path.engine) as sender:
-                written = write_group(sender, [symbol.trades for symbol in symbols])
-        except Exception as error:
-            for symbol in symbols:
-                for call in symbol.calls:
-                    call.error = error
-            return
-        finally:
-            if path.written is not None:
-                path.written.add()
-        for symbol, ids in zip(symbols, written, strict=True):
-            _answer(symbol, ids)
-            if None in ids:
-                symbol.entry.invalidate()
-            else:
-                symbol.entry.confirm()
-                path.cache.keep(symbol.current)
-
-    def _fold(self, calls: Iterable[WaitingCall]) -> list[_Symbol]:
-        """Fold the trades of calls into their positions; pass over those that take a transaction of their own."""
-        symbols: dict[str, _Symbol] = {}
-        names: set[FillName] = set()
-        decisions: set[int] = set()
-        for call in calls:
-            name = call.fill.name
-            symbol = symbols.get(name.symbol)
-            if symbol is None:
-                entry = self.path.cache.entry(name.symbol)
-                symbol = symbols[name.symbol] = _Symbol(entry, entry.take())
-            decision = call.fill.values.get("decision_id")
-            # The same fill again is recognised, and the same decision again is executed, after this one is written.
-            if symbol.current is None or name in names or decision in decisions:
-                continue
-            if self._fold_call(symbol, call):
-                names.add(name)
-                if decision is not None:
-                    decisions.add(decision)
-        return [symbol for symbol in symbols.values() if symbol.trades]
-
-    def _fold_call(self, symbol: _Symbol, call: WaitingCall) -> bool:
-        path, context = self.path, call.context
-        position = RunningPosition(symbol.current, context.at, max_ahead=path.max_ahead)
-        try:
-            booking = book_new_fill(position, call.fill)
-        except TradebookError:
-            return False
-        if booking is None:
-            return False
-        settled, texts = position.settled(), texts_of(booking.trade)
-        event = path.event(booking, context, texts)
-        symbol.trades.append(GroupedTrade(symbol.current, settled, booking, texts, context, event))
-        symbol.calls.append(call)
-        symbol.current = settled
-        return True
-
-
-def _answer(symbol: _Symbol, ids: Sequence[int | None]) -> None:
-    for call, trade, id_ in zip(symbol.calls, symbol.trades, ids, strict=True):
-        if id_ is not None:
-            call.booking, call.trade_id = trade.booking, id_
 
 
 class GroupCommit:
@@ -197,14 +40,12 @@ class GroupCommit:
     Attributes:
         path: the fast path.
         queue: the calls that wait.
-        is_writing: whether what waited is being written.
     """
 
-    def __init__(self, path: FastPath) -> None:
-        """Make an empty queue."""
+    def __init__(self, path: FastPath, writers: int) -> None:
+        """Make an empty queue for so many transactions at the same time."""
         self.path = path
-        self.queue = TradeQueue(path)
-        self.is_writing = False
+        self.queue = TradeQueue(path, writers)
 
     def call(
         self, args: Sequence[Any], kwargs: Any, context: CallContext, wake: Callable[[], object]
@@ -227,13 +68,13 @@ class GroupCommit:
 class ThreadGroupCommit(GroupCommit):
     """Group commit for threads: one thread of its own writes, which ends when nothing came for a while.
 
-    The thread is none of the callers': an exception that is thrown into one of these, as Ctrl-C is, ends its
-    wait, and no other's.
+    The thread is none of the callers': an exception that is thrown into one of these, as Ctrl-C is, ends its wait,
+    and no other's. A second one that writes gains nothing: it waits for the interpreter's lock.
     """
 
     def __init__(self, path: FastPath, alone: int) -> None:
         """Take the number of calls that may write their trades themselves at the same time."""
-        super().__init__(path)
+        super().__init__(path, writers=1)
         # Locks with an owner, not a count: one that an exception kept from its release is seen to be free.
         self._slots = [threading.RLock() for _ in range(alone)]
         self._changed = threading.Condition(threading.Lock())
@@ -242,7 +83,7 @@ class ThreadGroupCommit(GroupCommit):
 
     def enter_alone(self, scope: AutocommitScope) -> bool:
         """Report whether a call may write its trade itself; its `slot` is then to be released."""
-        if not self.is_writing and not self.queue.waiting:
+        if not self.queue.in_flight and not self.queue.waiting:
             for slot in self._slots:
                 scope.slot = slot  # before it is acquired: an exception may be thrown in between
                 if slot.acquire(blocking=False):
@@ -285,38 +126,41 @@ class ThreadGroupCommit(GroupCommit):
                 self._changed.notify()
 
     def _write_all(self) -> None:
-        while True:
-            with self._changed:
-                self.is_writing = False
-                if not self.queue.waiting:
-                    self._changed.wait(_IDLE)
-                if not self.queue.waiting:
-                    self._thread = None
-                    return
-                self.is_writing, self._has_changed = True, False
+        while self._has_work():
             if not self.queue.write_some():
                 with self._changed:
                     if not self._has_changed:
                         self._changed.wait(_WAIT_FOR_LOCK)
 
+    def _has_work(self) -> bool:
+        """Wait for a call; False where the thread shall end."""
+        with self._changed:
+            if not self.queue.waiting:
+                self._changed.wait(_IDLE)
+            self._has_changed = False
+            if not self.queue.waiting:
+                self._thread = None
+            return bool(self.queue.waiting)
+
 
 class TaskGroupCommit(GroupCommit):
-    """Group commit for the tasks of an event loop: one task of its own writes, while something waits.
+    """Group commit for the tasks of an event loop: tasks of its own write, while something waits.
 
-    The task is none of the callers': cancelling one of these ends its wait, and no other's.
+    They are none of the callers': cancelling one of these ends its wait, and no other's. On PostgreSQL there may be
+    two: one folds while the other waits for the server, which gives 64 tasks 1.3 times the throughput.
     """
 
     def __init__(self, path: FastPath, alone: int) -> None:
         """Take the number of calls that may write their trades themselves at the same time."""
-        super().__init__(path)
+        super().__init__(path, writers=1 if path.engine.dialect.name == "sqlite" else 2)
         self._alone = self._free = alone
         self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_alone(self) -> bool:
         """Report whether a call may write its trade itself; then `leave` follows."""
-        if self.is_writing or self.queue.waiting or not self._free:
+        if self._tasks or self.queue.waiting or not self._free:
             return False
         self._free -= 1
         return True
@@ -344,9 +188,8 @@ class TaskGroupCommit(GroupCommit):
             self._begin_loop(loop)
         self.queue.waiting.append(call)
         self._changed.set()
-        if not self.is_writing:
-            self.is_writing = True
-            self._task = loop.create_task(self._write_all(), context=Context())
+        if self._needs_writer():
+            self._tasks.add(loop.create_task(self._write_all(), context=Context()))
         try:
             await answered
         except BaseException:
@@ -355,21 +198,30 @@ class TaskGroupCommit(GroupCommit):
             raise
         return call
 
+    def _needs_writer(self) -> bool:
+        """Report whether one more is needed: a second one where the first has left enough waiting."""
+        queue, writers = self.queue, len(self._tasks)
+        return not writers or (writers < queue.writers and len(queue.waiting) in _ENOUGH)
+
     def _begin_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin anew in another event loop: what the last one left undone is done by no one."""
-        self._loop, self._free, self.is_writing = loop, self._alone, False
+        self._loop, self._free = loop, self._alone
+        self._tasks = set()
         self._changed = asyncio.Event()
         self.queue.waiting.clear()
 
     async def _write_all(self) -> None:
+        tasks = self._tasks
         try:
             while self.queue.waiting:
                 self._changed.clear()
                 if not await greenlet_spawn(self.queue.write_some):
+                    if len(tasks) > 1:
+                        return  # the locks are those of the other
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_WAIT_FOR_LOCK):
                             await self._changed.wait()
         finally:
-            self.is_writing = False
-            while self.queue.waiting:  # where the loop ends
+            tasks.discard(asyncio.current_task())
+            while self.queue.waiting and not tasks:  # where the loop ends
                 self.queue.waiting.popleft().wake()

@@ -27,8 +27,9 @@ from tests.support.servers import configured
 from tests.support.statements import statements
 from tradebook import AsyncDatabaseManager, CallContext, DatabaseManager, Event, Trade, handlers
 from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT
-from tradebook.adapters.runner import group_commit
-from tradebook.adapters.runner.group_commit import GroupCommit, WaitingCall
+from tradebook.adapters.runner import group_commit, trade_queue
+from tradebook.adapters.runner.group_commit import GroupCommit
+from tradebook.adapters.runner.trade_queue import WaitingCall
 from tradebook.testing import strategies
 
 SYMBOLS = ("X", "Y", "Z")
@@ -95,16 +96,16 @@ def answered(calls: Sequence[WaitingCall]) -> list[bool]:
 
 def test_a_group_is_one_transaction_and_on_postgresql_one_statement(two: tuple[Any, Any]) -> None:
     manager = two[0]
-    trades = [buy(symbol, order_id=f"{symbol}-{n}") for n in range(3) for symbol in SYMBOLS]
+    trades = [buy(symbol, order_id=f"{symbol}-{n}") for n in range(2) for symbol in SYMBOLS]
     write_together(manager, [buy("X"), buy("Y")])  # psycopg2 prepares the statement
     with statements() as sent:
-        assert answered(write_together(manager, trades)) == [True] * 9
+        assert answered(write_together(manager, trades)) == [True] * 6
     if manager.config.backend == "postgresql":
         assert len(sent) == 1
     else:
         assert sent[0] == "BEGIN IMMEDIATE"
         assert {statement.split()[0] for statement in sent[1:]} == {"INSERT", "UPDATE"}
-    assert [p.quantity for p in manager.get_positions()] == [5, 5, 4]
+    assert [p.quantity for p in manager.get_positions()] == [4, 4, 3]
     require_sound(manager)
 
 
@@ -344,7 +345,7 @@ def test_a_lost_connection_loses_nothing_and_books_nothing_twice(
     manager, failed = two[0], []
     group = group_of(manager)
     allow_alone(group, alone)
-    really = group_commit.write_group
+    really = trade_queue.write_group
 
     def lose(sender: Any, groups: Any) -> Any:
         if failed:
@@ -356,7 +357,7 @@ def test_a_lost_connection_loses_nothing_and_books_nothing_twice(
                 sender.send("COMMIT", ())
         raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
 
-    monkeypatch.setattr(group_commit, "write_group", lose)
+    monkeypatch.setattr(trade_queue, "write_group", lose)
     calls = [buy(SYMBOLS[n % 3], order_id=f"o-{n}") for n in range(24)]
     booked = run_together(manager, handlers.record_trade, calls, workers=12)
     assert failed[0] >= 1
@@ -492,14 +493,14 @@ def test_a_statement_that_the_server_refuses_is_done_again_by_each_call(
     two: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = two[0]
-    really = group_commit.write_group
+    really = trade_queue.write_group
 
     def refuse(sender: Any, groups: Any) -> Any:
         if sum(map(len, groups)) > 1:
             sender.send("SELECT none FROM nothing", ())
         return really(sender, groups)
 
-    monkeypatch.setattr(group_commit, "write_group", refuse)
+    monkeypatch.setattr(trade_queue, "write_group", refuse)
     calls = [buy(SYMBOLS[n % 3], order_id=f"o-{n}") for n in range(12)]
     assert len(run_together(manager, handlers.record_trade, calls, workers=12)) == 12
     assert [p.quantity for p in manager.get_positions()] == [5, 5, 5]
