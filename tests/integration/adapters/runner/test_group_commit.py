@@ -338,13 +338,11 @@ def test_decisions_are_executed_with_their_trades(two: tuple[Any, Any], account:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-@pytest.mark.parametrize("alone", [0, 1])
 def test_a_lost_connection_loses_nothing_and_books_nothing_twice(
-    two: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, committed: bool, alone: int
+    two: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
     manager, failed = two[0], []
-    group = group_of(manager)
-    allow_alone(group, alone)
+    allow_alone(group_of(manager), 0)
     really = trade_queue.write_group
 
     def lose(sender: Any, groups: Any) -> Any:
