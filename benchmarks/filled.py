@@ -41,7 +41,8 @@ FROM trades WHERE sequence > 1
 """
 _POSITIONS = """
 UPDATE positions SET quantity = {quantity}, cost_basis = 100 * {quantity}, realized_pnl = {realized},
-    cash_flow = {realized} - 100 * {quantity}, sequence = {each}, version = version + {each}, opened_at = opening.executed_at,
+    cash_flow = {realized} - 100 * {quantity}, sequence = {each}, version = version + {each} - 1,
+    updated_at = newest.booked_at, opened_at = opening.executed_at,
     current_price = newest.price, marked_at = newest.executed_at
 FROM trades AS opening, trades AS newest
 WHERE opening.account = positions.account AND opening.symbol = positions.symbol AND opening.sequence = {opening}

@@ -64,8 +64,8 @@ def imported(book: DatabaseManager) -> Iterator[Call]:
 
 
 CALLS: list[tuple[str, Callable[[DatabaseManager], Iterator[Call]], int]] = [
-    ("`record_trade`, fast path", fast, 14),
-    ("`record_trade`, ordinary path", ordinary, 22),
+    ("`record_trade`, fast path", fast, 16),
+    ("`record_trade`, ordinary path", ordinary, 24),
     ("`resolve_alert`", resolved, 14),
     ("`get_recent_trades`", recent, 13),
     ("`import_trades` of 50", imported, 24),

@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import class_mapper, make_transient_to_detached
+from sqlalchemy.orm import class_mapper
+from sqlalchemy.orm.attributes import instance_state
 
 from tradebook.adapters.ledger.autocommit import autocommit
 from tradebook.adapters.ledger.position_cache import (
@@ -70,7 +71,9 @@ class FastPath:
         self._shared = SharedValues()
         self._templates: dict[tuple[Any, ...], str] = {}
         # `class_mapper` configures the mapper: the first trade of a process may be one of the fast path.
-        self._new_trade = class_mapper(Trade).class_manager.new_instance
+        mapper = class_mapper(Trade)
+        self._new_trade = mapper.class_manager.new_instance
+        self._key_of = mapper.identity_key_from_primary_key
 
     def payload(self, booking: Booking, context: CallContext, texts: tuple[str, ...]) -> JsonText:
         """Return a booking's event payload; `texts` are the booking's `texts_of`."""
@@ -112,7 +115,8 @@ class FastPath:
             call.pending[TRADES] += 1
         trade: Trade = self._new_trade()
         vars(trade).update(booking.trade, id=trade_id)
-        make_transient_to_detached(trade)
+        # All that `make_transient_to_detached` does for an entity with every field, but 8 us faster.
+        instance_state(trade).key = self._key_of((self.account, trade_id))
         return trade
 
     def failed(
