@@ -273,10 +273,12 @@ class Side:
         if not all(isinstance(item, Trade) for item in listed):
             return listed
         known = self.known[Trade.__name__]
+
+        def name(trade: Trade) -> int:
+            return known.index(trade.id)
+
         same_time = groupby(listed, key=attrgetter("executed_at"))
-        return [
-            trade for _, some in same_time for trade in sorted(some, key=lambda t: known.index(t.id))
-        ]
+        return [trade for _, some in same_time for trade in sorted(some, key=name)]
 
     def _entity(self, entity: Entity) -> Seen:
         kind = type(entity).__name__

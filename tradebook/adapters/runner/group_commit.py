@@ -47,7 +47,7 @@ class GroupCommit:
         self.path = path
         self.queue = TradeQueue(path, writers)
 
-    def call(
+    def new_call(
         self, args: Sequence[Any], kwargs: Any, context: CallContext, wake: Callable[[], object]
     ) -> WaitingCall | None:
         """Return a call for the queue; None for one that a queue can do nothing for."""
@@ -99,7 +99,7 @@ class ThreadGroupCommit(GroupCommit):
         """Have a trade written, and return the answered call; None where it cannot be in a queue."""
         answered = threading.Lock()
         answered.acquire()
-        call = self.call(args, kwargs, context, answered.release)
+        call = self.new_call(args, kwargs, context, answered.release)
         if call is None:
             return None
         try:
@@ -126,11 +126,15 @@ class ThreadGroupCommit(GroupCommit):
                 self._changed.notify()
 
     def _write_all(self) -> None:
-        while self._has_work():
-            if not self.queue.write_some():
-                with self._changed:
-                    if not self._has_changed:
-                        self._changed.wait(_WAIT_FOR_LOCK)
+        try:
+            while self._has_work():
+                if not self.queue.write_some():
+                    with self._changed:
+                        if not self._has_changed:
+                            self._changed.wait(_WAIT_FOR_LOCK)
+        except BaseException:
+            self.queue.give_up()
+            raise
 
     def _has_work(self) -> bool:
         """Wait for a call; False where the thread shall end."""
@@ -159,15 +163,15 @@ class TaskGroupCommit(GroupCommit):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter_alone(self) -> bool:
-        """Report whether a call may write its trade itself; then `leave` follows."""
+        """Report whether a call may write its trade itself; `leave` follows in any case."""
         if self._tasks or self.queue.waiting or not self._free:
             return False
         self._free -= 1
         return True
 
-    def leave(self) -> None:
-        """End what `enter_alone` began."""
-        self._free += 1
+    def leave(self, *, was_alone: bool) -> None:
+        """End what `enter_alone` began, and tell the tasks that a symbol's lock may be free."""
+        self._free += was_alone
         self._changed.set()
 
     async def wait(
@@ -181,7 +185,7 @@ class TaskGroupCommit(GroupCommit):
             if not answered.done():
                 answered.set_result(None)
 
-        call = self.call(args, kwargs, context, wake)
+        call = self.new_call(args, kwargs, context, wake)
         if call is None:
             return None
         if self._loop is not loop:
@@ -209,6 +213,7 @@ class TaskGroupCommit(GroupCommit):
         self._tasks = set()
         self._changed = asyncio.Event()
         self.queue.waiting.clear()
+        self.queue.in_flight.clear()
 
     async def _write_all(self) -> None:
         tasks = self._tasks
@@ -223,5 +228,5 @@ class TaskGroupCommit(GroupCommit):
                             await self._changed.wait()
         finally:
             tasks.discard(asyncio.current_task())
-            while self.queue.waiting and not tasks:  # where the loop ends
-                self.queue.waiting.popleft().wake()
+            if not tasks:
+                self.queue.give_up()  # where the loop ends

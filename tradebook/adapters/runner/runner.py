@@ -257,7 +257,8 @@ class Runner(_Runs):
                         scope.slot.release()
                     except RuntimeError:
                         pass
-                    group.leave()
+            if group is not None:
+                group.leave()
 
     def _new_fill(
         self, query: Query[Any], context: CallContext, scope: AutocommitScope, group: Any
@@ -348,19 +349,18 @@ class AsyncRunner(_Runs):
         group = self.group_commit()
         if group is None:
             return await self._record_alone(query, context)
-        if group.enter_alone():
-            try:
-                return await self._record_alone(query, context)
-            finally:
-                group.leave()
-        call = await group.wait(query.args, query.kwargs, context)
-        if call is None:
+        is_alone = group.enter_alone()
+        try:
+            call = None if is_alone else await group.wait(query.args, query.kwargs, context)
+            if call is not None:
+                recorded = group.result(query.function, call)
+                if recorded is not None:
+                    return recorded
+                if call.error is not None:
+                    return await self._attempt(query, context)
             return await self._record_alone(query, context)
-        recorded = group.result(query.function, call)
-        if recorded is not None:
-            return recorded
-        attempt = self._record_alone if call.error is None else self._attempt
-        return await attempt(query, context)
+        finally:
+            group.leave(was_alone=is_alone)
 
     async def _record_alone(self, query: Query[Any], context: CallContext) -> Any:
         scope = AutocommitScope(self.fast_path(), context)

@@ -13,7 +13,6 @@ from tradebook.adapters.ledger.autocommit import autocommit
 from tradebook.adapters.ledger.position_cache import LOCK_TIMEOUT, CachedPosition, SymbolLock
 from tradebook.adapters.ledger.trade_group import GroupedTrade, write_group
 from tradebook.adapters.runner.fast_record_trade import FastPath
-from tradebook.domain.errors import TradebookError
 from tradebook.domain.fills import Booking, Fill, FillName, RunningPosition, texts_of
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.handlers.new_fills import book_new_fill
@@ -84,6 +83,11 @@ class TradeQueue:
             for call in calls:
                 call.wake()
         return bool(calls)
+
+    def give_up(self) -> None:
+        """Let all calls go on, to do their trades themselves."""
+        while self.waiting:
+            self.waiting.popleft().wake()
 
     def _share(self) -> int:
         """Return the number of calls for a transaction: where two may be written, half of all that are on their way."""
@@ -168,7 +172,7 @@ class TradeQueue:
         position = RunningPosition(symbol.current, context.at, max_ahead=path.max_ahead)
         try:
             booking = book_new_fill(position, call.fill)
-        except TradebookError:
+        except Exception:  # of this call alone: it is raised where the call does its trade itself
             return False
         if booking is None:
             return False

@@ -68,7 +68,7 @@ def write_together(
     group: GroupCommit = group_of(manager)
     contexts = contexts or [CallContext(token=uuid4().hex) for _ in trades]
     calls = [
-        group.call((), terms, context, lambda: None)
+        group.new_call((), terms, context, lambda: None)
         for terms, context in zip(trades, contexts, strict=True)
     ]
     assert None not in calls
