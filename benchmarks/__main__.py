@@ -23,7 +23,6 @@ from benchmarks import (
     one_trade,
     reads,
     report,
-    startup,
 )
 from benchmarks.peers import trades
 from benchmarks.results import Part, Result, Settings
@@ -46,7 +45,6 @@ PARTS = {
     "reads": Titled("Reads, next to the raw driver", reads.results),
     "monitoring": Titled("One trade, watched", monitoring.results),
     "curves": Titled("As the book grows", curves.results),
-    "startup": Titled("Start-up", startup.results),
 }
 """In the order of the document."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from datetime import datetime
 from decimal import Decimal
 from itertools import count
@@ -93,6 +93,67 @@ class Psycopg2:
             self.cursor.execute(*step)
             row = self.cursor.fetchone() if self.cursor.description else None
             step = _after(steps, row)
+        self.connection.commit()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+NARROW = """
+CREATE TABLE my_trades (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, symbol text NOT NULL, side text NOT NULL,
+    quantity numeric NOT NULL, price numeric NOT NULL, fee numeric NOT NULL, realized numeric NOT NULL,
+    order_id text NOT NULL UNIQUE, executed_at timestamptz NOT NULL);
+CREATE INDEX my_trades_symbol ON my_trades (symbol, executed_at);
+CREATE TABLE my_positions (symbol text PRIMARY KEY, quantity numeric NOT NULL, cost_basis numeric NOT NULL,
+    realized_pnl numeric NOT NULL, fees numeric NOT NULL, cash_flow numeric NOT NULL);
+CREATE TABLE my_events (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, trade_id bigint NOT NULL,
+    payload jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now())
+"""
+"""Three tables as a user would make for himself: one account, no venue, no evidence of what was there before."""
+
+
+class NarrowPsycopg2:
+    """Hand-written on psycopg2 and a narrow schema: four statements, the fold the library's own."""
+
+    def __init__(self, url: URL, symbols: Iterable[str]) -> None:
+        self.connection = psycopg2.connect(_plain_url(url))
+        self.cursor = self.connection.cursor()
+        self.cursor.execute(NARROW)
+        for symbol in symbols:
+            self.cursor.execute("INSERT INTO my_positions VALUES (%s, 0, 0, 0, 0, 0)", (symbol,))
+        self.connection.commit()
+
+    def record(self, fill: Fill) -> None:
+        run = self.cursor.execute
+        run(
+            "SELECT quantity, cost_basis, realized_pnl, fees, cash_flow FROM my_positions "
+            "WHERE symbol = %s FOR UPDATE",
+            (fill.symbol,),
+        )
+        moved = Balance(*self.cursor.fetchone()).apply(fill)  # type: ignore[arg-type, misc]
+        run(
+            "INSERT INTO my_trades (symbol, side, quantity, price, fee, realized, order_id, executed_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+            (
+                *(fill.symbol, fill.action, fill.quantity, fill.price, fill.fee),
+                *(moved.realized, fill.order_id, fill.at),
+            ),
+        )
+        [trade_id] = self.cursor.fetchone()  # type: ignore[misc]
+        run(
+            "UPDATE my_positions SET quantity = %s, cost_basis = %s, realized_pnl = %s, fees = %s, "
+            "cash_flow = %s WHERE symbol = %s",
+            (*moved.balance, fill.symbol),
+        )
+        payload = {
+            "symbol": fill.symbol,
+            "quantity": plain(fill.quantity),
+            "price": plain(fill.price),
+        }
+        run(
+            "INSERT INTO my_events (trade_id, payload) VALUES (%s, %s)",
+            (trade_id, json.dumps(payload)),
+        )
         self.connection.commit()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import URL
 
 from benchmarks.comparing import Way, measure, repeated
 from benchmarks.fills import new_fill
-from benchmarks.hand_written import Asyncpg, Psycopg2, Sqlite3
+from benchmarks.hand_written import Asyncpg, NarrowPsycopg2, Psycopg2, Sqlite3
 from benchmarks.results import Goal, Result, Settings
 from tests.support.servers import create_database, postgresql_server
 from tradebook import AgentDecision, AsyncDatabaseManager, DatabaseManager, DecisionStatus
@@ -47,11 +47,12 @@ def terms(symbol: str, price: int) -> Any:
 
 
 ON_POSTGRESQL: dict[str, tuple[float, Callable[[URL], AbstractContextManager[dict[str, Way]]]]] = {
-    "one client": (1.2, lambda url: one_client(url)),
-    "8 threads over 100 symbols": (0.85, lambda url: threads(url, 100)),
+    "one client": (1.4, lambda url: one_client(url)),
+    "one client, next to a narrow schema": (1.0, lambda url: narrow(url)),
+    "8 threads over 100 symbols": (1.0, lambda url: threads(url, 100)),
     "8 threads over one symbol": (0.85, lambda url: threads(url, 1)),
     "asyncio, one task": (0.8, lambda url: tasks(url, 1, 1)),
-    "asyncio, 8 tasks over 100 symbols": (0.8, lambda url: tasks(url, 8, 100)),
+    "asyncio, 8 tasks over 100 symbols": (1.0, lambda url: tasks(url, 8, 100)),
     "asyncio, 8 tasks over one symbol": (0.8, lambda url: tasks(url, 8, 1)),
 }
 
@@ -105,6 +106,20 @@ def one_client(url: URL) -> Iterator[dict[str, Way]]:
         stack.callback(hand.close)
         yield {
             "hand-written psycopg2": repeated(
+                lambda n: hand.record(new_fill(manager.account, "HW0", order_id(), n))
+            ),
+            "tradebook record_trade": repeated(lambda n: manager.record_trade(**terms("TB0", n))),
+        }
+
+
+@contextmanager
+def narrow(url: URL) -> Iterator[dict[str, Way]]:
+    """One thread, one symbol, next to a narrow schema of a user's own."""
+    with prepared(url) as manager, ExitStack() as stack:
+        hand = NarrowPsycopg2(url, ["HW0"])
+        stack.callback(hand.close)
+        yield {
+            "three narrow tables, psycopg2": repeated(
                 lambda n: hand.record(new_fill(manager.account, "HW0", order_id(), n))
             ),
             "tradebook record_trade": repeated(lambda n: manager.record_trade(**terms("TB0", n))),

@@ -11,7 +11,6 @@ from benchmarks.comparing import Way, measure, repeated
 from benchmarks.fills import new_fill
 from benchmarks.hand_written import Psycopg2
 from benchmarks.one_trade import order_id, terms
-from benchmarks.peers import records
 from benchmarks.peers.outcomes import TOTALS, Peer
 from benchmarks.peers.with_advanced_alchemy import AdvancedAlchemy
 from benchmarks.peers.with_django import Django
@@ -56,9 +55,6 @@ def results(settings: Settings) -> Iterator[Result]:
         best = times.fastest_of(PEERS)
         title = f"one trade, one client; the best of the other libraries is {best}"
         yield times.result(title, {OURS: Goal(2.5)}, base=best)
-        django = peers["Django"]
-        assert isinstance(django, Django)
-        yield from records.results(manager, django, settings)
 
 
 def booking(name: str, peer: Peer) -> Way:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import django
@@ -43,18 +42,6 @@ class Django:
         unchanged = positions.filter(id=position.id, version=position.version)
         assert unchanged.update(**changed) == 1
         self.models.Event.objects.create(**booked.event, entity_id=trade.id)
-
-    def create(
-        self, records: list[Any], event_of: Callable[[Any], dict[str, Any]] | None = None
-    ) -> None:
-        """Write many new records of a model in one transaction, with an event for each where that is made."""
-        from django.db import transaction
-
-        with transaction.atomic():
-            created = type(records[0]).objects.bulk_create(records)
-            if event_of is not None:
-                event = self.models.Event
-                event.objects.bulk_create([event(**event_of(each)) for each in created])
 
     def close(self) -> None:
         from django.db import connection

@@ -69,9 +69,7 @@ def test_an_exception_thrown_into_a_thread_that_waits_for_its_turn_leaves_the_lo
     waiting.start()
     while not waits(waiting):
         pass
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(waiting.ident or 0), ctypes.py_object(Thrown)
-    )
+    throw_into(waiting)
     lock.release()
     waiting.join()
     assert [type(error) for error in ended] == [Thrown]
@@ -98,9 +96,7 @@ def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_othe
     waiting.start()
     while not group.queue.waiting:
         pass
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(waiting.ident or 0), ctypes.py_object(Thrown)
-    )
+    throw_into(waiting)
     lock.release()
     slot.release()
     waiting.join()
@@ -110,6 +106,12 @@ def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_othe
     assert (
         len(ended) + book.count(Trade) >= 4
     )  # thrown into a wait of C, it arrives after the answer
+
+
+def throw_into(thread: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Thrown)
+    )
 
 
 def waits(thread: threading.Thread) -> bool:
