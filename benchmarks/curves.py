@@ -1,8 +1,8 @@
-"""What things cost as the book grows: a trade, a proof, a snapshot."""
+"""What things cost as the book grows: each call, a proof, a snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
@@ -16,36 +16,45 @@ from benchmarks.one_trade import symbols, terms
 from benchmarks.results import Goal, Result, Settings
 from benchmarks.snapshot_by_hand import snapshots_by_hand
 from tests.support.servers import create_database, postgresql_server
-from tradebook import DatabaseManager
+from tradebook import DatabaseManager, Trade
 
 SYMBOLS = 500
 BY_HAND = "by hand, without an event and hashes"
 
 
+DEPTH = 500_000
+
+
 def results(settings: Settings) -> Iterator[Result]:
-    """The three curves."""
+    """Calls and proofs in books of different sizes, and snapshots of different widths."""
     with postgresql_server() as server:
-        yield recording(server, settings)
-        yield from proving(server, settings)
+        yield from books(server, settings)
         yield from snapshots(server, settings)
 
 
-def recording(server: URL, settings: Settings) -> Result:
-    """`record_trade` in books of different sizes, in turns."""
+def books(server: URL, settings: Settings) -> Iterator[Result]:
+    """Every call in books of different sizes, in turns; then `verify` of each, in a new process."""
     sizes = {
-        "a new book": 0,
-        **_named(settings.size(1_000, 100_000, 1_000_000), "trades"),
-        **_named(settings.size(3_000, 1_000_000, 10_000_000), "trades"),
+        f"{trades:,} trades": trades
+        for trades in (
+            settings.size(500, 10_000, 10_000),
+            settings.size(1_000, 100_000, 1_000_000),
+            settings.size(3_000, 1_000_000, 10_000_000),
+        )
     }
     with ExitStack() as stack:
-        ways: dict[str, Way] = {}
-        for name, trades in sizes.items():
-            url = create_database(server, f"recording-{trades}")
-            ways[name] = recorder(stack.enter_context(filled(url, trades, SYMBOLS)))
-        times = measure(ways, settings.rounds, settings.calls)
-    goals = {name: Goal(1.2, at_most=True) for name in list(sizes)[1:]}
-    title = f"record_trade, one client, {SYMBOLS} symbols in turn"
-    return times.result(title, goals, ratio=TIME).with_sizes("trades in the book", sizes)
+        urls = {name: create_database(server, f"book-{trades}") for name, trades in sizes.items()}
+        managers = {
+            name: stack.enter_context(filled(url, sizes[name], SYMBOLS))
+            for name, url in urls.items()
+        }
+        goals = {name: Goal(1.2, at_most=True) for name in list(sizes)[1:]}
+        for title, calls_of, share in CALLS:
+            ways = {name: calls_of(manager) for name, manager in managers.items()}
+            times = measure(ways, settings.rounds, max(1, settings.calls // share))
+            result = times.result(title, goals, ratio=TIME)
+            yield result.with_sizes("trades in the book", sizes)
+        yield from proving(urls, sizes, settings)
 
 
 def recorder(manager: DatabaseManager) -> Way:
@@ -56,19 +65,45 @@ def recorder(manager: DatabaseManager) -> Way:
     return repeated(lambda number: manager.record_trade(**terms(next(next_one), number)))
 
 
-def proving(server: URL, settings: Settings) -> Iterator[Result]:
+def deep_pages(manager: DatabaseManager) -> Way:
+    """Reads a page of 100 trades from the middle of the list, or `DEPTH` trades down."""
+    depth = min(DEPTH, manager.count(Trade) // 2)
+    step, after = min(depth, 10_000), None
+    for _ in range(depth // step):
+        after = manager.get_trades(limit=step, after=after).after
+    return repeated(lambda _: manager.get_trades(limit=100, after=after))
+
+
+CALLS: list[tuple[str, Callable[[DatabaseManager], Way], int]] = [
+    (f"record_trade, one client, {SYMBOLS} symbols in turn", recorder, 1),
+    ("get_recent_trades", lambda manager: repeated(lambda _: manager.get_recent_trades()), 4),
+    ("a page of 100 in the middle", deep_pages, 4),
+    (
+        f"get_open_positions, {SYMBOLS} of them",
+        lambda manager: repeated(lambda _: manager.get_open_positions()),
+        8,
+    ),
+    (
+        f"take_snapshot of {SYMBOLS} positions",
+        lambda manager: repeated(lambda _: manager.take_snapshot()),
+        16,
+    ),
+]
+"""Each with its title, its way for a book, and the part of the calls of a round that it makes."""
+
+
+def proving(
+    urls: Mapping[str, URL], sizes: Mapping[str, int], settings: Settings
+) -> Iterator[Result]:
     """`verify`, each time in a new process: how long, and how much memory."""
-    seconds, memory, sizes = {}, {}, dict[str, int]()
-    most = settings.size(3_000, 100_000, 1_000_000)
-    for trades in (most // 10, most // 2, most):
-        url = create_database(server, f"proving-{trades}")
-        with filled(url, trades, SYMBOLS):
-            told = [children.run("verify", url) for _ in range(settings.size(1, 3, 2))]
-        name = f"{told[0].done:,} trades"
-        sizes[name] = told[0].done
-        seconds[name] = [each.seconds for each in told]
-        memory[name] = [each.megabytes for each in told]
-    goals = {name: Goal(30 * most / 1_000_000, at_most=True)}  # the last; a million in 30 s
+    told = {
+        name: [children.run("verify", url) for _ in range(settings.size(1, 3, 1))]
+        for name, url in urls.items()
+    }
+    name, trades = list(sizes.items())[-1]
+    goals = {name: Goal(30 * trades / 1_000_000, at_most=True)}  # a million in 30 s
+    seconds = {name: [each.seconds for each in of_size] for name, of_size in told.items()}
+    memory = {name: [each.megabytes for each in of_size] for name, of_size in told.items()}
     taken = figures("verify", "seconds", seconds, goals)
     yield taken.with_sizes("trades in the book", sizes)
     held = figures("memory of verify", "MB", memory, dict.fromkeys(sizes, Goal(300, True)))
@@ -121,7 +156,3 @@ def counted() -> Iterator[list[str]]:
         yield statements
     finally:
         event.remove(Engine, "before_cursor_execute", note)
-
-
-def _named(count: int, what: str) -> dict[str, int]:
-    return {f"{count:,} {what}": count}
