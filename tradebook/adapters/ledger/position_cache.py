@@ -138,7 +138,9 @@ class PositionCache:
         entry = self.entry(position["symbol"])
         with self._changing:
             if entry.values is None or entry.values["version"] < position["version"]:
-                entry.values = {name: position[name] for name in position if name != STATE}
+                if STATE in position:
+                    position = {name: position[name] for name in position if name != STATE}
+                entry.values = position
 
     def clear(self) -> None:
         """Drop all positions."""

@@ -28,8 +28,12 @@ from tradebook.adapters.orm import events, positions, trades
 from tradebook.adapters.types import ExactDecimal, Json, UtcDateTime
 from tradebook.domain.events import TradeRecorded
 from tradebook.domain.fills import VARYING, Booking, SharedValues
+from tradebook.domain.positions import INSTRUMENT
 from tradebook.domain.trades import TRADE_COLUMNS, Trade
 from tradebook.service_layer.call_context import CallContext
+
+_MOVED_AGAIN: Final = tuple(name for name in MOVED if name not in INSTRUMENT)
+"""The columns of a position that a booking sets after the first one, which fixes the symbol's constants."""
 
 
 @frozen
@@ -112,7 +116,7 @@ class _GroupStatement(TradeSql):
         super().__init__(
             dialect,
             Columns("o_", positions, OPENED),
-            Columns("p_", positions, MOVED),
+            Columns("p_", positions, _MOVED_AGAIN),
             Columns("t_", trades, TRADE_COLUMNS),
             Columns("e_", events, TOLD),
             with_decision=with_decisions,
@@ -256,7 +260,10 @@ class _GroupStatement(TradeSql):
 
     def _place_columns(self) -> list[tuple[str, str]]:
         """Return the names and types of the values in a `_position_row`."""
-        of_position = [*self._typed(self._opened, OPENED), *self._typed(self._position, MOVED)]
+        of_position = [
+            *self._typed(self._opened, OPENED),
+            *self._typed(self._position, _MOVED_AGAIN),
+        ]
         return [("symbol", "TEXT"), *of_position]
 
     def _given_columns(self) -> list[tuple[str, str]]:
@@ -296,7 +303,7 @@ def _from_json(columns: Sequence[tuple[str, str]], rows: str) -> str:
 
 
 _opened: Final = itemgetter("symbol", "id", "version", "updated_at")
-_moved: Final = itemgetter(*MOVED)
+_moved: Final = itemgetter(*_MOVED_AGAIN)
 
 
 def _position_row(group: SymbolTrades) -> str:
@@ -325,7 +332,15 @@ def _encoder(column: Column[Any]) -> Callable[[Any], str]:
 
 _POSITION_ENCODERS: Final = [
     _encoder(positions.c[name])
-    for name in ("symbol", "id", "version", "updated_at", "current_price", "marked_at", *MOVED)
+    for name in (
+        "symbol",
+        "id",
+        "version",
+        "updated_at",
+        "current_price",
+        "marked_at",
+        *_MOVED_AGAIN,
+    )
 ]
 _statements: Final[dict[tuple[str, bool], _GroupStatement]] = {}
 

@@ -70,7 +70,8 @@ class TradeSql:
 
     def update_position_sql(self, source: str) -> str:
         """Return the UPDATE of the position; it sets the mark where `Mark.is_replaced_by` says so."""
-        changes = [f"{name} = {self._placeholder(self._position, name)}" for name in MOVED]
+        columns = self._position.columns
+        changes = [f"{name} = {self._placeholder(self._position, name)}" for name in columns]
         marked_at = self._placeholder(self._opened, "marked_at")
         is_newer = (
             f"positions.marked_at IS NULL OR positions.marked_at < {marked_at} "
