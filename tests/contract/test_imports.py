@@ -116,6 +116,19 @@ def test_an_undone_import_leaves_the_book_as_if_it_had_never_been(book: Book) ->
     assert_proven(book)
 
 
+def test_an_undo_counts_the_orders_that_stay_open(book: Book) -> None:
+    order = {"symbol": "AAPL", "action": "BUY", "quantity": 2, "status": "PENDING"}
+    rows = [{**order, "order_id": f"p-{number}"} for number in range(3)]
+    done = book.import_trades([*fills(2), *rows], source="wrong.csv")
+    assert done.import_id is not None
+    book.record_trade(**{**rows[0], "status": "EXECUTED", "price": 90})
+
+    undone = book.undo_import(done.import_id, reason="another account's")
+
+    assert (undone.trades, undone.open_orders) == (2, 2)
+    assert_proven(book)
+
+
 def test_the_same_undo_again_changes_nothing_and_another_reason_is_refused(book: Book) -> None:
     done = book.import_trades(fills(3), source="wrong.csv")
     assert done.import_id is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,6 +16,7 @@ from tradebook.domain.events import (
     ImportFinished,
     TradeBusted,
     TradeRecorded,
+    TradeSubmitted,
 )
 from tradebook.domain.folding import TOTALS, values_of
 from tradebook.domain.imports import (
@@ -50,12 +51,14 @@ class UndoneImport:
         trades: the number of trades that were busted.
         cash_flows: the number of cash flows that were busted.
         corrected: the number of those trades that were corrections, made since, of trades of the import.
+        open_orders: the number of orders that the import submitted and that are still open: they stay so.
     """
 
     undone: Import
     trades: int = 0
     cash_flows: int = 0
     corrected: int = 0
+    open_orders: int = 0
 
 
 def begin_import(uow: AbstractUnitOfWork, source: ImportSource | str) -> Import:
@@ -146,7 +149,8 @@ def undo_import(
     uow.imports.write(imported, UNDO)
     uow.record(undone, imported)
     increment(BUSTS, undo.busted)
-    return UndoneImport(imported, undo.busted, flows, undo.corrected)
+    open_orders = undo.count_open(recorded.orders)
+    return UndoneImport(imported, undo.busted, flows, undo.corrected, open_orders)
 
 
 def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[CorrelatedEvent]:
@@ -159,9 +163,10 @@ def events_of(uow: AbstractUnitOfWork, imported: Import) -> Iterator[CorrelatedE
 
 @define
 class _Recorded:
-    """The ids of what an import recorded: trades by symbol, and cash flows."""
+    """The ids of what an import recorded: trades by symbol, orders that it submitted, and cash flows."""
 
     trades: dict[str, list[int]] = field(factory=dict)
+    orders: list[int] = field(factory=list)
     cash_flows: list[int] = field(factory=list)
 
     @classmethod
@@ -170,6 +175,8 @@ class _Recorded:
         for event in events_of(uow, imported):
             if event.event_type == TradeRecorded.__name__:
                 found.trades.setdefault(str(event.symbol), []).append(event.entity_id)
+            elif event.event_type == TradeSubmitted.__name__:
+                found.orders.append(event.entity_id)
             elif event.event_type == CashFlowRecorded.__name__:
                 found.cash_flows.append(event.entity_id)
         return found
@@ -204,6 +211,12 @@ class _Undo:
         for flow in left:
             bust_cash_flow(self.uow, cash_flow_id=flow.id, reason=self.reason)
         return len(left)
+
+    def count_open(self, ids: Sequence[int]) -> int:
+        """Return how many of the orders with these ids are still open."""
+        parts = (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+        trades = (trade for part in parts for trade in self.uow.trades.found(part))
+        return sum(trade.status is TradeStatus.PENDING for trade in trades)
 
     def _is_busted(self, flow: CashFlow) -> bool:
         reversals = self.uow.cash_flows.count(reference=flow.reversal_reference, busts_id=flow.id)

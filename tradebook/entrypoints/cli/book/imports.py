@@ -93,6 +93,7 @@ def undo(context: CommandContext, import_id: ImportId, reason: Reason, by: By) -
     Its trades and cash flows are busted, and stay on record with the reason.
     Of a trade that was corrected since, the correction is busted. Afterwards
     the file may be imported again: its fills are booked as new revisions.
+    Orders that it submitted stay open, and are counted.
     Repeating the command changes nothing.
 
       tradebook imports undo 7 --reason "price and quantity were mixed up"
@@ -111,8 +112,17 @@ def undo(context: CommandContext, import_id: ImportId, reason: Reason, by: By) -
             "trades": undone.trades,
             "cash_flows": undone.cash_flows,
             "corrected": undone.corrected,
+            "open_orders": undone.open_orders,
         },
         f"import {imported.id} of {imported.source} is undone: {imported.undo_reason}",
         f"{counted(undone.trades, 'trade')} busted{corrected}, "
         f"{counted(undone.cash_flows, 'cash flow')} busted",
+        *_open_orders(undone.open_orders),
     )
+
+
+def _open_orders(count: int) -> list[str]:
+    if not count:
+        return []
+    stays = "stays" if count == 1 else "stay"
+    return [f"{counted(count, 'order')} that it submitted {stays} open: see tradebook orders"]
