@@ -62,6 +62,19 @@ def test_an_undone_file_may_be_imported_again(tradebook: Command, path: str) -> 
     assert statuses == ["FINISHED", "UNDONE"]
 
 
+def test_an_undo_says_which_orders_stay_open(tradebook: Command, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text(
+        "symbol,action,quantity,price,order_id,status\nAAPL,BUY,1,10,o-1,EXECUTED\nAAPL,BUY,2,9,o-2,PENDING\n"
+    )
+    tradebook("import", str(file))
+
+    undone = tradebook("imports", "undo", "1", "--reason", "wrong account")
+
+    assert "1 order that it submitted stays open: see tradebook orders" in undone.stdout
+    assert tradebook.json("orders")["orders"][0]["order_id"] == "o-2"
+
+
 def test_the_same_file_again_is_recognised_as_a_whole(tradebook: Command, path: str) -> None:
     tradebook("import", path)
 
