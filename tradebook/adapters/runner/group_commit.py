@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
+from os import getpid
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from sqlalchemy.util import greenlet_spawn
@@ -77,9 +80,9 @@ class ThreadGroupCommit(GroupCommit):
         super().__init__(path, writers=1)
         # Locks with an owner, not a count: one that an exception kept from its release is seen to be free.
         self._slots = [threading.RLock() for _ in range(alone)]
-        self._changed = threading.Condition(threading.Lock())
-        self._has_changed = False
-        self._thread: threading.Thread | None = None
+        self._changes: SimpleQueue[None] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._writing_in: int | None = None  # the process of the thread
 
     def enter_alone(self, scope: AutocommitScope) -> bool:
         """Report whether a call may write its trade itself; its `slot` is then to be released."""
@@ -116,35 +119,41 @@ class ThreadGroupCommit(GroupCommit):
         self._tell()
 
     def _tell(self) -> None:
-        with self._changed:
-            self._has_changed = True
-            # After a fork no other thread goes on.
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._write_all, daemon=True)
-                self._thread.start()
-            else:
-                self._changed.notify()
+        """Wake the thread, or start it; an exception that is thrown in here leaves no lock behind."""
+        # All of this is written in C. A Condition, which `Thread.start` waits for too, stays locked after an
+        # exception inside its `__enter__`.
+        self._changes.put(None)
+        with self._starting:
+            if self._writing_in != getpid():  # after a fork no other thread goes on
+                # In this order: one thread too many only takes from the same queue, none at all would be waited for.
+                start_new_thread(self._write_all, ())
+                self._writing_in = getpid()
 
     def _write_all(self) -> None:
         try:
             while self._has_work():
                 if not self.queue.write_some():
-                    with self._changed:
-                        if not self._has_changed:
-                            self._changed.wait(_WAIT_FOR_LOCK)
+                    self._wait_for_change(_WAIT_FOR_LOCK)
         except BaseException:
+            self._writing_in = None
             self.queue.give_up()
             raise
 
     def _has_work(self) -> bool:
         """Wait for a call; False where the thread shall end."""
-        with self._changed:
+        if not self.queue.waiting:
+            self._wait_for_change(_IDLE)
+        with suppress(Empty):
+            while True:  # all that they tell of is seen from here on
+                self._changes.get_nowait()
+        with self._starting:
             if not self.queue.waiting:
-                self._changed.wait(_IDLE)
-            self._has_changed = False
-            if not self.queue.waiting:
-                self._thread = None
+                self._writing_in = None
             return bool(self.queue.waiting)
+
+    def _wait_for_change(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._changes.get(timeout=seconds)
 
 
 class TaskGroupCommit(GroupCommit):

@@ -84,10 +84,16 @@ class TradeQueue:
                 call.wake()
         return bool(calls)
 
+    def _next(self) -> WaitingCall | None:
+        try:
+            return self.waiting.popleft()
+        except IndexError:
+            return None
+
     def give_up(self) -> None:
         """Let all calls go on, to do their trades themselves."""
-        while self.waiting:
-            self.waiting.popleft().wake()
+        while (call := self._next()) is not None:
+            call.wake()
 
     def _share(self) -> int:
         """Return the number of calls for a transaction: where two may be written, half of all that are on their way."""
@@ -106,8 +112,7 @@ class TradeQueue:
         left: list[WaitingCall] = []
         locks: dict[str, SymbolLock | None] = {}
         late = time.monotonic() - LOCK_TIMEOUT
-        while self.waiting and len(taken) < share:
-            call = self.waiting.popleft()
+        while len(taken) < share and (call := self._next()) is not None:
             symbol = call.fill.name.symbol
             if symbol not in locks:
                 lock = self.path.cache.entry(symbol).lock

@@ -480,10 +480,8 @@ def test_the_thread_that_writes_ends_when_nothing_comes(
         allow_alone(group, 0)
         for number in range(3):
             book.record_trade(**buy(order_id=f"o-{number}"))
-            thread = group._thread
-            if thread is not None:
-                thread.join(timeout=60)
-            assert group._thread is None
+            while group._writing_in is not None:
+                pass
         assert book.get_position_by_symbol("X").quantity == 4
 
 
