@@ -135,7 +135,8 @@ class ThreadGroupCommit(GroupCommit):
                 if not self.queue.write_some():
                     self._wait_for_change(_WAIT_FOR_LOCK)
         except BaseException:
-            self._writing_in = None
+            with self._starting:
+                self._writing_in = None
             self.queue.give_up()
             raise
 
