@@ -107,12 +107,26 @@ class ThreadGroupCommit(GroupCommit):
             return None
         try:
             self._submit(call)
-            answered.acquire()
+            while not answered.acquire(timeout=LOCK_TIMEOUT):
+                if self._is_left(call):
+                    break
         except BaseException:
             with suppress(ValueError):  # the thread has taken it
                 self.queue.waiting.remove(call)
             raise
         return call
+
+    def _is_left(self, call: WaitingCall) -> bool:
+        """Take a call off the queue that nothing took in time, so that it does its trade itself.
+
+        The thread is busy, or gone: an exception that is thrown into its starter while it starts arrives in it.
+        """
+        try:
+            self.queue.waiting.remove(call)
+        except ValueError:  # it is being written
+            return False
+        self._writing_in = None
+        return True
 
     def _submit(self, call: WaitingCall) -> None:
         self.queue.waiting.append(call)
@@ -148,9 +162,10 @@ class ThreadGroupCommit(GroupCommit):
             while True:  # all that they tell of is seen from here on
                 self._changes.get_nowait()
         with self._starting:
-            if not self.queue.waiting:
+            has_work = bool(self.queue.waiting)
+            if not has_work:
                 self._writing_in = None
-            return bool(self.queue.waiting)
+            return has_work
 
     def _wait_for_change(self, seconds: float) -> None:
         with suppress(Empty):
