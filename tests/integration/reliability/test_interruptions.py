@@ -8,7 +8,9 @@ from reliability.interruptions import interrupt
 from reliability.scenario import new_seed
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a thread that starts
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # in a thread that starts
 @pytest.mark.parametrize("database", ["postgresql_book", "sqlite_book"])
 def test_threads_that_are_interrupted_lose_double_and_block_nothing(
     database: str, request: pytest.FixtureRequest

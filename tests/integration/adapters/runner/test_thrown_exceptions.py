@@ -76,7 +76,9 @@ def test_an_exception_thrown_into_a_thread_that_waits_for_its_turn_leaves_the_lo
     assert lock_is_free(book)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a thread that starts
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # in a thread that starts
 def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_other(
     book: DatabaseManager,
 ) -> None:
