@@ -1,4 +1,4 @@
-"""What things cost as the book grows: each call, a proof, a snapshot."""
+"""Time and memory of each call, of `verify` and of `take_snapshot` as the book grows."""
 
 from __future__ import annotations
 

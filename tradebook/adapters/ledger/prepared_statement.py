@@ -82,8 +82,8 @@ class Psycopg2Statement(PreparedStatement):
     def _send_pooled(self, sender: Sender, values: tuple[Any, ...]) -> Any:
         """Execute the statement on whichever connection of the server it meets, prepared there if need be.
 
-        Where the name is missing or taken, nothing was written. A taken one has the same text, and whoever
-        prepared it is a program of the same version.
+        Where the name is missing or taken, nothing was written. A taken one has the same text:
+        a program of the same version prepared it.
         """
         both = f"{self._prepare}; {self._execute}"
         for text in (self._execute, both) * 2:

@@ -25,11 +25,6 @@ BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 1
 Managers = Callable[..., Any]
 
 
-@pytest.fixture
-def account() -> str:
-    return uuid4().hex
-
-
 @pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def two(request: pytest.FixtureRequest, new_manager: Managers, account: str) -> tuple[Any, Any]:
     """Two managers of one account, as in two processes; both remember the positions in X and Y."""

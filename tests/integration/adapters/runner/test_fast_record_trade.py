@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import URL, text
@@ -32,11 +31,6 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 BUY: dict[str, Any] = {"symbol": "X", "action": "BUY", "quantity": 1, "price": 10}
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NewManager = Callable[..., Any]
-
-
-@pytest.fixture
-def account() -> str:
-    return uuid4().hex
 
 
 @pytest.fixture(params=["sqlite_book", "postgresql_book"])

@@ -41,11 +41,6 @@ def buy(symbol: str = "X", **terms: Any) -> dict[str, Any]:
     return {"symbol": symbol, "action": "BUY", "quantity": 1, "price": 10, **terms}
 
 
-@pytest.fixture
-def account() -> str:
-    return uuid4().hex
-
-
 @pytest.fixture(params=["sqlite_book", "postgresql_book"])
 def two(request: pytest.FixtureRequest, new_manager: Managers, account: str) -> tuple[Any, Any]:
     """Two managers of one account, as in two processes; the first keeps the positions in X, Y and Z."""

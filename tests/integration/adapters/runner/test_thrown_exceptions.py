@@ -56,15 +56,7 @@ def test_an_exception_thrown_into_a_thread_that_waits_for_its_turn_leaves_the_lo
     book: DatabaseManager,
 ) -> None:
     lock = book._container.position_cache().entry("X").lock
-    ended: list[BaseException] = []
-
-    def trade() -> None:
-        try:
-            book.record_trade(**BUY, order_id="waiting")
-        except Thrown as thrown:
-            ended.append(thrown)
-
-    waiting = threading.Thread(target=trade)
+    waiting, ended = recording(book)
     assert lock.acquire(timeout=0)
     waiting.start()
     while not waits(waiting):
@@ -84,18 +76,10 @@ def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_othe
 ) -> None:
     group = book._container.group_commit()
     slot = group._slots[0]
-    ended: list[BaseException] = []
-
-    def trade() -> None:
-        try:
-            book.record_trade(**BUY, order_id="waiting")
-        except Thrown as thrown:
-            ended.append(thrown)
-
+    waiting, ended = recording(book)
     lock = book._container.position_cache().entry("X").lock
     assert lock.acquire(timeout=0)
     assert slot.acquire(blocking=False)
-    waiting = threading.Thread(target=trade)
     waiting.start()
     while not group.queue.waiting:
         pass
@@ -109,6 +93,19 @@ def test_an_exception_thrown_into_a_thread_that_waits_in_the_queue_harms_no_othe
     assert (
         len(ended) + book.count(Trade) >= 4
     )  # thrown into a wait of C, it arrives after the answer
+
+
+def recording(book: DatabaseManager) -> tuple[threading.Thread, list[BaseException]]:
+    """Return a thread that records a trade, and where it leaves an exception that was thrown into it."""
+    ended: list[BaseException] = []
+
+    def trade() -> None:
+        try:
+            book.record_trade(**BUY, order_id="waiting")
+        except Thrown as thrown:
+            ended.append(thrown)
+
+    return threading.Thread(target=trade), ended
 
 
 def throw_into(thread: threading.Thread) -> None:
