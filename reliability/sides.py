@@ -269,13 +269,16 @@ class Side:
         return value
 
     def _in_order(self, listed: Sequence[Any]) -> Sequence[Any]:
-        """Return neighbours of the same time in the order of their names, where all are trades; see `_know`."""
+        """Return neighbours of the same time in the order of their names, where all are trades; see `_know`.
+
+        Trades of a unit of work that was rolled back have no name; they stay in the order in which they were given.
+        """
         if not all(isinstance(item, Trade) for item in listed):
             return listed
         known = self.known[Trade.__name__]
 
         def name(trade: Trade) -> int:
-            return known.index(trade.id)
+            return known.index(trade.id) if trade.id in known else len(known)
 
         same_time = groupby(listed, key=attrgetter("executed_at"))
         return [trade for _, some in same_time for trade in sorted(some, key=name)]
