@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tradebook.domain.alerts import Alert, Severity
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.consolidation import ConsolidatedPortfolio
+    from tradebook.domain.decision_inputs import DecisionInput
     from tradebook.domain.errors import (
         BackupDamaged,
         BookBusy,
@@ -99,6 +100,7 @@ __all__ = [
     "DatabaseManager",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "DecisionInput",
     "DecisionStatus",
     "DuplicateOrder",
     "DuplicateRecord",
@@ -162,6 +164,7 @@ _HOMES = {
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
+    "tradebook.domain.decision_inputs": ("DecisionInput",),
     "tradebook.domain.errors": (
         "BackupDamaged",
         "BookBusy",

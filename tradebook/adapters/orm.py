@@ -40,6 +40,7 @@ from tradebook.adapters.types import Json
 from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.events import Event
@@ -78,18 +79,34 @@ agent_decisions: Final = record_table(
     "agent_decisions",
     *text_columns("agent", "strategy", "symbol"),
     *enum_column("action", SignalAction),
-    *decimal_columns("quantity", "price", nullable=True),
-    *decimal_columns("confidence"),
+    *decimal_columns("quantity", "price", "confidence", nullable=True),
     *text_columns("reasoning", "model"),
     *json_columns("inputs"),
     *enum_column("status", DecisionStatus),
     *time_columns("decided_at"),
-    *decimal_columns("cost"),
+    *decimal_columns("cost", nullable=True),
     *text_columns("cost_currency"),
     *text_columns("reference", nullable=True),
+    *integer_columns("parent_id", nullable=True),
+    *json_columns("parameters", nullable=True),
+    *text_columns("prompt_hash", nullable=True),
+    foreign_key("parent_id", "agent_decisions"),
     unique_if_set("agent_decisions", "account", "reference"),
     Index(None, "account", "decided_at", "id"),
     Index(None, "account", "agent", "decided_at", "id"),
+    index_where(None, "parent_id IS NOT NULL", "account", "parent_id"),
+)
+
+decision_inputs: Final = record_table(
+    "decision_inputs",
+    *integer_columns("decision_id"),
+    *text_columns("name"),
+    *json_columns("value", nullable=True),
+    *text_columns("digest"),
+    *time_columns("available_at", "recorded_at"),
+    *text_columns("source"),
+    foreign_key("decision_id", "agent_decisions"),
+    UniqueConstraint("account", "decision_id", "name"),
 )
 
 decision_signals: Final = Table(
@@ -110,10 +127,14 @@ agent_actions: Final = record_table(
     *enum_column("status", ActionStatus),
     *text_columns("error", nullable=True),
     *time_columns("started_at"),
-    *decimal_columns("duration", "cost"),
+    *decimal_columns("duration"),
+    *decimal_columns("cost", nullable=True),
     *text_columns("cost_currency"),
     *text_columns("reference", nullable=True),
     *integer_columns("decision_id", nullable=True),
+    *text_columns("model", nullable=True),
+    *integer_columns("input_tokens", "output_tokens", nullable=True),
+    *text_columns("trace_id", "span_id", nullable=True),
     foreign_key("decision_id", "agent_decisions"),
     unique_if_set("agent_actions", "account", "reference"),
     Index(None, "account", "started_at", "id"),
@@ -202,8 +223,10 @@ cash_flows: Final = record_table(
     *text_columns("reference"),
     *integer_columns("busts_id", nullable=True),
     *text_columns("bust_reason", nullable=True),
+    *time_columns("entitled_at", nullable=True),
     UniqueConstraint("account", "reference"),
     Index(None, "account", "occurred_at", "id"),
+    index_where(None, "symbol IS NOT NULL", "account", "symbol", "occurred_at", "id"),
 )
 
 portfolios: Final = record_table(
@@ -310,6 +333,7 @@ TABLES: Final[Mapping[type[Entity], Table]] = {
     Account: accounts,
     Signal: signals,
     AgentDecision: agent_decisions,
+    DecisionInput: decision_inputs,
     AgentAction: agent_actions,
     Trade: trades,
     Position: positions,

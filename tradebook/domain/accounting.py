@@ -26,6 +26,7 @@ class BookedTrade(NamedTuple):
     order_id: str
     execution_id: str
     strategy: str
+    decision_id: int | None
     action: TradeAction
     quantity: Decimal
     price: Decimal

@@ -19,11 +19,11 @@ from tradebook.domain.events import (
     DecisionResolved,
 )
 from tradebook.domain.numbers import (
-    ONE,
     ZERO,
     Number,
-    fraction,
     non_negative,
+    optional_fraction,
+    optional_non_negative,
     optional_number,
     positive,
 )
@@ -36,8 +36,10 @@ from tradebook.domain.validation import (
     json_object,
     json_value,
     long_text,
+    optional_count,
     optional_id,
     optional_identifier,
+    optional_json_object,
     optional_long_text,
     short_text,
     utc,
@@ -102,14 +104,19 @@ class AgentDecision(Entity):
         action: BUY, SELL or HOLD.
         quantity: how much, above 0; none for HOLD or when left open.
         price: the limit or the expected price.
-        confidence: from 0 to 1.
+        confidence: the probability, from 0 to 1, that the agent gives to being right; None where it gave none,
+            which is not certainty.
         reasoning: the agent's explanation.
         model: the model and version that decided.
-        inputs: the data that it decided on, as JSON.
+        inputs: the data that it decided on, as JSON. A `DecisionInput` also says when its data became available.
         status: see `DecisionStatus`.
         decided_at: the time of the decision, UTC.
-        cost: of making the decision (model calls), in `cost_currency`, 0 or above.
+        cost: of making the decision, in `cost_currency`, 0 or above: what the costs of its actions do not contain.
+            0 is free; None is unpriced.
         cost_currency: of the cost.
+        parent_id: the decision that this one was made upon, as a risk manager's is upon a trader's.
+        parameters: of the model, such as its temperature and seed, as JSON; None where not recorded.
+        prompt_hash: a digest of the prompt, such as its SHA-256 in hexadecimal; None where not recorded.
         reference: unique in the account where given; recording the same decision again returns the first.
         signals: the signals behind it; loaded only by `with_signals` reads.
     """
@@ -124,14 +131,25 @@ class AgentDecision(Entity):
         default=None, converter=optional_quantity, on_setattr=IMMUTABLE
     )
     price: Decimal | None = field(default=None, converter=optional_number, on_setattr=IMMUTABLE)
-    confidence: Decimal = field(default=ONE, converter=fraction, on_setattr=IMMUTABLE)
+    confidence: Decimal | None = field(
+        default=None, converter=optional_fraction, on_setattr=IMMUTABLE
+    )
     reasoning: str = field(default="", converter=long_text, on_setattr=IMMUTABLE)
     model: str = field(default="", converter=short_text, on_setattr=IMMUTABLE)
     inputs: dict[str, Json] = field(factory=dict, converter=json_object, on_setattr=IMMUTABLE)
     status: DecisionStatus = field(default=DecisionStatus.PROPOSED, converter=decision_status)
     decided_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
-    cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
+    cost: Decimal | None = field(
+        default=None, converter=optional_non_negative, on_setattr=IMMUTABLE
+    )
     cost_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
+    parent_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
+    parameters: dict[str, Json] | None = field(
+        default=None, converter=optional_json_object, on_setattr=IMMUTABLE
+    )
+    prompt_hash: str | None = field(
+        default=None, converter=optional_identifier, on_setattr=IMMUTABLE
+    )
     reference: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     signals: list[Signal] = field(factory=list, converter=signal_list, repr=False, metadata=LINKS)
 
@@ -197,8 +215,11 @@ class AgentAction(Entity):
         error: the error of a FAILED step.
         started_at: the time when it began, UTC.
         duration: of the step, in seconds, 0 or above.
-        cost: of the step, in `cost_currency`, 0 or above.
+        cost: of the step, in `cost_currency`, 0 or above; 0 is free, None is unpriced.
         cost_currency: of the cost.
+        model: the model and version that was called; None for a step that called none.
+        input_tokens, output_tokens: tokens that the model read and wrote; None where not recorded.
+        trace_id, span_id: of the OpenTelemetry span of the step, in hexadecimal; None where there is none.
         reference: unique in the account where given; recording the same step again returns the first.
         decision_id: the decision that it served.
     """
@@ -215,8 +236,15 @@ class AgentAction(Entity):
     error: str | None = field(default=None, converter=optional_long_text, on_setattr=IMMUTABLE)
     started_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
     duration: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
-    cost: Decimal = field(default=ZERO, converter=non_negative, on_setattr=IMMUTABLE)
+    cost: Decimal | None = field(
+        default=None, converter=optional_non_negative, on_setattr=IMMUTABLE
+    )
     cost_currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
+    model: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
+    input_tokens: int | None = field(default=None, converter=optional_count, on_setattr=IMMUTABLE)
+    output_tokens: int | None = field(default=None, converter=optional_count, on_setattr=IMMUTABLE)
+    trace_id: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
+    span_id: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     reference: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     decision_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
 

@@ -21,6 +21,7 @@ from tradebook.domain.validation import (
     optional_id,
     optional_identifier,
     optional_long_text,
+    optional_utc,
     utc,
     utc_now,
 )
@@ -104,6 +105,8 @@ class CashFlow(Entity):
         currency: of the amount.
         symbol: the instrument that it came from, such as a dividend's.
         occurred_at: the time when cash moved, UTC.
+        entitled_at: the time at which the holders of `symbol` became entitled to it, UTC: the ex-date of a dividend.
+            None where it is not known, and `occurred_at` is taken for it.
         reference: unique in the account; recording the same entry again returns the first.
         busts_id: the cash flow that this entry, its reversal, takes back; none of any other entry.
         bust_reason: the reason that the actor of the bust gave.
@@ -116,6 +119,7 @@ class CashFlow(Entity):
     currency: str = field(default="USD", converter=identifier, on_setattr=IMMUTABLE)
     symbol: str | None = field(default=None, converter=optional_identifier, on_setattr=IMMUTABLE)
     occurred_at: datetime = field(factory=utc_now, converter=utc, on_setattr=IMMUTABLE)
+    entitled_at: datetime | None = field(default=None, converter=optional_utc, on_setattr=IMMUTABLE)
     reference: str = field(converter=identifier, on_setattr=IMMUTABLE)
     busts_id: int | None = field(default=None, converter=optional_id, on_setattr=IMMUTABLE)
     bust_reason: str | None = field(
@@ -162,6 +166,7 @@ class CashFlow(Entity):
             currency=self.currency,
             symbol=self.symbol,
             occurred_at=self.occurred_at,
+            entitled_at=self.entitled_at,
             reference=self.reversal_reference,
             busts_id=self.id,
             bust_reason=reason,

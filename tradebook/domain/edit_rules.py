@@ -13,6 +13,7 @@ from typing import Final
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity, default_of, same
 from tradebook.domain.errors import InvalidInput, InvalidTransition
 from tradebook.domain.events import Event
@@ -40,6 +41,7 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
     Account: "an account keeps its base currency",
     AgentAction: "record another action with record_action",
     CashFlow: "take it back with bust_cash_flow",
+    DecisionInput: "record another input with record_inputs",
     Event: "the audit trail only grows",
     Import: "take it back with undo_import",
     PerformanceMetric: "record another metric with record_metric",
@@ -53,6 +55,7 @@ _APPEND_ONLY: Final[Mapping[type[Entity], str]] = {
 TIMES: Final[Mapping[type[Entity], str]] = {
     AgentAction: "started_at",
     AgentDecision: "decided_at",
+    DecisionInput: "available_at",
     Alert: "timestamp",
     CashFlow: "occurred_at",
     Portfolio: "timestamp",
@@ -63,7 +66,10 @@ TIMES: Final[Mapping[type[Entity], str]] = {
 
 _KEPT: Final[Mapping[type[Entity], str]] = {
     kind: _APPEND_ONLY[kind]
-    for kind in (Account, CashFlow, Event, Import, Portfolio, PortfolioPosition, Seal)
+    for kind in (
+        *(Account, CashFlow, DecisionInput, Event, Import),
+        *(Portfolio, PortfolioPosition, Seal),
+    )
 } | {Position: "trade it flat with record_trade"}
 """Kinds of records that are never deleted, with the alternative."""
 
@@ -82,6 +88,12 @@ def check_new(entity: Entity, max_ahead: timedelta = MAX_AHEAD) -> None:
     if isinstance(entity, Event):
         raise InvalidInput(
             "event_type", entity.event_type, "no direct edit: handlers write the audit trail"
+        )
+    if isinstance(entity, DecisionInput):
+        raise InvalidInput(
+            "recorded_at",
+            entity.recorded_at,
+            "no direct edit: record_decision and record_inputs state when the book recorded it",
         )
     if isinstance(entity, Import):
         raise InvalidInput(

@@ -289,6 +289,14 @@ class DecisionExecuted(DomainEvent):
     changes: dict[str, Json]
 
 
+class InputRecorded(DomainEvent):
+    """A piece of data was recorded that a decision was made from."""
+
+    decision_id: int
+    name: str
+    digest: str
+
+
 class ActionRecorded(DomainEvent):
     """An agent completed a step."""
 
@@ -359,7 +367,8 @@ CREATIONS: Final = tuple(
     kind.__name__
     for kind in (
         *(AccountOpened, ActionRecorded, AlertRaised, CashFlowRecorded, DecisionRecorded),
-        *(ImportStarted, MetricRecorded, RecordCreated, SignalRecorded, SnapshotTaken),
+        *(ImportStarted, InputRecorded, MetricRecorded, RecordCreated, SignalRecorded),
+        SnapshotTaken,
         *(TradeCorrected, TradeRecorded, TradeSubmitted),
     )
 )

@@ -238,6 +238,16 @@ def fraction(value: Number) -> Decimal:
     return result
 
 
+def optional_fraction(value: Number | None) -> Decimal | None:
+    """Convert as `fraction` does, or pass None through."""
+    return None if value is None else fraction(value)
+
+
+def optional_non_negative(value: Number | None) -> Decimal | None:
+    """Convert as `non_negative` does, or pass None through."""
+    return None if value is None else non_negative(value)
+
+
 def nonzero(value: Number) -> Decimal:
     """Convert as `number` does, and refuse 0."""
     result = number(value)

@@ -197,6 +197,16 @@ def record_id(value: int) -> int:
     return id_
 
 
+def optional_count(value: int | None) -> int | None:
+    """Check a count, an integer from 0 to 2^63 - 1, that may be left out."""
+    if value is None:
+        return None
+    count = plain_int(value, _A_COUNT)
+    if not 0 <= count <= MAX_ID:
+        raise InvalidInput("", value, _A_COUNT)
+    return count
+
+
 def record_ids(value: Sequence[int]) -> list[int]:
     """Check a list of records' ids; refuse an iterator, which a retry would find exhausted."""
     if not is_instance(value, Sequence):
@@ -205,6 +215,7 @@ def record_ids(value: Sequence[int]) -> list[int]:
 
 
 _AN_ID: Final = "a record's id, a whole number"
+_A_COUNT: Final = "a count, a whole number that is 0 or above"
 
 
 def boolean(value: bool) -> bool:
@@ -219,6 +230,11 @@ def json_object(value: Mapping[str, Json]) -> dict[str, Json]:
     if not is_instance(value, Mapping):
         raise InvalidInput("", value, "a mapping of names to JSON values")
     return cast("dict[str, Json]", json_value(value))
+
+
+def optional_json_object(value: Mapping[str, Json] | None) -> dict[str, Json] | None:
+    """Convert a mapping to a JSON object, or pass None through."""
+    return None if value is None else json_object(value)
 
 
 def json_value(value: Json) -> Json:

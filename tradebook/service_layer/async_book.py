@@ -204,6 +204,7 @@ class AsyncBook(ABC):
     record_signal = _async_command(handlers.record_signal)
     record_decision = _async_command(handlers.record_decision)
     decide = _async_command(handlers.decide)
+    record_inputs = _async_command(handlers.record_inputs)
     record_action = _async_command(handlers.record_action)
     record_metric = _async_command(handlers.record_metric)
 
@@ -238,6 +239,7 @@ class AsyncBook(ABC):
     get_signals = _async_query(queries.get_signals)
     get_decisions = _async_query(queries.get_decisions)
     get_decision = _async_query(queries.get_decision)
+    get_inputs = _async_query(queries.get_inputs)
     get_actions = _async_query(queries.get_actions)
     get_metrics = _async_query(queries.get_metrics)
     get_imports = _async_query(queries.get_imports)

@@ -259,6 +259,7 @@ class Book(ABC):
     record_signal = _command(handlers.record_signal)
     record_decision = _command(handlers.record_decision)
     decide = _command(handlers.decide)
+    record_inputs = _command(handlers.record_inputs)
     record_action = _command(handlers.record_action)
     record_metric = _command(handlers.record_metric)
 
@@ -294,6 +295,7 @@ class Book(ABC):
     get_signals = _query(queries.get_signals)
     get_decisions = _query(queries.get_decisions)
     get_decision = _query(queries.get_decision)
+    get_inputs = _query(queries.get_inputs)
     get_actions = _query(queries.get_actions)
     get_metrics = _query(queries.get_metrics)
     get_imports = _query(queries.get_imports)

@@ -12,6 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.domain_event import DomainEvent
 from tradebook.domain.entity import DEFAULT_ACCOUNT, DEFAULT_BASE_CURRENCY, Entity
 from tradebook.domain.errors import InvalidInput, UncommittedWork
@@ -52,6 +53,7 @@ REPOSITORIES: Final[Mapping[type[Entity], str]] = {
     AgentDecision: "decisions",
     Alert: "alerts",
     CashFlow: "cash_flows",
+    DecisionInput: "decision_inputs",
     Event: "events",
     Import: "imports",
     PerformanceMetric: "metrics",
@@ -110,6 +112,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     actions: Repository[AgentAction]
     alerts: Repository[Alert]
     cash_flows: Repository[CashFlow]
+    decision_inputs: Repository[DecisionInput]
     decisions: DecisionRepository
     events: EventRepository
     imports: Repository[Import]

@@ -17,6 +17,7 @@ from attrs import define, frozen
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ConcurrentUpdate
 from tradebook.domain.events import Event
@@ -56,6 +57,7 @@ UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
     AgentDecision: (Unique(("reference",)),),
     Alert: (Unique(("dedup_key",), when=lambda row: not row["resolved"]),),
     CashFlow: (Unique(("reference",)),),
+    DecisionInput: (Unique(("decision_id", "name")),),
     Event: (),
     Import: (Unique(("reference",)),),
     PerformanceMetric: (),
@@ -75,7 +77,8 @@ UNIQUE: Final[Mapping[Kind, tuple[Unique, ...]]] = {
 
 REFERENCES: Final[Mapping[Kind, Mapping[str, Kind]]] = {
     AgentAction: {"decision_id": AgentDecision},
-    AgentDecision: {"signals": Signal},
+    AgentDecision: {"signals": Signal, "parent_id": AgentDecision},
+    DecisionInput: {"decision_id": AgentDecision},
     PortfolioPosition: {"portfolio_id": Portfolio},
     Trade: {"decision_id": AgentDecision, "corrects_id": Trade},
 }

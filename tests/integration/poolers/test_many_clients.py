@@ -92,7 +92,7 @@ def test_an_upgrade_while_eight_clients_are_busy_is_done_directly_or_refused(
                 work.result()
         assert left_behind(made.url) == before
     with engine_for(configured(own_postgresql_book)) as engine:
-        at = {"pooler": "0007", "direct": "0008"}[by]
+        at = {"pooler": "0007", "direct": "0009"}[by]
         assert migrations.current_revision(engine) == at
         migrations.upgrade(engine)
     with DatabaseManager(own_postgresql_book, "busy") as manager:

@@ -89,7 +89,7 @@ def test_an_upgrade_through_a_pooler_is_done_by_the_direct_url(
     direct = behind.direct.render_as_string(hide_password=False)
     upgrade(evolve(behind.config, direct_url=direct))
     assert left_behind(behind.url) == before
-    assert revision(configured(behind.direct)) == "0008"
+    assert revision(configured(behind.direct)) == "0009"
     upgrade(behind.config)  # there is nothing to do, which takes no session
 
 
@@ -182,4 +182,4 @@ def test_pgbouncer_starts_with_the_settings_that_are_documented(pooled: PooledBo
         for place in ("auth_type", "auth_file", "listen_addr", "listen_port", "unix_socket_dir"):
             stated.pop(place, None)
         with pooler(pooled.direct, **stated) as made:
-            assert revision(configured(made.url)) == "0008"
+            assert revision(configured(made.url)) == "0009"

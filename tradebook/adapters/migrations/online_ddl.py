@@ -20,6 +20,7 @@ from tradebook.adapters.migrations.sqlite_rebuild import (
     with_constraint,
     with_nullable,
     without_check,
+    without_foreign_key,
     without_nullable,
 )
 
@@ -96,6 +97,30 @@ def drop_check(table: str, name: str) -> None:
     """Drop a CHECK if it exists."""
     if on_sqlite():
         rebuild(op.get_bind(), table, lambda ddl: without_check(ddl, name))
+    else:
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+
+
+def add_foreign_key(table: str, name: str, column: str, referred: str) -> None:
+    """Add a foreign key to a record of the same account, on PostgreSQL for new rows first, then validated."""
+    constraint = (
+        f"CONSTRAINT {name} FOREIGN KEY(account, {column}) REFERENCES {referred} (account, id)"
+    )
+    if on_sqlite():
+        if name not in table_ddl(op.get_bind(), table):
+            rebuild(op.get_bind(), table, lambda ddl: with_constraint(ddl, constraint))
+        return
+    if _is_validated(table, name) is None:
+        op.execute(f"ALTER TABLE {table} ADD {constraint} NOT VALID")
+    if not _is_validated(table, name):
+        with _outside_transaction():
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+
+def drop_foreign_key(table: str, name: str) -> None:
+    """Drop a foreign key if it exists."""
+    if on_sqlite():
+        rebuild(op.get_bind(), table, lambda ddl: without_foreign_key(ddl, name))
     else:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
 

@@ -18,7 +18,7 @@ from tradebook.adapters.migrations.revisions import all_revisions
 from tradebook.adapters.orm import metadata
 from tradebook.domain.errors import SchemaNotReady
 
-SCHEMA_REVISION: Final = "0008"
+SCHEMA_REVISION: Final = "0009"
 """Newest revision of the migrations, written here because reading their folder is too slow for each start."""
 
 CURRENT: Final = "current"

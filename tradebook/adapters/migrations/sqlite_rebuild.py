@@ -84,6 +84,12 @@ def without_check(ddl: str, name: str) -> str:
     return ddl[: found.start()] + ddl[_closing_parenthesis(ddl, found.end()) :]
 
 
+def without_foreign_key(ddl: str, name: str) -> str:
+    """Remove a named foreign key of the table from its DDL."""
+    found = rf'\s*,\s*CONSTRAINT\s+"?{re.escape(name)}"?\s+FOREIGN KEY\s*\([^)]*\)\s*REFERENCES\s+"?\w+"?\s*\([^)]*\)'
+    return re.sub(found, "", ddl, count=1)
+
+
 def with_nullable(ddl: str, column: str) -> str:
     """Take NOT NULL from a column in a table's DDL."""
     return re.sub(rf'([(,]\s*"?{re.escape(column)}"? \w+) NOT NULL', r"\1", ddl, count=1)

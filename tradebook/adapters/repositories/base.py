@@ -40,6 +40,7 @@ from tradebook.adapters.repositories.entity_rows import (
 )
 from tradebook.adapters.repositories.read_sessions import ReadSession
 from tradebook.domain.cash import Account
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import ConcurrentUpdate, NotFound
 from tradebook.domain.portfolio import PortfolioPosition
@@ -66,6 +67,7 @@ E = TypeVar("E", bound=Entity)
 
 _IDENTITY: Final[Mapping[type[Entity], Sequence[str]]] = {
     Account: ("account",),
+    DecisionInput: ("decision_id", "name"),
     PortfolioPosition: ("portfolio_id", "symbol"),
     Position: ("symbol",),
     Seal: ("number",),

@@ -9,6 +9,7 @@ from tradebook.service_layer.handlers.agents import (
     decide,
     record_action,
     record_decision,
+    record_inputs,
     record_signal,
 )
 from tradebook.service_layer.handlers.alerts import raise_alert, resolve_alert
@@ -66,6 +67,7 @@ __all__ = [
     "record_action",
     "record_cash_flow",
     "record_decision",
+    "record_inputs",
     "record_metric",
     "record_signal",
     "record_trade",

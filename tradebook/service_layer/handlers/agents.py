@@ -12,10 +12,29 @@ from tradebook.domain.agents import (
     DecisionStatus,
     decision_status,
 )
+from tradebook.domain.decision_inputs import (
+    DecisionInput,
+    InputTerms,
+    input_digest,
+    input_terms,
+)
 from tradebook.domain.numbers import Number
 from tradebook.domain.signals import Signal, SignalAction
-from tradebook.domain.validation import Json, argument, long_text, record_id, record_ids
-from tradebook.service_layer.handlers._common import dated, given_terms, record_once
+from tradebook.domain.validation import (
+    Json,
+    argument,
+    json_value,
+    long_text,
+    record_id,
+    record_ids,
+)
+from tradebook.service_layer.handlers._common import (
+    confirm,
+    dated,
+    given,
+    given_terms,
+    record_once,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -65,23 +84,29 @@ def record_decision(
     decided_at: datetime | None = None,
     cost: Number | None = None,
     cost_currency: str | None = None,
+    parent_id: int | None = None,
+    parameters: dict[str, Json] | None = None,
+    prompt_hash: str | None = None,
     reference: str | None = None,
     signals: Sequence[int] = (),
+    dated_inputs: Sequence[InputTerms] = (),
 ) -> AgentDecision:
     """Record a decision of an agent, as PROPOSED; see `AgentDecision` for the fields and their units.
 
-    `signals` are the ids of the signals behind it.
+    `signals` are the ids of the signals behind it. `dated_inputs` are pieces of data that it was made from, each
+    with the time at which it became available: they are recorded as a `DecisionInput` each.
 
     Returns:
         The recorded decision: this one, or the one recorded before under the same `reference`.
 
     Raises:
-        DuplicateRecord: the reference is taken by a decision with other terms.
-        NotFound: a signal is not in this account.
+        DuplicateRecord: the reference is taken by a decision with other terms or other inputs.
+        NotFound: a signal, or the decision `parent_id`, is not in this account.
         InvalidInput: a value is refused.
     """
-    terms = given_terms(locals(), "agent", "symbol", "action", "signals")
+    terms = given_terms(locals(), "agent", "symbol", "action", "signals", "dated_inputs")
     ids = argument("signals", record_ids, terms.pop("signals"))
+    dated_inputs = argument("dated_inputs", input_terms, terms.pop("dated_inputs"))
     defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
     decision = AgentDecision(
         **{**defaults, **terms},
@@ -89,12 +114,67 @@ def record_decision(
         account=uow.account,
         created_at=uow.now(),
     )
+    if decision.parent_id is not None:
+        uow.decisions.get(decision.parent_id)
     recorded = uow.decisions.add(dated(uow, decision))
     if recorded is not decision:
         recorded = uow.decisions.with_signals.get(recorded.id)
         if ids:
             terms["signals"] = ids
-    return record_once(uow, recorded, decision, terms)
+        confirm(recorded, decision, terms, str(decision.reference))
+        record_inputs(uow, recorded.id, dated_inputs)
+        return recorded
+    made = [_input(uow, decision.id, each) for each in dated_inputs]
+    uow.decision_inputs.add_all(made)
+    uow.record_all([(decision.recorded(), decision), *((each.recorded(), each) for each in made)])
+    return decision
+
+
+def record_inputs(
+    uow: AbstractUnitOfWork, decision_id: int, inputs: Sequence[InputTerms]
+) -> list[DecisionInput]:
+    """Record pieces of data that a recorded decision was made from; see `InputTerms` for each.
+
+    Data that is recorded after the decision was made is no proof of what it was made from: `look_ahead` reports it
+    as claimed. Give `record_decision` the inputs that are known when it is called.
+
+    Returns:
+        The recorded inputs: these, or those recorded before under the same names.
+
+    Raises:
+        NotFound: this account has no such decision.
+        DuplicateRecord: the decision has another input of this name.
+        InvalidInput: a value is refused.
+    """
+    decision = uow.decisions.get(argument("decision_id", record_id, decision_id))
+    found = []
+    for each in argument("inputs", input_terms, inputs):
+        made = _input(uow, decision.id, each)
+        recorded = uow.decision_inputs.add(made)
+        if recorded is made:
+            uow.record(made.recorded(), made)
+        else:
+            named = f"{made.name} of decision {decision.id}"
+            stated = given(digest=made.digest, **{**each, "value": None})
+            confirm(recorded, made, stated, named)
+        found.append(recorded)
+    return found
+
+
+def _input(uow: AbstractUnitOfWork, decision_id: int, terms: InputTerms) -> DecisionInput:
+    value = argument("value", json_value, terms["value"])
+    rest = given(available_at=terms.get("available_at"), source=terms.get("source"))
+    return dated(
+        uow,
+        DecisionInput(
+            **{"available_at": uow.now(), **rest, "name": terms["name"], "value": value},
+            account=uow.account,
+            created_at=uow.now(),
+            recorded_at=uow.now(),
+            decision_id=decision_id,
+            digest=input_digest(value),
+        ),
+    )
 
 
 def decide(
@@ -136,6 +216,11 @@ def record_action(
     duration: Number | None = None,
     cost: Number | None = None,
     cost_currency: str | None = None,
+    model: str | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    trace_id: str | None = None,
+    span_id: str | None = None,
     reference: str | None = None,
     decision_id: int | None = None,
 ) -> AgentAction:

@@ -7,6 +7,7 @@ from typing import Unpack
 from tradebook.domain import validation
 from tradebook.domain.agents import AgentAction, AgentDecision, DecisionStatus
 from tradebook.domain.alerts import Alert, Severity
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
 from tradebook.domain.imports import Import, ImportStatus
@@ -96,6 +97,14 @@ def get_decision(uow: AbstractUnitOfWork, decision_id: int) -> AgentDecision | N
         return uow.decisions.with_signals.get(id_)
     except NotFound:
         return None
+
+
+@single_statement
+def get_inputs(
+    uow: AbstractUnitOfWork, *, decision_id: int | None = None, **window: Unpack[Window]
+) -> Page[DecisionInput]:
+    """Return inputs of decisions, newest first; of one decision, or of any. `since` and `until` are of `recorded_at`."""
+    return uow.decision_inputs.page(**window, **given(decision_id=decision_id))
 
 
 @single_statement

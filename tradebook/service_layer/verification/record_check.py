@@ -13,6 +13,7 @@ from attrs import define
 from tradebook.domain.agents import AgentAction, AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account, CashFlow
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import CREATIONS, DELETIONS, Event
 from tradebook.domain.evidence import Statement, digest_of, statement_of
@@ -35,7 +36,7 @@ from tradebook.service_layer.verification.findings import (
 LOWEST: Final = -(2**63)
 """Below every id, also those that a tamperer made up."""
 KINDS: Final[tuple[type[Entity], ...]] = (
-    *(Account, Signal, AgentDecision, AgentAction, CashFlow, Import),
+    *(Account, Signal, AgentDecision, DecisionInput, AgentAction, CashFlow, Import),
     *(Portfolio, Alert, PerformanceMetric),
 )
 """The kinds of records that are compared with their events as a whole."""

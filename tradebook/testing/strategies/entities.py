@@ -17,9 +17,17 @@ from tradebook.domain.agents import (
 )
 from tradebook.domain.alerts import Alert, Severity, severity
 from tradebook.domain.cash import Account, CashFlow, CashFlowKind, CashTotal
+from tradebook.domain.decision_inputs import DecisionInput, input_digest
 from tradebook.domain.entity import CONVERTER, DEFAULT_ACCOUNT, Entity
 from tradebook.domain.events import Event
-from tradebook.domain.numbers import fraction, non_negative, number, optional_number
+from tradebook.domain.numbers import (
+    fraction,
+    non_negative,
+    number,
+    optional_fraction,
+    optional_non_negative,
+    optional_number,
+)
 from tradebook.domain.performance import PerformanceMetric
 from tradebook.domain.portfolio import (
     Holdings,
@@ -60,10 +68,15 @@ _BY_CONVERTER: Final[Mapping[Callable[..., Any], Strategy[Any]]] = {
     validation.optional_long_text: st.none() | texts(),
     validation.json_object: json_objects(),
     validation.json_value: json_values(),
+    validation.optional_count: st.none() | st.integers(0, 2**63 - 1),
+    validation.optional_json_object: st.none() | json_objects(),
+    validation.optional_utc: st.none() | instants(),
     validation.utc: instants(),
     number: decimals(),
     non_negative: decimals(signed=False),
     fraction: fractions(),
+    optional_fraction: st.none() | fractions(),
+    optional_non_negative: st.none() | decimals(signed=False),
     optional_number: st.none() | prices(),
     optional_quantity: st.none() | quantities(),
     signal_action: st.sampled_from(SignalAction),
@@ -178,6 +191,14 @@ def decisions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentDecision]:
 def actions(account: str = DEFAULT_ACCOUNT) -> Strategy[AgentAction]:
     """Generate agents' steps that serve no decision."""
     return _records(AgentAction, account)
+
+
+@st.composite
+def decision_inputs(draw: st.DrawFn, account: str = DEFAULT_ACCOUNT) -> DecisionInput:
+    """Generate inputs of the decision with id 1, with the digests of their values."""
+    made = draw(_records(DecisionInput, account, decision_id=st.just(1)))
+    made.set_unchecked(digest=input_digest(made.value))
+    return made
 
 
 def alerts(account: str = DEFAULT_ACCOUNT) -> Strategy[Alert]:

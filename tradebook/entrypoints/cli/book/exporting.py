@@ -45,6 +45,7 @@ class Kind(StrEnum):
     PortfolioPosition = "portfolio-positions"
     Signal = "signals"
     AgentDecision = "decisions"
+    DecisionInput = "decision-inputs"
     AgentAction = "actions"
     Alert = "alerts"
     PerformanceMetric = "metrics"
