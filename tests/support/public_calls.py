@@ -258,6 +258,11 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"agent": "ann", "symbol": "AAPL", "action": "BUY", "status": "PROPOSED",
              "with_signals": True, **listed},
         ],
+        "replay": [{"decision_id": ids["decision"]}],
+        "look_ahead": [
+            {"decision_id": None, "agent": "ann", "since": NOON, "until": None, "progress": None},
+            {"decision_id": ids["decision"]},
+        ],
         "get_inputs": [{"decision_id": ids["decision"], **listed}],
         "get_decision": [{"decision_id": ids["decision"]}],
         "get_actions": [

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition, PositionRow
@@ -167,6 +168,12 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionReposi
         self.with_signals = self
 
 
+class FakeDecisionInputRepository(FakeRepository[DecisionInput], ports.DecisionInputRepository):
+    def of_decisions(self, ids: Collection[int]) -> list[DecisionInput]:
+        found = self._session.find(DecisionInput, lambda row: row["decision_id"] in ids)
+        return sorted(found, key=lambda each: (each.decision_id, each.id))
+
+
 class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
     def of(self, entity: str, entity_id: int) -> list[Event]:
         return self._session.find(
@@ -267,6 +274,7 @@ class FakeAccountRepository(FakeRepository[Account], ports.AccountRepository):
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[FakeRepository[Any]]]] = {
     Account: FakeAccountRepository,
     AgentDecision: FakeDecisionRepository,
+    DecisionInput: FakeDecisionInputRepository,
     Event: FakeEventRepository,
     Portfolio: FakePortfolioRepository,
     Position: FakePositionRepository,

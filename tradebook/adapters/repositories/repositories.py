@@ -25,6 +25,7 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
@@ -38,6 +39,7 @@ from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
+    DecisionInputRepository,
     DecisionRepository,
     PortfolioRepository,
     PositionRepository,
@@ -305,10 +307,23 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         super().remove(entity)
 
 
+class SqlDecisionInputRepository(SqlRepository[DecisionInput], DecisionInputRepository):
+    """Inputs of decisions."""
+
+    @override
+    def of_decisions(self, ids: Collection[int]) -> list[DecisionInput]:
+        if not ids:
+            return []
+        columns = self.table.c
+        of_them = self.where(columns.decision_id.in_(ids))
+        return self.fetch(of_them.order_by(columns.decision_id, columns.id))
+
+
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
     Account: SqlAccountRepository,
     AgentDecision: SqlDecisionRepository,
     Alert: SqlAlertRepository,
+    DecisionInput: SqlDecisionInputRepository,
     Event: SqlEventRepository,
     Portfolio: SqlPortfolioRepository,
     Position: SqlPositionRepository,

@@ -12,6 +12,7 @@ from attrs import frozen
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.events import Event
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
@@ -162,6 +163,14 @@ class DecisionRepository(Repository[AgentDecision]):
     """
 
     with_signals: Records[AgentDecision]
+
+
+class DecisionInputRepository(Repository[DecisionInput]):
+    """The inputs of decisions; their identity is the decision and the name."""
+
+    @abstractmethod
+    def of_decisions(self, ids: Collection[int]) -> list[DecisionInput]:
+        """Read the inputs of several decisions, sorted by decision and id."""
 
 
 class CorrelatedEvent(NamedTuple):
