@@ -55,7 +55,7 @@ class Edit:
 
     def value_in(self, ids: Mapping[str, int]) -> Any:
         """Return the value, or the id of a decision of the book where the field names one."""
-        named = self.field == "decision_id" and self.value is not None
+        named = self.field in ("decision_id", "parent_id") and self.value is not None
         return ids["AgentDecision"] if named else self.value
 
 
@@ -342,6 +342,7 @@ def record_one_of_each(book: Book) -> dict[str, int]:
     order = {"symbol": "X", "action": "SELL", "quantity": 1, "price": 11, "order_id": "open"}
     pending = book.record_trade(**order, status="PENDING")  # type: ignore[arg-type]
     decision = book.record_decision("bot", "X", "BUY", signals=[book.record_signal("X", "BUY").id])
+    book.record_inputs(behind.id, [{"name": "close", "value": 1}])
     book.record_action("bot", "think")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON)
     book.raise_alert("a", "INFO")

@@ -260,8 +260,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "replay": [{"decision_id": ids["decision"]}],
         "look_ahead": [
-            {"decision_id": None, "agent": "ann", "since": NOON, "until": None, "progress": None},
-            {"decision_id": ids["decision"]},
+            {"decision_id": ids["decision"], "agent": "ann", "since": NOON, "until": None,
+             "progress": None},
         ],
         "get_inputs": [{"decision_id": ids["decision"], **listed}],
         "get_decision": [{"decision_id": ids["decision"]}],
