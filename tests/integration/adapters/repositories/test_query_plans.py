@@ -24,6 +24,7 @@ from tradebook import (
     Alert,
     CashFlow,
     DatabaseManager,
+    DecisionInput,
     Signal,
     Trade,
     VenueStatement,
@@ -199,6 +200,10 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_cash_flows(uow, **PAGE),
         {"ix_cash_flows_account_occurred_at_id"},
     ),
+    "get_cash_flows of a symbol": (
+        lambda uow: queries.get_cash_flows(uow, symbol="S1", **PAGE),
+        {"ix_cash_flows_account_symbol_occurred_at_id"},
+    ),
     "get_cash_balances": (queries.get_cash_balances, HOLDINGS),
     "get_balances": (queries.get_balances, HOLDINGS),
     "reconcile": (
@@ -268,6 +273,11 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get_decision": (
         lambda uow: queries.get_decision(uow, 4000),
         {"pk_agent_decisions"} | WITH_SIGNALS,
+    ),
+    "get_inputs": (lambda uow: queries.get_inputs(uow, **PAGE), {"pk_decision_inputs"}),
+    "get_inputs of a decision": (
+        lambda uow: queries.get_inputs(uow, decision_id=5, **PAGE),
+        {"uq_decision_inputs_account_decision_id_name", "a sort"},
     ),
     "get_actions": (
         lambda uow: queries.get_actions(uow, **PAGE),
@@ -369,6 +379,14 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "an action again": (
         identity(AgentAction, reference="r1"),
         {"uq_agent_actions_account_reference"},
+    ),
+    "an input again": (
+        identity(DecisionInput, decision_id=5, name="n"),
+        {"uq_decision_inputs_account_decision_id_name"},
+    ),
+    "the inputs of decisions": (
+        lambda uow: uow.decision_inputs.of_decisions(IDS),
+        {"uq_decision_inputs_account_decision_id_name", "a sort"},
     ),
     "a cash flow again": (
         identity(CashFlow, reference="r1"),
