@@ -163,6 +163,10 @@ class DecisionRepository(Repository[AgentDecision]):
 
     with_signals: Records[AgentDecision]
 
+    @abstractmethod
+    def signal_sources(self) -> Iterator[tuple[int, str]]:
+        """Iterate over (decision id, source) of each signal of each decision, by decision id."""
+
 
 class CorrelatedEvent(NamedTuple):
     """An event as far as finding what it recorded takes.
