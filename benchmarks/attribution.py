@@ -6,20 +6,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 from sqlalchemy import URL
 
 from benchmarks import children
-from benchmarks.bulk import fills
 from benchmarks.comparing import TIME, Times, figures
+from benchmarks.filled import filled
 from benchmarks.results import Goal, Result, Settings
 from tests.support.servers import create_database, postgresql_server
-from tradebook import AgentAction, AgentDecision, DatabaseManager
-from tradebook.service_layer.handlers import TradeTerms
 
 SYMBOLS, AGENTS = 500, 10
-_AT_A_TIME = 10_000
+
+
+_DECISIONS = """
+INSERT INTO agent_decisions (account, created_at, updated_at, agent, strategy, symbol, action, confidence, reasoning,
+    model, inputs, status, decided_at, cost, cost_currency)
+SELECT 'main', now(), now(), 'agent-' || number % {agents}, '', 'S0', 'BUY', 1, '', 'm', '{{}}', 'PROPOSED', now(), 0.01,
+    'USD'
+FROM generate_series(1, (SELECT count(*) FROM trades) / {trades}) AS number
+"""
+_DECIDED = """
+UPDATE trades SET decision_id = numbered.decision_id
+FROM (SELECT trades.id, decisions.id AS decision_id
+    FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / {trades} AS number FROM trades) AS trades
+    JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS number FROM agent_decisions) AS decisions USING (number)
+) AS numbered
+WHERE trades.id = numbered.id
+"""
+_ACTIONS = """
+INSERT INTO agent_actions (account, created_at, updated_at, agent, action_type, status, started_at, duration, cost,
+    cost_currency, decision_id)
+SELECT account, now(), now(), agent, 'call', 'SUCCEEDED', now(), 1, 0.005, 'USD', id FROM agent_decisions
+WHERE id % 10 = 0
+"""
+_EVENTS = """
+INSERT INTO events (account, created_at, updated_at, event_type, entity, entity_id, payload, actor, correlation_id,
+    occurred_at)
+SELECT account, now(), now(), 'DecisionRecorded', 'AgentDecision', id, jsonb_build_object('agent', agent, 'symbol',
+    symbol, 'action', action, 'status', status, 'signals', '[]'::jsonb), '', '', now() FROM agent_decisions
+UNION ALL
+SELECT account, now(), now(), 'ActionRecorded', 'AgentAction', id, jsonb_build_object('agent', agent, 'action_type',
+    action_type, 'status', status), '', '', now() FROM agent_actions
+"""
 
 
 def results(settings: Settings) -> Iterator[Result]:
@@ -34,39 +65,16 @@ def results(settings: Settings) -> Iterator[Result]:
 
 
 def fill(url: URL, rows: int, trades: int) -> None:
-    """Record decisions of several agents with their costs, an action for each tenth, and their trades."""
-    with DatabaseManager(url) as manager:
-        manager.upgrade()
-        decisions: list[int] = []
-        for start in range(0, rows // trades, _AT_A_TIME):
-            numbers = range(start, min(start + _AT_A_TIME, rows // trades))
-            made = manager.bulk_create([decision(number) for number in numbers])
-            manager.bulk_create([action(each) for each in made[::10]])
-            decisions += [each.id for each in made]
-        manager.import_trades([*decided(fills(rows, SYMBOLS), decisions, trades)])
-
-
-def decision(number: int) -> AgentDecision:
-    """Return a decision that costs a cent, of one of the agents."""
-    return AgentDecision(
-        agent=f"agent-{number % AGENTS}",
-        symbol="SYM0",
-        action="BUY",
-        status="APPROVED",
-        cost="0.01",
-    )
-
-
-def action(of: AgentDecision) -> AgentAction:
-    """Return an action that costs half a cent."""
-    return AgentAction(agent=of.agent, action_type="call", decision_id=of.id, cost="0.005")
-
-
-def decided(given: Iterator[TradeTerms], decisions: list[int], trades: int) -> Iterator[TradeTerms]:
-    """Name the decision of each fill."""
-    for number, terms in enumerate(given):
-        terms["decision_id"] = decisions[number // trades]
-        yield terms
+    """Make a book of which each so many trades in a row name a decision, of agents in turn, with a cost each."""
+    with filled(url, rows, SYMBOLS):
+        values = {"trades": trades, "agents": AGENTS}
+        plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with closing(psycopg2.connect(plain)) as connection, connection.cursor() as cursor:
+            for statement in (_DECISIONS, _DECIDED, _ACTIONS, _EVENTS):
+                cursor.execute(statement.format_map(values))
+            connection.commit()
+            connection.autocommit = True
+            cursor.execute("VACUUM ANALYZE")
 
 
 def compared(url: URL, title: str, rounds: int) -> Iterator[Result]:

@@ -231,7 +231,8 @@ def tabulated(
         base_currency: of the account, in which a book without any amount has its total.
     """
     by_group: dict[tuple[Group, str], Sums] = {}
-    currencies = {*book, *(currency for _, currency in held)} or {base_currency}
+    earning = {currency for currency, sums in book.items() if sums != Sums()}
+    currencies = {*earning, *(currency for _, currency in held)} or {base_currency}
     counted = {currency: Sums() for currency in sorted(currencies)}
     for (holders, currency), sums in held.items():
         counted[currency].add(sums)
