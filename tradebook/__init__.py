@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tradebook.domain import limits
     from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
     from tradebook.domain.alerts import Alert, Severity
+    from tradebook.domain.attribution import Attribution, AttributionRow, AttributionTotal, GroupBy
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.consolidation import ConsolidatedPortfolio
     from tradebook.domain.decision_inputs import DecisionInput
@@ -82,6 +83,9 @@ __all__ = [
     "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
+    "Attribution",
+    "AttributionRow",
+    "AttributionTotal",
     "BackupDamaged",
     "Book",
     "BookBusy",
@@ -106,6 +110,7 @@ __all__ = [
     "DuplicateRecord",
     "Event",
     "ExtraNotInstalled",
+    "GroupBy",
     "Import",
     "ImportSource",
     "ImportStatus",
@@ -163,6 +168,12 @@ _HOMES = {
     "tradebook.config": ("DatabaseConfig", "DatabaseEnvironment"),
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),
+    "tradebook.domain.attribution": (
+        "Attribution",
+        "AttributionRow",
+        "AttributionTotal",
+        "GroupBy",
+    ),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.decision_inputs": ("DecisionInput",),
     "tradebook.domain.errors": (

@@ -278,6 +278,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"time": NOON, "by": "executed", "prices": {"AAPL": 1}, "rates": {"EUR": 1},
              "progress": None},
         ],
+        "attribution": [
+            {"by": "agent", "start": NOON, "end": NOON + timedelta(days=1), "rates": {"EUR": 1},
+             "progress": None},
+        ],
         "verify": [{"progress": None}],
         "import_trades": [
             {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
@@ -166,6 +167,11 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionReposi
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
         self.with_signals = self
+
+    def signal_sources(self) -> Iterator[tuple[int, str]]:
+        sources = {row["id"]: row["source"] for row in self._session.rows(Signal)}
+        for row in sorted(self._session.rows(AgentDecision), key=itemgetter("id")):
+            yield from ((row["id"], sources[id_]) for id_ in sorted(row["signals"]))
 
 
 class FakeDecisionInputRepository(FakeRepository[DecisionInput], ports.DecisionInputRepository):

@@ -147,6 +147,19 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
 
     @override
+    def _values(self, names: tuple[str, ...], after: int, limit: int) -> list[tuple[Any, ...]]:
+        self.session.flush()  # a Core statement does not flush by itself
+        columns = self.table.c
+        statement = (
+            select(*(columns[name] for name in names))
+            .where(columns.account == self.account, columns.id > after)
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        with no_collecting():
+            return [*map(tuple, self.session.connection().execute(statement))]
+
+    @override
     def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
         if not ids:
             return []

@@ -8,7 +8,18 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import Session, aliased, contains_eager
 from typing_extensions import override
 
@@ -36,6 +47,7 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import record_id as checked_id
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
+from tradebook.service_layer.ports.records import BATCH_OF_VALUES
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
@@ -295,6 +307,27 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
             ]
             self.session.connection().execute(orm.decision_signals.insert(), links)
         return recorded
+
+    @override
+    def signal_sources(self) -> Iterator[tuple[int, str]]:
+        self.session.flush()
+        links, signals = orm.decision_signals.c, orm.signals.c
+        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
+        read = (
+            select(links.decision_id, links.signal_id, signals.source)
+            .join_from(orm.decision_signals, orm.signals, of_link)
+            .where(links.account == self.account)
+            .order_by(links.decision_id, links.signal_id)
+            .limit(BATCH_OF_VALUES)
+        )
+        place = tuple_(links.decision_id, links.signal_id)
+        found = self.session.connection().execute(read).all()
+        while found:
+            yield from ((decision_id, source) for decision_id, _, source in found)
+            if len(found) < BATCH_OF_VALUES:
+                return
+            last = tuple_(*map(literal, found[-1][:2]))
+            found = self.session.connection().execute(read.where(place > last)).all()
 
     def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
         return False  # each has links to its signals

@@ -164,6 +164,10 @@ class DecisionRepository(Repository[AgentDecision]):
 
     with_signals: Records[AgentDecision]
 
+    @abstractmethod
+    def signal_sources(self) -> Iterator[tuple[int, str]]:
+        """Iterate over (decision id, source) of each signal of each decision, by decision id."""
+
 
 class DecisionInputRepository(Repository[DecisionInput]):
     """The inputs of decisions; their identity is the decision and the name."""
