@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
@@ -14,6 +15,7 @@ from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
+from tradebook.domain.fill_results import Bust
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -62,6 +64,13 @@ class FakeRepository(Repository[E], Generic[E]):
             return follows and wanted.holds(row)
 
         return self._session.find(self.kind, is_wanted, by=keys[0], newest_first=True, limit=limit)
+
+    def _referring(self, field: str, ids: Collection[int], wanted: Filter, limit: int) -> list[E]:
+        def is_wanted(row: Values) -> bool:
+            return row[field] in ids and wanted.holds(row)
+
+        found = self._session.find(self.kind, is_wanted)
+        return sorted(found, key=attrgetter(field, "id"), reverse=True)[:limit]
 
     def _count(self, wanted: Filter) -> int:
         return sum(wanted.holds(row) for row in self._session.rows(self.kind))
@@ -117,6 +126,21 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
         found = self._session.find(Trade, is_later)
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
 
+    def newest_booked(self, symbol: str, *, limit: int) -> list[Trade]:
+        return self._session.find(
+            Trade,
+            lambda row: row["symbol"] == symbol and row["sequence"] is not None,
+            by="sequence",
+            newest_first=True,
+            limit=limit,
+        )
+
+    def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
+        rows = [row for row in self._booked() if row["symbol"] == symbol and row["bust_sequence"]]
+        busts = (Bust(row["sequence"], row["bust_sequence"]) for row in rows)
+        later = (bust for bust in busts if bust.bust_sequence > sequence)
+        return sorted(later, key=attrgetter("bust_sequence"))[:limit]
+
     def _booked(self) -> Iterator[Values]:
         return (row for row in self._session.rows(Trade) if row["sequence"] is not None)
 
@@ -158,6 +182,11 @@ class FakeSignalRepository(FakeRepository[Signal], ports.SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
         return [self.get(id_) for id_ in ids]
 
+    def behind(self, decision_ids: Collection[int], *, limit: int) -> list[tuple[int, Signal]]:
+        decisions = self._session.find(AgentDecision, lambda row: row["id"] in decision_ids)
+        found = [(decision.id, signal) for decision in decisions for signal in decision.signals]
+        return sorted(found, key=lambda pair: (pair[0], pair[1].id), reverse=True)[:limit]
+
 
 class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionRepository):
     """Loads every decision with its signals; on a database only `with_signals` does."""
@@ -165,6 +194,15 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionReposi
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
         self.with_signals = self
+
+    def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:
+        found: dict[int, AgentDecision] = {}
+        level = set(ids)
+        for _ in range(limit):
+            decisions = self.found(level)
+            found |= {decision.id: decision for decision in decisions}
+            level = {each.parent_id for each in decisions if each.parent_id is not None}
+        return [found[id_] for id_ in sorted(found, reverse=True)]
 
 
 class FakeEventRepository(FakeRepository[Event], ports.EventRepository):

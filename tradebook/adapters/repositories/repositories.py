@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session, aliased, contains_eager
 from typing_extensions import override
 
@@ -20,6 +31,7 @@ from tradebook.adapters.repositories.entity_rows import (
     chunks,
 )
 from tradebook.adapters.repositories.events import SqlEventRepository
+from tradebook.adapters.repositories.read_sessions import entities_from
 from tradebook.adapters.repositories.seals import SqlSealRepository
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
@@ -28,6 +40,7 @@ from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
 from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
+from tradebook.domain.fill_results import Bust
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -142,6 +155,31 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
 
+    @override
+    def newest_booked(self, symbol: str, *, limit: int) -> list[Trade]:
+        columns = self.table.c
+        booked = self.where(columns.symbol == symbol, columns.sequence.is_not(None))
+        return self.fetch(booked.order_by(columns.sequence.desc()).limit(limit))
+
+    @override
+    def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
+        self.session.flush()  # a Core statement does not flush by itself
+        values = {"of_account": self.account, "of_symbol": symbol, "after": sequence}
+        found = self.session.connection().execute(_busts_after(), {**values, "at_most": limit})
+        return [*map(Bust._make, found)]
+
+
+@cache
+def _busts_after() -> Select[Any]:
+    columns = orm.trades.c
+    return (
+        select(columns.sequence, columns.bust_sequence)
+        .where(columns.account == bindparam("of_account"), columns.symbol == bindparam("of_symbol"))
+        .where(columns.bust_sequence > bindparam("after"))
+        .order_by(columns.bust_sequence)
+        .limit(bindparam("at_most"))
+    )
+
 
 class SqlPositionRepository(SqlRepository[Position], PositionRepository):
     """Positions; the ledger writes them."""
@@ -204,6 +242,30 @@ class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
             if id_ not in found:
                 raise NotFound("Signal", id_, self.account)
         return [found[id_] for id_ in wanted]
+
+    @override
+    def behind(self, decision_ids: Collection[int], *, limit: int) -> list[tuple[int, Signal]]:
+        if not decision_ids:
+            return []
+        self.session.flush()
+        values = {"of_account": self.account, "of_any": list(decision_ids), "at_most": limit}
+        found = self.session.connection().execute(_signals_behind(), values).all()
+        signals = entities_from(Signal, [row[1:] for row in found])
+        return [*zip((row[0] for row in found), signals, strict=True)]
+
+
+@cache
+def _signals_behind() -> Select[Any]:
+    links, signals = orm.decision_signals.c, orm.signals.c
+    of_link = and_(signals.account == links.account, signals.id == links.signal_id)
+    return (
+        select(links.decision_id, orm.signals)
+        .join_from(orm.decision_signals, orm.signals, of_link)
+        .where(links.account == bindparam("of_account"))
+        .where(links.decision_id.in_(bindparam("of_any", expanding=True)))
+        .order_by(links.decision_id.desc(), links.signal_id.desc())
+        .limit(bindparam("at_most"))
+    )
 
 
 class SqlAlertRepository(SqlRepository[Alert]):
@@ -284,6 +346,13 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         self.with_signals = _WithSignals(session, account, kind)
 
     @override
+    def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:
+        if not ids:
+            return []
+        values = {"of_account": self.account, "of_any": list(ids), "at_most": limit}
+        return self.fetch(_ancestry(self._reads_rows), values)
+
+    @override
     def add(self, entity: AgentDecision) -> AgentDecision:
         recorded = super().add(entity)
         if recorded is entity and entity.signals:
@@ -303,6 +372,28 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         mine = (links.c.account == self.account, links.c.decision_id == entity.id)
         self.session.connection().execute(delete(links).where(*mine))
         super().remove(entity)
+
+
+@cache
+def _ancestry(reads_rows: bool) -> Select[Any]:
+    """Return the statement that follows `parent_id`; levels end it where a damaged book has a circle."""
+    table, account = orm.agent_decisions, bindparam("of_account")
+    columns, above = table.c, table.alias("above")
+    ids = bindparam("of_any", expanding=True)
+    begin = (
+        select(columns.id, columns.parent_id, literal_column("1").label("level"))
+        .where(columns.account == account, columns.id.in_(ids))
+        .cte("ancestry", recursive=True)
+    )
+    one_up = (
+        select(above.c.id, above.c.parent_id, begin.c.level + 1)
+        .join_from(begin, above, above.c.id == begin.c.parent_id)
+        .where(above.c.account == account, begin.c.level < bindparam("at_most"))
+    )
+    found: Select[Any] = select(table if reads_rows else AgentDecision)
+    return found.where(
+        columns.account == account, columns.id.in_(select(begin.union(one_up).c.id))
+    ).order_by(columns.id.desc())
 
 
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
