@@ -26,7 +26,7 @@ from tradebook.service_layer.explanations.explanation import (
     note,
 )
 from tradebook.service_layer.explanations.fills import FillRecords, fill_node, results
-from tradebook.service_layer.explanations.orders import OrderTrades, order_node
+from tradebook.service_layer.explanations.orders import OrderTrades, in_booking_order, order_node
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 LEVELS: Final = 5
@@ -143,7 +143,7 @@ class _Consequences:
 
     def _order(self, key: OrderKey, mine: Sequence[Trade]) -> Explanation:
         """Return the node of an order with the fills that are of one decision."""
-        fills = limited(mine, lambda trade: fill_node(trade, self.fills), "fills")
+        fills = limited(in_booking_order(mine), lambda trade: fill_node(trade, self.fills), "fills")
         order = self.orders[key]
         return evolve(order, children=(*fills, *order.children))
 

@@ -49,7 +49,7 @@ class Several(Generic[T]):
     @classmethod
     def from_newest(cls, found: Sequence[tuple[int, T]]) -> Several[T]:
         """Group records that were read in the order of descending decision ids, one more than `READ` of them."""
-        grouped = defaultdict(list)
+        grouped: dict[int, list[T]] = defaultdict(list)
         for decision_id, record in found[:READ]:
             grouped[decision_id].insert(0, record)
         return cls(grouped, found[READ - 1][0] if len(found) > READ else None)
@@ -137,7 +137,11 @@ def decision_node(
         at=decision.decided_at,
         amounts=_decision_amounts(decision),
         facts=_decision_facts(decision, records),
-        children=(*_behind(decision, records), *below),
+        children=(
+            *(() if kind is NodeKind.CHILD else _above(decision, records)),
+            *_behind(decision, records),
+            *below,
+        ),
     )
 
 
@@ -197,15 +201,18 @@ def _tokens(actions: Iterable[AgentAction], name: str) -> int | None:
     return sum(count for count in counts if count is not None) or None
 
 
+def _above(decision: AgentDecision, records: DecisionRecords) -> list[Explanation]:
+    """Return the node of the decision upon which another was made; a note where more are above than are read."""
+    parent_id = decision.parent_id
+    if parent_id is None:
+        return []
+    if parent_id in records.decisions:
+        return [decision_node(parent_id, records, kind=NodeKind.PARENT)]
+    return [note(f"made upon decision {parent_id}, and upon those above that")]
+
+
 def _behind(decision: AgentDecision, records: DecisionRecords) -> list[Explanation]:
-    nodes = []
-    if decision.parent_id in records.decisions:
-        nodes.append(decision_node(decision.parent_id, records, kind=NodeKind.PARENT))
-    elif decision.parent_id is not None:
-        nodes.append(
-            note(f"made upon decision {decision.parent_id}, and more decisions above that")
-        )
-    nodes += records.limited(records.signals, decision.id, _signal, "signals")
+    nodes = records.limited(records.signals, decision.id, _signal, "signals")
     nodes += records.limited(records.inputs, decision.id, _input, "inputs")
     nodes += records.limited(records.actions, decision.id, _action, "actions")
     nodes += _costs(decision, records)
@@ -285,11 +292,8 @@ def _costs(decision: AgentDecision, records: DecisionRecords) -> list[Explanatio
     """Return what a decision cost with its actions, a node for each currency; unpriced steps are in no sum."""
     if not records.actions.has_all(decision.id):
         return [note("its cost is not added up here: not all of its actions are read")]
-    priced = [
-        (step.cost, step.cost_currency)
-        for step in (decision, *records.actions.of(decision.id))
-        if step.cost is not None
-    ]
+    steps: list[AgentDecision | AgentAction] = [decision, *records.actions.of(decision.id)]
+    priced = [(step.cost, step.cost_currency) for step in steps if step.cost is not None]
     return [
         Explanation(
             kind=NodeKind.COST,

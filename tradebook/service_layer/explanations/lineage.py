@@ -68,8 +68,9 @@ def explain(
     named = {"trade": trade, "position": position, "decision": decision, "alert": alert}
     given = [name for name, value in named.items() if value is not None]
     if len(given) != 1:
-        wrong = " and ".join(given) or None
-        raise InvalidInput("", wrong, "one of trade, position, decision and alert, to explain it")
+        others = "alone" if given else "or a position, a decision, an alert"
+        name = given[0] if given else "trade"
+        raise InvalidInput(name, named[name], f"it {others}: one record is explained")
     if trade is not None:
         return _trade_tree(uow, uow.trades.get(trade))
     if position is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
@@ -33,6 +33,7 @@ from tradebook.service_layer.explanations.explanation import (
     note,
 )
 from tradebook.service_layer.explanations.fills import FillRecords, fill_node, results
+from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -56,8 +57,7 @@ class OrderTrades:
         page = uow.trades.page(
             limit=TRADES_READ, venue=key.venue, symbol=key.symbol, order_id=key.order_id
         )
-        trades = sorted(page, key=lambda trade: (trade.sequence is None, trade.sequence, trade.id))
-        return cls(key, trades, page.after is None)
+        return cls(key, in_booking_order(page), page.after is None)
 
     def order(self, uow: AbstractUnitOfWork, records: FillRecords) -> Order | None:
         """Return the order; None where not all of its trades were read.
@@ -76,6 +76,11 @@ class OrderTrades:
         else:
             events = uow.events.of(Trade.__name__, row.id)
         return Order.from_trades(self.trades, ended_with(events))
+
+
+def in_booking_order(trades: Iterable[Trade]) -> list[Trade]:
+    """Sort trades of one symbol by their entry in its ledger; those that were not booked come last."""
+    return sorted(trades, key=lambda trade: (trade.sequence is None, trade.sequence or 0, trade.id))
 
 
 def order_node(found: OrderTrades, order: Order | None, *below: Explanation) -> Explanation:
@@ -151,9 +156,9 @@ def why(
     order_id = argument("order_id", order_identifier, order_id)
     symbol = argument("symbol", optional_identifier, symbol)
     venue = None if venue is None else argument("venue", short_text, venue)
-    wanted = {"symbol": symbol, "venue": venue}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    page = uow.trades.page(limit=TRADES_READ, order_id=order_id, **given)
+    page = uow.trades.page(
+        limit=TRADES_READ, order_id=order_id, **given(symbol=symbol, venue=venue)
+    )
     if not page:
         raise NotFound("order", order_id, uow.account)
     keys = sorted(by_order(page), key=lambda key: (key.symbol, key.venue))
