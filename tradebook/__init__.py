@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
+    from tradebook.service_layer.explanations.explanation import Explanation
+    from tradebook.service_layer.explanations.mermaid import as_mermaid
     from tradebook.service_layer.ports.paging import Page, Row
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -109,6 +111,7 @@ __all__ = [
     "DuplicateOrder",
     "DuplicateRecord",
     "Event",
+    "Explanation",
     "ExtraNotInstalled",
     "GroupBy",
     "Import",
@@ -154,6 +157,7 @@ __all__ = [
     "VenueStatement",
     "WitnessFailed",
     "WouldOverwrite",
+    "as_mermaid",
     "col",
     "context",
     "exact",
@@ -228,6 +232,8 @@ _HOMES = {
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.call_context": ("context",),
+    "tradebook.service_layer.explanations.explanation": ("Explanation",),
+    "tradebook.service_layer.explanations.mermaid": ("as_mermaid",),
     "tradebook.service_layer.verification.seal_check": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }

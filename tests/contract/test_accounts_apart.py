@@ -26,6 +26,7 @@ BY_ID: Final = {
     "record_action": "decision_id", "get": "record_id", "get_portfolio_positions": "portfolio_id",
     "get_snapshot": "portfolio_id", "get_decision": "decision_id", "get_actions": "decision_id",
     "get_events": "entity_id", "get_inputs": "decision_id", "replay": "decision_id", "look_ahead": "decision_id",
+    "explain": "trade",
 }  # fmt: skip
 """Calls that take an id, and in which argument."""
 ACROSS: Final = {"get_accounts", "get_consolidated_positions", "get_consolidated_portfolio"}

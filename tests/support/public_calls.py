@@ -282,6 +282,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"by": "agent", "start": NOON, "end": NOON + timedelta(days=1), "rates": {"EUR": 1},
              "progress": None},
         ],
+        "explain": [
+            {"trade": ids["trade"]}, {"position": "AAPL"}, {"decision": ids["decision"]},
+            {"alert": ids["alert"]},
+        ],
         "verify": [{"progress": None}],
         "import_trades": [
             {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10,

@@ -205,6 +205,13 @@ class SqlRecords(Records[E], Generic[E]):
         return _page_statement(self.kind, columns, conditions, place is None), values
 
     @override
+    def _referring(self, field: str, ids: Collection[int], wanted: Filter, limit: int) -> list[E]:
+        conditions, values = _conditions(wanted)
+        values |= {"of_account": self.account, "of_any": list(ids), "at_most": limit}
+        reads_rows = self._reads_rows
+        return self.fetch(_referring_statement(self.kind, reads_rows, field, conditions), values)
+
+    @override
     def _count(self, wanted: Filter) -> int:
         conditions, values = _conditions(wanted)
         statement = _matching(self.kind, (func.count(),), conditions)
@@ -272,6 +279,20 @@ def _page_statement(
         ends = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
         statement = statement.where(tuple_(*keys) < tuple_(*ends))
     return statement.order_by(*(key.desc() for key in keys)).limit(bindparam("at_most"))
+
+
+@lru_cache(100)
+def _referring_statement(
+    kind: Any, reads_rows: bool, field: str, conditions: tuple[tuple[str, str], ...]
+) -> Select[Any]:
+    columns = TABLES[kind].c
+    reference, selected = columns[field], (TABLES[kind] if reads_rows else kind,)
+    statement = _matching(kind, selected, conditions)
+    return (
+        statement.where(reference.in_(bindparam("of_any", expanding=True)))
+        .order_by(reference.desc(), columns.id.desc())
+        .limit(bindparam("at_most"))
+    )
 
 
 class SqlRepository(SqlRecords[E], Repository[E]):

@@ -162,6 +162,20 @@ class Records(ABC, Generic[E]):
     def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
         """Read the existing records with these ids, in the order of their ids; lock them where `lock` is true."""
 
+    def referring(
+        self, field: str, ids: Collection[int], *, limit: int, **equal: object
+    ) -> list[E]:
+        """Read the records whose `field` is one of these ids, by descending value of it and descending id.
+
+        Args:
+            field: holds the id of another record, such as `decision_id`; an index begins with it.
+            ids: of those.
+            limit: the most records.
+            equal: the values that other fields must have, by name.
+        """
+        wanted = Filter.from_arguments(self.kind, None, None, equal)
+        return self._referring(field, ids, wanted, limit) if ids else []
+
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
         """Read the newest records of a list that follow a place in it, by `ordered_by` and id."""
@@ -175,6 +189,11 @@ class Records(ABC, Generic[E]):
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...
+
+    @abstractmethod
+    def _referring(
+        self, field: str, ids: Collection[int], wanted: Filter, limit: int
+    ) -> list[E]: ...
 
 
 class Repository(Records[E]):

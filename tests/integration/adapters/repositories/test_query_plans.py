@@ -361,6 +361,42 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
         ),
         EVENTS_OF_RECORD | {"pk_agent_decisions"},
     ),
+    "decisions above others": (
+        lambda uow: uow.decisions.ancestry(IDS, limit=20),
+        {"pk_agent_decisions", "pk_above", "SCAN ancestry", "a sort"},
+    ),
+    "decisions made upon others": (
+        lambda uow: uow.decisions.referring("parent_id", IDS, limit=101),
+        {"ix_agent_decisions_account_parent_id", "a sort"},
+    ),
+    "signals behind decisions": (
+        lambda uow: uow.signals.behind(IDS, limit=101),
+        {"pk_decision_signals", "pk_signals", "a sort"},
+    ),
+    "actions of decisions": (
+        lambda uow: uow.actions.referring("decision_id", IDS, limit=101),
+        {"ix_agent_actions_account_decision_id", "a sort"},
+    ),
+    "trades of decisions": (
+        lambda uow: uow.trades.referring("decision_id", IDS, limit=1001),
+        {"ix_trades_account_decision_id", "a sort"},
+    ),
+    "events of decisions": (
+        lambda uow: uow.events.referring("entity_id", IDS, limit=101, entity="AgentDecision"),
+        EVENTS_OF_RECORD | {"a sort"},
+    ),
+    "trades of one order": (
+        lambda uow: uow.trades.page(limit=1000, venue="", symbol="S1", order_id="o1"),
+        BY_FILL | {"a sort"},
+    ),
+    "the last booked of a symbol": (
+        lambda uow: uow.trades.newest_booked("S1", limit=20),
+        {"uq_trades_account_symbol_sequence"},
+    ),
+    "busts after an entry": (
+        lambda uow: uow.trades.busts_after("S1", 3, limit=1000),
+        {"uq_trades_account_symbol_bust_sequence"},
+    ),
     "trades whose import was undone": (lambda uow: uow.events.undone_of(IDS), EVENTS_OF_RECORD),
     "the newest event": (lambda uow: uow.events.newest_id(), {"pk_events"}),
     "events in order": (lambda uow: uow.events.in_order(after=500, limit=20), {"pk_events"}),
