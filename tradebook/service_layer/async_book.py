@@ -20,6 +20,8 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.explanations.calibration import calibration as judged_decisions
+from tradebook.service_layer.explanations.counterfactuals import counterfactuals as not_executed
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
@@ -246,6 +248,8 @@ class AsyncBook(ABC):
     get_events = _async_query(queries.get_events)
     positions_as_of = _async_query(as_of.positions_as_of)
     portfolio_as_of = _async_query(as_of.portfolio_as_of)
+    calibration = _async_query(judged_decisions)
+    counterfactuals = _async_query(not_executed)
     verify = _async_query(verify_book)
     check_seals = _async_query(seal_check.check_seals)
     export_seals = _async_query(seal_check.export_seals)

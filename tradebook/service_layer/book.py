@@ -19,6 +19,8 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.explanations.calibration import calibration as judged_decisions
+from tradebook.service_layer.explanations.counterfactuals import counterfactuals as not_executed
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
@@ -302,6 +304,8 @@ class Book(ABC):
     get_events = _query(queries.get_events)
     positions_as_of = _query(as_of.positions_as_of)
     portfolio_as_of = _query(as_of.portfolio_as_of)
+    calibration = _query(judged_decisions)
+    counterfactuals = _query(not_executed)
     verify = _query(verify_book)
     check_seals = _query(seal_check.check_seals)
     export_seals = _query(seal_check.export_seals)

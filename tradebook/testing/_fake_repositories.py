@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
 from tradebook.domain.accounting import BookedTrade
-from tradebook.domain.agents import AgentDecision
+from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.cash import Account, CashFlow, cash_totals
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
@@ -24,6 +25,7 @@ from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
+from tradebook.testing._fake_prices import snapshot_prices, trade_prices
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import Values, may_replace_mark, values_of
 
@@ -87,6 +89,20 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
             limit=limit,
         )
         return [BookedTrade.from_trade(trade) for trade in found]
+
+    def _of_decisions(
+        self, decision_ids: Sequence[int], after: int, limit: int
+    ) -> list[BookedTrade]:
+        def is_wanted(row: Values) -> bool:
+            is_executed = row["status"] is TradeStatus.EXECUTED
+            return is_executed and row["decision_id"] in wanted and row["id"] > after
+
+        wanted = set(decision_ids)
+        found = self._session.find(Trade, is_wanted, by="decision_id", limit=limit)
+        return [BookedTrade.from_trade(trade) for trade in found]
+
+    def _prices(self, *page: Any) -> list[ports.RecordedPrice]:
+        return trade_prices(self._session, *page)
 
     def count_booked(self, symbol: str | None = None) -> int:
         return sum(symbol in (None, row["symbol"]) for row in self._booked())
@@ -153,6 +169,9 @@ class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioReposito
         rows = self._session.find(PortfolioPosition, lambda row: row["symbol"] == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
 
+    def _prices(self, *page: Any) -> list[ports.RecordedPrice]:
+        return snapshot_prices(self._session, *page)
+
 
 class FakeSignalRepository(FakeRepository[Signal], ports.SignalRepository):
     def of_ids(self, ids: Collection[int]) -> list[Signal]:
@@ -165,6 +184,10 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionReposi
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
         self.with_signals = self
+
+    def _facts(self, wanted: Filter, place: Place | None, limit: int) -> list[DecisionFacts]:
+        values = attrgetter(*DecisionFacts._fields)
+        return [DecisionFacts._make(values(each)) for each in self._newest(wanted, place, limit)]
 
 
 class FakeEventRepository(FakeRepository[Event], ports.EventRepository):

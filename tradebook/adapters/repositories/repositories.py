@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased, contains_eager
 from typing_extensions import override
 
 from tradebook.adapters import orm
+from tradebook.adapters.repositories import price_reads
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
 from tradebook.adapters.repositories.bulk_insert import insert_rows, new_ids
 from tradebook.adapters.repositories.entity_rows import (
@@ -22,7 +23,7 @@ from tradebook.adapters.repositories.entity_rows import (
 from tradebook.adapters.repositories.events import SqlEventRepository
 from tradebook.adapters.repositories.seals import SqlSealRepository
 from tradebook.domain.accounting import BookedTrade
-from tradebook.domain.agents import AgentDecision
+from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
 from tradebook.domain.entity import Entity
@@ -32,7 +33,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
+from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.domain.validation import record_id as checked_id
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.repositories import (
@@ -41,6 +42,7 @@ from tradebook.service_layer.ports.repositories import (
     DecisionRepository,
     PortfolioRepository,
     PositionRepository,
+    RecordedPrice,
     SignalRepository,
     TradeRepository,
 )
@@ -88,6 +90,31 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             .limit(limit)
         )
         return [*map(BookedTrade._make, self.session.connection().execute(statement))]
+
+    @override
+    def _of_decisions(
+        self, decision_ids: Sequence[int], after: int, limit: int
+    ) -> list[BookedTrade]:
+        self.session.flush()
+        columns = self.table.c
+        # Without `IS NOT NULL`, which SQLite would take as the range to search in the index.
+        statement = (
+            select(*(columns[name] for name in BookedTrade._fields))
+            .where(columns.account == self.account, columns.decision_id.in_(decision_ids))
+            .where(columns.status == TradeStatus.EXECUTED, *([columns.id > after] if after else []))
+            .order_by(columns.decision_id, columns.id)
+            .limit(limit)
+        )
+        return [*map(BookedTrade._make, self.session.connection().execute(statement))]
+
+    @override
+    def _prices(
+        self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
+    ) -> list[RecordedPrice]:
+        self.session.flush()
+        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
+        statement = price_reads.trade_prices(after is None)
+        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
 
     @override
     def count_booked(self, symbol: str | None = None) -> int:
@@ -186,6 +213,15 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         rows = self._positions(orm.portfolio_positions.c.symbol == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
 
+    @override
+    def _prices(
+        self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
+    ) -> list[RecordedPrice]:
+        self.session.flush()
+        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
+        statement = price_reads.snapshot_prices(after is None)
+        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
+
     def _positions(self, condition: ColumnElement[bool]) -> list[PortfolioPosition]:
         rows = SqlRecords(self.session, self.account, PortfolioPosition)
         return rows.fetch(rows.where(condition))
@@ -282,6 +318,12 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         """Take what every repository takes."""
         super().__init__(session, account, kind)
         self.with_signals = _WithSignals(session, account, kind)
+
+    @override
+    def _facts(self, wanted: Filter, place: Place | None, limit: int) -> list[DecisionFacts]:
+        self.session.flush()
+        statement, values = self._page(DecisionFacts._fields, wanted, place, limit)
+        return [*map(DecisionFacts._make, self.session.connection().execute(statement, values))]
 
     @override
     def add(self, entity: AgentDecision) -> AgentDecision:
