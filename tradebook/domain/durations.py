@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.numbers import canonical
+from tradebook.domain.numbers import canonical, plain
 from tradebook.domain.plain_values import is_instance, plain_text
 
 Duration: TypeAlias = timedelta | str
@@ -20,8 +20,8 @@ _MOST: Final = 20
 _TICK: Final = timedelta(microseconds=1)
 _LONGEST_TEXT: Final = 40
 _EXPECTED: Final = (
-    "a timedelta above 0 and of at most 100 years, or text such as 30m, 1h, 1d, 2w or PT1H "
-    "(a month has no fixed length; write days)"
+    "a duration above 0 and of at most 100 years: a timedelta, or text such as 30m, 1h, 1d, 2w or PT1H (a month has no "
+    "fixed length; write days)"
 )
 _UNITS: Final = ("weeks", "days", "hours", "minutes", "seconds")
 _SHORT: Final = re.compile(
@@ -68,6 +68,14 @@ def durations(value: Duration | Sequence[Duration]) -> tuple[timedelta, ...]:
 def seconds(length: timedelta) -> Decimal:
     """Return a duration in seconds, exactly."""
     return canonical(Decimal(length // _TICK).scaleb(-6))
+
+
+def duration_text(length: Decimal) -> str:
+    """Write a duration, given in seconds, in its largest unit that needs no decimals: `30m`, `1h`, `1d`, `1.5s`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if length and not length % size:
+            return f"{length // size}{unit}"
+    return f"{plain(length)}s"
 
 
 def shifted(time: datetime, by: timedelta) -> datetime:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from tradebook.domain.errors import MissingRate, NotFound, TradebookError
+from tradebook.domain.errors import NotFound
 from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.book.accounts import show_all_portfolios
@@ -20,6 +19,7 @@ from tradebook.entrypoints.cli.options import (
     VIEWS_OF_ALL,
     AsOf,
     CommandContext,
+    missing_rate_names_option,
     named_values,
     option,
     takes_option_sets,
@@ -95,7 +95,7 @@ def portfolio(
             {"--snapshot": snapshot, "--history": history, "--id": portfolio_id}
             | {"--as-of": as_of.time, "--price": prices}
         )
-        with _missing_rate_names_option():
+        with missing_rate_names_option():
             show_all_portfolios(context, base_currency, rates)
         return
     if base_currency is not None:
@@ -110,7 +110,7 @@ def portfolio(
         raise typer.BadParameter("--id and --as-of go with neither --snapshot nor --history")
     with context.open_book() if snapshot else context.read_book() as manager:
         if as_of.time is not None:
-            with context.progress_bar("folding") as report, _missing_rate_names_option():
+            with context.progress_bar("folding") as report, missing_rate_names_option():
                 past = manager.portfolio_as_of(
                     as_of.time, by=as_of.by, prices=prices, rates=rates, progress=report
                 )
@@ -121,7 +121,7 @@ def portfolio(
             )
             return
         if snapshot:
-            with _missing_rate_names_option():
+            with missing_rate_names_option():
                 manager.take_snapshot(rates=rates)
         if history is not None:
             _show_history(context, manager, history)
@@ -153,18 +153,6 @@ def _show_snapshot(
         {"account": context.account, "portfolio": document},
         then=partial(_show_portfolio, context, portfolio, held, taken, amendments),
     )
-
-
-@contextmanager
-def _missing_rate_names_option() -> Iterator[None]:
-    try:
-        yield
-    except MissingRate as missing:
-        raise TradebookError(
-            f"no rate from {missing.currency} to {missing.base_currency}; give what one "
-            f"{missing.currency} is worth in {missing.base_currency}: "
-            f"--rate {missing.currency}=NUMBER"
-        ) from missing
 
 
 def _show_portfolio(
