@@ -37,14 +37,13 @@ from tradebook.domain.plain_values import optional_function, plain_int
 from tradebook.domain.validation import argument, enum_member, optional_identifier, optional_utc
 from tradebook.service_layer.explanations.price_lookups import (
     TICK,
+    PriceReader,
     judging_prices,
-    last_prices,
     needed_periods,
 )
 from tradebook.service_layer.explanations.prices import GivenPrices, as_prices
 from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
-from tradebook.service_layer.ports.prices import Prices
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 BINS: Final = 10
@@ -199,7 +198,7 @@ def calibration(
     lengths = argument("horizon", durations, horizon)
     kind = argument("outcome", partial(enum_member, OutcomeKind), outcome)
     number = argument("bins", _bin_count, bins)
-    source = as_prices(uow, prices)
+    source = PriceReader(as_prices(uow, prices))
     name = argument("agent", optional_identifier, agent)
     start, end = argument("since", optional_utc, since), argument("until", optional_utc, until)
     report = argument("progress", optional_function, progress)
@@ -235,7 +234,7 @@ class _Judging:
 
     now: datetime
     kind: OutcomeKind
-    prices: Prices
+    prices: PriceReader
     horizons: Sequence[_Horizon]
     decisions: int = 0
     held: int = 0
@@ -268,7 +267,7 @@ class _Judging:
             if self._is_over(decision, horizon)
             for period in needed_periods(decision, horizon.length)
         ]
-        found = last_prices(self.prices, periods)
+        found = self.prices.last_prices(periods)
 
         def outcome(decision: DecisionFacts, horizon: _Horizon) -> Outcome:
             if not self._is_over(decision, horizon):

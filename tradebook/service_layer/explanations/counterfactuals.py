@@ -23,14 +23,13 @@ from tradebook.domain.portfolio import Rates
 from tradebook.domain.validation import argument, optional_identifier, optional_utc
 from tradebook.service_layer.explanations.price_lookups import (
     PricePeriod,
+    PriceReader,
     judging_prices,
-    last_prices,
     needed_periods,
 )
 from tradebook.service_layer.explanations.prices import GivenPrices, as_prices
 from tradebook.service_layer.handlers._common import given, present_currency
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
-from tradebook.service_layer.ports.prices import Prices
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _NEVER_EXECUTED: Final = frozenset(DecisionStatus) - {DecisionStatus.EXECUTED}
@@ -126,7 +125,7 @@ def counterfactuals(
         InvalidInput: the horizon, a price or a rate is refused.
     """
     length = argument("horizon", duration, horizon)
-    source = as_prices(uow, prices)
+    source = PriceReader(as_prices(uow, prices))
     name = argument("agent", optional_identifier, agent)
     start, end = argument("since", optional_utc, since), argument("until", optional_utc, until)
     report = argument("progress", optional_function, progress)
@@ -218,7 +217,7 @@ class _Groups:
 
     uow: AbstractUnitOfWork
     length: timedelta
-    prices: Prices
+    prices: PriceReader
     currency: str
     held: int = 0
     _sums: dict[_Group, _Sums] = field(factory=lambda: defaultdict(_Sums))
@@ -232,7 +231,7 @@ class _Groups:
         left_out = {each.id: self._left_out(each, traded) for each in judged}
         valued = [each for each in judged if left_out[each.id] is None]
         periods = [period for each in valued for period in needed_periods(each, self.length)]
-        found = last_prices(self.prices, periods)
+        found = self.prices.last_prices(periods)
         for each in judged:
             currency, multiplier = self._instrument(each.symbol)
             outcome = left_out[each.id] or self._gain(each, multiplier, found)

