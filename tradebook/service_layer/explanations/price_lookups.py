@@ -70,14 +70,14 @@ def _period_after(decision: DecisionFacts, horizon: timedelta) -> PricePeriod:
 
 @define
 class _Density:
-    """How many prices a symbol has: those read so far, in how much time."""
+    """How many prices a symbol has: those read so far, in how many seconds of time."""
 
     prices: int = 1  # so that no gap is free
-    time: timedelta = TICK
+    seconds: float = 1e-6
 
     def count_in(self, gap: timedelta) -> float:
         """Estimate the number of prices in a period."""
-        return self.prices * (gap / self.time)
+        return self.prices * gap.total_seconds() / self.seconds
 
     def counted(self, points: Iterable[PricePoint]) -> Iterator[PricePoint]:
         """Iterate over prices and count them."""
@@ -129,7 +129,7 @@ class PriceReader:
     def _read(self, span: Sequence[PricePeriod], density: _Density) -> dict[PricePeriod, Decimal]:
         start, end = span[0].since, max(each.until for each in span)
         points = density.counted(_checked(self.prices.between(span[0].symbol, start, end)))
-        density.time += end - start
+        density.seconds += (end - start).total_seconds()
         return {
             period: argument("prices", number, point.price)
             for period, point in _last_of(sorted(span, key=attrgetter("until")), points)
