@@ -15,7 +15,6 @@ from tradebook import (
     DecisionStatus,
     InvalidInput,
     MissingRate,
-    Portfolio,
     PricePoint,
 )
 from tradebook.service_layer.explanations.prices import BookPrices
@@ -123,8 +122,6 @@ def test_the_prices_of_the_book_are_those_of_trades_and_snapshots(book: Any) -> 
     book.record_trade(symbol="AAPL", action="BUY", quantity=1, price=9, status="PENDING")
     book.mark_prices({"AAPL": "104.5"})
     snapshot = book.take_snapshot()
-    by_hand = book.create(Portfolio(cash_balance=1, total_value=1))
-    assert by_hand.source == "external"
 
     def read(uow: Any, start: datetime, end: datetime, symbol: str = "AAPL") -> list[PricePoint]:
         return list(BookPrices(uow).between(symbol, start, end))

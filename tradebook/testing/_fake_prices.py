@@ -7,7 +7,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TypeAlias
 
-from tradebook.domain.portfolio import BOOK, Portfolio, PortfolioPosition
+from tradebook.domain.portfolio import Portfolio, PortfolioPosition
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.ports.repositories import RecordedPrice
 from tradebook.testing._fake_session import FakeSession
@@ -30,14 +30,12 @@ def trade_prices(
 def snapshot_prices(
     session: FakeSession, symbol: str, start: datetime, end: datetime, after: After, limit: int
 ) -> list[RecordedPrice]:
-    """Return a page of the marks in the snapshots that the book took."""
-    taken = {
-        row["id"]: row["timestamp"] for row in session.rows(Portfolio) if row["source"] == BOOK
-    }
+    """Return a page of the marks in snapshots."""
+    taken = {row["id"]: row["timestamp"] for row in session.rows(Portfolio)}
     prices = (
         RecordedPrice(taken[row["portfolio_id"]], row["current_price"], row["portfolio_id"])
         for row in session.rows(PortfolioPosition)
-        if row["symbol"] == symbol and row["portfolio_id"] in taken
+        if row["symbol"] == symbol
     )
     return _page(prices, start, end, after, limit)
 

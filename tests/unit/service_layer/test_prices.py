@@ -253,6 +253,14 @@ def test_periods_with_few_prices_between_them_are_read_together() -> None:
     assert len(reader.prices.asked) == 2  # type: ignore[attr-defined]
 
 
+def test_periods_inside_another_are_read_with_it() -> None:
+    source = Counted(prices({"A": {NOON + n * HOUR: n for n in range(1000)}}))
+    spans = [(0, 900), (1, 2), (500, 501), (800, 950)]
+    asked = [PricePeriod("A", NOON + start * HOUR, NOON + end * HOUR) for start, end in spans]
+    assert sorted(PriceReader(source).last_prices(asked).values()) == [2, 501, 900, 950]
+    assert len(source.asked) == 1
+
+
 @define
 class Wrong:
     """A source that returns what it is told to."""

@@ -13,7 +13,6 @@ from typing import Any, Final
 from sqlalchemy import Column, ColumnElement, Select, bindparam, select, tuple_
 
 from tradebook.adapters import orm
-from tradebook.domain.portfolio import BOOK
 from tradebook.domain.trades import TradeStatus
 from tradebook.service_layer.ports.repositories import RecordedPrice
 
@@ -35,7 +34,7 @@ def trade_prices(is_first: bool) -> Select[Any]:
 
 @cache
 def snapshot_prices(is_first: bool) -> Select[Any]:
-    """Return the statement for the marks in the book's own snapshots."""
+    """Return the statement for the marks in snapshots."""
     of_snapshot = (_POSITIONS.account == _SNAPSHOTS.account) & (
         _POSITIONS.portfolio_id == _SNAPSHOTS.id
     )
@@ -47,8 +46,7 @@ def snapshot_prices(is_first: bool) -> Select[Any]:
             _POSITIONS.symbol == bindparam("of_symbol"),
         )
     )
-    own = _SNAPSHOTS.source == BOOK
-    return _timed(statement, _SNAPSHOTS.timestamp, _SNAPSHOTS.id, own, is_first=is_first)
+    return _timed(statement, _SNAPSHOTS.timestamp, _SNAPSHOTS.id, is_first=is_first)
 
 
 def _timed(

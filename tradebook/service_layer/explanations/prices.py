@@ -79,8 +79,8 @@ def as_prices(uow: AbstractUnitOfWork, given: GivenPrices | None) -> Prices:
 class BookPrices:
     """The prices in the book: those of executed trades at their trade times, and the marks in its snapshots.
 
-    A mark counts at the time of its snapshot. A busted trade has no price, nor has a snapshot that the book did not take.
-    Where a snapshot and a trade have one time, the snapshot counts. Reads are of 1,000 records, each by an index.
+    A mark counts at the time of its snapshot. A busted trade has no price. Where a snapshot and a trade have one time, the
+    snapshot counts. Reads are of 1,000 records, each by an index.
     """
 
     uow: AbstractUnitOfWork

@@ -184,7 +184,7 @@ class PositionRepository(Repository[Position]):
 
 
 class PortfolioRepository(Repository[Portfolio], PricedRecords):
-    """The snapshots of the portfolio, and their positions; those that the book took state prices, their marks."""
+    """The snapshots of the portfolio, and their positions, whose marks are prices."""
 
     @abstractmethod
     def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
