@@ -67,9 +67,12 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
+    from tradebook.service_layer.explanations.calibration import Calibration
+    from tradebook.service_layer.explanations.counterfactuals import Counterfactuals
     from tradebook.service_layer.explanations.explanation import Explanation
     from tradebook.service_layer.explanations.mermaid import as_mermaid
     from tradebook.service_layer.ports.paging import Page, Row
+    from tradebook.service_layer.ports.prices import PricePoint, Prices
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
     from tradebook.service_layer.verification.seal_check import SealCheck
@@ -91,6 +94,7 @@ __all__ = [
     "BackupDamaged",
     "Book",
     "BookBusy",
+    "Calibration",
     "CallContext",
     "CashFlow",
     "CashFlowKind",
@@ -98,6 +102,7 @@ __all__ = [
     "ConcurrentUpdate",
     "ConsolidatedPortfolio",
     "ConstraintViolated",
+    "Counterfactuals",
     "DatabaseConfig",
     "DatabaseCorrupt",
     "DatabaseEnvironment",
@@ -135,6 +140,8 @@ __all__ = [
     "PortfolioPosition",
     "Position",
     "PositionStatus",
+    "PricePoint",
+    "Prices",
     "ProgramMissing",
     "ReconciledStatement",
     "Row",
@@ -214,7 +221,10 @@ _HOMES = {
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.imports": ("Import", "ImportSource", "ImportStatus"),
     "tradebook.domain.numbers": ("exact",),
+    "tradebook.service_layer.explanations.calibration": ("Calibration",),
+    "tradebook.service_layer.explanations.counterfactuals": ("Counterfactuals",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
+    "tradebook.service_layer.ports.prices": ("PricePoint", "Prices"),
     "tradebook.domain.orders": ("Order", "OrderStatus"),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.consolidation": ("ConsolidatedPortfolio",),
