@@ -18,6 +18,7 @@ from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Severity
 from tradebook.domain.numbers import ZERO, plain
+from tradebook.entrypoints.cli.book.explain import rich_tree
 from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {
@@ -31,6 +32,8 @@ _EXPLORE: Final = (
     ("trades", "what was traded"),
     ("portfolio", "the last snapshot"),
     ("alerts", "what needs attention"),
+    ("agents", "who earned what"),
+    ("explain position AAPL", "how a position came about"),
     ("verify", "prove the book again"),
 )
 
@@ -94,6 +97,7 @@ def as_json(results: Results, run: Run) -> dict[str, object]:
         "book_pnl": results.book_pnl,
         **_some(results.total, "difference moved"),
         "agents_add_up": results.agents.ties,
+        **_some(results, "best worst calibration look_ahead"),
         "open_alerts": [
             _some(each, "id severity message timestamp") for each in results.open_alerts
         ],
@@ -142,6 +146,12 @@ def _parts(results: Results, run: Run, console: Console) -> Iterator[RenderableT
     yield ""
     yield _agents_table(results)
     yield _tie(results)
+    yield ""
+    for name, tree in (("best", results.best), ("worst", results.worst)):
+        yield f"[bold]The {name} trade[/bold], and what led to it"
+        yield rich_tree(tree)
+        yield ""
+    yield from _quality(results)
     yield ""
     opened = len(results.open_alerts)
     raised = f"of {results.alerts} raised, {results.alerts - opened} resolved"
@@ -218,6 +228,35 @@ def _tie(results: Results) -> Text:
     adds_up = Text("yes", "green") if results.agents.ties else Text("NO", "bold red")
     line = Text("the agents' P&L adds up to the book's: ").append(adds_up)
     return line.append(f", difference {plain(total.difference)};\n{moved}")
+
+
+def _quality(results: Results) -> Iterator[RenderableType]:
+    """Say how often the decisions were right, and whether they could know what they were made from."""
+    calibration, look_ahead = results.calibration, results.look_ahead
+    (judged,) = calibration.horizons
+    yield f"[bold]Decisions[/bold], judged by the price 30 days later: {judged.scored:,} of {calibration.decisions:,}"
+    table = _table("", "confidence", "decisions", "mean confidence", "right")
+    for each in judged.bins:
+        if each.count:
+            table.add_row(
+                f"{each.lower:.1f} to {each.upper:.1f}",
+                f"{each.count:,}",
+                *_shares(each.mean_forecast, each.observed),
+            )
+    table.add_row("all", f"{judged.scored:,}", "", *_shares(judged.hit_rate), style="bold")
+    yield table
+    if judged.brier is not None:
+        yield f"Brier score {judged.brier.score:.3f} (always saying 50 % has 0.250; lower is better)"
+    sorted_out = (
+        f"{look_ahead.proven:,} inputs and signals proven, {look_ahead.claimed:,} claimed, "
+        f"{look_ahead.violated:,} violated"
+    )
+    style = "green" if look_ahead.is_clean else "bold red"
+    yield Text("look-ahead: ").append(sorted_out, style)
+
+
+def _shares(*values: Decimal | None) -> list[str]:
+    return ["" if value is None else f"{value:.0%}" for value in values]
 
 
 def _table(title: str, first: str, *others: str) -> Table:

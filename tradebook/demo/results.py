@@ -12,10 +12,16 @@ from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert
 from tradebook.domain.attribution import Attribution, AttributionTotal, GroupBy
+from tradebook.domain.numbers import exact
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.positions import Position
+from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer import queries
 from tradebook.service_layer.explanations.attribution import attribution
+from tradebook.service_layer.explanations.calibration import Calibration, calibration
+from tradebook.service_layer.explanations.explanation import Explanation
+from tradebook.service_layer.explanations.lineage import explain
+from tradebook.service_layer.explanations.look_ahead import LookAhead, look_ahead
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.verify import Verification, verify
 
@@ -33,6 +39,9 @@ class Results:
         alerts: the number of alerts ever raised.
         signals: the number of signals.
         decisions: the number of decisions with each status.
+        best, worst: what led to the trades with the highest and the lowest realized P&L less fee.
+        calibration: how often the decisions were right after 30 days, and whether their confidence said so.
+        look_ahead: whether each decision could know what it was made from.
         verification: the result of `verify`.
     """
 
@@ -44,6 +53,10 @@ class Results:
     alerts: int
     signals: int
     decisions: Mapping[DecisionStatus, int]
+    best: Explanation
+    worst: Explanation
+    calibration: Calibration
+    look_ahead: LookAhead
     verification: Verification
 
     @property
@@ -81,6 +94,7 @@ class Results:
 def read_results(uow: AbstractUnitOfWork) -> Results:
     """Read everything that the report contains, in one unit of work and so at one instant."""
     positions, holdings = queries.get_positions(uow), uow.ledger.holdings()
+    earned = sorted(uow.trades.iterate(status=TradeStatus.EXECUTED), key=_earned)
     rates = Rates(holdings.base_currency or uow.base_currency, {})
     portfolio, _ = value_holdings(holdings, account=uow.account, rates=rates, at=uow.now())
     return Results(
@@ -92,5 +106,15 @@ def read_results(uow: AbstractUnitOfWork) -> Results:
         alerts=uow.alerts.count(),
         signals=uow.signals.count(),
         decisions=Counter(d.status for d in uow.decisions.iterate()),
+        best=explain(uow, trade=earned[-1].id),
+        worst=explain(uow, trade=earned[0].id),
+        calibration=calibration(uow, horizon="30d"),
+        look_ahead=look_ahead(uow),
         verification=verify(uow),
     )
+
+
+def _earned(trade: Trade) -> tuple[Decimal, int]:
+    """Return what a trade realized less its fee; the id decides between equals."""
+    with exact():
+        return trade.realized_pnl - trade.fee, trade.id

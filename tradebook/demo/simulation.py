@@ -192,8 +192,18 @@ class _Desk:
             quantity=quantity,
             reasoning=opinion.reasoning,
             model=agent.model,
+            cost=ZERO,  # rules are free; an agent that calls a model states what the calls cost
             inputs=dict(opinion.inputs),
             signals=[signal.id],
+            dated_inputs=[
+                {
+                    "name": name,
+                    "value": value,
+                    "available_at": signal.generated_at,
+                    "source": "daily closes",
+                }
+                for name, value in opinion.inputs.items()
+            ],
             **shared,
         )
         return decision.id

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import URL
 
+from tradebook import Trade
 from tradebook.demo import run_demo
 from tradebook.demo.prices import SOURCE, trading_days
 from tradebook.demo.results import Results, read_results
@@ -112,6 +113,32 @@ def test_the_agents_pnl_adds_up_to_the_books_to_the_last_digit(
     assert f"{total.moved:,.2f} moved from unrealized to realized" in report
 
 
+def test_the_best_and_the_worst_trade_are_explained(
+    report: str, book: DatabaseManager, results: Results, facts: dict[str, Any]
+) -> None:
+    trades = [*book.iterate(Trade, status="EXECUTED")]
+    nets = [trade.realized_pnl - trade.fee for trade in trades]
+    for name, tree, net in (("best", results.best, max(nets)), ("worst", results.worst, min(nets))):
+        [result] = [each for each in tree.children if each.kind == "result"]
+        assert result.amounts["net_pnl"].value == net
+        assert [len(tree.nodes(kind)) for kind in ("decision", "signal", "input")] == [1, 1, 2]
+        assert f"The {name} trade, and what led to it" in report
+        assert facts[name]["id"] == tree.id
+        assert f"net P&L {net}" in " ".join(report.replace("│", " ").split())
+
+
+def test_decisions_are_judged_and_none_looked_ahead(report: str, results: Results) -> None:
+    (judged,) = results.calibration.horizons
+    assert judged.scored + judged.no_price + judged.unfinished == results.calibration.decisions
+    assert sum(each.count for each in judged.bins) == judged.scored > 100
+    assert judged.brier is not None
+    assert f"Brier score {judged.brier.score:.3f}" in report
+    found = results.look_ahead
+    assert (found.decisions, found.without_inputs) == (results.calibration.decisions, 0)
+    assert (found.proven, found.claimed, found.violated) == (3 * found.decisions, 0, 0)
+    assert f"look-ahead: {found.proven} inputs and signals proven, 0 claimed" in report
+
+
 def test_the_report_says_what_the_account_is_worth(report: str, results: Results) -> None:
     snapshot = results.history[-1]
     assert results.portfolio.total_value == snapshot.total_value
@@ -130,7 +157,7 @@ def test_the_report_draws_the_equity_curve_and_names_the_source(report: str) -> 
 def test_the_report_says_how_to_explore_the_database(
     report: str, first_run: tuple[Path, str]
 ) -> None:
-    for command in ("positions", "trades", "portfolio", "alerts", "verify"):
+    for command in ("positions", "trades", "portfolio", "alerts", "agents", "verify"):
         assert f"tradebook {command} --database {url(first_run[0])}" in report
 
 

@@ -131,13 +131,14 @@ def _write(context: CommandContext, found: Sequence[Explanation], form: Format) 
         elif context.wide:
             say(str(explanation))
         else:
-            output.stdout().print(_tree(explanation))
+            output.stdout().print(rich_tree(explanation))
 
 
-def _tree(node: Explanation) -> Tree:
+def rich_tree(node: Explanation) -> Tree:
+    """Draw an explanation as a tree whose lines wrap under their guides."""
     tree = Tree(_text(node), guide_style="dim")
     for child in node.children:
-        tree.children.append(_tree(child))
+        tree.children.append(rich_tree(child))
     return tree
 
 
