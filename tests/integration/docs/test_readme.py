@@ -13,6 +13,7 @@ from tradebook import DatabaseManager, DuplicateOrder
 
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
+EXPLAIN = (ROOT / "docs" / "explain.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 ORIGIN = (ROOT / "docs" / "origin.md").read_text()
 
@@ -64,6 +65,15 @@ def test_the_guide_runs_as_it_stands(
     book.close()
 
 
+def test_every_number_of_the_page_on_explanations_is_what_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run(blocks_of(EXPLAIN), capsys)["book"] as book:
+        assert book.verify().proven
+        assert book.attribution().ties
+
+
 def test_the_recipes_run_as_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +83,7 @@ def test_the_recipes_run_as_they_stand(
         assert vault.verify().cash_flows == 2
 
 
-@pytest.mark.parametrize(("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11)])
+@pytest.mark.parametrize(("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11), (EXPLAIN, 15)])
 def test_the_documents_say_what_is_printed(document: str, prints: int) -> None:
     assert len([line for block in blocks_of(document) for line in printed(block)]) >= prints
 
