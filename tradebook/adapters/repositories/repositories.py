@@ -294,8 +294,8 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
             self.session.connection().execute(orm.decision_signals.insert(), links)
         return recorded
 
-    def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
-        return False  # each has links to its signals
+    def _add_together(self, entities: Sequence[AgentDecision]) -> Sequence[AgentDecision]:  # noqa: ARG002
+        return ()  # each has links to its signals
 
     @override
     def remove(self, entity: AgentDecision) -> None:
