@@ -9,7 +9,7 @@ from sqlalchemy import func, literal_column, select, text
 from typing_extensions import override
 
 from tradebook.adapters.repositories.base import SqlRepository
-from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember, values_of
+from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
 from tradebook.domain.trades import Trade
 from tradebook.service_layer.ports.repositories import CorrelatedEvent, EventRepository
@@ -33,13 +33,8 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
             remember(self.session, added[-1], added[-1].id)
         return added
 
-    def _add_few(self, entities: Sequence[Event]) -> Sequence[Event]:
-        """Add events in one statement, with ids in their order: no unique key of an event can be taken."""
-        if len(entities) < 2:
-            return ()
-        statement = self.table.insert().returning(self.table.c.id, sort_by_parameter_order=True)
-        rows = [values_of(entity) for entity in entities]
-        return self._added(entities, self.session.connection().scalars(statement, rows).all())
+    def _distinct_by(self) -> Sequence[str]:
+        return ("event_type", "entity", "entity_id")
 
     def _keep(self, entity: Event) -> None:
         """Leave the event out of the session: it never changes."""
