@@ -195,7 +195,7 @@ def test_a_block_without_a_decision_says_so(book: Any) -> None:
     assert (ending.status, ending.output) == ("SUCCEEDED", {"outcome": "not decided"})
     assert (call.decision_id, ending.decision_id, ending.error) == (None, None, None)
     assert ending.input["inputs"] == [
-        {"name": "close", "value": 1, "source": "", "available_at": NOON.isoformat()}
+        {"name": "close", "value": 1, "available_at": NOON.isoformat()}
     ]
     assert (ending.input["symbol"], ending.input["strategy"], ending.input["reference"]) == (
         *("AAPL", "trend", "r"),
@@ -259,9 +259,13 @@ def test_a_decision_whose_answer_was_lost_has_the_failure(
             )
             d.decide("BUY", quantity=1)
 
-    with pytest.raises(ConnectionError), book.decision("momentum", "AAPL") as d:
-        d.input("close", 1)
-        lost(d)
+    def fails() -> None:
+        with book.decision("momentum", "AAPL") as d:
+            d.input("close", 1)
+            lost(d)
+
+    with pytest.raises(ConnectionError):
+        fails()
     [decision] = book.get_decisions()
     assert actions(book)["decision"].decision_id == decision.id
     assert len(book.get_inputs(decision_id=decision.id)) == 1
@@ -274,17 +278,12 @@ def test_the_same_block_again_returns_its_decision_and_adds_its_actions(book: An
     assert len(book.get_decisions()) == 1
     assert len(book.get_inputs()) == 2
     assert len(book.get_actions(decision_id=first.id)) == 4  # its steps did happen twice
-    with (
-        pytest.raises(DuplicateRecord, match="action is 'BUY', given 'SELL'"),
-        book.decision("momentum", "AAPL", reference="r") as d,
-    ):
-        d.decide("SELL")
-    with (
-        pytest.raises(DuplicateRecord, match="close of decision"),
-        book.decision("momentum", "AAPL", reference="r") as d,
-    ):
+    with book.decision("momentum", "AAPL", reference="r") as d:
+        with pytest.raises(DuplicateRecord, match="action is 'BUY', given 'SELL'"):
+            d.decide("SELL")
         d.input("close", "other")
-        d.decide("BUY")
+        with pytest.raises(DuplicateRecord, match="close of decision"):
+            d.decide("BUY", quantity=2)
     assert book.get_decision(first.id).action == "BUY"
     assert book.verify().proven
 
@@ -325,7 +324,7 @@ def test_what_is_refused_is_refused_before_the_agent_works(book: Any) -> None:
     for terms in (
         {"agent": ""},
         {"symbol": " AAPL"},
-        {"strategy": None},
+        {"strategy": "x" * 201},
         {"model": 1},
         {"parameters": [1]},
         {"parent_id": -1},
@@ -372,13 +371,17 @@ def test_a_parent_and_signals_of_another_account_are_not_found(book: Any) -> Non
 
 @pytest.mark.parametrize("term", ["output", "cost", "tokens"])
 def test_a_step_with_a_refused_result_is_kept_as_failed(book: Any, term: str) -> None:
-    with pytest.raises(InvalidInput, match=term), book.decision("a", "AAPL") as d:
-        with d.model_call("gpt-x", input="q") as call:
-            if term == "tokens":
-                call.tokens(input=-1)
-            else:
-                setattr(call, term, object())
-        d.decide("BUY")
+    def fails() -> None:
+        with book.decision("a", "AAPL") as d:
+            with d.model_call("gpt-x", input="q") as call:
+                if term == "tokens":
+                    call.tokens(input=-1)
+                else:
+                    setattr(call, term, object())
+            d.decide("BUY")
+
+    with pytest.raises(InvalidInput, match=term):
+        fails()
     call, ending = actions(book)["model_call"], actions(book)["decision"]
     assert call.status == ending.status == "FAILED"
     assert (call.input, call.model, call.output, call.cost) == ("q", "gpt-x", None, None)

@@ -168,8 +168,8 @@ class DecisionDraft:
         agent: str,
         symbol: str,
         *,
-        strategy: str,
-        model: str,
+        strategy: str | None,
+        model: str | None,
         parameters: Mapping[str, Json] | None,
         parent_id: int | None,
         signals: Sequence[int],
@@ -180,8 +180,8 @@ class DecisionDraft:
         terms = {
             "agent": argument("agent", identifier, agent),
             "symbol": argument("symbol", identifier, symbol),
-            "strategy": argument("strategy", short_text, strategy),
-            "model": argument("model", short_text, model),
+            "strategy": None if strategy is None else argument("strategy", short_text, strategy),
+            "model": None if model is None else argument("model", short_text, model),
             "parameters": argument("parameters", optional_json_object, parameters),
             "parent_id": argument("parent_id", optional_id, parent_id),
             "signals": argument("signals", record_ids, signals),
@@ -221,8 +221,9 @@ class DecisionDraft:
         terms: InputTerms = {
             "name": argument("name", identifier, name),
             "value": argument("value", json_value, value),
-            "source": argument("source", short_text, source),
         }
+        if argument("source", short_text, source):
+            terms["source"] = source
         if name in self._noted_at:
             raise InvalidInput("name", name, "a name that no other input of the decision has")
         noted_at = utc_now()

@@ -87,19 +87,19 @@ def record_rest_of_decision(
     Args:
         uow: the unit of work.
         decision_id: the decision, where it is known to be recorded.
-        reference: the reference under which it may be recorded where it is not: an answer may have been lost.
-        inputs: of the decision; not recorded where there is none.
+        reference: of a decision whose recording failed: it may be on record, where the answer was lost.
+        inputs: of the decision `decision_id`. One that is found by its reference was recorded with its inputs.
         actions: that the block took.
         noted_at: as in `record_decision_with_actions`.
 
     Returns:
         The id of the decision; None where there is none.
     """
-    if decision_id is None and reference is not None:
-        decision_id = next((d.id for d in uow.decisions.page(limit=1, reference=reference)), None)
     happened: list[Happened] = []
     if decision_id is not None:
         happened += add_inputs(uow, decision_id, inputs, noted_at)[1]
+    elif reference is not None:
+        decision_id = next((d.id for d in uow.decisions.page(limit=1, reference=reference)), None)
     happened += _add_actions(uow, [{**each, "decision_id": decision_id} for each in actions])
     uow.record_all(happened)
     return decision_id
