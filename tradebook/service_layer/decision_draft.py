@@ -71,9 +71,9 @@ def error_text(error: BaseException) -> str:
     return storable(message)
 
 
-def storable(text: str) -> str:
-    """Return text of at most `MAX_TEXT` characters, with the characters replaced that a database refuses."""
-    return text[:MAX_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+def storable(text: str, most: int = MAX_TEXT) -> str:
+    """Return at most so many characters of a text, with those replaced that a database refuses."""
+    return text[:most].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def seconds(nanoseconds: int) -> Decimal:
