@@ -62,7 +62,7 @@ class DecisionSpanProcessor(SpanProcessor):
     A span that begins outside, as in another thread, takes the stamp of its parent.
 
     Args:
-        exporter: is flushed when the provider is, which its own processor does not do.
+        exporter: is flushed when the provider is, which its own processor does not do; add that one before this one.
     """
 
     def __init__(self, exporter: AgentActionExporter | None = None) -> None:

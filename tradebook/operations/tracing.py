@@ -12,8 +12,8 @@ The way in: spans of models, tools and agents (`gen_ai.*`) become actions of age
 `with book.decision(...)` of that decision. See `AgentActionExporter` in `agent_spans.py`.
 
     exporter = tracing.AgentActionExporter(book)
-    provider.add_span_processor(tracing.DecisionSpanProcessor(exporter))
     provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(tracing.DecisionSpanProcessor(exporter))
 """
 
 from __future__ import annotations
