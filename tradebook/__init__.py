@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
+    from tradebook.service_layer.decisions import AsyncDecisionBlock, DecisionBlock
     from tradebook.service_layer.ports.paging import Page, Row
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -82,6 +83,7 @@ __all__ = [
     "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
+    "AsyncDecisionBlock",
     "BackupDamaged",
     "Book",
     "BookBusy",
@@ -100,6 +102,7 @@ __all__ = [
     "DatabaseManager",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "DecisionBlock",
     "DecisionInput",
     "DecisionStatus",
     "DuplicateOrder",
@@ -217,6 +220,7 @@ _HOMES = {
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.call_context": ("context",),
+    "tradebook.service_layer.decisions": ("AsyncDecisionBlock", "DecisionBlock"),
     "tradebook.service_layer.verification.seal_check": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }

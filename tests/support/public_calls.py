@@ -177,6 +177,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
              "decided_at": NOON, "cost": 1, "cost_currency": "USD", "reference": "new",
              "signals": [ids["signal"]]},
         ],
+        "decision": [
+            {"agent": "ann", "symbol": "AAPL", "strategy": "s", "model": "gpt-x", "parameters": {"a": 1},
+             "parent_id": ids["decision"], "signals": [ids["signal"]], "reference": "block"},
+        ],
         "decide": [{"decision_id": ids["decision"], "status": "APPROVED", "reason": "good"}],
         "record_action": [
             {"agent": "ann", "action_type": "call", "input": 1, "output": {"a": 1},

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from threading import RLock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, frozen
 from typing_extensions import override
@@ -33,14 +33,16 @@ from tradebook.service_layer.decision_draft import current_decision, open_decisi
 from tradebook.service_layer.handlers.decisions import ActionTerms, record_actions
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
-try:
-    from opentelemetry import trace
+if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.instrumentation.utils import suppress_instrumentation
     from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-except ImportError:
-    raise ExtraNotInstalled("otel", "opentelemetry-sdk") from None
+else:
+    try:
+        from opentelemetry.sdk.trace import SpanProcessor
+        from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+    except ImportError:  # making one of the classes names the extra
+        SpanExporter = SpanProcessor = object
 
 DECISION: Final = "tradebook.decision"
 """The attribute with the reference of the decision that a span is of."""
@@ -67,10 +69,13 @@ class DecisionSpanProcessor(SpanProcessor):
 
     def __init__(self, exporter: AgentActionExporter | None = None) -> None:
         """Take the exporter to flush, if any."""
+        _require_sdk()
         self._exporter = exporter
 
     @override
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        from opentelemetry import trace
+
         if DECISION in (span.attributes or {}):
             return
         draft = current_decision.get()
@@ -137,10 +142,12 @@ class AgentActionExporter(SpanExporter):
 
     Raises:
         InvalidInput: an argument is refused.
+        ExtraNotInstalled: OpenTelemetry's SDK is missing.
     """
 
     def __init__(self, book: Book, *, agent: str = "agent", cost_currency: str = "USD") -> None:
         """Take the book; nothing is read or written yet."""
+        _require_sdk()
         if not is_instance(book, Book):
             raise InvalidInput(
                 "book", book, "a Book: an AsyncBook cannot be awaited where spans are exported"
@@ -206,6 +213,8 @@ class AgentActionExporter(SpanExporter):
 
     def _record(self, *, is_last: bool) -> SpanExportResult:
         """Record the steps that are no longer to wait; all of them stay in the queue where the database fails."""
+        from opentelemetry.instrumentation.utils import suppress_instrumentation
+
         if not self._waiting:
             return SpanExportResult.SUCCESS
         try:
@@ -298,6 +307,11 @@ class AgentActionExporter(SpanExporter):
         SPANS.warning(
             "a span is not recorded: %s", error, extra=about(span=name, error=type(error).__name__)
         )
+
+
+def _require_sdk() -> None:
+    if SpanExporter is object:
+        raise ExtraNotInstalled("otel", "opentelemetry-sdk")
 
 
 def _is_outage(error: TradebookError) -> bool:

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tradebook.domain.agents import ActionStatus
-from tradebook.domain.errors import ExtraNotInstalled, InvalidInput
+from tradebook.domain.errors import InvalidInput
 from tradebook.domain.limits import MAX_NAME
 from tradebook.domain.numbers import EXACT, ZERO, non_negative
 from tradebook.domain.plain_values import is_instance
@@ -21,11 +21,8 @@ from tradebook.domain.validation import Json, argument, json_value
 from tradebook.service_layer.decision_draft import seconds, storable
 from tradebook.service_layer.handlers.decisions import ActionTerms
 
-try:
-    from opentelemetry import trace
+if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-except ImportError:
-    raise ExtraNotInstalled("otel", "opentelemetry-sdk") from None
 
 DECISION_AGENT: Final = "tradebook.decision_agent"
 """The attribute with the agent of that decision: the agent of a span that names none."""
@@ -90,7 +87,7 @@ def action_terms(
         "span_id": span_id,
         "reference": f"{trace_id}/{span_id}",
     }
-    if span.kind is not trace.SpanKind.INTERNAL or operation not in _AROUND_OTHERS:
+    if span.kind.name != "INTERNAL" or operation not in _AROUND_OTHERS:
         terms = {**terms, **_usage(values, cost_currency)}
     error = _error(span, values)
     return terms if error is None else {**terms, "status": ActionStatus.FAILED, "error": error}
@@ -155,7 +152,7 @@ def _content(values: Mapping[str, Any], *names: str) -> Json:
 def _error(span: ReadableSpan, values: Mapping[str, Any]) -> str | None:
     """Return the error of a failed span, from its exception, its status or its `error.type`; None for others."""
     kind = values.get("error.type")
-    if span.status.status_code is not trace.StatusCode.ERROR and kind is None:
+    if span.status.status_code.name != "ERROR" and kind is None:
         return None
     raised = [event.attributes or {} for event in span.events if event.name == "exception"]
     parts = [raised[-1].get(f"exception.{part}") for part in ("type", "message")] if raised else []

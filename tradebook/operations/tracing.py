@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = "tradebook"
 _OF_AGENTS: Final = ("AgentActionExporter", "DecisionSpanProcessor", "action_terms")
-"""The names of `agent_spans.py`, whose classes are subclasses of the SDK's: imported on first use."""
+"""The names of `agent_spans.py`, whose classes are subclasses of the SDK's: it is imported on first use."""
 
 
 def __getattr__(name: str) -> object:

@@ -255,7 +255,7 @@ def _unrecorded(failure: Exception) -> str:
 
 
 def decision(
-    book: Calls,
+    book: Any,  # a Book: the signature is that of `async_decision`
     agent: str,
     symbol: str,
     *,
@@ -286,7 +286,7 @@ def decision(
 
 
 def async_decision(
-    book: AsyncCalls,
+    book: Any,
     agent: str,
     symbol: str,
     *,
