@@ -310,8 +310,10 @@ class AgentActionExporter(SpanExporter):
 
 
 def _require_sdk() -> None:
-    if SpanExporter is object:
-        raise ExtraNotInstalled("otel", "opentelemetry-sdk")
+    try:
+        from opentelemetry.sdk import trace  # noqa: F401
+    except ImportError:
+        raise ExtraNotInstalled("otel", "opentelemetry-sdk") from None
 
 
 def _is_outage(error: TradebookError) -> bool:
