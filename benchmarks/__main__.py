@@ -14,6 +14,7 @@ import attrs
 from rich.console import Console
 
 from benchmarks import (
+    attribution,
     bulk,
     copies,
     curves,
@@ -45,6 +46,7 @@ PARTS = {
     "reads": Titled("Reads, next to the raw driver", reads.results),
     "monitoring": Titled("One trade, watched", monitoring.results),
     "curves": Titled("As the book grows", curves.results),
+    "attribution": Titled("Attribution, next to verify", attribution.results),
 }
 """In the order of the document."""
 

@@ -85,6 +85,22 @@ def verify(url: URL) -> Iterator[Action]:
 
 
 @contextmanager
+def attribution(url: URL, by: str) -> Iterator[Action]:
+    """Attribute the book's P&L."""
+    from tradebook import DatabaseManager
+
+    with DatabaseManager(url) as manager:
+        manager.health()
+
+        def action() -> int:
+            found = manager.attribution(by)
+            assert found.ties, found.totals
+            return sum(row.trades for row in found.rows)
+
+        yield action
+
+
+@contextmanager
 def import_trades(url: URL, rows: str, symbols: str) -> Iterator[Action]:
     """Book the fills of the benchmarks."""
     from benchmarks.bulk import fills
@@ -115,6 +131,7 @@ TASKS: dict[str, Callable[..., AbstractContextManager[Action]]] = {
     "iterate": iterate,
     "stream": stream,
     "verify": verify,
+    "attribution": attribution,
     "import_trades": import_trades,
     "command": command,
 }

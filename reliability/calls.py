@@ -76,6 +76,14 @@ def having(required: Mapping[str, Strategy], **optional: Strategy) -> Strategy:
     return st.fixed_dictionaries({**required}, optional=optional)
 
 
+inputs = st.lists(
+    having(
+        {"name": st.sampled_from(["a", "b", ""]), "value": details},
+        available_at=times,
+        source=optional_some,
+    ),
+    max_size=2,
+)
 order_ids = st.sampled_from(["o-1", "o-2", "o-3", "o-4", "o-5"])
 executions = st.sampled_from(["", "", "x-1", "x-2"])
 which_trade = st.fixed_dictionaries({"trade_id": ids(Trade)}) | st.fixed_dictionaries(
@@ -272,6 +280,9 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         output=details,
         status=st.sampled_from(ActionStatus),
         duration=amounts,
+        cost=st.none() | amounts,
+        model=optional_some,
+        input_tokens=st.none() | st.integers(-1, 9),
         reference=optional_some,
         decision_id=ids(AgentDecision),
     ),
@@ -280,16 +291,20 @@ ARGUMENTS: Final[Mapping[str, Strategy]] = {
         currency=currencies,
         symbol=symbols,
         occurred_at=times,
+        entitled_at=st.none() | times,
         reference=some,
     ),
     "record_decision": having(
         {"agent": names, "symbol": symbols, "action": signal_actions},
         quantity=quantities,
-        confidence=fractions,
+        confidence=st.none() | fractions,
         reasoning=texts,
         reference=optional_some,
+        parent_id=st.none() | ids(AgentDecision),
+        dated_inputs=inputs,
         signals=st.lists(ids(Signal), max_size=2),
     ),
+    "record_inputs": having({"decision_id": ids(AgentDecision), "inputs": inputs}),
     "record_metric": having(
         {"name": names, "value": amounts, "period_start": times, "period_end": times},
         parameters=details,
@@ -372,6 +387,7 @@ LISTS: Final[Mapping[Callable[..., Any], Strategy]] = {
     queries.get_cash_flows: having({}, kind=st.sampled_from(CashFlowKind)),
     queries.get_signals: having({}, symbol=symbols, action=signal_actions),
     queries.get_decisions: having({}, status=st.sampled_from(DecisionStatus)),
+    queries.get_inputs: having({}, decision_id=ids(AgentDecision)),
     queries.get_actions: having({}, decision_id=ids(AgentDecision)),
     queries.get_imports: having({}, status=st.sampled_from(ImportStatus), digest=some),
     queries.get_metrics: having({}, name=some),

@@ -12,6 +12,7 @@ from tradebook import (
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     Event,
     Import,
     Mend,
@@ -29,6 +30,7 @@ KINDS: Final = (
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     Event,
     Import,
     PerformanceMetric,
@@ -79,7 +81,14 @@ CHANGES: Final[dict[str, Callable[[Any, Did], Any]]] = {
     "resolved": lambda book, did: book.resolve_alert(did["alert"].id, "bought back"),
     "signal": lambda book, did: book.record_signal("A", "BUY", confidence="0.8"),
     "decision": lambda book, did: book.record_decision(
-        "momentum", "A", "BUY", signals=[did["signal"].id]
+        "momentum",
+        "A",
+        "BUY",
+        signals=[did["signal"].id],
+        dated_inputs=[{"name": "close", "value": "1.5"}],
+    ),
+    "input": lambda book, did: book.record_inputs(
+        did["decision"].id, [{"name": "late", "value": [1, None]}]
     ),
     "decided": lambda book, did: book.decide(did["decision"].id, "APPROVED", reason="in limits"),
     "decided trade": lambda book, did: book.record_trade(**BUY, decision_id=did["decision"].id),

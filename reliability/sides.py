@@ -25,6 +25,7 @@ from tradebook import (
     CallContext,
     CashFlow,
     ConstraintViolated,
+    DecisionInput,
     Event,
     Import,
     Mend,
@@ -55,6 +56,7 @@ KINDS: Final[Sequence[type[Entity]]] = (
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     Event,
     Import,
     PerformanceMetric,
@@ -69,6 +71,7 @@ NOBODY: Final = 2**50
 
 _HOLDS_ID_OF: Final = {
     "decision_id": "AgentDecision",
+    "parent_id": "AgentDecision",
     "portfolio_id": "Portfolio",
     "corrects_id": "Trade",
     "reversal_id": "CashFlow",

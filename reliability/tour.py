@@ -81,7 +81,18 @@ TOUR: Final = [
     Call(handlers.resolve_alert, {"alert_id": Ref(Alert, 0), "resolution": "done"}),
     Call(
         handlers.record_decision,
-        {"agent": "b", "symbol": "ES", "action": "SELL", "signals": [Ref(Signal, 0)]},
+        {
+            "agent": "b",
+            "symbol": "ES",
+            "action": "SELL",
+            "signals": [Ref(Signal, 0)],
+            "parent_id": Ref(AgentDecision, 0),
+            "dated_inputs": [{"name": "close", "value": {"b": 1.5, "a": "x"}, "source": "feed"}],
+        },
+    ),
+    Call(
+        handlers.record_inputs,
+        {"decision_id": Ref(AgentDecision, 0), "inputs": [{"name": "late", "value": None}]},
     ),
     Call(handlers.decide, {"decision_id": Ref(AgentDecision, 0), "status": "REJECTED"}),
     Call(handlers.record_action, {"agent": "a", "action_type": "b", "input": {"n": [1.5, None]}}),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tradebook.domain import limits
     from tradebook.domain.agents import ActionStatus, AgentAction, AgentDecision, DecisionStatus
     from tradebook.domain.alerts import Alert, Severity
+    from tradebook.domain.attribution import Attribution, AttributionRow, AttributionTotal, GroupBy
     from tradebook.domain.cash import Account, CashFlow, CashFlowKind
     from tradebook.domain.consolidation import ConsolidatedPortfolio
     from tradebook.domain.decision_inputs import DecisionInput
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
     from tradebook.service_layer.decisions import AsyncDecisionBlock, DecisionBlock
+    from tradebook.service_layer.explanations.explanation import Explanation
+    from tradebook.service_layer.explanations.mermaid import as_mermaid
     from tradebook.service_layer.ports.paging import Page, Row
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
@@ -84,6 +87,9 @@ __all__ = [
     "AsyncBook",
     "AsyncDatabaseManager",
     "AsyncDecisionBlock",
+    "Attribution",
+    "AttributionRow",
+    "AttributionTotal",
     "BackupDamaged",
     "Book",
     "BookBusy",
@@ -108,7 +114,9 @@ __all__ = [
     "DuplicateOrder",
     "DuplicateRecord",
     "Event",
+    "Explanation",
     "ExtraNotInstalled",
+    "GroupBy",
     "Import",
     "ImportSource",
     "ImportStatus",
@@ -152,6 +160,7 @@ __all__ = [
     "VenueStatement",
     "WitnessFailed",
     "WouldOverwrite",
+    "as_mermaid",
     "col",
     "context",
     "exact",
@@ -166,6 +175,12 @@ _HOMES = {
     "tradebook.config": ("DatabaseConfig", "DatabaseEnvironment"),
     "tradebook.domain.agents": ("ActionStatus", "AgentAction", "AgentDecision", "DecisionStatus"),
     "tradebook.domain.alerts": ("Alert", "Severity"),
+    "tradebook.domain.attribution": (
+        "Attribution",
+        "AttributionRow",
+        "AttributionTotal",
+        "GroupBy",
+    ),
     "tradebook.domain.cash": ("Account", "CashFlow", "CashFlowKind"),
     "tradebook.domain.decision_inputs": ("DecisionInput",),
     "tradebook.domain.errors": (
@@ -221,6 +236,8 @@ _HOMES = {
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.call_context": ("context",),
     "tradebook.service_layer.decisions": ("AsyncDecisionBlock", "DecisionBlock"),
+    "tradebook.service_layer.explanations.explanation": ("Explanation",),
+    "tradebook.service_layer.explanations.mermaid": ("as_mermaid",),
     "tradebook.service_layer.verification.seal_check": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }

@@ -68,7 +68,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Downgrade the schema to the previous revision; unknown costs become 0, unknown confidences 1, as they were."""
+    """Downgrade the schema to the previous revision.
+
+    Inputs of decisions are forgotten. Unknown costs become 0 and unknown confidences 1, the defaults of the previous
+    revision; `verify` reports these records from then on, because their events state no cost and no confidence.
+    """
     online_ddl.drop_index(_BY_SYMBOL, "cash_flows")
     online_ddl.drop_index(_CHILDREN, "agent_decisions")
     if online_ddl.has_table("decision_inputs"):

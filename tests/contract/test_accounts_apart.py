@@ -22,10 +22,11 @@ NOBODYS: Final = 2**62
 BY_ID: Final = {
     "record_trade": "decision_id", "execute_trade": "trade_id", "cancel_trade": "trade_id",
     "reject_trade": "trade_id", "bust_trade": "trade_id", "correct_trade": "trade_id",
-    "bust_cash_flow": "cash_flow_id", "undo_import": "import_id", "resolve_alert": "alert_id", "record_decision": "signals", "decision": "parent_id", "decide": "decision_id",
+    "bust_cash_flow": "cash_flow_id", "undo_import": "import_id", "resolve_alert": "alert_id", "record_decision": "signals", "decision": "parent_id", "record_inputs": "decision_id", "decide": "decision_id",
     "record_action": "decision_id", "get": "record_id", "get_portfolio_positions": "portfolio_id",
     "get_snapshot": "portfolio_id", "get_decision": "decision_id", "get_actions": "decision_id",
-    "get_events": "entity_id",
+    "get_events": "entity_id", "get_inputs": "decision_id", "replay": "decision_id", "look_ahead": "decision_id",
+    "explain": "trade",
 }  # fmt: skip
 """Calls that take an id, and in which argument."""
 ACROSS: Final = {"get_accounts", "get_consolidated_positions", "get_consolidated_portfolio"}
@@ -141,7 +142,7 @@ def test_a_cursor_of_theirs_leads_into_my_lists_only(books: tuple[Any, Any]) -> 
 
 SECOND: Final = (
     "record_cash_flow", "record_signal", "record_decision", "record_action", "record_metric",
-    "take_snapshot", "import_trades",
+    "take_snapshot", "import_trades", "record_inputs",
 )  # fmt: skip
 """What makes a second record in lists that have one."""
 ASKED: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -162,6 +162,10 @@ CALLS: dict[str, tuple[Call, dict[str, set[str]]]] = {
         lambda book, given: book.decide(given.decision, "APPROVED"),
         {"DecisionResolved": {"status"}},
     ),
+    "record_inputs": (
+        lambda book, given: book.record_inputs(given.decision, [{"name": "close", "value": 1}]),
+        {"InputRecorded": set()},
+    ),
     "record_action": (
         lambda book, _: book.record_action("agent", "act"),
         {"ActionRecorded": set()},

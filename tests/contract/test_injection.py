@@ -108,17 +108,24 @@ def writing(
         "record_decision": [
             (book.record_decision,
              {"agent": t, "symbol": t, "action": "BUY", "strategy": t, "reasoning": t, "model": t,
-              "inputs": {t: t}, "cost_currency": t, "reference": t, "decided_at": NOON}),
+              "inputs": {t: t}, "cost_currency": t, "reference": t, "decided_at": NOON,
+              "parameters": {t: t}, "prompt_hash": t,
+              "dated_inputs": [{"name": t, "value": t, "source": t}]}),
             (book.record_decision, {"agent": "a", "symbol": "X", "action": t}),
         ],
         "decide": [
             (book.decide, {"decision_id": ids["decision"], "status": "APPROVED", "reason": t}),
             (book.decide, {"decision_id": ids["decision"], "status": t}),
         ],
+        "record_inputs": [
+            (book.record_inputs,
+             {"decision_id": ids["decision"], "inputs": [{"name": t, "value": {t: t}, "source": t}]}),
+        ],
         "record_action": [
             (book.record_action,
              {"agent": t, "action_type": t, "input": t, "output": {t: t}, "error": t,
-              "cost_currency": t, "reference": t, "started_at": NOON}),
+              "cost_currency": t, "reference": t, "started_at": NOON, "model": t, "trace_id": t,
+              "span_id": t}),
             (book.record_action, {"agent": "a", "action_type": "b", "status": t}),
         ],
         "record_metric": [

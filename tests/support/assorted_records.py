@@ -10,6 +10,7 @@ from tradebook import (
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     Event,
     Import,
     PerformanceMetric,
@@ -29,6 +30,7 @@ KINDS = [
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     Event,
     Import,
     PerformanceMetric,
@@ -56,6 +58,7 @@ def fill(book: Book) -> None:
             action="BUY",
             decided_at=at(minute),
             signals=[signal.id],
+            dated_inputs=[{"name": "close", "value": ["1.50"], "available_at": at(minute)}],
         )
         book.record_action(
             agent="a", action_type="call", started_at=at(minute), decision_id=decision.id

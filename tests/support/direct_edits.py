@@ -55,7 +55,7 @@ class Edit:
 
     def value_in(self, ids: Mapping[str, int]) -> Any:
         """Return the value, or the id of a decision of the book where the field names one."""
-        named = self.field == "decision_id" and self.value is not None
+        named = self.field in ("decision_id", "parent_id") and self.value is not None
         return ids["AgentDecision"] if named else self.value
 
 
@@ -114,6 +114,14 @@ _DECISION: Final[Mapping[str, Any]] = {
     "inputs": {"a": 1},
     "decided_at": LATER,
     "cost_currency": "EUR",
+    "parent_id": 1,
+    "parameters": {"a": 1},
+    "prompt_hash": "Z",
+}
+_INPUT: Final[Mapping[str, Any]] = {
+    **_same("Z", "name", "value", "digest", "source"),
+    **_same(LATER, "available_at", "recorded_at"),
+    "decision_id": 1,
 }
 _SNAPSHOT: Final[Mapping[str, Any]] = {
     **_same(NINE, "cash_balance", "positions_value", "total_value", "gross_exposure"),
@@ -153,6 +161,7 @@ _CASH_FLOW: Final[Mapping[str, Any]] = {
     "amount": NINE,
     "currency": "EUR",
     "occurred_at": LATER,
+    "entitled_at": LATER,
 }
 _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "Account": ("base currency", {"base_currency": "EUR"}),
@@ -160,6 +169,8 @@ _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "record_action",
         {
             **_same("Z", "agent", "action_type", "input", "output", "error", "reference"),
+            **_same("Z", "model", "trace_id", "span_id"),
+            **_same(9, "input_tokens", "output_tokens"),
             **_same(NINE, "duration", "cost"),
             "status": "FAILED",
             "started_at": LATER,
@@ -171,6 +182,7 @@ _FOR_GOOD: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "bust_cash_flow",
         {**_CASH_FLOW, "busts_id": 9, "bust_reason": "Z"},
     ),
+    "DecisionInput": ("record_inputs", _INPUT),
     "Event": (
         "audit trail",
         {
@@ -253,6 +265,7 @@ NEW: Final[list[Edit]] = [
     *_refused("PortfolioPosition", "take_snapshot", **_SNAPSHOT_ROW, **_TIMES),
     *_refused("Seal", "seal", **_SEAL, **_TIMES),
     *_refused("Import", "import_trades", **_IMPORT, **_TIMES),
+    *_refused("DecisionInput", "record_decision", **_INPUT, **_TIMES),
     *_refused("Event", "handlers", **_FOR_GOOD["Event"][1], **_TIMES),
     *(
         edit
@@ -272,7 +285,7 @@ NEW_STATES: Final[list[Edit]] = [
 ]
 """Values that only a handler gives to a field which is free otherwise."""
 
-MADE_BY_HANDLERS: Final = ("Event", "Import", "PortfolioPosition", "Seal")
+MADE_BY_HANDLERS: Final = ("DecisionInput", "Event", "Import", "PortfolioPosition", "Seal")
 """Records that no one else makes: they are refused as a whole."""
 
 REMOVALS: Final[Mapping[str, str | None]] = {
@@ -281,6 +294,7 @@ REMOVALS: Final[Mapping[str, str | None]] = {
     "AgentDecision": None,
     "Alert": None,
     "CashFlow": "bust_cash_flow",
+    "DecisionInput": "record_inputs",
     "Event": "audit trail",
     "Import": "undo_import",
     "PerformanceMetric": None,
@@ -305,6 +319,7 @@ _NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
     "AgentDecision": {"agent": "bot", "symbol": "X", "action": "BUY"},
     "Alert": {"alert_type": "a", "severity": "INFO"},
     "CashFlow": {"kind": "DEPOSIT", "amount": 1, "reference": "r"},
+    "DecisionInput": {**_INPUT, "available_at": NOON, "recorded_at": NOON},
     "Event": {"event_type": "Noted", "entity": "Note", "entity_id": 1, "occurred_at": NOON},
     "Import": {"source": "f.csv", "reference": "r"},
     "PerformanceMetric": {"name": "n", "value": 1, "period_start": NOON, "period_end": NOON},
@@ -327,6 +342,7 @@ def record_one_of_each(book: Book) -> dict[str, int]:
     order = {"symbol": "X", "action": "SELL", "quantity": 1, "price": 11, "order_id": "open"}
     pending = book.record_trade(**order, status="PENDING")  # type: ignore[arg-type]
     decision = book.record_decision("bot", "X", "BUY", signals=[book.record_signal("X", "BUY").id])
+    book.record_inputs(behind.id, [{"name": "close", "value": 1}])
     book.record_action("bot", "think")
     book.record_metric("sharpe", 1, period_start=NOON, period_end=NOON)
     book.raise_alert("a", "INFO")

@@ -12,6 +12,7 @@ from tradebook import (
     AgentDecision,
     Alert,
     CashFlow,
+    DecisionInput,
     PerformanceMetric,
     Portfolio,
     Position,
@@ -44,6 +45,10 @@ def fill(book: Book, accounts: list[str]) -> None:
         for entity in entities:
             values = values_of(entity)
             rows = [{**values, **_apart(values, number)} for number in range(ROWS)]
+            if isinstance(entity, DecisionInput):
+                decisions = _ids(connection, orm.agent_decisions, first)
+                for decision_id, row in zip(decisions, rows, strict=True):
+                    row["decision_id"] = decision_id
             if isinstance(entity, PortfolioPosition):
                 portfolios = _ids(connection, orm.portfolios, first)
                 for number, row in enumerate(rows):
@@ -68,9 +73,13 @@ def copy(connection: Connection, table: Table, account: str, into: str) -> None:
     """Give another account the same records."""
     values: dict[str, Any] = {column.name: column for column in table.c if column.name != "id"}
     values["account"] = literal(into)
-    if table is orm.portfolio_positions:
-        here, there = (_ids(connection, orm.portfolios, name)[0] for name in (account, into))
-        values["portfolio_id"] = table.c.portfolio_id + (there - here)
+    for of_table, column, referred in (
+        (orm.portfolio_positions, "portfolio_id", orm.portfolios),
+        (orm.decision_inputs, "decision_id", orm.agent_decisions),
+    ):
+        if table is of_table:
+            here, there = (_ids(connection, referred, name)[0] for name in (account, into))
+            values[column] = table.c[column] + (there - here)
     rows = select(*values.values()).where(table.c.account == account).order_by(table.c.id)
     connection.execute(insert(table).from_select([*values], rows))
 
@@ -108,8 +117,17 @@ def one_of_each(account: str) -> list[Entity]:
             **totals,
         ),
         of(Signal, symbol="S", action="BUY"),
-        of(AgentDecision, agent="a", symbol="S", action="BUY"),
-        of(AgentAction, agent="a", action_type="call"),
+        of(AgentDecision, agent="a", symbol="S", action="BUY", confidence=1, cost=0),
+        of(
+            DecisionInput,
+            decision_id=1,
+            name="close",
+            value=1,
+            digest="d",
+            available_at=NOON,
+            recorded_at=NOON,
+        ),
+        of(AgentAction, agent="a", action_type="call", cost=0),
         of(Alert, alert_type="drawdown", severity="INFO"),
         of(Import, source="f.csv", reference="r"),
         of(PerformanceMetric, name="n", value=1, period_start=NOON, period_end=NOON),

@@ -154,7 +154,7 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         ],
         "record_cash_flow": [
             {"kind": "DEPOSIT", "amount": 1, "currency": "USD", "symbol": "AAPL",
-             "occurred_at": NOON, "reference": "new"},
+             "occurred_at": NOON, "entitled_at": NOON, "reference": "new"},
         ],
         "bust_cash_flow": [
             {"reference": "wrong", "reason": "misread"},
@@ -174,8 +174,14 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "record_decision": [
             {"agent": "ann", "symbol": "AAPL", "action": "BUY", "strategy": "s", "quantity": 1,
              "price": 1, "confidence": 1, "reasoning": "r", "model": "m", "inputs": {"a": 1},
-             "decided_at": NOON, "cost": 1, "cost_currency": "USD", "reference": "new",
-             "signals": [ids["signal"]]},
+             "decided_at": NOON, "cost": 1, "cost_currency": "USD", "parent_id": ids["decision"],
+             "parameters": {"seed": 1}, "prompt_hash": "ab", "reference": "new",
+             "signals": [ids["signal"]],
+             "dated_inputs": [{"name": "close", "value": 1, "available_at": NOON, "source": "s"}]},
+        ],
+        "record_inputs": [
+            {"decision_id": ids["decision"],
+             "inputs": [{"name": "close", "value": 1, "available_at": NOON, "source": "s"}]},
         ],
         "decision": [
             {"agent": "ann", "symbol": "AAPL", "strategy": "s", "model": "gpt-x", "parameters": {"a": 1},
@@ -185,7 +191,8 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "record_action": [
             {"agent": "ann", "action_type": "call", "input": 1, "output": {"a": 1},
              "status": "FAILED", "error": "e", "started_at": NOON, "duration": 1, "cost": 1,
-             "cost_currency": "USD", "reference": "new", "decision_id": ids["decision"]},
+             "cost_currency": "USD", "model": "m", "input_tokens": 1, "output_tokens": 2,
+             "trace_id": "a1", "span_id": "b2", "reference": "new", "decision_id": ids["decision"]},
         ],
         "record_metric": [
             {"name": "sharpe", "value": 1, "parameters": {"a": 1}, "computed_at": NOON, **PERIOD},
@@ -255,6 +262,12 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"agent": "ann", "symbol": "AAPL", "action": "BUY", "status": "PROPOSED",
              "with_signals": True, **listed},
         ],
+        "replay": [{"decision_id": ids["decision"]}],
+        "look_ahead": [
+            {"decision_id": ids["decision"], "agent": "ann", "since": NOON, "until": None,
+             "progress": None},
+        ],
+        "get_inputs": [{"decision_id": ids["decision"], **listed}],
         "get_decision": [{"decision_id": ids["decision"]}],
         "get_actions": [
             {"agent": "ann", "action_type": "call", "decision_id": ids["decision"], **listed},
@@ -268,6 +281,14 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
         "portfolio_as_of": [
             {"time": NOON, "by": "executed", "prices": {"AAPL": 1}, "rates": {"EUR": 1},
              "progress": None},
+        ],
+        "attribution": [
+            {"by": "agent", "start": NOON, "end": NOON + timedelta(days=1), "rates": {"EUR": 1},
+             "progress": None},
+        ],
+        "explain": [
+            {"trade": ids["trade"]}, {"position": "AAPL"}, {"decision": ids["decision"]},
+            {"alert": ids["alert"]},
         ],
         "verify": [{"progress": None}],
         "import_trades": [

@@ -38,7 +38,12 @@ def fill(book: DatabaseManager) -> None:
     book.record_signal("AAPL", "SELL", reference="unused")
     terms = {"agent": "bot", "symbol": "AAPL", "action": "BUY"}
     decision = book.record_decision(
-        **terms, signals=[signal.id], reference="d", reasoning="cheap " * 99, inputs={"a": 1}
+        **terms,
+        signals=[signal.id],
+        reference="d",
+        reasoning="cheap " * 99,
+        inputs={"a": 1},
+        dated_inputs=[{"name": "close", "value": [1]}],
     )
     book.record_decision(**terms, reference="open")
     book.record_action("bot", "tool_call", input={"q": 1}, output=[2], decision_id=decision.id)

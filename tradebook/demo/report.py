@@ -17,7 +17,7 @@ from tradebook.demo.prices import SOURCE
 from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Severity
-from tradebook.domain.numbers import ZERO
+from tradebook.domain.numbers import ZERO, plain
 from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {
@@ -88,9 +88,12 @@ def as_json(results: Results, run: Run) -> dict[str, object]:
             {"date": f"{snapshot.timestamp:%Y-%m-%d}", "total_value": snapshot.total_value}
             for snapshot in results.history
         ],
-        "pnl_by_agent": [_some(each, f"agent trades {pnl}") for each in results.agents],
+        "pnl_by_agent": [
+            {"agent": row.group, **_some(row, f"trades {pnl}")} for row in results.agents.rows
+        ],
         "book_pnl": results.book_pnl,
-        "agents_add_up": results.adds_up,
+        **_some(results.total, "difference moved"),
+        "agents_add_up": results.agents.ties,
         "open_alerts": [
             _some(each, "id severity message timestamp") for each in results.open_alerts
         ],
@@ -138,8 +141,7 @@ def _parts(results: Results, run: Run, console: Console) -> Iterator[RenderableT
     yield from (Text(line, color) for line in lines)
     yield ""
     yield _agents_table(results)
-    adds_up = Text("yes", "green") if results.adds_up else Text("NO", "bold red")
-    yield Text("the agents' P&L adds up to the book's: ").append(adds_up)
+    yield _tie(results)
     yield ""
     opened = len(results.open_alerts)
     raised = f"of {results.alerts} raised, {results.alerts - opened} resolved"
@@ -196,12 +198,26 @@ def _account_table(results: Results) -> Table:
 
 def _agents_table(results: Results) -> Table:
     table = _table("P&L by agent", "agent", "trades", "realized", "unrealized", "fees", "net P&L")
-    for result in results.agents:
-        amounts = _amounts(result, "realized_pnl unrealized_pnl fees")
-        agent = result.agent or "(none)"
-        table.add_row(agent, str(result.trades), *amounts, _gain(result.net_pnl))
-    table.add_row("all", "", "", "", "", _gain(results.agents_pnl), style="bold")
+    pnl, total = "realized_pnl unrealized_pnl fees", results.total
+    for row in results.agents.rows:
+        table.add_row(row.group, str(row.trades), *_amounts(row, pnl), _gain(row.net_pnl))
+    trades = str(total.groups.trades)
+    for name, figures, count in (
+        ("all agents", total.groups, trades),
+        ("the book", total.book, ""),
+    ):
+        amounts = _amounts(figures, pnl)
+        table.add_row(name, count, *amounts, _gain(figures.net_pnl), style="bold")
     return table
+
+
+def _tie(results: Results) -> Text:
+    """Compare the agents' P&L, each on its own cost basis, with the book's."""
+    total = results.total
+    moved = f"{total.moved:,.2f} moved from unrealized to realized on the agents' own cost"
+    adds_up = Text("yes", "green") if results.agents.ties else Text("NO", "bold red")
+    line = Text("the agents' P&L adds up to the book's: ").append(adds_up)
+    return line.append(f", difference {plain(total.difference)};\n{moved}")
 
 
 def _table(title: str, first: str, *others: str) -> Table:

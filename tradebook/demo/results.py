@@ -8,14 +8,14 @@ from decimal import Decimal
 
 from attrs import frozen
 
-from tradebook.demo.attribution import AgentResult, agent_results, executed_trades, net_pnl
 from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Alert
-from tradebook.domain.numbers import ZERO, canonical, exact
+from tradebook.domain.attribution import Attribution, AttributionTotal, GroupBy
 from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.positions import Position
 from tradebook.service_layer import queries
+from tradebook.service_layer.explanations.attribution import attribution
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.verify import Verification, verify
 
@@ -27,7 +27,7 @@ class Results:
     Attributes:
         portfolio: the account valued at its current prices; computed, not a stored snapshot.
         positions: every position ever traded, by symbol.
-        agents: the P&L of each agent, by name.
+        agents: the P&L of each agent's own trades, compared with the book's.
         history: the snapshots, oldest first.
         open_alerts: the unresolved alerts, newest first.
         alerts: the number of alerts ever raised.
@@ -38,7 +38,7 @@ class Results:
 
     portfolio: Portfolio
     positions: list[Position]
-    agents: list[AgentResult]
+    agents: Attribution
     history: list[Portfolio]
     open_alerts: list[Alert]
     alerts: int
@@ -67,20 +67,15 @@ class Results:
         return sharpe_ratio(self.values)
 
     @property
+    def total(self) -> AttributionTotal:
+        """The sum of the agents' P&L beside the book's own, in the account's one currency."""
+        (total,) = self.agents.totals
+        return total
+
+    @property
     def book_pnl(self) -> Decimal:
         """The book's net P&L: realized + unrealized - fees."""
-        return net_pnl(self.portfolio)
-
-    @property
-    def agents_pnl(self) -> Decimal:
-        """The sum of the agents' net P&L, each computed from its own trades."""
-        with exact():
-            return canonical(sum((result.net_pnl for result in self.agents), start=ZERO))
-
-    @property
-    def adds_up(self) -> bool:
-        """True where the agents' P&L equals the book's, to the last digit."""
-        return self.agents_pnl == self.book_pnl
+        return self.total.book.net_pnl
 
 
 def read_results(uow: AbstractUnitOfWork) -> Results:
@@ -91,7 +86,7 @@ def read_results(uow: AbstractUnitOfWork) -> Results:
     return Results(
         portfolio=portfolio,
         positions=positions,
-        agents=agent_results(list(executed_trades(uow)), {p.symbol: p for p in positions}),
+        agents=attribution(uow, GroupBy.AGENT),
         history=list(uow.portfolios.iterate())[::-1],
         open_alerts=queries.get_unresolved_alerts(uow),
         alerts=uow.alerts.count(),

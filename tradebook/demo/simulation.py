@@ -13,16 +13,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tradebook.demo.agents import Agent, Momentum, Opinion, Reversion
-from tradebook.demo.attribution import balances_of, executed_trades
 from tradebook.demo.figures import TRADING_DAYS_PER_YEAR, max_drawdown, sharpe_ratio, total_return
 from tradebook.demo.prices import TradingDay
 from tradebook.demo.risk import DrawdownWatch, objection
-from tradebook.domain.accounting import Balance
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.cash import CashFlowKind
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import ZERO
 from tradebook.domain.signals import SignalAction
+from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer import handlers, queries
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.call_context import CallContext
@@ -74,7 +73,7 @@ class _Desk:
 
     Attributes:
         agents: the agents that trade.
-        holdings: the holdings of each agent, by its name.
+        holdings: the shares that each agent holds, by its name and by symbol.
         finished: the closing times of the days that are in the book.
         values: the total values at those closes, in order.
         watch: checks the drawdown limits.
@@ -85,8 +84,9 @@ class _Desk:
         """Restore the state that an earlier run left in the book."""
         _require_demo_book(uow)
         self.agents: tuple[Agent, ...] = (Momentum(), Reversion())
-        held = balances_of(list(executed_trades(uow)))
-        self.holdings = {agent.name: held.get(agent.name, {}) for agent in self.agents}
+        self.holdings: dict[str, dict[str, Decimal]] = {agent.name: {} for agent in self.agents}
+        for trade in uow.trades.iterate(status=TradeStatus.EXECUTED):
+            self._hold(trade)
         history = list(uow.portfolios.iterate())[::-1]
         self.finished = {portfolio.timestamp for portfolio in history}
         self.values = [portfolio.total_value for portfolio in history]
@@ -103,8 +103,7 @@ class _Desk:
         handlers.mark_prices(uow, day.closes, at=day.closes_at)
         proposed: list[tuple[Agent, Opinion]] = []
         for agent in self.agents:
-            balances = self.holdings[agent.name]
-            held = {symbol for symbol, balance in balances.items() if balance.quantity}
+            held = {symbol for symbol, shares in self.holdings[agent.name].items() if shares}
             proposed += [(agent, opinion) for opinion in agent.opinions(held)]
         # Sales first, because they free the cash that purchases need.
         proposed.sort(key=lambda pair: pair[1].action is not SignalAction.SELL)
@@ -147,13 +146,17 @@ class _Desk:
             strategy=agent.name,
             decision_id=decision_id,
         )
-        held = self.holdings[agent.name]
-        held[trade.symbol] = held.get(trade.symbol, Balance()).apply(trade).balance
+        self._hold(trade)
+
+    def _hold(self, trade: Trade) -> None:
+        """Add a trade to what its agent holds."""
+        held = self.holdings[trade.strategy]
+        held[trade.symbol] = held.get(trade.symbol, ZERO) + trade.signed_quantity
 
     def _quantity(self, agent: Agent, opinion: Opinion, price: Decimal) -> Decimal:
         """Return whole shares: all that the agent holds, or as many as its stake buys."""
         if opinion.action is SignalAction.SELL:
-            return self.holdings[agent.name][opinion.symbol].quantity
+            return self.holdings[agent.name][opinion.symbol]
         return self._total_value() * agent.stake // price
 
     def _total_value(self) -> Decimal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar, Final, TypedDict
 
 from attrs import define, field
@@ -70,6 +71,31 @@ def input_terms(value: Sequence[InputTerms]) -> list[InputTerms]:
 def input_digest(value: Json) -> str:
     """Return the SHA-256 of an input's canonical JSON, in hexadecimal."""
     return digest({"value": value}).hex()
+
+
+class Knowledge(StrEnum):
+    """The evidence that a decision could know a piece of data; see `knowledge`."""
+
+    PROVEN = "PROVEN"
+    CLAIMED = "CLAIMED"
+    VIOLATED = "VIOLATED"
+
+
+def knowledge(available_at: datetime, recorded_at: datetime, decided_at: datetime) -> Knowledge:
+    """Judge whether a decision could know a piece of data.
+
+    Args:
+        available_at: the time from which it could be had, as its recorder states it.
+        recorded_at: the time of the event that recorded it in the book.
+        decided_at: the time of the decision.
+
+    Returns:
+        VIOLATED: the data became available after the decision. Otherwise PROVEN: the book recorded it no later than
+        the decision was made. Otherwise CLAIMED: it says so, and the book cannot show it.
+    """
+    if available_at > decided_at:
+        return Knowledge.VIOLATED
+    return Knowledge.PROVEN if recorded_at <= decided_at else Knowledge.CLAIMED
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

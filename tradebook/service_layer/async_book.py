@@ -20,6 +20,9 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.explanations import look_ahead, replay
+from tradebook.service_layer.explanations.attribution import attribution
+from tradebook.service_layer.explanations.lineage import explain as explain_record
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
@@ -248,6 +251,10 @@ class AsyncBook(ABC):
     get_events = _async_query(queries.get_events)
     positions_as_of = _async_query(as_of.positions_as_of)
     portfolio_as_of = _async_query(as_of.portfolio_as_of)
+    replay = _async_query(replay.replay)
+    look_ahead = _async_query(look_ahead.look_ahead)
+    attribution = _async_query(attribution)
+    explain = _async_query(explain_record)
     verify = _async_query(verify_book)
     check_seals = _async_query(seal_check.check_seals)
     export_seals = _async_query(seal_check.export_seals)

@@ -19,6 +19,9 @@ from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
 from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.explanations import look_ahead, replay
+from tradebook.service_layer.explanations.attribution import attribution
+from tradebook.service_layer.explanations.lineage import explain as explain_record
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
@@ -304,6 +307,10 @@ class Book(ABC):
     get_events = _query(queries.get_events)
     positions_as_of = _query(as_of.positions_as_of)
     portfolio_as_of = _query(as_of.portfolio_as_of)
+    replay = _query(replay.replay)
+    look_ahead = _query(look_ahead.look_ahead)
+    attribution = _query(attribution)
+    explain = _query(explain_record)
     verify = _query(verify_book)
     check_seals = _query(seal_check.check_seals)
     export_seals = _query(seal_check.export_seals)

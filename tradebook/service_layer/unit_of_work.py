@@ -31,6 +31,7 @@ from tradebook.service_layer.ports.ledger import Ledger
 from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
+    DecisionInputRepository,
     DecisionRepository,
     EventRepository,
     PortfolioRepository,
@@ -112,7 +113,7 @@ class AbstractUnitOfWork(AbstractContextManager["AbstractUnitOfWork"]):
     actions: Repository[AgentAction]
     alerts: Repository[Alert]
     cash_flows: Repository[CashFlow]
-    decision_inputs: Repository[DecisionInput]
+    decision_inputs: DecisionInputRepository
     decisions: DecisionRepository
     events: EventRepository
     imports: Repository[Import]

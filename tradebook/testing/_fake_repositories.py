@@ -7,13 +7,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Final
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account, CashFlow, cash_totals
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
+from tradebook.domain.fill_results import Bust
 from tradebook.domain.portfolio import BOOK, Holdings, Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import MARK, Position, PositionStatus
 from tradebook.domain.seals import Seal
@@ -21,50 +24,16 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
-from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
-from tradebook.service_layer.ports.records import Repository
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
+from tradebook.testing._fake_records import (
+    FakeDecisionInputRepository,
+    FakeDecisionRepository,
+    FakeRepository,
+    FakeSignalRepository,
+)
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import Values, may_replace_mark, values_of
-
-E = TypeVar("E", bound=Entity)
-
-
-class FakeRepository(Repository[E], Generic[E]):
-    def __init__(self, session: FakeSession, kind: type[E]) -> None:
-        self._session = session
-        self.kind = kind
-
-    def add(self, entity: E) -> E:
-        return self._session.add(entity)
-
-    def write(self, entity: E, fields: Collection[str]) -> None:
-        """Leave it to the commit, which writes every change."""
-
-    def remove(self, entity: E) -> None:
-        self._session.remove(entity)
-
-    def get(self, record_id: int, *, lock: bool = False) -> E:  # noqa: ARG002  # `commit` checks
-        return self._session.get(self.kind, record_id)
-
-    def in_order(self, *, after: int = 0, limit: int = BATCH) -> list[E]:
-        return self._session.find(self.kind, lambda row: row["id"] > after, limit=limit)
-
-    def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:  # noqa: ARG002  # as `get`
-        wanted = set(ids)
-        return self._session.find(self.kind, lambda row: row["id"] in wanted)
-
-    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
-        keys = sort_keys(self.kind)
-
-        def is_wanted(row: Values) -> bool:
-            follows = place is None or tuple(row[key] for key in keys) < place
-            return follows and wanted.holds(row)
-
-        return self._session.find(self.kind, is_wanted, by=keys[0], newest_first=True, limit=limit)
-
-    def _count(self, wanted: Filter) -> int:
-        return sum(wanted.holds(row) for row in self._session.rows(self.kind))
 
 
 class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
@@ -117,6 +86,21 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
         found = self._session.find(Trade, is_later)
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
 
+    def newest_booked(self, symbol: str, *, limit: int) -> list[Trade]:
+        return self._session.find(
+            Trade,
+            lambda row: row["symbol"] == symbol and row["sequence"] is not None,
+            by="sequence",
+            newest_first=True,
+            limit=limit,
+        )
+
+    def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
+        rows = [row for row in self._booked() if row["symbol"] == symbol and row["bust_sequence"]]
+        busts = (Bust(row["sequence"], row["bust_sequence"]) for row in rows)
+        later = (bust for bust in busts if bust.bust_sequence > sequence)
+        return sorted(later, key=attrgetter("bust_sequence"))[:limit]
+
     def _booked(self) -> Iterator[Values]:
         return (row for row in self._session.rows(Trade) if row["sequence"] is not None)
 
@@ -152,19 +136,6 @@ class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioReposito
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
         rows = self._session.find(PortfolioPosition, lambda row: row["symbol"] == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
-
-
-class FakeSignalRepository(FakeRepository[Signal], ports.SignalRepository):
-    def of_ids(self, ids: Collection[int]) -> list[Signal]:
-        return [self.get(id_) for id_ in ids]
-
-
-class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionRepository):
-    """Loads every decision with its signals; on a database only `with_signals` does."""
-
-    def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
-        super().__init__(session, kind)
-        self.with_signals = self
 
 
 class FakeEventRepository(FakeRepository[Event], ports.EventRepository):
@@ -267,6 +238,7 @@ class FakeAccountRepository(FakeRepository[Account], ports.AccountRepository):
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[FakeRepository[Any]]]] = {
     Account: FakeAccountRepository,
     AgentDecision: FakeDecisionRepository,
+    DecisionInput: FakeDecisionInputRepository,
     Event: FakeEventRepository,
     Portfolio: FakePortfolioRepository,
     Position: FakePositionRepository,

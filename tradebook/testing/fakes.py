@@ -33,7 +33,8 @@ from tradebook.service_layer.unit_of_work import (
     AbstractUnitOfWork,
     warn_uncommitted,
 )
-from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger, FakeRepository
+from tradebook.testing._fake_records import FakeRepository
+from tradebook.testing._fake_repositories import REPOSITORY_CLASSES, FakeLedger
 from tradebook.testing._fake_session import FakeSession
 from tradebook.testing.fake_store import FakeStore
 

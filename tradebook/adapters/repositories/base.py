@@ -148,6 +148,19 @@ class SqlRecords(Records[E], Generic[E]):
         return self.fetch(self.where(ids > after).order_by(ids).limit(limit))
 
     @override
+    def _values(self, names: tuple[str, ...], after: int, limit: int) -> list[tuple[Any, ...]]:
+        self.session.flush()  # a Core statement does not flush by itself
+        columns = self.table.c
+        statement = (
+            select(*(columns[name] for name in names))
+            .where(columns.account == self.account, columns.id > after)
+            .order_by(columns.id)
+            .limit(limit)
+        )
+        with no_collecting():
+            return [*map(tuple, self.session.connection().execute(statement))]
+
+    @override
     def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
         if not ids:
             return []
@@ -191,6 +204,13 @@ class SqlRecords(Records[E], Generic[E]):
         values |= {f"after_{number}": value for number, value in enumerate(place or ())}
         values |= {"of_account": self.account, "at_most": limit}
         return _page_statement(self.kind, columns, conditions, place is None), values
+
+    @override
+    def _referring(self, field: str, ids: Collection[int], wanted: Filter, limit: int) -> list[E]:
+        conditions, values = _conditions(wanted)
+        values |= {"of_account": self.account, "of_any": list(ids), "at_most": limit}
+        reads_rows = self._reads_rows
+        return self.fetch(_referring_statement(self.kind, reads_rows, field, conditions), values)
 
     @override
     def _count(self, wanted: Filter) -> int:
@@ -260,6 +280,20 @@ def _page_statement(
         ends = [bindparam(f"after_{number}", type_=key.type) for number, key in enumerate(keys)]
         statement = statement.where(tuple_(*keys) < tuple_(*ends))
     return statement.order_by(*(key.desc() for key in keys)).limit(bindparam("at_most"))
+
+
+@lru_cache(100)
+def _referring_statement(
+    kind: Any, reads_rows: bool, field: str, conditions: tuple[tuple[str, str], ...]
+) -> Select[Any]:
+    columns = TABLES[kind].c
+    reference, selected = columns[field], (TABLES[kind] if reads_rows else kind,)
+    statement = _matching(kind, selected, conditions)
+    return (
+        statement.where(reference.in_(bindparam("of_any", expanding=True)))
+        .order_by(reference.desc(), columns.id.desc())
+        .limit(bindparam("at_most"))
+    )
 
 
 class SqlRepository(SqlRecords[E], Repository[E]):

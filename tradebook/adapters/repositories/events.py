@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import func, literal_column, select, text
+from sqlalchemy import Select, bindparam, func, literal_column, select, text
 from typing_extensions import override
 
+from tradebook.adapters.orm import TABLES
 from tradebook.adapters.repositories.base import SqlRepository
 from tradebook.adapters.repositories.entity_rows import chunks, note_written, remember
 from tradebook.domain.events import BOOKINGS, BUSTS, CREATIONS, DELETIONS, Event, TradeSubmitted
@@ -64,11 +66,9 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
 
     @override
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
-        columns = self.table.c
-        of_trades = columns.entity == Trade.__name__, columns.event_type.in_(BOOKINGS + BUSTS)
-        found = self.where(*of_trades, columns.entity_id.in_(trade_ids))
+        values = {"of_account": self.account, "of_any": list(trade_ids)}
         with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
-            return self.fetch(found.order_by(columns.id))
+            return self.fetch(_bookings(self._reads_rows), values)
 
     @override
     def undone_of(self, trade_ids: Collection[int]) -> set[int]:
@@ -127,3 +127,17 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         counted = select(there.c.entity, func.count()).group_by(there.c.entity)
         found = self.session.connection().execute(counted)
         return {str(kind): int(number) for kind, number in found}
+
+
+# Kept, since building it takes SQLAlchemy longer than a database takes to answer it: 0.4 ms of the 3 ms of `explain`.
+@cache
+def _bookings(reads_rows: bool) -> Select[Any]:
+    table = TABLES[Event]
+    columns, selected = table.c, table if reads_rows else Event
+    found: Select[Any] = select(selected)
+    return (
+        found.where(columns.account == bindparam("of_account"), columns.entity == Trade.__name__)
+        .where(columns.event_type.in_(BOOKINGS + BUSTS))
+        .where(columns.entity_id.in_(bindparam("of_any", expanding=True)))
+        .order_by(columns.id)
+    )

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import chain
-from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, literal_column, or_, select
-from sqlalchemy.orm import Session, aliased, contains_eager
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from typing_extensions import override
 
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
 from tradebook.adapters.repositories.bulk_insert import insert_rows, new_ids
+from tradebook.adapters.repositories.decisions import (
+    SqlDecisionInputRepository,
+    SqlDecisionRepository,
+    SqlSignalRepository,
+)
 from tradebook.adapters.repositories.entity_rows import (
     add_if_new,
     chunks,
@@ -25,23 +38,21 @@ from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.alerts import Alert
 from tradebook.domain.cash import Account
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
-from tradebook.domain.errors import NotFound
 from tradebook.domain.events import Event
+from tradebook.domain.fill_results import Bust
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
-from tradebook.domain.validation import record_id as checked_id
-from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
+from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
-    DecisionRepository,
     PortfolioRepository,
     PositionRepository,
-    SignalRepository,
     TradeRepository,
 )
 
@@ -142,6 +153,31 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             found += self.fetch(self.where(columns.bust_sequence.is_not(None), or_(*later)))
         return sorted(found, key=lambda trade: (trade.symbol, trade.bust_sequence or 0))
 
+    @override
+    def newest_booked(self, symbol: str, *, limit: int) -> list[Trade]:
+        columns = self.table.c
+        booked = self.where(columns.symbol == symbol, columns.sequence.is_not(None))
+        return self.fetch(booked.order_by(columns.sequence.desc()).limit(limit))
+
+    @override
+    def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
+        self.session.flush()  # a Core statement does not flush by itself
+        values = {"of_account": self.account, "of_symbol": symbol, "after": sequence}
+        found = self.session.connection().execute(_busts_after(), {**values, "at_most": limit})
+        return [*map(Bust._make, found)]
+
+
+@cache
+def _busts_after() -> Select[Any]:
+    columns = orm.trades.c
+    return (
+        select(columns.sequence, columns.bust_sequence)
+        .where(columns.account == bindparam("of_account"), columns.symbol == bindparam("of_symbol"))
+        .where(columns.bust_sequence > bindparam("after"))
+        .order_by(columns.bust_sequence)
+        .limit(bindparam("at_most"))
+    )
+
 
 class SqlPositionRepository(SqlRepository[Position], PositionRepository):
     """Positions; the ledger writes them."""
@@ -191,21 +227,6 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
         return rows.fetch(rows.where(condition))
 
 
-class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
-    """Signals of strategies."""
-
-    @override
-    def of_ids(self, ids: Collection[int]) -> list[Signal]:
-        wanted = [checked_id(id_) for id_ in ids]
-        if not wanted:
-            return []
-        found = {s.id: s for s in self.fetch(self.where(self.table.c.id.in_(wanted)))}
-        for id_ in wanted:
-            if id_ not in found:
-                raise NotFound("Signal", id_, self.account)
-        return [found[id_] for id_ in wanted]
-
-
 class SqlAlertRepository(SqlRepository[Alert]):
     """Alerts, one unresolved for each deduplication key."""
 
@@ -237,78 +258,11 @@ class SqlAccountRepository(SqlRepository[Account], AccountRepository):
         return sorted(self.fetch(selected), key=lambda account: account.account)
 
 
-class _WithSignals(SqlRecords[AgentDecision]):
-    """Decisions and their signals, read together in one statement."""
-
-    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
-        super().__init__(session, account, kind)
-        self._reads_rows = True  # `fetch` makes entities of whole rows in any session
-
-    @override
-    def get(self, record_id: int, *, lock: bool = False) -> AgentDecision:
-        if lock:
-            super().get(record_id, lock=True)
-        return super().get(record_id)
-
-    @override
-    def fetch(
-        self, statement: Select[Any], values: Mapping[str, Any] | None = None
-    ) -> list[AgentDecision]:
-        # Two joins in a row: SQLite would read the whole of a nested join, which `joinedload` makes.
-        found = statement.subquery()
-        decision: Any = aliased(AgentDecision, found)
-        links, signals = orm.decision_signals.c, orm.signals.c
-        of_found = and_(links.account == found.c.account, links.decision_id == found.c.id)
-        of_link = and_(signals.account == links.account, signals.id == links.signal_id)
-        read = (
-            select(decision)
-            .outerjoin(orm.decision_signals, of_found)
-            .outerjoin(Signal, of_link)
-            .options(contains_eager(decision.signals))
-            .order_by(found.c.id, signals.id)
-            .execution_options(populate_existing=True)
-        )
-        return list(self.session.scalars(read, values).unique())
-
-    def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[AgentDecision]:
-        found = super()._newest(wanted, place, limit)
-        return sorted(found, key=attrgetter(*sort_keys(AgentDecision)), reverse=True)
-
-
-class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
-    """Decisions of agents, alone or with the signals behind them."""
-
-    def __init__(self, session: Session, account: str, kind: type[AgentDecision]) -> None:
-        """Take what every repository takes."""
-        super().__init__(session, account, kind)
-        self.with_signals = _WithSignals(session, account, kind)
-
-    @override
-    def add(self, entity: AgentDecision) -> AgentDecision:
-        recorded = super().add(entity)
-        if recorded is entity and entity.signals:
-            links = [
-                {"account": self.account, "decision_id": entity.id, "signal_id": signal.id}
-                for signal in entity.signals
-            ]
-            self.session.connection().execute(orm.decision_signals.insert(), links)
-        return recorded
-
-    def _add_together(self, entities: Sequence[AgentDecision]) -> Sequence[AgentDecision]:  # noqa: ARG002
-        return ()  # each has links to its signals
-
-    @override
-    def remove(self, entity: AgentDecision) -> None:
-        links = orm.decision_signals
-        mine = (links.c.account == self.account, links.c.decision_id == entity.id)
-        self.session.connection().execute(delete(links).where(*mine))
-        super().remove(entity)
-
-
 REPOSITORY_CLASSES: Final[Mapping[type[Entity], type[Any]]] = {
     Account: SqlAccountRepository,
     AgentDecision: SqlDecisionRepository,
     Alert: SqlAlertRepository,
+    DecisionInput: SqlDecisionInputRepository,
     Event: SqlEventRepository,
     Portfolio: SqlPortfolioRepository,
     Position: SqlPositionRepository,

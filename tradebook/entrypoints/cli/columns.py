@@ -15,6 +15,7 @@ from attrs import evolve
 
 from tradebook.config.environment import Setting
 from tradebook.domain.alerts import Alert
+from tradebook.domain.attribution import AttributionRow
 from tradebook.domain.balances import AssetEntry, BalanceDifference
 from tradebook.domain.cash import CashFlow
 from tradebook.domain.portfolio import Portfolio
@@ -53,12 +54,17 @@ _HEADERS_OF: Final[dict[type, dict[str, str]]] = {
 _PROSE: Final = frozenset(
     ("bust_reason", "field", "key", "message", "reason", "resolution", "source", "text", "value")
 )
-_GAINS: Final = ((CashBalance, "balance"), (CashFlow, "amount"))
+_GAINS: Final = (
+    (AttributionRow, "net_after_costs"),
+    (CashBalance, "balance"),
+    (CashFlow, "amount"),
+)
 _AMOUNTS: Final = frozenset(
     [
         "cash_balance",
         "cash_flow",
         "cost",
+        "expectancy",
         "external",
         "external_flows",
         "fee",
@@ -70,6 +76,7 @@ _AMOUNTS: Final = frozenset(
         "positions_value",
         "total_value",
         "trading",
+        "turnover",
     ]
 )
 _EXACT: Final = (AssetEntry, BalanceDifference, PositionDifference)

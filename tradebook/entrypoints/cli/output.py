@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from tempfile import mkstemp
@@ -42,9 +42,11 @@ def print_json(document: Mapping[str, object]) -> None:
 
 
 def jsonable(value: object) -> Any:
-    """Convert a value that JSON lacks: decimals to exact text, times to ISO 8601 in UTC, records to objects."""
+    """Convert a value that JSON lacks: decimals to exact text, durations to seconds as text, times to ISO 8601 in UTC, records to objects."""
     if isinstance(value, Decimal):
         return plain(value)
+    if isinstance(value, timedelta):
+        return plain(Decimal(value // timedelta(microseconds=1)).scaleb(-6))
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return as_fields(value)

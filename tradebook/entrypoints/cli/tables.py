@@ -100,7 +100,7 @@ def show(
         title: the line above it.
         columns: to show; those without a value in any row are left out.
         rows: the records.
-        totals: further rows, below a line.
+        totals: further rows, below a line; the first column has their `label`, or `total`.
         wide: with every column, however wide the console is, and every digit.
     """
     columns = [
@@ -203,8 +203,10 @@ def _table(
         if number < len(rows):
             table.add_row(first, *others)
         else:
-            table.add_section()
-            table.add_row(Text("total"), *others, style="bold")
+            if number == len(rows):
+                table.add_section()
+            label = _value(totals[number - len(rows)], "label") or "total"
+            table.add_row(Text(str(label)), *others, style="bold")
     return table
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from tradebook.domain.entity import Entity
 from tradebook.service_layer.ports.columns import ColumnPage, columns_from_rows
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 E = TypeVar("E", bound=Entity)
+
+BATCH_OF_VALUES: Final = 10_000
+"""Records that `Records.values` reads at a time."""
 
 
 class Records(ABC, Generic[E]):
@@ -139,9 +142,39 @@ class Records(ABC, Generic[E]):
                 return
             after = found[-1].id
 
+    def values(self, *names: str, batch: int = BATCH_OF_VALUES) -> Iterator[tuple[Any, ...]]:
+        """Iterate over fields of all records by id, as tuples of the id and the fields, in reads of `batch`.
+
+        A tuple of four fields takes a tenth of the time of an entity.
+        """
+        after = 0
+        while found := self._values(("id", *names), after, batch):
+            yield from found
+            if len(found) < batch:
+                return
+            after = found[-1][0]
+
+    def _values(self, names: tuple[str, ...], after: int, limit: int) -> list[tuple[Any, ...]]:
+        several = attrgetter(*names, names[0])  # of one name alone it would return no tuple
+        return [several(record)[:-1] for record in self.in_order(after=after, limit=limit)]
+
     @abstractmethod
     def found(self, ids: Collection[int], *, lock: bool = False) -> list[E]:
         """Read the existing records with these ids, in the order of their ids; lock them where `lock` is true."""
+
+    def referring(
+        self, field: str, ids: Collection[int], *, limit: int, **equal: object
+    ) -> list[E]:
+        """Read the records whose `field` is one of these ids, by descending value of it and descending id.
+
+        Args:
+            field: holds the id of another record, such as `decision_id`; an index begins with it.
+            ids: of those.
+            limit: the most records.
+            equal: the values that other fields must have, by name.
+        """
+        wanted = Filter.from_arguments(self.kind, None, None, equal)
+        return self._referring(field, ids, wanted, limit) if ids else []
 
     @abstractmethod
     def _newest(self, wanted: Filter, place: Place | None, limit: int) -> list[E]:
@@ -156,6 +189,11 @@ class Records(ABC, Generic[E]):
 
     @abstractmethod
     def _count(self, wanted: Filter) -> int: ...
+
+    @abstractmethod
+    def _referring(
+        self, field: str, ids: Collection[int], wanted: Filter, limit: int
+    ) -> list[E]: ...
 
 
 class Repository(Records[E]):

@@ -12,7 +12,9 @@ from attrs import frozen
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.cash import Account
+from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.events import Event
+from tradebook.domain.fill_results import Bust
 from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
@@ -82,6 +84,14 @@ class TradeRepository(Repository[Trade]):
         Returns:
             The trades, sorted by symbol and by the entry that busted them.
         """
+
+    @abstractmethod
+    def newest_booked(self, symbol: str, *, limit: int) -> list[Trade]:
+        """Read the last booked trades of a symbol by descending `sequence`, busted ones among them."""
+
+    @abstractmethod
+    def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
+        """Read the first busts in a symbol's ledger after an entry, whenever their trades were booked."""
 
     def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[BookedTrade]:
         """Iterate over all booked trades of a symbol, each correction right after the trade it corrects.
@@ -153,6 +163,14 @@ class SignalRepository(Repository[Signal]):
             NotFound: naming the first id without a signal.
         """
 
+    @abstractmethod
+    def behind(self, decision_ids: Collection[int], *, limit: int) -> list[tuple[int, Signal]]:
+        """Read the signals behind decisions, each with the id of its decision.
+
+        Returns:
+            The first `limit` of them, by descending id of the decision and descending id of the signal.
+        """
+
 
 class DecisionRepository(Repository[AgentDecision]):
     """The decisions; their identity is `reference` where given.
@@ -162,6 +180,22 @@ class DecisionRepository(Repository[AgentDecision]):
     """
 
     with_signals: Records[AgentDecision]
+
+    @abstractmethod
+    def signal_sources(self) -> Iterator[tuple[int, str]]:
+        """Iterate over (decision id, source) of each signal of each decision, by decision id."""
+
+    @abstractmethod
+    def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:
+        """Read decisions, and those upon which they were made, in at most `limit` levels; by descending id."""
+
+
+class DecisionInputRepository(Repository[DecisionInput]):
+    """The inputs of decisions; their identity is the decision and the name."""
+
+    @abstractmethod
+    def of_decisions(self, ids: Collection[int]) -> list[DecisionInput]:
+        """Read the inputs of several decisions, sorted by decision and id."""
 
 
 class CorrelatedEvent(NamedTuple):

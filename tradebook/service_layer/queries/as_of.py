@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -221,8 +221,8 @@ class _Entry(NamedTuple):
 
 
 @define
-class _PastPosition:
-    """A position as of a time, folded while its trades are read in fold order."""
+class PastPosition:
+    """A position as of a time, folded while its trades are read in fold order, busted ones too."""
 
     view: _View
     fold: Fold
@@ -283,6 +283,21 @@ class _PastPosition:
         )
 
 
+def past_positions(uow: AbstractUnitOfWork, time: datetime) -> Callable[[str], PastPosition]:
+    """Return a function that begins the fold of the position in a symbol as of a time, that time included.
+
+    Positions and marks are those of `positions_as_of` by "executed"; for queries that read each trade themselves.
+    """
+    view = _View(time, AsOf.EXECUTED)
+    marks = _Marks.from_snapshot(uow, time)
+
+    def begin(symbol: str) -> PastPosition:
+        last_entry = _last_entry(uow, view, symbol)
+        return PastPosition(view, Fold(symbol), last_entry, marks.prices.get(symbol, _UNSEEN))
+
+    return begin
+
+
 def _holdings(
     uow: AbstractUnitOfWork, view: _View, marks: _Marks, progress: ProgressCallback | None
 ) -> Holdings:
@@ -317,7 +332,7 @@ def _positions(
     folding = Progress(report, uow.trades.count_booked(symbol), every=BATCH)
     for each in uow.trades.booked_symbols() if symbol is None else [symbol]:
         seen = marks.prices.get(each, _UNSEEN)
-        past = _PastPosition(view, Fold(each), _last_entry(uow, view, each), seen)
+        past = PastPosition(view, Fold(each), _last_entry(uow, view, each), seen)
         trades = takewhile(past.may_count, uow.trades.in_fold_order(each, batch=BATCH))
         for trade in folding.over(trades):
             past.read(trade)

@@ -72,6 +72,10 @@ def add_one_of_each(engine: Engine, revision: str) -> None:
             values = {**values_of(entity), **extremes(of_kind.columns, values_of(entity))}
             if of_kind.name == "portfolio_positions":
                 values["portfolio_id"] = connection.scalar(text("SELECT max(id) FROM portfolios"))
+            if of_kind.name == "decision_inputs":
+                values["decision_id"] = connection.scalar(
+                    text("SELECT max(id) FROM agent_decisions")
+                )
             known = {name: values[name] for name in values if name in there[of_kind.name]}
             columns: list[Any] = [named(name, of_kind.c[name].type) for name in known]
             connection.execute(table(of_kind.name, *columns).insert(), known)
@@ -85,6 +89,8 @@ def extremes(columns: Any, values: dict[str, Any]) -> dict[str, Any]:
     replaced: dict[str, Any] = dict.fromkeys(precise & values.keys(), PRECISE)
     replaced |= dict.fromkeys({"details", "payload", "inputs"} & values.keys(), DOCUMENT)
     replaced |= dict.fromkeys({"created_at", "executed_at"} & values.keys(), LATE)
+    if "digest" in values and "available_at" in values:
+        replaced["value"] = DOCUMENT
     if "output" in values:
         replaced |= {"input": DOCUMENT, "output": [DOCUMENT]}
     return {name: value for name, value in replaced.items() if name in columns}
@@ -174,3 +180,22 @@ def test_busts_get_their_numbers_back_from_the_ledgers(empty_database: str | URL
 def test_the_tables_of_the_code_are_those_of_the_newest_revision(engine: Engine) -> None:
     migrations.upgrade(engine)
     assert columns_of(engine).keys() == metadata.tables.keys()
+
+
+def test_unknown_costs_and_confidences_have_their_old_defaults_after_a_downgrade(
+    engine: Engine,
+) -> None:
+    migrations.upgrade(engine)
+    with DatabaseManager(engine.url) as manager:
+        decision = manager.record_decision("bot", "AAPL", "BUY")
+        manager.record_decision("bot", "AAPL", "BUY", parent_id=decision.id, cost=2, confidence=0)
+        manager.record_action("bot", "call", decision_id=decision.id)
+        manager.record_inputs(decision.id, [{"name": "close", "value": 1}])
+    migrations.downgrade(engine, "0008")
+    with engine.connect() as connection:
+        sql = "SELECT cost, confidence FROM agent_decisions ORDER BY id"
+        found = connection.exec_driver_sql(sql).all()
+        assert [[str(value) for value in row] for row in found] == [["0", "1"], ["2", "0"]]
+        assert str(connection.exec_driver_sql("SELECT cost FROM agent_actions").scalar()) == "0"
+    migrations.upgrade(engine)
+    assert check_schema(engine) == ()

@@ -18,7 +18,13 @@ from sqlalchemy import Table, Text, insert, text, update
 
 from tests.support.backends import in_full_runs
 from tests.support.filled_books import one_of_each
-from tradebook import AsyncDatabaseManager, DatabaseManager, Trade
+from tradebook import (
+    AgentDecision,
+    AsyncDatabaseManager,
+    DatabaseManager,
+    DecisionInput,
+    Trade,
+)
 from tradebook.adapters.orm import TABLES
 from tradebook.adapters.repositories.entity_rows import values_of
 from tradebook.adapters.types import ExactDecimal, Json, UtcDateTime
@@ -50,6 +56,8 @@ _VALUES = {
     UtcDateTime: strategies.instants(),
     Json: JSON_VALUES,
 }
+_APART = ("symbol", "reference", "dedup_key", "name")
+"""Columns of unique keys: two records need different values in them."""
 ZONES = ("UTC", "Asia/Kolkata", "America/St_Johns")
 KINDS = [
     pytest.param(kind, id=kind.__name__, marks=() if kind is Trade else pytest.mark.full)
@@ -98,20 +106,21 @@ def hostile(data: st.DataObject, table: Table, number: int) -> dict[str, Any]:
             drawn[column.name] = data.draw(values)
         elif type(column.type) in (Text, Json):
             drawn[column.name] = data.draw(st.none() | values)
-    return drawn | {
-        name: f"{drawn.get(name)}{number}" for name in ("symbol", "reference") if name in table.c
-    }
+    return drawn | {name: f"{drawn.get(name)}{number}" for name in _APART if name in table.c}
 
 
 def insert_two(uow: Any, kind: type[Entity], data: st.DataObject) -> None:
     """Insert two records of a kind, past everything that would check them."""
     connection = uow.session.connection()
     rows = {type(entity): values_of(entity) for entity in one_of_each(uow.account)}
-    if kind is PortfolioPosition:
-        statement = (
-            insert(TABLES[Portfolio]).values(rows[Portfolio]).returning(TABLES[Portfolio].c.id)
-        )
-        rows[kind]["portfolio_id"] = connection.scalar(statement)
+    for of_kind, column, referred in (
+        (PortfolioPosition, "portfolio_id", Portfolio),
+        (DecisionInput, "decision_id", AgentDecision),
+    ):
+        if kind is of_kind:
+            table = TABLES[referred]
+            statement = insert(table).values(rows[referred]).returning(table.c.id)
+            rows[kind][column] = connection.scalar(statement)
     for number in range(2):
         apart = {"number": number} if kind is Seal else {}
         row = {**rows[kind], **hostile(data, TABLES[kind], number), **apart}

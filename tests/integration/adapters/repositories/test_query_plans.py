@@ -24,6 +24,7 @@ from tradebook import (
     Alert,
     CashFlow,
     DatabaseManager,
+    DecisionInput,
     Signal,
     Trade,
     VenueStatement,
@@ -199,6 +200,10 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         lambda uow: queries.get_cash_flows(uow, **PAGE),
         {"ix_cash_flows_account_occurred_at_id"},
     ),
+    "get_cash_flows of a symbol": (
+        lambda uow: queries.get_cash_flows(uow, symbol="S1", **PAGE),
+        {"ix_cash_flows_account_symbol_occurred_at_id"},
+    ),
     "get_cash_balances": (queries.get_cash_balances, HOLDINGS),
     "get_balances": (queries.get_balances, HOLDINGS),
     "reconcile": (
@@ -268,6 +273,11 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
     "get_decision": (
         lambda uow: queries.get_decision(uow, 4000),
         {"pk_agent_decisions"} | WITH_SIGNALS,
+    ),
+    "get_inputs": (lambda uow: queries.get_inputs(uow, **PAGE), {"pk_decision_inputs"}),
+    "get_inputs of a decision": (
+        lambda uow: queries.get_inputs(uow, decision_id=5, **PAGE),
+        {"uq_decision_inputs_account_decision_id_name", "a sort"},
     ),
     "get_actions": (
         lambda uow: queries.get_actions(uow, **PAGE),
@@ -351,6 +361,42 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
         ),
         EVENTS_OF_RECORD | {"pk_agent_decisions"},
     ),
+    "decisions above others": (
+        lambda uow: uow.decisions.ancestry(IDS, limit=20),
+        {"pk_agent_decisions", "pk_above", "SCAN ancestry", "a sort"},
+    ),
+    "decisions made upon others": (
+        lambda uow: uow.decisions.referring("parent_id", IDS, limit=101),
+        {"ix_agent_decisions_account_parent_id", "a sort"},
+    ),
+    "signals behind decisions": (
+        lambda uow: uow.signals.behind(IDS, limit=101),
+        {"pk_decision_signals", "pk_signals", "a sort"},
+    ),
+    "actions of decisions": (
+        lambda uow: uow.actions.referring("decision_id", IDS, limit=101),
+        {"ix_agent_actions_account_decision_id", "a sort"},
+    ),
+    "trades of decisions": (
+        lambda uow: uow.trades.referring("decision_id", IDS, limit=1001),
+        {"ix_trades_account_decision_id", "a sort"},
+    ),
+    "events of decisions": (
+        lambda uow: uow.events.referring("entity_id", IDS, limit=101, entity="AgentDecision"),
+        EVENTS_OF_RECORD | {"a sort"},
+    ),
+    "trades of one order": (
+        lambda uow: uow.trades.page(limit=1000, venue="", symbol="S1", order_id="o1"),
+        BY_FILL | {"a sort"},
+    ),
+    "the last booked of a symbol": (
+        lambda uow: uow.trades.newest_booked("S1", limit=20),
+        {"uq_trades_account_symbol_sequence"},
+    ),
+    "busts after an entry": (
+        lambda uow: uow.trades.busts_after("S1", 3, limit=1000),
+        {"uq_trades_account_symbol_bust_sequence"},
+    ),
     "trades whose import was undone": (lambda uow: uow.events.undone_of(IDS), EVENTS_OF_RECORD),
     "the newest event": (lambda uow: uow.events.newest_id(), {"pk_events"}),
     "events in order": (lambda uow: uow.events.in_order(after=500, limit=20), {"pk_events"}),
@@ -369,6 +415,14 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "an action again": (
         identity(AgentAction, reference="r1"),
         {"uq_agent_actions_account_reference"},
+    ),
+    "an input again": (
+        identity(DecisionInput, decision_id=5, name="n"),
+        {"uq_decision_inputs_account_decision_id_name"},
+    ),
+    "the inputs of decisions": (
+        lambda uow: uow.decision_inputs.of_decisions(IDS),
+        {"uq_decision_inputs_account_decision_id_name", "a sort"},
     ),
     "a cash flow again": (
         identity(CashFlow, reference="r1"),

@@ -18,6 +18,8 @@ from tradebook.adapters.migrations import revisions
 
 HEAD = revisions.head_revision()
 REVISIONS = [script.revision for script in revisions.all_revisions()]
+_OF_ACTIONS = ("input_tokens", "model", "output_tokens", "span_id", "trace_id")
+_OF_DECISIONS = ("parameters", "parent_id", "prompt_hash")
 
 
 @pytest.fixture
@@ -54,7 +56,10 @@ def test_a_schema_goes_up_and_says_where_it_is_on_the_way(tradebook: Command) ->
     rest = tradebook.json("db", "upgrade")
     assert (rest["from"], rest["to"], rest["done"]) == ("0001", HEAD, True)
     assert rest["adds"] == [
-        *("cash_flows.bust_reason", "cash_flows.busts_id", "imports"),
+        *(f"agent_actions.{name}" for name in _OF_ACTIONS),
+        *(f"agent_decisions.{name}" for name in _OF_DECISIONS),
+        *("cash_flows.bust_reason", "cash_flows.busts_id", "cash_flows.entitled_at"),
+        *("decision_inputs", "imports"),
         "portfolio_positions.other_fees",
         *("positions.asset", "positions.mark_source", "positions.other_fees", "seals"),
         *("trades.asset", "trades.bust_sequence", "trades.busted_by"),
@@ -85,8 +90,12 @@ def test_going_down_says_what_is_lost_and_asks(tradebook: Command) -> None:
         assert refused.exit_code == 1
         lost = [line for line in refused.stdout.splitlines() if line.startswith("loses")]
         assert lost == [
+            *(f"loses column agent_actions.{name}, 0 rows" for name in _OF_ACTIONS),
+            *(f"loses column agent_decisions.{name}, 0 rows" for name in _OF_DECISIONS),
             "loses column cash_flows.bust_reason, 0 rows",
             "loses column cash_flows.busts_id, 0 rows",
+            "loses column cash_flows.entitled_at, 0 rows",
+            "loses table decision_inputs, 0 rows",
             "loses table imports, 0 rows",
             "loses column portfolio_positions.other_fees, 0 rows",
             "loses column positions.asset, 1 row",

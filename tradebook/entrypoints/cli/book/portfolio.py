@@ -95,7 +95,7 @@ def portfolio(
             {"--snapshot": snapshot, "--history": history, "--id": portfolio_id}
             | {"--as-of": as_of.time, "--price": prices}
         )
-        with _missing_rate_names_option():
+        with missing_rate_names_option():
             show_all_portfolios(context, base_currency, rates)
         return
     if base_currency is not None:
@@ -110,7 +110,7 @@ def portfolio(
         raise typer.BadParameter("--id and --as-of go with neither --snapshot nor --history")
     with context.open_book() if snapshot else context.read_book() as manager:
         if as_of.time is not None:
-            with context.progress_bar("folding") as report, _missing_rate_names_option():
+            with context.progress_bar("folding") as report, missing_rate_names_option():
                 past = manager.portfolio_as_of(
                     as_of.time, by=as_of.by, prices=prices, rates=rates, progress=report
                 )
@@ -121,7 +121,7 @@ def portfolio(
             )
             return
         if snapshot:
-            with _missing_rate_names_option():
+            with missing_rate_names_option():
                 manager.take_snapshot(rates=rates)
         if history is not None:
             _show_history(context, manager, history)
@@ -156,7 +156,8 @@ def _show_snapshot(
 
 
 @contextmanager
-def _missing_rate_names_option() -> Iterator[None]:
+def missing_rate_names_option() -> Iterator[None]:
+    """Let the message of a missing rate name the option `--rate`."""
     try:
         yield
     except MissingRate as missing:
