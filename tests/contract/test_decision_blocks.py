@@ -201,6 +201,7 @@ def test_a_block_without_a_decision_says_so(book: Any) -> None:
         *("AAPL", "trend", "r"),
     )
     assert ending.duration >= call.duration
+    assert (ending.cost, call.cost) == (0, None)
     assert book.verify().proven
 
 

@@ -132,7 +132,8 @@ class AgentActionExporter(SpanExporter):
     """Records finished spans of models, tools and agents (`gen_ai.*`) as actions of agents, once each.
 
     Spans of this package are left out, and writing makes none. A span whose decision is not recorded yet waits for it:
-    while the block of the decision is open, else for `MAX_WAIT`. `force_flush` and `shutdown` record what waits.
+    while the block of the decision is open, else for `MAX_WAIT`; whether it is recorded is seen when the next spans
+    are exported. `force_flush` and `shutdown` record what waits.
 
     Args:
         book: records the actions; a `Book`, also in programs of asyncio, where a `BatchSpanProcessor` uses it in its

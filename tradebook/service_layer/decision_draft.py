@@ -313,6 +313,7 @@ class DecisionDraft:
             "agent": self.agent,
             "action_type": DECISION,
             "input": self._to_be_decided(),
+            "cost": 0,  # its model calls are actions of their own
             "started_at": self._started_at,
             "duration": seconds(time.perf_counter_ns() - self._began),
             "reference": uuid4().hex,
