@@ -91,9 +91,8 @@ class _Tracing:
         from opentelemetry.instrumentation.utils import is_instrumentation_enabled
         from opentelemetry.trace import StatusCode
 
-        if (
-            not is_instrumentation_enabled()
-        ):  # inside an exporter, whose spans would be exported in turn
+        # Inside an exporter, whose spans would be exported in turn.
+        if not is_instrumentation_enabled():
             yield
             return
         attributes = {
