@@ -68,9 +68,12 @@ if TYPE_CHECKING:
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
     from tradebook.service_layer.decisions import AsyncDecisionBlock, DecisionBlock
+    from tradebook.service_layer.explanations.calibration import Calibration
+    from tradebook.service_layer.explanations.counterfactuals import Counterfactuals
     from tradebook.service_layer.explanations.explanation import Explanation
     from tradebook.service_layer.explanations.mermaid import as_mermaid
     from tradebook.service_layer.ports.paging import Page, Row
+    from tradebook.service_layer.ports.prices import PricePoint, Prices
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
     from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
     from tradebook.service_layer.verification.seal_check import SealCheck
@@ -93,6 +96,7 @@ __all__ = [
     "BackupDamaged",
     "Book",
     "BookBusy",
+    "Calibration",
     "CallContext",
     "CashFlow",
     "CashFlowKind",
@@ -100,6 +104,7 @@ __all__ = [
     "ConcurrentUpdate",
     "ConsolidatedPortfolio",
     "ConstraintViolated",
+    "Counterfactuals",
     "DatabaseConfig",
     "DatabaseCorrupt",
     "DatabaseEnvironment",
@@ -138,6 +143,8 @@ __all__ = [
     "PortfolioPosition",
     "Position",
     "PositionStatus",
+    "PricePoint",
+    "Prices",
     "ProgramMissing",
     "ReconciledStatement",
     "Row",
@@ -217,7 +224,10 @@ _HOMES = {
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.imports": ("Import", "ImportSource", "ImportStatus"),
     "tradebook.domain.numbers": ("exact",),
+    "tradebook.service_layer.explanations.calibration": ("Calibration",),
+    "tradebook.service_layer.explanations.counterfactuals": ("Counterfactuals",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
+    "tradebook.service_layer.ports.prices": ("PricePoint", "Prices"),
     "tradebook.domain.orders": ("Order", "OrderStatus"),
     "tradebook.domain.performance": ("PerformanceMetric",),
     "tradebook.domain.consolidation": ("ConsolidatedPortfolio",),

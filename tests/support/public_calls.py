@@ -290,6 +290,15 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"trade": ids["trade"]}, {"position": "AAPL"}, {"decision": ids["decision"]},
             {"alert": ids["alert"]},
         ],
+        "calibration": [
+            {"agent": "ann", "horizon": "1h", "outcome": "price", "since": NOON, "until": None, "bins": 5,
+             "prices": {"AAPL": [(NOON, 1)]}, "progress": None},
+            {"horizon": [timedelta(days=1), "PT2H"], "outcome": "pnl", "prices": None},
+        ],
+        "counterfactuals": [
+            {"agent": "ann", "horizon": "1d", "since": NOON, "until": None,
+             "prices": {"AAPL": {NOON: 1}}, "rates": {"EUR": 1}, "progress": None},
+        ],
         "verify": [{"progress": None}],
         "import_trades": [
             {"trades": [{"symbol": "AAPL", "order_id": "imported", **BUY}], "progress": None, "batch": 10,

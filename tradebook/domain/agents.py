@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from attrs import define, field
 
@@ -201,6 +201,28 @@ class AgentDecision(Entity):
     def _become(self, status: DecisionStatus, at: datetime) -> dict[str, Json]:
         before, self.status, self.updated_at = self.status, status, at
         return {"status": [before, status]}
+
+
+class DecisionFacts(NamedTuple):
+    """The fields of an `AgentDecision` that judging its quality reads, under their names there."""
+
+    id: int
+    agent: str
+    symbol: str
+    action: SignalAction
+    quantity: Decimal | None
+    price: Decimal | None
+    confidence: Decimal | None
+    status: DecisionStatus
+    decided_at: datetime
+
+    @property
+    def direction(self) -> int:
+        """1 for BUY, -1 for SELL, 0 for HOLD."""
+        return _DIRECTIONS[self.action]
+
+
+_DIRECTIONS: Final = {SignalAction.BUY: 1, SignalAction.SELL: -1, SignalAction.HOLD: 0}
 
 
 @define(slots=False, eq=False, kw_only=True, field_transformer=named_fields)

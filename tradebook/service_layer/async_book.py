@@ -22,6 +22,8 @@ from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.explanations import look_ahead, replay
 from tradebook.service_layer.explanations.attribution import attribution
+from tradebook.service_layer.explanations.calibration import calibration as judged_decisions
+from tradebook.service_layer.explanations.counterfactuals import counterfactuals as not_executed
 from tradebook.service_layer.explanations.lineage import explain as explain_record
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
@@ -255,6 +257,8 @@ class AsyncBook(ABC):
     look_ahead = _async_query(look_ahead.look_ahead)
     attribution = _async_query(attribution)
     explain = _async_query(explain_record)
+    calibration = _async_query(judged_decisions)
+    counterfactuals = _async_query(not_executed)
     verify = _async_query(verify_book)
     check_seals = _async_query(seal_check.check_seals)
     export_seals = _async_query(seal_check.export_seals)

@@ -21,6 +21,8 @@ from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.explanations import look_ahead, replay
 from tradebook.service_layer.explanations.attribution import attribution
+from tradebook.service_layer.explanations.calibration import calibration as judged_decisions
+from tradebook.service_layer.explanations.counterfactuals import counterfactuals as not_executed
 from tradebook.service_layer.explanations.lineage import explain as explain_record
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
@@ -311,6 +313,8 @@ class Book(ABC):
     look_ahead = _query(look_ahead.look_ahead)
     attribution = _query(attribution)
     explain = _query(explain_record)
+    calibration = _query(judged_decisions)
+    counterfactuals = _query(not_executed)
     verify = _query(verify_book)
     check_seals = _query(seal_check.check_seals)
     export_seals = _query(seal_check.export_seals)

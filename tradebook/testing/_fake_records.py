@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from operator import attrgetter, itemgetter
 from typing import Generic, TypeVar
 
-from tradebook.domain.agents import AgentDecision
+from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.signals import Signal
@@ -79,6 +79,10 @@ class FakeDecisionRepository(FakeRepository[AgentDecision], ports.DecisionReposi
     def __init__(self, session: FakeSession, kind: type[AgentDecision]) -> None:
         super().__init__(session, kind)
         self.with_signals = self
+
+    def _facts(self, wanted: Filter, place: Place | None, limit: int) -> list[DecisionFacts]:
+        values = attrgetter(*DecisionFacts._fields)
+        return [DecisionFacts._make(values(each)) for each in self._newest(wanted, place, limit)]
 
     def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:
         found: dict[int, AgentDecision] = {}

@@ -26,6 +26,7 @@ from tradebook.service_layer.ports import repositories as ports
 from tradebook.service_layer.ports.ledger import Ledger, OpenPosition
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.watermark import UNKNOWN, TransactionSnapshot
+from tradebook.testing._fake_prices import snapshot_prices, trade_prices
 from tradebook.testing._fake_records import (
     FakeDecisionInputRepository,
     FakeDecisionRepository,
@@ -56,6 +57,20 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
             limit=limit,
         )
         return [BookedTrade.from_trade(trade) for trade in found]
+
+    def _of_decisions(
+        self, decision_ids: Sequence[int], after: int, limit: int
+    ) -> list[BookedTrade]:
+        def is_wanted(row: Values) -> bool:
+            is_executed = row["status"] is TradeStatus.EXECUTED
+            return is_executed and row["decision_id"] in wanted and row["id"] > after
+
+        wanted = set(decision_ids)
+        found = self._session.find(Trade, is_wanted, by="decision_id", limit=limit)
+        return [BookedTrade.from_trade(trade) for trade in found]
+
+    def _prices(self, *page: Any) -> list[ports.RecordedPrice]:
+        return trade_prices(self._session, *page)
 
     def count_booked(self, symbol: str | None = None) -> int:
         return sum(symbol in (None, row["symbol"]) for row in self._booked())
@@ -136,6 +151,9 @@ class FakePortfolioRepository(FakeRepository[Portfolio], ports.PortfolioReposito
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
         rows = self._session.find(PortfolioPosition, lambda row: row["symbol"] == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
+
+    def _prices(self, *page: Any) -> list[ports.RecordedPrice]:
+        return snapshot_prices(self._session, *page)
 
 
 class FakeEventRepository(FakeRepository[Event], ports.EventRepository):

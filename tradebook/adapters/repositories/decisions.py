@@ -24,7 +24,7 @@ from typing_extensions import override
 from tradebook.adapters import orm
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository
 from tradebook.adapters.repositories.read_sessions import entities_from
-from tradebook.domain.agents import AgentDecision
+from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.errors import NotFound
 from tradebook.domain.signals import Signal
@@ -122,6 +122,12 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
         """Take what every repository takes."""
         super().__init__(session, account, kind)
         self.with_signals = _WithSignals(session, account, kind)
+
+    @override
+    def _facts(self, wanted: Filter, place: Place | None, limit: int) -> list[DecisionFacts]:
+        self.session.flush()
+        statement, values = self._page(DecisionFacts._fields, wanted, place, limit)
+        return [*map(DecisionFacts._make, self.session.connection().execute(statement, values))]
 
     @override
     def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:

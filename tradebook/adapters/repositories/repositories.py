@@ -21,6 +21,7 @@ from sqlalchemy import (
 from typing_extensions import override
 
 from tradebook.adapters import orm
+from tradebook.adapters.repositories import price_reads
 from tradebook.adapters.repositories.base import SqlRecords, SqlRepository, is_false
 from tradebook.adapters.repositories.bulk_insert import insert_rows, new_ids
 from tradebook.adapters.repositories.decisions import (
@@ -46,13 +47,14 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
+from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
     Corrections,
     PortfolioRepository,
     PositionRepository,
+    RecordedPrice,
     TradeRepository,
 )
 
@@ -99,6 +101,31 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
             .limit(limit)
         )
         return [*map(BookedTrade._make, self.session.connection().execute(statement))]
+
+    @override
+    def _of_decisions(
+        self, decision_ids: Sequence[int], after: int, limit: int
+    ) -> list[BookedTrade]:
+        self.session.flush()
+        columns = self.table.c
+        # Without `IS NOT NULL`, which SQLite would take as the range to search in the index.
+        statement = (
+            select(*(columns[name] for name in BookedTrade._fields))
+            .where(columns.account == self.account, columns.decision_id.in_(decision_ids))
+            .where(columns.status == TradeStatus.EXECUTED, *([columns.id > after] if after else []))
+            .order_by(columns.decision_id, columns.id)
+            .limit(limit)
+        )
+        return [*map(BookedTrade._make, self.session.connection().execute(statement))]
+
+    @override
+    def _prices(
+        self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
+    ) -> list[RecordedPrice]:
+        self.session.flush()
+        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
+        statement = price_reads.trade_prices(after is None)
+        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
 
     @override
     def count_booked(self, symbol: str | None = None) -> int:
@@ -221,6 +248,15 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
     def positions_in(self, symbol: str) -> list[PortfolioPosition]:
         rows = self._positions(orm.portfolio_positions.c.symbol == symbol)
         return sorted(rows, key=lambda row: (row.sequence, row.portfolio_id))
+
+    @override
+    def _prices(
+        self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
+    ) -> list[RecordedPrice]:
+        self.session.flush()
+        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
+        statement = price_reads.snapshot_prices(after is None)
+        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
 
     def _positions(self, condition: ColumnElement[bool]) -> list[PortfolioPosition]:
         rows = SqlRecords(self.session, self.account, PortfolioPosition)

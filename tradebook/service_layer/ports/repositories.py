@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from attrs import frozen
 
 from tradebook.domain.accounting import BookedTrade
-from tradebook.domain.agents import AgentDecision
+from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.cash import Account
 from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.events import Event
@@ -22,6 +24,8 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer.ports.paging import (
     BATCH,
+    Filter,
+    Place,
 )
 from tradebook.service_layer.ports.records import Records, Repository
 from tradebook.service_layer.ports.watermark import TransactionSnapshot
@@ -35,8 +39,41 @@ class Corrections:
     bookings: list[int]
 
 
-class TradeRepository(Repository[Trade]):
-    """The trades; their identity is `Trade.fill_key`."""
+class RecordedPrice(NamedTuple):
+    """A price that a record of the book states.
+
+    Attributes:
+        at: its time, UTC.
+        price: of one unit, in the position's currency.
+        id: of the record.
+    """
+
+    at: datetime
+    price: Decimal
+    id: int
+
+
+class PricedRecords(ABC):
+    """Records that state at which prices symbols stood."""
+
+    def prices(
+        self, symbol: str, start: datetime, end: datetime, *, batch: int = BATCH
+    ) -> Iterator[RecordedPrice]:
+        """Iterate over the prices of a symbol from `start` to `end`, both included, by time and id."""
+        found = self._prices(symbol, start, end, None, batch)
+        while found:
+            yield from found
+            is_last = len(found) < batch
+            found = [] if is_last else self._prices(symbol, start, end, found[-1], batch)
+
+    @abstractmethod
+    def _prices(
+        self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
+    ) -> list[RecordedPrice]: ...
+
+
+class TradeRepository(Repository[Trade], PricedRecords):
+    """The trades; their identity is `Trade.fill_key`. Those that are EXECUTED state prices."""
 
     @abstractmethod
     def of_order(self, order_id: str) -> list[Trade]:
@@ -93,6 +130,26 @@ class TradeRepository(Repository[Trade]):
     def busts_after(self, symbol: str, sequence: int, *, limit: int) -> list[Bust]:
         """Read the first busts in a symbol's ledger after an entry, whenever their trades were booked."""
 
+    def of_decisions(
+        self, decision_ids: Collection[int], *, batch: int = BATCH
+    ) -> Iterator[BookedTrade]:
+        """Iterate over the executed trades of decisions, by decision and id, in reads of `batch`."""
+        waiting, after = sorted(set(decision_ids)), 0
+        while waiting:
+            # After a full page the rest of its last decision comes first, alone: one range of the index.
+            found = self._of_decisions(waiting[:1] if after else waiting, after, batch)
+            yield from found
+            if len(found) == batch:
+                after = found[-1].id
+                waiting = waiting[bisect_left(waiting, found[-1].decision_id or 0) :]
+            else:
+                waiting, after = (waiting[1:] if after else []), 0
+
+    @abstractmethod
+    def _of_decisions(
+        self, decision_ids: Sequence[int], after: int, limit: int
+    ) -> list[BookedTrade]: ...
+
     def in_fold_order(self, symbol: str, *, batch: int = BATCH) -> Iterator[BookedTrade]:
         """Iterate over all booked trades of a symbol, each correction right after the trade it corrects.
 
@@ -136,8 +193,8 @@ class PositionRepository(Repository[Position]):
         """Read the positions that were ever traded, or the open ones, sorted by symbol."""
 
 
-class PortfolioRepository(Repository[Portfolio]):
-    """The snapshots of the portfolio, and their positions."""
+class PortfolioRepository(Repository[Portfolio], PricedRecords):
+    """The snapshots of the portfolio, and their positions, whose marks are prices."""
 
     @abstractmethod
     def add(self, entity: Portfolio, positions: Sequence[PositionRow] = ()) -> Portfolio:
@@ -188,6 +245,25 @@ class DecisionRepository(Repository[AgentDecision]):
     @abstractmethod
     def ancestry(self, ids: Collection[int], *, limit: int) -> list[AgentDecision]:
         """Read decisions, and those upon which they were made, in at most `limit` levels; by descending id."""
+
+    def facts(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        batch: int = BATCH,
+        **equal: object,
+    ) -> Iterator[list[DecisionFacts]]:
+        """Iterate over the facts of a list of decisions, newest first, in reads of `batch`."""
+        wanted = Filter.from_arguments(AgentDecision, since, until, equal)
+        found = self._facts(wanted, None, batch)
+        while found:
+            yield found
+            place = found[-1].decided_at, found[-1].id
+            found = [] if len(found) < batch else self._facts(wanted, place, batch)
+
+    @abstractmethod
+    def _facts(self, wanted: Filter, place: Place | None, limit: int) -> list[DecisionFacts]: ...
 
 
 class DecisionInputRepository(Repository[DecisionInput]):

@@ -12,12 +12,12 @@ import typer
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.attribution import Attribution, AttributionRow, AttributionTotal, GroupBy
 from tradebook.domain.numbers import EXACT, canonical
-from tradebook.entrypoints.cli.book.portfolio import missing_rate_names_option
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import (
     CommandContext,
     Period,
+    missing_rate_names_option,
     named_values,
     option,
     takes_option_sets,

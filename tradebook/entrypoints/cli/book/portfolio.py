@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 
-from tradebook.domain.errors import MissingRate, NotFound, TradebookError
+from tradebook.domain.errors import NotFound
 from tradebook.domain.portfolio import Amendment, Portfolio, PortfolioPosition
 from tradebook.domain.trades import Trade
 from tradebook.entrypoints.cli.book.accounts import show_all_portfolios
@@ -20,6 +19,7 @@ from tradebook.entrypoints.cli.options import (
     VIEWS_OF_ALL,
     AsOf,
     CommandContext,
+    missing_rate_names_option,
     named_values,
     option,
     takes_option_sets,
@@ -153,19 +153,6 @@ def _show_snapshot(
         {"account": context.account, "portfolio": document},
         then=partial(_show_portfolio, context, portfolio, held, taken, amendments),
     )
-
-
-@contextmanager
-def missing_rate_names_option() -> Iterator[None]:
-    """Let the message of a missing rate name the option `--rate`."""
-    try:
-        yield
-    except MissingRate as missing:
-        raise TradebookError(
-            f"no rate from {missing.currency} to {missing.base_currency}; give what one "
-            f"{missing.currency} is worth in {missing.base_currency}: "
-            f"--rate {missing.currency}=NUMBER"
-        ) from missing
 
 
 def _show_portfolio(
