@@ -26,7 +26,7 @@ from tradebook.domain.errors import (
     TradebookError,
 )
 from tradebook.domain.plain_values import is_instance
-from tradebook.domain.validation import argument, identifier
+from tradebook.domain.validation import argument, identifier, optional_id, optional_identifier
 from tradebook.operations.span_terms import DECISION_AGENT, GEN_AI, action_terms
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.decision_draft import current_decision, open_decision
@@ -202,14 +202,13 @@ class AgentActionExporter(SpanExporter):
             return
         try:
             terms = action_terms(span, agent=self._agent, cost_currency=self._cost_currency)
+            named: dict[str, Any] = dict(attributes)
+            reference = argument(DECISION, optional_identifier, named.get(DECISION))
+            terms["decision_id"] = argument(DECISION_ID, optional_id, named.get(DECISION_ID))
         except InvalidInput as error:
             self._refuse(span.name, error)
             return
-        reference = attributes.get(DECISION)
-        decision_id = attributes.get(DECISION_ID)
-        if decision_id is not None:
-            terms["decision_id"], reference = decision_id, None  # type: ignore[typeddict-item]
-        waits_for = None if reference is None else str(reference)
+        waits_for = reference if terms["decision_id"] is None else None
         self._waiting.append(_Step(terms, waits_for, span.end_time or 0))
 
     def _record(self, *, is_last: bool) -> SpanExportResult:

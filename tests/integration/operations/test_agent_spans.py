@@ -221,6 +221,29 @@ def test_spans_that_are_refused_are_counted_and_the_others_recorded(
     assert "input_tokens" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"tradebook.decision": 1},
+        {"tradebook.decision": "x" * 201},
+        {"tradebook.decision_id": "x"},
+        {"tradebook.decision_id": -1},
+        {"gen_ai.agent.name": " "},
+        {"gen_ai.request.model": 1, "gen_ai.response.model": ""},
+        {"gen_ai.usage.cost": "much"},
+        {"gen_ai.usage.input_cost": "much"},
+        {"gen_ai.usage.output_tokens": "many"},
+    ],
+)
+def test_attributes_that_no_book_takes_refuse_their_span_alone(
+    book: DatabaseManager, simple: Tracing, attributes: dict[str, Any]
+) -> None:
+    simple.chat(**attributes)
+    simple.chat()
+    assert simple.exporter.counts == agent_spans.ExportCounts(recorded=1, refused=1)
+    assert len(actions(book)) == 1
+
+
 def test_a_database_that_fails_gets_the_spans_later(
     book: DatabaseManager, simple: Tracing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,8 +113,9 @@ def record_actions(uow: AbstractUnitOfWork, actions: Sequence[ActionTerms]) -> N
         NotFound: a `decision_id` names no decision of this account.
         InvalidInput: a value is refused.
     """
-    for decision_id in sorted({each.get("decision_id") or 0 for each in actions} - {0}):
-        uow.decisions.get(decision_id)
+    for decision_id in dict.fromkeys(each.get("decision_id") for each in actions):
+        if decision_id is not None:
+            uow.decisions.get(decision_id)
     uow.record_all(_add_actions(uow, actions))
 
 
