@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from tradebook.service_layer.async_book import AsyncBook
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
+    from tradebook.service_layer.decisions import AsyncDecisionBlock, DecisionBlock
     from tradebook.service_layer.explanations.calibration import Calibration
     from tradebook.service_layer.explanations.counterfactuals import Counterfactuals
     from tradebook.service_layer.explanations.explanation import Explanation
@@ -88,6 +89,7 @@ __all__ = [
     "AsOf",
     "AsyncBook",
     "AsyncDatabaseManager",
+    "AsyncDecisionBlock",
     "Attribution",
     "AttributionRow",
     "AttributionTotal",
@@ -111,6 +113,7 @@ __all__ = [
     "DatabaseManager",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "DecisionBlock",
     "DecisionInput",
     "DecisionStatus",
     "DuplicateOrder",
@@ -242,6 +245,7 @@ _HOMES = {
     "tradebook.service_layer.async_book": ("AsyncBook",),
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.call_context": ("context",),
+    "tradebook.service_layer.decisions": ("AsyncDecisionBlock", "DecisionBlock"),
     "tradebook.service_layer.explanations.explanation": ("Explanation",),
     "tradebook.service_layer.explanations.mermaid": ("as_mermaid",),
     "tradebook.service_layer.verification.seal_check": ("SealCheck",),

@@ -22,7 +22,7 @@ NOBODYS: Final = 2**62
 BY_ID: Final = {
     "record_trade": "decision_id", "execute_trade": "trade_id", "cancel_trade": "trade_id",
     "reject_trade": "trade_id", "bust_trade": "trade_id", "correct_trade": "trade_id",
-    "bust_cash_flow": "cash_flow_id", "undo_import": "import_id", "resolve_alert": "alert_id", "record_decision": "signals", "record_inputs": "decision_id", "decide": "decision_id",
+    "bust_cash_flow": "cash_flow_id", "undo_import": "import_id", "resolve_alert": "alert_id", "record_decision": "signals", "decision": "parent_id", "record_inputs": "decision_id", "decide": "decision_id",
     "record_action": "decision_id", "get": "record_id", "get_portfolio_positions": "portfolio_id",
     "get_snapshot": "portfolio_id", "get_decision": "decision_id", "get_actions": "decision_id",
     "get_events": "entity_id", "get_inputs": "decision_id", "replay": "decision_id", "look_ahead": "decision_id",

@@ -63,7 +63,7 @@ CALLS: Final[dict[str, Calls]] = {
     "fsspec": [seal_to("memory://w")],
     "git": [seal_to("git:///w")],
     "ibkr": [],  # its fills are given
-    "otel": [tracing.instrument],
+    "otel": [tracing.instrument, lambda book: tracing.AgentActionExporter(book)],
     "prometheus": [
         metrics.instrument,
         lambda book: database_registry(book._container.engine()),

@@ -183,6 +183,10 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"decision_id": ids["decision"],
              "inputs": [{"name": "close", "value": 1, "available_at": NOON, "source": "s"}]},
         ],
+        "decision": [
+            {"agent": "ann", "symbol": "AAPL", "strategy": "s", "model": "gpt-x", "parameters": {"a": 1},
+             "parent_id": ids["decision"], "signals": [ids["signal"]], "reference": "block"},
+        ],
         "decide": [{"decision_id": ids["decision"], "status": "APPROVED", "reason": "good"}],
         "record_action": [
             {"agent": "ann", "action_type": "call", "input": 1, "output": {"a": 1},

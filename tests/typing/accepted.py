@@ -9,6 +9,8 @@ from logging import Handler
 from pathlib import Path
 from typing import Any, assert_type
 
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, joinedload
@@ -20,10 +22,12 @@ from tradebook import (
     Alert,
     AsyncBook,
     AsyncDatabaseManager,
+    AsyncDecisionBlock,
     Book,
     CashFlow,
     DatabaseConfig,
     DatabaseManager,
+    DecisionBlock,
     Event,
     Order,
     Page,
@@ -113,6 +117,36 @@ async def in_asyncio(manager: AsyncDatabaseManager, trade: Trade) -> None:
             Trade,
         )
         await uow.commit()
+
+
+def decisions(manager: DatabaseManager, at: datetime) -> None:
+    with manager.decision("bot", "A", strategy="s", parameters={"seed": 1}, signals=[1]) as d:
+        assert_type(d, DecisionBlock)
+        d.input("close", {"A": 1.5}, available_at=at, source="feed")
+        with d.model_call("gpt-x", input="buy?") as call, d.action("tool_call"):
+            call.output = ["yes"]
+            call.tokens(input=3, output=4)
+            call.cost = "0.01"
+        assert_type(d.decide("BUY", quantity=1, price=1.5, confidence="0.7"), AgentDecision)
+        assert_type(d.approve(), AgentDecision)
+        assert_type(d.record_trade(price=1, order_id="o-1"), Trade)
+        assert_type(d.id, int)
+
+
+async def decisions_in_asyncio(manager: AsyncDatabaseManager) -> None:
+    async with manager.decision("bot", "A") as d:
+        assert_type(d, AsyncDecisionBlock)
+        with d.model_call("gpt-x") as call:
+            call.output = None
+        assert_type(await d.decide("HOLD"), AgentDecision)
+        assert_type(await d.record_trade(action="BUY", quantity=1, price=1), Trade)
+
+
+def spans(book: DatabaseManager, provider: TracerProvider) -> None:
+    exporter = tracing.AgentActionExporter(book, agent="bot")
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(tracing.DecisionSpanProcessor(exporter))
+    assert_type(exporter.counts.recorded, int)
 
 
 def books_of_bots() -> None:

@@ -21,6 +21,11 @@ def wrong_calls(manager: DatabaseManager, trade: Trade) -> None:
     assert alert
     manager.get_rows(Trade)[0].price = 1  # type: ignore[attr-defined]
     manager.update(manager.get_rows(Trade)[0])  # type: ignore[type-var]
+    manager.decision("bot")  # type: ignore[call-arg]
+    with manager.decision("bot", "A") as d:
+        d.decide()  # type: ignore[call-arg]
+        d.decide("BUY", colour="red")  # type: ignore[call-arg]
+        d.record_trade(prize=1)  # type: ignore[call-arg]
     manager.no_such_call()  # type: ignore[attr-defined]
 
 

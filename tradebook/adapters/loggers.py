@@ -15,6 +15,7 @@ ADAPTERS: Final = "tradebook.adapters"
 RETRIES: Final = logging.getLogger("tradebook.retries")
 MIGRATIONS: Final = logging.getLogger("tradebook.migrations")
 REPLICAS: Final = logging.getLogger("tradebook.replicas")
+SPANS: Final = logging.getLogger("tradebook.spans")
 SLOW_QUERIES: Final = logging.getLogger("tradebook.slow_queries")
 FIELDS: Final = "tradebook"
 """The attribute of a log record that holds its fields."""

@@ -7,6 +7,13 @@
 Needs the extra `otel`. Spans go to the application's own tracer provider and its exporters. Those of statements come from
 `opentelemetry-instrumentation-sqlalchemy`, which declares support for SQLAlchemy below 2.1: its `SQLAlchemyInstrumentor`
 refuses 2.1, but the `EngineTracer` inside, which listens to one engine, works there (a test records its spans).
+
+The way in: spans of models, tools and agents (`gen_ai.*`) become actions of agents, those that begin inside
+`with book.decision(...)` of that decision. See `AgentActionExporter` in `agent_spans.py`.
+
+    exporter = tracing.AgentActionExporter(book)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(tracing.DecisionSpanProcessor(exporter))
 """
 
 from __future__ import annotations
@@ -25,7 +32,21 @@ from tradebook.service_layer.instrumentation import CallRecord
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
+    from tradebook.operations.agent_spans import AgentActionExporter as AgentActionExporter
+    from tradebook.operations.agent_spans import DecisionSpanProcessor as DecisionSpanProcessor
+    from tradebook.operations.span_terms import action_terms as action_terms
+
 _NAME: Final = "tradebook"
+_OF_AGENTS: Final = ("AgentActionExporter", "DecisionSpanProcessor", "action_terms")
+"""The names of `agent_spans.py`, whose classes are subclasses of the SDK's: it is imported on first use."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_AGENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tradebook.operations import agent_spans
+
+    return getattr(agent_spans, name)
 
 
 def instrument(
@@ -67,8 +88,13 @@ class _Tracing:
 
     @contextmanager
     def observe_call(self, call: CallRecord) -> Iterator[None]:
+        from opentelemetry.instrumentation.utils import is_instrumentation_enabled
         from opentelemetry.trace import StatusCode
 
+        # Inside an exporter, whose spans would be exported in turn.
+        if not is_instrumentation_enabled():
+            yield
+            return
         attributes = {
             "tradebook.handler": call.handler,
             "tradebook.account": call.account,

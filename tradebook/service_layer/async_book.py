@@ -18,7 +18,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.imports import ImportSource
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
-from tradebook.service_layer import handlers, queries
+from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.explanations import look_ahead, replay
 from tradebook.service_layer.explanations.attribution import attribution
@@ -85,6 +85,7 @@ class AsyncBook(ABC):
     it may be either: call it again with the same `order_id` or `reference`.
     """
 
+    account: str
     _runner: AsyncBookRunner
 
     @abstractmethod
@@ -208,6 +209,7 @@ class AsyncBook(ABC):
     resolve_alert = _async_command(handlers.resolve_alert)
     record_signal = _async_command(handlers.record_signal)
     record_decision = _async_command(handlers.record_decision)
+    decision = decisions.async_decision
     decide = _async_command(handlers.decide)
     record_inputs = _async_command(handlers.record_inputs)
     record_action = _async_command(handlers.record_action)

@@ -17,7 +17,7 @@ from tradebook.domain.errors import InvalidInput
 from tradebook.domain.imports import ImportSource
 from tradebook.domain.plain_values import entries
 from tradebook.domain.validation import argument
-from tradebook.service_layer import handlers, queries
+from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.explanations import look_ahead, replay
 from tradebook.service_layer.explanations.attribution import attribution
@@ -90,6 +90,7 @@ class Book(ABC):
     them.
     """
 
+    account: str
     _runner: BookRunner
 
     @abstractmethod
@@ -263,6 +264,7 @@ class Book(ABC):
     resolve_alert = _command(handlers.resolve_alert)
     record_signal = _command(handlers.record_signal)
     record_decision = _command(handlers.record_decision)
+    decision = decisions.decision
     decide = _command(handlers.decide)
     record_inputs = _command(handlers.record_inputs)
     record_action = _command(handlers.record_action)

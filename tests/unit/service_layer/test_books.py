@@ -29,6 +29,10 @@ WITNESSED = ("seal", "check_seals")
 """Methods of managers that also append to witnesses of the seals, or read them."""
 
 
+NOT_AWAITED = ("unit_of_work", "for_account", "decision")
+"""Methods that return what is awaited, or entered by `async with`."""
+
+
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     """What a function takes after the book or the unit of work."""
     _, *others = inspect.signature(function).parameters.values()
@@ -86,7 +90,7 @@ def test_both_books_have_the_same_operations_with_the_same_parameters() -> None:
 
 def test_the_operations_of_the_async_book_are_awaited() -> None:
     for name, method in operations_of(AsyncBook).items():
-        streams = inspect.isasyncgenfunction(method) or name in ("unit_of_work", "for_account")
+        streams = inspect.isasyncgenfunction(method) or name in NOT_AWAITED
         assert streams or inspect.iscoroutinefunction(method), name
 
 

@@ -168,8 +168,8 @@ class SqlDecisionRepository(SqlRepository[AgentDecision], DecisionRepository):
             last = tuple_(*map(literal, found[-1][:2]))
             found = self.session.connection().execute(read.where(place > last)).all()
 
-    def _add_together(self, entities: Sequence[AgentDecision]) -> bool:  # noqa: ARG002
-        return False  # each has links to its signals
+    def _add_together(self, entities: Sequence[AgentDecision]) -> Sequence[AgentDecision]:  # noqa: ARG002
+        return ()  # each has links to its signals
 
     @override
     def remove(self, entity: AgentDecision) -> None:

@@ -35,6 +35,9 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
             remember(self.session, added[-1], added[-1].id)
         return added
 
+    def _distinct_by(self) -> Sequence[str]:
+        return ("event_type", "entity", "entity_id")
+
     def _keep(self, entity: Event) -> None:
         """Leave the event out of the session: it never changes."""
         note_written(self.session, entity, is_new=True)

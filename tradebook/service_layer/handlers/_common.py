@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tradebook.domain.cash import Account, CashFlow, check_base_currency
+from tradebook.domain.domain_event import DomainEvent
 from tradebook.domain.edit_rules import check_time
 from tradebook.domain.entity import Entity, differences
 from tradebook.domain.errors import (
@@ -64,6 +65,8 @@ def add_account(uow: AbstractUnitOfWork, account: Account) -> Account:
 
 
 E = TypeVar("E", bound=Entity)
+Happened: TypeAlias = tuple[DomainEvent, Entity]
+"""A domain event and the record that it is of."""
 
 
 def confirm(recorded: E, given: E, terms: Mapping[str, Any], identity: str) -> E:

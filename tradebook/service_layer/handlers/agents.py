@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from tradebook.domain.agents import (
     ActionStatus,
@@ -29,6 +31,7 @@ from tradebook.domain.validation import (
     record_ids,
 )
 from tradebook.service_layer.handlers._common import (
+    Happened,
     confirm,
     dated,
     given,
@@ -105,11 +108,30 @@ def record_decision(
         InvalidInput: a value is refused.
     """
     terms = given_terms(locals(), "agent", "symbol", "action", "signals", "dated_inputs")
-    ids = argument("signals", record_ids, terms.pop("signals"))
-    dated_inputs = argument("dated_inputs", input_terms, terms.pop("dated_inputs"))
+    decision, happened = add_decision(uow, terms)
+    uow.record_all(happened)
+    return decision
+
+
+def add_decision(
+    uow: AbstractUnitOfWork,
+    terms: Mapping[str, Any],
+    noted_at: Mapping[str, datetime] = MappingProxyType({}),
+) -> tuple[AgentDecision, list[Happened]]:
+    """Add a decision with its inputs, and return it with the events that the caller has to record.
+
+    Args:
+        uow: the unit of work.
+        terms: the arguments of `record_decision`.
+        noted_at: see `add_inputs`.
+    """
+    given_ids, dated_inputs = terms.get("signals", ()), terms.get("dated_inputs", ())
+    ids = argument("signals", record_ids, given_ids)
+    dated_inputs = argument("dated_inputs", input_terms, dated_inputs)
+    own = {k: v for k, v in terms.items() if k not in ("signals", "dated_inputs")}
     defaults = {"decided_at": uow.now(), "cost_currency": uow.base_currency}
     decision = AgentDecision(
-        **{**defaults, **terms},
+        **{**defaults, **own},
         signals=sorted(uow.signals.of_ids(list(dict.fromkeys(ids))), key=lambda s: s.id),
         account=uow.account,
         created_at=uow.now(),
@@ -117,17 +139,19 @@ def record_decision(
     if decision.parent_id is not None:
         uow.decisions.get(decision.parent_id)
     recorded = uow.decisions.add(dated(uow, decision))
-    if recorded is not decision:
+    happened: list[Happened] = []
+    if recorded is decision:
+        happened.append((decision.recorded(), decision))
+    else:
         recorded = uow.decisions.with_signals.get(recorded.id)
-        if ids:
-            terms["signals"] = ids
-        confirm(recorded, decision, terms, str(decision.reference))
-        record_inputs(uow, recorded.id, dated_inputs)
-        return recorded
-    made = [_input(uow, decision.id, each) for each in dated_inputs]
-    uow.decision_inputs.add_all(made)
-    uow.record_all([(decision.recorded(), decision), *((each.recorded(), each) for each in made)])
-    return decision
+        confirm(
+            recorded,
+            decision,
+            {**own, **({"signals": ids} if ids else {})},
+            str(decision.reference),
+        )
+    happened += add_inputs(uow, recorded.id, dated_inputs, noted_at)[1]
+    return recorded, happened
 
 
 def record_inputs(
@@ -147,27 +171,51 @@ def record_inputs(
         InvalidInput: a value is refused.
     """
     decision = uow.decisions.get(argument("decision_id", record_id, decision_id))
-    found = []
-    for each in argument("inputs", input_terms, inputs):
-        made = _input(uow, decision.id, each)
-        recorded = uow.decision_inputs.add(made)
-        if recorded is made:
-            uow.record(made.recorded(), made)
+    recorded, happened = add_inputs(uow, decision.id, argument("inputs", input_terms, inputs))
+    uow.record_all(happened)
+    return recorded
+
+
+def add_inputs(
+    uow: AbstractUnitOfWork,
+    decision_id: int,
+    inputs: Sequence[InputTerms],
+    noted_at: Mapping[str, datetime] = MappingProxyType({}),
+) -> tuple[list[DecisionInput], list[Happened]]:
+    """Add inputs of a decision, and return those on record with the events that the caller has to record.
+
+    Args:
+        uow: the unit of work.
+        decision_id: of a decision of this account.
+        inputs: checked terms.
+        noted_at: by name, the time at which an input was noted whose terms have no `available_at`: no later than
+            that it was available.
+    """
+    made = [_input(uow, decision_id, each, noted_at) for each in inputs]
+    recorded = uow.decision_inputs.add_all(made)
+    happened: list[Happened] = []
+    for given_now, new, kept in zip(inputs, made, recorded, strict=True):
+        if kept is new:
+            happened.append((new.recorded(), new))
         else:
-            named = f"{made.name} of decision {decision.id}"
-            stated = given(digest=made.digest, **{**each, "value": None})
-            confirm(recorded, made, stated, named)
-        found.append(recorded)
-    return found
+            stated = given(digest=new.digest, **{**given_now, "value": None})
+            confirm(kept, new, stated, f"{new.name} of decision {decision_id}")
+    return recorded, happened
 
 
-def _input(uow: AbstractUnitOfWork, decision_id: int, terms: InputTerms) -> DecisionInput:
+def _input(
+    uow: AbstractUnitOfWork,
+    decision_id: int,
+    terms: InputTerms,
+    noted_at: Mapping[str, datetime],
+) -> DecisionInput:
     value = argument("value", json_value, terms["value"])
+    noted = min(noted_at.get(terms["name"], uow.now()), uow.now())
     rest = given(available_at=terms.get("available_at"), source=terms.get("source"))
     return dated(
         uow,
         DecisionInput(
-            **{"available_at": uow.now(), **rest, "name": terms["name"], "value": value},
+            **{"available_at": noted, **rest, "name": terms["name"], "value": value},
             account=uow.account,
             created_at=uow.now(),
             recorded_at=uow.now(),
@@ -235,10 +283,14 @@ def record_action(
         InvalidInput: a value is refused.
     """
     terms = given_terms(locals(), "agent", "action_type")
-    defaults = {"started_at": uow.now(), "cost_currency": uow.base_currency}
-    action = dated(
-        uow, AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
-    )
+    action = new_action(uow, terms)
     if action.decision_id is not None:
         uow.decisions.get(action.decision_id)
     return record_once(uow, uow.actions.add(action), action, terms)
+
+
+def new_action(uow: AbstractUnitOfWork, terms: Mapping[str, Any]) -> AgentAction:
+    """Make an action of the arguments of `record_action`, with the time of the call as default."""
+    defaults = {"started_at": uow.now(), "cost_currency": uow.base_currency}
+    made = AgentAction(**{**defaults, **terms}, account=uow.account, created_at=uow.now())
+    return dated(uow, made)

@@ -23,17 +23,7 @@ class _RequiredTerms(TypedDict):
     quantity: Number
 
 
-class TradeTerms(_RequiredTerms, total=False):
-    """The terms of a trade, as `record_trade` takes them; see `Trade` for units and signs.
-
-    A term that is None counts as left out. Enumerations may be in lower case, a time an ISO 8601 text, an order
-    id an integer.
-    Constants of the instrument (currency, multiplier, settlement, asset) that are left out are those of the
-    symbol's first trade; for a new symbol the account's base currency, 1, CASH and what the symbol says: `ETH`
-    of `ETH/USDT`, or the symbol itself.
-    A fill needs a price; only a pending market order has none.
-    """
-
+class _OptionalTerms(TypedDict, total=False):
     price: Number | None
     fee: Number | None
     fee_currency: str | None
@@ -49,6 +39,26 @@ class TradeTerms(_RequiredTerms, total=False):
     decision_id: int | None
     details: dict[str, Json] | None
     status: TradeStatus | str | None
+
+
+class TradeTerms(_RequiredTerms, _OptionalTerms):
+    """The terms of a trade, as `record_trade` takes them; see `Trade` for units and signs.
+
+    A term that is None counts as left out. Enumerations may be in lower case, a time an ISO 8601 text, an order
+    id an integer.
+    Constants of the instrument (currency, multiplier, settlement, asset) that are left out are those of the
+    symbol's first trade; for a new symbol the account's base currency, 1, CASH and what the symbol says: `ETH`
+    of `ETH/USDT`, or the symbol itself.
+    A fill needs a price; only a pending market order has none.
+    """
+
+
+class GivenTradeTerms(_OptionalTerms, total=False):
+    """The terms of a trade of a decision, which has defaults for those that `TradeTerms` requires."""
+
+    symbol: str
+    action: TradeAction | str
+    quantity: Number
 
 
 FILL_TERMS: Final = TradeTerms.__required_keys__ | {"price"}
