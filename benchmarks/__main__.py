@@ -18,6 +18,7 @@ from benchmarks import (
     copies,
     curves,
     files,
+    lineage,
     many_writers,
     monitoring,
     one_trade,
@@ -43,6 +44,7 @@ PARTS = {
     "files": Titled("Files of trades", files.results),
     "copy": Titled("A whole book", copies.results),
     "reads": Titled("Reads, next to the raw driver", reads.results),
+    "lineage": Titled("Explanations, next to reading one trade", lineage.results),
     "monitoring": Titled("One trade, watched", monitoring.results),
     "curves": Titled("As the book grows", curves.results),
 }

@@ -41,7 +41,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade
+from tradebook.domain.trades import OrderKey, Trade
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
@@ -62,6 +62,19 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
+
+    @override
+    def of_order_key(self, key: OrderKey, *, limit: int) -> list[Trade]:
+        values = {"of_account": self.account, "at_most": limit, **key._asdict()}
+        return self.fetch(_of_order_key(self._reads_rows), values)
+
+    @override
+    def keys_of(self, order_id: str, *, limit: int) -> list[OrderKey]:
+        self.session.flush()  # a Core statement does not flush by itself
+        columns = self.table.c
+        keys = (columns.venue, columns.symbol, columns.order_id)
+        found = select(*keys).where(columns.account == self.account, columns.order_id == order_id)
+        return [*map(OrderKey._make, self.session.connection().execute(found.limit(limit)))]
 
     @override
     def of_open_orders(self) -> list[Trade]:
@@ -160,6 +173,26 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         values = {"of_account": self.account, "of_symbol": symbol, "after": sequence}
         found = self.session.connection().execute(_busts_after(), {**values, "at_most": limit})
         return [*map(Bust._make, found)]
+
+
+@cache
+def _of_order_key(reads_rows: bool) -> Select[Any]:
+    """Return the statement of one order's trades, in the order of the unique key.
+
+    In any other order SQLite without statistics reads the whole symbol by time: 80 ms of 100,000 trades, not 0.1.
+    """
+    columns = orm.trades.c
+    found: Select[Any] = select(orm.trades if reads_rows else Trade)
+    return (
+        found.where(
+            columns.account == bindparam("of_account"),
+            columns.symbol == bindparam("symbol"),
+            columns.venue == bindparam("venue"),
+            columns.order_id == bindparam("order_id"),
+        )
+        .order_by(columns.execution_id, columns.revision)
+        .limit(bindparam("at_most"))
+    )
 
 
 @cache
