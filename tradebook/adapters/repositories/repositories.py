@@ -70,11 +70,9 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
 
     @override
     def keys_of(self, order_id: str, *, limit: int) -> list[OrderKey]:
-        self.session.flush()  # a Core statement does not flush by itself
-        columns = self.table.c
-        keys = (columns.venue, columns.symbol, columns.order_id)
-        found = select(*keys).where(columns.account == self.account, columns.order_id == order_id)
-        return [*map(OrderKey._make, self.session.connection().execute(found.limit(limit)))]
+        # Whole rows: of the key alone SQLite without statistics reads the unique index of all trades.
+        found = self.fetch(self.where(self.table.c.order_id == order_id).limit(limit))
+        return [trade.order_key for trade in found]
 
     @override
     def of_open_orders(self) -> list[Trade]:
