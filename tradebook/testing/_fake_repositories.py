@@ -41,6 +41,16 @@ class FakeTradeRepository(FakeRepository[Trade], ports.TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         return self._session.find(Trade, lambda row: row["order_id"] == order_id)
 
+    def of_order_key(self, key: OrderKey, *, limit: int) -> list[Trade]:
+        def is_of_order(row: Values) -> bool:
+            return OrderKey(row["venue"], row["symbol"], row["order_id"]) == key
+
+        found = self._session.find(Trade, is_of_order)
+        return sorted(found, key=attrgetter("execution_id", "revision"))[:limit]
+
+    def keys_of(self, order_id: str, *, limit: int) -> list[OrderKey]:
+        return [trade.order_key for trade in self.of_order(order_id)[:limit]]
+
     def of_open_orders(self) -> list[Trade]:
         rows = self._session.rows(Trade)
         ids = {row["order_id"] for row in rows if row["status"] is TradeStatus.PENDING}

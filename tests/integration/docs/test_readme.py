@@ -83,7 +83,9 @@ def test_the_recipes_run_as_they_stand(
         assert vault.verify().cash_flows == 2
 
 
-@pytest.mark.parametrize(("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11), (EXPLAIN, 15)])
+@pytest.mark.parametrize(
+    ("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11), (EXPLAIN, 15)]
+)
 def test_the_documents_say_what_is_printed(document: str, prints: int) -> None:
     assert len([line for block in blocks_of(document) for line in printed(block)]) >= prints
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.support.lineage_story import tell
 from tests.support.statements import statements
+from tradebook.service_layer.explanations.orders import why
 
 MOST = 12
 """Statements of `explain(trade=...)`, whatever led to the trade."""
@@ -57,3 +62,37 @@ def test_positions_and_alerts_take_few_statements_whatever_they_have(
         manager.record_trade(symbol="AAPL", action="BUY", quantity=1, price=1, order_id=str(number))
     record = {"position": "AAPL", "alert": alert.id}[subject]
     assert len(reads(lambda: manager.explain(**{subject: record}))) <= 5
+
+
+def test_nothing_is_read_by_account_and_symbol_alone_where_sqlite_has_no_statistics(
+    new_manager: Callable[..., Any], sqlite_book: str
+) -> None:
+    manager = new_manager(sqlite_book)
+    ids = tell(manager)
+    alert = manager.raise_alert("drawdown", "INFO", symbol="AAPL")
+    sent: list[tuple[str, Any]] = []
+
+    def listen(_: object, __: object, statement: str, parameters: Any, *_rest: object) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        manager.explain(trade=ids["sale"])
+        manager.explain(decision=ids["idea"])
+        manager.explain(position="AAPL")
+        manager.explain(alert=alert.id)
+        manager.read(why, "o-1")
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    with closing(sqlite3.connect(sqlite_book.removeprefix("sqlite:///"))) as plain:
+        steps = [
+            step
+            for statement, parameters in sent
+            if "SELECT" in statement
+            for *_, step in plain.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert len(steps) > 30
+    assert [
+        step for step in steps if step.endswith(("(account=?)", "_id (account=? AND symbol=?)"))
+    ] == []
+    assert {step for step in steps if step.startswith("SCAN")} == {"SCAN ancestry"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, literal_column, select, text
@@ -68,7 +69,7 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     def bookings_of(self, trade_ids: Collection[int]) -> list[Event]:
         values = {"of_account": self.account, "of_any": list(trade_ids)}
         with self.session.no_autoflush:  # a flush would write filled orders before the ledger does
-            return self.fetch(_bookings(self._reads_rows), values)
+            return sorted(self.fetch(_bookings(self._reads_rows), values), key=attrgetter("id"))
 
     @override
     def undone_of(self, trade_ids: Collection[int]) -> set[int]:
@@ -85,7 +86,7 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
     def about(self, entity: str, ids: Collection[int]) -> list[Event]:
         columns = self.table.c
         found = self.where(columns.entity == entity, columns.entity_id.in_(ids))
-        return self.fetch(found.order_by(columns.id))
+        return sorted(self.fetch(found), key=attrgetter("id"))  # as in `_bookings`
 
     @override
     def _correlated(
@@ -129,9 +130,13 @@ class SqlEventRepository(SqlRepository[Event], EventRepository):
         return {str(kind): int(number) for kind, number in found}
 
 
-# Kept, since building it takes SQLAlchemy longer than a database takes to answer it: 0.4 ms of the 3 ms of `explain`.
 @cache
 def _bookings(reads_rows: bool) -> Select[Any]:
+    """Return the statement of `bookings_of`, in no order.
+
+    With ORDER BY id SQLite without statistics reads all events by id: 140 ms of 100,000, not 0.2. Building it each
+    time took 0.4 ms, as long as reading a trade.
+    """
     table = TABLES[Event]
     columns, selected = table.c, table if reads_rows else Event
     found: Select[Any] = select(selected)
@@ -139,5 +144,4 @@ def _bookings(reads_rows: bool) -> Select[Any]:
         found.where(columns.account == bindparam("of_account"), columns.entity == Trade.__name__)
         .where(columns.event_type.in_(BOOKINGS + BUSTS))
         .where(columns.entity_id.in_(bindparam("of_any", expanding=True)))
-        .order_by(columns.id)
     )

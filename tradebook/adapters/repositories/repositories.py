@@ -47,7 +47,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position, PositionStatus
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports.paging import BATCH
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
@@ -69,6 +69,17 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def of_order(self, order_id: str) -> list[Trade]:
         columns = self.table.c
         return self.fetch(self.where(columns.order_id == order_id).order_by(columns.id))
+
+    @override
+    def of_order_key(self, key: OrderKey, *, limit: int) -> list[Trade]:
+        values = {"of_account": self.account, "at_most": limit, **key._asdict()}
+        return self.fetch(_of_order_key(self._reads_rows), values)
+
+    @override
+    def keys_of(self, order_id: str, *, limit: int) -> list[OrderKey]:
+        # Whole rows: of the key alone SQLite without statistics reads the unique index of all trades.
+        found = self.fetch(self.where(self.table.c.order_id == order_id).limit(limit))
+        return [trade.order_key for trade in found]
 
     @override
     def of_open_orders(self) -> list[Trade]:
@@ -192,6 +203,26 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
         values = {"of_account": self.account, "of_symbol": symbol, "after": sequence}
         found = self.session.connection().execute(_busts_after(), {**values, "at_most": limit})
         return [*map(Bust._make, found)]
+
+
+@cache
+def _of_order_key(reads_rows: bool) -> Select[Any]:
+    """Return the statement of one order's trades, in the order of the unique key.
+
+    In any other order SQLite without statistics reads the whole symbol by time: 80 ms of 100,000 trades, not 0.1.
+    """
+    columns = orm.trades.c
+    found: Select[Any] = select(orm.trades if reads_rows else Trade)
+    return (
+        found.where(
+            columns.account == bindparam("of_account"),
+            columns.symbol == bindparam("symbol"),
+            columns.venue == bindparam("venue"),
+            columns.order_id == bindparam("order_id"),
+        )
+        .order_by(columns.execution_id, columns.revision)
+        .limit(bindparam("at_most"))
+    )
 
 
 @cache

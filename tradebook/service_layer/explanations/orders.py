@@ -8,7 +8,7 @@ from attrs import frozen
 
 from tradebook.domain.errors import NotFound
 from tradebook.domain.numbers import plain
-from tradebook.domain.orders import Order, by_order, ended_with, unfilled_row
+from tradebook.domain.orders import Order, ended_with, unfilled_row
 from tradebook.domain.trades import BOOKED, OrderKey, Trade, TradeStatus
 from tradebook.domain.validation import (
     argument,
@@ -33,7 +33,6 @@ from tradebook.service_layer.explanations.explanation import (
     note,
 )
 from tradebook.service_layer.explanations.fills import FillRecords, fill_node, results
-from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 
@@ -54,10 +53,8 @@ class OrderTrades:
     @classmethod
     def read(cls, uow: AbstractUnitOfWork, key: OrderKey) -> OrderTrades:
         """Read the trades of an order, in one statement."""
-        page = uow.trades.page(
-            limit=TRADES_READ, venue=key.venue, symbol=key.symbol, order_id=key.order_id
-        )
-        return cls(key, in_booking_order(page), page.after is None)
+        found = uow.trades.of_order_key(key, limit=TRADES_READ + 1)
+        return cls(key, in_booking_order(found[:TRADES_READ]), len(found) <= TRADES_READ)
 
     def order(self, uow: AbstractUnitOfWork, records: FillRecords) -> Order | None:
         """Return the order; None where not all of its trades were read.
@@ -156,13 +153,16 @@ def why(
     order_id = argument("order_id", order_identifier, order_id)
     symbol = argument("symbol", optional_identifier, symbol)
     venue = None if venue is None else argument("venue", short_text, venue)
-    page = uow.trades.page(
-        limit=TRADES_READ, order_id=order_id, **given(symbol=symbol, venue=venue)
-    )
-    if not page:
+    found = uow.trades.keys_of(order_id, limit=TRADES_READ + 1)
+    keys = {key for key in found if symbol in (None, key.symbol) and venue in (None, key.venue)}
+    if not keys:
         raise NotFound("order", order_id, uow.account)
-    keys = sorted(by_order(page), key=lambda key: (key.symbol, key.venue))
-    return limited(keys, lambda key: _explained(uow, OrderTrades.read(uow, key)), "orders")
+    return limited(
+        sorted(keys, key=lambda key: (key.symbol, key.venue)),
+        lambda key: _explained(uow, OrderTrades.read(uow, key)),
+        "orders",
+        is_whole=len(found) <= TRADES_READ,
+    )
 
 
 def _explained(uow: AbstractUnitOfWork, found: OrderTrades) -> Explanation:

@@ -21,7 +21,7 @@ from tradebook.domain.portfolio import Portfolio, PortfolioPosition, PositionRow
 from tradebook.domain.positions import Position
 from tradebook.domain.seals import Seal
 from tradebook.domain.signals import Signal
-from tradebook.domain.trades import Trade, TradeStatus
+from tradebook.domain.trades import OrderKey, Trade, TradeStatus
 from tradebook.service_layer.ports.paging import (
     BATCH,
     Filter,
@@ -78,6 +78,14 @@ class TradeRepository(Repository[Trade], PricedRecords):
     @abstractmethod
     def of_order(self, order_id: str) -> list[Trade]:
         """Read every trade with this order id, by id; order ids may collide across symbols and venues."""
+
+    @abstractmethod
+    def of_order_key(self, key: OrderKey, *, limit: int) -> list[Trade]:
+        """Read the trades of one order by execution id and revision, at most `limit` of them."""
+
+    @abstractmethod
+    def keys_of(self, order_id: str, *, limit: int) -> list[OrderKey]:
+        """Read the keys of `limit` trades at most with this order id, one for each trade, in no order."""
 
     @abstractmethod
     def of_open_orders(self) -> list[Trade]:

@@ -386,8 +386,8 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
         EVENTS_OF_RECORD | {"a sort"},
     ),
     "trades of one order": (
-        lambda uow: uow.trades.page(limit=1000, venue="", symbol="S1", order_id="o1"),
-        BY_FILL | {"a sort"},
+        lambda uow: uow.trades.of_order_key(OrderKey("", "S1", "o1"), limit=1000),
+        {"uq_trades_fill", "a sort"},
     ),
     "the last booked of a symbol": (
         lambda uow: uow.trades.newest_booked("S1", limit=20),

@@ -187,6 +187,7 @@ OTHER_READS = (
     ["audit", "export", "x.json"], ["doctor"],
     ["portfolio", "--history", "3"], ["portfolio", "--id", "1"], ["trades", "show", "o-1"],
     ["prices"], ["signals"], ["signals", "show", "1"], ["decisions"], ["decisions", "show", "1"],
+    ["explain", "trade", "1"], ["why", "o-1"],
     ["actions"], ["actions", "show", "1"], ["imports"], ["imports", "show", "1"],
     ["calibration", "--horizon", "1h"], ["counterfactuals", "--horizon", "1h"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
