@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -41,6 +41,7 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 BINS: Final = 10
 _MOST_BINS: Final = 100
+_OutcomeOf: TypeAlias = Callable[[DecisionFacts, timedelta], Outcome]
 
 
 @frozen
@@ -160,47 +161,40 @@ class _Judging:
         judged = [each for each in decisions if each.direction]
         self.held += len(decisions) - len(judged)
         by_price = self.kind is OutcomeKind.PRICE
-        outcomes = self._by_price(judged) if by_price else self._by_pnl(judged, trades)
-        for horizon, of_horizon in zip(self.horizons, outcomes, strict=True):
-            for decision, outcome in zip(judged, of_horizon, strict=True):
-                horizon.add(decision, outcome)
+        outcome = self._by_price(judged) if by_price else self._by_pnl(trades)
+        for horizon in self.horizons:
+            for decision in judged:
+                is_over = self._is_over(decision, horizon.length)
+                gained = outcome(decision, horizon.length) if is_over else Unscored.UNFINISHED
+                horizon.add(decision, gained)
 
-    def _is_over(self, decision: DecisionFacts, horizon: HorizonScores) -> bool:
-        return shifted(decision.decided_at, horizon.length) <= self.now
+    def _is_over(self, decision: DecisionFacts, horizon: timedelta) -> bool:
+        return shifted(decision.decided_at, horizon) <= self.now
 
-    def _by_price(self, decisions: Sequence[DecisionFacts]) -> list[list[Outcome]]:
-        """Return the outcomes of decisions at each horizon; the prices of all are looked up together."""
-        periods = [
+    def _by_price(self, decisions: Sequence[DecisionFacts]) -> _OutcomeOf:
+        """Return the function that judges decisions by prices, which are looked up together."""
+        found = self.prices.last_prices(
             period
             for horizon in self.horizons
             for decision in decisions
-            if self._is_over(decision, horizon)
+            if self._is_over(decision, horizon.length)
             for period in needed_periods(decision, horizon.length)
-        ]
-        found = self.prices.last_prices(periods)
+        )
 
-        def outcome(decision: DecisionFacts, horizon: HorizonScores) -> Outcome:
-            if not self._is_over(decision, horizon):
-                return Unscored.UNFINISHED
-            before, after = judging_prices(decision, horizon.length, found)
-            return price_outcome(decision.direction, before, after)
+        def outcome(decision: DecisionFacts, horizon: timedelta) -> Outcome:
+            return price_outcome(decision.direction, *judging_prices(decision, horizon, found))
 
-        return [[outcome(each, horizon) for each in decisions] for horizon in self.horizons]
+        return outcome
 
-    def _by_pnl(
-        self, decisions: Sequence[DecisionFacts], trades: Mapping[int, list[BookedTrade]]
-    ) -> list[list[Outcome]]:
-        """Return the outcomes of decisions at each horizon, by their trades up to its end."""
+    def _by_pnl(self, trades: Mapping[int, list[BookedTrade]]) -> _OutcomeOf:
+        """Return the function that judges decisions by their trades up to the end of a horizon."""
 
-        def outcome(decision: DecisionFacts, horizon: HorizonScores) -> Outcome:
-            if not self._is_over(decision, horizon):
-                return Unscored.UNFINISHED
-            end = shifted(decision.decided_at, horizon.length)
-            return realized_outcome(
-                [each for each in trades.get(decision.id, ()) if each.executed_at <= end]
-            )
+        def outcome(decision: DecisionFacts, horizon: timedelta) -> Outcome:
+            end = shifted(decision.decided_at, horizon)
+            executed = trades.get(decision.id, ())
+            return realized_outcome([each for each in executed if each.executed_at <= end])
 
-        return [[outcome(each, horizon) for each in decisions] for horizon in self.horizons]
+        return outcome
 
     def result(self, agent: str | None) -> Calibration:
         """Return the result of all that was judged."""
