@@ -43,7 +43,7 @@ def decide(book: Any, action: str, at: datetime, agent: str = "ann", **terms: An
 
 
 PRICES = {"AAPL": {NOON + n * HOUR: 100 + n for n in range(-2, 5)}, "MSFT": {NOON: 50}}
-"""Of AAPL one price each hour, each 1 above the one before; 100 at noon."""
+"""Prices of AAPL, one each hour and each 1 above the one before: 100 at noon."""
 
 
 def test_decisions_are_right_where_the_price_moves_their_way(book: Any) -> None:

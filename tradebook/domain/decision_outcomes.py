@@ -1,4 +1,4 @@
-"""What became of a decision: the move of the price, or the P&L of its trades; exact, in the symbol's currency."""
+"""Outcomes of decisions: the move of the price, or the P&L of their trades; exact, in the symbol's currency."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Unscored(StrEnum):
 
 
 Outcome: TypeAlias = Decimal | Unscored
-"""What a decision gained, above 0 where it was right; or the reason why that is not known."""
+"""The gain of a decision, above 0 where it was right; or the reason why it has none."""
 
 
 def price_outcome(direction: int, before: Decimal | None, after: Decimal | None) -> Outcome:

@@ -102,7 +102,7 @@ def test_the_five_terms_add_up_to_the_score_exactly(given_: list[Forecast], bins
 @law
 @given(st.sets(st.integers(0, 8), min_size=1), numbers_of_bins)
 def test_perfectly_calibrated_forecasts_have_reliability_0(eighths: set[int], bins: int) -> None:
-    """Of eight forecasts of k / 8 each, k occur."""
+    """Eight forecasts of k / 8 each are made, and k occur."""
     made = Reliability(bins)
     for right in eighths:
         for number in range(8):

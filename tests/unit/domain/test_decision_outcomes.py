@@ -1,4 +1,4 @@
-"""What became of a decision: the move of the price, and the P&L of its trades."""
+"""Outcomes of decisions: the move of the price, and the P&L of its trades."""
 
 from __future__ import annotations
 

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
 from functools import partial
-from statistics import median_high, median_low
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
 
 from tradebook.domain.accounting import BookedTrade
 from tradebook.domain.agents import DecisionFacts
-from tradebook.domain.calibration import (
-    BrierScore,
-    ForecastSums,
-    Reliability,
-    ReliabilityBin,
-    share,
-)
 from tradebook.domain.decision_outcomes import (
     Outcome,
     OutcomeKind,
@@ -30,13 +19,17 @@ from tradebook.domain.decision_outcomes import (
     price_outcome,
     realized_outcome,
 )
-from tradebook.domain.durations import Duration, durations, seconds, shifted
+from tradebook.domain.decision_scores import (
+    HorizonCalibration,
+    HorizonScores,
+    Latencies,
+    Latency,
+)
+from tradebook.domain.durations import Duration, durations, shifted
 from tradebook.domain.errors import InvalidInput
-from tradebook.domain.numbers import canonical
 from tradebook.domain.plain_values import optional_function, plain_int
 from tradebook.domain.validation import argument, enum_member, optional_identifier, optional_utc
 from tradebook.service_layer.explanations.price_lookups import (
-    TICK,
     PriceReader,
     judging_prices,
     needed_periods,
@@ -48,94 +41,12 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 BINS: Final = 10
 _MOST_BINS: Final = 100
-
-
-@frozen
-class ScoreRow:
-    """The decisions of one agent or week that have an outcome, and how right they were.
-
-    Attributes:
-        name: of the agent; or of the ISO week of `decided_at` in UTC, such as `2026-W09`.
-        scored: decisions with an outcome.
-        right: those that gained.
-        hit_rate: `right / scored`, from 0 to 1.
-        forecasts: those with a confidence.
-        brier: the Brier score of these; None without one.
-    """
-
-    name: str
-    scored: int
-    right: int
-    hit_rate: Decimal | None
-    forecasts: int
-    brier: Decimal | None
-
-
-@frozen
-class HorizonCalibration:
-    """The decisions that can be judged at one horizon, and how right they were.
-
-    `decisions` of the `Calibration` is the sum of its `held` and of `scored`, `unfinished`, `no_price`, `no_trade`, `open`
-    and `unconverted` here.
-
-    Attributes:
-        horizon: the time after the decision at which it is judged, in seconds.
-        scored: decisions with an outcome.
-        right: those that gained.
-        unchanged: those that gained exactly 0, which is not right.
-        hit_rate: `right / scored`, from 0 to 1; None where none is scored.
-        no_confidence: scored decisions without a confidence: in the hit rate, not in the Brier score.
-        unfinished: decisions whose horizon was not over at the time of the call.
-        no_price: decisions by price without a price within the horizon, before or after them.
-        no_trade: decisions by P&L without an executed trade within the horizon.
-        open: decisions by P&L whose trades realized nothing within the horizon.
-        unconverted: decisions by P&L whose trades paid fees in a third asset, or have several currencies.
-        brier: the Brier score of the confidences and its terms; None without a confidence.
-        bins: reliability bins of the confidences, the lowest first.
-        agents: the agents, sorted by name.
-        weeks: the weeks with scored decisions, the earliest first: the drift.
-    """
-
-    horizon: Decimal
-    scored: int
-    right: int
-    unchanged: int
-    hit_rate: Decimal | None
-    no_confidence: int
-    unfinished: int
-    no_price: int
-    no_trade: int
-    open: int
-    unconverted: int
-    brier: BrierScore | None
-    bins: tuple[ReliabilityBin, ...]
-    agents: tuple[ScoreRow, ...]
-    weeks: tuple[ScoreRow, ...]
-
-
-@frozen
-class Latency:
-    """The time from `decided_at` to the trade time of a decision's first executed trade, in seconds.
-
-    Attributes:
-        count: decisions with an executed trade at or after `decided_at`.
-        early: decisions whose first trade was executed before `decided_at`: one of the times is wrong. They count
-            nowhere else here.
-        mean: rounded half-even to microseconds; None where the count is 0.
-        median: the same; of an even count the mean of both in the middle.
-        max: the longest.
-    """
-
-    count: int
-    early: int
-    mean: Decimal | None
-    median: Decimal | None
-    max: Decimal | None
+_OutcomeOf: TypeAlias = Callable[[DecisionFacts, timedelta], Outcome]
 
 
 @frozen
 class Calibration:
-    """How right the decisions of an agent, or of all, were.
+    """The share of decisions that were right, and how well confidence stated it; of an agent, or of all.
 
     Attributes:
         agent: the agent; None for all.
@@ -203,7 +114,7 @@ def calibration(
     start, end = argument("since", optional_utc, since), argument("until", optional_utc, until)
     report = argument("progress", optional_function, progress)
     period = given(since=start, until=end, agent=name)
-    judging = _Judging(uow.now(), kind, source, [_Horizon(each, number) for each in lengths])
+    judging = _Judging(uow.now(), kind, source, [HorizonScores(each, number) for each in lengths])
     done = Progress(report, uow.decisions.count(**period))
     for decisions in uow.decisions.facts(**period):
         judging.judge(decisions, _trades_by_decision(uow, decisions))
@@ -235,10 +146,10 @@ class _Judging:
     now: datetime
     kind: OutcomeKind
     prices: PriceReader
-    horizons: Sequence[_Horizon]
+    horizons: Sequence[HorizonScores]
     decisions: int = 0
     held: int = 0
-    latencies: _Latencies = field(factory=lambda: _Latencies())
+    latencies: Latencies = field(factory=Latencies)
 
     def judge(
         self, decisions: Sequence[DecisionFacts], trades: Mapping[int, list[BookedTrade]]
@@ -250,47 +161,40 @@ class _Judging:
         judged = [each for each in decisions if each.direction]
         self.held += len(decisions) - len(judged)
         by_price = self.kind is OutcomeKind.PRICE
-        outcomes = self._by_price(judged) if by_price else self._by_pnl(judged, trades)
-        for horizon, of_horizon in zip(self.horizons, outcomes, strict=True):
-            for decision, outcome in zip(judged, of_horizon, strict=True):
-                horizon.add(decision, outcome)
+        outcome = self._by_price(judged) if by_price else self._by_pnl(trades)
+        for horizon in self.horizons:
+            for decision in judged:
+                is_over = self._is_over(decision, horizon.length)
+                gained = outcome(decision, horizon.length) if is_over else Unscored.UNFINISHED
+                horizon.add(decision, gained)
 
-    def _is_over(self, decision: DecisionFacts, horizon: _Horizon) -> bool:
-        return shifted(decision.decided_at, horizon.length) <= self.now
+    def _is_over(self, decision: DecisionFacts, horizon: timedelta) -> bool:
+        return shifted(decision.decided_at, horizon) <= self.now
 
-    def _by_price(self, decisions: Sequence[DecisionFacts]) -> list[list[Outcome]]:
-        """Return the outcomes of decisions at each horizon; the prices of all are looked up together."""
-        periods = [
+    def _by_price(self, decisions: Sequence[DecisionFacts]) -> _OutcomeOf:
+        """Return the function that judges decisions by prices, which are looked up together."""
+        found = self.prices.last_prices(
             period
             for horizon in self.horizons
             for decision in decisions
-            if self._is_over(decision, horizon)
+            if self._is_over(decision, horizon.length)
             for period in needed_periods(decision, horizon.length)
-        ]
-        found = self.prices.last_prices(periods)
+        )
 
-        def outcome(decision: DecisionFacts, horizon: _Horizon) -> Outcome:
-            if not self._is_over(decision, horizon):
-                return Unscored.UNFINISHED
-            before, after = judging_prices(decision, horizon.length, found)
-            return price_outcome(decision.direction, before, after)
+        def outcome(decision: DecisionFacts, horizon: timedelta) -> Outcome:
+            return price_outcome(decision.direction, *judging_prices(decision, horizon, found))
 
-        return [[outcome(each, horizon) for each in decisions] for horizon in self.horizons]
+        return outcome
 
-    def _by_pnl(
-        self, decisions: Sequence[DecisionFacts], trades: Mapping[int, list[BookedTrade]]
-    ) -> list[list[Outcome]]:
-        """Return the outcomes of decisions at each horizon, by their trades up to its end."""
+    def _by_pnl(self, trades: Mapping[int, list[BookedTrade]]) -> _OutcomeOf:
+        """Return the function that judges decisions by their trades up to the end of a horizon."""
 
-        def outcome(decision: DecisionFacts, horizon: _Horizon) -> Outcome:
-            if not self._is_over(decision, horizon):
-                return Unscored.UNFINISHED
-            end = shifted(decision.decided_at, horizon.length)
-            return realized_outcome(
-                [each for each in trades.get(decision.id, ()) if each.executed_at <= end]
-            )
+        def outcome(decision: DecisionFacts, horizon: timedelta) -> Outcome:
+            end = shifted(decision.decided_at, horizon)
+            executed = trades.get(decision.id, ())
+            return realized_outcome([each for each in executed if each.executed_at <= end])
 
-        return [[outcome(each, horizon) for each in decisions] for horizon in self.horizons]
+        return outcome
 
     def result(self, agent: str | None) -> Calibration:
         """Return the result of all that was judged."""
@@ -302,109 +206,3 @@ class _Judging:
             horizons=tuple(each.result() for each in self.horizons),
             latency=self.latencies.result(),
         )
-
-
-@define
-class _Scores:
-    """How right some decisions were."""
-
-    scored: int = 0
-    right: int = 0
-    forecasts: ForecastSums = field(factory=ForecastSums)
-
-    def add(self, confidence: Decimal | None, is_right: bool) -> None:
-        self.scored += 1
-        self.right += is_right
-        if confidence is not None:
-            self.forecasts.add(confidence, is_right)
-
-    def row(self, name: str) -> ScoreRow:
-        hit_rate = share(self.right, self.scored)
-        sums = self.forecasts
-        return ScoreRow(name, self.scored, self.right, hit_rate, sums.count, sums.brier())
-
-
-class _Horizon:
-    """The decisions judged at one horizon."""
-
-    def __init__(self, length: timedelta, bins: int) -> None:
-        self.length = length
-        self._unscored: Counter[Unscored] = Counter()
-        self._unchanged = 0
-        self._all = _Scores()
-        self._bins = Reliability(bins)
-        self._agents: dict[str, _Scores] = defaultdict(_Scores)
-        self._weeks: dict[str, _Scores] = defaultdict(_Scores)
-
-    def add(self, decision: DecisionFacts, outcome: Outcome) -> None:
-        """Count a decision by its outcome."""
-        if isinstance(outcome, Unscored):
-            self._unscored[outcome] += 1
-            return
-        self._unchanged += not outcome
-        is_right = outcome > 0
-        for scores in (
-            self._all,
-            self._agents[decision.agent],
-            self._weeks[_week(decision.decided_at)],
-        ):
-            scores.add(decision.confidence, is_right)
-        if decision.confidence is not None:
-            self._bins.add(decision.confidence, is_right)
-
-    def result(self) -> HorizonCalibration:
-        every = self._all.row("")
-        return HorizonCalibration(
-            horizon=seconds(self.length),
-            scored=every.scored,
-            right=every.right,
-            unchanged=self._unchanged,
-            hit_rate=every.hit_rate,
-            no_confidence=every.scored - every.forecasts,
-            **{reason.value: self._unscored[reason] for reason in Unscored},
-            brier=self._bins.brier(),
-            bins=self._bins.bins(),
-            agents=_rows(self._agents),
-            weeks=_rows(self._weeks),
-        )
-
-
-def _week(time: datetime) -> str:
-    year, week, _ = time.isocalendar()
-    return f"{year:04}-W{week:02}"
-
-
-def _rows(scores: Mapping[str, _Scores]) -> tuple[ScoreRow, ...]:
-    return tuple(scores[name].row(name) for name in sorted(scores))
-
-
-@define
-class _Latencies:
-    """The latencies of decisions, in microseconds, 8 bytes each."""
-
-    found: array[int] = field(factory=lambda: array("q"))
-    early: int = 0
-
-    def add(self, decision: DecisionFacts, trades: Sequence[BookedTrade]) -> None:
-        if trades:
-            first = min(trade.executed_at for trade in trades)
-            if first < decision.decided_at:
-                self.early += 1
-            else:
-                self.found.append((first - decision.decided_at) // TICK)
-
-    def result(self) -> Latency:
-        count = len(self.found)
-        if not count:
-            return Latency(0, self.early, None, None, None)
-        return Latency(
-            count=count,
-            early=self.early,
-            mean=_seconds(Fraction(sum(self.found), count)),
-            median=_seconds(Fraction(median_low(self.found) + median_high(self.found), 2)),
-            max=_seconds(Fraction(max(self.found))),
-        )
-
-
-def _seconds(micros: Fraction) -> Decimal:
-    return canonical(Decimal(round(micros)).scaleb(-6))

@@ -69,7 +69,7 @@ class CounterfactualRow:
 
 @frozen
 class Counterfactuals:
-    """What decisions that were never executed would have earned. All amounts are hypothetical, no part of the book.
+    """The earnings that decisions which were never executed would have had: hypothetical, no part of the book.
 
     Attributes:
         label: "hypothetical".
@@ -170,7 +170,7 @@ class _Left(StrEnum):
 
 
 class _Group(NamedTuple):
-    """What the decisions of a row have in common."""
+    """The values that the decisions of a row have in common."""
 
     status: DecisionStatus
     agent: str

@@ -19,7 +19,7 @@ from tradebook.domain.plain_values import is_instance
 from tradebook.domain.validation import argument, utc
 from tradebook.service_layer.ports.prices import PricePoint, Prices
 
-TICK: Final = timedelta(microseconds=1)
+_TICK: Final = timedelta(microseconds=1)
 _WORTH_A_READ: Final = 100
 """Prices that take as long to read as one more statement."""
 
@@ -65,12 +65,12 @@ def _period_before(decision: DecisionFacts, horizon: timedelta) -> PricePeriod:
 
 def _period_after(decision: DecisionFacts, horizon: timedelta) -> PricePeriod:
     at = decision.decided_at
-    return PricePeriod(decision.symbol, shifted(at, TICK), shifted(at, horizon))
+    return PricePeriod(decision.symbol, shifted(at, _TICK), shifted(at, horizon))
 
 
 @define
 class _Density:
-    """How many prices a symbol has: those read so far, in how many seconds of time."""
+    """The prices of a symbol that were read so far, and the seconds of time that they lie in."""
 
     prices: int = 1  # so that no gap is free
     seconds: float = 1e-6

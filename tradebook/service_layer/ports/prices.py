@@ -1,4 +1,4 @@
-"""What judging decisions needs of a source of prices: those of one symbol in a period of time."""
+"""Sources of prices, as far as judging decisions goes: the prices of one symbol in a period of time."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from tradebook.domain.calibration import ReliabilityBin
 from tradebook.domain.decision_outcomes import OutcomeKind
+from tradebook.domain.decision_scores import HorizonCalibration, Latency
 from tradebook.domain.durations import duration_text
 from tradebook.domain.numbers import plain
 from tradebook.entrypoints.cli.columns import select
@@ -24,11 +25,7 @@ from tradebook.entrypoints.cli.options import (
 )
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.cli.tables import Column, Kind, totals_by_currency
-from tradebook.service_layer.explanations.calibration import (
-    Calibration,
-    HorizonCalibration,
-    Latency,
-)
+from tradebook.service_layer.explanations.calibration import Calibration
 from tradebook.service_layer.explanations.counterfactuals import (
     CounterfactualRow,
     Counterfactuals,
