@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.diary import BEGIN, Diary
 from tradebook import (
+    AbstractUnitOfWork,
     Attribution,
     AttributionRow,
     GroupBy,
@@ -18,6 +19,7 @@ from tradebook import (
     exact,
     handlers,
 )
+from tradebook.adapters.repositories import repositories
 from tradebook.domain.shares import shares
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.explanations import attribution as query
@@ -345,3 +347,30 @@ def test_a_summary_of_each_agent_has_its_decisions_by_status(desk: Book) -> None
         "cat": {"REJECTED": 1},
     }
     assert [each.figures[0].net_pnl for each in found] == [400, 49, 0]
+
+
+def test_only_the_records_of_the_account_are_read(desk: Book) -> None:
+    other = desk.for_account(f"{desk.account}-other")
+    signal = other.record_signal("X", "BUY", source="theirs").id
+    decision = other.record_decision("eve", "X", "BUY", signals=[signal]).id
+    trade(other, "X", "BUY", 1, 1, decision_id=decision)
+
+    def read(uow: AbstractUnitOfWork) -> tuple[list[Any], ...]:
+        return (
+            [*uow.decisions.signal_sources()],
+            [*uow.decisions.values("agent")],
+            [*uow.trades.values("symbol", batch=1)],
+        )
+
+    assert [{name for _, name in found} for found in desk.read(read)] == [
+        {"news", "chart"},
+        {"ann", "bob"},
+        {"AAPL", "MSFT"},
+    ]
+    assert other.read(read)[:2] == ([(decision, "theirs")], [(decision, "eve")])
+
+
+def test_sources_of_signals_are_read_in_parts(desk: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = desk.attribution("signal_source")
+    monkeypatch.setattr(repositories, "BATCH_OF_VALUES", 1)
+    assert desk.attribution("signal_source") == expected

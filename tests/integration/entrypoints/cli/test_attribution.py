@@ -70,7 +70,7 @@ def test_a_period_and_an_empty_one(desk: Command) -> None:
 
 
 def test_agents_have_a_line_each(desk: Command) -> None:
-    shown = desk("agents", "--rate", "EUR=2").stdout
+    shown = desk("agents", "--rate", "EUR=2", "--wide").stdout
     rows = {words[0]: words for words in lines(shown) if words}
     assert rows["2"] == ["2", "agents", "of", "account", "main"]
     assert rows["agent"][:3] == ["agent", "rejected", "executed"]
