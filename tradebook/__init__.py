@@ -68,10 +68,10 @@ if TYPE_CHECKING:
     from tradebook.service_layer.book import Book
     from tradebook.service_layer.call_context import CallContext, context
     from tradebook.service_layer.decisions import AsyncDecisionBlock, DecisionBlock
-    from tradebook.service_layer.explanations.calibration import Calibration
-    from tradebook.service_layer.explanations.counterfactuals import Counterfactuals
-    from tradebook.service_layer.explanations.explanation import Explanation
-    from tradebook.service_layer.explanations.mermaid import as_mermaid
+    from tradebook.service_layer.explanations.lineage.explanation import Explanation
+    from tradebook.service_layer.explanations.lineage.mermaid import as_mermaid
+    from tradebook.service_layer.explanations.quality.calibration import Calibration
+    from tradebook.service_layer.explanations.quality.counterfactuals import Counterfactuals
     from tradebook.service_layer.ports.paging import Page, Row
     from tradebook.service_layer.ports.prices import PricePoint, Prices
     from tradebook.service_layer.queries.as_of import AsOf, Valuation
@@ -224,8 +224,8 @@ _HOMES = {
     "tradebook.domain.events": ("Event",),
     "tradebook.domain.imports": ("Import", "ImportSource", "ImportStatus"),
     "tradebook.domain.numbers": ("exact",),
-    "tradebook.service_layer.explanations.calibration": ("Calibration",),
-    "tradebook.service_layer.explanations.counterfactuals": ("Counterfactuals",),
+    "tradebook.service_layer.explanations.quality.calibration": ("Calibration",),
+    "tradebook.service_layer.explanations.quality.counterfactuals": ("Counterfactuals",),
     "tradebook.service_layer.ports.paging": ("Page", "Row"),
     "tradebook.service_layer.ports.prices": ("PricePoint", "Prices"),
     "tradebook.domain.orders": ("Order", "OrderStatus"),
@@ -246,8 +246,8 @@ _HOMES = {
     "tradebook.service_layer.book": ("Book",),
     "tradebook.service_layer.call_context": ("context",),
     "tradebook.service_layer.decisions": ("AsyncDecisionBlock", "DecisionBlock"),
-    "tradebook.service_layer.explanations.explanation": ("Explanation",),
-    "tradebook.service_layer.explanations.mermaid": ("as_mermaid",),
+    "tradebook.service_layer.explanations.lineage.explanation": ("Explanation",),
+    "tradebook.service_layer.explanations.lineage.mermaid": ("as_mermaid",),
     "tradebook.service_layer.verification.seal_check": ("SealCheck",),
     "tradebook.service_layer.unit_of_work": ("AbstractUnitOfWork", "CallContext"),
 }

@@ -23,7 +23,7 @@ from tradebook.adapters.repositories import repositories
 from tradebook.domain.shares import shares
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.explanations import attribution as query
-from tradebook.service_layer.explanations.agents import agent_summaries
+from tradebook.service_layer.explanations.attribution.agents import agent_summaries
 
 HOUR = timedelta(hours=1)
 NOON = BEGIN + 3 * HOUR

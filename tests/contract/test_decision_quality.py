@@ -17,7 +17,7 @@ from tradebook import (
     MissingRate,
     PricePoint,
 )
-from tradebook.service_layer.explanations.prices import BookPrices
+from tradebook.service_layer.explanations.quality.prices import BookPrices
 
 D = Decimal
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from tests.support.backends import within
 from tests.support.lineage_story import at, tell
 from tradebook import Explanation, InvalidInput, NotFound, Trade, as_mermaid, handlers
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.explanations.explanation import READ, SHOWN
-from tradebook.service_layer.explanations.lineage import explain
-from tradebook.service_layer.explanations.orders import why
+from tradebook.service_layer.explanations.lineage.explain import explain
+from tradebook.service_layer.explanations.lineage.explanation import READ, SHOWN
+from tradebook.service_layer.explanations.lineage.orders import why
 
 
 def numbers(node: Explanation) -> dict[str, str]:

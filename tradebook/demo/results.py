@@ -17,11 +17,11 @@ from tradebook.domain.portfolio import Portfolio, Rates, value_holdings
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade, TradeStatus
 from tradebook.service_layer import queries
-from tradebook.service_layer.explanations.attribution import attribution
-from tradebook.service_layer.explanations.calibration import Calibration, calibration
-from tradebook.service_layer.explanations.explanation import Explanation
-from tradebook.service_layer.explanations.lineage import explain
+from tradebook.service_layer.explanations.attribution.attribution import attribution
+from tradebook.service_layer.explanations.lineage.explain import explain
+from tradebook.service_layer.explanations.lineage.explanation import Explanation
 from tradebook.service_layer.explanations.look_ahead import LookAhead, look_ahead
+from tradebook.service_layer.explanations.quality.calibration import Calibration, calibration
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 from tradebook.service_layer.verification.verify import Verification, verify
 

@@ -21,10 +21,12 @@ from tradebook.domain.validation import argument
 from tradebook.service_layer import decisions, handlers, queries
 from tradebook.service_layer.call_context import CallContext
 from tradebook.service_layer.explanations import look_ahead, replay
-from tradebook.service_layer.explanations.attribution import attribution
-from tradebook.service_layer.explanations.calibration import calibration as judged_decisions
-from tradebook.service_layer.explanations.counterfactuals import counterfactuals as not_executed
-from tradebook.service_layer.explanations.lineage import explain as explain_record
+from tradebook.service_layer.explanations.attribution.attribution import attribution
+from tradebook.service_layer.explanations.lineage.explain import explain as explain_record
+from tradebook.service_layer.explanations.quality.calibration import calibration as judged_decisions
+from tradebook.service_layer.explanations.quality.counterfactuals import (
+    counterfactuals as not_executed,
+)
 from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, TradeTerms
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed

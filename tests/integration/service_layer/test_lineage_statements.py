@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from tests.support.lineage_story import tell
 from tests.support.statements import statements
-from tradebook.service_layer.explanations.orders import why
+from tradebook.service_layer.explanations.lineage.orders import why
 
 MOST = 12
 """Statements of `explain(trade=...)`, whatever led to the trade."""

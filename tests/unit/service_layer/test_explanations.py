@@ -12,7 +12,7 @@ from attrs.exceptions import FrozenInstanceError
 
 from tradebook import Explanation, InvalidInput, Trade, as_mermaid
 from tradebook.domain.fill_results import Bust, fill_effect, is_refolded
-from tradebook.service_layer.explanations.explanation import Amount, NodeKind, limited, note
+from tradebook.service_layer.explanations.lineage.explanation import Amount, NodeKind, limited, note
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

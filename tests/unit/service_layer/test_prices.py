@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.support import examples
 from tradebook import InvalidInput, PricePoint, Prices
-from tradebook.service_layer.explanations.price_lookups import PricePeriod, PriceReader
-from tradebook.service_layer.explanations.prices import BookPrices, SeriesPrices, as_prices
+from tradebook.service_layer.explanations.quality.price_lookups import PricePeriod, PriceReader
+from tradebook.service_layer.explanations.quality.prices import BookPrices, SeriesPrices, as_prices
 from tradebook.testing import FakeUnitOfWork
 
 D = Decimal

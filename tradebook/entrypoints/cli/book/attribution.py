@@ -24,7 +24,7 @@ from tradebook.entrypoints.cli.options import (
 )
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.cli.tables import Column, Kind, grouped
-from tradebook.service_layer.explanations.agents import AgentSummary, agent_summaries
+from tradebook.service_layer.explanations.attribution.agents import AgentSummary, agent_summaries
 
 _COLUMNS: Final = (
     "group kind trades net_pnl realized_pnl unrealized_pnl fees income cost calls unpriced net_after_costs win_rate "

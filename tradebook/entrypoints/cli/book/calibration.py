@@ -25,8 +25,8 @@ from tradebook.entrypoints.cli.options import (
 )
 from tradebook.entrypoints.cli.output import as_fields
 from tradebook.entrypoints.cli.tables import Column, Kind, totals_by_currency
-from tradebook.service_layer.explanations.calibration import Calibration
-from tradebook.service_layer.explanations.counterfactuals import (
+from tradebook.service_layer.explanations.quality.calibration import Calibration
+from tradebook.service_layer.explanations.quality.counterfactuals import (
     CounterfactualRow,
     Counterfactuals,
 )

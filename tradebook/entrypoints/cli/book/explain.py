@@ -20,9 +20,9 @@ from tradebook.entrypoints.cli.options import (
     OrderSymbol,
     OrderVenue,
 )
-from tradebook.service_layer.explanations.explanation import Explanation, NodeKind
-from tradebook.service_layer.explanations.mermaid import as_mermaid
-from tradebook.service_layer.explanations.orders import why as explain_order
+from tradebook.service_layer.explanations.lineage.explanation import Explanation, NodeKind
+from tradebook.service_layer.explanations.lineage.mermaid import as_mermaid
+from tradebook.service_layer.explanations.lineage.orders import why as explain_order
 
 
 class Format(StrEnum):

@@ -12,8 +12,8 @@ from tradebook.domain.fill_results import Earned
 from tradebook.domain.numbers import ZERO, plain
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.explanations.decisions import brief_decision
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.decision_nodes import brief_decision
+from tradebook.service_layer.explanations.lineage.explanation import (
     SHOWN,
     Amount,
     Explanation,
@@ -22,7 +22,12 @@ from tradebook.service_layer.explanations.explanation import (
     known,
     note,
 )
-from tradebook.service_layer.explanations.fills import FillRecords, fill_node, result, results
+from tradebook.service_layer.explanations.lineage.fills import (
+    FillRecords,
+    fill_node,
+    result,
+    results,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 

@@ -8,20 +8,20 @@ from typing import Final
 from tradebook.domain.alerts import Alert
 from tradebook.domain.events import Event
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.explanations.decisions import brief_decision
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.decision_nodes import brief_decision
+from tradebook.service_layer.explanations.lineage.explanation import (
     READ,
     Explanation,
     NodeKind,
     known,
     note,
 )
-from tradebook.service_layer.explanations.fills import (
+from tradebook.service_layer.explanations.lineage.fills import (
     fill_amounts,
     status_of,
     terms_of,
 )
-from tradebook.service_layer.explanations.positions import position_results, position_values
+from tradebook.service_layer.explanations.lineage.positions import position_results, position_values
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 BEFORE: Final = 5

@@ -12,8 +12,8 @@ from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.attribution import AttributionRow, Group, GroupBy
 from tradebook.domain.group_books import Sums
 from tradebook.domain.numbers import Number
-from tradebook.service_layer.explanations.attribution import attribution
-from tradebook.service_layer.explanations.attribution_period import Period
+from tradebook.service_layer.explanations.attribution.attribution import attribution
+from tradebook.service_layer.explanations.attribution.period import Period
 from tradebook.service_layer.instrumentation import ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 

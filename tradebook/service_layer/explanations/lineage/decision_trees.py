@@ -11,12 +11,12 @@ from attrs import evolve, frozen
 from tradebook.domain.agents import AgentDecision
 from tradebook.domain.orders import by_order
 from tradebook.domain.trades import OrderKey, Trade
-from tradebook.service_layer.explanations.decisions import (
+from tradebook.service_layer.explanations.lineage.decision_nodes import (
     DecisionRecords,
     contradiction,
     decision_node,
 )
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.explanation import (
     READ,
     SHOWN,
     TRADES_READ,
@@ -25,8 +25,12 @@ from tradebook.service_layer.explanations.explanation import (
     limited,
     note,
 )
-from tradebook.service_layer.explanations.fills import FillRecords, fill_node, results
-from tradebook.service_layer.explanations.orders import OrderTrades, in_booking_order, order_node
+from tradebook.service_layer.explanations.lineage.fills import FillRecords, fill_node, results
+from tradebook.service_layer.explanations.lineage.orders import (
+    OrderTrades,
+    in_booking_order,
+    order_node,
+)
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 LEVELS: Final = 5

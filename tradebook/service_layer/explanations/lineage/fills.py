@@ -20,7 +20,7 @@ from tradebook.domain.fill_results import (
 from tradebook.domain.numbers import plain
 from tradebook.domain.trades import BOOKED, Trade, TradeStatus
 from tradebook.domain.validation import asset_of
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.explanation import (
     TRADES_READ,
     Amount,
     Explanation,

@@ -17,12 +17,12 @@ from tradebook.domain.validation import (
     order_identifier,
     short_text,
 )
-from tradebook.service_layer.explanations.decisions import (
+from tradebook.service_layer.explanations.lineage.decision_nodes import (
     DecisionRecords,
     decision_node,
     no_decision,
 )
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.explanation import (
     SHOWN,
     TRADES_READ,
     Amount,
@@ -32,7 +32,7 @@ from tradebook.service_layer.explanations.explanation import (
     limited,
     note,
 )
-from tradebook.service_layer.explanations.fills import FillRecords, fill_node, results
+from tradebook.service_layer.explanations.lineage.fills import FillRecords, fill_node, results
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 

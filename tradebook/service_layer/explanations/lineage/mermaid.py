@@ -6,7 +6,7 @@ from typing import Final
 
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import is_instance
-from tradebook.service_layer.explanations.explanation import Explanation, NodeKind
+from tradebook.service_layer.explanations.lineage.explanation import Explanation, NodeKind
 
 _LINE: Final = 120
 """Characters of a line in a box."""

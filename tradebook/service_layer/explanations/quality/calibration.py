@@ -29,12 +29,12 @@ from tradebook.domain.durations import Duration, durations, shifted
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.plain_values import optional_function, plain_int
 from tradebook.domain.validation import argument, enum_member, optional_identifier, optional_utc
-from tradebook.service_layer.explanations.price_lookups import (
+from tradebook.service_layer.explanations.quality.price_lookups import (
     PriceReader,
     judging_prices,
     needed_periods,
 )
-from tradebook.service_layer.explanations.prices import GivenPrices, as_prices
+from tradebook.service_layer.explanations.quality.prices import GivenPrices, as_prices
 from tradebook.service_layer.handlers._common import given
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork

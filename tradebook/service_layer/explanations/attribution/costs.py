@@ -10,8 +10,8 @@ from attrs import define, field
 from tradebook.domain.attribution import Holders
 from tradebook.domain.group_books import Sums
 from tradebook.domain.numbers import EXACT
-from tradebook.service_layer.explanations.attribution_groups import NAMED_BY, Groups
-from tradebook.service_layer.explanations.attribution_period import Period
+from tradebook.service_layer.explanations.attribution.groups import NAMED_BY, Groups
+from tradebook.service_layer.explanations.attribution.period import Period
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _COST: Final = ("cost", "cost_currency")

@@ -21,13 +21,13 @@ from tradebook.domain.numbers import EXACT, ONE, ZERO, Number, canonical, exact
 from tradebook.domain.plain_values import optional_function, optional_mapping
 from tradebook.domain.portfolio import Rates
 from tradebook.domain.validation import argument, optional_identifier, optional_utc
-from tradebook.service_layer.explanations.price_lookups import (
+from tradebook.service_layer.explanations.quality.price_lookups import (
     PricePeriod,
     PriceReader,
     judging_prices,
     needed_periods,
 )
-from tradebook.service_layer.explanations.prices import GivenPrices, as_prices
+from tradebook.service_layer.explanations.quality.prices import GivenPrices, as_prices
 from tradebook.service_layer.handlers._common import given, present_currency
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork

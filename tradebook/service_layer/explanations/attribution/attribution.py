@@ -19,17 +19,17 @@ from tradebook.domain.portfolio import Rates
 from tradebook.domain.positions import Position
 from tradebook.domain.trades import TradeStatus
 from tradebook.domain.validation import argument, enum_member
-from tradebook.service_layer.explanations.attribution_costs import Costs
-from tradebook.service_layer.explanations.attribution_groups import Groups
-from tradebook.service_layer.explanations.attribution_income import Income, OpenQuantities
-from tradebook.service_layer.explanations.attribution_period import (
+from tradebook.service_layer.explanations.attribution.costs import Costs
+from tradebook.service_layer.explanations.attribution.groups import Groups
+from tradebook.service_layer.explanations.attribution.income import Income, OpenQuantities
+from tradebook.service_layer.explanations.attribution.period import (
     Bounds,
     Period,
     PositionBounds,
     book_sums,
     unit_value,
 )
-from tradebook.service_layer.explanations.attribution_sums import AttributedSums
+from tradebook.service_layer.explanations.attribution.sums import AttributedSums
 from tradebook.service_layer.instrumentation import Progress, ProgressCallback
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 

@@ -18,7 +18,11 @@ from tradebook.domain.errors import InvalidInput, shown
 from tradebook.domain.numbers import Number, number
 from tradebook.domain.plain_values import is_instance
 from tradebook.domain.validation import argument, identifier, utc
-from tradebook.service_layer.explanations.price_files import PriceRow, rows_of_file, rows_of_frame
+from tradebook.service_layer.explanations.quality.price_files import (
+    PriceRow,
+    rows_of_file,
+    rows_of_frame,
+)
 from tradebook.service_layer.ports.prices import PricePoint, Prices
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 

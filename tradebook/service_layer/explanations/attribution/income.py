@@ -14,7 +14,7 @@ from tradebook.domain.attribution import NONE, Holders
 from tradebook.domain.cash import EXTERNAL
 from tradebook.domain.numbers import EXACT, ZERO
 from tradebook.domain.shares import shares
-from tradebook.service_layer.explanations.attribution_period import Period
+from tradebook.service_layer.explanations.attribution.period import Period
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 _UNHELD: Final[Holders] = (NONE,)

@@ -9,16 +9,16 @@ from __future__ import annotations
 from tradebook.domain.errors import InvalidInput
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import argument, optional_id, optional_identifier
-from tradebook.service_layer.explanations.alerts import alert_tree
-from tradebook.service_layer.explanations.decision_trees import decision_tree
-from tradebook.service_layer.explanations.decisions import (
+from tradebook.service_layer.explanations.lineage.alerts import alert_tree
+from tradebook.service_layer.explanations.lineage.decision_nodes import (
     DecisionRecords,
     contradiction,
     decision_node,
     no_decision,
 )
-from tradebook.service_layer.explanations.explanation import Explanation, NodeKind
-from tradebook.service_layer.explanations.fills import (
+from tradebook.service_layer.explanations.lineage.decision_trees import decision_tree
+from tradebook.service_layer.explanations.lineage.explanation import Explanation, NodeKind
+from tradebook.service_layer.explanations.lineage.fills import (
     FillRecords,
     consequences,
     fill_amounts,
@@ -26,8 +26,8 @@ from tradebook.service_layer.explanations.fills import (
     status_of,
     terms_of,
 )
-from tradebook.service_layer.explanations.orders import OrderTrades, brief_fills, order_node
-from tradebook.service_layer.explanations.positions import position_tree
+from tradebook.service_layer.explanations.lineage.orders import OrderTrades, brief_fills, order_node
+from tradebook.service_layer.explanations.lineage.positions import position_tree
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 

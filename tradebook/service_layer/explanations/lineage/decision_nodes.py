@@ -14,7 +14,7 @@ from tradebook.domain.events import DecisionResolved, Event
 from tradebook.domain.numbers import plain, sums_by_name
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.explanations.explanation import (
+from tradebook.service_layer.explanations.lineage.explanation import (
     READ,
     SHOWN,
     Amount,
@@ -25,7 +25,7 @@ from tradebook.service_layer.explanations.explanation import (
     limited,
     note,
 )
-from tradebook.service_layer.explanations.fills import FillRecords
+from tradebook.service_layer.explanations.lineage.fills import FillRecords
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
 T = TypeVar("T")

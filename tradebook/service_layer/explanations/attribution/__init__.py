@@ -1,0 +1,1 @@
+"""Attribution: who earned what, in rows that add up to the book."""
