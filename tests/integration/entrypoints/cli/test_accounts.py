@@ -187,7 +187,7 @@ OTHER_READS = (
     ["audit", "export", "x.json"], ["doctor"],
     ["portfolio", "--history", "3"], ["portfolio", "--id", "1"], ["trades", "show", "o-1"],
     ["prices"], ["signals"], ["signals", "show", "1"], ["decisions"], ["decisions", "show", "1"],
-    ["actions"], ["actions", "show", "1"], ["imports"], ["imports", "show", "1"],
+    ["actions"], ["actions", "show", "1"], ["imports"], ["imports", "show", "1"], ["attribution"], ["agents"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
 )  # fmt: skip
 
