@@ -19,10 +19,10 @@ from tradebook import (
     exact,
     handlers,
 )
-from tradebook.adapters.repositories import repositories
+from tradebook.adapters.repositories import decisions
 from tradebook.domain.shares import shares
 from tradebook.service_layer.book import Book
-from tradebook.service_layer.explanations import attribution as query
+from tradebook.service_layer.explanations.attribution import attribution as query
 from tradebook.service_layer.explanations.attribution.agents import agent_summaries
 
 HOUR = timedelta(hours=1)
@@ -372,5 +372,5 @@ def test_only_the_records_of_the_account_are_read(desk: Book) -> None:
 
 def test_sources_of_signals_are_read_in_parts(desk: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = desk.attribution("signal_source")
-    monkeypatch.setattr(repositories, "BATCH_OF_VALUES", 1)
+    monkeypatch.setattr(decisions, "BATCH_OF_VALUES", 1)
     assert desk.attribution("signal_source") == expected

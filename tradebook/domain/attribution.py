@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from attrs import frozen
 
-from tradebook.domain.group_books import Sums
+from tradebook.domain.group_books import Sums, merge
 from tradebook.domain.numbers import EXACT, ZERO, canonical, divide, exact
 
 
@@ -226,7 +226,7 @@ def tabulated(
     """Make the rows and the totals of an attribution.
 
     Args:
-        held: the sums of those who hold something together, by them and by currency.
+        held: the sums of those who hold something together, by them and by currency; they are used up.
         book: the book's own sums, by currency.
         base_currency: of the account, in which a book without any amount has its total.
     """
@@ -237,7 +237,7 @@ def tabulated(
     for (holders, currency), sums in held.items():
         counted[currency].add(sums)
         for group, part in _parts(holders, sums):
-            by_group.setdefault((group, currency), Sums()).add(part)
+            merge(by_group, (group, currency), part)
     rows = [AttributionRow.from_sums(*key, sums) for key, sums in by_group.items()]
     rows.sort(key=lambda row: (row.currency, row.net_pnl.copy_negate(), row.group, row.kind))
     totals = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import define, evolve, field, fields
 
@@ -19,6 +19,8 @@ from tradebook.domain.assets import third_fee
 from tradebook.domain.events import Effect
 from tradebook.domain.numbers import EXACT, ZERO
 from tradebook.domain.shares import shares
+
+K = TypeVar("K")
 
 _NOTHING: Final = Balance()
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -87,6 +89,13 @@ class Sums:
             for part, share in zip(parts, shares(getattr(self, name), weights), strict=True):
                 setattr(part, name, share)
         return parts
+
+
+def merge(sums: dict[K, Sums], key: K, added: Sums) -> None:
+    """Add to the sums of a key; those of a new key are `added` itself, as there may be a million of them."""
+    found = sums.setdefault(key, added)
+    if found is not added:
+        found.add(added)
 
 
 _NAMES: Final = tuple(each.name for each in fields(Sums))

@@ -145,7 +145,7 @@ class Records(ABC, Generic[E]):
     def values(self, *names: str, batch: int = BATCH_OF_VALUES) -> Iterator[tuple[Any, ...]]:
         """Iterate over fields of all records by id, as tuples of the id and the fields, in reads of `batch`.
 
-        A tuple of four fields takes a tenth of the time of an entity.
+        A decision as a tuple of four fields takes 2.3 us, as an entity 11 us.
         """
         after = 0
         while found := self._values(("id", *names), after, batch):

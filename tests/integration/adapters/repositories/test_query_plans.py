@@ -395,7 +395,7 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     ),
     "busts after an entry": (
         lambda uow: uow.trades.busts_after("S1", 3, limit=1000),
-        {"uq_trades_account_symbol_bust_sequence"},
+        {"uq_trades_account_symbol_bust_sequence", "a sort"},
     ),
     "trades whose import was undone": (lambda uow: uow.events.undone_of(IDS), EVENTS_OF_RECORD),
     "the newest event": (lambda uow: uow.events.newest_id(), {"pk_events"}),

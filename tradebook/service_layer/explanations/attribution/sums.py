@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from attrs import define, field
 
 from tradebook.domain.attribution import Holders
 from tradebook.domain.errors import MissingRate
-from tradebook.domain.group_books import Sums
+from tradebook.domain.group_books import Sums, merge
 from tradebook.domain.portfolio import Rates
 
 _NOTHING: Final = Sums()
@@ -35,23 +34,24 @@ class AttributedSums:
         """Add sums of those who hold something together; sums that are all 0 make no row."""
         if sums != _NOTHING:
             counted, added = self._converted(currency, sums)
-            self.held.setdefault((holders, counted), Sums()).add(added)
+            merge(self.held, (holders, counted), added)
 
     def add_to_book(self, currency: str, sums: Sums) -> None:
         """Add the book's own sums."""
         if sums != _NOTHING:
             counted, added = self._converted(currency, sums)
-            self.book.setdefault(counted, Sums()).add(added)
+            merge(self.book, counted, added)
 
-    def add_costs(self, costs: Mapping[tuple[Holders, str], Sums]) -> None:
-        """Add costs; what is free or unpriced needs no currency of its own.
+    def add_costs(self, costs: dict[tuple[Holders, str], Sums]) -> None:
+        """Add costs, which are used up; what is free or unpriced needs no currency of its own.
 
         Raises:
             MissingRate: a cost is in a currency that is neither the base currency nor that of any row.
         """
         known = {currency for _, currency in self.held}
         usual = next(iter(known)) if len(known) == 1 else self.base_currency
-        for (holders, currency), sums in costs.items():
+        while costs:
+            (holders, currency), sums = costs.popitem()
             if self.rates is not None or currency in known:
                 self.add(holders, currency, sums)
             elif not sums.cost:
