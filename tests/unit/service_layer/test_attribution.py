@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tradebook.service_layer.explanations.attribution_period import unit_value
+from tradebook.service_layer.explanations.attribution.period import unit_value
 
 from tradebook import InvalidTransition, Position
 
