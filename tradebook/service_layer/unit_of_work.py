@@ -27,17 +27,19 @@ from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
 from tradebook.domain.validation import MAX_AHEAD, is_ahead, require_past
 from tradebook.service_layer.call_context import CallContext
+from tradebook.service_layer.ports.decisions import (
+    DecisionInputRepository,
+    DecisionRepository,
+    SignalRepository,
+)
 from tradebook.service_layer.ports.ledger import Ledger
 from tradebook.service_layer.ports.records import Repository
 from tradebook.service_layer.ports.repositories import (
     AccountRepository,
-    DecisionInputRepository,
-    DecisionRepository,
     EventRepository,
     PortfolioRepository,
     PositionRepository,
     SealRepository,
-    SignalRepository,
     TradeRepository,
 )
 

@@ -10,7 +10,7 @@ from tradebook.domain.agents import AgentDecision, DecisionFacts
 from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.entity import Entity
 from tradebook.domain.signals import Signal
-from tradebook.service_layer.ports import repositories as ports
+from tradebook.service_layer.ports import decisions as ports
 from tradebook.service_layer.ports.paging import BATCH, Filter, Place, sort_keys
 from tradebook.service_layer.ports.records import Repository
 from tradebook.testing._fake_session import FakeSession

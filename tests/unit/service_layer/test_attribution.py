@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tradebook.service_layer.explanations.attribution.period import unit_value
 
 from tradebook import InvalidTransition, Position
+from tradebook.service_layer.explanations.attribution.period import unit_value
 
 
 def test_what_is_open_without_a_mark_cannot_be_valued() -> None:

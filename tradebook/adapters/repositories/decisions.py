@@ -29,13 +29,13 @@ from tradebook.domain.decision_inputs import DecisionInput
 from tradebook.domain.errors import NotFound
 from tradebook.domain.signals import Signal
 from tradebook.domain.validation import record_id as checked_id
-from tradebook.service_layer.ports.paging import Filter, Place, sort_keys
-from tradebook.service_layer.ports.records import BATCH_OF_VALUES
-from tradebook.service_layer.ports.repositories import (
+from tradebook.service_layer.ports.decisions import (
     DecisionInputRepository,
     DecisionRepository,
     SignalRepository,
 )
+from tradebook.service_layer.ports.paging import Filter, Place, sort_keys
+from tradebook.service_layer.ports.records import BATCH_OF_VALUES
 
 
 class SqlSignalRepository(SqlRepository[Signal], SignalRepository):
