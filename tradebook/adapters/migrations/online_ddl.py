@@ -79,18 +79,7 @@ def drop_index(name: str, table: str) -> None:
 
 def add_check(table: str, name: str, condition: str) -> None:
     """Add a CHECK, on PostgreSQL for new rows first and then validated for the existing ones."""
-    constraint = f"CONSTRAINT {name} CHECK ({condition})"
-    if on_sqlite():
-        if name not in table_ddl(op.get_bind(), table):
-            rebuild(op.get_bind(), table, lambda ddl: with_constraint(ddl, constraint))
-        return
-    # A plain ADD CHECK scans the table under ACCESS EXCLUSIVE. NOT VALID takes that lock without a scan, and
-    # VALIDATE scans under SHARE UPDATE EXCLUSIVE, which blocks neither reads nor writes.
-    if _is_validated(table, name) is None:
-        op.execute(f"ALTER TABLE {table} ADD {constraint} NOT VALID")
-    if not _is_validated(table, name):
-        with _outside_transaction():
-            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    _add_constraint(table, name, f"CHECK ({condition})")
 
 
 def drop_check(table: str, name: str) -> None:
@@ -103,18 +92,8 @@ def drop_check(table: str, name: str) -> None:
 
 def add_foreign_key(table: str, name: str, column: str, referred: str) -> None:
     """Add a foreign key to a record of the same account, on PostgreSQL for new rows first, then validated."""
-    constraint = (
-        f"CONSTRAINT {name} FOREIGN KEY(account, {column}) REFERENCES {referred} (account, id)"
-    )
-    if on_sqlite():
-        if name not in table_ddl(op.get_bind(), table):
-            rebuild(op.get_bind(), table, lambda ddl: with_constraint(ddl, constraint))
-        return
-    if _is_validated(table, name) is None:
-        op.execute(f"ALTER TABLE {table} ADD {constraint} NOT VALID")
-    if not _is_validated(table, name):
-        with _outside_transaction():
-            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    columns = f"(account, {column}) REFERENCES {referred} (account, id)"
+    _add_constraint(table, name, f"FOREIGN KEY{columns}")
 
 
 def drop_foreign_key(table: str, name: str) -> None:
@@ -157,6 +136,21 @@ def set_not_null(table: str, column: str) -> None:
     add_check(table, check, f"{column} IS NOT NULL")
     op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
     drop_check(table, check)
+
+
+def _add_constraint(table: str, name: str, rule: str) -> None:
+    constraint = f"CONSTRAINT {name} {rule}"
+    if on_sqlite():
+        if name not in table_ddl(op.get_bind(), table):
+            rebuild(op.get_bind(), table, lambda ddl: with_constraint(ddl, constraint))
+        return
+    # A plain ADD scans the table under ACCESS EXCLUSIVE. NOT VALID takes that lock without a scan, and VALIDATE scans
+    # under SHARE UPDATE EXCLUSIVE, which blocks neither reads nor writes.
+    if _is_validated(table, name) is None:
+        op.execute(f"ALTER TABLE {table} ADD {constraint} NOT VALID")
+    if not _is_validated(table, name):
+        with _outside_transaction():
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
 
 
 @contextmanager

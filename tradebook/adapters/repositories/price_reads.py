@@ -6,11 +6,13 @@ Each walks one index by time: those of trades that of (account, symbol, executed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Select, bindparam, select, tuple_
+from sqlalchemy.orm import Session
 
 from tradebook.adapters import orm
 from tradebook.domain.trades import TradeStatus
@@ -69,16 +71,22 @@ def _timed(
     )
 
 
-def bounds(
+def page(
+    session: Session,
+    statement: Callable[[bool], Select[Any]],
     account: str,
     symbol: str,
     start: datetime,
     end: datetime,
     after: RecordedPrice | None,
     limit: int,
-) -> dict[str, Any]:
-    """Return the values that a statement for a page of prices is executed with."""
+) -> list[RecordedPrice]:
+    """Read a page of prices with one of the statements above: the first, or the one that follows `after`."""
+    session.flush()  # a Core statement does not flush by itself
     values = {"of_account": account, "of_symbol": symbol, "end": end, "at_most": limit}
     if after is None:
-        return {**values, "start": start}
-    return {**values, "after_at": after.at, "after_id": after.id}
+        values["start"] = start
+    else:
+        values |= {"after_at": after.at, "after_id": after.id}
+    found = session.connection().execute(statement(after is None), values)
+    return [*map(RecordedPrice._make, found)]

@@ -133,10 +133,9 @@ class SqlTradeRepository(SqlRepository[Trade], TradeRepository):
     def _prices(
         self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
     ) -> list[RecordedPrice]:
-        self.session.flush()
-        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
-        statement = price_reads.trade_prices(after is None)
-        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
+        statement = price_reads.trade_prices
+        period = (symbol, start, end, after, limit)
+        return price_reads.page(self.session, statement, self.account, *period)
 
     @override
     def count_booked(self, symbol: str | None = None) -> int:
@@ -284,10 +283,9 @@ class SqlPortfolioRepository(SqlRepository[Portfolio], PortfolioRepository):
     def _prices(
         self, symbol: str, start: datetime, end: datetime, after: RecordedPrice | None, limit: int
     ) -> list[RecordedPrice]:
-        self.session.flush()
-        values = price_reads.bounds(self.account, symbol, start, end, after, limit)
-        statement = price_reads.snapshot_prices(after is None)
-        return [*map(RecordedPrice._make, self.session.connection().execute(statement, values))]
+        statement = price_reads.snapshot_prices
+        period = (symbol, start, end, after, limit)
+        return price_reads.page(self.session, statement, self.account, *period)
 
     def _positions(self, condition: ColumnElement[bool]) -> list[PortfolioPosition]:
         rows = SqlRecords(self.session, self.account, PortfolioPosition)
