@@ -130,6 +130,7 @@ def identity(kind: type[Entity], **values: Any) -> Query:
 
 
 IDS = [1, 2, 3]
+PERIOD = (datetime(2026, 3, 2, 12, tzinfo=UTC), datetime(2026, 3, 2, 12, 5, tzinfo=UTC))
 PAGE: Any = {"limit": 20}
 STATEMENT = VenueStatement(start="2026-04-01", end="2026-05-01", trades=[], cash_flows=[])
 TRADES_OF_SYMBOL = {"ix_trades_account_symbol_executed_at_id"}
@@ -243,6 +244,8 @@ QUERIES: dict[str, tuple[Query, set[str]]] = {
         {
             "ix_portfolios_account_timestamp_id",
             "uq_portfolio_positions_account_portfolio_id_symbol",
+            "ix_portfolio_positions_account_symbol_sequence",
+            "a sort",
         },
     ),
     "get_alerts": (
@@ -423,6 +426,19 @@ INSIDE: dict[str, tuple[Query, set[str]]] = {
     "the inputs of decisions": (
         lambda uow: uow.decision_inputs.of_decisions(IDS),
         {"uq_decision_inputs_account_decision_id_name", "a sort"},
+    ),
+    "prices of trades": (
+        lambda uow: list(uow.trades.prices("S1", *PERIOD)),
+        TRADES_OF_SYMBOL | {"a sort"},
+    ),
+    "prices of snapshots": (
+        lambda uow: list(uow.portfolios.prices("S1", *PERIOD)),
+        {
+            "ix_portfolios_account_timestamp_id",
+            "uq_portfolio_positions_account_portfolio_id_symbol",
+            "ix_portfolio_positions_account_symbol_sequence",
+            "a sort",
+        },
     ),
     "a cash flow again": (
         identity(CashFlow, reference="r1"),
