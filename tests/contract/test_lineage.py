@@ -263,6 +263,40 @@ def test_after_a_bust_the_profit_is_what_the_fold_gives_and_the_closing_is_not_t
     assert numbers(book.explain(trade=later.id).nodes("closed")[0])["cost_removed"] == "600 USD"
 
 
+def test_an_opening_is_not_told_either_once_the_trade_before_it_is_gone(book: Book) -> None:
+    first = bought(book, "one", 10, 100)
+    second = bought(book, "two", 10, 120)
+    assert book.explain(trade=second.id).nodes("opened")[0].title.endswith("position 10 to 20")
+    book.bust_trade(trade_id=first.id, reason="the venue took it back")
+    assert book.explain(trade=second.id).nodes("opened") == []
+
+
+def test_a_busted_fill_adds_nothing_to_what_its_order_and_its_decision_earned(book: Book) -> None:
+    made = book.record_decision("ann", "AAPL", "BUY")
+    bought(book, "o", 1, 100, fee=1, execution_id="1", decision_id=made.id)
+    wrong = bought(book, "o", 1, 100, fee=2, execution_id="2", decision_id=made.id)
+    book.bust_trade(trade_id=wrong.id, reason="the venue took it back")
+    for tree in (book.explain(decision=made.id), *book.read(why, "o")):
+        assert numbers(tree.children[-1])["net_pnl"] == "-1 USD"
+        assert [fill.id for fill in tree.nodes("fill")][-1] == wrong.id
+
+
+def test_what_was_ordered_is_what_the_event_says_that_ended_the_order(book: Book) -> None:
+    for order_id in ("over", "late"):
+        bought(book, order_id, 10, 5, status="PENDING")
+        bought(book, order_id, 4, 5, execution_id="1")
+    over = bought(book, "over", 8, 5, execution_id="2")
+    book.cancel_trade(order_id="late")
+    late = bought(book, "late", 6, 5, execution_id="2")
+    for trade in (over, late):
+        order = book.get_order(trade.order_id)
+        shown = book.explain(trade=trade.id).nodes("order")[0]
+        assert order is not None
+        assert shown.amounts["ordered"].value == order.ordered == 10
+        assert shown.amounts["filled"].value == order.filled
+    assert numbers(book.explain(trade=over.id).nodes("order")[0])["overfilled"] == "2 AAPL"
+
+
 def test_a_bust_of_a_later_trade_leaves_a_closing_as_it_was(book: Book) -> None:
     bought(book, "one", 10, 100)
     sale = sold(book, "two", 5, 130)
