@@ -249,7 +249,7 @@ def test_weeks_are_iso_weeks_in_utc(book: Any) -> None:
 def test_where_there_is_nothing_the_result_is_empty(book: Any) -> None:
     decide(book, "BUY", NOON, confidence=1)
     for found in (
-        book.calibration("nobody", horizon="1h"),
+        book.calibration("unknown-agent", horizon="1h"),
         book.calibration(horizon="1h", until=NOON),
     ):
         [at] = found.horizons
@@ -264,7 +264,7 @@ def test_where_there_is_nothing_the_result_is_empty(book: Any) -> None:
         assert (found.latency.count, found.latency.mean, found.latency.max) == (0, None, None)
     [at] = book.calibration(horizon="1h").horizons
     assert (at.scored, at.no_price, at.hit_rate, at.brier) == (0, 1, None, None)
-    nothing = book.counterfactuals(agent="nobody", horizon="1h")
+    nothing = book.counterfactuals(agent="unknown-agent", horizon="1h")
     assert (nothing.rows, nothing.held, nothing.hypothetical_total) == ((), 0, None)
 
 

@@ -53,7 +53,7 @@ DECISION_ACCOUNT: Final = "tradebook.decision_account"
 MAX_WAITING: Final = 10_000
 """Spans that wait for their decisions; the oldest of more are recorded without."""
 MAX_WAIT: Final = timedelta(minutes=5)
-"""How long after its end a span waits for a decision that no open block of this process is about to record."""
+"""The longest wait of a span, after its end, for a decision that no open block of this process is about to record."""
 
 _OWN: Final = "tradebook"
 
@@ -113,7 +113,7 @@ class _Step:
 
 @define
 class ExportCounts:
-    """What became of spans: those that are no calls of models, tools or agents are not counted.
+    """The numbers of spans by their outcome: those that are no calls of models, tools or agents are not counted.
 
     Attributes:
         recorded: in the book, once each.

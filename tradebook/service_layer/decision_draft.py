@@ -46,7 +46,7 @@ _NOT_DECIDED: Final = {"outcome": "not decided"}
 
 
 class DecidedTerms(TypedDict, total=False):
-    """What `decide` takes besides the action; see `AgentDecision` for units.
+    """The arguments of `decide` besides the action; see `AgentDecision` for units.
 
     `decided_at` is the time of the call by default. `cost` is what the actions of the decision do not contain: 0
     where they contain all of it, None where it is not known.
@@ -141,7 +141,7 @@ def _refusal(terms: Mapping[str, Any]) -> InvalidInput | None:
 
 @define(eq=False)
 class DecisionDraft:
-    """What an agent collects for one decision; it writes nothing, and returns what is to be written.
+    """The parts of one decision while an agent collects them; it writes nothing, and returns what is to be written.
 
     Attributes:
         account: of the book that the decision is for.

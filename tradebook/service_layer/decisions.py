@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 
 class Calls(Protocol):
-    """What a block needs of a `Book`."""
+    """The part of a `Book` that a block calls."""
 
     @property
     def account(self) -> str:
@@ -43,7 +43,7 @@ class Calls(Protocol):
 
 
 class AsyncCalls(Protocol):
-    """What a block needs of an `AsyncBook`."""
+    """The part of an `AsyncBook` that a block calls."""
 
     @property
     def account(self) -> str:
@@ -54,7 +54,7 @@ class AsyncCalls(Protocol):
 
 
 class _Collecting:
-    """What both kinds of block collect until they write."""
+    """Collects the parts of one decision until a block writes them; both kinds of block are made of it."""
 
     def __init__(self, draft: DecisionDraft) -> None:
         self._draft = draft

@@ -1,4 +1,4 @@
-"""What the inner layers need of the repositories of signals, of agents' decisions, and of their inputs."""
+"""The methods that the inner layers call on the repositories of signals, of agents' decisions, and of their inputs."""
 
 from __future__ import annotations
 

@@ -70,11 +70,11 @@ def test_json_has_every_digit_and_null_where_nothing_is_known(desk: Command) -> 
         "0.025",
     )
     assert [(each["count"], each["observed"]) for each in at["bins"]] == [(0, None), (2, "1")]
-    nothing = desk.json("calibration", "--horizon", "1h", "--agent", "nobody")["calibration"]
+    nothing = desk.json("calibration", "--horizon", "1h", "--agent", "unknown-agent")["calibration"]
     assert nothing["horizons"][0]["brier"] is None
     assert (
-        "no such decisions of nobody"
-        in desk("calibration", "--horizon", "1h", "--agent", "nobody").stdout
+        "no such decisions of unknown-agent"
+        in desk("calibration", "--horizon", "1h", "--agent", "unknown-agent").stdout
     )
 
 

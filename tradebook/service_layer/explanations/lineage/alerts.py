@@ -8,7 +8,7 @@ from typing import Final
 from tradebook.domain.alerts import Alert
 from tradebook.domain.events import Event
 from tradebook.domain.trades import Trade
-from tradebook.service_layer.explanations.lineage.decision_nodes import brief_decision
+from tradebook.service_layer.explanations.lineage.decision_nodes import brief_decision, event_node
 from tradebook.service_layer.explanations.lineage.explanation import (
     READ,
     Explanation,
@@ -16,11 +16,7 @@ from tradebook.service_layer.explanations.lineage.explanation import (
     known,
     note,
 )
-from tradebook.service_layer.explanations.lineage.fills import (
-    fill_amounts,
-    status_of,
-    terms_of,
-)
+from tradebook.service_layer.explanations.lineage.fills import trade_node
 from tradebook.service_layer.explanations.lineage.positions import position_results, position_values
 from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 
@@ -59,20 +55,9 @@ def alert_tree(uow: AbstractUnitOfWork, alert: Alert) -> Explanation:
 
 
 def _event(event: Event) -> Explanation:
-    by = f" by {event.actor}" if event.actor else ""
-    return Explanation(
-        kind=NodeKind.EVENT,
-        title=f"{event.event_type}{by}",
-        id=event.id,
-        at=event.occurred_at,
-        facts=known(
-            actor=event.actor,
-            correlation_id=event.correlation_id,
-            resolved_by=event.payload.get("resolved_by"),
-            resolution=event.payload.get("resolution"),
-            changes=event.payload.get("changes"),
-        ),
-    )
+    said = {name: event.payload.get(name) for name in ("resolved_by", "resolution", "changes")}
+    facts = {"actor": event.actor, "correlation_id": event.correlation_id, **said}
+    return event_node(NodeKind.EVENT, event.event_type, event, facts)
 
 
 def _about_symbol(uow: AbstractUnitOfWork, alert: Alert) -> list[Explanation]:
@@ -97,16 +82,10 @@ def _about_symbol(uow: AbstractUnitOfWork, alert: Alert) -> list[Explanation]:
 
 
 def _trade(trade: Trade) -> Explanation:
-    return Explanation(
-        kind=NodeKind.FILL,
-        title=f"trade {trade.id}: {terms_of(trade)}{status_of(trade)}",
-        id=trade.id,
-        at=trade.executed_at,
-        amounts=fill_amounts(trade),
-        facts=known(
-            status=trade.status,
-            order_id=trade.order_id,
-            strategy=trade.strategy,
-            decision_id=trade.decision_id,
-        ),
+    facts = known(
+        status=trade.status,
+        order_id=trade.order_id,
+        strategy=trade.strategy,
+        decision_id=trade.decision_id,
     )
+    return trade_node(NodeKind.FILL, trade, facts)

@@ -14,6 +14,7 @@ from tradebook.domain.events import DecisionResolved, Event
 from tradebook.domain.numbers import plain, sums_by_name
 from tradebook.domain.signals import Signal
 from tradebook.domain.trades import Trade
+from tradebook.domain.validation import Json
 from tradebook.service_layer.explanations.lineage.explanation import (
     READ,
     SHOWN,
@@ -305,17 +306,20 @@ def _costs(decision: AgentDecision, records: DecisionRecords) -> list[Explanatio
 
 
 def _verdict(event: Event) -> Explanation:
+    status, reason = event.payload.get("status"), event.payload.get("reason")
+    facts = {"status": status, "actor": event.actor, "reason": reason}
+    return event_node(NodeKind.VERDICT, str(status), event, facts)
+
+
+def event_node(kind: NodeKind, title: str, event: Event, facts: Mapping[str, Json]) -> Explanation:
+    """Return a node of an event, with its actor in the title; facts without a value are left out."""
     by = f" by {event.actor}" if event.actor else ""
     return Explanation(
-        kind=NodeKind.VERDICT,
-        title=f"{event.payload.get('status')}{by}",
+        kind=kind,
+        title=f"{title}{by}",
         id=event.id,
         at=event.occurred_at,
-        facts=known(
-            status=event.payload.get("status"),
-            actor=event.actor,
-            reason=event.payload.get("reason"),
-        ),
+        facts=known(**facts),
     )
 
 

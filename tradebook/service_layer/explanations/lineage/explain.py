@@ -21,10 +21,8 @@ from tradebook.service_layer.explanations.lineage.explanation import Explanation
 from tradebook.service_layer.explanations.lineage.fills import (
     FillRecords,
     consequences,
-    fill_amounts,
     fill_facts,
-    status_of,
-    terms_of,
+    trade_node,
 )
 from tradebook.service_layer.explanations.lineage.orders import OrderTrades, brief_fills, order_node
 from tradebook.service_layer.explanations.lineage.positions import position_tree
@@ -84,15 +82,8 @@ def _trade_tree(uow: AbstractUnitOfWork, trade: Trade) -> Explanation:
     found = OrderTrades.read(uow, trade.order_key)
     fills = FillRecords.read(uow, [trade], found.trades)
     order = order_node(found, found.order(uow, fills), *brief_fills(found, trade))
-    return Explanation(
-        kind=NodeKind.TRADE,
-        title=f"trade {trade.id}: {terms_of(trade)}{status_of(trade)}",
-        id=trade.id,
-        at=trade.executed_at,
-        amounts=fill_amounts(trade),
-        facts=fill_facts(trade, fills),
-        children=(*_reasons(uow, trade, fills), order, *consequences(trade, fills)),
-    )
+    children = *_reasons(uow, trade, fills), order, *consequences(trade, fills)
+    return trade_node(NodeKind.TRADE, trade, fill_facts(trade, fills), children)
 
 
 def _reasons(uow: AbstractUnitOfWork, trade: Trade, fills: FillRecords) -> list[Explanation]:

@@ -19,7 +19,7 @@ from tradebook.domain.fill_results import (
 )
 from tradebook.domain.numbers import plain
 from tradebook.domain.trades import BOOKED, Trade, TradeStatus
-from tradebook.domain.validation import asset_of
+from tradebook.domain.validation import Json, asset_of
 from tradebook.service_layer.explanations.lineage.explanation import (
     TRADES_READ,
     Amount,
@@ -150,20 +150,27 @@ def fill_node(trade: Trade, records: FillRecords, *above: Explanation) -> Explan
         records: of it.
         above: nodes that come before these, such as the decision that it came from.
     """
+    children = *above, *consequences(trade, records)
+    return trade_node(NodeKind.FILL, trade, fill_facts(trade, records), children)
+
+
+def trade_node(
+    kind: NodeKind,
+    trade: Trade,
+    facts: Mapping[str, Json],
+    children: tuple[Explanation, ...] = (),
+) -> Explanation:
+    """Return a node whose title and amounts are the terms of a trade; a status other than EXECUTED follows them."""
+    status = "" if trade.status is TradeStatus.EXECUTED else f", {trade.status}"
     return Explanation(
-        kind=NodeKind.FILL,
-        title=f"trade {trade.id}: {terms_of(trade)}{status_of(trade)}",
+        kind=kind,
+        title=f"trade {trade.id}: {terms_of(trade)}{status}",
         id=trade.id,
         at=trade.executed_at,
         amounts=fill_amounts(trade),
-        facts=fill_facts(trade, records),
-        children=(*above, *consequences(trade, records)),
+        facts=facts,
+        children=children,
     )
-
-
-def status_of(trade: Trade) -> str:
-    """Write the status of a trade behind its terms, unless it counts: `, BUSTED`."""
-    return "" if trade.status is TradeStatus.EXECUTED else f", {trade.status}"
 
 
 def consequences(trade: Trade, records: FillRecords) -> list[Explanation]:
