@@ -282,6 +282,12 @@ def valid_calls(book: Book, ids: Ids) -> dict[str, list[dict[str, Any]]]:
             {"time": NOON, "by": "executed", "prices": {"AAPL": 1}, "rates": {"EUR": 1},
              "progress": None},
         ],
+        "equity_curve": [
+            {"start": NOON, "end": NOON + timedelta(days=1), "frequency": "6h", "prices": None,
+             "basis": "restated", "by": "agent", "rates": {"EUR": 1}, "time_zone": "UTC",
+             "progress": None},
+            {"frequency": "snapshot", "prices": {"AAPL": [(NOON, 1)], "MSFT": [(NOON, 1)]}},
+        ],
         "attribution": [
             {"by": "agent", "start": NOON, "end": NOON + timedelta(days=1), "rates": {"EUR": 1},
              "progress": None},

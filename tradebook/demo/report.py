@@ -12,13 +12,13 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tradebook.demo.chart import line_chart
 from tradebook.demo.prices import SOURCE
 from tradebook.demo.results import Results
 from tradebook.domain.agents import DecisionStatus
 from tradebook.domain.alerts import Severity
 from tradebook.domain.numbers import ZERO, plain
 from tradebook.entrypoints.cli.book.explain import rich_tree
+from tradebook.entrypoints.cli.chart import line_chart
 from tradebook.service_layer.verification.verify import Verification
 
 _COLORS: Final = {

@@ -31,6 +31,7 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.performance.equity import equity_curve
 from tradebook.service_layer.ports.paging import BATCH, BATCH_OF_TRADES, page_limit
 from tradebook.service_layer.queries import as_of, snapshots
 from tradebook.service_layer.queries.arrow import ArrowKind, Decimals, arrow_table, get_columns
@@ -258,6 +259,7 @@ class AsyncBook(ABC):
     replay = _async_query(replay.replay)
     look_ahead = _async_query(look_ahead.look_ahead)
     attribution = _async_query(attribution)
+    equity_curve = _async_query(equity_curve)
     explain = _async_query(explain_record)
     calibration = _async_query(judged_decisions)
     counterfactuals = _async_query(not_executed)

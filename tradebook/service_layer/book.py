@@ -30,6 +30,7 @@ from tradebook.service_layer.handlers import ImportedTrades, RecordedTrades, Tra
 from tradebook.service_layer.handlers.importing import Rereadable
 from tradebook.service_layer.handlers.seals import Sealed, Sealing, seal_next, unsealed
 from tradebook.service_layer.instrumentation import ProgressCallback
+from tradebook.service_layer.performance.equity import equity_curve
 from tradebook.service_layer.ports.columns import ColumnPage
 from tradebook.service_layer.ports.paging import (
     BATCH,
@@ -314,6 +315,7 @@ class Book(ABC):
     replay = _query(replay.replay)
     look_ahead = _query(look_ahead.look_ahead)
     attribution = _query(attribution)
+    equity_curve = _query(equity_curve)
     explain = _query(explain_record)
     calibration = _query(judged_decisions)
     counterfactuals = _query(not_executed)

@@ -13,6 +13,7 @@ from tradebook import DatabaseManager, DuplicateOrder
 
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
+ANALYTICS = (ROOT / "docs" / "analytics.md").read_text()
 EXPLAIN = (ROOT / "docs" / "explain.md").read_text()
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
 ORIGIN = (ROOT / "docs" / "origin.md").read_text()
@@ -74,6 +75,14 @@ def test_every_number_of_the_page_on_explanations_is_what_is_computed(
         assert book.attribution().ties
 
 
+def test_every_number_of_the_page_on_analytics_is_what_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run(blocks_of(ANALYTICS), capsys)["book"] as book:
+        assert book.verify().proven
+
+
 def test_the_recipes_run_as_they_stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,7 +93,7 @@ def test_the_recipes_run_as_they_stand(
 
 
 @pytest.mark.parametrize(
-    ("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11), (EXPLAIN, 15)]
+    ("document", "prints"), [(README, 4), (GUIDE, 7), (RECIPES, 11), (EXPLAIN, 15), (ANALYTICS, 7)]
 )
 def test_the_documents_say_what_is_printed(document: str, prints: int) -> None:
     assert len([line for block in blocks_of(document) for line in printed(block)]) >= prints

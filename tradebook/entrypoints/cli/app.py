@@ -63,6 +63,7 @@ _PANELS: Final = {
         "actions = book.agents:actions_app": "List the single steps that agents took, newest first; show one.",
         "replay = book.replaying:replay": "Show all that a decision was made from, byte for byte, with its model's settings.",
         "look-ahead = book.replaying:look_ahead": "Check that decisions were made from what they could know.",
+        "equity = book.equity:equity": "Show what the account was worth over time, as a chart and in numbers.",
         "attribution = book.attribution:attribution": "Show who earned what: P&L on a cost basis of its own, fees, income and costs of each group.",
         "agents = book.attribution:agents": "Show each agent: its decisions by status, its trades, what they earned and what it cost.",
         "explain = book.explain:explain": "Explain what led to a record, what it led to, and what it earned to the last digit.",

@@ -18,6 +18,7 @@ from tradebook.domain.alerts import Alert
 from tradebook.domain.attribution import AttributionRow
 from tradebook.domain.balances import AssetEntry, BalanceDifference
 from tradebook.domain.cash import CashFlow
+from tradebook.domain.equity import EquityPoint
 from tradebook.domain.portfolio import Portfolio
 from tradebook.domain.statements import PositionDifference
 from tradebook.entrypoints.cli.output import field_names
@@ -44,6 +45,7 @@ _HEADERS: Final = {
 }
 _HEADERS_OF: Final[dict[type, dict[str, str]]] = {
     Alert: {"timestamp": "raised (UTC)"},
+    EquityPoint: {"time": "time (UTC)"},
     Portfolio: {
         "realized_pnl": "realized P&L",
         "timestamp": "taken (UTC)",

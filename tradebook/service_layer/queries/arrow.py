@@ -78,6 +78,21 @@ class Size:
             longest = numbers[compute.index(places, most).as_py()]
             self.places, self.longest = most, Decimal(longest.as_py())
 
+    def type(self, name: str) -> Any:
+        """Return the type of a column of these digits.
+
+        Raises:
+            InvalidInput: by the name of the column, where they are more than 38.
+        """
+        digits = max(self.whole + self.places, 1)
+        if digits > _DIGITS_128:
+            expected = (
+                f"at most {_DIGITS_128} digits in the column, which has numbers of {self.whole} "
+                f"before the point and {self.places} after it; {_TEXT_TAKES_ALL}"
+            )
+            raise InvalidInput(name, self.longest, expected)
+        return import_pyarrow().decimal128(digits, self.places)
+
 
 @frozen
 class ArrowKind:
@@ -100,9 +115,7 @@ class ArrowKind:
         """Make the conversion of a kind of record, with the schema that its type hints give."""
         if not is_instance(kind, type) or not issubclass(kind, Entity):
             raise InvalidInput("kind", kind, "a kind of record, such as Trade")
-        if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
-            expected = "one of " + ", ".join(map(repr, get_args(Decimals)))
-            raise InvalidInput("decimals", decimals, expected)
+        _checked_form(decimals)
         schema = column_schema(kind)
         for place, (name, of) in enumerate(field_types(kind).items()):
             type_ = _type(of, decimals)
@@ -130,17 +143,8 @@ class ArrowKind:
         schema = self.schema
         for place, name in enumerate(schema.names):
             size = self.sizes.get(name)
-            if size is None:
-                continue
-            digits = max(size.whole + size.places, 1)
-            if digits > _DIGITS_128:
-                expected = (
-                    f"at most {_DIGITS_128} digits in the column, which has numbers of {size.whole} "
-                    f"before the point and {size.places} after it; {_TEXT_TAKES_ALL}"
-                )
-                raise InvalidInput(name, size.longest, expected)
-            type_ = import_pyarrow().decimal128(digits, size.places)
-            schema = schema.set(place, schema.field(name).with_type(type_))
+            if size is not None:
+                schema = schema.set(place, schema.field(name).with_type(size.type(name)))
         return evolve(self, schema=schema)
 
     def batch(self, columns: pyarrow.Table) -> pyarrow.RecordBatch:
@@ -160,11 +164,41 @@ class ArrowKind:
             return _members(of, column)
         if of is not Decimal:
             return column
-        type_ = self.schema.field(name).type
-        compute = import_pyarrow().compute
-        if compute.all(compute.match_substring_regex(column, _pattern(type_))).as_py() is not False:
-            return column.cast(type_)
-        return _numbers(name, column, type_)
+        return _cast(name, column, self.schema.field(name).type)
+
+
+def number_column(name: str, values: Iterable[Decimal], decimals: Decimals) -> pyarrow.Array:
+    """Return numbers, whole in memory, as a column of an export.
+
+    Args:
+        name: of the column, for messages.
+        values: finite numbers.
+        decimals: the form of numbers.
+
+    Raises:
+        InvalidInput: a number does not fit; or `decimals` is refused.
+    """
+    checked = _checked_form(decimals)
+    texts = import_pyarrow().array(map(plain, values), import_pyarrow().string())
+    if checked == "decimal128":
+        size = Size()
+        size.add(texts)
+        return _cast(name, texts, size.type(name))
+    return _cast(name, texts, _type(Decimal, checked) or import_pyarrow().string())
+
+
+def _checked_form(decimals: Decimals) -> Decimals:
+    if not is_instance(decimals, str) or str.__str__(decimals) not in get_args(Decimals):
+        expected = "one of " + ", ".join(map(repr, get_args(Decimals)))
+        raise InvalidInput("decimals", decimals, expected)
+    return decimals
+
+
+def _cast(name: str, column: pyarrow.Array, type_: Any) -> pyarrow.Array:
+    compute = import_pyarrow().compute
+    if compute.all(compute.match_substring_regex(column, _pattern(type_))).as_py() is not False:
+        return column.cast(type_)
+    return _numbers(name, column, type_)
 
 
 def _pattern(type_: Any) -> str:

@@ -190,7 +190,7 @@ OTHER_READS = (
     ["explain", "trade", "1"], ["why", "o-1"],
     ["actions"], ["actions", "show", "1"], ["imports"], ["imports", "show", "1"],
     ["calibration", "--horizon", "1h"], ["counterfactuals", "--horizon", "1h"],
-    ["attribution"], ["agents"], ["replay", "1"], ["look-ahead"],
+    ["attribution"], ["agents"], ["equity"], ["replay", "1"], ["look-ahead"],
     ["portfolio", "--as-of", "2026-01-01"], ["positions", "--as-of", "2026-01-01"],
 )  # fmt: skip
 

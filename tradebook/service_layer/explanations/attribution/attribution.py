@@ -140,7 +140,7 @@ class _Reading:
         trades: Iterable[BookedTrade],
         books: dict[Holders, GroupBook],
         bounds: PositionBounds,
-        entitled: OpenQuantities | None,
+        entitled: OpenQuantities[str] | None,
     ) -> None:
         """Fold trades into the books of their groups; call it inside `exact()`."""
         of_trade, period = self.groups.of_trade, self.period

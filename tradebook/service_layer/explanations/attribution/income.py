@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from attrs import define, field
 
@@ -20,18 +20,21 @@ from tradebook.service_layer.unit_of_work import AbstractUnitOfWork
 _UNHELD: Final[Holders] = (NONE,)
 _FIELDS: Final = ("kind", "amount", "currency", "symbol", "occurred_at", "entitled_at")
 
+K = TypeVar("K", bound=Hashable)
+
 ByCurrency: TypeAlias = dict[str, Decimal]
 
 
 @define
-class OpenQuantities:
+class OpenQuantities(Generic[K]):
     """The quantities in one symbol that were open just before certain times.
 
     Attributes:
-        flows: for each time, in order, the sums of the cash flows that its holders were entitled to, by currency.
+        flows: for each time, in order, the sums of the cash flows that its holders were entitled to, by currency or
+            whatever else they are told apart by.
     """
 
-    flows: Mapping[datetime, ByCurrency]
+    flows: Mapping[datetime, Mapping[K, Decimal]]
     _times: list[datetime] = field(init=False)
     _added: dict[Holders, list[Decimal]] = field(init=False, factory=dict)
 
@@ -49,7 +52,7 @@ class OpenQuantities:
             added = self._added[holders] = [ZERO] * len(self._times)
         added[place] += size
 
-    def shared(self) -> Iterator[tuple[Holders, str, Decimal]]:
+    def shared(self) -> Iterator[tuple[Holders, K, Decimal]]:
         """Share each flow in proportion to the signed open quantities: (holders, currency, amount) of each share.
 
         What was entitled at a time at which these add up to 0 is held by the group `none`.
@@ -62,18 +65,18 @@ class OpenQuantities:
 
 
 def _shared(
-    flows: ByCurrency, held: Mapping[Holders, Decimal]
-) -> Iterator[tuple[Holders, str, Decimal]]:
+    flows: Mapping[K, Decimal], held: Mapping[Holders, Decimal]
+) -> Iterator[tuple[Holders, K, Decimal]]:
     weights = list(held.values())
     total = ZERO
     for weight in weights:
         total = EXACT.add(total, weight)
-    for currency, amount in flows.items():
+    for key, amount in flows.items():
         if not total:
-            yield _UNHELD, currency, amount
+            yield _UNHELD, key, amount
             continue
         for holders, share in zip(held, shares(amount, weights), strict=True):
-            yield holders, currency, share
+            yield holders, key, share
 
 
 @define
@@ -109,7 +112,7 @@ class Income:
                 sums[currency] = EXACT.add(sums.get(currency, ZERO), amount)
         return income
 
-    def take(self, symbol: str) -> OpenQuantities | None:
+    def take(self, symbol: str) -> OpenQuantities[str] | None:
         """Return the flows of a symbol that is traded, for its open quantities; None where it has none."""
         flows = self.of_symbols.pop(symbol, None)
         return None if flows is None else OpenQuantities(flows)

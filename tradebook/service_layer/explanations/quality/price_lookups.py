@@ -128,7 +128,7 @@ class PriceReader:
 
     def _read(self, span: Sequence[PricePeriod], density: _Density) -> dict[PricePeriod, Decimal]:
         start, end = span[0].since, max(each.until for each in span)
-        points = density.counted(_checked(self.prices.between(span[0].symbol, start, end)))
+        points = density.counted(checked_points(self.prices.between(span[0].symbol, start, end)))
         density.seconds += (end - start).total_seconds()
         return {
             period: argument("prices", number, point.price)
@@ -149,7 +149,7 @@ def _last_of(
         yield period, last
 
 
-def _checked(points: Iterable[PricePoint]) -> Iterator[PricePoint]:
+def checked_points(points: Iterable[PricePoint]) -> Iterator[PricePoint]:
     """Iterate over the points of a source, which may be a caller's own."""
     if not is_instance(points, Iterable):
         raise InvalidInput("prices", points, "a list of PricePoint from `between`")

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tradebook.demo.chart import line_chart
+from tradebook.entrypoints.cli.chart import line_chart
 
 WIDTH, HEIGHT = 40, 10
 

@@ -1,0 +1,1 @@
+"""How well an account did: its equity curve."""
