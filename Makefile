@@ -6,12 +6,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # freqtrade and NautilusTrader pin what they need: an environment of their own.
 PROGRAMS := .venv-integrations
+# empyrical-reloaded pulls 337 MB, and pins a peewee that the benchmarks exclude.
+ORACLES := .venv-oracles
 # How long `make soak` goes on.
 MINUTES ?= 10
 # Every process starts a PostgreSQL server of its own.
 PARALLEL := --numprocesses=auto --dist=worksteal
 .DEFAULT_GOAL := help
-.PHONY: help demo test full unit slow soak stalls pooler integrations coverage lint typing format audit bench mutants clean
+.PHONY: help demo test full unit slow soak stalls pooler integrations oracles coverage lint typing format audit bench mutants clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +57,14 @@ $(PROGRAMS)/.ready: setup.cfg
 
 integrations: $(PROGRAMS)/.ready ## the code of docs/integrations.md in real bots of freqtrade and NautilusTrader: tests/programs, which no other target runs
 	$(PROGRAMS)/bin/python -m pytest tests/programs
+
+$(ORACLES)/.ready: setup.cfg
+	$(PYTHON) -m venv $(ORACLES)
+	$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[oracles]'
+	@touch $@
+
+oracles: $(ORACLES)/.ready ## the statistics next to those of empyrical-reloaded: tests/oracles, which no other target runs
+	$(ORACLES)/bin/python -m pytest tests/oracles
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html

@@ -1,4 +1,4 @@
-"""`attribution` next to `verify`, on a book whose trades name decisions: time and memory, each in a process of its own.
+"""`attribution` and `equity_curve` next to `verify`, on a book whose trades name decisions: time and memory, each in a process of its own.
 
 `python -m benchmarks --only attribution`.
 """
@@ -19,6 +19,9 @@ from benchmarks.results import Goal, Result, Settings
 from tests.support.servers import create_database, postgresql_server
 
 SYMBOLS, AGENTS = 500, 10
+_STEP = "45m"
+_CURVE = "equity curve, a point for each 45 minutes"
+"""1,000,000 trades are 1,000,000 seconds, which have 371 points: as many as the days of a year."""
 
 
 _DECISIONS = """
@@ -83,6 +86,8 @@ def compared(url: URL, title: str, rounds: int) -> Iterator[Result]:
         "verify": ("verify", url),
         "attribution by agent": ("attribution", url, "agent"),
         "attribution by symbol": ("attribution", url, "symbol"),
+        _CURVE: ("equity_curve", url, _STEP, ""),
+        f"{_CURVE}, by agent": ("equity_curve", url, _STEP, "agent"),
     }
     seconds, memory = Times(), dict[str, list[float]]()
     for _ in range(rounds):
@@ -91,6 +96,7 @@ def compared(url: URL, title: str, rounds: int) -> Iterator[Result]:
             seconds.add(name, told.seconds, told.processor)
             memory.setdefault(name, []).append(told.megabytes)
     goals = dict.fromkeys(list(ways)[1:], Goal(2, at_most=True))
+    goals[_CURVE] = Goal(1.5, at_most=True)
     yield seconds.result(title, goals, ratio=TIME, unit="seconds")
-    at_most = dict.fromkeys(ways, Goal(1_000, at_most=True))
+    at_most = {**dict.fromkeys(ways, Goal(1_000, at_most=True)), _CURVE: Goal(300, at_most=True)}
     yield figures(f"{title}: memory", "MB", memory, at_most)

@@ -101,6 +101,25 @@ def attribution(url: URL, by: str) -> Iterator[Action]:
 
 
 @contextmanager
+def equity_curve(url: URL, frequency: str, by: str) -> Iterator[Action]:
+    """Compute the equity curve by trade times; `by` is empty for the account alone."""
+    from tradebook import DatabaseManager, Trade
+
+    with DatabaseManager(url) as manager:
+        manager.health()
+
+        def action() -> int:
+            end = manager.get_all(Trade, 1)[0].executed_at
+            curve = manager.equity_curve(
+                end=end, frequency=frequency, basis="restated", by=by or None
+            )
+            assert curve.points[-1].total_value
+            return manager.count(Trade)
+
+        yield action
+
+
+@contextmanager
 def import_trades(url: URL, rows: str, symbols: str) -> Iterator[Action]:
     """Book the fills of the benchmarks."""
     from benchmarks.bulk import fills
@@ -132,6 +151,7 @@ TASKS: dict[str, Callable[..., AbstractContextManager[Action]]] = {
     "stream": stream,
     "verify": verify,
     "attribution": attribution,
+    "equity_curve": equity_curve,
     "import_trades": import_trades,
     "command": command,
 }

@@ -1,0 +1,1 @@
+"""Figures of performance, as pure functions on sequences of numbers."""
