@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from tradebook.demo.figures import drawdown
+from tradebook.demo.figures import max_drawdown
 from tradebook.domain.alerts import Severity
 from tradebook.domain.numbers import ZERO
 from tradebook.service_layer import handlers, queries
@@ -79,7 +79,7 @@ class DrawdownWatch:
     def check(self, uow: AbstractUnitOfWork, total_value: Decimal) -> None:
         """Compare a day's total value with the limits."""
         self._peak = max(self._peak, total_value)
-        fallen = drawdown(total_value, self._peak)
+        fallen = max_drawdown([self._peak, total_value])
         for limit in LIMITS:
             alert_id = self._open.get(limit.key)
             if alert_id is None and fallen > limit.limit:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tradebook.demo.figures import drawdown, max_drawdown, sharpe_ratio, total_return
+from tradebook.demo.figures import max_drawdown, sharpe_ratio, total_return
 
 
 def series(*values: int | str) -> list[Decimal]:
@@ -16,10 +16,6 @@ def series(*values: int | str) -> list[Decimal]:
 def test_the_return_compares_the_end_with_the_start() -> None:
     assert total_return(Decimal(80), Decimal(100)) == Decimal("0.25")
     assert total_return(Decimal(0), Decimal(100)) == 0
-
-
-def test_a_drawdown_is_measured_from_the_peak() -> None:
-    assert drawdown(Decimal(90), Decimal(120)) == Decimal("0.25")
 
 
 def test_the_maximum_is_the_worst_fall_from_a_peak_before_it() -> None:
