@@ -63,7 +63,7 @@ $(ORACLES)/.ready: setup.cfg
 	$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[oracles]'
 	@touch $@
 
-oracles: $(ORACLES)/.ready ## the statistics next to those of empyrical-reloaded: tests/oracles, which no other target runs
+oracles: $(ORACLES)/.ready ## the statistics next to those of empyrical-reloaded and pyxirr: tests/oracles, which no other target runs
 	$(ORACLES)/bin/python -m pytest tests/oracles
 
 coverage: $(READY) ## every test, and which lines none of them reached (in htmlcov/ too)

@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Final
 
-collect_ignore = ["test_empyrical.py"] if find_spec("empyrical") is None else []
+LIBRARIES: Final = {"empyrical": "test_empyrical.py", "pyxirr": "test_pyxirr.py"}
+collect_ignore = [name for library, name in LIBRARIES.items() if find_spec(library) is None]
