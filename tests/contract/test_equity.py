@@ -160,3 +160,21 @@ def test_days_begin_in_the_time_zone(book: Book) -> None:
     found = [p.time.isoformat() for p in curve.points[1:-1]]
     assert found == ["2026-03-28T23:00:00+00:00", "2026-03-29T22:00:00+00:00"]  # 23 hours
     assert frequencies.MAX_POINTS == 100_000
+
+
+def test_a_trade_whose_call_began_before_a_snapshot_that_does_not_hold_it_counts_after_it(
+    diary: Diary,
+) -> None:
+    diary.trade("AAPL", "BUY", 1, 100, fee=1)
+    taken = diary.snapshot()
+    diary.trade("AAPL", "BUY", 1, 90, fee=1)
+    diary.trade("MSFT", "BUY", 1, 10, fee=5, after=-2 * MINUTE)  # booked a minute before it
+    assert diary.now < taken.timestamp
+    curve = diary.book.equity_curve(BEGIN, BEGIN + 4 * MINUTE, MINUTE)
+    assert {p.time: p.total_value for p in curve.points} == {
+        BEGIN: 0,
+        BEGIN + MINUTE: -1,
+        taken.timestamp: -1,
+        BEGIN + 3 * MINUTE: -17,
+        BEGIN + 4 * MINUTE: -17,
+    }

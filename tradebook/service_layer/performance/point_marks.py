@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -96,16 +96,21 @@ class Snapshots:
 
     @classmethod
     def read(cls, uow: AbstractUnitOfWork, basis: Basis, times: Sequence[datetime]) -> Snapshots:
-        """Read the snapshots that the book took up to the last point."""
-        found = sorted(
-            (portfolio.timestamp, portfolio.id, portfolio)
-            for portfolio in chain.from_iterable(uow.portfolios.batches())
-            if portfolio.source == BOOK and portfolio.timestamp <= times[-1]
-        )
-        taken = [at for at, _, _ in found]
-        places = [bisect_right(taken, time) for time in times]
-        kept = {place: _past(found[place - 1][2]) for place in set(places) if place}
-        return cls(uow, basis, times, [kept.get(place) for place in places])
+        """Read the snapshots that the book took up to the last point; no more are kept than there are points."""
+        newest: dict[int, PastSnapshot] = {}
+        for portfolio in chain.from_iterable(uow.portfolios.batches()):
+            point = bisect_left(times, portfolio.timestamp)
+            if portfolio.source != BOOK or point == len(times):
+                continue
+            known = newest.get(point)
+            if known is None or known.at <= portfolio.timestamp:  # they come by id
+                newest[point] = _past(portfolio)
+        of_points: list[PastSnapshot | None] = []
+        last: PastSnapshot | None = None
+        for point in range(len(times)):
+            last = newest.get(point, last)
+            of_points.append(last)
+        return cls(uow, basis, times, of_points)
 
     def marks(self, symbol: str) -> SymbolMarks:
         """Read the marks in a symbol."""
