@@ -28,7 +28,7 @@ from tradebook.operations.server.sandbox import start_sandbox
 from tradebook.operations.top import read_pools
 from tradebook.venues.presets import Form
 
-DEVELOPERS: Final = {"test", "integrations", "typing", "bench", "audit", "mutants"}
+DEVELOPERS: Final = {"test", "integrations", "oracles", "typing", "bench", "audit", "mutants"}
 """Extras for work on tradebook itself, which nothing in the package imports."""
 
 
