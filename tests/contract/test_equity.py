@@ -12,9 +12,10 @@ import pytest
 from tests.support.diary import BEGIN, RATES, Diary, trading_day
 from tradebook import InvalidInput, MissingRate, handlers
 from tradebook.domain import frequencies
+from tradebook.domain.equity import AMOUNTS
 from tradebook.service_layer.book import Book
 from tradebook.service_layer.performance import equity
-from tradebook.service_layer.performance.curve import AMOUNTS, EquityCurve
+from tradebook.service_layer.performance.curve import EquityCurve
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -59,9 +59,11 @@ def max_drawdown(values: Numbers, *, start: Number | None = None) -> Drawdown | 
     Returns:
         The fall; one of 0 where the values never fall. None without a value above 0.
     """
-    found = drawdowns(values, start=start)
-    if not any(each > 0 for each in _with_start(values, start).values()):
+    known_values = _with_start(values, start)
+    if not any(each > 0 for each in known_values.values()):
         return None
+    with working():
+        found = list(_falls(known_values))
     if not found:
         return Drawdown(ZERO, ZERO, None, None, None, 0)
     largest = max(found, key=lambda each: each.ratio)

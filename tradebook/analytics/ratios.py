@@ -6,18 +6,18 @@ from decimal import Decimal
 
 from tradebook.analytics.sequences import (
     Numbers,
-    degrees,
     deviation,
     figure,
+    gain_to_loss,
     known,
     mean,
     paired,
     per_year,
+    whole,
 )
 from tradebook.domain.numbers import ZERO, Number
 
 _RISK_FREE = "returns", "risk_free"
-_REQUIRED = "returns", "required_return"
 
 
 @figure
@@ -32,7 +32,7 @@ def volatility(returns: Numbers, *, periods_per_year: Number, ddof: int = 1) -> 
     Returns:
         The volatility; None of as few returns as `ddof`.
     """
-    found, divisor = known("returns", returns), degrees(ddof)
+    found, divisor = known("returns", returns), whole("ddof", ddof, 0)
     in_year, spread = per_year(periods_per_year), deviation(found, divisor)
     return None if spread is None else spread * in_year.sqrt()
 
@@ -57,7 +57,7 @@ def sharpe_ratio(
         ddof: as for `volatility`.
     """
     excess = [each - free for each, free in paired(returns, risk_free, _RISK_FREE)]
-    divisor, in_year = degrees(ddof), per_year(periods_per_year)
+    divisor, in_year = whole("ddof", ddof, 0), per_year(periods_per_year)
     average, spread = mean(excess), deviation(excess, divisor)
     return average / spread * in_year.sqrt() if spread and average is not None else None
 
@@ -76,9 +76,7 @@ def downside_risk(
         required_return: of each period, not of a year: one number, or one for each return.
         periods_per_year: above 0.
     """
-    excess = [each - least for each, least in paired(returns, required_return, _REQUIRED)]
-    in_year, short = per_year(periods_per_year), mean([min(each, ZERO) ** 2 for each in excess])
-    return None if short is None else (short * in_year).sqrt()
+    return _downside(_excess(returns, required_return), per_year(periods_per_year))
 
 
 @figure
@@ -90,10 +88,9 @@ def sortino_ratio(
     Source: F. A. Sortino and L. N. Price, "Performance Measurement in a Downside Risk Framework", Journal of Investing,
     1994. None where no return falls short; some libraries return an infinity.
     """
-    excess = [each - least for each, least in paired(returns, required_return, _REQUIRED)]
-    in_year, average = per_year(periods_per_year), mean(excess)
-    short = mean([min(each, ZERO) ** 2 for each in excess])
-    return average * in_year / (short * in_year).sqrt() if short and average is not None else None
+    excess, in_year = _excess(returns, required_return), per_year(periods_per_year)
+    average, short = mean(excess), _downside(excess, in_year)
+    return average * in_year / short if short and average is not None else None
 
 
 @figure
@@ -104,9 +101,7 @@ def omega_ratio(returns: Numbers, *, required_return: Number | Numbers = 0) -> D
     The required return is of each period; that of empyrical-reloaded is of a year unless its `annualization` is 1. None
     where none falls short.
     """
-    excess = [each - least for each, least in paired(returns, required_return, _REQUIRED)]
-    lost = sum((-each for each in excess if each < 0), ZERO)
-    return sum((each for each in excess if each > 0), ZERO) / lost if lost else None
+    return gain_to_loss(_excess(returns, required_return))
 
 
 @figure
@@ -147,6 +142,17 @@ def alpha(
     if average is None or average <= -1:
         return None
     return (1 + average) ** in_year - 1
+
+
+def _excess(returns: Numbers, required_return: Number | Numbers) -> list[Decimal]:
+    """Return what each return exceeds the required one by; below 0 it falls short."""
+    pairs = paired(returns, required_return, ("returns", "required_return"))
+    return [each - least for each, least in pairs]
+
+
+def _downside(excess: list[Decimal], in_year: Decimal) -> Decimal | None:
+    short = mean([min(each, ZERO) ** 2 for each in excess])
+    return None if short is None else (short * in_year).sqrt()
 
 
 def _slope(pairs: list[tuple[Decimal, Decimal]]) -> Decimal | None:

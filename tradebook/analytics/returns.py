@@ -13,11 +13,10 @@ from tradebook.analytics.sequences import (
     real,
     rounded,
     series,
+    whole,
     working,
 )
-from tradebook.domain.errors import InvalidInput
 from tradebook.domain.numbers import ONE, Number, positive
-from tradebook.domain.plain_values import plain_int
 from tradebook.domain.validation import argument
 
 
@@ -49,10 +48,7 @@ def compounded(returns: Numbers, n: int) -> list[Decimal | None]:
         returns: of periods; None counts as missing, and where all of a group are missing, so is its result.
         n: how many become one, 1 or above.
     """
-    expected = "a whole number of 1 or above"
-    size = argument("n", lambda value: plain_int(value, expected=expected), n)
-    if size < 1:
-        raise InvalidInput("n", size, expected)
+    size = whole("n", n, 1)
     checked = series("returns", returns)
     groups = (checked[place : place + size] for place in range(0, len(checked), size))
     return [total_return(group) for group in groups]

@@ -132,10 +132,16 @@ def deviation(values: Sequence[Decimal], ddof: int) -> Decimal | None:
     return (sum(((each - average) ** 2 for each in values), ZERO) / divisor).sqrt()
 
 
-def degrees(ddof: int) -> int:
-    """Check delta degrees of freedom: a whole number of 0 or above."""
-    expected = "a whole number of 0 or above"
-    checked = argument("ddof", lambda value: plain_int(value, expected=expected), ddof)
-    if checked < 0:
-        raise InvalidInput("ddof", checked, expected)
+def gain_to_loss(values: Sequence[Decimal]) -> Decimal | None:
+    """Divide the sum of the numbers above 0 by that of those below 0, without its sign; None where there are none below."""
+    lost = sum((-each for each in values if each < 0), ZERO)
+    return sum((each for each in values if each > 0), ZERO) / lost if lost else None
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """Check a whole number that is not below `least`; a refusal names the argument."""
+    expected = f"a whole number of {least} or above"
+    checked = argument(name, lambda given: plain_int(given, expected=expected), value)
+    if checked < least:
+        raise InvalidInput(name, checked, expected)
     return checked

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tradebook.analytics.sequences import Numbers, deviation, figure, known, mean
-from tradebook.domain.numbers import ZERO
+from tradebook.analytics.sequences import Numbers, deviation, figure, gain_to_loss, known, mean
 
 
 @figure
@@ -35,9 +34,7 @@ def average_loss(pnls: Numbers) -> Decimal | None:
 @figure
 def profit_factor(pnls: Numbers) -> Decimal | None:
     """Divide the sum of all gains by that of all losses; None without a loss, where some libraries say infinity."""
-    found = known("pnls", pnls)
-    lost = sum((-each for each in found if each < 0), ZERO)
-    return sum((each for each in found if each > 0), ZERO) / lost if lost else None
+    return gain_to_loss(known("pnls", pnls))
 
 
 @figure

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
-from attrs import frozen
+from attrs import fields, frozen
 
 
 class Basis(StrEnum):
@@ -64,3 +65,8 @@ class EquityPoint:
     external_flows: Decimal
     group: str = ""
     kind: str = ""
+
+
+_NAMES: Final = tuple(each.name for each in fields(EquityPoint))
+AMOUNTS: Final = _NAMES[_NAMES.index("total_value") : _NAMES.index("group")]
+"""The amounts of a point, in the order of columns."""

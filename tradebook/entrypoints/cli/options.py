@@ -19,7 +19,7 @@ from tradebook.adapters.runner.retries import MAX_OUTAGE
 from tradebook.config import DatabaseConfig, DatabaseEnvironment
 from tradebook.config.urls import MEMORY
 from tradebook.domain.cash import ALL_ACCOUNTS
-from tradebook.domain.errors import InvalidInput, MissingRate, TradebookError
+from tradebook.domain.errors import InvalidInput, TradebookError
 from tradebook.domain.validation import utc
 from tradebook.entrypoints.cli import output
 from tradebook.entrypoints.cli.common import CommonOptions
@@ -244,19 +244,6 @@ def named_values(
         if values.setdefault(name, value) != value:
             raise typer.BadParameter(f"{name!r} is given twice", param_hint=option)
     return values
-
-
-@contextmanager
-def missing_rate_names_option() -> Iterator[None]:
-    """Name the option `--rate` in the error of a rate that was not given."""
-    try:
-        yield
-    except MissingRate as missing:
-        raise TradebookError(
-            f"no rate from {missing.currency} to {missing.base_currency}; give what one "
-            f"{missing.currency} is worth in {missing.base_currency}: "
-            f"--rate {missing.currency}=NUMBER"
-        ) from missing
 
 
 def option(metavar: str, help_text: str, **settings: Any) -> Any:

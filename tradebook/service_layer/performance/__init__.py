@@ -1,1 +1,1 @@
-"""How well an account did: its equity curve."""
+"""The performance of an account: its equity curve."""

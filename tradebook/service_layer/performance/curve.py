@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from tradebook.domain.equity import Basis, EquityBy, EquityPoint
+from tradebook.domain.equity import AMOUNTS, Basis, EquityBy, EquityPoint
 from tradebook.service_layer.ports.columns import import_pyarrow
 from tradebook.service_layer.queries.arrow import Decimals, number_column
 
 if TYPE_CHECKING:
     import pyarrow
-
-AMOUNTS: Final = (
-    *("total_value", "cash", "positions_value", "gross_exposure", "net_exposure"),
-    *("realized_pnl", "unrealized_pnl", "fees", "income", "external_flows"),
-)
-"""The amounts of a point, in the order of columns."""
 
 
 @frozen(kw_only=True)

@@ -10,23 +10,20 @@ from typing import Any, Final
 from attrs import define, field
 
 from tradebook.domain.attribution import Group
-from tradebook.domain.equity import EquityPoint
+from tradebook.domain.equity import AMOUNTS, EquityPoint
 from tradebook.domain.numbers import ZERO, canonical, exact
 from tradebook.domain.portfolio import Rates
 
-FIELDS: Final = (
-    *("cash", "positions_value", "gross_exposure", "net_exposure"),
-    *("realized_pnl", "unrealized_pnl", "fees", "income", "external_flows"),
-)
+_ADDED: Final = tuple(name for name in AMOUNTS if name != "total_value")
 """The amounts of a point that are added up."""
 
 Amounts = dict[str, Decimal]
 
 
-def add_to(sums: dict[int, Amounts], point: int, name: str, amount: Decimal) -> None:
-    """Add to an amount at a point; call it inside `exact()`."""
-    amounts = sums.setdefault(point, {})
-    amounts[name] = amounts.get(name, ZERO) + amount
+def _add(sums: dict[int, Amounts], point: int, name: str, amount: Decimal) -> None:
+    if amount:
+        amounts = sums.setdefault(point, {})
+        amounts[name] = amounts.get(name, ZERO) + amount
 
 
 @define
@@ -43,13 +40,11 @@ class EquityLine:
 
     def step(self, point: int, name: str, amount: Decimal) -> None:
         """Let a sum change from a point on; call it inside `exact()`."""
-        if amount:
-            add_to(self.steps, point, name, amount)
+        _add(self.steps, point, name, amount)
 
     def value(self, point: int, name: str, amount: Decimal) -> None:
         """Let an amount be part of a sum at one point; call it inside `exact()`."""
-        if amount:
-            add_to(self.values, point, name, amount)
+        _add(self.values, point, name, amount)
 
     @property
     def first(self) -> int | None:
@@ -77,7 +72,7 @@ def points_of(
     firsts = [line.first for line in lines.values()]
     start = 0 if group is None else min((at for at in firsts if at is not None), default=len(times))
     name, kind = ("", "") if group is None else group
-    sums: dict[str, Amounts] = {currency: dict.fromkeys(FIELDS, ZERO) for currency in lines}
+    sums: dict[str, Amounts] = {currency: dict.fromkeys(_ADDED, ZERO) for currency in lines}
     for point, time in enumerate(times):
         with exact():
             for currency, line in lines.items():
@@ -94,7 +89,7 @@ def points_of(
 def _converted(
     lines: Mapping[str, EquityLine], sums: Mapping[str, Amounts], point: int, rates: Rates
 ) -> Amounts:
-    total = dict.fromkeys(FIELDS, ZERO)
+    total = dict.fromkeys(_ADDED, ZERO)
     for currency, line in lines.items():
         of_point = line.values.get(point, {})
         for name, amount in sums[currency].items():

@@ -87,12 +87,14 @@ class Snapshots:
         basis: of the curve.
         times: of the points, sorted.
         of_points: the newest snapshot up to each point.
+        ids: of these snapshots.
     """
 
     uow: AbstractUnitOfWork
     basis: Basis
     times: Sequence[datetime]
     of_points: Sequence[PastSnapshot | None]
+    ids: frozenset[int]
 
     @classmethod
     def read(cls, uow: AbstractUnitOfWork, basis: Basis, times: Sequence[datetime]) -> Snapshots:
@@ -110,15 +112,14 @@ class Snapshots:
         for point in range(len(times)):
             last = newest.get(point, last)
             of_points.append(last)
-        return cls(uow, basis, times, of_points)
+        return cls(uow, basis, times, of_points, frozenset(each.id for each in newest.values()))
 
     def marks(self, symbol: str) -> SymbolMarks:
         """Read the marks in a symbol."""
-        ids = {each.id for each in self.of_points if each is not None}
         rows = {
             row.portfolio_id: (row.current_price, row.sequence)
-            for row in (self.uow.portfolios.positions_in(symbol) if ids else ())
-            if row.portfolio_id in ids
+            for row in (self.uow.portfolios.positions_in(symbol) if self.ids else ())
+            if row.portfolio_id in self.ids
         }
         at_points: list[tuple[Mark, int]] = []
         taken: dict[int, int] = {}

@@ -17,12 +17,11 @@ from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import (
     CommandContext,
     Period,
-    missing_rate_names_option,
-    named_values,
     option,
     takes_option_sets,
 )
 from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.rates import given_rates, missing_rate_names_option
 from tradebook.entrypoints.cli.tables import Column, Kind, grouped
 from tradebook.service_layer.explanations.attribution.agents import AgentSummary, agent_summaries
 
@@ -73,7 +72,7 @@ def attribution(
       tradebook attribution --by strategy --since 2024-05-01 --until 2024-06-01
       tradebook attribution --by signal_source --rate EUR=1.08 --wide
     """
-    rates = _rates(rate)
+    rates = given_rates(rate)
     with (
         context.read_book() as manager,
         context.progress_bar("folding") as report,
@@ -93,7 +92,7 @@ def agents(context: CommandContext, period: Period, rate: Rate = None) -> None:
       tradebook agents
       tradebook agents --since 2024-05-01 --rate EUR=1.08
     """
-    rates = _rates(rate)
+    rates = given_rates(rate)
     with (
         context.read_book() as manager,
         context.progress_bar("folding") as report,
@@ -112,10 +111,6 @@ def agents(context: CommandContext, period: Period, rate: Rate = None) -> None:
         [row for summary in found for row in _lines(summary)],
         empty=f"no agents in account {context.account!r}",
     )
-
-
-def _rates(given: list[str] | None) -> dict[str, str] | None:
-    return named_values(given, "--rate", "CURRENCY=RATE, such as EUR=1.08") if given else None
 
 
 def _show(context: CommandContext, found: Attribution) -> None:

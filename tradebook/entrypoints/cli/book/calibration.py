@@ -18,12 +18,11 @@ from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import (
     CommandContext,
     Period,
-    missing_rate_names_option,
-    named_values,
     option,
     takes_option_sets,
 )
 from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.rates import given_rates, missing_rate_names_option
 from tradebook.entrypoints.cli.tables import Column, Kind, totals_by_currency
 from tradebook.service_layer.explanations.quality.calibration import Calibration
 from tradebook.service_layer.explanations.quality.counterfactuals import (
@@ -127,7 +126,7 @@ def counterfactuals(
       tradebook counterfactuals --horizon 1d
       tradebook counterfactuals --agent momentum-bot --horizon 4h --prices minutes.csv
     """
-    rates = named_values(rate, "--rate", "CURRENCY=RATE, such as ETH=1234.5") if rate else None
+    rates = given_rates(rate, "ETH=1234.5")
     with (
         context.read_book() as manager,
         context.progress_bar("valuing") as report,

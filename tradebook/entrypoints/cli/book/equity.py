@@ -8,25 +8,21 @@ from typing import Annotated, Final
 
 import typer
 
-from tradebook.domain.equity import Basis, EquityBy, EquityPoint
+from tradebook.domain.equity import AMOUNTS, Basis, EquityBy, EquityPoint
 from tradebook.entrypoints.cli.chart import line_chart
 from tradebook.entrypoints.cli.columns import select
 from tradebook.entrypoints.cli.messages import counted, say
 from tradebook.entrypoints.cli.options import (
     CommandContext,
     Period,
-    missing_rate_names_option,
-    named_values,
     option,
     takes_option_sets,
 )
 from tradebook.entrypoints.cli.output import as_fields, stdout
+from tradebook.entrypoints.cli.rates import given_rates, missing_rate_names_option
 from tradebook.service_layer.performance.curve import EquityCurve
 
-_COLUMNS: Final = (
-    "time total_value cash positions_value gross_exposure net_exposure realized_pnl unrealized_pnl fees income "
-    "external_flows"
-)
+_COLUMNS: Final = " ".join(AMOUNTS)
 _SPARE: Final = "cash realized_pnl unrealized_pnl external_flows positions_value net_exposure gross_exposure fees income"
 """The columns that a narrow terminal may leave out, the last one first."""
 _ROWS: Final = 20
@@ -85,7 +81,7 @@ def equity(
       tradebook equity --basis restated --frequency week --since 2024-01-01
       tradebook equity --by strategy --prices closes.csv --rate EUR=1.08
     """
-    rates = named_values(rate, "--rate", "CURRENCY=RATE, such as EUR=1.08") if rate else None
+    rates = given_rates(rate)
     with (
         context.read_book() as manager,
         context.progress_bar("folding") as report,
@@ -116,10 +112,10 @@ def _show(context: CommandContext, curve: EquityCurve) -> None:
         say(line)
     shown = points if context.wide else points[-_ROWS:]
     heading = "all points" if len(shown) == len(points) else f"the last {_ROWS} points"
-    context.show_table(heading, select(EquityPoint, _COLUMNS, spare=_SPARE), shown)
+    context.show_table(heading, select(EquityPoint, f"time {_COLUMNS}", spare=_SPARE), shown)
     if curve.by is not None:
         last = [point for point in curve.groups if point.time == points[-1].time]
-        columns = select(EquityPoint, f"group {_COLUMNS}".replace(" time", ""), spare=_SPARE)
+        columns = select(EquityPoint, f"group {_COLUMNS}", spare=_SPARE)
         at = f"{points[-1].time:%Y-%m-%d %H:%M:%S} UTC"
         context.show_table(f"by {curve.by} at {at}", columns, last)
 

@@ -19,12 +19,12 @@ from tradebook.entrypoints.cli.options import (
     VIEWS_OF_ALL,
     AsOf,
     CommandContext,
-    missing_rate_names_option,
     named_values,
     option,
     takes_option_sets,
 )
 from tradebook.entrypoints.cli.output import as_fields
+from tradebook.entrypoints.cli.rates import missing_rate_names_option
 from tradebook.entrypoints.cli.tables import Column, Kind, totals_by_currency
 from tradebook.entrypoints.manager import DatabaseManager
 
